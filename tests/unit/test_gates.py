@@ -1,0 +1,203 @@
+"""The rules of the code that a tool can check: layers, duplicates, banned calls, file sizes, what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PACKAGE = Path(__file__).resolve().parents[2] / "src" / "lowland"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 600
+LAYERS = (
+    "errors registry tensors domains data nn energies solvers inference shaping training evaluation plots reports "
+    "estimators recipes cli"
+).split()
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+
+def execute(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs this Python with the given arguments and, where asked for, a folder to import from first."""
+    environment = {**os.environ, "PYTHONPATH": str(path or PACKAGE.parent), "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def test_layers_hold(repository: Path) -> None:
+    result = execute("-c", LINT_IMPORTS, cwd=repository)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("energies", "solvers", False),
+        ("energies", "inference", False),
+        ("solvers", "inference", False),
+        ("solvers", "shaping", False),
+        ("tensors", "domains", False),
+        ("evaluation", "plots", False),
+        ("plots", "reports", False),
+        ("errors", "registry", False),
+        ("shaping", "inference", True),
+        ("cli", "errors", True),
+    ],
+)
+def test_layer_contract_knows_the_order(
+    repository: Path, tmp_path: Path, importer: str, imported: str, allowed: bool
+) -> None:
+    shutil.copy(repository / "pyproject.toml", tmp_path)
+    package = tmp_path / "lowland"
+    package.mkdir()
+    for name in ["__init__", *LAYERS]:
+        (package / f"{name}.py").write_text(f"from lowland import {imported}\n" if name == importer else "")
+    result = execute("-c", LINT_IMPORTS, cwd=tmp_path, path=tmp_path)
+    assert (result.returncode == 0) is allowed, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_no_import_goes_round_the_layers(path: Path) -> None:
+    """`import lowland as ll` inside the package would reach every layer without the contract seeing it."""
+    modules = {entry.stem for entry in PACKAGE.iterdir()}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert "lowland" not in {alias.name for alias in node.names}, f"line {node.lineno}: name the module"
+        if isinstance(node, ast.ImportFrom) and node.module == "lowland":
+            names = {alias.name for alias in node.names} - {"__version__"}
+            assert names <= modules, f"line {node.lineno}: import {names - modules} from where it is defined"
+
+
+def duplicates_in(*paths: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    names = [str(path) for path in paths]
+    return execute(
+        "-m", "pylint", "--rcfile", str(PACKAGE.parents[1] / "pyproject.toml"), "--recursive=y", *names, cwd=cwd
+    )
+
+
+def test_no_duplicated_blocks(repository: Path) -> None:
+    folders = [repository / name for name in ("src", "tests", "benchmarks", "examples")]
+    result = duplicates_in(*(folder for folder in folders if any(folder.rglob("*.py"))), cwd=repository)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(("length", "clean"), [(10, True), (11, False)])
+def test_duplicate_check_counts_more_than_ten_lines(tmp_path: Path, length: int, clean: bool) -> None:
+    block = "".join(f"value_{i} = {i} * other\n" for i in range(length))
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.py").write_text(f"{name} = 1\n{block}last_{name} = 2\n")
+    assert (duplicates_in(tmp_path, cwd=tmp_path).returncode == 0) is clean
+
+
+def test_every_folder_is_a_package() -> None:
+    """A folder without `__init__.py` is invisible to the layer contract and is imported twice by the doctests."""
+    assert not [relative(path) for path in SOURCES if not (path.parent / "__init__.py").exists()]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_source_file(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_LINES, f"{relative(path)} is too long for one file"
+    banned = re.search(r"\bpickle\b|\btorch\.(manual_seed|save|load)\(", text)
+    assert banned is None, f"{relative(path)} uses {banned and banned[0]}"
+
+
+def loops(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For | ast.While):
+            yield from node.body
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if {"energies", "solvers", "nn", "shaping"} & set(path.parts)], ids=relative
+)
+def test_no_item_in_loops(path: Path) -> None:
+    """Each `.item()` waits for the device, which in an inner loop costs more than the step itself."""
+    for statement in loops(ast.parse(path.read_text())):
+        for node in ast.walk(statement):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "item"
+            assert not called, f"{relative(path)}:{getattr(node, 'lineno', 0)}: .item() in a loop"
+
+
+def documented(docstring: str | None) -> set[str]:
+    """Names before the colon of each entry of an Args section; entries may share a line, as in `rows, columns: ...`."""
+    section = re.search(r"^( *)Args:\n((?:\1 +.*\n|\s*\n)+)", f"{docstring or ''}\n", flags=re.MULTILINE)
+    if section is None:
+        return set()
+    indent = min(len(line) - len(line.lstrip()) for line in section[2].splitlines() if line.strip())
+    entries = re.findall(rf"^ {{{indent}}}(\w[\w, *]*?)(?: \(.*?\))?:", section[2], flags=re.MULTILINE)
+    return {name.strip(" *") for entry in entries for name in entry.split(",")}
+
+
+def accepted(node: ast.ClassDef | ast.FunctionDef) -> set[str]:
+    """Parameters of a function, or of the constructor or fields of a class."""
+    if isinstance(node, ast.ClassDef):
+        fields = {e.target.id for e in node.body if isinstance(e, ast.AnnAssign) and isinstance(e.target, ast.Name)}
+        makers = [e for e in node.body if isinstance(e, ast.FunctionDef) and e.name == "__init__"]
+        return fields.union(*(accepted(maker) for maker in makers))
+    parts = node.args
+    star = [part for part in (parts.vararg, parts.kwarg) if part]
+    return {argument.arg for argument in [*parts.posonlyargs, *parts.args, *parts.kwonlyargs, *star]}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_documented_parameters_exist(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and accepted(node):
+            unknown = documented(ast.get_docstring(node)) - accepted(node)
+            assert not unknown, f"{relative(path)}: {node.name} has no parameter {', '.join(sorted(unknown))}"
+
+
+def test_import_leaves_torch_alone(repository: Path) -> None:
+    result = execute("-c", "import sys, lowland; sys.exit('torch' in sys.modules)", cwd=repository)
+    assert result.returncode == 0, result.stderr
+
+
+def test_help_starts_without_torch(repository: Path) -> None:
+    program = (
+        "import sys; from lowland.cli import main; sys.argv = ['lowland', '--help']\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    result = execute("-c", program, cwd=repository)
+    assert result.returncode == 0, result.stderr
+    assert "lowland" in result.stdout
+    assert result.stderr.strip().endswith("False"), "lowland --help imported torch"
+
+
+def test_console_script(repository: Path) -> None:
+    script = Path(sys.executable).with_name("lowland")
+    result = subprocess.run(
+        [script, "--help"], cwd=repository, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    assert "run" in result.stdout
+
+
+def test_every_direct_dependency_is_pinned(repository: Path) -> None:
+    """Without its pin a dependency could change under the tests from one day to the next."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    listed = {Requirement(line) for line in project["dependencies"] + extras["export"] + extras["dev"]}
+    # The back-port of tomllib is for Python 3.10 alone, where the newest releases are not tested.
+    named = {requirement.name for requirement in listed if requirement.name not in ("lowland", "tomli")}
+    lines = (repository / "constraints.txt").read_text().splitlines()
+    pinned = {Requirement(line).name for line in lines if line and not line.startswith("#")}
+    assert named == pinned
