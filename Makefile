@@ -33,7 +33,7 @@ examples: $(VENV)/.dev
 	@set -e; for script in examples/*.py; do \
 	    test -e "$$script" || continue; \
 	    echo "$$script"; \
-	    MPLBACKEND=Agg $(BIN)/python -W error "$$script"; \
+	    MPLBACKEND=Agg $(BIN)/python -W error::UserWarning -W error::RuntimeWarning "$$script"; \
 	done
 
 wheel: $(VENV)/.dev

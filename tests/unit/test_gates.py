@@ -142,7 +142,7 @@ def documented(docstring: str | None) -> set[str]:
     if section is None:
         return set()
     indent = min(len(line) - len(line.lstrip()) for line in section[2].splitlines() if line.strip())
-    entries = re.findall(rf"^ {{{indent}}}(\w[\w, *]*?)(?: \(.*?\))?:", section[2], flags=re.MULTILINE)
+    entries = re.findall(rf"^ {{{indent}}}([\w*][\w, *]*?)(?: \(.*?\))?:", section[2], flags=re.MULTILINE)
     return {name.strip(" *") for entry in entries for name in entry.split(",")}
 
 
