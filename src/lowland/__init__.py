@@ -1,0 +1,80 @@
+"""Lowland: learn from observation, infer by relaxation, plan by descent.
+
+Everything is an energy E(x, y, z), and everything we do with it is either to minimise it over some of its variables or to
+shape it. Sub-packages load on first use, so that `import lowland` and the command line start at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lowland import (
+        data,
+        domains,
+        energies,
+        estimators,
+        evaluation,
+        nn,
+        plots,
+        reports,
+        shaping,
+        solvers,
+        tensors,
+        training,
+    )
+    from lowland.errors import LowlandError
+    from lowland.inference import FreeEnergy, Solution, Status, free_energy, infer
+    from lowland.training.fit import fit
+    from lowland.training.learner import Learner
+
+_MODULES = (
+    "data domains energies errors estimators evaluation nn plots registry reports shaping solvers tensors training"
+).split()
+_NAMES = {
+    "LowlandError": "lowland.errors",
+    "FreeEnergy": "lowland.inference",
+    "Solution": "lowland.inference",
+    "Status": "lowland.inference",
+    "free_energy": "lowland.inference",
+    "infer": "lowland.inference",
+    "fit": "lowland.training.fit",
+    "Learner": "lowland.training.learner",
+}
+__all__ = [
+    "FreeEnergy",
+    "Learner",
+    "LowlandError",
+    "Solution",
+    "Status",
+    "data",
+    "domains",
+    "energies",
+    "estimators",
+    "evaluation",
+    "fit",
+    "free_energy",
+    "infer",
+    "nn",
+    "plots",
+    "reports",
+    "shaping",
+    "solvers",
+    "tensors",
+    "training",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"lowland.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'lowland' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_NAMES})

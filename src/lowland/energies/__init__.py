@@ -1,0 +1,17 @@
+"""Energies: one file for each family. Everything registered in this folder is an attribute of it."""
+
+from __future__ import annotations
+
+from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure
+from lowland.registry import expose
+
+__all__ = ["Energy", "Penalty", "Quadratic", "ReferenceCase", "Structure"]
+_registered, _names = expose("energy", __name__)
+
+
+def __getattr__(name: str):  # noqa: ANN202
+    return _registered(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_names()])

@@ -1,0 +1,202 @@
+"""The contract of an energy: E(x, y, z) → (B,), lower is more compatible; and what an energy may know about itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from lowland.domains import Domain, Product
+from lowland.errors import ShapeError, UnsupportedError, nearest
+from lowland.tensors import RowNoise, Value, batch_size, leaves
+
+VARIABLES = ("x", "y", "z")
+
+
+class Quadratic(NamedTuple):
+    """½ uᵀ G u − cᵀ u + k: `gram` G (D, D) is shared by all samples, `linear` c is (B, D), `constant` k is (B,)."""
+
+    gram: Tensor
+    linear: Tensor
+    constant: Tensor
+
+
+class Penalty(NamedTuple):
+    """The non-smooth part of an energy: `value(u)` → (B,), and `prox(u, step)` = argmin_v step·value(v) + ½‖v − u‖²."""
+
+    value: Callable[[Tensor], Tensor]
+    prox: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What an energy knows about itself as a function of its free variable u (B, D), all else being given.
+
+    Attributes:
+        quadratic: the smooth part in closed form.
+        penalty: the non-smooth part; the smooth part is then E − penalty.
+        lipschitz: bound on the largest eigenvalue of the Hessian of the smooth part, one number or (B,).
+        minimiser: () → (B, D), the exact minimiser.
+        table: () → (B, K), the energies of all K elements of a finite domain, in the order of `Domain.elements`.
+        blocks: slices of u whose binary units are independent given the rest and in each of which E is affine, so that
+            the log-odds of a unit are −∂E/∂u. For Gibbs sampling.
+        guess: () → (B, D), an amortised solution, for instance from an encoder.
+    """
+
+    quadratic: Quadratic | None = None
+    penalty: Penalty | None = None
+    lipschitz: float | Tensor | None = None
+    minimiser: Callable[[], Tensor] | None = None
+    table: Callable[[], Tensor] | None = None
+    blocks: tuple[slice, ...] = ()
+    guess: Callable[[], Tensor] | None = None
+
+
+class ReferenceCase(NamedTuple):
+    """A small problem with a known answer, for the tests that every energy and solver passes.
+
+    Attributes:
+        energy: an instance.
+        given: the values of the variables that are not free, by name.
+        over: the free variable or variables.
+        minimum: (B,) the least energy over them, where it is known.
+        minimiser: (B, D) where it is least, flat, where that is known and unique.
+        start: (B, D) a start from which a local method gets there; None for the default start.
+    """
+
+    energy: Energy
+    given: dict[str, Any]
+    over: str | tuple[str, ...]
+    minimum: Tensor | None = None
+    minimiser: Tensor | None = None
+    start: Tensor | None = None
+
+
+class Energy(nn.Module, PyTorchModelHubMixin):
+    """Base class of all energies.
+
+    A subclass calls `super().__init__(y=..., z=...)` with the domain of each variable that it takes and defines
+    `energy(x, y, z)` → (B,). It is deterministic, calls no solver and reduces over nothing but the axes of one sample.
+    Everything else is optional: `encode` for what depends on x alone, `structure` for what helps a solver, `marginal` for
+    a free energy in closed form, `prior` for q(z), `reconstruct` for a decoded y.
+
+    Args:
+        domains: the `Domain` of each of x, y, z that the energy takes.
+
+    >>> from lowland.domains import Reals
+    >>> class Bowl(Energy):
+    ...     def __init__(self) -> None:
+    ...         super().__init__(y=Reals(2))
+    ...     def energy(self, x, y, z):
+    ...         return y.square().sum(dim=1)
+    >>> Bowl()(y=torch.ones(3, 2))
+    tensor([2., 2., 2.])
+    """
+
+    def __init__(self, **domains: Domain) -> None:
+        super().__init__()
+        for name in domains:
+            if name not in VARIABLES:
+                raise UnsupportedError(f"An energy has no variable {name!r}. {nearest(name, VARIABLES)}")
+        self.domains = {name: domains[name] for name in VARIABLES if name in domains}
+
+    def energy(self, x: Any, y: Any, z: Any) -> Tensor:
+        """E for each sample, (B,). `x` comes as `encode` returned it; a variable that the energy does not take is None."""
+        raise NotImplementedError
+
+    def encode(self, x: Any) -> Any:
+        """What of x is worth computing once for a whole solve; by default x itself. Its tensors keep the batch axis."""
+        return x
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        """What is known in closed form about E over the variables `over`, which come as None; x comes encoded."""
+        return Structure()
+
+    def marginal(self, x: Any, y: Any, beta: float) -> Tensor | None:
+        """F_beta(x, y), (B,), in closed form, or None where there is none for this beta."""
+        return None
+
+    def prior(self, x: Any, noise: RowNoise, count: int) -> Tensor:
+        """(B, count, D) draws of flat z from the normalised prior q(z); by default uniform on a bounded domain."""
+        return self.domain("z").sample(noise, count)
+
+    def reconstruct(self, x: Any, y: Any, z: Any) -> Any:
+        """The y that z (or the code of y) decodes to, or None where the energy does not reconstruct."""
+        return None
+
+    def domain(self, name: str) -> Domain:
+        """The domain of one variable; an UnsupportedError where the energy has no such variable."""
+        if name not in self.domains:
+            raise UnsupportedError(f"{type(self).__name__} has no variable {name!r}: it has {', '.join(self.domains)}.")
+        return self.domains[name]
+
+    def forward(self, x: Value | None = None, y: Value | None = None, z: Value | None = None) -> Tensor:
+        """E(x, y, z), shape (B,).
+
+        Raises:
+            ShapeError: if a variable is missing or superfluous, or has the wrong shape, type or device, or if `energy`
+                does not return one number for each sample.
+        """
+        self.check(x=x, y=y, z=z)
+        value = self.energy(None if x is None else self.encode(x), y, z)
+        return check_output(self, value, batch_size(x=x, y=y, z=z))
+
+    def check(self, free: tuple[str, ...] = (), **values: Any) -> None:
+        """Raise a ShapeError unless exactly the variables of this energy, less the free ones, are given as they should be."""
+        kind = type(self).__name__
+        for name, value in values.items():
+            if name in self.domains and value is None and name not in free:
+                wanted = "an input x" if name == "x" else f"a value for {name}"
+                raise ShapeError(f"{kind} needs {wanted} in {self.domains[name]!r}, but {name} was not given.")
+            if name not in self.domains and value is not None:
+                raise ShapeError(f"{kind} has no variable {name}: it has {', '.join(self.domains)}.")
+        own = next(iter(self.parameters()), None)
+        for name, value in values.items():
+            if value is None:
+                continue
+            for leaf in leaves(value, name):
+                if own is not None and leaf.device != own.device:
+                    raise ShapeError(f"{name} is on {leaf.device}, but {kind} is on {own.device}: move one to the other.")
+                if own is not None and leaf.is_floating_point() and leaf.dtype != own.dtype:
+                    raise ShapeError(f"{name} is {leaf.dtype}, but {kind} is {own.dtype}: convert with .to({own.dtype}).")
+                if not leaf.is_floating_point() and not self.domains[name].discrete and name != "x":
+                    raise ShapeError(f"{name} is {leaf.dtype}, but a floating-point tensor is needed: convert with .float().")
+            batch_size(**{name: value})
+            self.domains[name].pack(value, name)
+        if any(value is not None for value in values.values()):
+            batch_size(**values)
+
+    def over(self, names: str | tuple[str, ...]) -> tuple[tuple[str, ...], Domain]:
+        """The free variables in canonical order, with their domain: one domain, or the product of several."""
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        chosen = tuple(name for name in VARIABLES if name in wanted)
+        for name in wanted:
+            self.domain(name)
+        if len(chosen) == 1:
+            return chosen, self.domain(chosen[0])
+        return chosen, Product({name: self.domain(name) for name in chosen})
+
+
+def check_output(energy: Energy, value: Any, batch: int) -> Tensor:
+    """The contract: one number for each sample."""
+    if not isinstance(value, Tensor) or value.shape != (batch,):
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ShapeError(
+            f"{type(energy).__name__}.energy must return one number for each sample, shape ({batch},), but it returned "
+            f"{shape}. Sum over the axes of a sample, not over the batch."
+        )
+    return value
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """‖a − b‖² over all axes but the first, (B,).
+
+    >>> squared_distance(torch.zeros(1, 2, 2), torch.ones(1, 2, 2))
+    tensor([4.])
+    """
+    return (a - b).square().flatten(1).sum(dim=1)
+

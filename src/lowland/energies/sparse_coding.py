@@ -1,0 +1,87 @@
+"""Sparse coding (rows S1, A2): the founding example of a regularised latent variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.domains import NonNegative, Reals
+from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure, squared_distance
+from lowland.errors import OptionError
+from lowland.registry import register
+
+
+@register("energy")
+class SparseCoding(Energy):
+    """E(y, z) = ½‖y − W z‖² + λ‖z‖₁, with unit-norm atoms as the columns of W.
+
+    Source: Olshausen & Field (1996); the ½ is the convention of the lasso, so that λ is scikit-learn's alpha for
+    `sparse_encode`. The atoms are kept at unit norm by the shaping (`after_step`), not by the energy.
+
+    Args:
+        n_features: size of y.
+        n_atoms: size of z.
+        sparsity: λ > 0, in units of y.
+        positive: z ≥ 0.
+        generator: for the first dictionary, drawn from the normal distribution.
+
+    Raises:
+        OptionError: if λ is not positive.
+
+    >>> energy = SparseCoding(n_features=4, n_atoms=8, sparsity=0.1)
+    >>> energy(y=torch.ones(2, 4), z=torch.zeros(2, 8)).detach()
+    tensor([2., 2.])
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_atoms: int,
+        sparsity: float = 0.1,
+        positive: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if not sparsity > 0:
+            raise OptionError(f"sparsity must be positive, but it is {sparsity}: with 0 the code is not unique.")
+        super().__init__(y=Reals(n_features), z=NonNegative(n_atoms) if positive else Reals(n_atoms))
+        self.sparsity, self.positive = sparsity, positive
+        start = torch.randn(n_features, n_atoms, generator=generator or torch.Generator().manual_seed(0))
+        self.dictionary = nn.Parameter(functional.normalize(start, dim=0))
+
+    def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
+        return 0.5 * squared_distance(y, z @ self.dictionary.T) + self.sparsity * z.abs().sum(dim=1)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        if over != ("z",):
+            return Structure()
+        gram = self.dictionary.T @ self.dictionary
+        quadratic = Quadratic(gram, y @ self.dictionary, 0.5 * y.square().sum(dim=1))
+        bound = torch.linalg.eigvalsh(gram.detach())[-1] * (1 + 1e-6)
+        return Structure(quadratic=quadratic, penalty=Penalty(self._penalty, self._shrink), lipschitz=bound)
+
+    def _penalty(self, u: Tensor) -> Tensor:
+        return self.sparsity * u.abs().sum(dim=1)
+
+    def _shrink(self, u: Tensor, step: Tensor) -> Tensor:
+        """shrink_{step·λ}: soft threshold, one-sided where z ≥ 0."""
+        threshold = step * self.sparsity
+        if self.positive:
+            return (u - threshold).clamp_min(0)
+        return u.sign() * (u.abs() - threshold).clamp_min(0)
+
+    def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
+        """W z, (B, n_features)."""
+        return z @ self.dictionary.T
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """With orthonormal atoms the code is shrink_λ(Wᵀ y)."""
+        energy = cls(3, 3, sparsity=0.5)
+        energy.dictionary.data = torch.eye(3)
+        code = torch.tensor([[1.5, 0.0, -0.5], [0.0, 0.0, 2.5]])
+        y = torch.tensor([[2.0, 0.3, -1.0], [0.1, -0.5, 3.0]])
+        minimum = 0.5 * squared_distance(y, code) + 0.5 * code.abs().sum(dim=1)
+        return ReferenceCase(energy, {"y": y}, "z", minimum=minimum, minimiser=code)

@@ -1,0 +1,242 @@
+"""The two verbs: `infer` minimises an energy over some of its variables, `free_energy` eliminates the latent z."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.errors import InferenceError, OptionError, UnsupportedError
+from lowland.registry import registered
+from lowland.solvers.adjoint import Adjoint, Detach
+from lowland.solvers.base import Problem, Solver, bind
+from lowland.solvers.loop import Status
+from lowland.tensors import RowNoise, check_finite
+
+__all__ = ["FreeEnergy", "Solution", "Status", "default_solver", "free_energy", "infer"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """What `infer` found.
+
+    Attributes:
+        value: the free variable at the minimum, in its own shape; a dictionary by name where several were free.
+        energy: (B,) E there. Over all latents this is F(x, y); it carries gradients to the energy's parameters.
+        status: (B,) int8, a `Status`: CONVERGED 0, MAX_STEPS 1, NON_FINITE 2 (value is then the last finite one).
+        steps: (B,) steps taken by each sample.
+        residual: (B,) distance from stationarity at the end, in the solver's own measure.
+        trajectory: (T + 1, B, D) of flat u where `record=True`, else None.
+        accepted: (B,) share of accepted proposals, for samplers that propose, else None.
+        solver: the solver that did it.
+    """
+
+    value: Any
+    energy: Tensor
+    status: Tensor
+    steps: Tensor
+    residual: Tensor
+    trajectory: Tensor | None
+    accepted: Tensor | None
+    solver: Solver
+
+    @property
+    def converged(self) -> Tensor:
+        """(B,) of booleans."""
+        return self.status == Status.CONVERGED
+
+    def raise_if_failed(self) -> Solution:
+        """This solution, or an InferenceError that says how many samples did not converge and what to change."""
+        failed = self.status != Status.CONVERGED
+        if bool(failed.any()):
+            broken = int((self.status == Status.NON_FINITE).sum())
+            raise InferenceError(
+                f"{int(failed.sum())} of {len(failed)} samples did not converge ({broken} became non-finite) with "
+                f"{self.solver!r}. Raise max_steps, lower the step size, or loosen tol."
+            )
+        return self
+
+
+class FreeEnergy(NamedTuple):
+    """F_beta(x, y): `value` (B,), the `means` by which it was computed, in words, and the `solution` where one was sought."""
+
+    value: Tensor
+    means: str
+    solution: Solution | None = None
+
+
+def default_solver(problem: Problem) -> Solver:
+    """The solver that `infer` uses where none is named: the most exact that the energy's structure allows."""
+    known, structure = registered("solver"), problem.structure
+    if structure.minimiser is not None:
+        return known["ClosedForm"]()
+    if structure.table is not None or problem.domain.cardinality is not None:
+        return known["Exhaustive"]()
+    if problem.domain.discrete:
+        return known["Gibbs"]()
+    if structure.penalty is not None:
+        return known["FISTA"]()
+    if problem.domain.bounds is not None:
+        return known["LBFGS"]()
+    return known["GradientDescent"]()
+
+
+def infer(
+    energy: Energy,
+    x: Any = None,
+    y: Any = None,
+    z: Any = None,
+    *,
+    over: str | tuple[str, ...],
+    solver: Solver | None = None,
+    adjoint: Adjoint | None = None,
+    init: Any = None,
+    generator: torch.Generator | None = None,
+    streams: Tensor | None = None,
+    record: bool = False,
+    compiled: bool = False,
+    raise_on_failure: bool = False,
+) -> Solution:
+    """Minimise E(x, y, z) over one or several of its variables, for each sample of the batch on its own.
+
+        ŷ, ẑ = argmin over `over` of E(x, y, z)
+
+    Args:
+        energy: the energy; it is not changed.
+        x, y, z: the given variables, (B, ...) each.
+        over: the free variable, or a tuple of them: "z", "y", ("y", "z").
+        solver: how; None takes the most exact that the energy offers (`default_solver`).
+        adjoint: how gradients pass through the solution: `Detach` (default), `Unroll` or `Implicit`.
+        init: where to start, in the shape of the free variable; None starts at the energy's own guess (for instance its
+            encoder's), or else at the domain's starting point.
+        generator: source of randomness for stochastic solvers; without one, results repeat.
+        streams: (B,) int64, which stream of random numbers each row uses; by default 0 … B − 1.
+        record: keep u after every step.
+        compiled: run the steps through torch.compile: seconds to compile, then faster.
+        raise_on_failure: raise InferenceError where a sample did not converge.
+
+    Returns:
+        A `Solution`; failure is a status on it.
+
+    Raises:
+        ShapeError, DomainError: for variables of the wrong shape, type or device, or that contain NaN.
+        UnsupportedError: if the solver cannot solve this problem, with the reason.
+
+    >>> import lowland as ll
+    >>> found = ll.infer(ll.energies.Ellipse(radii=(2.0, 1.0)), y=torch.tensor([[4.0, 0.0]]), over="z")
+    >>> round(found.energy.item(), 3), Status(found.status.item()).name
+    (4.0, 'CONVERGED')
+    """
+    given = {"x": x, "y": y, "z": z}
+    for name, value in given.items():
+        check_finite(value, name)
+    with torch.no_grad():
+        problem = bind(energy, given, over)
+        if solver is None:
+            solver = default_solver(problem)
+        support = solver.supports(problem)
+        if not support:
+            raise UnsupportedError(f"{type(solver).__name__} cannot solve this problem: {support.reason}.")
+        start = _start(problem, init)
+    if streams is None:
+        streams = torch.arange(start.shape[0], device=problem.device)
+    if generator is None and solver.stochastic:
+        generator = torch.Generator().manual_seed(0)
+    noise = RowNoise.from_generator(generator, streams.to(problem.device), problem.dtype)
+    adjoint = adjoint or Detach()
+    trace, u = adjoint.solve(energy, given, problem.over, solver, start, noise, record, compiled)
+    final = bind(energy, given, problem.over) if torch.is_grad_enabled() else problem
+    value = final.value(adjoint.tie(energy, given, problem.over, u))
+    names = problem.domain.unpack(u)
+    solution = Solution(names, value, trace.status, trace.steps, trace.residual, trace.trajectory, trace.accepted, solver)
+    return solution.raise_if_failed() if raise_on_failure else solution
+
+
+def _start(problem: Problem, init: Any) -> Tensor:
+    if init is not None:
+        check_finite(init, "init")
+        start = problem.domain.pack(init, "init").detach().to(problem.dtype)
+        if start.shape[0] != problem.batch and problem.given:
+            raise OptionError(f"init has {start.shape[0]} samples, but the given variables have {problem.batch}.")
+        return problem.domain.project(start)
+    if problem.structure.guess is not None:
+        return problem.domain.project(problem.structure.guess())
+    return problem.domain.start(problem.batch, problem.dtype, problem.device)
+
+
+def free_energy(
+    energy: Energy,
+    y: Any = None,
+    x: Any = None,
+    beta: float = math.inf,
+    *,
+    solver: Solver | None = None,
+    adjoint: Adjoint | None = None,
+    samples: int = 256,
+    generator: torch.Generator | None = None,
+) -> FreeEnergy:
+    """F_beta(x, y) = −1/β log E_{z∼q} exp(−β E(x, y, z)), by the best means that the energy offers.
+
+    β = ∞ is min_z E; β → 0 (`beta=0`) is the mean of E over the prior q; β < 0 is risk-averse: it weighs the worst z most.
+    q is normalised (uniform on a finite or bounded domain unless the energy has its own prior), since a bare integral over
+    z may diverge. Source: LeCun et al., "A tutorial on energy-based learning" (2006), section 2.3, with q made explicit.
+
+    Args:
+        energy, y, x: as in `infer`.
+        beta: inverse temperature, in 1 / units of E.
+        solver, adjoint: for β = ∞ over a z that is neither finite nor in closed form.
+        samples: draws of z for the Monte Carlo bound, where nothing exact is available. By Jensen's inequality the bound is
+            above F for β > 0 and below it for β < 0 in the mean; at β = 0 it is unbiased.
+        generator: for those draws.
+
+    >>> import lowland as ll
+    >>> ll.free_energy(ll.energies.Ellipse(), torch.tensor([[0.0, 4.0]])).value.detach()
+    tensor([9.])
+    """
+    if math.isnan(beta):
+        raise OptionError("beta must be a number, infinity included, but it is NaN.")
+    check_finite(x, "x")
+    check_finite(y, "y")
+    if "z" not in energy.domains:
+        return FreeEnergy(energy(x=x, y=y), "no latent variable")
+    energy.check(("z",), x=x, y=y)
+    encoded = None if x is None else energy.encode(x)
+    closed = energy.marginal(encoded, y, beta)
+    if closed is not None:
+        return FreeEnergy(closed, "closed form")
+    problem = bind(energy, {"x": x, "y": y}, "z", graph=torch.is_grad_enabled())
+    has_prior = type(energy).prior is not Energy.prior
+    finite = problem.structure.table is not None or problem.domain.cardinality is not None
+    if finite and not (has_prior and beta != math.inf):
+        table = _table(problem)
+        if beta == math.inf:
+            return FreeEnergy(table.min(dim=1).values, f"enumeration of {table.shape[1]} values")
+        return FreeEnergy(_soft_minimum(table, beta), f"log-sum-exp over {table.shape[1]} values")
+    if beta == math.inf:
+        found = infer(energy, x=x, y=y, over="z", solver=solver, adjoint=adjoint, generator=generator)
+        return FreeEnergy(found.energy, f"minimisation by {type(found.solver).__name__}", found)
+    noise = RowNoise.from_generator(generator, torch.arange(problem.batch, device=problem.device), problem.dtype)
+    values = problem.candidates(energy.prior(encoded, noise, samples))
+    return FreeEnergy(_soft_minimum(values, beta), f"Monte Carlo bound with {samples} samples")
+
+
+def _table(problem: Problem) -> Tensor:
+    if problem.structure.table is not None:
+        return problem.structure.table()
+    elements = problem.domain.elements(problem.dtype, problem.device)
+    return problem.candidates(elements.expand(problem.batch, *elements.shape))
+
+
+def _soft_minimum(values: Tensor, beta: float) -> Tensor:
+    """−1/β log mean exp(−β v) over the last axis; the mean at β = 0, the maximum at β = −∞."""
+    if beta == 0:
+        return values.mean(dim=1)
+    if beta == -math.inf:
+        return values.max(dim=1).values
+    return -(torch.logsumexp(-beta * values, dim=1) - math.log(values.shape[1])) / beta
+
+

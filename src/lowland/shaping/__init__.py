@@ -1,0 +1,17 @@
+"""Shapings: the training methods, in seven families. Everything registered in this folder is an attribute of it."""
+
+from __future__ import annotations
+
+from lowland.registry import expose
+from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
+
+__all__ = ["Batch", "Losses", "Shaping", "ShapingCase"]
+_registered, _names = expose("shaping", __name__)
+
+
+def __getattr__(name: str):  # noqa: ANN202
+    return _registered(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_names()])

@@ -1,0 +1,107 @@
+"""What a training method is: an `nn.Module` that shapes an energy to be low on data and higher elsewhere.
+
+A shaping owns whatever training needs beyond the energy (a generator network, log Z, chains, noise) as parameters and
+buffers, so that a checkpoint of the energy and its shaping resumes to the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lowland.energies.base import Energy
+from lowland.tensors import RowNoise
+
+
+class Batch(NamedTuple):
+    """One batch of data: y, an optional x, and `index` (B,) int64, the position of each sample in the data set."""
+
+    y: Any
+    x: Any = None
+    index: Tensor | None = None
+
+
+class Losses(NamedTuple):
+    """What a shaping returns: `losses`, one scalar for each parameter group that it trains, by the names of `groups`;
+    and `metrics`, scalars to be logged. A loss is differentiated with respect to its own group only."""
+
+    losses: dict[str, Tensor]
+    metrics: dict[str, Tensor]
+
+
+class Shaping(nn.Module):
+    """Base class of all training methods.
+
+    A subclass defines `forward(energy, batch)` → `Losses`. It may also define `groups` (who trains what), `prepare`
+    (called once with the data before training), `after_step` (averages, queues, projections), and `update`, in which case
+    no gradient step is taken at all: EM, Lloyd, online dictionary learning.
+
+    Every shaping draws its random numbers from `noise(batch)`, which is seeded by a buffer and a step counter: the same
+    batch at the same step gets the same numbers, also after a resume.
+
+    Args:
+        seed: of the shaping's own random numbers.
+    """
+
+    rates: dict[str, float] = {}
+    """Learning rate of a parameter group as a multiple of the one given to `fit`; 1 where it is not named."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("seed", torch.tensor(seed))
+        self.register_buffer("step", torch.tensor(0))
+        self._calls = 0
+
+    @property
+    def trains_by_gradient(self) -> bool:
+        """False for a shaping that defines `update`."""
+        return type(self).update is Shaping.update
+
+    def groups(self, energy: Energy) -> dict[str, Iterable[nn.Parameter]]:
+        """Parameters to train by group; one optimiser each. By default all of the energy's under "energy"."""
+        return {"energy": energy.parameters()}
+
+    def prepare(self, energy: Energy, data: Batch) -> None:
+        """Called once, before the first step, with up to 4,096 samples of the training data."""
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        """Losses and metrics of one batch."""
+        raise NotImplementedError
+
+    def update(self, energy: Energy, batch: Batch) -> None:
+        """Change the energy's parameters in place from sufficient statistics of a batch, under no_grad."""
+        raise NotImplementedError
+
+    def after_step(self, energy: Energy, batch: Batch) -> None:
+        """Called after each step, under no_grad."""
+
+    def advance(self) -> None:
+        """Called by the training loop after each step: new random numbers for the next."""
+        self.step += 1
+        self._calls = 0
+
+    def noise(self, reference: Tensor) -> RowNoise:
+        """Streams of random numbers for the rows of `reference`, one stream a row, fresh at each step and each call."""
+        self._calls += 1
+        seed = (int(self.seed) * 1_000_003 + int(self.step)) * 101 + self._calls
+        rows = torch.arange(reference.shape[0], device=reference.device)
+        return RowNoise(seed, rows, reference.dtype)
+
+    def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
+        """A torch.Generator for this step, for a solver: `ll.infer(..., generator=self.generator())`."""
+        self._calls += 1
+        generator = torch.Generator(device)
+        generator.manual_seed((int(self.seed) * 1_000_003 + int(self.step)) * 101 + self._calls)
+        return generator
+
+
+class ShapingCase(NamedTuple):
+    """A shaping with an energy and a batch on which it lowers its loss; for the conformance tests."""
+
+    shaping: Shaping
+    energy: Energy
+    batch: Batch
+    learning_rate: float = 1e-2

@@ -1,0 +1,252 @@
+"""How gradients pass through a solution u* = argmin_u E(u; θ): detach, unroll, implicit. Only this file decides on graphs.
+
+θ stands for everything the energy depends on that asks for gradients: its parameters and the given variables.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
+
+from lowland.energies.base import Energy
+from lowland.errors import DifferentiationError, OptionError
+from lowland.solvers.base import Problem, Solver, bind
+from lowland.solvers.loop import Trace, run
+from lowland.tensors import RowNoise, leaves, map_value
+
+
+class Adjoint:
+    """How a solution depends on θ. `solve` returns the trace, and u* (B, D) tied to θ as the adjoint has it."""
+
+    def solve(
+        self, energy: Energy, given: dict[str, Any], over: tuple[str, ...], solver: Solver, start: Tensor, noise: RowNoise,
+        record: bool, compiled: bool,
+    ) -> tuple[Trace, Tensor]:  # fmt: skip
+        raise NotImplementedError
+
+    def tie(self, energy: Energy, given: dict[str, Any], over: tuple[str, ...], u: Tensor) -> Tensor:
+        """u as it enters E(u; θ) for the free energy F(θ) = E(u*; θ); by default u as `solve` returned it."""
+        return u
+
+
+def inputs_of(energy: Energy, given: dict[str, Any]) -> list[Tensor]:
+    """θ: the parameters and given tensors that ask for gradients."""
+    return [tensor for tensor in [*leaves(given), *energy.parameters()] if tensor.requires_grad]
+
+
+class _Raise(torch.autograd.Function):
+    """Zero, with an error for a derivative: added to a first derivative, it forbids the second."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return torch.zeros_like(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise DifferentiationError(
+            "A second derivative was asked for through a detached solution. The envelope theorem gives only the first: "
+            "∂F/∂θ = ∂E(u*, θ)/∂θ. Pass adjoint=ll.solvers.Implicit() (or Unroll()) to infer for second derivatives."
+        )
+
+
+class _Envelope(torch.autograd.Function):
+    """u*, of which F does not depend on θ to first order, because ∂E/∂u = 0 there; to second order it does, and raises."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*inputs)
+        return u.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        inputs = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return (None, *[None] * len(inputs))
+        return (None, *[_Raise.apply(tensor) for tensor in inputs])
+
+
+class Detach(Adjoint):
+    """u* as a constant. Enough for the gradient of F(θ) = min_u E(u; θ): ∂F/∂θ = ∂E/∂θ at u* (envelope theorem, Danskin 1967).
+
+    A second derivative through F would be silently wrong, so it raises `DifferentiationError`.
+    """
+
+    def solve(self, energy, given, over, solver, start, noise, record, compiled):  # noqa: ANN001, ANN201
+        with torch.no_grad():
+            problem = bind(energy, given, over)
+            trace = run(problem, solver, start, noise, record, compiled)
+        return trace, trace.u
+
+    def tie(self, energy: Energy, given: dict[str, Any], over: tuple[str, ...], u: Tensor) -> Tensor:
+        inputs = inputs_of(energy, given) if torch.is_grad_enabled() else []
+        return _Envelope.apply(u, *inputs) if inputs else u  # pyright: ignore[reportReturnType]
+
+
+class Unroll(Adjoint):
+    """Back-propagation through the solver's own steps, as LISTA does (Gregor & LeCun 2010).
+
+    Args:
+        last: differentiate through the last so many steps only, the earlier ones being a warm start; None for all.
+        checkpointing: keep only the states between steps in memory and compute each step again on the way back.
+    """
+
+    def __init__(self, last: int | None = None, checkpointing: bool = False) -> None:
+        if last is not None and last < 1:
+            raise OptionError(f"last must be at least 1, or None for all steps, but it is {last}.")
+        self.last, self.checkpointing = last, checkpointing
+
+    def solve(self, energy, given, over, solver, start, noise, record, compiled):  # noqa: ANN001, ANN201
+        if self.last is not None and self.last < solver.max_steps:
+            early, solver = copy.copy(solver), copy.copy(solver)
+            early.max_steps, solver.max_steps = solver.max_steps - self.last, self.last
+            with torch.no_grad():
+                start = run(bind(energy, given, over), early, start, noise, compiled=compiled).u
+        problem = bind(energy, given, over, graph=True)
+        advance = functools.partial(checkpoint, solver.step, use_reentrant=False) if self.checkpointing else None
+        trace = run(problem, solver, start, noise, record, advance=advance)
+        return trace._replace(u=trace.u.detach()), trace.u
+
+
+class Implicit(Adjoint):
+    """The implicit function theorem at a stationary point: du*/dθ = −H⁻¹ ∂²E/∂u∂θ, H = ∂²E/∂u², by conjugate gradient.
+
+    Where u* has exact zeros under a non-smooth penalty, or sits on a bound of its domain, the equation is restricted to
+    the other coordinates, on which E is smooth: the derivative of a sparse code lives on its support. Also gives second
+    derivatives, since the linear solve is itself differentiable. Source: Bai, Kolter & Koltun (2019), equation 6;
+    Bertrand et al. (2020) for the restriction.
+
+    Args:
+        max_steps, tol: budget and relative residual of conjugate gradient.
+        damping: added to the diagonal of H, for solutions that are not strict minima.
+    """
+
+    def __init__(self, max_steps: int = 200, tol: float = 1e-6, damping: float = 0.0) -> None:
+        self.max_steps, self.tol, self.damping = max_steps, tol, damping
+
+    def solve(self, energy, given, over, solver, start, noise, record, compiled):  # noqa: ANN001, ANN201
+        with torch.no_grad():
+            problem = bind(energy, given, over)
+            trace = run(problem, solver, start, noise, record, compiled)
+        inputs = inputs_of(energy, given) if torch.is_grad_enabled() else []
+        if not inputs:
+            return trace, trace.u
+        mask, pure = _free(problem, trace.u), _PureEnergy(energy, given, over)
+        return trace, _Stationary.apply(trace.u, self, pure, mask, *inputs)  # pyright: ignore[reportReturnType]
+
+    def conjugate_gradient(self, product: Any, right: Tensor) -> Tensor:
+        """Solve H w = r for each sample, (B, D); rows that have converged stop moving."""
+        w = torch.zeros_like(right)
+        residual, direction = right.clone(), right.clone()
+        square = residual.square().sum(1, keepdim=True)
+        goal = square * self.tol**2
+        for _ in range(self.max_steps):
+            active = (square > goal) & (square > 0)
+            if not bool(active.any()):
+                break
+            image = product(direction) + self.damping * direction
+            curvature = (direction * image).sum(1, keepdim=True)
+            step = torch.where(active & (curvature.abs() > 0), square / torch.where(curvature == 0, 1, curvature), 0)
+            w = w + step * direction
+            residual = residual - step * image
+            after = residual.square().sum(1, keepdim=True)
+            direction = residual + torch.where(active, after / torch.where(square == 0, 1, square), 0) * direction
+            square = after
+        return w
+
+
+def _free(problem: Problem, u: Tensor) -> Tensor:
+    """Coordinates that can move both ways: off the kinks of a penalty and off the bounds of the domain, (B, D) of 0 or 1."""
+    free = torch.ones_like(u)
+    if problem.structure.penalty is not None:
+        free = free * (u != 0)
+    bounds = problem.domain.bounds
+    if bounds is not None:
+        free = free * ((u > bounds[0]) & (u < bounds[1]))
+    return free.to(u.dtype)
+
+
+class _PureEnergy:
+    """E(u, θ) as a pure function of tensors, so that derivatives at fixed u, or at fixed θ, can be taken apart."""
+
+    def __init__(self, energy: Energy, given: dict[str, Any], over: tuple[str, ...]) -> None:
+        self.energy, self.given = energy, given
+        self.names, self.domain = energy.over(over)
+
+    def gradient(self, u: Tensor, inputs: list[Tensor]) -> Tensor:
+        """∂E/∂u with its graph. Off the kinks of a penalty it is the derivative of smooth pieces."""
+        rest = iter(inputs)
+        given = {name: map_value(lambda t: next(rest) if t.requires_grad else t, v) for name, v in self.given.items()}
+        own = {name: next(rest) for name, parameter in self.energy.named_parameters() if parameter.requires_grad}
+        value = self.domain.unpack(u)
+        given |= value if len(self.names) > 1 else {self.names[0]: value}
+        total = torch.func.functional_call(self.energy, own, kwargs=given).sum()
+        return torch.autograd.grad(total, u, create_graph=True)[0]
+
+
+def _aliases(*tensors: Tensor) -> list[Tensor]:
+    """The same values as new nodes: a derivative with respect to them does not look behind them."""
+    return [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors]
+
+
+class _Stationary(torch.autograd.Function):
+    """u*(θ): the value that a solver found, with the derivative of the implicit function theorem."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, adjoint: Implicit, pure: _PureEnergy, mask: Tensor, *inputs: Tensor) -> Tensor:
+        ctx.adjoint, ctx.pure = adjoint, pure
+        out = u.clone()
+        ctx.save_for_backward(out, mask, *inputs)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        u, mask, *inputs = ctx.saved_tensors
+        again = torch.is_grad_enabled()
+        w = _Solve.apply(grads[0] * mask, ctx.adjoint, ctx.pure, mask, u, *inputs)
+        with torch.enable_grad():
+            point, *theta = _aliases(u, *inputs)
+            scalar = -(ctx.pure.gradient(point, theta) * mask * w).sum()
+            found = torch.autograd.grad(scalar, theta, create_graph=again, allow_unused=True)
+        return (None, None, None, None, *found)
+
+
+class _Solve(torch.autograd.Function):
+    """w = H(u, θ)⁻¹ v on the free coordinates, differentiable in v, u and θ."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, v: Tensor, adjoint: Implicit, pure: _PureEnergy, mask: Tensor, u: Tensor, *inputs: Tensor
+    ) -> Tensor:
+        with torch.enable_grad():
+            point, *theta = _aliases(u.detach(), *(t.detach() for t in inputs))
+            gradient = pure.gradient(point, theta)
+
+        def product(direction: Tensor) -> Tensor:
+            if not gradient.requires_grad:
+                return torch.zeros_like(direction)
+            return torch.autograd.grad(gradient, point, direction * mask, retain_graph=True)[0] * mask
+
+        w = adjoint.conjugate_gradient(product, v.detach())
+        ctx.adjoint, ctx.pure = adjoint, pure
+        ctx.save_for_backward(w, mask, u, *inputs)
+        return w
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        w, mask, u, *inputs = ctx.saved_tensors
+        back = _Solve.apply(grads[0] * mask, ctx.adjoint, ctx.pure, mask, u, *inputs)
+        with torch.enable_grad():
+            point, *theta = _aliases(u.detach(), *(t.detach() for t in inputs))
+            gradient = ctx.pure.gradient(point, theta)
+            (image,) = torch.autograd.grad(gradient, point, w * mask, create_graph=True)
+            found: Any = [None] * (1 + len(theta))
+            if image.requires_grad:
+                found = torch.autograd.grad(-(image * mask * back).sum(), [point, *theta], allow_unused=True)
+        return (back, None, None, None, *found)

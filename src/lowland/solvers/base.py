@@ -1,0 +1,246 @@
+"""What a solver is and what it sees: a `Problem` is an energy with some variables given and the others flattened into u.
+
+A solver is `init` and `step`, both pure functions of tensors whose first axis is the sample, so that the one loop
+(`loop.py`) can drop solved samples, record, unroll or compile without the solver knowing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from lowland.domains import Domain
+from lowland.energies.base import VARIABLES, Energy, ReferenceCase, Structure, check_output
+from lowland.errors import OptionError
+from lowland.tensors import RowNoise, batch_size, leaves, repeat_rows, select
+
+
+class Problem:
+    """An energy bound to what is given, as a function of its flat free variable u (B, D).
+
+    Made by `bind`. `value`, `value_and_gradient` and `smooth` are all that a first-order solver needs; `structure` holds
+    what else the energy knows. With `graph` set (by an adjoint, never by a solver) every result stays differentiable.
+
+    Attributes:
+        over: names of the free variables.
+        domain: domain of u.
+        structure: what the energy offers in closed form; see `lowland.energies.base.Structure`.
+        batch, size: B and D.
+    """
+
+    def __init__(
+        self, energy: Energy, given: dict[str, Any], over: tuple[str, ...], domain: Domain, batch: int, graph: bool = False
+    ) -> None:
+        self.model, self.given, self.over, self.domain, self.batch, self.graph = energy, given, over, domain, batch, graph
+        self.size = domain.size
+        self.compiling = False
+        reference = next((leaf for leaf in leaves(given) if leaf.is_floating_point()), None)
+        reference = next(iter(energy.parameters()), reference)
+        self.dtype = torch.get_default_dtype() if reference is None else reference.dtype
+        self.device = torch.device("cpu") if reference is None else reference.device
+        self._structure: Structure | None = None
+
+    @property
+    def structure(self) -> Structure:
+        if self._structure is None:
+            x, y, z = (self.given.get(name) for name in VARIABLES)
+            self._structure = self.model.structure(self.over, x, y, z)
+        return self._structure
+
+    def unpack(self, u: Tensor) -> dict[str, Any]:
+        """The free variables by name, in their own shapes."""
+        value = self.domain.unpack(u)
+        return value if len(self.over) > 1 else {self.over[0]: value}
+
+    def value(self, u: Tensor) -> Tensor:
+        """E at u, (B, D) → (B,)."""
+        variables = self.given | self.unpack(u)
+        return self.model.energy(*(variables.get(name) for name in VARIABLES))
+
+    def value_and_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """E (B,) and ∂E/∂u (B, D)."""
+        return self._differentiate(self.value, u)
+
+    def smooth(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Value (B,) and gradient (B, D) of the smooth part of E: all of it but `structure.penalty`."""
+        quadratic, penalty = self.structure.quadratic, self.structure.penalty
+        if quadratic is not None:
+            product = u @ quadratic.gram
+            value = (0.5 * product - quadratic.linear).mul(u).sum(dim=1) + quadratic.constant
+            return value, product - quadratic.linear
+        if penalty is None:
+            return self.value_and_gradient(u)
+        return self._differentiate(lambda point: self.value(point) - penalty.value(point), u)
+
+    def _differentiate(self, function: Any, u: Tensor) -> tuple[Tensor, Tensor]:
+        if self.compiling:
+
+            def total(point: Tensor) -> tuple[Tensor, Tensor]:
+                value = function(point)
+                return value.sum(), value
+
+            gradient, value = torch.func.grad(total, has_aux=True)(u)
+            return value, gradient
+        with torch.enable_grad():
+            if not (self.graph and u.requires_grad):
+                u = u.detach().requires_grad_()
+            value = function(u)
+            if not value.requires_grad:
+                return value, torch.zeros_like(u)
+            (gradient,) = torch.autograd.grad(value.sum(), u, create_graph=self.graph, allow_unused=True)
+        if gradient is None:
+            gradient = torch.zeros_like(u)
+        return (value, gradient) if self.graph else (value.detach(), gradient)
+
+    def candidates(self, points: Tensor) -> Tensor:
+        """E of N candidates for each sample, (B, N, D) → (B, N). x was encoded once, before it is repeated here."""
+        count = points.shape[1]
+        return self.repeat(count).value(points.reshape(-1, self.size)).reshape(-1, count)
+
+    def repeat(self, times: int) -> Problem:
+        """The problem with each of its rows `times` times in a row."""
+        return Problem(
+            self.model, repeat_rows(self.given, times), self.over, self.domain, self.batch * times, self.graph
+        )
+
+    def select(self, rows: Tensor) -> Problem:
+        """The problem restricted to some of its rows; what the rows share is kept, not computed again."""
+        chosen = Problem(self.model, select(self.given, rows), self.over, self.domain, len(rows), self.graph)
+        chosen.compiling = self.compiling
+        known = self._structure
+        if known is not None and known.quadratic is not None:
+            gram, linear, constant = known.quadratic
+            bound = known.lipschitz
+            chosen._structure = Structure(
+                quadratic=known.quadratic._replace(gram=gram, linear=linear[rows], constant=constant[rows]),
+                penalty=known.penalty,
+                lipschitz=bound[rows] if isinstance(bound, Tensor) and bound.ndim else bound,
+                blocks=known.blocks,
+            )
+        return chosen
+
+    def part(self, name: str, u: Tensor) -> Problem:
+        """The problem over one of several free variables, the others held where they are in u."""
+        values = self.unpack(u)
+        given = self.given | {other: value for other, value in values.items() if other != name}
+        return Problem(self.model, given, (name,), self.model.domain(name), self.batch, self.graph)
+
+
+def bind(energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], graph: bool = False) -> Problem:
+    """The problem of minimising an energy over some variables, the others being given. x is encoded here, once.
+
+    Args:
+        energy: E(x, y, z).
+        given: values of the variables that are not free; those that are None are left out.
+        over: name or names of the free variables.
+        graph: keep every later result differentiable. Adjoints set it.
+
+    >>> from lowland.energies.ellipse import Ellipse
+    >>> problem = bind(Ellipse(), {"y": torch.zeros(5, 2)}, over="z")
+    >>> problem.batch, problem.size, problem.value(torch.zeros(5, 1)).shape
+    (5, 1, torch.Size([5]))
+    """
+    names, domain = energy.over(over)
+    given = {name: value for name, value in given.items() if value is not None}
+    clash = sorted(set(names) & set(given))
+    if clash:
+        raise OptionError(
+            f"{clash[0]} is both given and free. To start from a value of a free variable, pass it as init=."
+        )
+    energy.check(names, **{name: given.get(name) for name in VARIABLES})
+    batch = batch_size(**given) if given else 1
+    if "x" in given:
+        given = given | {"x": energy.encode(given["x"])}
+    problem = Problem(energy, given, names, domain, batch, graph)
+    with torch.no_grad():
+        probe = problem.domain.start(batch, problem.dtype, problem.device)
+        check_output(energy, problem.value(probe), batch)
+    return problem
+
+
+class Info(NamedTuple):
+    """What a step tells the loop: `energy` (B,), where it stood before or after the step, to see that it is finite;
+    `residual` (B,), the distance from stationarity that is compared with `tol`; `accepted` (B,), for samplers."""
+
+    energy: Tensor
+    residual: Tensor
+    accepted: Tensor | None = None
+
+
+class Support(NamedTuple):
+    """Whether a solver can solve a problem, and if not, why."""
+
+    ok: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+class State(Protocol):
+    """A named tuple of tensors, each with the sample as first axis; `u` (B, D) is the current solution."""
+
+    @property
+    def u(self) -> Tensor: ...
+
+
+class Solver:
+    """A way to minimise an energy over its free variable.
+
+    Args:
+        max_steps: budget of steps.
+        tol: a sample has converged when its residual is at most this; None never stops early. The residual of a
+            first-order method is the largest entry of the (projected, proximal) gradient, in units of E per unit of u.
+        check_every: steps between two looks at residuals; solved samples leave the batch only then, so that a sample
+            stops at the same step alone and in a batch.
+    """
+
+    stochastic = False
+
+    def __init__(self, max_steps: int, tol: float | None = None, check_every: int = 10) -> None:
+        if max_steps < 0 or int(max_steps) != max_steps:
+            raise OptionError(f"max_steps must be a whole number of at least 0, but it is {max_steps}.")
+        if tol is not None and not tol >= 0:
+            raise OptionError(f"tol must be a number of at least 0, or None to use the whole budget, but it is {tol}.")
+        if check_every < 1:
+            raise OptionError(f"check_every must be at least 1, but it is {check_every}.")
+        self.max_steps, self.tol, self.check_every = int(max_steps), tol, check_every
+
+    def supports(self, problem: Problem) -> Support:
+        """Whether this solver can solve the problem; by default any with a continuous variable and no penalty."""
+        return continuous(problem)
+
+    def init(self, problem: Problem, u: Tensor) -> Any:
+        """The first state, a named tuple with `u` = the start (B, D)."""
+        raise NotImplementedError
+
+    def draw(self, problem: Problem, noise: RowNoise) -> Any:
+        """The random numbers of one step, drawn outside the step so that the step is a pure function."""
+        return None
+
+    def step(self, problem: Problem, state: Any, drawn: Any) -> tuple[Any, Info]:
+        """One step for all samples: the next state and what it tells the loop."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{k}={v!r}" for k, v in sorted(vars(self).items()) if not k.startswith("_"))
+        return f"{type(self).__name__}({options})"
+
+
+def continuous(problem: Problem, penalty: bool = False) -> Support:
+    """The check that most first-order solvers share."""
+    if problem.domain.discrete:
+        return Support(False, f"it follows gradients, but {problem.domain!r} is discrete")
+    if problem.structure.penalty is not None and not penalty:
+        return Support(False, "the energy has a non-smooth penalty: use ISTA, FISTA or CoordinateDescent")
+    return Support(True)
+
+
+class SolverCase(NamedTuple):
+    """A solver with a problem that it solves: the energy's least value `case.minimum` is reached to `tolerance`."""
+
+    solver: Solver
+    case: ReferenceCase
+    tolerance: float = 1e-3

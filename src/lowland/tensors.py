@@ -1,0 +1,173 @@
+"""Batches: x, y and z are tensors, or small dictionaries of tensors, whose first axis is the sample.
+
+Shape letters used in all files: B samples, D flat size of the free variable, K values of a finite variable, N candidates
+or draws for each sample, T steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lowland.errors import DomainError, ShapeError
+
+Value: TypeAlias = Tensor | Mapping[str, Tensor]
+"""A variable of an energy: one tensor, or a small dictionary of tensors, each with the batch as first axis."""
+
+
+def map_value(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Apply a function to a tensor, or to each tensor of a dictionary; None stays None.
+
+    >>> map_value(lambda t: t + 1, {"a": torch.zeros(1)})
+    {'a': tensor([1.])}
+    """
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return function(value)
+    return {name: map_value(function, part) for name, part in value.items()}
+
+
+def leaves(value: Any, name: str = "The value") -> list[Tensor]:
+    """All tensors of a value, in the order of its keys; anything else raises a ShapeError that names the variable."""
+    if value is None:
+        return []
+    if isinstance(value, Tensor):
+        return [value]
+    if not isinstance(value, Mapping):
+        raise ShapeError(f"{name} must be a tensor or a dictionary of tensors, but it is a {type(value).__name__}.")
+    return [leaf for part in value.values() for leaf in leaves(part, name)]
+
+
+def select(value: Any, rows: Tensor) -> Any:
+    """The given rows of every tensor of a value."""
+    return map_value(lambda tensor: tensor.index_select(0, rows), value)
+
+
+def repeat_rows(value: Any, times: int) -> Any:
+    """Each row `times` times in a row: (B, ...) → (B · times, ...)."""
+    return map_value(lambda tensor: tensor.repeat_interleave(times, dim=0), value)
+
+
+def batch_size(**values: Any) -> int:
+    """The common length of the first axis; `values` are named so that an error can say who is wrong.
+
+    >>> batch_size(x=torch.zeros(3, 2), y=None)
+    3
+
+    Raises:
+        ShapeError: if nothing was given, a tensor has no batch axis, or the lengths differ.
+    """
+    sizes: dict[str, int] = {}
+    for name, value in values.items():
+        for leaf in leaves(value, name):
+            if leaf.ndim == 0:
+                raise ShapeError(f"{name} has no batch axis: give a tensor of shape (B, ...), for one sample (1, ...).")
+            if sizes.setdefault(name, leaf.shape[0]) != leaf.shape[0]:
+                raise ShapeError(f"The parts of {name} have different batch sizes: {sizes[name]} and {leaf.shape[0]}.")
+    if not sizes:
+        raise ShapeError("No variable was given: an energy needs at least one of x, y and z.")
+    if len(set(sizes.values())) > 1:
+        raise ShapeError(f"Batch sizes differ: {', '.join(f'{name} has {size}' for name, size in sizes.items())}.")
+    return next(iter(sizes.values()))
+
+
+def check_finite(value: Any, name: str) -> None:
+    """Raise a DomainError that names the first sample of `value` with a NaN or an infinity."""
+    for leaf in leaves(value, name):
+        if leaf.is_floating_point() and not bool(torch.isfinite(leaf).all()):
+            bad = (~torch.isfinite(leaf)).reshape(leaf.shape[0], -1).any(dim=1)
+            row = int(bad.nonzero()[0])
+            raise DomainError(
+                f"{name} contains NaN or infinity: {int(bad.sum())} of {leaf.shape[0]} samples, the first is sample {row}. "
+                "Clean the data, for example with torch.nan_to_num, or drop those samples."
+            )
+
+
+_GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio as a signed number: the stride of SplitMix64
+_AHEAD = 32
+
+
+def _mix(counter: Tensor) -> Tensor:
+    """The 64-bit finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014, figure 16), in wrapping int64 arithmetic."""
+    counter = (counter ^ ((counter >> 30) & 0x3FFFFFFFF)) * -0x40A7B892E31B1A47
+    counter = (counter ^ ((counter >> 27) & 0x1FFFFFFFFF)) * -0x6B2FB644ECCEEE15
+    return counter ^ ((counter >> 31) & 0x1FFFFFFFF)
+
+
+class RowNoise:
+    """Independent streams of random numbers, one for each row, so that a batch draws what its rows would draw alone.
+
+    The n-th number of stream r is a hash of (seed, r, n): it depends neither on the batch around it nor on which rows have
+    already left. `select` keeps the streams of the rows that go on. Small draws are made 32 at a time.
+
+    Args:
+        seed: common seed, for instance drawn from a `torch.Generator` (see `from_generator`).
+        streams: (B,) int64, the stream of each row.
+        dtype: of the numbers drawn.
+
+    >>> together = RowNoise(0, torch.arange(3)).normal(2)
+    >>> alone = RowNoise(0, torch.tensor([1])).normal(2)
+    >>> torch.equal(together[1], alone[0])
+    True
+    """
+
+    def __init__(self, seed: int, streams: Tensor, dtype: torch.dtype = torch.float32) -> None:
+        self.seed, self.streams, self.dtype = seed, streams, dtype
+        self._drawn = 0
+        self._keys = _mix(streams.to(torch.int64) * _GOLDEN + _mix(torch.full_like(streams, seed)))
+        self._ahead: dict[tuple[str, int], tuple[Tensor, int]] = {}
+
+    @classmethod
+    def from_generator(
+        cls, generator: torch.Generator | None, streams: Tensor, dtype: torch.dtype = torch.float32
+    ) -> RowNoise:
+        """Seeded by one draw from the generator; without one, by seed 0, so that results repeat."""
+        seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        return cls(seed, streams, dtype)
+
+    def select(self, rows: Tensor) -> RowNoise:
+        """The streams of some rows, where they stand now."""
+        chosen = RowNoise(self.seed, self.streams[rows], self.dtype)
+        chosen._drawn = self._drawn
+        chosen._ahead = {kind: (block[:, rows], used) for kind, (block, used) in self._ahead.items()}
+        return chosen
+
+    def uniform(self, *shape: int) -> Tensor:
+        """(B, *shape), uniform on the open interval (0, 1)."""
+        return self._draw("uniform", shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """(B, *shape), standard normal."""
+        return self._draw("normal", shape)
+
+    def _draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        count = torch.Size(shape).numel()
+        block, used = self._ahead.get((kind, count), (None, 0))
+        if block is None or used == block.shape[0]:
+            times = max(1, min(_AHEAD, 65536 // max(count, 1)))
+            numbers = self._uniform(times * count) if kind == "uniform" else self._normal(times * count)
+            block, used = numbers.reshape(-1, times, count).transpose(0, 1).contiguous(), 0
+        self._ahead[kind, count] = (block, used + 1)
+        return block[used].reshape(-1, *shape)
+
+    def _bits(self, count: int) -> Tensor:
+        counters = torch.arange(self._drawn + 1, self._drawn + count + 1, device=self.streams.device)
+        self._drawn += count
+        return _mix(self._keys[:, None] + counters * _GOLDEN)
+
+    def _uniform(self, count: int) -> Tensor:
+        uniform = (((self._bits(count) >> 11) & 0x1FFFFFFFFFFFFF).to(torch.float64) + 0.5) * 2.0**-53
+        tiny = torch.finfo(self.dtype).eps / 4
+        return uniform.to(self.dtype).clamp_(tiny, 1 - 2 * tiny)
+
+    def _normal(self, count: int) -> Tensor:
+        """By the transform of Box and Muller (1958): two numbers from one 64-bit hash."""
+        bits = self._bits((count + 1) // 2)
+        low = ((bits & 0xFFFFFFFF).to(self.dtype) + 0.5) * 2.0**-32
+        angle = ((bits >> 32) & 0xFFFFFFFF).to(self.dtype) * (2.0**-32 * 2 * torch.pi)
+        radius = torch.sqrt(-2 * torch.log(low.clamp_max(1.0)))
+        return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)[:, :count]
