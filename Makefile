@@ -24,7 +24,7 @@ layers: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 duplicates: $(VENV)/.dev
-	$(BIN)/pylint --recursive=y src tests benchmarks examples
+	$(BIN)/pylint --recursive=y $(wildcard src tests benchmarks examples)
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
