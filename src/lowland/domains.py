@@ -136,6 +136,9 @@ class Box(Domain):
     def bounds(self) -> tuple[float, float]:
         return (-torch.inf, torch.inf) if self.periodic else (self.low, self.high)
 
+    def contains(self, u: Tensor, tolerance: float = 1e-4) -> Tensor:
+        return torch.ones_like(u[:, 0], dtype=torch.bool) if self.periodic else super().contains(u, tolerance)
+
     def project(self, u: Tensor) -> Tensor:
         if self.periodic:
             return self.low + torch.remainder(u - self.low, self.high - self.low)

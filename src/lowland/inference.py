@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowland.energies.base import Energy
-from lowland.errors import InferenceError, OptionError, UnsupportedError
+from lowland.errors import DomainError, InferenceError, OptionError, UnsupportedError
 from lowland.registry import registered
 from lowland.solvers.adjoint import Adjoint, Detach
 from lowland.solvers.base import Problem, Solver, bind
@@ -162,7 +162,13 @@ def _start(problem: Problem, init: Any) -> Tensor:
         start = problem.domain.pack(init, "init").detach().to(problem.dtype)
         if start.shape[0] != problem.batch and problem.given:
             raise OptionError(f"init has {start.shape[0]} samples, but the given variables have {problem.batch}.")
-        return problem.domain.project(start)
+        outside = ~problem.domain.contains(start)
+        if bool(outside.any()):
+            raise DomainError(
+                f"init leaves its domain {problem.domain!r} in {int(outside.sum())} of {len(start)} samples, the first is "
+                f"sample {int(outside.nonzero()[0])}. Project it with domain.project, or pass no init."
+            )
+        return start
     if problem.structure.guess is not None:
         return problem.domain.project(problem.structure.guess())
     return problem.domain.start(problem.batch, problem.dtype, problem.device)
