@@ -1,0 +1,44 @@
+"""Real data sets that an ordinary package carries, and sets of points in the plane.
+
+Each data set is one file with a decorated function; importing this package imports every file beside it, so that a new
+one is found without being listed here. The names below are only the ones worth a place in the public face.
+
+Shape letters: N images or points, C channels, H height, W width, D size of a flat patch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from lowland.data.catalogue import DATASETS, Dataset, check, dataset, get, load
+from lowland.data.cifar import cifar10
+from lowland.data.images import Images
+from lowland.data.mnist_files import fashion_mnist, mnist
+from lowland.data.mnist_sample import mnist10k
+from lowland.data.natural import patches
+from lowland.data.optical_digits import digits
+from lowland.data.orl import faces
+from lowland.data.plane import TOYS, toy
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = [
+    "DATASETS",
+    "TOYS",
+    "Dataset",
+    "Images",
+    "check",
+    "cifar10",
+    "dataset",
+    "digits",
+    "faces",
+    "fashion_mnist",
+    "get",
+    "load",
+    "mnist",
+    "mnist10k",
+    "patches",
+    "toy",
+]

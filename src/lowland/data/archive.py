@@ -1,0 +1,78 @@
+"""Reading files out of a packed archive whose checksum is right: tar files and Debian packages, nothing else.
+
+An archive stays packed in the cache and is verified at every reading, so that nothing damaged can pass for whole.
+Members are read into memory by name and never extracted, so that no path inside an archive can reach the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import os
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from lowland.data.source import Source
+from lowland.errors import DataError
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits; a file that cannot be read raises a DataError that names it."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"{path} could not be read: {error.strerror}.") from error
+    return digest.hexdigest()
+
+
+def verify(source: Source, path: Path) -> None:
+    """Raise a DataError that names the file and the remedy if its checksum is not the published one."""
+    found, expected = checksum(path), source.sha256[path.name]
+    if found != expected:
+        raise DataError(
+            f"{path} is damaged or is another file: its SHA-256 is {found}, expected {expected}. {source.remedy}"
+        )
+
+
+def unpack(source: Source, names: Sequence[str], archive: Path) -> dict[str, bytes]:
+    """The named files below `source.root` in an archive, after verifying it.
+
+    Raises:
+        DataError: wrong checksum, or an archive that cannot be unpacked or lacks a file.
+    """
+    verify(source, archive)
+    wanted = {f"{source.root}/{name}": name for name in names}
+    content: dict[str, bytes] = {}
+    try:
+        with archive.open("rb") as raw, tarfile.open(fileobj=_tar_inside(raw, archive)) as tar:
+            for member in tar:
+                name = wanted.get(member.name.removeprefix("./"))
+                stream = tar.extractfile(member) if name else None
+                if name and stream:
+                    content[name] = stream.read()
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
+        raise DataError(f"{archive} could not be unpacked ({error}). {source.remedy}") from error
+    if missing := [name for name in names if name not in content]:
+        raise DataError(f"{archive} lacks {source.root}/{missing[0]}. {source.remedy}")
+    return content
+
+
+def _tar_inside(raw: BinaryIO, path: Path) -> BinaryIO:
+    """A Debian package is an `ar` archive: records of a 60-byte header and a payload, one of them the tar file."""
+    if path.suffix != ".deb":
+        return raw
+    raw.seek(8)
+    while header := raw.read(60):
+        size = int(header[48:58])
+        if header.startswith(b"data.tar"):
+            return io.BytesIO(raw.read(size))
+        # Payloads are padded to an even length.
+        raw.seek(size + size % 2, os.SEEK_CUR)
+    raise EOFError("no data.tar inside")

