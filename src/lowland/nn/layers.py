@@ -1,0 +1,59 @@
+"""Fully connected layers whose first weights come from a `torch.Generator`, never from the global random state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from lowland.errors import OptionError
+
+
+def linear(inputs: int, outputs: int, generator: torch.Generator | None = None, bias: bool = True) -> nn.Linear:
+    """y = W x + b with all entries first drawn uniformly from ±1/√inputs, the distribution that `nn.Linear` uses.
+
+    Args:
+        inputs, outputs: sizes of x and y.
+        generator: draws the weights; by default one with seed 0.
+        bias: whether there is a b.
+
+    >>> linear(3, 2).weight.shape
+    torch.Size([2, 3])
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    bound = 1 / math.sqrt(inputs)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.uniform_(-bound, bound, generator=generator)
+    return layer
+
+
+def mlp(
+    *sizes: int,
+    activation: Callable[[], nn.Module] = nn.SiLU,
+    generator: torch.Generator | None = None,
+) -> nn.Sequential:
+    """A multi-layer perceptron, (..., sizes[0]) → (..., sizes[-1]), with an activation between any two linear layers.
+
+    Args:
+        sizes: of the input, the hidden layers and the output.
+        activation: makes the module after each linear layer but the last; smooth by default, so that an energy built of
+            it has second derivatives.
+        generator: draws the first weights; by default one with seed 0.
+
+    Raises:
+        OptionError: for fewer than two sizes, or one below 1.
+
+    >>> mlp(2, 16, 1)(torch.zeros(5, 2)).shape
+    torch.Size([5, 1])
+    """
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise OptionError(f"An MLP needs at least two sizes of at least 1, such as (2, 64, 1), but it got {sizes}.")
+    generator = generator or torch.Generator().manual_seed(0)
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [linear(inputs, outputs, generator), activation()]
+    return nn.Sequential(*layers[:-1])
