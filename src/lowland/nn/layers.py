@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from lowland.errors import OptionError
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator | None = None, bias: bool = True) -> nn.Linear:
-    """y = W x + b with all entries first drawn uniformly from ±1/√inputs, the distribution that `nn.Linear` uses.
+    """A linear layer y = W x + b, all entries first drawn uniformly from ±1/√inputs, as `nn.Linear` does.
 
     Args:
         inputs, outputs: sizes of x and y.
@@ -54,6 +55,6 @@ def mlp(
         raise OptionError(f"An MLP needs at least two sizes of at least 1, such as (2, 64, 1), but it got {sizes}.")
     generator = generator or torch.Generator().manual_seed(0)
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(sizes):
         layers += [linear(inputs, outputs, generator), activation()]
     return nn.Sequential(*layers[:-1])
