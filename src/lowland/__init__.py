@@ -1,7 +1,7 @@
 """Lowland: learn from observation, infer by relaxation, plan by descent.
 
-Everything is an energy E(x, y, z), and everything we do with it is either to minimise it over some of its variables or to
-shape it. Sub-packages load on first use, so that `import lowland` and the command line start at once.
+Everything is an energy E(x, y, z), and everything we do with it is either to minimise it over some of its variables
+or to shape it. Sub-packages load on first use, so that `import lowland` and the command line start at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a free variable may live. Solvers see one flat variable u of shape (B, D); a domain says what each slice may hold.
+"""Where a free variable may live. Solvers see one flat variable u (B, D); a domain says what each slice may hold.
 
 A domain packs a value (B, *shape) into u and back, projects u onto itself, gives a starting point, and, where it is
 bounded, a uniform prior. A finite domain also lists its K elements.
@@ -75,13 +75,15 @@ class Domain:
     def sample(self, noise: RowNoise, count: int) -> Tensor:
         """(B, count, D) draws from the uniform prior; an unbounded domain has none and raises DomainError."""
         raise DomainError(
-            f"{self!r} is unbounded, so it has no uniform prior: F_beta with a finite beta needs a normalised prior q(z). "
+            f"{self!r} is unbounded, so it has no uniform prior, and F_beta with finite beta needs a normalised q(z). "
             "Give the energy a method `prior`, or use beta=inf."
         )
 
     def elements(self, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
         """(K, D), all elements of a finite domain."""
-        raise DomainError(f"{self!r} is not finite (or has more than {_LARGEST_TABLE} elements), so it cannot be enumerated.")
+        raise DomainError(
+            f"{self!r} cannot be enumerated: it is not finite, or has more than {_LARGEST_TABLE} elements."
+        )
 
     def pack(self, value: Any, name: str = "value") -> Tensor:
         """(B, *shape) → (B, D); a wrong shape raises ShapeError."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from lowland.energies.base import Energy
 from lowland.errors import DomainError, InferenceError, OptionError, UnsupportedError
 from lowland.registry import registered
-from lowland.solvers.adjoint import Adjoint, Detach
+from lowland.solvers.adjoint import Adjoint, Detach, Task
 from lowland.solvers.base import Problem, Solver, bind
 from lowland.solvers.loop import Status
 from lowland.tensors import RowNoise, check_finite
@@ -62,7 +62,7 @@ class Solution:
 
 
 class FreeEnergy(NamedTuple):
-    """F_beta(x, y): `value` (B,), the `means` by which it was computed, in words, and the `solution` where one was sought."""
+    """F_beta(x, y): `value` (B,), the `means` by which it was computed, and the `solution` where one was sought."""
 
     value: Tensor
     means: str
@@ -148,11 +148,13 @@ def infer(
         generator = torch.Generator().manual_seed(0)
     noise = RowNoise.from_generator(generator, streams.to(problem.device), problem.dtype)
     adjoint = adjoint or Detach()
-    trace, u = adjoint.solve(energy, given, problem.over, solver, start, noise, record, compiled)
+    task = Task(energy, given, problem.over, solver, start, noise, record, compiled)
+    trace, u = adjoint.solve(task)
     final = bind(energy, given, problem.over) if torch.is_grad_enabled() else problem
-    value = final.value(adjoint.tie(energy, given, problem.over, u))
-    names = problem.domain.unpack(u)
-    solution = Solution(names, value, trace.status, trace.steps, trace.residual, trace.trajectory, trace.accepted, solver)
+    value = final.value(adjoint.tie(task, u))
+    found = problem.domain.unpack(u)
+    *_, status, steps, residual, trajectory, accepted = trace
+    solution = Solution(found, value, status, steps, residual, trajectory, accepted, solver)
     return solution.raise_if_failed() if raise_on_failure else solution
 
 
@@ -165,8 +167,8 @@ def _start(problem: Problem, init: Any) -> Tensor:
         outside = ~problem.domain.contains(start)
         if bool(outside.any()):
             raise DomainError(
-                f"init leaves its domain {problem.domain!r} in {int(outside.sum())} of {len(start)} samples, the first is "
-                f"sample {int(outside.nonzero()[0])}. Project it with domain.project, or pass no init."
+                f"init leaves its domain {problem.domain!r} in {int(outside.sum())} of {len(start)} samples, the first "
+                f"is sample {int(outside.nonzero()[0])}. Project it with domain.project, or pass no init."
             )
         return start
     if problem.structure.guess is not None:
@@ -187,16 +189,17 @@ def free_energy(
 ) -> FreeEnergy:
     """F_beta(x, y) = −1/β log E_{z∼q} exp(−β E(x, y, z)), by the best means that the energy offers.
 
-    β = ∞ is min_z E; β → 0 (`beta=0`) is the mean of E over the prior q; β < 0 is risk-averse: it weighs the worst z most.
-    q is normalised (uniform on a finite or bounded domain unless the energy has its own prior), since a bare integral over
-    z may diverge. Source: LeCun et al., "A tutorial on energy-based learning" (2006), section 2.3, with q made explicit.
+    β = ∞ is min_z E; β → 0 (`beta=0`) is the mean of E over the prior q; β < 0 is risk-averse: it weighs the worst z
+    most. q is normalised (uniform on a finite or bounded domain unless the energy has its own prior), since a bare
+    integral over z may diverge. Source: LeCun et al., "A tutorial on energy-based learning" (2006), section 2.3,
+    with q made explicit.
 
     Args:
         energy, y, x: as in `infer`.
         beta: inverse temperature, in 1 / units of E.
         solver, adjoint: for β = ∞ over a z that is neither finite nor in closed form.
-        samples: draws of z for the Monte Carlo bound, where nothing exact is available. By Jensen's inequality the bound is
-            above F for β > 0 and below it for β < 0 in the mean; at β = 0 it is unbiased.
+        samples: draws of z for the Monte Carlo bound, where nothing exact is available. By Jensen's inequality the
+            bound is above F for β > 0 and below it for β < 0 in the mean; at β = 0 it is unbiased.
         generator: for those draws.
 
     >>> import lowland as ll
@@ -244,5 +247,3 @@ def _soft_minimum(values: Tensor, beta: float) -> Tensor:
     if beta == -math.inf:
         return values.max(dim=1).values
     return -(torch.logsumexp(-beta * values, dim=1) - math.log(values.shape[1])) / beta
-
-

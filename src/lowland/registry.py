@@ -1,7 +1,8 @@
 """One registry for energies, solvers, shapings and recipes: a decorator in the file itself is all that a new one needs.
 
 Conformance tests, docs tables and the command line read it; nothing is listed by hand. Packages outside Lowland join in
-by being named in the environment variable `LOWLAND_PLUGINS` (comma-separated module names), or by `registry.scan(name)`.
+by being named in the environment variable `LOWLAND_PLUGINS` (comma-separated module names), or by
+`registry.scan(name)`.
 """
 
 from __future__ import annotations

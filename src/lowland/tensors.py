@@ -1,7 +1,7 @@
 """Batches: x, y and z are tensors, or small dictionaries of tensors, whose first axis is the sample.
 
-Shape letters used in all files: B samples, D flat size of the free variable, K values of a finite variable, N candidates
-or draws for each sample, T steps.
+Shape letters used in all files: B samples, D flat size of the free variable, K values of a finite variable, N
+candidates or draws for each sample, T steps.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def check_finite(value: Any, name: str) -> None:
             bad = (~torch.isfinite(leaf)).reshape(leaf.shape[0], -1).any(dim=1)
             row = int(bad.nonzero()[0])
             raise DomainError(
-                f"{name} contains NaN or infinity: {int(bad.sum())} of {leaf.shape[0]} samples, the first is sample {row}. "
-                "Clean the data, for example with torch.nan_to_num, or drop those samples."
+                f"{name} contains NaN or infinity in {int(bad.sum())} of {leaf.shape[0]} samples, the first is sample "
+                f"{row}. Clean the data, for example with torch.nan_to_num, or drop those samples."
             )
 
 
@@ -92,7 +92,7 @@ _AHEAD = 32
 
 
 def _mix(counter: Tensor) -> Tensor:
-    """The 64-bit finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014, figure 16), in wrapping int64 arithmetic."""
+    """The 64-bit finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014), in wrapping int64 arithmetic."""
     counter = (counter ^ ((counter >> 30) & 0x3FFFFFFFF)) * -0x40A7B892E31B1A47
     counter = (counter ^ ((counter >> 27) & 0x1FFFFFFFFF)) * -0x6B2FB644ECCEEE15
     return counter ^ ((counter >> 31) & 0x1FFFFFFFF)
@@ -101,8 +101,8 @@ def _mix(counter: Tensor) -> Tensor:
 class RowNoise:
     """Independent streams of random numbers, one for each row, so that a batch draws what its rows would draw alone.
 
-    The n-th number of stream r is a hash of (seed, r, n): it depends neither on the batch around it nor on which rows have
-    already left. `select` keeps the streams of the rows that go on. Small draws are made 32 at a time.
+    The n-th number of stream r is a hash of (seed, r, n): it depends neither on the batch around it nor on which
+    rows have already left. `select` keeps the streams of the rows that go on. Small draws are made 32 at a time.
 
     Args:
         seed: common seed, for instance drawn from a `torch.Generator` (see `from_generator`).

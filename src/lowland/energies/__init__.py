@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure
 from lowland.registry import expose
 
@@ -9,7 +11,7 @@ __all__ = ["Energy", "Penalty", "Quadratic", "ReferenceCase", "Structure"]
 _registered, _names = expose("energy", __name__)
 
 
-def __getattr__(name: str):  # noqa: ANN202
+def __getattr__(name: str) -> Any:
     return _registered(name)
 
 

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
@@ -81,8 +80,8 @@ class Energy(nn.Module, PyTorchModelHubMixin):
 
     A subclass calls `super().__init__(y=..., z=...)` with the domain of each variable that it takes and defines
     `energy(x, y, z)` → (B,). It is deterministic, calls no solver and reduces over nothing but the axes of one sample.
-    Everything else is optional: `encode` for what depends on x alone, `structure` for what helps a solver, `marginal` for
-    a free energy in closed form, `prior` for q(z), `reconstruct` for a decoded y.
+    Everything else is optional: `encode` for what depends on x alone, `structure` for what helps a solver,
+    `marginal` for a free energy in closed form, `prior` for q(z), `reconstruct` for a decoded y.
 
     Args:
         domains: the `Domain` of each of x, y, z that the energy takes.
@@ -105,7 +104,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         self.domains = {name: domains[name] for name in VARIABLES if name in domains}
 
     def energy(self, x: Any, y: Any, z: Any) -> Tensor:
-        """E for each sample, (B,). `x` comes as `encode` returned it; a variable that the energy does not take is None."""
+        """E for each sample, (B,). `x` comes as `encode` returned it; a variable that the energy lacks is None."""
         raise NotImplementedError
 
     def encode(self, x: Any) -> Any:
@@ -146,7 +145,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         return check_output(self, value, batch_size(x=x, y=y, z=z))
 
     def check(self, free: tuple[str, ...] = (), **values: Any) -> None:
-        """Raise a ShapeError unless exactly the variables of this energy, less the free ones, are given as they should be."""
+        """Raise a ShapeError unless the variables of this energy, less the free ones, are given as they should be."""
         kind = type(self).__name__
         for name, value in values.items():
             if name in self.domains and value is None and name not in free:
@@ -160,11 +159,17 @@ class Energy(nn.Module, PyTorchModelHubMixin):
                 continue
             for leaf in leaves(value, name):
                 if own is not None and leaf.device != own.device:
-                    raise ShapeError(f"{name} is on {leaf.device}, but {kind} is on {own.device}: move one to the other.")
+                    raise ShapeError(
+                        f"{name} is on {leaf.device}, but {kind} is on {own.device}: move one to the other."
+                    )
                 if own is not None and leaf.is_floating_point() and leaf.dtype != own.dtype:
-                    raise ShapeError(f"{name} is {leaf.dtype}, but {kind} is {own.dtype}: convert with .to({own.dtype}).")
+                    raise ShapeError(
+                        f"{name} is {leaf.dtype}, but {kind} is {own.dtype}: convert with .to({own.dtype})."
+                    )
                 if not leaf.is_floating_point() and not self.domains[name].discrete and name != "x":
-                    raise ShapeError(f"{name} is {leaf.dtype}, but a floating-point tensor is needed: convert with .float().")
+                    raise ShapeError(
+                        f"{name} is {leaf.dtype}, but a floating-point tensor is needed: convert with .float()."
+                    )
             batch_size(**{name: value})
             self.domains[name].pack(value, name)
         if any(value is not None for value in values.values()):
@@ -199,4 +204,3 @@ def squared_distance(a: Tensor, b: Tensor) -> Tensor:
     tensor([4.])
     """
     return (a - b).square().flatten(1).sum(dim=1)
-

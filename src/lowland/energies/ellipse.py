@@ -16,9 +16,9 @@ from lowland.registry import register
 class Ellipse(Energy):
     """E(y, z) = (y₁ − r₁ sin z)² + (y₂ − r₂ cos z)², with z an angle in radians.
 
-    The latent angle walks along the ellipse, so that F(y) = min_z E is the squared distance of y to it and −∇F points to
-    the closest point of it. Source: LeCun, "The Deep Learning – Applied Math Connection" (2020), slide "Inference with
-    latent variable EBMs".
+    The latent angle walks along the ellipse, so that F(y) = min_z E is the squared distance of y to it and −∇F
+    points to the closest point of it. Source: LeCun, "The Deep Learning – Applied Math Connection" (2020), slide
+    "Inference with latent variable EBMs".
 
     Args:
         radii: (r₁, r₂), in units of y; trained where a shaping trains the energy.

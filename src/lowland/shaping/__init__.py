@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lowland.registry import expose
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 
@@ -9,7 +11,7 @@ __all__ = ["Batch", "Losses", "Shaping", "ShapingCase"]
 _registered, _names = expose("shaping", __name__)
 
 
-def __getattr__(name: str):  # noqa: ANN202
+def __getattr__(name: str) -> Any:
     return _registered(name)
 
 

@@ -6,7 +6,9 @@ buffers, so that a checkpoint of the energy and its shaping resumes to the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import types
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +18,8 @@ from lowland.energies.base import Energy
 from lowland.tensors import RowNoise
 
 
-class Batch(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Batch:
     """One batch of data: y, an optional x, and `index` (B,) int64, the position of each sample in the data set."""
 
     y: Any
@@ -25,8 +28,11 @@ class Batch(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What a shaping returns: `losses`, one scalar for each parameter group that it trains, by the names of `groups`;
-    and `metrics`, scalars to be logged. A loss is differentiated with respect to its own group only."""
+    """What a shaping returns.
+
+    `losses` holds one scalar for each parameter group that it trains, by the names of `groups`, each differentiated
+    with respect to its own group only; `metrics` holds scalars to be logged.
+    """
 
     losses: dict[str, Tensor]
     metrics: dict[str, Tensor]
@@ -36,8 +42,8 @@ class Shaping(nn.Module):
     """Base class of all training methods.
 
     A subclass defines `forward(energy, batch)` → `Losses`. It may also define `groups` (who trains what), `prepare`
-    (called once with the data before training), `after_step` (averages, queues, projections), and `update`, in which case
-    no gradient step is taken at all: EM, Lloyd, online dictionary learning.
+    (called once with the data before training), `after_step` (averages, queues, projections), and `update`, in which
+    case no gradient step is taken at all: EM, Lloyd, online dictionary learning.
 
     Every shaping draws its random numbers from `noise(batch)`, which is seeded by a buffer and a step counter: the same
     batch at the same step gets the same numbers, also after a resume.
@@ -46,7 +52,9 @@ class Shaping(nn.Module):
         seed: of the shaping's own random numbers.
     """
 
-    rates: dict[str, float] = {}
+    seed: Tensor
+    step: Tensor
+    rates: Mapping[str, float] = types.MappingProxyType({})
     """Learning rate of a parameter group as a multiple of the one given to `fit`; 1 where it is not named."""
 
     def __init__(self, seed: int = 0) -> None:

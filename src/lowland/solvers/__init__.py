@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lowland.registry import expose
 from lowland.solvers.adjoint import Adjoint, Detach, Implicit, Unroll
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support, bind
@@ -10,7 +12,7 @@ __all__ = ["Adjoint", "Detach", "Implicit", "Info", "Problem", "Solver", "Solver
 _registered, _names = expose("solver", __name__)
 
 
-def __getattr__(name: str):  # noqa: ANN202
+def __getattr__(name: str) -> Any:
     return _registered(name)
 
 

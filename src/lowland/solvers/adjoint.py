@@ -1,4 +1,4 @@
-"""How gradients pass through a solution u* = argmin_u E(u; θ): detach, unroll, implicit. Only this file decides on graphs.
+"""How gradients pass through a solution u* = argmin_u E(u; θ): detach, unroll, implicit. Only this file makes graphs.
 
 θ stands for everything the energy depends on that asks for gradients: its parameters and the given variables.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import copy
 import functools
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from lowland.energies.base import Energy
@@ -21,23 +20,42 @@ from lowland.solvers.loop import Trace, run
 from lowland.tensors import RowNoise, leaves, map_value
 
 
-class Adjoint:
-    """How a solution depends on θ. `solve` returns the trace, and u* (B, D) tied to θ as the adjoint has it."""
+class Task(NamedTuple):
+    """One call of `lowland.infer`, in the words used there; `start` is flat, (B, D)."""
 
-    def solve(
-        self, energy: Energy, given: dict[str, Any], over: tuple[str, ...], solver: Solver, start: Tensor, noise: RowNoise,
-        record: bool, compiled: bool,
-    ) -> tuple[Trace, Tensor]:  # fmt: skip
+    energy: Energy
+    given: dict[str, Any]
+    over: tuple[str, ...]
+    solver: Solver
+    start: Tensor
+    noise: RowNoise
+    record: bool = False
+    compiled: bool = False
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """θ: the given tensors and parameters that ask for gradients; none where gradients are switched off."""
+        if not torch.is_grad_enabled():
+            return []
+        return [tensor for tensor in [*leaves(self.given), *self.energy.parameters()] if tensor.requires_grad]
+
+    def constant(self) -> Trace:
+        """The solution without any graph."""
+        with torch.no_grad():
+            problem = bind(self.energy, self.given, self.over)
+            return run(problem, self.solver, self.start, self.noise, self.record, self.compiled)
+
+
+class Adjoint:
+    """How a solution depends on θ."""
+
+    def solve(self, task: Task) -> tuple[Trace, Tensor]:
+        """The trace of the loop, and u* (B, D) tied to θ as the adjoint has it."""
         raise NotImplementedError
 
-    def tie(self, energy: Energy, given: dict[str, Any], over: tuple[str, ...], u: Tensor) -> Tensor:
-        """u as it enters E(u; θ) for the free energy F(θ) = E(u*; θ); by default u as `solve` returned it."""
+    def tie(self, task: Task, u: Tensor) -> Tensor:
+        """What enters E(u; θ) for the free energy F(θ) = E(u*; θ); by default u as `solve` returned it."""
         return u
-
-
-def inputs_of(energy: Energy, given: dict[str, Any]) -> list[Tensor]:
-    """θ: the parameters and given tensors that ask for gradients."""
-    return [tensor for tensor in [*leaves(given), *energy.parameters()] if tensor.requires_grad]
 
 
 class _Raise(torch.autograd.Function):
@@ -50,13 +68,13 @@ class _Raise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         raise DifferentiationError(
-            "A second derivative was asked for through a detached solution. The envelope theorem gives only the first: "
-            "∂F/∂θ = ∂E(u*, θ)/∂θ. Pass adjoint=ll.solvers.Implicit() (or Unroll()) to infer for second derivatives."
+            "A derivative of too high an order was asked for through a solution: Detach gives the first, by the "
+            "envelope theorem, and Implicit the first two. Pass adjoint=ll.solvers.Implicit() for the second, Unroll() for any."
         )
 
 
 class _Envelope(torch.autograd.Function):
-    """u*, of which F does not depend on θ to first order, because ∂E/∂u = 0 there; to second order it does, and raises."""
+    """The identity on u*: F depends on it to second order only, because ∂E/∂u = 0 there, and that raises."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, *inputs: Tensor) -> Tensor:
@@ -72,20 +90,19 @@ class _Envelope(torch.autograd.Function):
 
 
 class Detach(Adjoint):
-    """u* as a constant. Enough for the gradient of F(θ) = min_u E(u; θ): ∂F/∂θ = ∂E/∂θ at u* (envelope theorem, Danskin 1967).
+    """u* as a constant. Enough for the gradient of F(θ) = min_u E(u; θ), which is ∂E/∂θ at u*.
 
-    A second derivative through F would be silently wrong, so it raises `DifferentiationError`.
+    This is the envelope theorem (Danskin 1967). A second derivative through F would be silently wrong, so it
+    raises `DifferentiationError`.
     """
 
-    def solve(self, energy, given, over, solver, start, noise, record, compiled):  # noqa: ANN001, ANN201
-        with torch.no_grad():
-            problem = bind(energy, given, over)
-            trace = run(problem, solver, start, noise, record, compiled)
+    def solve(self, task: Task) -> tuple[Trace, Tensor]:
+        trace = task.constant()
         return trace, trace.u
 
-    def tie(self, energy: Energy, given: dict[str, Any], over: tuple[str, ...], u: Tensor) -> Tensor:
-        inputs = inputs_of(energy, given) if torch.is_grad_enabled() else []
-        return _Envelope.apply(u, *inputs) if inputs else u  # pyright: ignore[reportReturnType]
+    def tie(self, task: Task, u: Tensor) -> Tensor:
+        inputs = task.inputs
+        return cast(Tensor, _Envelope.apply(u, *inputs)) if inputs else u
 
 
 class Unroll(Adjoint):
@@ -101,15 +118,14 @@ class Unroll(Adjoint):
             raise OptionError(f"last must be at least 1, or None for all steps, but it is {last}.")
         self.last, self.checkpointing = last, checkpointing
 
-    def solve(self, energy, given, over, solver, start, noise, record, compiled):  # noqa: ANN001, ANN201
-        if self.last is not None and self.last < solver.max_steps:
-            early, solver = copy.copy(solver), copy.copy(solver)
-            early.max_steps, solver.max_steps = solver.max_steps - self.last, self.last
-            with torch.no_grad():
-                start = run(bind(energy, given, over), early, start, noise, compiled=compiled).u
-        problem = bind(energy, given, over, graph=True)
-        advance = functools.partial(checkpoint, solver.step, use_reentrant=False) if self.checkpointing else None
-        trace = run(problem, solver, start, noise, record, advance=advance)
+    def solve(self, task: Task) -> tuple[Trace, Tensor]:
+        if self.last is not None and self.last < task.solver.max_steps:
+            early, late = copy.copy(task.solver), copy.copy(task.solver)
+            early.max_steps, late.max_steps = task.solver.max_steps - self.last, self.last
+            task = task._replace(solver=late, start=task._replace(solver=early, record=False).constant().u)
+        problem = bind(task.energy, task.given, task.over, graph=True)
+        advance = functools.partial(checkpoint, task.solver.step, use_reentrant=False) if self.checkpointing else None
+        trace = run(problem, task.solver, task.start, task.noise, task.record, advance=advance)
         return trace._replace(u=trace.u.detach()), trace.u
 
 
@@ -129,15 +145,14 @@ class Implicit(Adjoint):
     def __init__(self, max_steps: int = 200, tol: float = 1e-6, damping: float = 0.0) -> None:
         self.max_steps, self.tol, self.damping = max_steps, tol, damping
 
-    def solve(self, energy, given, over, solver, start, noise, record, compiled):  # noqa: ANN001, ANN201
-        with torch.no_grad():
-            problem = bind(energy, given, over)
-            trace = run(problem, solver, start, noise, record, compiled)
-        inputs = inputs_of(energy, given) if torch.is_grad_enabled() else []
+    def solve(self, task: Task) -> tuple[Trace, Tensor]:
+        trace, inputs = task.constant(), task.inputs
         if not inputs:
             return trace, trace.u
-        mask, pure = _free(problem, trace.u), _PureEnergy(energy, given, over)
-        return trace, _Stationary.apply(trace.u, self, pure, mask, *inputs)  # pyright: ignore[reportReturnType]
+        with torch.no_grad():
+            mask = _free(bind(task.energy, task.given, task.over), trace.u)
+        pure = _PureEnergy(task.energy, task.given, task.over)
+        return trace, cast(Tensor, _Stationary.apply(trace.u, self, pure, mask, *inputs))
 
     def conjugate_gradient(self, product: Any, right: Tensor) -> Tensor:
         """Solve H w = r for each sample, (B, D); rows that have converged stop moving."""
@@ -161,7 +176,7 @@ class Implicit(Adjoint):
 
 
 def _free(problem: Problem, u: Tensor) -> Tensor:
-    """Coordinates that can move both ways: off the kinks of a penalty and off the bounds of the domain, (B, D) of 0 or 1."""
+    """Coordinates off the kinks of a penalty and off the bounds of the domain, (B, D) of 0 or 1."""
     free = torch.ones_like(u)
     if problem.structure.penalty is not None:
         free = free * (u != 0)
@@ -184,7 +199,7 @@ class _PureEnergy:
         given = {name: map_value(lambda t: next(rest) if t.requires_grad else t, v) for name, v in self.given.items()}
         own = {name: next(rest) for name, parameter in self.energy.named_parameters() if parameter.requires_grad}
         value = self.domain.unpack(u)
-        given |= value if len(self.names) > 1 else {self.names[0]: value}
+        given |= dict(zip(self.names, [value] if len(self.names) == 1 else value.values(), strict=True))
         total = torch.func.functional_call(self.energy, own, kwargs=given).sum()
         return torch.autograd.grad(total, u, create_graph=True)[0]
 
@@ -238,10 +253,11 @@ class _Solve(torch.autograd.Function):
         return w
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         w, mask, u, *inputs = ctx.saved_tensors
-        back = _Solve.apply(grads[0] * mask, ctx.adjoint, ctx.pure, mask, u, *inputs)
+        forbid = torch.is_grad_enabled()
+        with torch.no_grad():
+            back = _Solve.apply(grads[0] * mask, ctx.adjoint, ctx.pure, mask, u, *inputs)
         with torch.enable_grad():
             point, *theta = _aliases(u.detach(), *(t.detach() for t in inputs))
             gradient = ctx.pure.gradient(point, theta)
@@ -249,4 +265,9 @@ class _Solve(torch.autograd.Function):
             found: Any = [None] * (1 + len(theta))
             if image.requires_grad:
                 found = torch.autograd.grad(-(image * mask * back).sum(), [point, *theta], allow_unused=True)
+        if forbid:
+            found = [
+                _Raise.apply(tensor) + (0 if part is None else part)
+                for tensor, part in zip([u, *inputs], found, strict=True)
+            ]
         return (back, None, None, None, *found)

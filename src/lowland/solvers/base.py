@@ -1,4 +1,4 @@
-"""What a solver is and what it sees: a `Problem` is an energy with some variables given and the others flattened into u.
+"""What a solver is and what it sees: a `Problem`, an energy with some variables given and the others flattened into u.
 
 A solver is `init` and `step`, both pure functions of tensors whose first axis is the sample, so that the one loop
 (`loop.py`) can drop solved samples, record, unroll or compile without the solver knowing.
@@ -20,8 +20,9 @@ from lowland.tensors import RowNoise, batch_size, leaves, repeat_rows, select
 class Problem:
     """An energy bound to what is given, as a function of its flat free variable u (B, D).
 
-    Made by `bind`. `value`, `value_and_gradient` and `smooth` are all that a first-order solver needs; `structure` holds
-    what else the energy knows. With `graph` set (by an adjoint, never by a solver) every result stays differentiable.
+    Made by `bind`. `value`, `value_and_gradient` and `smooth` are all that a first-order solver needs; `structure`
+    holds what else the energy knows. With `graph` set (by an adjoint, never by a solver) every result stays
+    differentiable.
 
     Attributes:
         over: names of the free variables.
@@ -31,9 +32,22 @@ class Problem:
     """
 
     def __init__(
-        self, energy: Energy, given: dict[str, Any], over: tuple[str, ...], domain: Domain, batch: int, graph: bool = False
+        self,
+        energy: Energy,
+        given: dict[str, Any],
+        over: tuple[str, ...],
+        domain: Domain,
+        batch: int,
+        graph: bool = False,
     ) -> None:
-        self.model, self.given, self.over, self.domain, self.batch, self.graph = energy, given, over, domain, batch, graph
+        self.model, self.given, self.over, self.domain, self.batch, self.graph = (
+            energy,
+            given,
+            over,
+            domain,
+            batch,
+            graph,
+        )
         self.size = domain.size
         self.compiling = False
         reference = next((leaf for leaf in leaves(given) if leaf.is_floating_point()), None)
@@ -52,7 +66,7 @@ class Problem:
     def unpack(self, u: Tensor) -> dict[str, Any]:
         """The free variables by name, in their own shapes."""
         value = self.domain.unpack(u)
-        return value if len(self.over) > 1 else {self.over[0]: value}
+        return {next(iter(self.over)): value} if len(self.over) == 1 else value
 
     def value(self, u: Tensor) -> Tensor:
         """E at u, (B, D) → (B,)."""
@@ -161,8 +175,11 @@ def bind(energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], gra
 
 
 class Info(NamedTuple):
-    """What a step tells the loop: `energy` (B,), where it stood before or after the step, to see that it is finite;
-    `residual` (B,), the distance from stationarity that is compared with `tol`; `accepted` (B,), for samplers."""
+    """What a step tells the loop.
+
+    `energy` (B,), before or after the step, to see that it is finite; `residual` (B,), the distance from stationarity
+    that is compared with `tol`; `accepted` (B,) of 0 or 1, for samplers that propose.
+    """
 
     energy: Tensor
     residual: Tensor

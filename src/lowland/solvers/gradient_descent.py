@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lowland.energies.base import ReferenceCase
 from lowland.energies.ellipse import Ellipse
 from lowland.errors import OptionError
 from lowland.registry import register
@@ -34,8 +33,8 @@ class GradientDescent(Solver):
         OptionError: for a step size that is not positive or a momentum outside [0, 1).
 
     >>> import lowland as ll
-    >>> ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=GradientDescent(0.05)).energy.round(decimals=4)
-    tensor([1.], grad_fn=<RoundBackward1>)
+    >>> ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z",
+    solver=GradientDescent(0.05)).energy.round(decimals=4) tensor([1.], grad_fn=<RoundBackward1>)
     """
 
     def __init__(

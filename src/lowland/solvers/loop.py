@@ -1,8 +1,8 @@
 """The only loop: budgets, stopping of each sample, finiteness and the departure of solved samples live here.
 
-Residuals are looked at every `check_every` steps. A sample that has converged, or is no longer finite, is written out then
-and leaves the batch; the others are gathered, so that later steps cost less. Since looks come at fixed steps, a sample stops
-at the same step whether it is solved alone or in a batch.
+Residuals are looked at every `check_every` steps. A sample that has converged, or is no longer finite, is written
+out then and leaves the batch; the others are gathered, so that later steps cost less. Since looks come at fixed
+steps, a sample stops at the same step whether it is solved alone or in a batch.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ class Status(enum.IntEnum):
 
 
 class Trace(NamedTuple):
-    """What the loop returns: `u` (B, D), `status` (B,), `steps` (B,), `residual` (B,), `trajectory` (T+1, B, D) or None,
-    and `accepted` (B,), the share of accepted proposals of a sampler, or None."""
+    """What the loop returns.
+
+    `u` (B, D), `status`, `steps` and `residual` (B,), `trajectory` (T + 1, B, D) or None, and `accepted` (B,), the
+    share of accepted proposals of a sampler, or None.
+    """
 
     u: Tensor
     status: Tensor
@@ -102,7 +105,7 @@ def _ended(solver: Solver, state: Any, info: Info) -> tuple[Tensor, Tensor]:
 
 
 def _padded(stay: Tensor, size: int) -> Tensor:
-    """Rows to keep, padded with copies of the first to the next size among `size`, size/2, size/4 …: few shapes to compile."""
+    """Rows to keep, padded with copies of the first to one of size, size/2, size/4 …: few shapes to compile."""
     while size // 2 >= len(stay) and size % 2 == 0:
         size //= 2
     return torch.cat([stay, stay[:1].expand(size - len(stay))])

@@ -89,8 +89,9 @@ class ISTA(Solver):
 
 @register("solver")
 class FISTA(ISTA):
-    """ISTA with Nesterov's extrapolation (Beck & Teboulle 2009, equations 4.1–4.3), restarted for each sample on its own
-    whenever the step points uphill (O'Donoghue & Candès 2015, gradient scheme).
+    """ISTA with Nesterov's extrapolation (Beck & Teboulle 2009, equations 4.1–4.3).
+
+    Restarted for each sample on its own whenever the step points uphill (O'Donoghue & Candès 2015, gradient scheme).
 
     >>> import lowland as ll
     >>> energy = SparseCoding(n_features=4, n_atoms=8, sparsity=0.1)
