@@ -68,8 +68,8 @@ class _Raise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         raise DifferentiationError(
-            "A derivative of too high an order was asked for through a solution: Detach gives the first, by the "
-            "envelope theorem, and Implicit the first two. Pass adjoint=ll.solvers.Implicit() for the second, Unroll() for any."
+            "A derivative of too high an order was asked for through a solution. Detach gives the first, by the "
+            "envelope theorem; pass adjoint=ll.solvers.Implicit() for the second, or Unroll() for any."
         )
 
 
