@@ -1,0 +1,50 @@
+"""What an energy is worth: the energy gap, the volume of its low land, collapse, reconstruction and calibration."""
+
+from __future__ import annotations
+
+from lowland.evaluation.collapse import (
+    codebook_perplexity,
+    effective_rank,
+    energy_spread,
+    rankme,
+    reconstruction_error,
+)
+from lowland.evaluation.energy_gap import EnergyGap, auroc, baselines, energy_gap, scores
+from lowland.evaluation.frechet import frechet_distance
+from lowland.evaluation.negatives import (
+    Statistics,
+    covariance_noise,
+    make_negatives,
+    perturbed,
+    pixel_noise,
+    shuffled_patches,
+    statistics,
+    uniform_box,
+)
+from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
+
+__all__ = [
+    "EnergyGap",
+    "Statistics",
+    "Volume",
+    "auroc",
+    "baselines",
+    "codebook_perplexity",
+    "covariance_noise",
+    "densest_share",
+    "effective_rank",
+    "energy_gap",
+    "energy_spread",
+    "frechet_distance",
+    "grid",
+    "low_energy_volume",
+    "make_negatives",
+    "perturbed",
+    "pixel_noise",
+    "rankme",
+    "reconstruction_error",
+    "scores",
+    "shuffled_patches",
+    "statistics",
+    "uniform_box",
+]

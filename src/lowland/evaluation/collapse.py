@@ -1,0 +1,116 @@
+"""Signs of collapse: codes that use few dimensions, a codebook with few words in use, an energy that is flat."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy, squared_distance
+from lowland.errors import DomainError, ShapeError
+from lowland.inference import infer
+from lowland.solvers.base import Solver
+
+
+def _entropy_rank(values: Tensor, epsilon: float) -> float:
+    total = values.sum()
+    if not total > 0:
+        return 0.0
+    share = values / total + epsilon
+    return float(torch.exp(-(share * torch.where(share > 0, share, torch.ones_like(share)).log()).sum()))
+
+
+def _matrix(codes: Tensor) -> Tensor:
+    if codes.ndim < 2 or not codes.shape[0]:
+        raise ShapeError(f"Codes must have shape (N, ...), but it is {tuple(codes.shape)}.")
+    flat = codes.detach().double().flatten(1)
+    if not bool(torch.isfinite(flat).all()):
+        raise DomainError("The codes contain NaN or infinity: their rank is not defined.")
+    return flat
+
+
+def effective_rank(codes: Tensor) -> float:
+    """exp(−Σ p log p) with p the singular values of the centred codes over their sum: from 1 to min(N − 1, D).
+
+    Source: Roy & Vetterli, "The effective rank" (2007). Codes that are all the same have rank 0.
+
+    Args:
+        codes: (N, ...), flattened to (N, D).
+
+    >>> round(effective_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 4)
+    2.0
+    """
+    flat = _matrix(codes)
+    centred = flat - flat.mean(dim=0)
+    values = torch.linalg.svdvals(centred)
+    tiny = torch.finfo(flat.dtype).eps * max(flat.shape) * flat.norm()
+    return _entropy_rank(torch.where(values > tiny, values, torch.zeros_like(values)), 0.0)
+
+
+def rankme(codes: Tensor) -> float:
+    """exp(−Σ p log p) with p = σ/Σσ + 10⁻⁷ and σ the singular values of the codes as they are, not centred.
+
+    Source: Garrido, Balestriero, Najman & LeCun, "RankMe" (2023). A constant code has rank 1 here, and 0 in
+    `effective_rank`, which is centred.
+
+    >>> round(rankme(torch.ones(8, 4)), 2)
+    1.0
+    """
+    return _entropy_rank(torch.linalg.svdvals(_matrix(codes)), 1e-7)
+
+
+def codebook_perplexity(codes: Tensor, size: int | None = None) -> float:
+    """exp(−Σ p log p) with p the share of samples that use each word: from 1 (one word) to K (all alike).
+
+    Args:
+        codes: (N, ...) of word indices, or (N, ..., K) one-hot (then floating-point).
+        size: K, needed only to refuse an index that is not in the codebook.
+
+    >>> codebook_perplexity(torch.tensor([0, 0, 3, 3]))
+    2.0
+    """
+    if codes.is_floating_point():
+        if codes.ndim < 2:
+            raise ShapeError(f"One-hot codes must have shape (N, ..., K), but it is {tuple(codes.shape)}.")
+        codes = codes.argmax(dim=-1)
+    if not codes.numel():
+        raise ShapeError("The perplexity of a codebook needs at least one code.")
+    if int(codes.min()) < 0 or (size is not None and int(codes.max()) >= size):
+        raise DomainError(f"Word indices must be at least 0{'' if size is None else f' and below {size}'}.")
+    share = torch.bincount(codes.flatten()).double() / codes.numel()
+    return round(float(torch.exp(-torch.xlogy(share, share).sum())), 12)
+
+
+def energy_spread(energies: Tensor) -> float:
+    """(Q95 − Q5) / (|Q50| + Q95 − Q5) of the energies of random inputs, in [0, 1): 0 is a collapsed, flat energy.
+
+    Args:
+        energies: (N,), for instance `scores(energy, uniform_box(...))`. Non-finite ones are left out.
+
+    >>> energy_spread(torch.ones(10))
+    0.0
+    """
+    finite = energies.detach().double()[torch.isfinite(energies)]
+    if not len(finite):
+        raise DomainError("No energy is finite, so they have no spread.")
+    low, middle, high = torch.quantile(finite, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64))
+    width = high - low
+    return float(width / (middle.abs() + width)) if width > 0 else 0.0
+
+
+def reconstruction_error(energy: Energy, y: Tensor, solver: Solver | None = None) -> float | None:
+    """Mean of (ŷ − y)² over samples and coordinates, in squared units of y, with ŷ decoded from ẑ = argmin_z E(y, z).
+
+    None where the energy does not reconstruct. 0 says nothing good by itself: an energy that reconstructs everything is
+    flat.
+
+    >>> import lowland as ll
+    >>> error = reconstruction_error(ll.energies.Ellipse(radii=(2.0, 1.0)), torch.tensor([[3.0, 0.0]]))
+    >>> round(error, 3)
+    0.5
+    """
+    with torch.no_grad():
+        z = infer(energy, y=y, over="z", solver=solver).value if "z" in energy.domains else None
+        decoded = energy.reconstruct(None, y, z)
+    if decoded is None:
+        return None
+    return float(squared_distance(decoded, y).mean() / y[0].numel())
