@@ -119,6 +119,10 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         """F_beta(x, y), (B,), in closed form, or None where there is none for this beta."""
         return None
 
+    def log_partition(self, x: Any) -> Tensor | None:
+        """log Z = log ∫ exp(−F_1(x, y)) dy in closed form, one number or (B,), or None where there is none."""
+        return None
+
     def prior(self, x: Any, noise: RowNoise, count: int) -> Tensor:
         """(B, count, D) draws of flat z from the normalised prior q(z); by default uniform on a bounded domain."""
         return self.domain("z").sample(noise, count)
@@ -126,6 +130,16 @@ class Energy(nn.Module, PyTorchModelHubMixin):
     def reconstruct(self, x: Any, y: Any, z: Any) -> Any:
         """The y that z (or the code of y) decodes to, or None where the energy does not reconstruct."""
         return None
+
+    def initialise(self, x: Any, y: Any, noise: RowNoise) -> None:
+        """Set first parameters from data (means, whitening, a codebook), in place and under no_grad; by default nothing.
+
+        Shapings call it in `prepare`. `noise` has a stream of random numbers for each row of the data.
+        """
+
+    def constrain(self) -> None:
+        """Bring the parameters back to the set that the energy is defined on (unit-norm atoms, orthonormal rows), in
+        place and under no_grad; by default nothing. Shapings call it in `after_step`."""
 
     def domain(self, name: str) -> Domain:
         """The domain of one variable; an UnsupportedError where the energy has no such variable."""
@@ -143,6 +157,20 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         self.check(x=x, y=y, z=z)
         value = self.energy(None if x is None else self.encode(x), y, z)
         return check_output(self, value, batch_size(x=x, y=y, z=z))
+
+    def __add__(self, other: Energy) -> Energy:
+        """The sum of two energies, a `Sum`; the variables that both take must have the same domain."""
+        from lowland.energies.compose import total
+
+        return total((self, 1.0), (other, 1.0))
+
+    def __mul__(self, weight: float) -> Energy:
+        """The energy times a number, a `Sum` of one term."""
+        from lowland.energies.compose import total
+
+        return total((self, float(weight)))
+
+    __rmul__ = __mul__
 
     def check(self, free: tuple[str, ...] = (), **values: Any) -> None:
         """Raise a ShapeError unless the variables of this energy, less the free ones, are given as they should be."""
