@@ -1,0 +1,70 @@
+"""The generic energy: any network with one output (rows E1, E2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowland.domains import Reals
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.errors import OptionError
+from lowland.nn.layers import mlp
+from lowland.registry import register
+
+
+@register("energy")
+class NetworkEnergy(Energy):
+    """F(y) = f(y), or F(x, y) = f(x, y), with f a multi-layer perceptron; with confinement s, plus ½‖y − μ‖² / s².
+
+    A network alone may fall without end far from the data, so that e^{−F} has no integral and a sampler runs away. The
+    quadratic bowl makes e^{−F} integrable as soon as f is Lipschitz.
+
+    Args:
+        n_features: size of y.
+        hidden: sizes of the hidden layers, SiLU between them.
+        n_inputs: size of x; None for an energy of y alone.
+        confinement: s > 0, the width of the bowl in units of y; None for no bowl.
+        center: μ, the same for all coordinates, in units of y.
+        generator: for the first weights.
+
+    Raises:
+        OptionError: if the confinement is not positive.
+
+    >>> NetworkEnergy(2, hidden=(16, 16))(y=torch.zeros(5, 2)).shape
+    torch.Size([5])
+    >>> NetworkEnergy(2, hidden=(16,), n_inputs=3)(x=torch.zeros(5, 3), y=torch.zeros(5, 2)).shape
+    torch.Size([5])
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        hidden: tuple[int, ...] = (256, 256),
+        n_inputs: int | None = None,
+        confinement: float | None = None,
+        center: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if confinement is not None and not confinement > 0:
+            raise OptionError(f"confinement is a width and must be positive, or None for no bowl, not {confinement}.")
+        domains = {"y": Reals(n_features)} | ({} if n_inputs is None else {"x": Reals(n_inputs)})
+        super().__init__(**domains)
+        self.confinement, self.center = confinement, center
+        self.network = mlp(n_features + (n_inputs or 0), *hidden, 1, generator=generator)
+
+    def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
+        value = self.network(y if x is None else torch.cat([x, y], dim=1))[:, 0]
+        if self.confinement is None:
+            return value
+        return value + 0.5 * (y - self.center).square().sum(dim=1) / self.confinement**2
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """Without a hidden layer f(y) = w·y + b, and the bowl's lowest point is μ − s² w, s² ‖w‖² / 2 below f(μ)."""
+        energy = cls(2, hidden=(), confinement=0.5, center=1.0)
+        layer = energy.network[0]
+        weight, bias = layer.weight.detach()[0], layer.bias.detach()
+        minimiser = (1.0 - 0.25 * weight)[None]
+        return ReferenceCase(energy, {}, "y", weight.sum() + bias - 0.125 * weight.square().sum(), minimiser)
