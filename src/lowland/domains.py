@@ -64,6 +64,23 @@ class Domain:
         """The closest point of the domain, (B, D) → (B, D)."""
         return u
 
+    def confine(self, u: Tensor) -> Tensor:
+        """`project` for the iterates of a solver: a periodic coordinate runs on, so that differences stay short."""
+        return self.project(u)
+
+    def limits(self, dtype: torch.dtype, device: torch.device | None = None) -> tuple[Tensor, Tensor] | None:
+        """(low (D,), high (D,)) where the domain is an interval in each coordinate, else None."""
+        if self.bounds is None:
+            return None
+        low, high = (torch.full((self.size,), bound, dtype=dtype, device=device) for bound in self.bounds)
+        return low, high
+
+    def reflect(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """u mirrored at the bounds until it is inside, and −1 in each coordinate whose direction was turned, else 1."""
+        if self.bounds is None:
+            raise DomainError(f"{self!r} has no bounds to reflect at, since it is not an interval in each coordinate.")
+        return u, torch.ones_like(u)
+
     def contains(self, u: Tensor, tolerance: float = 1e-4) -> Tensor:
         """(B,) of booleans: whether each row lies in the domain, to a tolerance."""
         return (self.project(u) - u).abs().amax(dim=1) <= tolerance
@@ -84,6 +101,10 @@ class Domain:
         raise DomainError(
             f"{self!r} cannot be enumerated: it is not finite, or has more than {_LARGEST_TABLE} elements."
         )
+
+    def pick(self, index: Tensor, dtype: torch.dtype) -> Tensor:
+        """(B, D), the elements of those numbers (B,) in the order of `elements`."""
+        return self.elements(dtype, index.device)[index]
 
     def pack(self, value: Any, name: str = "value") -> Tensor:
         """(B, *shape) → (B, D); a wrong shape raises ShapeError."""
@@ -118,6 +139,9 @@ class NonNegative(Domain):
     def project(self, u: Tensor) -> Tensor:
         return u.clamp_min(0)
 
+    def reflect(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        return u.abs(), torch.where(u < 0, -1.0, 1.0).to(u.dtype)
+
 
 class Box(Domain):
     """low ≤ u ≤ high in each coordinate; `periodic` glues the two ends, as for an angle.
@@ -145,6 +169,16 @@ class Box(Domain):
         if self.periodic:
             return self.low + torch.remainder(u - self.low, self.high - self.low)
         return u.clamp(self.low, self.high)
+
+    def confine(self, u: Tensor) -> Tensor:
+        return u if self.periodic else self.project(u)
+
+    def reflect(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        if self.periodic:
+            return u, torch.ones_like(u)
+        width = self.high - self.low
+        phase = torch.remainder(u - self.low, 2 * width)
+        return self.high - (width - phase).abs(), torch.where(phase > width, -1.0, 1.0).to(u.dtype)
 
     def sample(self, noise: RowNoise, count: int) -> Tensor:
         return self.low + (self.high - self.low) * noise.uniform(count, self.size)
@@ -240,6 +274,10 @@ class OneHot(Domain):
         count = self.categories**self.groups
         return count if count <= _LARGEST_TABLE else None
 
+    def pick(self, index: Tensor, dtype: torch.dtype) -> Tensor:
+        powers = self.categories ** torch.arange(self.groups - 1, -1, -1, device=index.device)
+        return self._encode(index[:, None] // powers % self.categories, dtype)
+
     def _encode(self, index: Tensor, dtype: torch.dtype) -> Tensor:
         return torch.nn.functional.one_hot(index, self.categories).to(dtype).flatten(-2)
 
@@ -295,6 +333,20 @@ class Product(Domain):
 
     def project(self, u: Tensor) -> Tensor:
         return torch.cat([part.project(u[:, self.slices[name]]) for name, part in self.parts.items()], dim=1)
+
+    def confine(self, u: Tensor) -> Tensor:
+        return torch.cat([part.confine(u[:, self.slices[name]]) for name, part in self.parts.items()], dim=1)
+
+    def limits(self, dtype: torch.dtype, device: torch.device | None = None) -> tuple[Tensor, Tensor] | None:
+        known = [part.limits(dtype, device) for part in self.parts.values()]
+        pairs = [pair for pair in known if pair is not None]
+        if len(pairs) < len(known):
+            return None
+        return torch.cat([low for low, _ in pairs]), torch.cat([high for _, high in pairs])
+
+    def reflect(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = [part.reflect(u[:, self.slices[name]]) for name, part in self.parts.items()]
+        return torch.cat([point for point, _ in pairs], dim=1), torch.cat([sign for _, sign in pairs], dim=1)
 
     def start(self, batch: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
         return torch.cat([part.start(batch, dtype, device) for part in self.parts.values()], dim=1)

@@ -136,6 +136,11 @@ class RowNoise:
         chosen._ahead = {kind: (block[:, rows], used) for kind, (block, used) in self._ahead.items()}
         return chosen
 
+    def spawn(self) -> int:
+        """A seed for the random numbers of a solve inside a solve, fresh at each call and the same for every row."""
+        self._drawn += 1
+        return int(_mix(torch.tensor(self.seed) + torch.tensor(self._drawn) * _GOLDEN))
+
     def uniform(self, *shape: int) -> Tensor:
         """(B, *shape), uniform on the open interval (0, 1)."""
         return self._draw("uniform", shape)

@@ -25,10 +25,14 @@ class Quadratic(NamedTuple):
 
 
 class Penalty(NamedTuple):
-    """The non-smooth part of an energy: `value(u)` → (B,), and `prox(u, step)` = argmin_v step·value(v) + ½‖v − u‖²."""
+    """The non-smooth part of an energy: `value(u)` → (B,), and `prox(u, step)` = argmin_v step·value(v) + ½‖v − u‖².
+
+    Where it is a sum over coordinates, `coordinate(u_j, step, j)` is the prox of coordinate j alone, for (B,) and (B,).
+    """
 
     value: Callable[[Tensor], Tensor]
     prox: Callable[[Tensor, Tensor], Tensor]
+    coordinate: Callable[[Tensor, Tensor, int], Tensor] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
     Args:
         domains: the `Domain` of each of x, y, z that the energy takes.
 
+    >>> import torch
     >>> from lowland.domains import Reals
     >>> class Bowl(Energy):
     ...     def __init__(self) -> None:
@@ -120,7 +125,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         return None
 
     def log_partition(self, x: Any) -> Tensor | None:
-        """log Z = log ∫ exp(−F_1(x, y)) dy in closed form, one number or (B,), or None where there is none."""
+        """Log Z = log ∫ exp(−F_1(x, y)) dy in closed form, one number or (B,), or None where there is none."""
         return None
 
     def prior(self, x: Any, noise: RowNoise, count: int) -> Tensor:
@@ -139,7 +144,8 @@ class Energy(nn.Module, PyTorchModelHubMixin):
 
     def constrain(self) -> None:
         """Bring the parameters back to the set that the energy is defined on (unit-norm atoms, orthonormal rows), in
-        place and under no_grad; by default nothing. Shapings call it in `after_step`."""
+        place and under no_grad; by default nothing. Shapings call it in `after_step`.
+        """
 
     def domain(self, name: str) -> Domain:
         """The domain of one variable; an UnsupportedError where the energy has no such variable."""
@@ -228,6 +234,7 @@ def check_output(energy: Energy, value: Any, batch: int) -> Tensor:
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
     """‖a − b‖² over all axes but the first, (B,).
 
+    >>> import torch
     >>> squared_distance(torch.zeros(1, 2, 2), torch.ones(1, 2, 2))
     tensor([4.])
     """

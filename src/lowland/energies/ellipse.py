@@ -23,8 +23,9 @@ class Ellipse(Energy):
     Args:
         radii: (r₁, r₂), in units of y; trained where a shaping trains the energy.
 
-    >>> Ellipse(radii=(2.0, 1.0))(y=torch.tensor([[2.0, 0.0]]), z=torch.tensor([[torch.pi / 2]]))
-    tensor([1.9106e-15], grad_fn=<AddBackward0>)
+    >>> energy = Ellipse(radii=(2.0, 1.0))
+    >>> round(energy(y=torch.tensor([[2.0, 0.0]]), z=torch.tensor([[torch.pi / 2]])).item(), 6)
+    0.0
     """
 
     def __init__(self, radii: tuple[float, float] = (2.0, 1.0)) -> None:

@@ -60,7 +60,8 @@ class SparseCoding(Energy):
         gram = self.dictionary.T @ self.dictionary
         quadratic = Quadratic(gram, y @ self.dictionary, 0.5 * y.square().sum(dim=1))
         bound = torch.linalg.eigvalsh(gram.detach())[-1] * (1 + 1e-6)
-        return Structure(quadratic=quadratic, penalty=Penalty(self._penalty, self._shrink), lipschitz=bound)
+        penalty = Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step))
+        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=bound)
 
     def _penalty(self, u: Tensor) -> Tensor:
         return self.sparsity * u.abs().sum(dim=1)
@@ -71,6 +72,19 @@ class SparseCoding(Energy):
         if self.positive:
             return (u - threshold).clamp_min(0)
         return u.sign() * (u.abs() - threshold).clamp_min(0)
+
+    def duality_gap(self, y: Tensor, z: Tensor) -> Tensor:
+        """(B,) E(y, z) − max_θ D(θ): at least as large as E(y, z) − F(y), and 0 at the minimiser.
+
+        D(θ) = ½‖y‖² − ½‖y − θ‖² for |Wᵀθ| ≤ λ (Wᵀθ ≤ λ where z ≥ 0), taken at the residual y − W z shrunk until it is
+        feasible (Kim et al. 2007).
+        """
+        residual = y - z @ self.dictionary.T
+        correlation = residual @ self.dictionary
+        size = (correlation if self.positive else correlation.abs()).amax(dim=1).clamp_min(self.sparsity)
+        dual = residual * (self.sparsity / size)[:, None]
+        bound = 0.5 * y.square().sum(dim=1) - 0.5 * squared_distance(y, dual)
+        return self.energy(None, y, z) - bound
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """W z, (B, n_features)."""

@@ -93,6 +93,7 @@ def run(
                 stay = _padded(stay, len(rows))
             rows, problem, noise = rows[stay], problem.select(stay), noise.select(stay)
             state = type(state)(*(part if part is None else part[stay] for part in state))
+    u = problem.domain.project(u)
     rate = accepted / steps.clamp_min(1) if samples else None
     return Trace(u, status, steps, residual, torch.stack(frames) if record else None, rate)
 
