@@ -1,0 +1,106 @@
+"""What recipes there are, read from their decorators without importing them, so that `lowland list` starts at once."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowland.errors import OptionError, nearest
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recipe.
+
+    Args:
+        name: as in `lowland run NAME`.
+        shows: one sentence: what the recipe shows.
+        rows: ids of the systems that it serves, such as "E4".
+        minutes: on two processor cores, with the preset `cpu`.
+        title: heading of its page.
+        module, cls: where it is.
+    """
+
+    name: str
+    shows: str
+    rows: tuple[str, ...] = ()
+    minutes: float = 1
+    title: str = ""
+    module: str = ""
+    cls: str = ""
+
+
+def catalogue() -> dict[str, Entry]:
+    """All recipes by name in alphabetical order, those of the packages in `LOWLAND_PLUGINS` included.
+
+    Raises:
+        OptionError: if two recipes share a name, or a decorator's arguments are not literals.
+
+    >>> catalogue()["ellipse"].rows
+    ('E1', 'E3', 'E4', 'E5')
+    """
+    found: dict[str, Entry] = {}
+    plugins = [plugin.strip() for plugin in os.environ.get("LOWLAND_PLUGINS", "").split(",") if plugin.strip()]
+    for package in ["lowland.recipes", *plugins]:
+        for module, path in _files(package):
+            for entry in _entries(module, path):
+                if entry.name in found:
+                    other = found[entry.name].module
+                    raise OptionError(f"Two recipes are called {entry.name!r}: in {other} and in {module}. Rename one.")
+                found[entry.name] = entry
+    return dict(sorted(found.items()))
+
+
+def find(name: str) -> Entry:
+    """One recipe; an unknown name raises an OptionError with the nearest one suggested."""
+    known = catalogue()
+    if name not in known:
+        raise OptionError(f"There is no recipe called {name!r}. {nearest(name, known)}")
+    return known[name]
+
+
+def _files(package: str) -> list[tuple[str, Path]]:
+    """Import path and file of every module of a package."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise OptionError(f"LOWLAND_PLUGINS names {package!r}, but there is no such module.")
+    if spec.submodule_search_locations is None:
+        return [(package, Path(spec.origin))] if spec.origin else []
+    files = []
+    for folder in spec.submodule_search_locations:
+        for path in sorted(Path(folder).rglob("*.py")):
+            parts = [part for part in path.relative_to(folder).with_suffix("").parts if part != "__init__"]
+            files.append((".".join([package, *parts]), path))
+    return files
+
+
+def _entries(module: str, path: Path) -> list[Entry]:
+    text = path.read_text(encoding="utf-8")
+    if "@recipe(" not in text:
+        return []
+    entries = []
+    for node in ast.walk(ast.parse(text, str(path))):
+        for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else ():
+            if (
+                isinstance(decorator, ast.Call)
+                and isinstance(decorator.func, ast.Name)
+                and decorator.func.id == "recipe"
+            ):
+                assert isinstance(node, ast.ClassDef)
+                entries.append(_entry(module, node.name, decorator))
+    return entries
+
+
+def _entry(module: str, cls: str, decorator: ast.Call) -> Entry:
+    try:
+        (name,) = [ast.literal_eval(argument) for argument in decorator.args]
+        options = {option.arg: ast.literal_eval(option.value) for option in decorator.keywords if option.arg}
+        return Entry(name, module=module, cls=cls, **options)
+    except (ValueError, TypeError) as error:
+        raise OptionError(
+            f"@recipe of {module}.{cls} must be one name and literal options shows, rows, minutes and title: {error}."
+        ) from None

@@ -1,0 +1,234 @@
+"""A run: its folder, its stages, and the page that it fills."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lowland.errors import CheckpointError, OptionError
+from lowland.reports import store
+from lowland.reports.elements import Elements
+from lowland.reports.environment import environment
+from lowland.reports.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lowland.energies.base import Energy
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Run(Elements):
+    """One run of a recipe: the folder `runs/NAME/TIME/`, its stages, and the elements of its page (see `Elements`).
+
+    Made by `Run.create`, or by `Run.open` to go on with an earlier one. Use it in a `with` statement: the page is
+    written at its end, also after an error, with what there is.
+
+    Attributes:
+        folder: where everything is written.
+        config: {"recipe", "preset", "options"}, as stored in `config.json`.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        super().__init__(folder)
+        self.config = config
+        self.title, self.shows, self.rows = config["recipe"], "", ()
+        self._metrics: dict[str, list[list[Any]]] = {}
+        self._seconds: dict[str, float] = {}
+        self._stage: str | None = None
+        self._progress = Progress()
+
+    @classmethod
+    def create(cls, runs: Path, recipe: str, options: dict[str, Any], preset: str = "cpu") -> Run:
+        """A new run in `runs/recipe/TIME/`, to which `runs/recipe/latest` then points."""
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        for attempt in range(1000):
+            folder = runs / recipe / (stamp if attempt == 0 else f"{stamp}-{attempt + 1}")
+            try:
+                folder.mkdir(parents=True)
+                break
+            except FileExistsError:
+                continue
+        else:
+            raise CheckpointError(f"No new folder could be made in {runs / recipe}.")
+        config = json.loads(json.dumps({"recipe": recipe, "preset": preset, "options": options}))
+        store.write_json(folder / "config.json", config)
+        store.write_json(folder / "environment.json", environment())
+        link = runs / recipe / f".latest-{folder.name}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.name)
+        link.replace(runs / recipe / "latest")
+        return cls(folder, config)
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """An earlier run, to go on with.
+
+        Raises:
+            CheckpointError: if the folder is not a run, or its configuration is corrupt.
+        """
+        if not folder.is_dir():
+            raise CheckpointError(f"There is no run at {folder}.")
+        config = store.read_json(folder / "config.json")
+        if not isinstance(config, dict) or set(config) != {"recipe", "preset", "options"}:
+            raise CheckpointError(f"{folder / 'config.json'} is not the configuration of a run of Lowland.")
+        return cls(folder.resolve(), config)
+
+    def describe(self, title: str, shows: str, rows: Sequence[str] = ()) -> None:
+        """Set what stands at the top of the page: a title, one sentence, and the ids of the systems that it serves."""
+        self.title, self.shows, self.rows = title, shows, tuple(rows)
+
+    def check(self, recipe: str, options: dict[str, Any]) -> None:
+        """Raise unless a resumed run is of this recipe and has these options."""
+        if self.config["recipe"] != recipe:
+            raise CheckpointError(f"{self.folder} is a run of {self.config['recipe']}, not of {recipe}.")
+        for name, value in json.loads(json.dumps(options)).items():
+            before = self.config["options"].get(name)
+            if before != value:
+                raise OptionError(
+                    f"A run is resumed with its own options, but {name} was {before!r} and is now {value!r}. Leave "
+                    "the option out, or start a new run."
+                )
+
+    # Work
+
+    def expect(self, stages: int) -> None:
+        """Say how many stages there will be, for the progress bar."""
+        self._progress.expect(stages)
+
+    def stage(self, name: str, function: Callable[[], T], modules: Sequence[nn.Module] = ()) -> T:
+        """The result of a function, computed once: a resumed run reads it from the disk.
+
+        The result is stored whole or not at all when the function ends, and what is returned is always what was stored,
+        so that a resumed run goes on with the same numbers.
+
+        Args:
+            name: unique in the run; a slash makes a folder, as in "train/pca".
+            function: returns numbers, text, tensors, lists and dictionaries of them, or None. A tuple comes back as a
+                list, and a tensor on the CPU.
+            modules: their weights after the function are stored as well, and are loaded back into them on a resume.
+
+        Raises:
+            CheckpointError: if a stored result is corrupt or does not fit the modules.
+            UnsupportedError: if the result cannot be stored.
+        """
+        if name in self._seconds:
+            raise OptionError(f"There are two stages called {name!r} in one run: give each its own name.")
+        path = self.folder / "stages" / name
+        self._progress.start(name)
+        if not path.with_name(path.name + ".json").is_file():
+            _log.info("stage %s", name)
+            self._stage, self._metrics[name] = name, []
+            began = time.monotonic()
+            value = function()
+            self._seconds[name] = time.monotonic() - began
+            self._stage = None
+            weights = [module.state_dict() for module in modules]
+            stored = {
+                "result": value,
+                "weights": weights,
+                "metrics": self._metrics[name],
+                "seconds": self._seconds[name],
+            }
+            store.save(path, stored, f"The stage {name!r}")
+        stored = store.load(path)
+        if not isinstance(stored, dict) or set(stored) != {"result", "weights", "metrics", "seconds"}:
+            raise CheckpointError(f"{path}.json is not a stage of a run. Delete it to compute the stage again.")
+        self._metrics[name], self._seconds[name] = stored["metrics"], stored["seconds"]
+        if len(stored["weights"]) != len(modules):
+            raise CheckpointError(
+                f"The stage {name!r} stored {len(stored['weights'])} modules, but {len(modules)} are given."
+            )
+        for module, state in zip(modules, stored["weights"], strict=True):
+            try:
+                module.load_state_dict(state)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                raise CheckpointError(f"The stage {name!r} does not fit {type(module).__name__}: {reason}") from None
+        self._progress.done()
+        return stored["result"]
+
+    def seconds(self, name: str) -> float:
+        """Wall time of a finished stage, in seconds, of the process that computed it."""
+        return self._seconds[name]
+
+    def log(self, step: int, **metrics: float) -> None:
+        """Add metrics to `metrics.csv`, from inside a stage."""
+        if self._stage is None:
+            raise OptionError("run.log is for use inside the function of a run.stage.")
+        self._metrics[self._stage] += [[step, name, float(value)] for name, value in metrics.items()]
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder for checkpoints, such as those of `ll.fit`."""
+        folder = self.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def save_energy(self, name: str, energy: Energy) -> None:
+        """Keep a trained energy for `lowland export`: `checkpoints/NAME/` holds its configuration and safetensors."""
+        from lowland.reports.energies import save_energy
+
+        save_energy(self.checkpoints / name, energy)
+
+    # The end
+
+    def __enter__(self) -> Run:
+        self._status("running")
+        self._progress.open(self.title)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.close()
+        if error is None:
+            self.write("finished")
+            return
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        try:
+            store.write_bytes(self.folder / "error.log", "".join(traceback.format_exception(error)).encode())
+            self.write(status)
+        except OSError:
+            # A full disk is the error that is on its way up already; the stages that were finished stay.
+            _log.warning("the page of the unfinished run could not be written to %s", self.folder)
+
+    def write(self, status: str = "finished") -> Path:
+        """Write results, metrics and the page; returns the path of `report.html`."""
+        from lowland.reports.page import render
+
+        store.write_json(self.folder / "results.json", self.results)
+        store.write_bytes(self.folder / "metrics.csv", self._metrics_csv().encode())
+        page = {
+            "title": self.title,
+            "shows": self.shows,
+            "rows": list(self.rows),
+            "stand_ins": self.stand_ins,
+            "elements": self.elements,
+            "seconds": sum(self._seconds.values()),
+        }
+        store.write_json(self.folder / "page.json", page)
+        self._status(status)
+        return render(self.folder)
+
+    def _status(self, status: str) -> None:
+        store.write_json(self.folder / "status.json", {"status": status, "process": os.getpid()})
+
+    def _metrics_csv(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["stage", "step", "metric", "value"])
+        for stage, rows in self._metrics.items():
+            writer.writerows([stage, *row] for row in rows)
+        return text.getvalue()
