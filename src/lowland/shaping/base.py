@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.energies.base import Energy
-from lowland.tensors import RowNoise
+from lowland.tensors import RowNoise, leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,10 @@ class Shaping(nn.Module):
         return {"energy": energy.parameters()}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """Called once, before the first step, with up to 4,096 samples of the training data."""
+        """Called once, before the first step, with up to 4,096 samples of the training data, under no_grad; by default
+        the energy sets its first parameters from them (`Energy.initialise`)."""
+        with torch.no_grad():
+            energy.initialise(data.x, data.y, self.noise(leaves(data.y, "y")[0]))
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         """Losses and metrics of one batch."""
@@ -84,7 +87,17 @@ class Shaping(nn.Module):
         raise NotImplementedError
 
     def after_step(self, energy: Energy, batch: Batch) -> None:
-        """Called after each step, under no_grad."""
+        """Called after each step, under no_grad; by default `Energy.constrain`."""
+        with torch.no_grad():
+            energy.constrain()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Buffers take the size of the saved ones: that of chains or statistics is known only from an energy and data."""
+        for name, buffer in self._buffers.items():
+            saved = state_dict.get(prefix + name)
+            if saved is not None and buffer is not None and saved.shape != buffer.shape:
+                setattr(self, name, buffer.new_empty(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def advance(self) -> None:
         """Called by the training loop after each step: new random numbers for the next."""

@@ -1,0 +1,323 @@
+"""Energies made of energies: weighted sums, an energy of a transformed y, and an energy with a part of y held fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowland.domains import Binary, Domain, Product, Reals
+from lowland.energies.base import VARIABLES, Energy, Quadratic, ReferenceCase, Structure
+from lowland.energies.sparse_coding import SparseCoding
+from lowland.errors import OptionError, UnsupportedError
+from lowland.registry import register
+
+
+@register("energy")
+class Sum(Energy):
+    """E(x, y, z) = Σ_i w_i E_i(x, y, z): energies trained apart and added; also written `0.5 * a + b`.
+
+    A variable that several terms take is shared, so its domains must agree; a term is given only the variables that it
+    takes. What the terms know in closed form is added where a sum keeps it: quadratic parts, tables, Lipschitz bounds, and
+    the penalty of the one term that has one, provided its weight is positive.
+
+    Args:
+        terms: energies by name.
+        weights: w_i by name; 1 where not named.
+
+    Raises:
+        UnsupportedError: if two terms take the same variable from different domains.
+        OptionError: if there is no term, or a weight of no term.
+
+    >>> import torch
+    >>> both = 0.5 * Smoothness(2, 2) + Smoothness(2, 2)
+    >>> both(y=torch.tensor([[0.0, 1.0, 0.0, 1.0]]))
+    tensor([3.])
+    """
+
+    def __init__(self, terms: Mapping[str, Energy], weights: Mapping[str, float] | None = None) -> None:
+        if not terms:
+            raise OptionError("A sum of energies needs at least one term.")
+        unknown = sorted(set(weights or {}) - set(terms))
+        if unknown:
+            raise OptionError(f"There is a weight for {unknown[0]!r}, but the terms are {', '.join(terms)}.")
+        domains: dict[str, Domain] = {}
+        for name, term in terms.items():
+            for variable, domain in term.domains.items():
+                known = domains.setdefault(variable, domain)
+                if repr(known) != repr(domain):
+                    raise UnsupportedError(
+                        f"The terms take {variable} from different domains, {known!r} and {domain!r} (in {name}): "
+                        "use Transformed, or build the terms for the same shape."
+                    )
+        super().__init__(**domains)
+        self.terms = nn.ModuleDict(terms)
+        self.weights = {name: float((weights or {}).get(name, 1.0)) for name in terms}
+
+    def _parts(self) -> list[tuple[str, float, Energy]]:
+        return [(name, self.weights[name], term) for name, term in self.terms.items() if isinstance(term, Energy)]
+
+    def _share(self, term: Energy, name: str, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
+        values = {"x": None if x is None else x.get(name), "y": y, "z": z}
+        return tuple(values[v] if v in term.domains else None for v in VARIABLES)
+
+    def encode(self, x: Any) -> dict[str, Any]:
+        return {name: term.encode(x) for name, _, term in self._parts() if "x" in term.domains}
+
+    def energy(self, x: Any, y: Any, z: Any) -> Tensor:
+        values = [weight * term.energy(*self._share(term, name, x, y, z)) for name, weight, term in self._parts()]
+        return torch.stack(values).sum(dim=0)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        known: list[tuple[float, Structure]] = []
+        fixed: list[Tensor] = []
+        for name, weight, term in self._parts():
+            share = self._share(term, name, x, y, z)
+            own = tuple(variable for variable in over if variable in term.domains)
+            if own and own != over:
+                return Structure()
+            if own:
+                known.append((weight, term.structure(over, *share)))
+            else:
+                fixed.append(weight * term.energy(*share))
+        constant = torch.stack(fixed).sum(dim=0) if fixed else 0.0
+        return _added(known, constant)
+
+    def marginal(self, x: Any, y: Any, beta: float) -> Tensor | None:
+        """Closed if only one term, of weight w > 0, takes z and has the closed form at w·β; the others are added to it."""
+        total: Any = 0.0
+        latent = [part for part in self._parts() if "z" in part[2].domains]
+        if len(latent) != 1 or latent[0][1] <= 0:
+            return None
+        for name, weight, term in self._parts():
+            share = self._share(term, name, x, y, None)
+            if "z" not in term.domains:
+                total = total + weight * term.energy(*share)
+                continue
+            free = term.marginal(share[0], share[1], weight * beta)
+            if free is None:
+                return None
+            total = total + weight * free
+        return total
+
+    def reconstruct(self, x: Any, y: Any, z: Any) -> Any:
+        """The first decoded y that a term offers."""
+        for name, _, term in self._parts():
+            decoded = term.reconstruct(*self._share(term, name, x, y, z))
+            if decoded is not None:
+                return decoded
+        return None
+
+    def constrain(self) -> None:
+        for _, _, term in self._parts():
+            term.constrain()
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """2 (½‖y − z‖² + ½‖z‖₁) is least at shrink_½(y), as is half of it."""
+        case = SparseCoding.reference_case()
+        assert case.minimum is not None
+        return case._replace(energy=cls({"code": case.energy}, {"code": 2.0}), minimum=2 * case.minimum)
+
+
+def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
+    """The structure of Σ w_i E_i + constant."""
+    positive = all(weight > 0 for weight, _ in known)
+    quadratic = lipschitz = penalty = table = None
+    quadratics = [(weight, s.quadratic) for weight, s in known if s.quadratic is not None]
+    if len(quadratics) == len(known):
+        gram = torch.stack([weight * q.gram for weight, q in quadratics]).sum(dim=0)
+        linear = torch.stack([weight * q.linear for weight, q in quadratics]).sum(dim=0)
+        quadratic = Quadratic(gram, linear, torch.stack([weight * q.constant for weight, q in quadratics]).sum(0) + constant)
+    bounds = [abs(weight) * torch.as_tensor(s.lipschitz) for weight, s in known if s.lipschitz is not None]
+    if len(bounds) == len(known):
+        lipschitz = sum(bounds[1:], bounds[0])
+    penalties = [(weight, s.penalty) for weight, s in known if s.penalty is not None]
+    if len(penalties) > 1 or (penalties and penalties[0][0] <= 0):
+        raise UnsupportedError("A sum can hold one term with a non-smooth penalty in a free variable, of positive weight.")
+    if penalties:
+        weight, inner = penalties[0]
+        penalty = inner._replace(
+            value=lambda u: weight * inner.value(u), prox=lambda u, step: inner.prox(u, weight * step)
+        )
+    tables = [(weight, s.table) for weight, s in known if s.table is not None]
+    if len(tables) == len(known):
+        offset = constant[:, None] if isinstance(constant, Tensor) else constant
+
+        def table() -> Tensor:
+            return torch.stack([weight * one() for weight, one in tables]).sum(dim=0) + offset
+
+    alone = known[0][1] if len(known) == 1 and positive else Structure()
+    return Structure(quadratic, penalty, lipschitz, alone.minimiser, table, alone.blocks, alone.guess)
+
+
+def total(*terms: tuple[Energy, float]) -> Sum:
+    """The weighted sum of energies, sums among them opened; terms are named "0", "1" …"""
+    flat: list[tuple[Energy, float]] = []
+    for energy, weight in terms:
+        parts = energy._parts() if type(energy) is Sum else [("", 1.0, energy)]
+        flat += [(term, weight * own) for _, own, term in parts]
+    names = [str(i) for i in range(len(flat))]
+    return Sum({n: e for n, (e, _) in zip(names, flat, strict=True)}, {n: w for n, (_, w) in zip(names, flat, strict=True)})
+
+
+@register("energy")
+class Smoothness(Energy):
+    """E(y) = Σ (y_i − y_j)² over neighbouring pixels i, j of an image: a prior on images that has no parameters.
+
+    Args:
+        height, width: of the image; y is flat, (B, height · width), or (B, height, width) with `flat=False`.
+
+    >>> Smoothness(1, 3)(y=torch.tensor([[0.0, 1.0, 3.0]]))
+    tensor([5.])
+    """
+
+    def __init__(self, height: int, width: int, flat: bool = True) -> None:
+        super().__init__(y=Reals(height * width) if flat else Reals(height, width))
+        self.height, self.width = height, width
+
+    def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
+        image = y.reshape(-1, self.height, self.width)
+        down = (image[:, 1:] - image[:, :-1]).square().sum(dim=(1, 2))
+        return down + (image[:, :, 1:] - image[:, :, :-1]).square().sum(dim=(1, 2))
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        """The Hessian is twice the Laplacian of the grid, whose eigenvalues are below 8."""
+        return Structure(lipschitz=16.0) if over == ("y",) else Structure()
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """Flat images have no energy."""
+        return ReferenceCase(cls(2, 2), {}, "y", minimum=torch.zeros(1), minimiser=torch.zeros(1, 4))
+
+
+@register("energy")
+class Transformed(Energy):
+    """E(x, y, z) = E₀(x, T(y), z): an energy of a transformed y, for instance of its thermometer code.
+
+    Args:
+        inner: E₀.
+        transform: T, a module that maps (B, *shape) to what E₀ takes.
+        y: the domain of y before the transform.
+
+    >>> code = Thermometer(2, levels=4, low=-1.0, high=1.0)
+    >>> Transformed(Smoothness(1, 8), code, y=Reals(2))(y=torch.zeros(3, 2)).shape
+    torch.Size([3])
+    """
+
+    def __init__(self, inner: Energy, transform: nn.Module, y: Domain) -> None:
+        super().__init__(**{**inner.domains, "y": y})
+        self.inner, self.transform = inner, transform
+
+    def encode(self, x: Any) -> Any:
+        return self.inner.encode(x)
+
+    def energy(self, x: Any, y: Any, z: Any) -> Tensor:
+        return self.inner.energy(x, self.transform(y), z)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        """Where y is given, all that the inner energy knows; where it is free, nothing."""
+        return Structure() if "y" in over else self.inner.structure(over, x, self.transform(y), z)
+
+    def marginal(self, x: Any, y: Any, beta: float) -> Tensor | None:
+        return self.inner.marginal(x, self.transform(y), beta)
+
+    def constrain(self) -> None:
+        self.inner.constrain()
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """E = Σ (T_i − T_{i+1})² with T(y) = 2 y."""
+        double = nn.Linear(3, 3, bias=False)
+        double.weight.data = 2 * torch.eye(3)
+        energy = cls(Smoothness(1, 3), double, y=Reals(3))
+        return ReferenceCase(energy, {}, "y", minimum=torch.zeros(1), minimiser=torch.zeros(1, 3))
+
+
+class Thermometer(nn.Module):
+    """T(y)_{ik} = σ((y_i − t_k) / width): coordinate i as a column of `levels` units, lit up to its value.
+
+    With width 0 the units are exactly 0 or 1, as a model of binary data is trained on; a positive width makes the same
+    code smooth, so that the energy of a code has a gradient in y.
+
+    Args:
+        n_features: coordinates of y.
+        levels: thresholds t_k for each, equally spaced strictly between `low` and `high`.
+        low, high: range of y.
+        width: of a threshold, in units of y.
+
+    >>> Thermometer(1, levels=3, low=0.0, high=4.0)(torch.tensor([[2.5]]))
+    tensor([[1., 1., 0.]])
+    """
+
+    thresholds: Tensor
+
+    def __init__(self, n_features: int, levels: int, low: float, high: float, width: float = 0.0) -> None:
+        super().__init__()
+        if levels < 1 or not low < high or width < 0:
+            raise OptionError(f"A thermometer needs levels ≥ 1, low < high and width ≥ 0, not {levels}, {low}, {high}, {width}.")
+        self.n_features, self.width = n_features, width
+        self.register_buffer("thresholds", torch.linspace(low, high, levels + 2)[1:-1])
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(B, n_features) → (B, n_features · levels)."""
+        above = y[:, :, None] - self.thresholds
+        code = torch.sigmoid(above / self.width) if self.width > 0 else (above > 0).to(y.dtype)
+        return code.flatten(1)
+
+
+@register("energy")
+class Clamped(Energy):
+    """E(x, y, z) = E₀(m ⊙ x + (1 − m) ⊙ y, z): an energy of y without x, of which a known part is held fixed.
+
+    Inferring y completes x: the pixels under the mask stay as they are, the others fall where the energy is low.
+
+    Args:
+        inner: E₀(y, z), without an x.
+
+    x is a dictionary of `known`, in the shape of y, and `mask` m, 1 where a value is known and 0 where it is sought.
+
+    Raises:
+        UnsupportedError: if the inner energy has an x of its own.
+
+    >>> energy = Clamped(Smoothness(1, 3))
+    >>> x = {"known": torch.tensor([[0.0, 0.0, 2.0]]), "mask": torch.tensor([[1.0, 0.0, 1.0]])}
+    >>> energy(x=x, y=torch.ones(1, 3))
+    tensor([2.])
+    """
+
+    def __init__(self, inner: Energy) -> None:
+        if "x" in inner.domains:
+            raise UnsupportedError(f"{type(inner).__name__} has an x of its own, so a part of y cannot be passed as x.")
+        shape = inner.domain("y").shape
+        known = Product({"known": inner.domain("y"), "mask": Binary(shape)})
+        super().__init__(x=known, **inner.domains)
+        self.inner = inner
+
+    def complete(self, x: Any, y: Tensor) -> Tensor:
+        """m ⊙ x + (1 − m) ⊙ y."""
+        return x["mask"] * x["known"] + (1 - x["mask"]) * y
+
+    def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
+        return self.inner.energy(None, self.complete(x, y), z)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        """Over z, all that the inner energy knows; a bound on its curvature in y holds here too."""
+        if "y" not in over:
+            return self.inner.structure(over, None, self.complete(x, y), z)
+        return Structure(lipschitz=self.inner.structure(over, None, None, z).lipschitz)
+
+    def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
+        return self.inner.marginal(None, self.complete(x, y), beta)
+
+    def reconstruct(self, x: Any, y: Tensor, z: Any) -> Tensor:
+        """The completed y."""
+        return self.complete(x, y)
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """Between 0 and 2, the smoothest value is 1."""
+        x = {"known": torch.tensor([[0.0, 0.0, 2.0]]), "mask": torch.tensor([[1.0, 0.0, 1.0]])}
+        return ReferenceCase(cls(Smoothness(1, 3)), {"x": x}, "y", minimum=torch.tensor([2.0]))

@@ -1,0 +1,136 @@
+"""Gaussian mixture (row A1): a normalised density, whose components are the values of a one-hot latent."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lowland.domains import OneHot, Reals
+from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.energies.kmeans import spread_out
+from lowland.errors import OptionError
+from lowland.registry import register
+from lowland.tensors import RowNoise
+
+
+@register("energy")
+class GaussianMixture(Energy):
+    """E(y, z = k) = −log(K π_k N(y; μ_k, Σ_k)), with z one-hot; so that F_1(y) = −log Σ_k π_k N(y; μ_k, Σ_k) = −log p(y).
+
+    The K stands for the uniform prior over z in the definition of F_β. At β = ∞, F is the energy of the best component.
+    Trained by `ll.shaping.ExpectationMaximisation(beta=1.0)`: EM (Dempster, Laird & Rubin 1977).
+
+    Args:
+        n_features: size n of y.
+        n_components: K.
+        covariance: "full", or "diag" for independent coordinates.
+        floor: least variance in any direction, added to the diagonal of each Σ_k by `refit`, in squared units of y. The
+            default is scikit-learn's.
+        generator: draws the first means.
+
+    Raises:
+        OptionError: for another kind of covariance, or a floor below 0.
+
+    >>> energy = GaussianMixture(n_features=2, n_components=1)
+    >>> energy.means.data.zero_()
+    tensor([[0., 0.]])
+    >>> energy.marginal(None, torch.zeros(1, 2), beta=1.0).detach()       # log 2π
+    tensor([1.8379])
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_components: int,
+        covariance: Literal["full", "diag"] = "full",
+        floor: float = 1e-6,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if covariance not in ("full", "diag"):
+            raise OptionError(f"covariance must be 'full' or 'diag', but it is {covariance!r}.")
+        if not floor >= 0:
+            raise OptionError(f"floor must not be negative, but it is {floor}.")
+        super().__init__(y=Reals(n_features), z=OneHot(n_components))
+        self.covariance, self.floor = covariance, floor
+        generator = generator or torch.Generator().manual_seed(0)
+        self.logits = nn.Parameter(torch.zeros(n_components))
+        self.means = nn.Parameter(torch.randn(n_components, n_features, generator=generator))
+        scale = torch.eye(n_features) if covariance == "full" else torch.ones(n_features)
+        self.scale = nn.Parameter(scale.repeat(n_components, *[1] * scale.ndim))
+        """Cholesky factors of Σ_k, (K, n, n), of which the lower triangle counts; or standard deviations, (K, n)."""
+
+    def _table(self, y: Tensor) -> Tensor:
+        """E of all components, (B, K)."""
+        centred_KnB = (y[:, None] - self.means).permute(1, 2, 0)
+        if self.covariance == "full":
+            factor = self.scale.tril()
+            white_KnB = torch.linalg.solve_triangular(factor, centred_KnB, upper=False)
+            deviations = factor.diagonal(dim1=1, dim2=2)
+        else:
+            white_KnB, deviations = centred_KnB / self.scale[:, :, None], self.scale
+        half = 0.5 * white_KnB.square().sum(dim=1).T
+        volume = deviations.abs().log().sum(dim=1) + 0.5 * y.shape[1] * math.log(2 * math.pi)
+        return half + volume - self.logits.log_softmax(dim=0) - math.log(len(self.logits))
+
+    def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
+        return (z * self._table(y)).sum(dim=1)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        return Structure(table=lambda: self._table(y)) if over == ("z",) else Structure()
+
+    def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
+        """−log p(y) at β = 1; at other β the table is as good."""
+        return math.log(len(self.logits)) - torch.logsumexp(-self._table(y), dim=1) if beta == 1 else None
+
+    def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
+        """The mean of the component that z selects, (B, n_features)."""
+        return z.to(self.means.dtype) @ self.means
+
+    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+        """Means far apart (`spread_out`), equal weights, and for each Σ_k the covariance of the data within the cells of
+        those means."""
+        self.means.copy_(spread_out(y, len(self.means), noise))
+        nearest = torch.cdist(y, self.means).argmin(dim=1)
+        inside = self.statistics(x, y - self.means[nearest], torch.ones_like(y[:, :1]))
+        self.logits.zero_()
+        self.scale.copy_(self._factor(inside["outer"] / inside["count"].reshape(-1, *[1] * (inside["outer"].ndim - 1))))
+
+    def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
+        """Counts, sums and second moments of y by component, in float64 because their differences are what counts."""
+        y, z = y.double(), z.double()
+        if self.covariance == "full":
+            outer = torch.einsum("bk,bi,bj->kij", z, y, y)
+        else:
+            outer = z.T @ y.square()
+        return {"count": z.sum(dim=0), "total": z.T @ y, "outer": outer}
+
+    def refit(self, statistics: dict[str, Tensor]) -> None:
+        """The M-step: weights, means and covariances from expected counts; a component without samples stays as it is."""
+        count = statistics["count"]
+        alive = count > 10 * torch.finfo(torch.float64).eps
+        safe = torch.where(alive, count, 1.0)[:, None]
+        means = statistics["total"] / safe
+        if self.covariance == "full":
+            covariance = statistics["outer"] / safe[:, :, None] - means[:, :, None] * means[:, None, :]
+        else:
+            covariance = statistics["outer"] / safe - means.square()
+        self.logits.copy_(count.clamp_min(1e-300).log().clamp_min(-80).sub(count.sum().log()))
+        self.means[alive] = means[alive].to(self.means.dtype)
+        self.scale[alive] = self._factor(covariance[alive]).to(self.scale.dtype)
+
+    def _factor(self, covariance: Tensor) -> Tensor:
+        if self.covariance == "diag":
+            return (covariance.clamp_min(0) + self.floor).sqrt()
+        return torch.linalg.cholesky(covariance + self.floor * torch.eye(covariance.shape[-1], dtype=covariance.dtype))
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """Two unit Gaussians: E = ½‖y − μ‖² + log 2π − log(2 · ½) for the nearer one."""
+        energy = cls(2, 2)
+        energy.means.data = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
+        y = torch.tensor([[1.0, 0.0], [4.0, 2.0]])
+        minimum = torch.tensor([0.5, 2.0]) + math.log(2 * math.pi)
+        return ReferenceCase(energy, {"y": y}, "z", minimum=minimum, minimiser=torch.eye(2))

@@ -1,0 +1,102 @@
+"""Principal components (row A1): the low-energy volume is bounded because it is a flat of few dimensions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowland.domains import Reals
+from lowland.energies.base import Energy, Quadratic, ReferenceCase, Structure, squared_distance
+from lowland.errors import OptionError
+from lowland.registry import register
+from lowland.tensors import RowNoise
+
+
+@register("energy")
+class PCA(Energy):
+    """E(y, z) = ‖y − μ − Wᵀz‖², with W Wᵀ = I; so F(y) = min_z E = ‖(y − μ) − WᵀW(y − μ)‖².
+
+    The flat μ + Wᵀz is the only place of zero energy. Source: LeCun, "The Deep Learning – Applied Math Connection" (2020),
+    the first of the seven strategies; Pearson (1901). `ll.shaping.ExpectationMaximisation()` finds W exactly, by the
+    eigenvectors of the covariance; `ll.shaping.MinimumEnergy()` finds the same flat by gradient.
+
+    Args:
+        n_features: size n of y.
+        n_components: size k of z, at most n.
+        generator: draws the first W.
+
+    Raises:
+        OptionError: unless 1 ≤ n_components ≤ n_features.
+
+    >>> energy = PCA(n_features=3, n_components=2)
+    >>> energy(y=torch.ones(4, 3), z=torch.zeros(4, 2)).detach()
+    tensor([3., 3., 3., 3.])
+    """
+
+    def __init__(self, n_features: int, n_components: int, generator: torch.Generator | None = None) -> None:
+        if not 1 <= n_components <= n_features:
+            raise OptionError(f"n_components must be from 1 to n_features = {n_features}, but it is {n_components}.")
+        super().__init__(y=Reals(n_features), z=Reals(n_components))
+        start = torch.randn(n_components, n_features, generator=generator or torch.Generator().manual_seed(0))
+        self.components = nn.Parameter(start)
+        self.mean = nn.Parameter(torch.zeros(n_features))
+        with torch.no_grad():
+            self.constrain()
+
+    def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
+        return squared_distance(y, self.reconstruct(x, y, z))
+
+    def code(self, y: Tensor) -> Tensor:
+        """(W Wᵀ)⁻¹ W (y − μ), the minimiser over z also between two gradient steps, when W is not quite orthonormal."""
+        projected = (y - self.mean) @ self.components.T
+        return torch.linalg.solve(self.components @ self.components.T, projected.T).T
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        if over != ("z",):
+            return Structure()
+        gram = 2 * self.components @ self.components.T
+        centred = y - self.mean
+        quadratic = Quadratic(gram, 2 * centred @ self.components.T, centred.square().sum(dim=1))
+        bound = torch.linalg.eigvalsh(gram.detach())[-1] * (1 + 1e-5)
+        return Structure(quadratic=quadratic, lipschitz=bound, minimiser=lambda: self.code(y))
+
+    def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
+        return squared_distance(y, self.reconstruct(x, y, self.code(y))) if beta == math.inf else None
+
+    def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
+        """μ + Wᵀz, (B, n_features)."""
+        return self.mean + z @ self.components
+
+    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+        """μ is the mean of the data."""
+        self.mean.copy_(y.mean(dim=0))
+
+    def constrain(self) -> None:
+        """The rows of W become the orthonormal basis closest to them (polar decomposition)."""
+        left, _, right = torch.linalg.svd(self.components, full_matrices=False)
+        self.components.copy_(left @ right)
+
+    def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
+        """Count, sum and second moment of y, in float64 because their difference is what counts."""
+        y = y.double()
+        return {"count": torch.full_like(y[0, :1], len(y)), "total": y.sum(dim=0), "outer": y.T @ y}
+
+    def refit(self, statistics: dict[str, Tensor]) -> None:
+        """μ and the leading eigenvectors of the covariance, largest first, each with its largest entry positive."""
+        mean = statistics["total"] / statistics["count"]
+        covariance = statistics["outer"] / statistics["count"] - torch.outer(mean, mean)
+        vectors = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, : self.components.shape[0]].T
+        largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
+        self.mean.copy_(mean)
+        self.components.copy_(vectors * largest.sign())
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """On the first two axes, F is the square of the third coordinate."""
+        energy = cls(3, 2)
+        energy.components.data = torch.eye(3)[:2]
+        y = torch.tensor([[1.0, 2.0, 3.0], [0.5, 0.0, -1.0]])
+        return ReferenceCase(energy, {"y": y}, "z", minimum=torch.tensor([9.0, 1.0]), minimiser=y[:, :2].clone())
