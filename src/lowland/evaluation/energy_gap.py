@@ -112,7 +112,7 @@ def auroc(data: Tensor, negatives: Tensor) -> float:
 
 
 class EnergyGap(dict[str, float]):
-    """AUROC by the name of the negatives; `non_finite` counts energies that were NaN or infinite, of data under "data"."""
+    """AUROC by the name of the negatives; `non_finite` counts NaN or infinite energies, of data under "data"."""
 
     def __init__(self, values: Mapping[str, float], non_finite: Mapping[str, int]) -> None:
         super().__init__(values)

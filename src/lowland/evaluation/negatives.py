@@ -158,7 +158,7 @@ def make_negatives(
     if test.shape[1:] != train.shape[1:]:
         raise ShapeError(f"Test samples have shape {tuple(test.shape[1:])}, training samples {tuple(train.shape[1:])}.")
     if other is not None and other.shape[1:] != test.shape[1:]:
-        raise ShapeError(f"The other data set has samples of shape {tuple(other.shape[1:])}, not {tuple(test.shape[1:])}.")
+        raise ShapeError(f"The other data have shape {tuple(other.shape[1:])}, not {tuple(test.shape[1:])}.")
     known, generator = statistics(train), generator or torch.Generator().manual_seed(0)
     found = {"pixel_noise": pixel_noise(test, known, generator)}
     if image_shape is not None or test.ndim > 2:

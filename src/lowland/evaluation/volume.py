@@ -71,7 +71,7 @@ def low_energy_volume(
     0.25
     """
     if test.ndim != 2 or test.shape[1] != 2:
-        raise ShapeError(f"The low-energy volume is measured in two dimensions, but the data have shape {tuple(test.shape)}.")
+        raise ShapeError(f"The low-energy volume needs data of shape (N, 2), but they have {tuple(test.shape)}.")
     _check_quantile(quantile)
     data = scores(energy, test, beta=beta, solver=solver)
     ordered = torch.where(torch.isfinite(data), data, torch.inf).sort().values

@@ -1,0 +1,30 @@
+"""Pictures: the same landscape for every energy, grids of images, tables in colour, curves, animations.
+
+Pure functions that return a `matplotlib.figure.Figure`. None shows a window, changes matplotlib's global
+settings or draws random numbers.
+"""
+
+from __future__ import annotations
+
+from lowland.plots.animation import animate
+from lowland.plots.curves import curves
+from lowland.plots.field import Field, measure
+from lowland.plots.heatmap import auroc_heatmap
+from lowland.plots.images import images
+from lowland.plots.landscape import landscape, landscape_grid
+from lowland.plots.plane import Plane, plane_through
+from lowland.plots.style import to_png
+
+__all__ = [
+    "Field",
+    "Plane",
+    "animate",
+    "auroc_heatmap",
+    "curves",
+    "images",
+    "landscape",
+    "landscape_grid",
+    "measure",
+    "plane_through",
+    "to_png",
+]

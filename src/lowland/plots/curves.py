@@ -1,0 +1,76 @@
+"""Lines over steps, each named where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lowland.errors import OptionError, ShapeError
+from lowland.plots.style import FAMILIES, figure, ruled
+
+Line: TypeAlias = Sequence[float] | tuple[Sequence[float], Sequence[float]]
+
+
+def curves(
+    lines: Mapping[str, Line],
+    *,
+    title: str | None = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    log: str = "",
+) -> Figure:
+    """Lines in one diagram, each with its name at its right end, in its colour.
+
+    Args:
+        lines: by name, the values, or a tuple (steps, values). Non-finite values leave a gap.
+        title, xlabel, ylabel: texts.
+        log: the axes that are logarithmic: "", "x", "y" or "xy".
+
+    Raises:
+        OptionError: without lines, or for an unknown `log`.
+        ShapeError: where steps and values differ in length.
+
+    >>> [text.get_text() for text in curves({"loss": [3.0, 2.0, 1.0]}).axes[0].texts]
+    ['loss']
+    """
+    if not lines or log not in ("", "x", "y", "xy"):
+        raise OptionError(f"Curves need at least one line, and log must be '', 'x', 'y' or 'xy', not {log!r}.")
+    drawn = figure(6.4, 3.8)
+    ax = drawn.add_subplot()
+    ruled(ax, title, xlabel, ylabel)
+    ends: list[tuple[float, float, str, str]] = []
+    for index, (name, line) in enumerate(lines.items()):
+        steps, values = line if isinstance(line, tuple) else (range(len(line)), line)
+        x, y = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
+        if x.shape != y.shape or x.ndim != 1:
+            raise ShapeError(f"The line {name!r} has {x.shape} steps but {y.shape} values.")
+        y = np.where(np.isfinite(y), y, np.nan)
+        colour = FAMILIES[index % len(FAMILIES)]
+        ax.plot(x, y, color=colour, linewidth=1.8, solid_capstyle="round", label=name)
+        if np.isfinite(y).any():
+            last = np.flatnonzero(np.isfinite(y))[-1]
+            ends.append((float(x[last]), float(y[last]), name, colour))
+    if "x" in log:
+        ax.set_xscale("log")
+    if "y" in log:
+        ax.set_yscale("log")
+    _name_ends(ax, ends)
+    return drawn
+
+
+def _name_ends(ax: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+    """Names at the ends of the lines, pushed apart to a line's height where the ends lie close together."""
+    if not ends:
+        return
+    low, high = ax.transScale.transform([(1, v) if ax.get_yscale() == "log" else (0, v) for v in ax.get_ylim()])[:, 1]
+    height = [(ax.transScale.transform((1, y))[1] - low) / (high - low) for _, y, _, _ in ends]
+    order, last = np.argsort(height), -1.0
+    for index in order:
+        place = max(height[index], last + 0.06)
+        last = place
+        _, _, name, colour = ends[index]
+        ax.text(1.015, place, name, transform=ax.transAxes, va="center", fontsize=8.5, color=colour)

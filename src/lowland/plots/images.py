@@ -1,0 +1,84 @@
+"""Grids of small images: dictionaries, codebooks, digits, reconstructions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lowland.errors import ShapeError
+from lowland.plots.style import INK, SIGNED, bare, columns_for, figure
+
+
+def images(
+    tiles: Tensor,
+    shape: tuple[int, int] | None = None,
+    *,
+    columns: int | None = None,
+    signed: bool | None = None,
+    each: bool | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Images side by side on one sheet: ink on paper, or blue below zero and orange above where they have signs.
+
+    Args:
+        tiles: (N, H, W), (N, 1, H, W), or flat (N, H · W). Atoms are the columns of a dictionary: pass its transpose.
+        shape: (H, W) of flat tiles; by default they are taken for squares.
+        columns: by default about as many as rows.
+        signed: by default, whether any value is negative.
+        each: scale each tile by its own largest value rather than all by one; by default for signed tiles, whose
+            sign and size are often arbitrary.
+        title: above the sheet.
+
+    Raises:
+        ShapeError: for tiles that are not images.
+
+    >>> images(torch.zeros(10, 64)).axes[0].get_images()[0].get_array().shape
+    (26, 35)
+    """
+    tiles = _as_tiles(tiles, shape)
+    signed = bool((tiles < 0).any()) if signed is None else signed
+    each = signed if each is None else each
+    count, height, width = tiles.shape
+    top = torch.nan_to_num(tiles.abs() if signed else tiles).flatten(1).amax(dim=1).clamp_min(1e-12)
+    tiles = tiles / (top[:, None, None] if each else top.max())
+    columns = columns or columns_for(count, ratio=1.3)
+    rows = math.ceil(count / columns)
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for index, tile in enumerate(tiles.numpy()):
+        row, column = divmod(index, columns)
+        sheet[row * (height + 1) :, column * (width + 1) :][:height, :width] = tile
+    across = min(9.0, max(2.0, 0.62 * columns * width / height))
+    drawn = figure(across, across * sheet.shape[0] / sheet.shape[1] + (0.35 if title else 0.05))
+    ax = drawn.add_subplot()
+    colours: str | Colormap = SIGNED if signed else "gray_r"
+    ax.imshow(
+        np.ma.masked_invalid(sheet), cmap=colours, norm=Normalize(-1 if signed else 0, 1), interpolation="nearest"
+    )
+    bare(ax)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    if title:
+        ax.set_title(title, fontsize=10, color=INK, loc="left", pad=6)
+    return drawn
+
+
+def _as_tiles(tiles: Tensor, shape: tuple[int, int] | None) -> Tensor:
+    tiles = tiles.detach().double().cpu()
+    if tiles.ndim == 4 and tiles.shape[1] == 1:
+        tiles = tiles[:, 0]
+    if tiles.ndim == 2:
+        side = math.isqrt(tiles.shape[1])
+        height, width = shape or (side, side)
+        if height * width == tiles.shape[1]:
+            tiles = tiles.reshape(-1, height, width)
+    if tiles.ndim != 3 or not tiles.numel():
+        raise ShapeError(
+            f"Images must have shape (N, H, W), (N, 1, H, W) or (N, H · W), not {tuple(tiles.shape)}. "
+            "For flat images that are not square give shape=(H, W)."
+        )
+    return tiles

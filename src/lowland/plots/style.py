@@ -1,0 +1,92 @@
+"""Colours and type of all pictures, as explicit values: matplotlib's global settings are neither read nor changed.
+
+Blue for land and orange for data and what moves: the pair that the common colour blindnesses keep apart. The land's
+lightness rises evenly with the energy, so that it survives grey printing.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+INK, MUTED, FAINT, PAPER = "#14213d", "#5d6b82", "#d8dde6", "#ffffff"
+ORANGE, GOLD, BLUE = "#f26b1d", "#ffd166", "#1f6fb2"
+
+FAMILIES = ("#1f6fb2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5cc4", "#6b7280")
+"""Eight colours for categories, after Okabe & Ito's palette for all readers (2008)."""
+
+LAND_LOW, LAND_HIGH = "#12406f", "#fbfaf3"
+LAND = LinearSegmentedColormap.from_list(
+    "land", ["#081d3f", "#12406f", "#22699a", "#4a94b5", "#86bcc6", "#bedcd6", "#e6efe4", "#fbfaf3"]
+)
+LAND = LAND.with_extremes(bad="#c9b8c4")
+SIGNED = LinearSegmentedColormap.from_list("signed", ["#12406f", "#5b9cc2", "#f8f8f5", "#f0a05f", "#b5460f"])
+SCORE = LinearSegmentedColormap.from_list("score", ["#fdfcf7", "#d7e8e4", "#8fc0cb", "#3f86ae", "#123f70"])
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure on white, in inches, with its own canvas: pyplot does not know of it."""
+    made = Figure(figsize=(width, height), facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def owner(ax: Axes) -> Figure:
+    """The figure that axes lie in."""
+    found = ax.get_figure(root=True)
+    assert found is not None
+    return found
+
+
+def bare(ax: Axes, title: str | None = None, size: float = 9.0) -> None:
+    """Axes without ticks and with a hairline frame."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set(color=FAINT, linewidth=0.6)
+    if title:
+        ax.set_title(title, fontsize=size, color=INK, pad=0.45 * size)
+
+
+def ruled(ax: Axes, title: str | None = None, xlabel: str | None = None, ylabel: str | None = None) -> None:
+    """Axes with light horizontal rules and no box."""
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    ax.spines["bottom"].set(color=MUTED, linewidth=0.8)
+    ax.tick_params(axis="both", colors=MUTED, labelsize=8, length=0, pad=5)
+    ax.tick_params(axis="x", length=3, color=MUTED)
+    ax.grid(axis="y", color=FAINT, linewidth=0.7)
+    ax.set_axisbelow(True)
+    if title:
+        ax.set_title(title, fontsize=11, color=INK, loc="left", pad=10)
+    ax.set_xlabel(xlabel or "", fontsize=9, color=MUTED)
+    ax.set_ylabel(ylabel or "", fontsize=9, color=MUTED)
+
+
+def columns_for(count: int, ratio: float = 1.6) -> int:
+    """How many columns make `count` panels a well-filled page of about this width to height.
+
+    >>> columns_for(36), columns_for(6), columns_for(1)
+    (8, 3, 1)
+    """
+    ideal = math.sqrt(count * ratio)
+
+    def badness(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        return (rows * columns - count) / count + abs(math.log(columns / ideal))
+
+    return min(range(1, count + 1), key=badness)
+
+
+def to_png(drawn: Figure, dpi: int = 144) -> bytes:
+    """The figure as a PNG file in memory, without a date or a version in it: equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {"metadata": {"Software": None}}
+    drawn.savefig(buffer, format="png", dpi=dpi, facecolor=PAPER, **options)
+    return buffer.getvalue()
