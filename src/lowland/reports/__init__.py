@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lowland.reports.energies import load_energy, save_energy
 from lowland.reports.page import render
 from lowland.reports.run import Run
 
-__all__ = ["Run", "load_energy", "render", "save_energy"]
+__all__ = ["Run", "render"]

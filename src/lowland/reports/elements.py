@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lowland.errors import OptionError
-from lowland.reports.pictures import save_animation, save_figure
+from lowland.reports.pictures import save_figure
 
 FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
 """The keys of a row of `results.json`."""
@@ -39,7 +39,7 @@ class Elements:
         self.elements.append({"kind": "text", "markdown": markdown})
 
     def figure(self, name: str, figure: Any, caption: str = "", format: str = "png", dpi: int = 160) -> None:  # noqa: A002
-        """Add a figure of matplotlib or plotly, saved as `figures/NAME`.
+        """Add a figure of matplotlib or plotly, or a PNG or GIF as bytes, saved as `figures/NAME`.
 
         Args:
             caption: one line of Markdown.
@@ -50,27 +50,12 @@ class Elements:
     def grid(
         self, name: str, figures: Sequence[tuple[Any, str]], columns: int = 4, caption: str = "", dpi: int = 110
     ) -> None:
-        """Add a grid of (matplotlib figure, caption)."""
+        """Add a grid of (figure, caption); see `figure`."""
         items = [
             {"file": self._picture(f"{name}-{index + 1}", figure, "png", dpi), "caption": text}
             for index, (figure, text) in enumerate(figures)
         ]
         self.elements.append({"kind": "grid", "items": items, "columns": columns, "caption": caption})
-
-    def animation(
-        self,
-        name: str,
-        figure: Any,
-        draw: Callable[[int], Any],
-        frames: int,
-        caption: str = "",
-        fps: int = 15,
-        dpi: int = 110,
-    ) -> None:
-        """Add a moving picture (an animated PNG): `draw(i)` changes the matplotlib figure to its i-th frame."""
-        file = f"figures/{name}.png"
-        save_animation(self.folder / file, figure, draw, frames, fps, dpi)
-        self.elements.append({"kind": "figure", "caption": caption, "file": file})
 
     def video(self, file: Path, caption: str = "") -> None:
         """Add a film that stands in the folder of the run (MP4 or WebM)."""

@@ -13,9 +13,10 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from lowland.errors import CheckpointError
-from lowland.reports.store import read_json, write_bytes
+from lowland.reports.files import read_json
+from lowland.training.checkpoints import write_atomically
 
-_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
+_TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
 
 
@@ -49,7 +50,7 @@ def render(folder: Path) -> Path:
         configuration=json.dumps(config, indent=2, ensure_ascii=False),
     )
     path = folder / "report.html"
-    write_bytes(path, html.encode())
+    write_atomically(path, html.encode())
     return path
 
 

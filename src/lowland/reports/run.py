@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowland.errors import CheckpointError, OptionError
-from lowland.reports import store
 from lowland.reports.elements import Elements
 from lowland.reports.environment import environment
+from lowland.reports.files import read_json, write_json
 from lowland.reports.progress import Progress
+from lowland.training.checkpoints import read_checkpoint, write_atomically, write_checkpoint
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,8 +64,8 @@ class Run(Elements):
         else:
             raise CheckpointError(f"No new folder could be made in {runs / recipe}.")
         config = json.loads(json.dumps({"recipe": recipe, "preset": preset, "options": options}))
-        store.write_json(folder / "config.json", config)
-        store.write_json(folder / "environment.json", environment())
+        write_json(folder / "config.json", config)
+        write_json(folder / "environment.json", environment())
         link = runs / recipe / f".latest-{folder.name}"
         link.unlink(missing_ok=True)
         link.symlink_to(folder.name)
@@ -80,7 +81,7 @@ class Run(Elements):
         """
         if not folder.is_dir():
             raise CheckpointError(f"There is no run at {folder}.")
-        config = store.read_json(folder / "config.json")
+        config = read_json(folder / "config.json")
         if not isinstance(config, dict) or set(config) != {"recipe", "preset", "options"}:
             raise CheckpointError(f"{folder / 'config.json'} is not the configuration of a run of Lowland.")
         return cls(folder.resolve(), config)
@@ -115,19 +116,18 @@ class Run(Elements):
 
         Args:
             name: unique in the run; a slash makes a folder, as in "train/pca".
-            function: returns numbers, text, tensors, lists and dictionaries of them, or None. A tuple comes back as a
-                list, and a tensor on the CPU.
+            function: returns numbers, text, tensors, lists and dictionaries of them, or None. Tensors come
+                back on the CPU.
             modules: their weights after the function are stored as well, and are loaded back into them on a resume.
 
         Raises:
-            CheckpointError: if a stored result is corrupt or does not fit the modules.
-            UnsupportedError: if the result cannot be stored.
+            CheckpointError: if a result cannot be stored, or a stored one is corrupt or does not fit the modules.
         """
         if name in self._seconds:
             raise OptionError(f"There are two stages called {name!r} in one run: give each its own name.")
-        path = self.folder / "stages" / name
+        path = self.folder / "stages" / f"{name}.safetensors"
         self._progress.start(name)
-        if not path.with_name(path.name + ".json").is_file():
+        if not path.is_file():
             _log.info("stage %s", name)
             self._stage, self._metrics[name] = name, []
             began = time.monotonic()
@@ -141,10 +141,10 @@ class Run(Elements):
                 "metrics": self._metrics[name],
                 "seconds": self._seconds[name],
             }
-            store.save(path, stored, f"The stage {name!r}")
-        stored = store.load(path)
-        if not isinstance(stored, dict) or set(stored) != {"result", "weights", "metrics", "seconds"}:
-            raise CheckpointError(f"{path}.json is not a stage of a run. Delete it to compute the stage again.")
+            write_checkpoint(stored, path)
+        stored = read_checkpoint(path)
+        if set(stored) != {"result", "weights", "metrics", "seconds"}:
+            raise CheckpointError(f"{path} is not a stage of a run. Delete it to compute the stage again.")
         self._metrics[name], self._seconds[name] = stored["metrics"], stored["seconds"]
         if len(stored["weights"]) != len(modules):
             raise CheckpointError(
@@ -178,9 +178,9 @@ class Run(Elements):
 
     def save_energy(self, name: str, energy: Energy) -> None:
         """Keep a trained energy for `lowland export`: `checkpoints/NAME/` holds its configuration and safetensors."""
-        from lowland.reports.energies import save_energy
+        from lowland.training.export import save_energy
 
-        save_energy(self.checkpoints / name, energy)
+        save_energy(energy, self.checkpoints / name)
 
     # The end
 
@@ -198,7 +198,7 @@ class Run(Elements):
             return
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         try:
-            store.write_bytes(self.folder / "error.log", "".join(traceback.format_exception(error)).encode())
+            write_atomically(self.folder / "error.log", "".join(traceback.format_exception(error)).encode())
             self.write(status)
         except OSError:
             # A full disk is the error that is on its way up already; the stages that were finished stay.
@@ -208,8 +208,8 @@ class Run(Elements):
         """Write results, metrics and the page; returns the path of `report.html`."""
         from lowland.reports.page import render
 
-        store.write_json(self.folder / "results.json", self.results)
-        store.write_bytes(self.folder / "metrics.csv", self._metrics_csv().encode())
+        write_json(self.folder / "results.json", self.results)
+        write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode())
         page = {
             "title": self.title,
             "shows": self.shows,
@@ -218,12 +218,12 @@ class Run(Elements):
             "elements": self.elements,
             "seconds": sum(self._seconds.values()),
         }
-        store.write_json(self.folder / "page.json", page)
+        write_json(self.folder / "page.json", page)
         self._status(status)
         return render(self.folder)
 
     def _status(self, status: str) -> None:
-        store.write_json(self.folder / "status.json", {"status": status, "process": os.getpid()})
+        write_json(self.folder / "status.json", {"status": status, "process": os.getpid()})
 
     def _metrics_csv(self) -> str:
         text = io.StringIO()
