@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Domain
-from lowland.energies.base import VARIABLES, Energy, ReferenceCase, Structure, check_output
+from lowland.energies.base import VARIABLES, Energy, Quadratic, ReferenceCase, Structure, check_output
 from lowland.errors import OptionError
 from lowland.tensors import RowNoise, batch_size, leaves, repeat_rows, select
 
@@ -108,6 +108,12 @@ class Problem:
             gradient = torch.zeros_like(u)
         return (value, gradient) if self.graph else (value.detach(), gradient)
 
+    def residual(self, u: Tensor, gradient: Tensor, step: float = 1.0) -> Tensor:
+        """(B,) ‖u − project(u − step · gradient)‖∞ / step, which is ‖gradient‖∞ away from all bounds."""
+        if not self.domain.constrained:
+            return gradient.abs().amax(dim=1)
+        return (u - self.domain.confine(u - step * gradient)).abs().amax(dim=1) / step
+
     def candidates(self, points: Tensor) -> Tensor:
         """E of N candidates for each sample, (B, N, D) → (B, N). x was encoded once, before it is repeated here."""
         count = points.shape[1]
@@ -128,9 +134,9 @@ class Problem:
             gram, linear, constant = known.quadratic
             bound = known.lipschitz
             chosen._structure = Structure(
-                quadratic=known.quadratic._replace(gram=gram, linear=linear[rows], constant=constant[rows]),
+                quadratic=Quadratic(gram, _own(linear, rows), _own(constant, rows)),
                 penalty=known.penalty,
-                lipschitz=bound[rows] if isinstance(bound, Tensor) and bound.ndim else bound,
+                lipschitz=_own(bound, rows) if isinstance(bound, Tensor) and bound.ndim else bound,
                 blocks=known.blocks,
             )
         return chosen
@@ -140,6 +146,11 @@ class Problem:
         values = self.unpack(u)
         given = self.given | {other: value for other, value in values.items() if other != name}
         return Problem(self.model, given, (name,), self.model.domain(name), self.batch, self.graph)
+
+
+def _own(tensor: Tensor, rows: Tensor) -> Tensor:
+    """The given rows, or the one row that all samples share."""
+    return tensor if len(tensor) == 1 else tensor[rows]
 
 
 def bind(energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], graph: bool = False) -> Problem:
@@ -253,6 +264,27 @@ def continuous(problem: Problem, penalty: bool = False) -> Support:
     if problem.structure.penalty is not None and not penalty:
         return Support(False, "the energy has a non-smooth penalty: use ISTA, FISTA or CoordinateDescent")
     return Support(True)
+
+
+class Point(NamedTuple):
+    """The state of a solver that remembers nothing but u (B, D)."""
+
+    u: Tensor
+
+
+class Direct(Solver):
+    """A method whose single step ends it: every sample has then converged, with residual 0."""
+
+    def __init__(self) -> None:
+        super().__init__(max_steps=1, tol=0.0, check_every=1)
+
+    def init(self, problem: Problem, u: Tensor) -> Point:
+        return Point(u)
+
+    def answer(self, problem: Problem, found: Tensor, start: Tensor) -> tuple[Point, Info]:
+        """What `step` returns for the answer (B, D), or (1, D) where it is the same for all samples."""
+        u = found.to(start.dtype).expand_as(start)
+        return Point(u), Info(problem.value(u), torch.zeros_like(start[:, 0]))
 
 
 class SolverCase(NamedTuple):

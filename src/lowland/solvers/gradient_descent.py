@@ -61,12 +61,8 @@ class GradientDescent(Solver):
         velocity = -self.step_size * gradient
         if self.momentum:
             velocity = velocity + self.momentum * state.velocity
-        u = state.u + velocity
-        if not problem.domain.constrained:
-            return Moving(u, velocity), Info(energy, gradient.abs().amax(dim=1))
-        mapped = problem.domain.confine(state.u - self.step_size * gradient)
-        residual = (state.u - mapped).abs().amax(dim=1) / self.step_size
-        return Moving(problem.domain.confine(u), velocity), Info(energy, residual)
+        u = problem.domain.confine(state.u + velocity)
+        return Moving(u, velocity), Info(energy, problem.residual(state.u, gradient, self.step_size))
 
     @classmethod
     def reference_case(cls) -> SolverCase:
