@@ -64,7 +64,7 @@ class NetworkEnergy(Energy):
     def reference_case(cls) -> ReferenceCase:
         """Without a hidden layer f(y) = w·y + b, and the bowl's lowest point is μ − s² w, s² ‖w‖² / 2 below f(μ)."""
         energy = cls(2, hidden=(), confinement=0.5, center=1.0)
-        layer = energy.network[0]
-        weight, bias = layer.weight.detach()[0], layer.bias.detach()
+        matrix, bias = (parameter.detach() for parameter in energy.network.parameters())
+        weight = matrix[0]
         minimiser = (1.0 - 0.25 * weight)[None]
         return ReferenceCase(energy, {}, "y", weight.sum() + bias - 0.125 * weight.square().sum(), minimiser)

@@ -58,9 +58,9 @@ class Reconstruction(Energy):
     def reference_case(cls) -> ReferenceCase:
         """A linear map that keeps the first coordinate and drops the second: F(y) = y₂² for y₁ given by the start."""
         energy = cls(2, hidden=(), n_code=2)
-        for layer in (energy.encoder[0], energy.decoder[0]):
-            layer.weight.data = torch.diag(torch.tensor([1.0, 0.0]))
-            layer.bias.data.zero_()
+        for weight, bias in (energy.encoder.parameters(), energy.decoder.parameters()):
+            weight.data = torch.diag(torch.tensor([1.0, 0.0]))
+            bias.data.zero_()
         return ReferenceCase(energy, {}, "y", minimum=torch.zeros(1), start=torch.tensor([[0.7, 0.5]]))
 
 
@@ -127,6 +127,7 @@ class MaskedAutoencoder(Energy):
     def reference_case(cls) -> ReferenceCase:
         """A network that always answers 1 is right where y = 1."""
         energy = cls(3, hidden=(), n_masks=2, visible=0.34)
-        energy.network[0].weight.data.zero_()
-        energy.network[0].bias.data.fill_(1.0)
+        weight, bias = energy.network.parameters()
+        weight.data.zero_()
+        bias.data.fill_(1.0)
         return ReferenceCase(energy, {}, "y", minimum=torch.zeros(1), minimiser=torch.ones(1, 3))

@@ -24,7 +24,7 @@ def linear(inputs: int, outputs: int, generator: torch.Generator | None = None, 
     torch.Size([2, 3])
     """
     generator = generator or torch.Generator().manual_seed(0)
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    layer = nn.Linear(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
     bound = 1 / math.sqrt(inputs)
     with torch.no_grad():
         for parameter in layer.parameters():

@@ -1,0 +1,93 @@
+"""Ratio matching and minimum probability flow: each binary sample against its single flips (row C2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.energies.rbm import RBM
+from lowland.registry import register
+from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
+from lowland.shaping.contrastive.points import binarise, flat_vectors, free
+from lowland.tensors import RowNoise, repeat_rows
+
+
+def climb(energy: Energy, batch: Batch, y: Tensor) -> tuple[Tensor, Tensor]:
+    """F(ȳᵢ) − F(y) for all D flips of one coordinate, (B, D), and F(y), (B,)."""
+    size = y.shape[1]
+    change_DD = torch.eye(size, dtype=y.dtype, device=y.device)
+    flips_BDD = y[:, None, :] + change_DD * (1 - 2 * y[:, None, :])
+    value = free(energy, y, batch.x)
+    flipped = free(energy, flips_BDD.reshape(-1, size), repeat_rows(batch.x, size)).reshape(-1, size)
+    return flipped - value[:, None], value
+
+
+def _case() -> tuple[Energy, Batch]:
+    energy = RBM(6, 4, scale=0.5)
+    y = (RowNoise(0, torch.arange(32)).uniform(6) < torch.tensor([0.9, 0.9, 0.1, 0.1, 0.5, 0.9])).float()
+    return energy, Batch(y)
+
+
+@register("shaping")
+class RatioMatching(Shaping):
+    """L = mean over samples of Σ_i σ(F(y) − F(ȳᵢ))², ȳᵢ being y with coordinate i flipped.
+
+    σ(F(y) − F(ȳᵢ)) = 1 / (1 + p(y) / p(ȳᵢ)), so log Z cancels. Source: Hyvärinen, "Some extensions of score matching"
+    (2007), for binary y. Grey y in [0, 1] are read as probabilities and drawn.
+
+    >>> case = RatioMatching.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        rise, value = climb(energy, batch, binarise(self, energy, flat_vectors(self, batch.y)))
+        loss = torch.sigmoid(-rise).square().sum(dim=1).mean()
+        return Losses({"energy": loss}, {"data_energy": value.detach().mean()})
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        return ShapingCase(cls(), *_case())
+
+
+@register("shaping")
+class MinimumProbabilityFlow(Shaping):
+    """L = ε / B Σ_{y in the batch} Σ_{ȳᵢ not in the batch} exp(½ (F(y) − F(ȳᵢ))), ȳᵢ being y with coordinate i flipped.
+
+    The rate at which probability flows off the data in the first instants of dynamics that would lead from the data to
+    exp(−F) / Z. Source: Sohl-Dickstein, Battaglino & DeWeese, "Minimum probability flow learning" (2011). Flow from one
+    sample to another is no loss, so such flips are left out. Grey y are read as probabilities and drawn.
+
+    Args:
+        rate: ε, a scale only.
+        seed: see `Shaping`.
+
+    >>> case = MinimumProbabilityFlow.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def __init__(self, rate: float = 1.0, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.rate = rate
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        y = binarise(self, energy, flat_vectors(self, batch.y))
+        rise, value = climb(energy, batch, y)
+        flow = torch.exp(-0.5 * rise).masked_fill(_flip_is_a_sample(y), 0.0)
+        loss = self.rate * flow.sum(dim=1).mean()
+        return Losses({"energy": loss}, {"data_energy": value.detach().mean()})
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        return ShapingCase(cls(), *_case())
+
+
+def _flip_is_a_sample(y: Tensor) -> Tensor:
+    """(B, D): whether y with coordinate i flipped is another sample of the batch."""
+    distance_BB = y @ (1 - y).T + (1 - y) @ y.T
+    first, second = (distance_BB.round() == 1).nonzero(as_tuple=True)
+    found = torch.zeros_like(y, dtype=torch.bool)
+    found[first, (y[first] != y[second]).float().argmax(dim=1)] = True
+    return found

@@ -1,0 +1,98 @@
+"""Denoising and masking: learn the map that brings points back to the data (row C3)."""
+
+from __future__ import annotations
+
+import torch
+
+from lowland.energies.base import Energy, squared_distance
+from lowland.energies.reconstruction import MaskedAutoencoder, Reconstruction
+from lowland.errors import OptionError, UnsupportedError
+from lowland.registry import register
+from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
+from lowland.tensors import RowNoise
+
+
+@register("shaping")
+class Denoising(Shaping):
+    """L = mean ‖r(ỹ) − y‖², ỹ = m ⊙ (y + s e): the reconstruction r(ỹ) of a corrupted sample is to be the sample.
+
+    Source: Vincent, Larochelle, Bengio & Manzagol, "Extracting and composing robust features with denoising
+    autoencoders" (2008). The energy ‖y − r(y)‖² then grows with the distance from the data, as far as the corruption
+    reaches.
+
+    Args:
+        spread: s, standard deviation of the Gaussian noise, in units of y.
+        dropped: share of coordinates set to 0, m being 0 there (the corruption of the paper).
+        seed: see `Shaping`.
+
+    Raises:
+        OptionError: if nothing is corrupted.
+        UnsupportedError: if the energy does not reconstruct y from y.
+
+    >>> case = Denoising.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def __init__(self, spread: float = 0.3, dropped: float = 0.0, seed: int = 0) -> None:
+        super().__init__(seed)
+        if not spread >= 0 or not 0 <= dropped < 1 or spread + dropped == 0:
+            raise OptionError(f"Denoising needs spread > 0 or 0 < dropped < 1, not {spread} and {dropped}.")
+        self.spread, self.dropped = spread, dropped
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        noise, shape = self.noise(batch.y), batch.y.shape[1:]
+        corrupted = batch.y + self.spread * noise.normal(*shape) if self.spread else batch.y
+        if self.dropped:
+            corrupted = corrupted * (noise.uniform(*shape) > self.dropped)
+        restored = energy.reconstruct(batch.x, corrupted, None)
+        if restored is None:
+            raise UnsupportedError(f"{type(energy).__name__} does not reconstruct y: Denoising needs an auto-encoder.")
+        loss = squared_distance(restored, batch.y).mean()
+        return Losses({"energy": loss}, {"corruption": squared_distance(corrupted, batch.y).mean()})
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        y = 0.2 * RowNoise(0, torch.arange(32)).normal(2)
+        return ShapingCase(cls(), Reconstruction(2, hidden=(16,), n_code=16), Batch(y))
+
+
+@register("shaping")
+class Masked(Shaping):
+    """L = mean ‖(1 − m) ⊙ (y − r(m ⊙ y, m))‖² · D / #hidden, with a fresh random mask m for each sample and step.
+
+    The loss of `MaskedAutoencoder` under random masks: Devlin et al., "BERT" (2019), for vectors. Each sample draws its
+    own visible share from `visible`, so that r learns to fill in from little and from much.
+
+    Args:
+        visible: (least, largest) share of visible coordinates.
+        seed: see `Shaping`.
+
+    Raises:
+        OptionError: for shares out of order or outside [0, 1).
+        UnsupportedError: if the energy is not a MaskedAutoencoder.
+
+    >>> case = Masked.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def __init__(self, visible: tuple[float, float] = (0.3, 0.7), seed: int = 0) -> None:
+        super().__init__(seed)
+        if not 0 <= visible[0] <= visible[1] < 1:
+            raise OptionError(f"visible must be two shares in order, from 0 to below 1, but it is {visible}.")
+        self.visible = visible
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        if not isinstance(energy, MaskedAutoencoder):
+            raise UnsupportedError(f"Masked trains a MaskedAutoencoder, not a {type(energy).__name__}.")
+        noise, (low, high) = self.noise(batch.y), self.visible
+        share = low + (high - low) * noise.uniform(1)
+        mask = (noise.uniform(*batch.y.shape[1:]) < share).to(batch.y.dtype)
+        loss = energy.hidden_error(batch.y, mask).mean()
+        return Losses({"energy": loss}, {"hidden": (1 - mask).mean()})
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        first = RowNoise(0, torch.arange(32)).normal(1)
+        return ShapingCase(cls(), MaskedAutoencoder(2, hidden=(16,)), Batch(torch.cat([first, -first], dim=1)))

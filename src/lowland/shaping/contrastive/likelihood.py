@@ -1,0 +1,107 @@
+"""Maximum likelihood: push down the data, push up everywhere (row C1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.energies.gaussian import Gaussian
+from lowland.energies.network import NetworkEnergy
+from lowland.errors import OptionError, UnsupportedError
+from lowland.registry import register
+from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
+from lowland.shaping.contrastive.points import binarise, free, slope
+from lowland.tensors import RowNoise
+
+
+@register("shaping")
+class MaximumLikelihood(Shaping):
+    """L = mean F(x, y) + log Z, where the energy offers log Z in closed form (`Energy.log_partition`).
+
+    Its gradient is ∂F/∂θ at the data less the mean of ∂F/∂θ under exp(−F) / Z. LeCun et al., "A tutorial on
+    energy-based learning" (2006), section on the negative log-likelihood loss.
+
+    Raises:
+        UnsupportedError: if the energy offers no log Z.
+
+    >>> case = MaximumLikelihood.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        log_partition = energy.log_partition(None if batch.x is None else energy.encode(batch.x))
+        if log_partition is None:
+            raise UnsupportedError(
+                f"{type(energy).__name__} offers no log Z in closed form: use MaximumLikelihoodGrid in two dimensions, "
+                "VariationalLikelihood, or a contrastive shaping."
+            )
+        loss = free(energy, binarise(self, energy, batch.y), batch.x).mean() + log_partition.mean()
+        return Losses({"energy": loss}, {"log_partition": log_partition.detach().mean()})
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        y = 1 + 0.5 * RowNoise(0, torch.arange(64)).normal(2)
+        return ShapingCase(cls(), Gaussian(2), Batch(y, index=torch.arange(64)))
+
+
+@register("shaping")
+class MaximumLikelihoodGrid(Shaping):
+    """L = mean F(y) + log Σ_g exp(−F(g)) Δ + λ mean_g ‖∇F(g)‖², g the nodes of a grid in the plane.
+
+    Cells have area Δ. With λ = 0 this is maximum likelihood to the accuracy of the quadrature. On data that lie on a
+    curve it digs an ever deeper and narrower canyon (row L3), in which descent is useless; λ > 0 keeps F smooth, as
+    the penalty of Gulrajani et al. (2017) does for WGAN. Mass outside the box is not seen.
+
+    Args:
+        low, high: the box, the same for both coordinates, in units of y.
+        nodes: along each axis; cells should be smaller than the narrowest feature of F.
+        smoothness: λ ≥ 0, in units of y².
+        seed: see `Shaping`.
+
+    Raises:
+        OptionError: for an empty box, fewer than two nodes or a negative λ.
+        UnsupportedError: if y is not in two dimensions or the energy is conditional.
+
+    >>> case = MaximumLikelihoodGrid.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    grid: Tensor
+
+    def __init__(
+        self, low: float = -3.0, high: float = 3.0, nodes: int = 64, smoothness: float = 0.0, seed: int = 0
+    ) -> None:
+        super().__init__(seed)
+        if not low < high or nodes < 2 or not smoothness >= 0:
+            raise OptionError(
+                f"A grid needs low < high, nodes ≥ 2 and smoothness ≥ 0, not {low}, {high}, {nodes}, {smoothness}."
+            )
+        self.smoothness = smoothness
+        self.cell = ((high - low) / nodes) ** 2
+        middles = low + (torch.arange(nodes) + 0.5) * (high - low) / nodes
+        self.register_buffer("grid", torch.cartesian_prod(middles, middles))
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        if energy.domain("y").size != 2 or batch.x is not None:
+            raise UnsupportedError("MaximumLikelihoodGrid integrates over the plane: it trains F(y) of two features.")
+        grid = self.grid.to(batch.y)
+        smoothness = batch.y.new_zeros(())
+        if self.smoothness:
+            value, gradient = slope(energy, grid)
+            smoothness = gradient.square().sum(dim=1).mean()
+        else:
+            value = free(energy, grid)
+        log_partition = torch.logsumexp(-value, dim=0) + math.log(self.cell)
+        nll = free(energy, batch.y).mean() + log_partition
+        metrics = {"nll": nll.detach(), "log_partition": log_partition.detach(), "smoothness": smoothness.detach()}
+        return Losses({"energy": nll + self.smoothness * smoothness}, metrics)
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        y = 0.5 * RowNoise(0, torch.arange(64)).normal(2)
+        return ShapingCase(cls(nodes=24, smoothness=0.01), NetworkEnergy(2, hidden=(16,)), Batch(y))

@@ -1,0 +1,106 @@
+"""What contrastive shapings share: the free energy that they shape, and points to compare data with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.errors import OptionError, UnsupportedError
+from lowland.inference import free_energy, infer
+from lowland.shaping.base import Batch, Shaping
+from lowland.solvers.base import Solver
+from lowland.tensors import repeat_rows
+
+Negatives: TypeAlias = Callable[[Shaping, Energy, Batch, int], Tensor]
+"""(shaping, energy, batch, count) → (B · count, ...): `count` points ŷ for each sample, without a graph."""
+
+
+def free(energy: Energy, y: Tensor, x: Any = None) -> Tensor:
+    """F_1(x, y), (B,): at β = 1, p(y | x) ∝ exp(−F_1), which is what likelihood and its relatives shape."""
+    return free_energy(energy, y, x, beta=1.0).value
+
+
+def slope(energy: Energy, y: Tensor, x: Any = None) -> tuple[Tensor, Tensor]:
+    """F_1(x, y), (B,), and ∇_y F_1, (B, ...), both with a graph, so that a loss of the gradient trains the energy."""
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        value = free(energy, y, x)
+        (gradient,) = torch.autograd.grad(value.sum(), y, create_graph=True)
+    return value, gradient
+
+
+def binarise(shaping: Shaping, energy: Energy, y: Tensor) -> Tensor:
+    """A draw of y where its domain is discrete and y holds grey values, read as probabilities of a 1; else y itself."""
+    if not energy.domain("y").discrete:
+        return y
+    return (shaping.noise(y).uniform(*y.shape[1:]) < y).to(y.dtype)
+
+
+def flat_vectors(shaping: Shaping, y: Any) -> Tensor:
+    """The y of a shaping that works on vectors, (B, D); an UnsupportedError for any other shape."""
+    if not isinstance(y, Tensor) or y.ndim != 2:
+        shape = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise UnsupportedError(f"{type(shaping).__name__} needs y as vectors (B, D), but it is {shape}.")
+    return y
+
+
+class ShortRun:
+    """The most offending points that a short run of a solver finds: ŷ ≈ argmin_y F(x, y).
+
+    Args:
+        solver: any solver over y, for instance a few steps of Langevin dynamics or of gradient descent.
+        spread: standard deviation of the Gaussian that is added to the start, in units of y. Starts at `spread` = 0
+        would
+            let a deterministic solver return the data themselves.
+        start: "data" to start at the sample itself, or "noise" to start at the spread around 0.
+
+    Raises:
+        OptionError: for another `start` or a negative spread.
+    """
+
+    def __init__(self, solver: Solver, spread: float = 0.1, start: str = "data") -> None:
+        if start not in ("data", "noise") or not spread >= 0:
+            raise OptionError(f"ShortRun needs start 'data' or 'noise' and spread ≥ 0, not {start!r} and {spread}.")
+        self.solver, self.spread, self.start = solver, spread, start
+
+    def __call__(self, shaping: Shaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+        with torch.no_grad():
+            y, x = repeat_rows(batch.y, count), repeat_rows(batch.x, count)
+            noise = self.spread * shaping.noise(y).normal(*y.shape[1:])
+            first = energy.domain("y").unpack(
+                energy.domain("y").project((noise if self.start == "noise" else y + noise).flatten(1))
+            )
+            return infer(energy, x, over="y", solver=self.solver, init=first, generator=shaping.generator()).value
+
+
+class Perturbed:
+    """Points off the data, ŷ = y + s e with e standard normal: the cheapest negatives, near the data only.
+
+    Args:
+        spread: s, in units of y.
+    """
+
+    def __init__(self, spread: float) -> None:
+        if not spread > 0:
+            raise OptionError(f"spread must be positive, but it is {spread}: the negatives would be the data.")
+        self.spread = spread
+
+    def __call__(self, shaping: Shaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+        y = repeat_rows(batch.y, count)
+        return y + self.spread * shaping.noise(y).normal(*y.shape[1:])
+
+
+class OtherSamples:
+    """The y of other samples of the batch, in random order without repetition: for energies F(x, y) of pairs."""
+
+    def __call__(self, shaping: Shaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+        size = len(batch.y)
+        if not 0 < count < size:
+            raise OptionError(f"OtherSamples can give 1 … {size - 1} negatives in a batch of {size}, not {count}.")
+        keys = shaping.noise(batch.y).uniform(size)
+        keys = keys.masked_fill(torch.eye(size, dtype=torch.bool, device=keys.device), torch.inf)
+        return batch.y[keys.argsort(dim=1)[:, :count].reshape(-1)]

@@ -1,0 +1,152 @@
+"""Score matching: fit ∇ log p = −∇F without log Z, exactly, along random directions, or by denoising (row A4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.energies.gaussian import Gaussian
+from lowland.errors import OptionError
+from lowland.registry import register
+from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
+from lowland.shaping.contrastive.points import flat_vectors, free, slope
+from lowland.tensors import RowNoise, repeat_rows
+
+
+class _Curved(Shaping):
+    """What exact and sliced score matching share: the directions along which curvature is measured differ.
+
+    Args:
+        smoothing: standard deviation of Gaussian noise added to the data at each step, in units of y. Where data lie
+        on a
+            manifold or a lattice (pixels that are always 0) the loss has no lower bound without it.
+        seed: see `Shaping`.
+    """
+
+    def __init__(self, smoothing: float = 0.0, seed: int = 0) -> None:
+        super().__init__(seed)
+        if not smoothing >= 0:
+            raise OptionError(f"smoothing must be at least 0, but it is {smoothing}.")
+        self.smoothing = smoothing
+
+    def directions(self, y: Tensor) -> Tensor:
+        """(B, N, D), with Σ_n v_n v_nᵀ the identity in the mean."""
+        raise NotImplementedError
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        y = flat_vectors(self, batch.y)
+        if self.smoothing:
+            y = y + self.smoothing * self.noise(y).normal(y.shape[1])
+        gradient, laplacian = curvature(energy, y, self.directions(y), batch)
+        steepness = 0.5 * gradient.square().sum(dim=1).mean()
+        metrics = {"steepness": steepness.detach(), "laplacian": laplacian.detach().mean()}
+        return Losses({"energy": steepness - laplacian.mean()}, metrics)
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        return ShapingCase(cls(), *_case())
+
+
+def curvature(energy: Energy, y: Tensor, directions: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """∇F, (B, D), and Σ_n v_nᵀ (∇²F) v_n over N directions (B, N, D), (B,), both with a graph.
+
+    One product of the Hessian and a vector for each direction, all in one batch of B · N rows.
+    """
+    count = directions.shape[1]
+    with torch.enable_grad():
+        points = repeat_rows(y.detach(), count).requires_grad_()
+        value = free(energy, points, repeat_rows(batch.x, count))
+        (gradient,) = torch.autograd.grad(value.sum(), points, create_graph=True)
+        flat = directions.reshape(-1, y.shape[1])
+        (product,) = torch.autograd.grad((gradient * flat).sum(), points, create_graph=True)
+    along = (product * flat).sum(dim=1).reshape(-1, count).sum(dim=1)
+    return gradient.reshape(-1, count, y.shape[1])[:, 0], along
+
+
+def _case() -> tuple[Energy, Batch]:
+    return Gaussian(2), Batch(1 + 0.5 * RowNoise(0, torch.arange(64)).normal(2))
+
+
+@register("shaping")
+class ScoreMatching(_Curved):
+    """J = mean over the data of ½ ‖∇F(y)‖² − ΔF(y), for log p = −F − log Z, with the exact Laplacian Δ.
+
+    Source: Hyvärinen, "Estimation of non-normalized statistical models by score matching" (2005). D products of the
+    Hessian and a vector for each sample: for D up to about a hundred.
+
+    >>> case = ScoreMatching.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def directions(self, y: Tensor) -> Tensor:
+        size = y.shape[1]
+        return torch.eye(size, dtype=y.dtype, device=y.device).expand(len(y), size, size)
+
+
+@register("shaping")
+class SlicedScoreMatching(_Curved):
+    """J = mean of ½ ‖∇F(y)‖² − vᵀ (∇²F(y)) v, v of random signs: the Laplacian of `ScoreMatching`, estimated.
+
+    Source: Song, Garg, Shi & Ermon, "Sliced score matching" (2019), the variance-reduced form, in which ½ ‖∇F‖² is
+    exact.
+
+    Args:
+        slices: directions v for each sample, whose curvatures are averaged.
+        smoothing, seed: see `ScoreMatching`.
+
+    Raises:
+        OptionError: for fewer than one slice.
+
+    >>> case = SlicedScoreMatching.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def __init__(self, slices: int = 1, smoothing: float = 0.0, seed: int = 0) -> None:
+        super().__init__(smoothing, seed)
+        if slices < 1:
+            raise OptionError(f"slices must be at least 1, but it is {slices}.")
+        self.slices = slices
+
+    def directions(self, y: Tensor) -> Tensor:
+        uniform = self.noise(y).uniform(self.slices, y.shape[1])
+        return (uniform > 0.5).to(y.dtype).mul(2).sub(1) / self.slices**0.5
+
+
+@register("shaping")
+class DenoisingScoreMatching(Shaping):
+    """J = mean ½ ‖∇F(ỹ) − (ỹ − y) / σ²‖², ỹ = y + σ e: −∇F points from a noisy sample back to the sample.
+
+    It equals `ScoreMatching` of the data smoothed by σ, but for a constant, and needs no second derivative in y.
+    Source: Vincent, "A connection between score matching and denoising autoencoders" (2011).
+
+    Args:
+        spread: σ, in units of y.
+        seed: see `Shaping`.
+
+    Raises:
+        OptionError: if σ is not positive.
+
+    >>> case = DenoisingScoreMatching.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def __init__(self, spread: float = 0.3, seed: int = 0) -> None:
+        super().__init__(seed)
+        if not spread > 0:
+            raise OptionError(f"spread must be positive, but it is {spread}.")
+        self.spread = spread
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        step = self.spread * self.noise(batch.y).normal(*batch.y.shape[1:])
+        _, gradient = slope(energy, batch.y + step, batch.x)
+        miss = (gradient - step / self.spread**2).flatten(1).square().sum(dim=1)
+        loss = 0.5 * miss.mean()
+        return Losses({"energy": loss}, {"steepness": 0.5 * gradient.detach().flatten(1).square().sum(dim=1).mean()})
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        return ShapingCase(cls(), *_case())
