@@ -76,7 +76,7 @@ class Domain:
         return low, high
 
     def reflect(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """u mirrored at the bounds until it is inside, and −1 in each coordinate whose direction was turned, else 1."""
+        """Mirror u at the bounds until it is inside; −1 in each coordinate whose direction was turned, else 1."""
         if self.bounds is None:
             raise DomainError(f"{self!r} has no bounds to reflect at, since it is not an interval in each coordinate.")
         return u, torch.ones_like(u)

@@ -77,7 +77,7 @@ def default_solver(problem: Problem) -> Solver:
     if structure.table is not None or problem.domain.cardinality is not None:
         return known["Exhaustive"]()
     if problem.domain.discrete:
-        return known["Gibbs"]()
+        return known["Gibbs"](temperature=0.0, tol=0.0)
     if structure.penalty is not None:
         return known["FISTA"]()
     if problem.domain.bounds is not None:

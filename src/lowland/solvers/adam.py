@@ -19,7 +19,7 @@ class Moments(NamedTuple):
     u: Tensor
     first: Tensor
     second: Tensor
-    count: Tensor
+    taken: Tensor
 
 
 @register("solver")
@@ -66,7 +66,7 @@ class Adam(Solver):
     def step(self, problem: Problem, state: Moments, drawn: None) -> tuple[Moments, Info]:
         energy, gradient = problem.value_and_gradient(state.u)
         slow, slower = self.betas
-        count = state.count + 1
+        count = state.taken + 1
         first = slow * state.first + (1 - slow) * gradient
         second = slower * state.second + (1 - slower) * gradient.square()
         mean, scale = first / (1 - slow**count), torch.sqrt(second / (1 - slower**count))

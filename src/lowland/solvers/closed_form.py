@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
 from lowland.energies.rbm import RBM
 from lowland.registry import register
 from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Support
@@ -14,7 +11,7 @@ from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Suppo
 class ClosedForm(Direct):
     """u* = argmin_u E(u) as the energy's `Structure.minimiser` gives it: one step, whatever the start.
 
-    >>> import lowland as ll
+    >>> import torch, lowland as ll
     >>> ll.infer(RBM(2, 3), y=torch.ones(1, 2), over="z", solver=ClosedForm()).status
     tensor([0], dtype=torch.int8)
     """

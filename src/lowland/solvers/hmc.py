@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from lowland.energies.ellipse import Ellipse
@@ -32,7 +31,7 @@ class HMC(Solver):
         tol: None, since a chain does not converge to a point.
         check_every: see `Solver`.
 
-    >>> import lowland as ll
+    >>> import torch, lowland as ll
     >>> found = ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=HMC(temperature=0.01))
     >>> bool(found.accepted > 0.5)
     True
@@ -85,9 +84,7 @@ class HMC(Solver):
             energy, gradient = problem.value_and_gradient(u)
             momentum = momentum - 0.5 * self.step_size * gradient
         change = state.energy - energy + kinetic - 0.5 * momentum.square().sum(dim=1)
-        return accept(
-            state.u, state.energy, state.gradient, u, energy, gradient, change / self.temperature, uniform
-        )
+        return accept(state.u, state.energy, state.gradient, u, energy, gradient, change / self.temperature, uniform)
 
     @classmethod
     def reference_case(cls) -> SolverCase:

@@ -1,0 +1,141 @@
+"""The cross-entropy method, and what all methods with a population of candidates share.
+
+Shape letters: B samples, N candidates for each, D size of u.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lowland.energies.ellipse import Ellipse
+from lowland.errors import OptionError
+from lowland.registry import register
+from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support, continuous
+from lowland.tensors import RowNoise
+
+
+class Crowd(NamedTuple):
+    """The best point so far u (B, D) and its energy (B,), with the mean and deviation (B, D) of the next candidates."""
+
+    u: Tensor
+    best: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+
+class Population(Solver):
+    """A Gaussian for each sample, from which N candidates are drawn, projected and evaluated at every step.
+
+    The first candidate is the mean itself. Needs no gradient. The answer is the best candidate of all steps, the start
+    included, so that more steps never make it worse.
+
+    Args:
+        samples: N.
+        deviation: first standard deviation, in units of u; None takes a quarter of the width of each bounded
+            coordinate, and 1 for the others.
+        max_steps, tol, check_every: see `Solver`.
+    """
+
+    stochastic = True
+
+    def __init__(
+        self, samples: int, deviation: float | None, max_steps: int, tol: float | None, check_every: int
+    ) -> None:
+        super().__init__(max_steps, tol, check_every)
+        if samples < 2:
+            raise OptionError(f"samples must be at least 2, but it is {samples}.")
+        if deviation is not None and not deviation > 0:
+            raise OptionError(f"deviation must be positive, or None, but it is {deviation}.")
+        self.samples, self.deviation = samples, deviation
+
+    def supports(self, problem: Problem) -> Support:
+        return continuous(problem, penalty=True)
+
+    def init(self, problem: Problem, u: Tensor) -> Crowd:
+        deviation = torch.ones_like(u) * (1.0 if self.deviation is None else self.deviation)
+        limits = problem.domain.limits(u.dtype, u.device)
+        if self.deviation is None and limits is not None:
+            width = limits[1] - limits[0]
+            deviation = torch.where(torch.isfinite(width), width / 4, deviation)
+        return Crowd(u, _finite(problem.value(u)), u, deviation)
+
+    def draw(self, problem: Problem, noise: RowNoise) -> Tensor:
+        return noise.normal(self.samples - 1, problem.size)
+
+    def step(self, problem: Problem, state: Crowd, drawn: Tensor) -> tuple[Crowd, Info]:
+        points_BND = state.mean[:, None] + state.deviation[:, None] * drawn
+        points_BND = torch.cat([state.mean[:, None], points_BND], dim=1)
+        points_BND = problem.domain.confine(points_BND.flatten(0, 1)).reshape(points_BND.shape)
+        energies_BN = _finite(problem.candidates(points_BND))
+        lowest, index = energies_BN.min(dim=1)
+        better = lowest < state.best
+        winner = points_BND[torch.arange(len(index), device=index.device), index]
+        u = torch.where(better[:, None], winner, state.u)
+        best = torch.where(better, lowest, state.best)
+        mean, deviation = self.refit(state, points_BND, energies_BN)
+        moved = torch.maximum(deviation, (mean - state.mean).abs()).amax(dim=1)
+        return Crowd(u, best, mean, deviation), Info(best, moved)
+
+    def refit(self, state: Crowd, points_BND: Tensor, energies_BN: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (B, D) of the next candidates."""
+        raise NotImplementedError
+
+
+@register("solver")
+class CEM(Population):
+    """Cross-entropy method: the next Gaussian fits the elite, the candidates of least energy (Rubinstein 1999).
+
+    Args:
+        samples, deviation, max_steps, tol, check_every: see `Population`; the residual is the largest of the deviation
+            and of the change of the mean, in units of u.
+        elite: share of the candidates that is elite.
+        smoothing: share of the old mean and deviation that is kept.
+        min_deviation: the deviation never falls below it, so that the search does not freeze; 0 lets it converge.
+
+    Raises:
+        OptionError: for options outside their ranges.
+
+    >>> import lowland as ll
+    >>> found = ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=CEM(samples=64))
+    >>> round(found.energy.item(), 3)
+    1.0
+    """
+
+    def __init__(
+        self,
+        samples: int = 256,
+        elite: float = 0.1,
+        smoothing: float = 0.1,
+        deviation: float | None = None,
+        min_deviation: float = 0.0,
+        max_steps: int = 50,
+        tol: float | None = 1e-3,
+        check_every: int = 5,
+    ) -> None:
+        super().__init__(samples, deviation, max_steps, tol, check_every)
+        if not 0 < elite <= 1 or not 0 <= smoothing < 1 or not min_deviation >= 0:
+            raise OptionError(
+                "elite must be in (0, 1], smoothing in [0, 1) and min_deviation at least 0, "
+                f"but they are {elite}, {smoothing} and {min_deviation}."
+            )
+        self.elite, self.smoothing, self.min_deviation = elite, smoothing, min_deviation
+
+    def refit(self, state: Crowd, points_BND: Tensor, energies_BN: Tensor) -> tuple[Tensor, Tensor]:
+        count = max(2, round(self.elite * self.samples))
+        index = energies_BN.topk(count, dim=1, largest=False).indices
+        elite = points_BND.gather(1, index[:, :, None].expand(-1, -1, points_BND.shape[2]))
+        deviation, mean = torch.std_mean(elite, dim=1, correction=0)
+        mean = torch.lerp(mean, state.mean, self.smoothing)
+        return mean, torch.lerp(deviation, state.deviation, self.smoothing).clamp_min(self.min_deviation)
+
+    @classmethod
+    def reference_case(cls) -> SolverCase:
+        return SolverCase(cls(), Ellipse.reference_case())
+
+
+def _finite(energies: Tensor) -> Tensor:
+    """A candidate without a finite energy is never the best."""
+    return torch.where(torch.isfinite(energies), energies, torch.inf)
