@@ -30,6 +30,12 @@ class DifferentiationError(LowlandError, RuntimeError):
     """A derivative that would be silently wrong, such as the second derivative of a detached solution."""
 
 
+class TrainingError(LowlandError, RuntimeError):
+    """Training that cannot go on, such as a loss that is not finite; `result`, where set, holds what was reached."""
+
+    result: object = None
+
+
 class OptionError(LowlandError, ValueError):
     """An unknown name or an option with a value that cannot be used."""
 

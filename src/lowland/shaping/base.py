@@ -74,7 +74,8 @@ class Shaping(nn.Module):
 
     def prepare(self, energy: Energy, data: Batch) -> None:
         """Called once, before the first step, with up to 4,096 samples of the training data, under no_grad; by default
-        the energy sets its first parameters from them (`Energy.initialise`)."""
+        the energy sets its first parameters from them (`Energy.initialise`).
+        """
         with torch.no_grad():
             energy.initialise(data.x, data.y, self.noise(leaves(data.y, "y")[0]))
 
@@ -82,8 +83,10 @@ class Shaping(nn.Module):
         """Losses and metrics of one batch."""
         raise NotImplementedError
 
-    def update(self, energy: Energy, batch: Batch) -> None:
-        """Change the energy's parameters in place from sufficient statistics of a batch, under no_grad."""
+    def update(self, energy: Energy, batch: Batch) -> dict[str, Tensor] | None:
+        """Change the energy's parameters in place from sufficient statistics of a batch, under no_grad. Returns metrics
+        to be logged, if there are any.
+        """
         raise NotImplementedError
 
     def after_step(self, energy: Energy, batch: Batch) -> None:

@@ -1,0 +1,182 @@
+"""Checkpoints: one safetensors file, whose header holds everything that is not a tensor as JSON. No pickle anywhere.
+
+A file is written under a temporary name in its own folder, forced to the disk and renamed, so that a run killed at any
+moment leaves the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+import lowland
+from lowland.errors import CheckpointError
+
+_FORMAT = "lowland"
+_LAYOUT = "1"
+_log = logging.getLogger(__name__)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file as a whole; a full disk or a missing permission raises CheckpointError and leaves the old file."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105  the call that is atomic, and that tests replace
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path} could not be written: {error.strerror or error}. Earlier files are intact; free some space or choose "
+            "another folder, then resume."
+        ) from error
+
+
+def _flatten(node: Any, tensors: dict[str, Tensor], where: str) -> Any:
+    """A tree of plain values as JSON; each tensor is put aside and a reference to it left in its place."""
+    if node is None or (isinstance(node, bool | int | float | str) and not isinstance(node, enum.Enum)):
+        return node
+    if isinstance(node, Tensor):
+        tensors[where] = node.detach().to("cpu", copy=True).contiguous()
+        return {"$": "tensor", "of": where}
+    if isinstance(node, Mapping):
+        if all(isinstance(key, str) for key in node) and "$" not in node:
+            return {key: _flatten(part, tensors, f"{where}/{key}") for key, part in node.items()}
+        pairs = [[_flatten(k, tensors, where), _flatten(v, tensors, f"{where}/{k}")] for k, v in node.items()]
+        return {"$": "dict", "of": pairs}
+    if isinstance(node, list | tuple):
+        parts = [_flatten(part, tensors, f"{where}/{number}") for number, part in enumerate(node)]
+        return parts if isinstance(node, list) else {"$": "tuple", "of": parts}
+    raise CheckpointError(
+        f"A checkpoint holds tensors, numbers, text, lists and dictionaries, but {where} is a {type(node).__name__}."
+    )
+
+
+def _restore(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(node, list):
+        return [_restore(part, tensors) for part in node]
+    if not isinstance(node, dict):
+        return node
+    if "$" not in node:
+        return {key: _restore(part, tensors) for key, part in node.items()}
+    kind, content = node["$"], node["of"]
+    if kind == "tensor":
+        return tensors[content]
+    parts = _restore(content, tensors)
+    return tuple(parts) if kind == "tuple" else {key: value for key, value in parts}
+
+
+def write_checkpoint(tree: Mapping[str, Any], path: Path) -> None:
+    """Write a tree of tensors and plain values as one file.
+
+    Raises:
+        CheckpointError: if the disk is full, the folder cannot be written, or the tree holds something else.
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = _flatten(dict(tree), tensors, "")
+    header = {"format": _FORMAT, "layout": _LAYOUT, "lowland": lowland.__version__, "torch": str(torch.__version__)}
+    write_atomically(path, save(tensors, metadata=header | {"tree": json.dumps(skeleton)}))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The tree that `write_checkpoint` wrote.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated, corrupt, or not a checkpoint of Lowland.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != _FORMAT or "tree" not in header:
+                raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint of Lowland.")
+            if header.get("layout") != _LAYOUT:
+                raise CheckpointError(
+                    f"{path} was written by Lowland {header.get('lowland')} in a layout that this version does not read."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+            return _restore(json.loads(header["tree"]), tensors)
+    except (SafetensorError, json.JSONDecodeError, KeyError, ValueError, OSError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} is damaged or not a checkpoint ({error}). Delete it or name another.") from error
+
+
+class SafetensorsIO(CheckpointIO):
+    """Lightning's way to disk: `Trainer(plugins=[SafetensorsIO()])` keeps pickle out of a user's own Trainer, too."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        write_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_checkpoint(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+class Checkpoints:
+    """The checkpoints of one run: `step-NNN.safetensors`, of which the last `keep` stay.
+
+    Args:
+        folder: where they lie.
+        keep: how many; at least two, so that one damaged file does not end a run.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder, self.keep = folder, keep
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint after so many steps lies."""
+        return self.folder / f"step-{step:09d}.safetensors"
+
+    def all(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
+
+    def tidy(self) -> None:
+        """Delete all but the newest, and what a killed process left half written."""
+        for old in [*self.all()[self.keep :], *self.folder.glob(".step-*.tmp")]:
+            old.unlink(missing_ok=True)
+
+    def latest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest good checkpoint, with a warning in the log for each newer one that is not; None if there is none.
+
+        Raises:
+            CheckpointError: if there are checkpoints and all are damaged.
+        """
+        failures: list[CheckpointError] = []
+        for path in self.all():
+            try:
+                return path, read_checkpoint(path)
+            except CheckpointError as error:
+                _log.warning("%s Trying the one before it.", error)
+                failures.append(error)
+        if failures:
+            raise CheckpointError(f"No checkpoint in {self.folder} can be read. The newest: {failures[0]}")
+        return None

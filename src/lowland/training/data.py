@@ -1,0 +1,291 @@
+"""From whatever a user has (tensors, arrays, data sets, loaders) to batches whose order depends on seed, epoch and step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+
+from lowland.data.images import Images
+from lowland.domains import Product
+from lowland.energies.base import VARIABLES, Energy
+from lowland.errors import OptionError, ShapeError
+from lowland.shaping.base import Batch
+from lowland.tensors import batch_size, check_finite, leaves, map_value, select
+
+BLOCK = 32
+"""Steps that Lightning sees as one batch: its own work, about 0.2 ms a batch, is then spread over them."""
+
+
+class Steps(NamedTuple):
+    """A block of consecutive batches, each made when it is asked for."""
+
+    batches: Iterator[Batch]
+
+
+class Samples(Protocol):
+    """A data set with random access: `take(rows)` is the batch of those rows."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Tensor) -> Batch: ...
+
+
+class Memory:
+    """Data that lie in tensors: a batch is an indexing operation."""
+
+    def __init__(self, y: Any, x: Any = None) -> None:
+        self.y, self.x = y, x
+        self.size = batch_size(y=y) if x is None else batch_size(y=y, x=x)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def take(self, rows: Tensor) -> Batch:
+        return Batch(select(self.y, rows), select(self.x, rows), rows)
+
+
+class Stored:
+    """A data set of PyTorch with random access: a batch is collated from its items."""
+
+    def __init__(self, dataset: Any, energy: Energy) -> None:
+        self.dataset, self.energy = dataset, energy
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def take(self, rows: Tensor) -> Batch:
+        batch = as_batch(default_collate([self.dataset[int(row)] for row in rows]), self.energy)
+        return batch._replace(index=rows)
+
+
+def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
+    """Y alone, a pair (x, y), or a dictionary with the keys y and x, as a Batch. A dictionary is y itself where the energy
+    takes a y of several parts.
+    """
+    if isinstance(data, Batch):
+        return data
+    if isinstance(data, Mapping):
+        named = set(data) <= {"x", "y"} and "y" in data
+        composite = isinstance(energy.domains.get("y"), Product)
+        return Batch(data["y"], data.get("x"), index) if named and not composite else Batch(dict(data), None, index)
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        if len(data) == 1:
+            return Batch(data[0], None, index)
+        if len(data) == 2:
+            if "x" not in energy.domains:
+                raise ShapeError(
+                    f"The data are pairs, read as (x, y), but {type(energy).__name__} takes no x. Pass y alone (drop labels)."
+                )
+            return Batch(data[1], data[0], index)
+        raise ShapeError(f"Data must be y or a pair (x, y), but this is a sequence of {len(data)} parts.")
+    return Batch(data, None, index)
+
+
+def _tensor(value: Any, name: str, dtype: torch.dtype) -> Any:
+    """Arrays become tensors; arrays of float64, NumPy's default, take the type of the energy."""
+    if isinstance(value, Mapping):
+        return {key: _tensor(part, f"{name}[{key!r}]", dtype) for key, part in value.items()}
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "fiub":
+            raise ShapeError(f"{name} is an array of {value.dtype}, but numbers are needed.")
+        tensor = torch.from_numpy(np.ascontiguousarray(value))
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+    if isinstance(value, Tensor):
+        return value.detach()
+    raise ShapeError(
+        f"{name} must be a tensor, an array, a dictionary of them, a Dataset or a DataLoader, not a {type(value).__name__}."
+    )
+
+
+def checked(batch: Batch, energy: Energy) -> Batch:
+    """The batch, or one clear error: wrong variables, rank, type, device, NaN or infinity."""
+    free = tuple(name for name in VARIABLES if name not in ("x", "y"))
+    for name in ("y", "x"):
+        check_finite(getattr(batch, name), name)
+    energy.check(free, x=batch.x, y=batch.y)
+    return batch
+
+
+def in_memory(data: Any, energy: Energy) -> Memory:
+    """Tensors, arrays, dictionaries and pairs as `Memory`, checked."""
+    own = next(iter(energy.parameters()), None)
+    dtype = torch.get_default_dtype() if own is None else own.dtype
+    batch = as_batch(data, energy)
+    y, x = _tensor(batch.y, "y", dtype), None if batch.x is None else _tensor(batch.x, "x", dtype)
+    memory = Memory(y, x)
+    if not memory.size:
+        raise ShapeError("The data are empty: at least one sample is needed.")
+    if own is not None:
+        place = {leaf.device for leaf in [*leaves(y), *leaves(x)]}
+        first = Batch(*(map_value(lambda t: t[:1].to(own.device), part) for part in (y, x)))
+        if len(place) > 1:
+            raise ShapeError(f"The parts of the data are on different devices: {sorted(map(str, place))}.")
+        energy.check(("z",), x=first.x, y=first.y)
+    check_finite(y, "y")
+    check_finite(x, "x")
+    return memory
+
+
+class Order:
+    """Which samples step s sees: a permutation for each epoch, drawn from (seed, epoch), cut into batches.
+
+    The samples of an epoch that do not fill a batch wait for a later epoch.
+
+    >>> order = Order(torch.arange(10), batch_size=4, seed=0)
+    >>> order.per_epoch, torch.equal(order.rows(5), Order(torch.arange(10), 4, 0).rows(5))
+    (2, True)
+    """
+
+    def __init__(self, rows: Tensor, batch_size: int, seed: int) -> None:
+        self.all, self.batch_size, self.seed = rows, batch_size, seed
+        self.per_epoch = max(1, len(rows) // batch_size)
+        self._epoch, self._shuffled = -1, rows
+
+    def rows(self, step: int) -> Tensor:
+        """The rows of step s = 0, 1, …"""
+        epoch, place = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self._epoch, self._shuffled = epoch, self.all[torch.randperm(len(self.all), generator=generator)]
+        return self._shuffled[place * self.batch_size : (place + 1) * self.batch_size]
+
+
+class Stream:
+    """The batches of steps `first` to `last` as an iterable of blocks, which is what `fit` gives to Lightning.
+
+    Args:
+        samples: data with random access.
+        order: which rows each step sees.
+        first, last: the steps, counted from 0; `last` is not included.
+    """
+
+    def __init__(self, samples: Samples, order: Order, first: int, last: int) -> None:
+        self.samples, self.order, self.first, self.last = samples, order, first, last
+
+    def __len__(self) -> int:
+        return -(-(self.last - self.first) // BLOCK)
+
+    def __iter__(self) -> Iterator[Steps]:
+        for start in range(self.first, self.last, BLOCK):
+            yield Steps(self._batches(start, min(start + BLOCK, self.last)))
+
+    def _batches(self, start: int, stop: int) -> Iterator[Batch]:
+        return (self.samples.take(self.order.rows(step)) for step in range(start, stop))
+
+    def sample(self, count: int) -> Batch:
+        """Up to `count` training samples, for `Shaping.prepare`."""
+        return self.samples.take(self.order.all[:count])
+
+
+class LoaderStream:
+    """The batches of a user's DataLoader, in its own order, epoch after epoch.
+
+    A resumed run skips as many batches as were seen, so it is exact if the loader gives the same batches again.
+    """
+
+    def __init__(self, loader: Any, energy: Energy, first: int, last: int) -> None:
+        self.loader, self.energy, self.first, self.last = loader, energy, first, last
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __iter__(self) -> Iterator[Steps]:
+        step = 0
+        while step < self.last:
+            before = step
+            for data in self.loader:
+                if self.first <= step < self.last:
+                    yield Steps(iter([checked(as_batch(data, self.energy), self.energy)]))
+                step += 1
+                if step >= self.last:
+                    return
+            if step == before:
+                raise ShapeError("The DataLoader gave no batch: the data are empty, or smaller than one batch.")
+
+    def sample(self, count: int) -> Batch:
+        """Up to `count` samples from the loader's first batches, for `Shaping.prepare`."""
+        return gather(self.loader, self.energy, count)
+
+
+def gather(loader: Any, energy: Energy, count: int) -> Batch:
+    """The first `count` samples of a loader as one batch."""
+    found: list[Batch] = []
+    seen = 0
+    for data in loader:
+        found.append(as_batch(data, energy))
+        seen += batch_size(y=found[-1].y)
+        if seen >= count:
+            break
+    if not found:
+        raise ShapeError("The DataLoader gave no batch: the data are empty, or smaller than one batch.")
+    return Batch(*(_joined([getattr(batch, name) for batch in found], count) for name in ("y", "x")))
+
+
+def _joined(parts: list[Any], count: int) -> Any:
+    if isinstance(parts[0], Mapping):
+        return {key: _joined([part[key] for part in parts], count) for key in parts[0]}
+    return None if parts[0] is None else torch.cat(parts)[:count]
+
+
+class Prepared(NamedTuple):
+    """What `fit` trains on: `samples` with random access, or the user's own `loader`; rows to train on and held out."""
+
+    samples: Samples | None
+    loader: Any
+    train: Tensor
+    held_out: Tensor
+    batch_size: int
+
+
+def prepare(data: Any, energy: Energy, batch_size: int | None, validation: float, seed: int) -> Prepared:
+    """Read and check the data, and hold a part of it out.
+
+    Raises:
+        ShapeError, DomainError: for data that are empty, not finite, or of the wrong rank, type or device.
+        OptionError: if a batch is larger than the training data, or `validation` is not in [0, 1).
+    """
+    if not 0 <= validation < 1:
+        raise OptionError(f"validation must be a share in [0, 1), but it is {validation}: 0.1 holds out a tenth.")
+    if batch_size is not None and (batch_size < 1 or int(batch_size) != batch_size):
+        raise OptionError(f"batch_size must be a whole number of at least 1, but it is {batch_size}.")
+    nothing = torch.arange(0)
+    if isinstance(data, IterableDataset):
+        data = DataLoader(data, batch_size=batch_size or 128)
+    if isinstance(data, DataLoader):
+        return Prepared(None, data, nothing, nothing, batch_size or data.batch_size or 0)
+    held = None
+    if isinstance(data, Images):
+        memory, held = _images(data, energy, validation)
+        samples: Samples = memory
+    elif isinstance(data, Dataset):
+        samples = Stored(data, energy)
+        if not len(samples):
+            raise ShapeError("The data set is empty: at least one sample is needed.")
+        checked(samples.take(torch.arange(min(len(samples), 2))), energy)
+    else:
+        samples = in_memory(data, energy)
+    rows = torch.arange(len(samples))
+    if held is None:
+        count = min(round(len(rows) * validation), len(rows) - 1)
+        shuffled = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed * 1_000_003 - 1))
+        held, rows = shuffled[:count].sort().values, shuffled[count:].sort().values
+    else:
+        rows = rows[: len(rows) - len(held)]
+    if batch_size is not None and batch_size > len(rows):
+        apart = f" ({len(held)} of {len(samples)} are held out for validation)" if len(held) else ""
+        raise OptionError(f"batch_size is {batch_size}, but there are only {len(rows)} samples to train on{apart}.")
+    return Prepared(samples, None, rows, held, batch_size or min(128, len(rows)))
+
+
+def _images(data: Images, energy: Energy, validation: float) -> tuple[Memory, Tensor]:
+    """Training images, then the validation images of the set itself, in the shape of the energy's y where it is flat."""
+    y = torch.cat([data.train, data.validation]) if validation else data.train
+    domain = energy.domains.get("y")
+    if domain is not None and domain.size == y[0].numel():
+        y = y.reshape(len(y), *domain.shape)
+    return in_memory(y, energy), torch.arange(len(data.train), len(y))

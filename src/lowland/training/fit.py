@@ -1,0 +1,314 @@
+"""`ll.fit`: train an energy in one call."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import Logger
+
+from lowland.energies.base import Energy
+from lowland.errors import CheckpointError, OptionError, TrainingError
+from lowland.shaping.base import Shaping
+from lowland.training.checkpoints import Checkpoints, SafetensorsIO, write_atomically
+from lowland.training.data import LoaderStream, Order, Prepared, Stream, prepare
+from lowland.training.learner import Learner, OptimiserFactory
+from lowland.training.logs import Curve, Logs
+from lowland.training.progress import Bar
+from lowland.training.recorder import FitRecorder
+
+_log = logging.getLogger(__name__)
+_PRECISIONS = ("32-true", "64-true", "bf16-true", "bf16-mixed")
+_VALIDATIONS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What `fit` did.
+
+    Attributes:
+        history: every logged number by name, each a `Curve(steps, values)`: "loss/GROUP", the shaping's metrics, and both
+            again under "validation/" for the held-out data.
+        steps: steps taken in all, those before a resume included.
+        stopped: "max_steps" or "patience".
+        seconds: wall time of this call.
+        run: folder of the run, or None.
+    """
+
+    history: dict[str, Curve]
+    steps: int
+    stopped: str
+    seconds: float
+    run: Path | None = None
+
+
+def fit(
+    energy: Energy,
+    data: Any,
+    shaping: Shaping,
+    max_steps: int = 1000,
+    batch_size: int | None = None,
+    lr: float = 1e-3,
+    optimiser: str | OptimiserFactory = "adam",
+    weight_decay: float = 0.0,
+    clip: float | None = None,
+    schedule: Callable[[int], float] | None = None,
+    validation: float = 0.1,
+    validate_every: int | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    run: str | Path | None = None,
+    checkpoint_every: int = 500,
+    resume: bool = False,
+    log_every: int = 1,
+    progress: bool = True,
+    loggers: Sequence[Logger] = (),
+    accelerator: str | None = None,
+    devices: int = 1,
+    precision: str | None = None,
+) -> FitResult:
+    """Train an energy in place by a shaping.
+
+    The batches depend on (seed, epoch, step) alone. With `run`, the folder gets `metrics.csv`, TensorBoard events and
+    checkpoints, and a run that was killed or interrupted goes on with `resume=True` to the same numbers, bit for bit on a
+    CPU. Without `run` no file is written.
+
+    Args:
+        energy: E(x, y, z).
+        data: y as a tensor, an array or a dictionary of tensors; a pair (x, y); `ll.data.Images`; a PyTorch Dataset or
+            DataLoader of any of these (a loader keeps its own order and batches, and nothing is held out of it).
+        shaping: the training method.
+        max_steps: optimiser steps, or updates, in all.
+        batch_size: samples of a step; by default 128, or all where there are fewer.
+        lr, optimiser, weight_decay, clip, schedule: see `Learner`.
+        validation: share of the data held out; 0 for none. `Images` bring their own validation images.
+        validate_every: steps between validations; by default an epoch, or a twentieth of the run if that is longer.
+        patience: stop after so many validations without a lower loss; None never stops early.
+        seed: of the order of the data and of what is held out.
+        run: folder for logs and checkpoints.
+        checkpoint_every: steps between checkpoints; the last two are kept.
+        resume: go on from the newest good checkpoint in `run`; start where there is none yet.
+        log_every: steps between rows of the history.
+        progress: a progress bar, where standard error is a terminal.
+        loggers: further loggers of Lightning, such as `WandbLogger`.
+        accelerator, devices, precision: of Lightning's Trainer; by default where the energy lies, one device, and the
+            energy's own number type. Precisions: "32-true", "64-true", "bf16-true", "bf16-mixed".
+
+    Raises:
+        ShapeError, DomainError: for data that are empty, not finite, or do not fit the energy.
+        OptionError: for an option with a value that cannot be used.
+        TrainingError: for a loss that is not finite; its `result` is the FitResult so far, the energy has the weights
+            from before that step, and all logs and checkpoints stay.
+        CheckpointError: for a run that cannot be written, read or resumed.
+        KeyboardInterrupt: on Ctrl-C, after the step that runs and, with `run`, after a checkpoint.
+
+    >>> import lowland as ll
+    >>> energy = ll.energies.Ellipse()
+    >>> class Pull(Shaping):
+    ...     def forward(self, energy, batch):
+    ...         return ll.shaping.Losses({"energy": ll.free_energy(energy, y=batch.y).value.mean()}, {})
+    >>> ring = 3 * torch.nn.functional.normalize(torch.randn(200, 2), dim=1)
+    >>> result = ll.fit(energy, ring, Pull(), max_steps=200, lr=0.05)
+    >>> result.steps, energy.radii.round(decimals=1).tolist()
+    (200, [3.0, 3.0])
+    """
+    started = time.perf_counter()
+    _check_options(max_steps, checkpoint_every, log_every, validate_every, patience, validation, precision, devices)
+    folder = None if run is None else Path(run)
+    if resume and folder is None:
+        raise OptionError("resume=True needs run=, the folder of the run to go on with.")
+    learner = Learner(energy, shaping, lr, optimiser, weight_decay, clip, schedule)
+    prepared = prepare(data, energy, batch_size, validation, seed)
+    if patience is not None and not len(prepared.held_out):
+        raise OptionError("patience needs held-out data: set validation above 0, and pass tensors or a Dataset.")
+    order = Order(prepared.train, prepared.batch_size, seed)
+    settings = _settings(energy, shaping, prepared, seed, lr, optimiser)
+    checkpoints = None if folder is None else Checkpoints(folder / "checkpoints")
+    found = None if checkpoints is None else _open(checkpoints, resume, settings)
+    first = 0 if found is None else found[1]["learner"]["step"]
+    recorder = FitRecorder(
+        logs=Logs(folder, first, loggers),
+        last=max_steps,
+        log_every=log_every,
+        samples=prepared.samples,
+        held_out=prepared.held_out,
+        batch_size=prepared.batch_size,
+        validate_every=validate_every or max(order.per_epoch, max_steps // _VALIDATIONS, 1),
+        patience=patience,
+        checkpoints=checkpoints,
+        checkpoint_every=checkpoint_every,
+        settings=settings,
+    )
+    learner.recorder = recorder
+    if found is not None:
+        recorder.restore(found[1]["recorder"])
+
+    def result() -> FitResult:
+        seconds = time.perf_counter() - started
+        return FitResult(recorder.logs.curves(), learner.step, recorder.stopped, seconds, folder)
+
+    with _as_before(energy, shaping), contextlib.ExitStack() as stack:
+        success = False
+        stack.callback(lambda: recorder.logs.close(success))
+        if found is not None and (first >= max_steps or recorder.stopped == "patience"):
+            learner.load_state_dict(found[1]["state_dict"])
+            learner.on_load_checkpoint(found[1])
+            return result()
+        stream: Any = (
+            LoaderStream(prepared.loader, energy, first, max_steps)
+            if prepared.samples is None
+            else Stream(prepared.samples, order, first, max_steps)
+        )
+        try:
+            with _quiet(), recorder.catching_interrupts():
+                trainer = _trainer(energy, accelerator, devices, precision, progress and sys.stderr.isatty())
+                trainer.fit(learner, stream, ckpt_path=None if found is None else str(found[0]))
+            recorder.flush(learner)
+        except TrainingError as error:
+            _keep(recorder, learner)
+            error.result = result()
+            raise
+        success = not recorder.interrupted
+    if recorder.interrupted:
+        how = (
+            f"Go on with fit(..., run={str(folder)!r}, resume=True)." if folder else "Pass run= to make runs resumable."
+        )
+        raise KeyboardInterrupt(f"Training was interrupted after {learner.step} of {max_steps} steps. {how}")
+    return result()
+
+
+def _keep(recorder: FitRecorder, learner: Learner) -> None:
+    """Hand what was computed before a failure to the logs, unless that is what failed."""
+    with contextlib.suppress(TrainingError):
+        recorder.flush(learner)
+
+
+def _check_options(
+    max_steps: int, checkpoint_every: int, log_every: int, validate_every: int | None, patience: int | None,
+    validation: float, precision: str | None, devices: int,
+) -> None:  # fmt: skip
+    whole = {"max_steps": max_steps, "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices}
+    whole |= {"validate_every": validate_every or 1, "patience": 1 if patience is None else patience}
+    for name, value in whole.items():
+        if value < 1 or int(value) != value:
+            raise OptionError(f"{name} must be a whole number of at least 1, but it is {value}.")
+    if precision is not None and precision not in _PRECISIONS:
+        raise OptionError(
+            f"precision must be one of {', '.join(_PRECISIONS)}, but it is {precision!r}. Half precision with loss scaling is "
+            "not offered, because losses are differentiated group by group."
+        )
+
+
+def _settings(
+    energy: Energy, shaping: Shaping, prepared: Prepared, seed: int, lr: float, optimiser: str | OptimiserFactory
+) -> dict[str, Any]:
+    """What must be the same for a run to go on to the same numbers."""
+    return {
+        "energy": type(energy).__name__,
+        "shaping": type(shaping).__name__,
+        "samples": -1 if prepared.samples is None else len(prepared.samples),
+        "training samples": len(prepared.train),
+        "batch_size": prepared.batch_size,
+        "seed": seed,
+        "lr": lr,
+        "optimiser": optimiser if isinstance(optimiser, str) else "function",
+    }
+
+
+def _open(checkpoints: Checkpoints, resume: bool, settings: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to go on from; writes the settings of a new run."""
+    record = checkpoints.folder.parent / "fit.json"
+    if not resume:
+        if record.exists() or checkpoints.all():
+            raise CheckpointError(
+                f"{record.parent} already holds a run: pass resume=True to go on with it, or choose another folder."
+            )
+        write_atomically(record, json.dumps(settings, indent=1).encode())
+        return None
+    found = checkpoints.latest()
+    if found is None:
+        _log.info("%s holds no checkpoint yet: starting from the first step.", checkpoints.folder)
+        write_atomically(record, json.dumps(settings, indent=1).encode())
+        return None
+    path, tree = found
+    if "learner" not in tree or "recorder" not in tree:
+        raise CheckpointError(f"{path} is a checkpoint of Lowland, but not of a run of fit.")
+    for name, value in tree["recorder"]["settings"].items():
+        if settings.get(name) != value:
+            raise CheckpointError(f"{path} was made with {name} = {value!r}, but now it is {settings.get(name)!r}.")
+    return found
+
+
+def _trainer(energy: Energy, accelerator: str | None, devices: int, precision: str | None, bar: bool) -> pl.Trainer:
+    """A Trainer that does nothing but train: what it offers beyond that, `FitRecorder` does in its own order."""
+    own = next(iter(energy.parameters()), None)
+    if accelerator is None:
+        accelerator = "cpu" if own is None else {"cuda": "gpu"}.get(own.device.type, own.device.type)
+    if precision is None:
+        precision = "64-true" if own is not None and own.dtype == torch.float64 else "32-true"
+    try:
+        return pl.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,  # pyright: ignore[reportArgumentType]  checked above
+            max_epochs=1,
+            logger=False,
+            callbacks=[Bar()] if bar else None,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=0,
+            use_distributed_sampler=False,
+            plugins=[SafetensorsIO()],
+        )
+    except (pl.utilities.exceptions.MisconfigurationException, ValueError) as error:
+        raise OptionError(f"accelerator={accelerator!r} with devices={devices} cannot be used here: {error}") from error
+
+
+@contextlib.contextmanager
+def _as_before(energy: Energy, shaping: Shaping) -> Iterator[None]:
+    """Modes, device and empty gradients afterwards as they were before; the weights alone have changed."""
+    modules = [*energy.modules(), *shaping.modules()]
+    modes = [module.training for module in modules]
+    own = next(iter(energy.parameters()), None)
+    device = None if own is None else own.device
+    grads = [(parameter, parameter.grad) for part in (energy, shaping) for parameter in part.parameters()]
+    threads = torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(threads)
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+        for parameter, grad in grads:
+            parameter.grad = grad
+        if device is not None and device.type != "cpu":
+            energy.to(device)
+            shaping.to(device)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's notes on hardware and its advice on loaders, which do not fit in-memory streams."""
+    noisy = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in noisy]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.(pytorch|fabric)\.")
+            for logger in noisy:
+                logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        for logger, level in zip(noisy, levels, strict=True):
+            logger.setLevel(level)

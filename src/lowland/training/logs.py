@@ -1,0 +1,139 @@
+"""The history of a run: in memory, as `metrics.csv`, for TensorBoard, and for any logger of Lightning."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lightning.pytorch.loggers import Logger
+
+from lowland.errors import CheckpointError
+from lowland.training.checkpoints import write_atomically
+
+
+class Curve(NamedTuple):
+    """One logged number over time: `values[i]` was logged after `steps[i]` steps."""
+
+    steps: list[int]
+    values: list[float]
+
+
+Row = dict[str, float]
+
+
+class Table:
+    """`metrics.csv`: one line for each logged step, a column "step" and one for each number; an empty cell where a step
+    has no such number. Lines are only ever added, except that a new column rewrites the file as a whole.
+
+    Args:
+        path: of the file. Lines that it has up to step `until` are kept and later ones dropped: a resumed run makes them
+            again.
+        until: the step of the checkpoint from which the run goes on; 0 for a new run.
+    """
+
+    def __init__(self, path: Path, until: int = 0) -> None:
+        self.path, self.columns = path, ["step"]
+        self.rows: dict[int, Row] = {}
+        if until and path.is_file():
+            self._read(until)
+        self._rewrite()
+
+    def _read(self, until: int) -> None:
+        for line in csv.DictReader(io.StringIO(self.path.read_text())):
+            cells = {name: text for name, text in line.items() if name and text}
+            try:
+                row = {name: float(text) for name, text in cells.items()}
+            except ValueError:
+                continue  # the last line of a killed process; its step comes again
+            step = int(row.pop("step", until + 1))
+            if step <= until:
+                self.rows[step] = row
+                self._admit(row)
+
+    def _admit(self, row: Row) -> bool:
+        new = [name for name in row if name not in self.columns]
+        self.columns += new
+        return bool(new)
+
+    def _line(self, step: int, row: Row) -> list[str]:
+        return [str(step), *(repr(row[name]) if name in row else "" for name in self.columns[1:])]
+
+    def _text(self, lines: Sequence[Sequence[str]]) -> str:
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows(lines)
+        return buffer.getvalue()
+
+    def _rewrite(self) -> None:
+        lines = [self.columns, *(self._line(step, row) for step, row in self.rows.items())]
+        write_atomically(self.path, self._text(lines).encode())
+
+    def append(self, rows: dict[int, Row]) -> None:
+        """Add rows by step; a full disk raises CheckpointError."""
+        self.rows.update(rows)
+        if any([self._admit(row) for row in rows.values()]):
+            self._rewrite()
+            return
+        try:
+            with self.path.open("a") as file:
+                file.write(self._text([self._line(step, row) for step, row in rows.items()]))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} could not be written: {error.strerror}. Free some space, then resume."
+            ) from error
+
+
+class Logs:
+    """Takes rows by step and hands them on.
+
+    Args:
+        run: folder of the run; None keeps the history in memory alone.
+        until: see `Table`.
+        loggers: of Lightning, as many as wanted.
+    """
+
+    def __init__(self, run: Path | None, until: int, loggers: Sequence[Logger]) -> None:
+        self.loggers = loggers
+        self.table = None if run is None else Table(run / "metrics.csv", until)
+        self.rows: dict[int, Row] = {} if self.table is None else dict(self.table.rows)
+        self.board = None if run is None else _board(run / "tensorboard", until)
+
+    def write(self, rows: dict[int, Row]) -> None:
+        """Rows by step, each a dictionary of numbers."""
+        self.rows.update(rows)
+        if self.table is not None:
+            self.table.append(rows)
+        for step, row in rows.items():
+            if self.board is not None:
+                for name, value in row.items():
+                    self.board.add_scalar(name, value, step, new_style=True)
+            for logger in self.loggers:
+                logger.log_metrics(row, step)
+
+    def close(self, success: bool) -> None:
+        """Flush everything."""
+        if self.board is not None:
+            self.board.close()
+        for logger in self.loggers:
+            logger.finalize("success" if success else "failed")
+
+    def curves(self) -> dict[str, Curve]:
+        """The history by name."""
+        found: dict[str, Curve] = {}
+        for step, row in self.rows.items():
+            for name, value in row.items():
+                curve = found.setdefault(name, Curve([], []))
+                curve.steps.append(step)
+                curve.values.append(value)
+        return found
+
+
+def _board(folder: Path, until: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=until + 1 if until else None)

@@ -1,0 +1,154 @@
+"""What happens after each step of `fit`, in one fixed order: history, validation, early stopping, checkpoint."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowland.errors import OptionError
+from lowland.shaping.base import Batch, Losses
+from lowland.training.checkpoints import Checkpoints
+from lowland.training.data import Samples
+from lowland.training.learner import Learner, flat
+from lowland.training.logs import Logs, Row
+
+_PENDING = 64
+
+
+class FitRecorder:
+    """Told of each step by the Learner, so that a checkpoint holds all that belongs to the steps before it and nothing else.
+
+    Args:
+        logs: where rows go.
+        last: number of steps of the whole run.
+        log_every: steps between rows.
+        samples, held_out, batch_size: data for validation; no validation where `held_out` is empty.
+        validate_every: steps between validations.
+        patience: validations without improvement until training stops; None never stops early.
+        checkpoints: None for no files.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    def __init__(
+        self,
+        logs: Logs,
+        last: int,
+        log_every: int,
+        samples: Samples | None,
+        held_out: Tensor,
+        batch_size: int,
+        validate_every: int,
+        patience: int | None,
+        checkpoints: Checkpoints | None,
+        checkpoint_every: int,
+        settings: dict[str, Any],
+    ) -> None:
+        self.logs, self.last, self.log_every = logs, last, log_every
+        self.samples, self.held_out, self.batch_size = samples, held_out, batch_size
+        self.validate_every, self.patience = validate_every, patience
+        self.checkpoints, self.checkpoint_every, self.settings = checkpoints, checkpoint_every, settings
+        self.best, self.waited, self.stopped = math.inf, 0, "max_steps"
+        self.interrupted = False
+        self.latest: Row = {}
+        self._pending: list[tuple[int, dict[str, Any]]] = []
+
+    def after_step(self, learner: Learner, losses: Losses) -> bool:
+        """Record a step; true ends the training."""
+        step = learner.step
+        row = flat(losses) if step % self.log_every == 0 or step == self.last else {}
+        if len(self.held_out) and (step % self.validate_every == 0 or step == self.last):
+            row |= self._validate(learner)
+        if row:
+            self._pending.append((step, row))
+        done = self.stopped == "patience" or self.interrupted
+        due = self.checkpoints is not None and (step % self.checkpoint_every == 0 or step == self.last or done)
+        if due or done or len(self._pending) >= _PENDING:
+            self.flush(learner)
+        if due:
+            self.save(learner)
+        return done
+
+    def _validate(self, learner: Learner) -> Row:
+        assert self.samples is not None
+        total: dict[str, float] = {}
+        for rows in self.held_out.split(self.batch_size):
+            batch: Batch = learner.placed(self.samples.take(rows))
+            for name, value in flat(learner.evaluate(batch), "validation/").items():
+                total[name] = total.get(name, 0.0) + float(value) * len(rows) / len(self.held_out)
+        if self.patience is not None:
+            self._watch(total)
+        return total
+
+    def _watch(self, row: Row) -> None:
+        """Early stopping on the loss of the energy, or of the first group where there is none of that name."""
+        names = [name for name in row if name.startswith("validation/loss/")]
+        if not names:
+            raise OptionError("patience needs a validation loss, but this shaping gives none: leave patience out.")
+        value = row["validation/loss/energy" if "validation/loss/energy" in names else names[0]]
+        if value < self.best:
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+            if self.patience is not None and self.waited >= self.patience:
+                self.stopped = "patience"
+
+    def flush(self, learner: Learner) -> None:
+        """Read the numbers of the steps since the last flush, all at once, check them and hand them to the logs."""
+        pending, self._pending = self._pending, []
+        values = [value for _, row in pending for value in row.values()]
+        numbers = iter(_numbers(values))
+        rows = {step: {name: next(numbers) for name in row} for step, row in pending}
+        for step, row in rows.items():
+            for name, value in row.items():
+                if name.startswith("loss/") and not math.isfinite(value):
+                    raise learner.not_finite(name.removeprefix("loss/"), step - 1)
+        if rows:
+            self.latest = next(reversed(rows.values()))
+            self.logs.write(rows)
+
+    def save(self, learner: Learner) -> None:
+        """Write a checkpoint of the steps so far."""
+        assert self.checkpoints is not None
+        learner.trainer.save_checkpoint(self.checkpoints.path(learner.step), weights_only=False)
+        self.checkpoints.tidy()
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs of this object."""
+        return {"best": self.best, "waited": self.waited, "stopped": self.stopped, "settings": self.settings}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up the state of the run that is resumed."""
+        self.best, self.waited, self.stopped = state["best"], state["waited"], state["stopped"]
+
+    @contextmanager
+    def catching_interrupts(self) -> Iterator[None]:
+        """The first Ctrl-C ends training after the step that runs; a second one acts at once, as usual."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: Any) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, previous)
+
+        previous = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    """Numbers of many scalars; those on an accelerator are fetched together, since each fetch waits for it."""
+    far = [value for value in values if isinstance(value, Tensor) and value.device.type != "cpu"]
+    fetched = iter(torch.stack([value.reshape(()).double() for value in far]).tolist() if far else [])
+    return [
+        next(fetched) if isinstance(value, Tensor) and value.device.type != "cpu" else float(value) for value in values
+    ]
