@@ -13,7 +13,6 @@ from lowland.plots.heatmap import auroc_heatmap
 from lowland.plots.images import images
 from lowland.plots.landscape import landscape, landscape_grid
 from lowland.plots.plane import Plane, plane_through
-from lowland.plots.style import to_png
 
 __all__ = [
     "Field",
@@ -26,5 +25,4 @@ __all__ = [
     "landscape_grid",
     "measure",
     "plane_through",
-    "to_png",
 ]

@@ -61,7 +61,7 @@ def measure(
 
     Args:
         energy: over (N, 2), or over more coordinates together with a `plane`; or a function (N, ...) → (N,).
-        bounds: piece of the plane; by default a square around the data, or ((−3, 3), (−3, 3)) without data.
+        bounds: piece of the plane; by default a square around nearly all of the data; without data ((−3, 3), (−3, 3)).
         data: (N, ...).
         x: (1, ...), the input of a conditional energy, the same everywhere.
         solver, beta: as in `lowland.free_energy`.
@@ -98,11 +98,11 @@ def measure(
 
 
 def _around(points: Tensor | None) -> Bounds:
-    """A square with a margin of a quarter around the points."""
+    """A square with a margin of two fifths around the points, less the outermost hundredth on each side."""
     if points is None or not len(points):
         return ((-3.0, 3.0), (-3.0, 3.0))
-    low, high = points.amin(dim=0), points.amax(dim=0)
-    half = max(0.625 * float((high - low).max()), 1e-3)
+    low, high = torch.quantile(points.double(), torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0)
+    half = max(0.7 * float((high - low).max()), 1e-3)
     first, second = ((float(c) - half, float(c) + half) for c in (low + high) / 2)
     return (first, second)
 

@@ -22,18 +22,18 @@ def auroc_heatmap(
     labels: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Methods by rows, negatives by columns; the darker the better, a number in each cell, chance and below in orange.
+    r"""Methods by rows, negatives by columns; the darker the better, a number in each cell, chance and below in orange.
 
     Args:
         table: AUROC by method and then by kind of negatives: a number, or one for each seed, of which the mean is
             written with the standard deviation behind it. A kind that a method lacks, and NaN, is left blank.
         baselines: rows that are set apart below a rule.
-        labels: what to write for a column; by default its name with spaces.
+        labels: what to write for a column; by default its name, one line for each word.
         title: above the table.
 
     >>> drawn = auroc_heatmap({"PCA": {"pixel_noise": 0.99}, "norm": {"pixel_noise": [0.5, 0.6]}})
     >>> [text.get_text() for text in drawn.axes[0].texts]
-    ['PCA', '.990', 'norm', '.550 ±.07', 'pixel noise']
+    ['PCA', '.990', 'norm', '.550 ±.07', 'pixel\\nnoise']
     """
     if not table:
         raise OptionError("The table of AUROCs has no rows.")
@@ -42,9 +42,10 @@ def auroc_heatmap(
     apart = [name for name in table if name in baselines]
     gap = 0.35 if methods and apart else 0.0
     height = len(table) + gap
-    drawn = figure(2.0 + 1.02 * len(kinds), 0.235 * height + 0.75 + (0.35 if title else 0))
+    width = 0.35 + 0.068 * max(len(name) for name in table)
+    drawn = figure(width + len(kinds), 0.235 * (height + 1.6) + (0.35 if title else 0))
     ax = drawn.add_subplot()
-    ax.set(xlim=(-1.9, len(kinds)), ylim=(height, -1.0))
+    ax.set(xlim=(-width, len(kinds)), ylim=(height, -1.6))
     ax.axis("off")
     for index, name in enumerate([*methods, *apart]):
         y = index + (gap if name in apart else 0)
@@ -63,10 +64,10 @@ def auroc_heatmap(
             mean, deviation = _mean(table[name].get(kind, math.nan))
             _cell(ax, column, y, mean, deviation)
     for column, kind in enumerate(kinds):
-        text = (labels or {}).get(kind, kind.replace("_", " "))
-        ax.text(column + 0.5, -0.2, text, ha="center", va="bottom", fontsize=8.5, color=INK)
+        text = (labels or {}).get(kind, kind.replace("_", "\n"))
+        ax.text(column + 0.5, -0.2, text, ha="center", va="bottom", fontsize=8, color=INK, linespacing=1.1)
     if gap:
-        ax.plot([-1.9, len(kinds)], [len(methods) + gap / 2] * 2, color=FAINT, linewidth=0.8)
+        ax.plot([-width, len(kinds)], [len(methods) + gap / 2] * 2, color=FAINT, linewidth=0.8)
     if title:
         drawn.suptitle(title, fontsize=12, color=INK, x=0.012, ha="left", fontweight="bold")
     return drawn
@@ -88,7 +89,7 @@ def _cell(ax: Axes, column: int, y: float, mean: float, deviation: float | None)
     below = mean <= 0.55
     face = "#fbe3d3" if below else SCORE(shade)
     ax.add_patch(Rectangle((column + 0.02, y + 0.04), 0.96, 0.92, facecolor=face, linewidth=0))
-    ink = ORANGE if below else PAPER if shade > 0.55 else INK
+    ink = ORANGE if below else PAPER if shade > 0.68 else INK
     number = f"{mean:.3f}".removeprefix("0") if mean < 1 else "1.00"
     spread = "" if deviation is None else f" ±{f'{deviation:.2f}'.removeprefix('0')}"
     ax.text(column + 0.5, y + 0.52, number + spread, ha="center", va="center", fontsize=8, color=ink)

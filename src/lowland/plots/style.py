@@ -6,9 +6,8 @@ lightness rises evenly with the energy, so that it survives grey printing.
 
 from __future__ import annotations
 
-import io
 import math
-from typing import Any
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,7 +20,6 @@ ORANGE, GOLD, BLUE = "#f26b1d", "#ffd166", "#1f6fb2"
 FAMILIES = ("#1f6fb2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5cc4", "#6b7280")
 """Eight colours for categories, after Okabe & Ito's palette for all readers (2008)."""
 
-LAND_LOW, LAND_HIGH = "#12406f", "#fbfaf3"
 LAND = LinearSegmentedColormap.from_list(
     "land", ["#081d3f", "#12406f", "#22699a", "#4a94b5", "#86bcc6", "#bedcd6", "#e6efe4", "#fbfaf3"]
 )
@@ -30,9 +28,9 @@ SIGNED = LinearSegmentedColormap.from_list("signed", ["#12406f", "#5b9cc2", "#f8
 SCORE = LinearSegmentedColormap.from_list("score", ["#fdfcf7", "#d7e8e4", "#8fc0cb", "#3f86ae", "#123f70"])
 
 
-def figure(width: float, height: float) -> Figure:
+def figure(width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained") -> Figure:
     """An empty figure on white, in inches, with its own canvas: pyplot does not know of it."""
-    made = Figure(figsize=(width, height), facecolor=PAPER, layout="constrained")
+    made = Figure(figsize=(width, height), facecolor=PAPER, layout=layout)
     FigureCanvasAgg(made)
     return made
 
@@ -61,6 +59,7 @@ def ruled(ax: Axes, title: str | None = None, xlabel: str | None = None, ylabel:
     ax.spines["bottom"].set(color=MUTED, linewidth=0.8)
     ax.tick_params(axis="both", colors=MUTED, labelsize=8, length=0, pad=5)
     ax.tick_params(axis="x", length=3, color=MUTED)
+    ax.tick_params(axis="y", which="minor", length=0)
     ax.grid(axis="y", color=FAINT, linewidth=0.7)
     ax.set_axisbelow(True)
     if title:
@@ -82,11 +81,3 @@ def columns_for(count: int, ratio: float = 1.6) -> int:
         return (rows * columns - count) / count + abs(math.log(columns / ideal))
 
     return min(range(1, count + 1), key=badness)
-
-
-def to_png(drawn: Figure, dpi: int = 144) -> bytes:
-    """The figure as a PNG file in memory, without a date or a version in it: equal figures give equal bytes."""
-    buffer = io.BytesIO()
-    options: dict[str, Any] = {"metadata": {"Software": None}}
-    drawn.savefig(buffer, format="png", dpi=dpi, facecolor=PAPER, **options)
-    return buffer.getvalue()
