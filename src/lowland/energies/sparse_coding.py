@@ -19,7 +19,8 @@ class SparseCoding(Energy):
     """E(y, z) = ½‖y − W z‖² + λ‖z‖₁, with unit-norm atoms as the columns of W.
 
     Source: Olshausen & Field (1996); the ½ is the convention of the lasso, so that λ is scikit-learn's alpha for
-    `sparse_encode`. The atoms are kept at unit norm by the shaping (`after_step`), not by the energy.
+    `sparse_encode`. `ll.shaping.MinimumEnergy(solver=ll.solvers.FISTA())` trains it by
+    gradient and `ll.shaping.ExpectationMaximisation(solver=..., memory=1.0)` by online dictionary learning.
 
     Args:
         n_features: size of y.
@@ -89,6 +90,24 @@ class SparseCoding(Energy):
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """W z, (B, n_features)."""
         return z @ self.dictionary.T
+
+    def constrain(self) -> None:
+        """The atoms get unit norm; without that, λ‖z‖₁ would be dodged by small codes and large atoms."""
+        self.dictionary.copy_(functional.normalize(self.dictionary, dim=0))
+
+    def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
+        """Σ z zᵀ and Σ y zᵀ, in float64 (Mairal, Bach, Ponce & Sapiro 2009, algorithm 1)."""
+        y, z = y.double(), z.double()
+        return {"codes": z.T @ z, "products": y.T @ z}
+
+    def refit(self, statistics: dict[str, Tensor]) -> None:
+        """One round of block-coordinate descent on the atoms, each then scaled to unit norm; one that no code uses stays."""
+        codes, products = statistics["codes"], statistics["products"]
+        atoms = self.dictionary.double()
+        for k in (codes.diagonal() > 1e-12 * codes.diagonal().amax().clamp_min(1e-300)).nonzero()[:, 0]:
+            moved = atoms[:, k] + (products[:, k] - atoms @ codes[:, k]) / codes[k, k]
+            atoms[:, k] = functional.normalize(moved, dim=0)
+        self.dictionary.copy_(atoms)
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

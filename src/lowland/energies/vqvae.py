@@ -1,0 +1,124 @@
+"""The vector-quantised auto-encoder (row A2): the code is a few entries of a learned codebook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowland.domains import OneHot, Reals
+from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.energies.kmeans import spread_out
+from lowland.errors import OptionError
+from lowland.nn.layers import mlp
+from lowland.registry import register
+from lowland.tensors import RowNoise
+
+
+@register("energy")
+class VQVAE(Energy):
+    """E(y, z) = ‖y − Dec(C z)‖² + β ‖Enc(y) − C z‖², with z one one-hot vector for each group and C z the entries that they
+    select from the codebook.
+
+    The guess is the entry nearest to the encoder's output in each group. Source: van den Oord, Vinyals & Kavukcuoglu
+    (2017), equations 1 and 2. `ll.shaping.VectorQuantisation()` trains it by their equation 3.
+
+    Args:
+        n_features: size of y.
+        groups: entries that make up a code.
+        entries: size K of the codebook of each group.
+        entry_size: numbers in an entry.
+        commitment: β; 0.25 in the paper.
+        hidden: sizes of the encoder's hidden layers; the decoder mirrors them.
+        generator: draws weights and codebook.
+
+    Raises:
+        OptionError: for a β below 0.
+
+    >>> energy = VQVAE(n_features=4, groups=2, entries=8)
+    >>> energy(y=torch.zeros(3, 4), z=energy.quantise(torch.zeros(3, 4))).shape
+    torch.Size([3])
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        groups: int = 8,
+        entries: int = 16,
+        entry_size: int = 4,
+        commitment: float = 0.25,
+        hidden: tuple[int, ...] = (128,),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if not commitment >= 0:
+            raise OptionError(f"commitment must not be negative, but it is {commitment}.")
+        super().__init__(y=Reals(n_features), z=OneHot(entries, groups=groups))
+        generator = generator or torch.Generator().manual_seed(0)
+        self.commitment = commitment
+        self.encoder = mlp(n_features, *hidden, groups * entry_size, generator=generator)
+        self.decoder = mlp(groups * entry_size, *reversed(hidden), n_features, generator=generator)
+        self.codebook = nn.Parameter(torch.randn(groups, entries, entry_size, generator=generator))
+
+    def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
+        chosen = self.select(z)
+        return squared_distance(y, self.decoder(chosen.flatten(1))) + self.commitment * squared_distance(
+            self.embed(y), chosen
+        )
+
+    def embed(self, y: Tensor) -> Tensor:
+        """Enc(y), (B, groups, entry_size)."""
+        return self.encoder(y).reshape(len(y), self.codebook.shape[0], self.codebook.shape[2])
+
+    def select(self, z: Tensor) -> Tensor:
+        """C z, the entries that z selects, (B, groups, entry_size)."""
+        return torch.einsum("bgk,gkc->bgc", z.to(self.codebook.dtype), self.codebook)
+
+    def quantise(self, y: Tensor) -> Tensor:
+        """z of the entry nearest to Enc(y) in each group, (B, groups, entries)."""
+        return self._nearest(self.embed(y))
+
+    def _nearest(self, embedded: Tensor) -> Tensor:
+        distance = torch.cdist(embedded.detach().transpose(0, 1), self.codebook.detach())
+        index = distance.argmin(dim=2).T
+        return nn.functional.one_hot(index, self.codebook.shape[1]).to(embedded.dtype)
+
+    def straight_through(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """‖y − Dec(q)‖² + ‖sg[Enc y] − q‖² + β‖Enc y − sg[q]‖² at the nearest q, (B,), where the first term's derivative in
+        q goes to the encoder (sg: no derivative); and the z of q."""
+        embedded = self.embed(y)
+        z = self._nearest(embedded)
+        chosen = self.select(z)
+        carried = embedded + (chosen - embedded).detach()
+        value = squared_distance(y, self.decoder(carried.flatten(1))) + squared_distance(embedded.detach(), chosen)
+        return value + self.commitment * squared_distance(embedded, chosen.detach()), z
+
+    def replace(self, dead: Tensor, y: Tensor, noise: RowNoise) -> None:
+        """Move dead entries, (groups, entries) of booleans, onto encoder outputs of randomly chosen samples, in place."""
+        embedded = self.embed(y)
+        for group, entry in dead.nonzero().tolist():
+            self.codebook[group, entry] = embedded[noise.uniform(1)[:, 0].argmax(), group]
+
+    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+        """Codebook entries are encoder outputs of samples, far from each other (`spread_out`)."""
+        embedded = self.embed(y)
+        for group in range(self.codebook.shape[0]):
+            self.codebook[group] = spread_out(embedded[:, group], self.codebook.shape[1], noise)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        return Structure(guess=lambda: self.quantise(y).flatten(1)) if over == ("z",) else Structure()
+
+    def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
+        """Dec(C z), (B, n_features)."""
+        return self.decoder(self.select(z).flatten(1))
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """With Enc and Dec the identity, (1 + β) times the squared distance to the nearest entry."""
+        energy = cls(2, groups=1, entries=2, entry_size=2, hidden=())
+        eye = {"weight": torch.eye(2), "bias": torch.zeros(2)}
+        state = {f"{part}.0.{name}": value for part in ("encoder", "decoder") for name, value in eye.items()}
+        state["codebook"] = torch.tensor([[[0.0, 0.0], [4.0, 0.0]]])
+        energy.load_state_dict(energy.state_dict() | state)
+        y = torch.tensor([[1.0, 0.0], [4.0, 2.0]])
+        return ReferenceCase(energy, {"y": y}, "z", minimum=torch.tensor([1.25, 5.0]))

@@ -1,0 +1,57 @@
+"""The saturating auto-encoder (row A3): codes are pushed to where their activation is flat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowland.energies.autoencoder import Autoencoder
+from lowland.errors import OptionError, UnsupportedError
+from lowland.registry import register
+from lowland.shaping.base import Batch, ShapingCase
+from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+
+
+@register("shaping")
+class Saturation(MinimumEnergy):
+    """L = mean F(y) + α · mean Σ_i f_c(a_i): a_i is the code before its activation f, and f_c the distance of a_i from the
+    region where f is flat. Source: Goroshin & LeCun, "Saturating auto-encoders" (2013).
+
+    Where a unit is saturated the code does not follow y, so that reconstruction is good on the data only. For "relu"
+    the penalty is max(0, a), the L1 norm of the code; for "hardtanh" it is max(0, 1 − |a|).
+
+    Args:
+        weight: α ≥ 0, in units of squared y.
+        seed: of the shaping's random numbers, of which it needs none.
+
+    Raises:
+        OptionError: for a negative weight, or, in training, for a code that is nowhere flat.
+        UnsupportedError: in training, for an energy without `preactivation` and `distance_to_flat`.
+
+    >>> import lowland as ll
+    >>> energy = Autoencoder(n_features=4, n_codes=8, hidden=(), code="hardtanh")
+    >>> sorted(Saturation(0.1)(energy, ll.shaping.Batch(torch.ones(2, 4))).metrics)
+    ['free_energy', 'penalty']
+    """
+
+    def __init__(self, weight: float = 0.1, seed: int = 0) -> None:
+        super().__init__(seed=seed)
+        if not weight >= 0:
+            raise OptionError(f"The weight of the saturation penalty must not be negative, but it is {weight}.")
+        self.weight = weight
+
+    def penalty(self, energy: Any, batch: Batch) -> Tensor:
+        if not hasattr(energy, "distance_to_flat"):
+            raise UnsupportedError(
+                f"Saturation needs an energy whose code has flat regions, such as Autoencoder(code='hardtanh'), "
+                f"but {type(energy).__name__} has none."
+            )
+        return self.weight * energy.distance_to_flat(energy.preactivation(batch.y)).sum(dim=1).mean()
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        y = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+        energy = Autoencoder(4, 8, hidden=(), code="hardtanh")
+        return ShapingCase(cls(), energy, Batch(y, index=torch.arange(32)))
