@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowland.energies.autoencoder import Autoencoder
 from lowland.energies.base import Energy
 from lowland.energies.network import NetworkEnergy
-from lowland.energies.reconstruction import Reconstruction
 from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import mlp
 from lowland.registry import register
@@ -110,7 +111,7 @@ class EBGAN(Adversarial):
 
     Raises:
         OptionError: if the margin is not positive.
-        UnsupportedError: if the energy has no method `code`.
+        UnsupportedError: if the energy is not an `Autoencoder`.
 
     >>> case = EBGAN.reference_case()
     >>> sorted(case.shaping(case.energy, case.batch).losses)
@@ -126,15 +127,17 @@ class EBGAN(Adversarial):
         self.margin, self.repel = margin, repel
 
     def play(self, energy: Energy, batch: Batch, made: Tensor) -> tuple[Tensor, Tensor]:
-        if not isinstance(energy, Reconstruction):
-            raise UnsupportedError(f"EBGAN needs an auto-encoder with a code, not {type(energy).__name__}.")
+        if not isinstance(energy, Autoencoder):
+            raise UnsupportedError(
+                f"EBGAN trains an Autoencoder, whose codes it repels, not {type(energy).__name__}."
+            )
         fake = free(energy, made, batch.x)
         own = free(energy, batch.y, batch.x).mean() + (self.margin - fake).clamp_min(0).mean()
         return own, fake.mean() + self.repel * pulling_away(energy.code(made))
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        return ShapingCase(cls(mlp(2, 16, 2), 2), Reconstruction(2, hidden=(16,), n_code=16), Batch(_points()))
+        return ShapingCase(cls(mlp(2, 16, 2), 2), Autoencoder(2, 16, hidden=(16,)), Batch(_points()))
 
 
 def pulling_away(codes: Tensor) -> Tensor:
@@ -166,7 +169,7 @@ class WGAN(Adversarial):
     ['energy', 'generator']
     """
 
-    rates = {"generator": 0.2}  # noqa: RUF012
+    rates = types.MappingProxyType({"generator": 0.2})
 
     def __init__(self, network: nn.Module, n_noise: int, penalty: float = 10.0, seed: int = 0) -> None:
         super().__init__(network, n_noise, seed)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from lowland.energies.autoencoder import Autoencoder
 from lowland.energies.base import Energy, squared_distance
-from lowland.energies.reconstruction import MaskedAutoencoder, Reconstruction
+from lowland.energies.masked_autoencoder import MaskedAutoencoder
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
@@ -54,7 +55,7 @@ class Denoising(Shaping):
     @classmethod
     def reference_case(cls) -> ShapingCase:
         y = 0.2 * RowNoise(0, torch.arange(32)).normal(2)
-        return ShapingCase(cls(), Reconstruction(2, hidden=(16,), n_code=16), Batch(y))
+        return ShapingCase(cls(), Autoencoder(2, 16, hidden=(16,)), Batch(y))
 
 
 @register("shaping")

@@ -70,6 +70,7 @@ class ContrastiveDivergence(Shaping):
 
     def prepare(self, energy: Energy, data: Batch) -> None:
         """Start the persistent chains at random samples of the data."""
+        super().prepare(energy, data)
         if self.persistent:
             with torch.no_grad():
                 rows = torch.randint(len(data.y), (self.chains,), generator=self.generator()).to(data.y.device)
@@ -131,6 +132,7 @@ class ContrastiveDivergence(Shaping):
             rows, ends = self._ended
             self.buffer[rows] = ends
             self._ended = None
+        super().after_step(energy, batch)
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,57 +20,41 @@ from lowland.shaping.contrastive.points import flat_vectors, free
 from lowland.tensors import RowNoise
 
 
-class FittedNoise(nn.Module):
-    """A mixture of Gaussians with a shared covariance, Σ_k 1/K N(m_k, s² C): K = 1 is one Gaussian of full covariance.
+class Noise(NamedTuple):
+    """A mixture of K equal Gaussians: `means` (K, D), and `factor` (D, D), the Cholesky factor of their covariance.
 
-    `fit` takes C from the data, within clusters for K > 1 (their centres are data points), with `floor`² times the mean
-    variance added so that it has full rank.
-
-    Args:
-        components: K.
-        widen: s ≥ 1 makes the noise wider than the data, so that it covers them.
-        floor: see above.
+    K = 1 is one Gaussian of full covariance.
     """
 
     means: Tensor
     factor: Tensor
 
-    def __init__(self, components: int = 1, widen: float = 1.0, floor: float = 0.1) -> None:
-        super().__init__()
-        if components < 1 or not widen > 0 or not floor > 0:
-            raise OptionError(
-                f"Noise needs components ≥ 1, widen > 0 and floor > 0, not {components}, {widen} and {floor}."
-            )
-        self.components, self.widen, self.floor = components, widen, floor
-        self.register_buffer("means", torch.zeros(0))
-        self.register_buffer("factor", torch.zeros(0))
+    @classmethod
+    def fit(cls, y: Tensor, components: int, widen: float, floor: float, generator: torch.Generator) -> Noise:
+        """Means of the cells of K random samples of y (N, D), and the covariance within cells.
 
-    def fit(self, y: Tensor, generator: torch.Generator) -> None:
-        """Set means and covariance from data (N, D)."""
-        if self.components == 1:
-            means, rest = y.mean(dim=0, keepdim=True), y - y.mean(dim=0)
-        else:
-            means = y[torch.randperm(len(y), generator=generator)[: self.components].to(y.device)]
-            nearest = torch.cdist(y, means).argmin(dim=1)
-            means = torch.stack([y[nearest == k].mean(dim=0) for k in range(len(means))])
-            rest = y - means[nearest]
-        covariance = self.widen**2 * rest.T @ rest / len(y)
-        ridge = self.floor**2 * y.var(dim=0).mean() * torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
-        self.means, self.factor = means, torch.linalg.cholesky(covariance + ridge)
+        The covariance is multiplied by `widen`², and `floor`² times the mean variance of a coordinate is added to its
+        diagonal, so that it has full rank.
+        """
+        seeds = y[torch.randperm(len(y), generator=generator)[:components].to(y.device)]
+        nearest = torch.cdist(y, seeds).argmin(dim=1)
+        means = torch.stack([y[nearest == k].mean(dim=0) for k in range(len(seeds))])
+        rest = y - means[nearest]
+        ridge = floor**2 * y.var(dim=0).mean() * torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
+        return cls(means, torch.linalg.cholesky(widen**2 * rest.T @ rest / len(y) + ridge))
 
     def draw(self, noise: RowNoise, count: int) -> Tensor:
-        """(B · count, D), `count` points for each row of the noise."""
+        """(B · count, D), `count` points for each row of `noise`."""
         components, features = self.means.shape
         which = (noise.uniform(count) * components).long().clamp_max(components - 1)
-        white = noise.normal(count, features)
-        return (self.means[which] + white @ self.factor.T).reshape(-1, features)
+        return (self.means[which] + noise.normal(count, features) @ self.factor.T).reshape(-1, features)
 
     def log_density(self, y: Tensor) -> Tensor:
         """Log p_n(y), (B,)."""
         white_KDB = torch.linalg.solve_triangular(self.factor, (y[None] - self.means[:, None]).mT, upper=False)
-        distance_KB = 0.5 * white_KDB.square().sum(dim=1)
         log_volume = self.factor.diagonal().log().sum() + 0.5 * y.shape[1] * math.log(2 * math.pi)
-        return torch.logsumexp(-distance_KB, dim=0) - log_volume - math.log(len(self.means))
+        nearness_B = torch.logsumexp(-0.5 * white_KDB.square().sum(dim=1), dim=0)
+        return nearness_B - log_volume - math.log(len(self.means))
 
 
 @register("shaping")
@@ -80,11 +66,15 @@ class NoiseContrastive(Shaping):
 
     Args:
         ratio: ν, noise points for each sample.
-        components, widen, floor: of the noise, see `FittedNoise`.
+        components: K of the noise.
+        widen: above 1, noise wider than the data.
+        floor: least deviation of the noise, in units of the data's own.
         seed: see `Shaping`.
 
-    Attributes:
-        log_partition: c, a parameter group of its own; log Z when trained.
+    `log_partition` is c, a parameter group of its own.
+
+    Raises:
+        OptionError: for options outside their range, or where `prepare` was not called.
 
     >>> case = NoiseContrastive.reference_case()
     >>> case.shaping.prepare(case.energy, case.batch)
@@ -92,7 +82,9 @@ class NoiseContrastive(Shaping):
     ['energy', 'log_partition']
     """
 
-    rates = {"log_partition": 10.0}  # noqa: RUF012
+    means: Tensor
+    factor: Tensor
+    rates = types.MappingProxyType({"log_partition": 10.0})
 
     def __init__(
         self, ratio: int = 1, components: int = 1, widen: float = 1.0, floor: float = 0.1, seed: int = 0
@@ -100,8 +92,13 @@ class NoiseContrastive(Shaping):
         super().__init__(seed)
         if ratio < 1:
             raise OptionError(f"ratio is the number of noise points for each sample, at least 1, not {ratio}.")
-        self.ratio = ratio
-        self.reference = FittedNoise(components, widen, floor)
+        if components < 1 or not widen > 0 or not floor > 0:
+            raise OptionError(
+                f"Noise needs components ≥ 1, widen > 0 and floor > 0, not {components}, {widen} and {floor}."
+            )
+        self.ratio, self.components, self.widen, self.floor = ratio, components, widen, floor
+        self.register_buffer("means", torch.zeros(0))
+        self.register_buffer("factor", torch.zeros(0))
         self.log_partition = nn.Parameter(torch.zeros(()))
 
     def groups(self, energy: Energy) -> dict[str, Iterable[nn.Parameter]]:
@@ -109,17 +106,22 @@ class NoiseContrastive(Shaping):
 
     def prepare(self, energy: Energy, data: Batch) -> None:
         """Fit the noise, and start c where data and noise have the same mean log-odds."""
+        super().prepare(energy, data)
         y = flat_vectors(self, data.y)
         with torch.no_grad():
-            self.reference.fit(y, self.generator())
-            self.log_partition.fill_((-free(energy, y, data.x) - self.reference.log_density(y)).mean())
+            fitted = Noise.fit(y, self.components, self.widen, self.floor, self.generator())
+            self.means, self.factor = fitted
+            self.log_partition.fill_((-free(energy, y, data.x) - fitted.log_density(y)).mean())
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         y, shift = flat_vectors(self, batch.y), math.log(self.ratio)
-        noise = self.reference.draw(self.noise(y), self.ratio)
+        if not len(self.means):
+            raise OptionError("The noise is not fitted: call prepare(energy, data) before the first step.")
+        known = Noise(self.means, self.factor)
+        noise = known.draw(self.noise(y), self.ratio)
         x = None if batch.x is None else batch.x.repeat_interleave(self.ratio, dim=0)
-        data_logit = -free(energy, y, batch.x) - self.log_partition - self.reference.log_density(y) - shift
-        noise_logit = -free(energy, noise, x) - self.log_partition - self.reference.log_density(noise) - shift
+        data_logit = -free(energy, y, batch.x) - self.log_partition - known.log_density(y) - shift
+        noise_logit = -free(energy, noise, x) - self.log_partition - known.log_density(noise) - shift
         loss = functional.softplus(-data_logit).mean() + self.ratio * functional.softplus(noise_logit).mean()
         right = 0.5 * ((data_logit > 0).float().mean() + (noise_logit < 0).float().mean())
         metrics = {"log_partition": self.log_partition.detach(), "accuracy": right}

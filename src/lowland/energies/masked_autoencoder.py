@@ -1,4 +1,4 @@
-"""Energies that are reconstruction errors: denoising and masked auto-encoders (row C3), EBGAN's (row G2)."""
+"""The masked auto-encoder (row C3): the energy of what cannot be filled in from the rest."""
 
 from __future__ import annotations
 
@@ -8,60 +8,10 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Reals
-from lowland.energies.base import Energy, ReferenceCase, squared_distance
+from lowland.energies.base import Energy, ReferenceCase
 from lowland.errors import OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register
-
-
-@register("energy")
-class Reconstruction(Energy):
-    """F(y) = ‖y − Dec(Enc(y))‖², low where the map r = Dec ∘ Enc leaves y in place.
-
-    Trained by `Denoising`, r maps points off the data back to it (Vincent et al. 2008); trained by `EBGAN`, F is the
-    discriminator of Zhao, Mathieu & LeCun (2017). Neither needs a narrow code.
-
-    Args:
-        n_features: size of y.
-        hidden: sizes of the encoder's hidden layers; the decoder has them in reverse.
-        n_code: size of the code.
-        generator: for the first weights.
-
-    >>> Reconstruction(4, hidden=(8,), n_code=8)(y=torch.zeros(2, 4)).shape
-    torch.Size([2])
-    """
-
-    def __init__(
-        self,
-        n_features: int,
-        hidden: tuple[int, ...] = (256,),
-        n_code: int = 256,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(y=Reals(n_features))
-        generator = generator or torch.Generator().manual_seed(0)
-        self.encoder = mlp(n_features, *hidden, n_code, generator=generator)
-        self.decoder = mlp(n_code, *hidden[::-1], n_features, generator=generator)
-
-    def code(self, y: Tensor) -> Tensor:
-        """Enc(y), (B, n_code)."""
-        return self.encoder(y)
-
-    def reconstruct(self, x: Any, y: Tensor, z: Any) -> Tensor:
-        """r(y) = Dec(Enc(y)), (B, n_features)."""
-        return self.decoder(self.code(y))
-
-    def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
-        return squared_distance(y, self.reconstruct(x, y, z))
-
-    @classmethod
-    def reference_case(cls) -> ReferenceCase:
-        """A linear map that keeps the first coordinate and drops the second: F(y) = y₂² for y₁ given by the start."""
-        energy = cls(2, hidden=(), n_code=2)
-        for weight, bias in (energy.encoder.parameters(), energy.decoder.parameters()):
-            weight.data = torch.diag(torch.tensor([1.0, 0.0]))
-            bias.data.zero_()
-        return ReferenceCase(energy, {}, "y", minimum=torch.zeros(1), start=torch.tensor([[0.7, 0.5]]))
 
 
 @register("energy")
