@@ -40,7 +40,7 @@ def save_figure(path: Path, figure: Any, format: str = "png", dpi: int = 160) ->
             sys.modules["matplotlib.pyplot"].close(figure)
     else:
         raise UnsupportedError(
-            f"{path.name} must be a figure of matplotlib or plotly, or bytes of a PNG or GIF, not a {type(figure).__name__}."
+            f"{path.name} must be a figure of matplotlib or plotly or bytes of a PNG or GIF, not {type(figure).__name__}."
         )
     target = path.with_name(path.name + suffix)
     write_atomically(target, content)

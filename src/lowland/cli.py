@@ -1,0 +1,305 @@
+"""The command line: lowland list | run | report | data | export.
+
+Nothing heavy is imported before a command needs it, so that `lowland --help` and `lowland list` answer at once. No
+error ends in a traceback: a mistake of the user is one sentence and exit code 2, any other failure one sentence and
+exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import io
+import os
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lowland import __version__
+from lowland.errors import CheckpointError, LowlandError, OptionError, nearest
+
+if TYPE_CHECKING:
+    from lowland.recipes.base import Recipe
+
+FORMATS = ("onnx", "safetensors", "program")
+USAGE, FAILURE, INTERRUPTED = 2, 1, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are those of Lowland."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(f"{message[0].upper()}{message[1:].rstrip('.')}. See `{self.prog} --help`.")
+
+    @property
+    def options(self) -> list[str]:
+        """All options that it knows."""
+        return [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. `--debug` lets the traceback of an error through.
+
+    >>> main(["--version"])
+    lowland 0.1.0
+    0
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    resume: list[str] = []
+    try:
+        return _dispatch(words, resume)
+    except SystemExit as exit:  # noqa: A001
+        return int(exit.code or 0)
+    except KeyboardInterrupt:
+        return _say("Interrupted.", resume, INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output, such as `head`, has read enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILURE
+    except Exception as error:
+        if debug:
+            raise
+        if isinstance(error, LowlandError):
+            return _say(f"{error}", resume, USAGE if isinstance(error, OptionError) else FAILURE)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return _say("The disk is full: free some space. What was written before is intact.", resume, FAILURE)
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return _say(f"{error.filename} cannot be used: {error.strerror}. Choose another folder.", resume, FAILURE)
+        where = _keep(error)
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return _say(f"{what}. This is a bug of Lowland: please report it with {where}.", resume, FAILURE)
+
+
+def _say(sentence: str, resume: list[str], code: int) -> int:
+    print(f"lowland: {sentence}", file=sys.stderr)
+    for command in resume:
+        print(f"Finished stages are kept. Go on with: {command}", file=sys.stderr)
+    return code
+
+
+def _keep(error: Exception) -> str:
+    handle, name = tempfile.mkstemp(prefix="lowland-error-", suffix=".log")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.writelines(traceback.format_exception(error))
+    return name
+
+
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    top = Parser(
+        prog="lowland", description=_about(), allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter
+    )
+    top.add_argument("--version", action="version", version=f"lowland {__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    kinds: dict[str, Parser] = {}
+
+    def add(name: str, text: str, runs: bool = True, **settings: Any) -> Parser:
+        parser = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False, **settings
+        )
+        if runs:
+            place = os.environ.get("LOWLAND_RUNS", "runs")
+            parser.add_argument(
+                "--runs", type=Path, default=Path(place), help="folder of all runs (default: %(default)s)"
+            )
+        kinds[name] = parser
+        return parser
+
+    parser = add("list", "show every recipe")
+    parser.add_argument("--rows", action="store_true", help="show every system with its recipe and figures")
+    parser = add(
+        "run", "run a recipe and write its page", epilog="`lowland run NAME --help` shows the options of a recipe."
+    )
+    parser.add_argument("name", metavar="NAME", help="of the recipe, as in `lowland list`")
+    parser.add_argument("--preset", help="smoke (seconds), cpu (default) or gpu")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run: its folder, or latest")
+    parser = add("report", "build the page of a run again and print where it is")
+    parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser = add("data", "list, get and check data sets", runs=False)
+    parser.add_argument("action", metavar="list|get|check", choices=("list", "get", "check"))
+    parser.add_argument("name", metavar="NAME", nargs="?", help="of the data set")
+    parser = add("export", "export the energies of a run for use elsewhere")
+    parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
+    parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
+    parser.add_argument("--energy", metavar="NAME", help="only this one (default: all)")
+    return top, kinds
+
+
+def _about() -> str:
+    return "Lowland: learn from observation, infer by relaxation, plan by descent."
+
+
+def _dispatch(words: list[str], resume: list[str]) -> int:
+    top, kinds = _parser()
+    if not words:
+        top.print_help()
+        return 0
+    if not words[0].startswith("-") and words[0] not in kinds:
+        raise OptionError(f"There is no command {words[0]!r}. {nearest(words[0], kinds)}")
+    if words[0] == "run" and len(words) > 1 and not words[1].startswith("-") and {"-h", "--help"} & set(words):
+        return _help(words[1])
+    options, rest = top.parse_known_args(words)
+    if options.command == "run":
+        return _run(options, rest, resume)
+    if rest:
+        known = kinds[options.command].options
+        raise OptionError(f"`lowland {options.command}` does not know {rest[0]!r}. {nearest(rest[0], known)}")
+    return {"list": _list, "report": _report, "data": _data, "export": _export}[options.command](options)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from lowland.recipes.catalogue import catalogue
+    from lowland.recipes.overview import overview
+
+    if options.rows:
+        lines = [
+            (line.row.id, line.row.title, ", ".join(line.recipes) or "not yet", line.published, line.measured)
+            for line in overview(options.runs)
+        ]
+        return _table(("id", "system", "recipe", "published", "measured here"), lines)
+    entries = catalogue().values()
+    lines = [(entry.name, entry.shows, " ".join(entry.rows), f"{entry.minutes:g}") for entry in entries]
+    return _table(("recipe", "shows", "rows", "minutes"), lines)
+
+
+def _table(columns: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> int:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, style="bold" if index == 0 else "", no_wrap=index == 0, overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+    return 0
+
+
+def _run(options: argparse.Namespace, rest: list[str], resume: list[str]) -> int:
+    from lowland.recipes import catalogue
+
+    entry = catalogue.find(options.name)
+    from lowland.recipes import base
+    from lowland.reports.run import Run
+
+    recipe = base.load(entry.name)
+    folder, preset = None, options.preset or "cpu"
+    if options.resume is None:
+        default = recipe.preset(preset)
+    else:
+        if options.preset is not None:
+            raise OptionError("A run is resumed with its own options: leave out --preset, or start a new run.")
+        folder = options.runs / entry.name / "latest" if options.resume == "latest" else Path(options.resume)
+        earlier = Run.open(folder)
+        if earlier.config["recipe"] != entry.name:
+            raise CheckpointError(f"{folder} is a run of {earlier.config['recipe']}, not of {entry.name}.")
+        default = recipe.from_options(earlier.config["options"])
+    config = _parse(recipe, default, rest)
+    run = base.start(config, options.runs, preset, folder)
+    resume.append(f"lowland run {entry.name} --resume {run.folder}")
+    base.execute(config, run)
+    resume.clear()
+    print(run.folder / "report.html")
+    return 0
+
+
+def _parse(recipe: type[Recipe], default: Recipe, words: list[str]) -> Recipe:
+    """The recipe with the options of the command line, by tyro; its errors become one sentence."""
+    import dataclasses
+
+    import tyro
+
+    name = recipe.entry.name
+    known = {field.name.replace("_", "-"): field for field in dataclasses.fields(recipe)}
+    for word in words:
+        option = word[2:].split("=")[0].replace("_", "-")
+        if word.startswith("--") and option not in known and option.removeprefix("no-") not in known:
+            close = nearest(f"--{option}", [f"--{key}" for key in known])
+            raise OptionError(f"The recipe {name} has no option --{option}. {close}")
+    heard = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(heard), contextlib.redirect_stdout(heard):
+            return tyro.cli(recipe, args=words, default=default, prog=f"lowland run {name}")
+    except SystemExit:
+        lines = [line.strip(" │|") for line in heard.getvalue().splitlines()[1:]]
+        end = next((index for index, line in enumerate(lines) if not re.search(r"\w", line)), len(lines))
+        reason = " ".join(lines[:end]).rstrip(".") or f"{' '.join(words)} cannot be read"
+        raise OptionError(f"{reason}. See `lowland run {name} --help`.") from None
+
+
+def _help(name: str) -> int:
+    from lowland.recipes import catalogue
+
+    entry = catalogue.find(name)
+    import tyro
+
+    from lowland.recipes import base
+
+    shared = "Also: --preset smoke|cpu|gpu, --resume RUN|latest, --runs DIR, --debug."
+    tyro.cli(base.load(name), args=["--help"], prog=f"lowland run {name}", description=f"{entry.shows} {shared}")
+    return 0
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """The run that RUN names: a folder, or the newest of a recipe."""
+    if (Path(options.run).is_dir() and "/" in options.run) or (Path(options.run) / "config.json").is_file():
+        return Path(options.run)
+    latest = options.runs / options.run / "latest"
+    if latest.is_dir():
+        return latest
+    known = [path.parent.name for path in options.runs.glob("*/latest")]
+    raise CheckpointError(
+        f"There is no run {options.run!r}, neither as a folder nor in {options.runs}. {nearest(options.run, known)}"
+    )
+
+
+def _report(options: argparse.Namespace) -> int:
+    folder = _folder(options)
+    from lowland.reports.page import render
+
+    path = render(folder)
+    print(path)
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from lowland import data
+
+    if options.action == "list":
+        lines = [(d.name, d.what, d.size, d.licence, d.source.package) for d in data.DATASETS.values()]
+        return _table(("data set", "what", "size", "licence", "package"), lines)
+    if options.name is None:
+        raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', data.DATASETS)}")
+    print(data.get(options.name) if options.action == "get" else data.check(options.name))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    folder = _folder(options)
+    from lowland import training
+
+    kept = {path.parent.name: path.parent for path in sorted(folder.glob("checkpoints/*/config.json"))}
+    if not kept:
+        raise CheckpointError(f"{folder} keeps no energy to export: run a recipe that saves one.")
+    if options.energy is not None and options.energy not in kept:
+        raise OptionError(f"{folder} keeps no energy called {options.energy!r}. {nearest(options.energy, kept)}")
+    for name in kept if options.energy is None else [options.energy]:
+        energy = training.load_energy(kept[name])
+        print(training.export(energy, options.to, folder / "exports" / name))
+    return 0
