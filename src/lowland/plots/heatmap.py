@@ -33,7 +33,7 @@ def auroc_heatmap(
 
     >>> drawn = auroc_heatmap({"PCA": {"pixel_noise": 0.99}, "norm": {"pixel_noise": [0.5, 0.6]}})
     >>> [text.get_text() for text in drawn.axes[0].texts]
-    ['PCA', '.990', 'norm', '.550 ±.07', 'pixel\\nnoise']
+    ['PCA', '.990', 'norm', '.550 ±.07', 'pixel\nnoise']
     """
     if not table:
         raise OptionError("The table of AUROCs has no rows.")
@@ -65,7 +65,7 @@ def auroc_heatmap(
             _cell(ax, column, y, mean, deviation)
     for column, kind in enumerate(kinds):
         text = (labels or {}).get(kind, kind.replace("_", "\n"))
-        ax.text(column + 0.5, -0.2, text, ha="center", va="bottom", fontsize=8, color=INK, linespacing=1.1)
+        ax.text(column + 0.5, -0.75, text, ha="center", va="center", fontsize=8, color=INK, linespacing=1.1)
     if gap:
         ax.plot([-width, len(kinds)], [len(methods) + gap / 2] * 2, color=FAINT, linewidth=0.8)
     if title:

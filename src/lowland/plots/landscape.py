@@ -133,7 +133,7 @@ def landscape_grid(
     columns = columns or columns_for(len(energies))
     rows = math.ceil(len(energies) / columns)
     row = _PANEL + 0.2 + (0.2 if captions else 0)
-    drawn = figure(_PANEL * columns, row * rows + 0.4 + (0.4 if title else 0), layout="compressed")
+    drawn = figure(_PANEL * columns, row * rows + 0.3 + (0.4 if title else 0), layout="compressed")
     panels = drawn.subplots(rows, columns, squeeze=False).ravel()
     colours = dict(zip(dict.fromkeys((families or {}).values()), FAMILIES * 4, strict=False))
     for panel, (name, energy) in zip(panels, energies.items(), strict=False):
@@ -166,12 +166,14 @@ def _legend(drawn: Figure, colours: Mapping[str, str]) -> None:
     for family, colour in colours.items():
         entries.append(Line2D([], [], color=colour, linewidth=3.2))
         names.append(family)
+    inches = sum(0.5 + 0.06 * len(name) for name in names)
+    lines = math.ceil(inches / drawn.get_figwidth())
     drawn.legend(
         entries,
         names,
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
         loc="outside lower center",
-        ncols=max(2, round(drawn.get_figwidth() / 1.5)),
+        ncols=math.ceil(len(names) / lines),
         frameon=False,
         fontsize=7.5,
         labelcolor=INK,
