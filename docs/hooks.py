@@ -1,7 +1,10 @@
-"""What the documentation does not write by hand: the order of its pages, and one API page for each package folder."""
+"""What the documentation does not write by hand: the order of its pages, the API, and tables of what is registered."""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,35 +12,153 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 
 PACKAGE = Path(__file__).parent.parent / "src" / "lowland"
-ORDER = "index tutorial concepts strategies recipes rows principles add_energy add_solver api".split()
-TITLES = {"api": "API", "concepts": "Concepts", "strategies": "Strategies", "recipes": "Recipes"}
-
-
-def modules(entry: Path) -> list[str]:
-    """Import paths of the documented modules of one entry of the package: a single file, or all files of a folder."""
-    if entry.is_file():
-        return [f"lowland.{entry.stem}"]
-    inside = sorted(path for path in entry.rglob("*.py") if not path.stem.startswith("_"))
-    return [".".join(["lowland", *path.relative_to(PACKAGE).with_suffix("").parts]) for path in inside]
+ORDER = {
+    "": "index tutorial concepts strategies recipes catalogue rows principles add_energy add_solver api".split(),
+    "concepts": "energy problem_and_solver free_energy adjoint shaping recipe evaluation".split(),
+    "strategies": "index c1 c2 c3 a1 a2 a3 a4".split(),
+    "recipes": ["index"],
+}
+TITLES = {"api": "API", "concepts": "Concepts", "strategies": "The seven strategies", "recipes": "Recipes"}
+KINDS = {"energy": "Energies", "solver": "Solvers", "shaping": "Shapings"}
+METHODS = re.compile(r"<!-- methods ([A-Z]\d) -->")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    for entry in sorted(PACKAGE.iterdir()):
-        if entry.stem.startswith("_") or not (entry.is_dir() or entry.suffix == ".py"):
-            continue
-        if names := modules(entry):
-            blocks = [f"# `lowland.{entry.stem}`", *(f"::: {name}" for name in names)]
-            files.append(File.generated(config, f"api/{entry.stem}.md", content="\n\n".join(blocks) + "\n"))
+    from lowland.recipes.overview import rows_markdown
+
+    pages = {**api(), "catalogue.md": registered(), "rows.md": rows_markdown(), **recipes()}
+    for path, content in pages.items():
+        files.append(File.generated(config, path, content=content))
     return files
 
 
-def on_nav(nav: Navigation, config: Any, files: Files) -> Navigation:
-    def key(item: Any) -> str:
-        source = item.file.src_path if item.is_page else next(c.file.src_path for c in item.children if c.is_page)
-        return Path(source).parts[0].removesuffix(".md")
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    return METHODS.sub(lambda found: methods(found[1]), markdown).replace("<!-- recipes -->", recipe_table())
 
+
+def on_nav(nav: Navigation, config: Any, files: Files) -> Navigation:
     for item in nav.items:
         if item.is_section:
-            item.title = TITLES.get(key(item), item.title)
-    nav.items.sort(key=lambda item: (ORDER.index(key(item)) if key(item) in ORDER else len(ORDER), key(item)))
+            folder = name(item)
+            item.title = TITLES.get(folder, item.title)
+            known = ORDER.get(folder, [])
+            item.children.sort(key=lambda page: place(known, Path(page.file.src_path).stem))
+    nav.items.sort(key=lambda item: place(ORDER[""], name(item)))
     return nav
+
+
+def name(item: Any) -> str:
+    """File name without suffix of a page, folder name of a section."""
+    source = item.file.src_path if item.is_page else next(c.file.src_path for c in item.children if c.is_page)
+    return Path(source).parts[0].removesuffix(".md")
+
+
+def place(known: list[str], stem: str) -> tuple[int, str]:
+    """Where a page stands: as listed, and after that by name."""
+    return (known.index(stem) if stem in known else len(known), stem)
+
+
+def api() -> dict[str, str]:
+    """One page for each entry of the package: a single file, or all files of a folder."""
+    pages = {}
+    for entry in sorted(PACKAGE.iterdir()):
+        if entry.stem.startswith("_") or not (entry.is_dir() or entry.suffix == ".py"):
+            continue
+        inside = [entry] if entry.is_file() else sorted(p for p in entry.rglob("*.py") if not p.stem.startswith("_"))
+        names = [".".join(["lowland", *path.relative_to(PACKAGE).with_suffix("").parts]) for path in inside]
+        if names:
+            blocks = [f"# `lowland.{entry.stem}`", *(f"::: {module}" for module in names)]
+            pages[f"api/{entry.stem}.md"] = "\n\n".join(blocks) + "\n"
+    return pages
+
+
+def registered() -> str:
+    """A table of every registered energy, solver and shaping, with the first line of its docstring."""
+    from lowland import registry
+
+    text = ["# Catalogue", "", "Everything that is registered, read from the registry when this site is built.", ""]
+    for kind, heading in KINDS.items():
+        text += [f"## {heading}", "", "| class | what it is |", "|---|---|"]
+        for title, cls in registry.registered(kind).items():
+            first = " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
+            text.append(f"| [`{title}`][{cls.__module__}.{cls.__qualname__}] | {cell(first)} |")
+        text.append("")
+    return "\n".join(text)
+
+
+def methods(family: str) -> str:
+    """The methods of one strategy, as the recipe `strategies` trains them: their paper, their row and their effect."""
+    from lowland.data import toy
+    from lowland.recipes.methods import Case, collect
+
+    case = Case(2, toy("spiral", 100), seed=0, plane=True)
+    text = ["| method | row: energy, shaping | what it does, and where it fails |", "|---|---|---|"]
+    for method in collect().values():
+        if method.family == family:
+            parts = [f"[`{type(part).__name__}`][{type(part).__module__}.{type(part).__qualname__}]"
+                     for part in (method.energy(case), method.shaping(case))]  # fmt: skip
+            words = " ".join(filter(None, [method.text, method.limit]))
+            text.append(f"| **{method.title}** ({cell(method.paper)}) | {', '.join(parts)} | {cell(words)} |")
+    return "\n".join(text)
+
+
+def recipes() -> dict[str, str]:
+    """A page for each recipe: what it shows, the systems that it serves, its options and presets."""
+    from lowland.recipes.base import load
+    from lowland.recipes.catalogue import catalogue
+
+    pages = {}
+    for entry in catalogue().values():
+        cls = load(entry.name)
+        rows = ", ".join(f"[{row}](../rows.md)" for row in entry.rows) or "none"
+        text = [
+            f"# {entry.title or entry.name}",
+            entry.shows,
+            f"```sh\nlowland run {entry.name}\n```",
+            f"About {entry.minutes:g} minutes on two processor cores (preset `cpu`). Systems that it serves: {rows}.",
+            inspect.getdoc(cls) or "",
+            "## Options",
+            "| option | default | meaning |\n|---|---|---|\n" + "\n".join(options(cls)),
+        ]
+        if cls.presets:
+            lines = [f"- `--preset {preset}`: {changes(values)}" for preset, values in cls.presets.items()]
+            text += ["## Presets", "\n".join(lines)]
+        pages[f"recipes/{entry.name}.md"] = "\n\n".join(text) + "\n"
+    return pages
+
+
+def options(cls: Any) -> list[str]:
+    """Rows of the table of options: the fields of a recipe with the strings that stand below them."""
+    lines = []
+    for owner in (cls, *cls.__bases__):
+        body = ast.parse(inspect.getsource(owner).lstrip()).body[0].body  # type: ignore[attr-defined]
+        for field, below in zip(body, [*body[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text(below):
+                option = field.target.id.replace("_", "-")
+                default = ast.unparse(field.value) if field.value else ""
+                lines.append(f"| `--{option}` | `{default}` | {cell(below.value.value)} |")  # type: ignore[union-attr]
+    return lines
+
+
+def is_text(node: Any) -> bool:
+    """Whether a statement is a string."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def changes(values: dict[str, Any]) -> str:
+    """The options that a preset changes, in words."""
+    return ", ".join(f"`{option.replace('_', '-')}` {value!r}" for option, value in values.items()) or "the defaults"
+
+
+def recipe_table() -> str:
+    """All recipes with what they show."""
+    from lowland.recipes.catalogue import catalogue
+
+    lines = [f"| [`{entry.name}`]({entry.name}.md) | {cell(entry.shows)} | {entry.minutes:g} |"
+             for entry in catalogue().values()]  # fmt: skip
+    return "\n".join(["| recipe | what it shows | minutes |", "|---|---|---|", *lines])
+
+
+def cell(text: str) -> str:
+    """Text as it may stand in a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,7 +1,10 @@
-"""The files that the documentation tells a reader to write: the registry finds it, and it works."""
+"""What the documentation tells a reader to write works, and prints what the page says that it prints."""
 
 from __future__ import annotations
 
+import contextlib
+import doctest
+import io
 import os
 import re
 import subprocess
@@ -61,3 +64,51 @@ def test_page_holds_a_working_file(repository: Path, tmp_path: Path, page: str, 
     python("-c", FOUND.format(kind=kind, name=name) + SOLVED[page])
     python("-m", "doctest", str(package / f"{name}.py"))
     python("-m", "ruff", "check", "--config", str(repository / "pyproject.toml"), str(package / f"{name}.py"))
+
+
+ROOT = Path(__file__).resolve().parents[2]
+WHOLE_FILES = ("add_energy.md", "add_solver.md")
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name not in WHOLE_FILES)]
+FENCE = re.compile(r"^```(python|text|sh)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str, int]]:
+    """Language, text and first line of each block of a page."""
+    text = page.read_text()
+    return [(found[1], found[2], text[: found.start(2)].count("\n")) for found in FENCE.finditer(text)]
+
+
+def titles(pages: list[Path]) -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+RUNNABLE = [page for page in PAGES if any(language == "python" for language, _, _ in blocks(page))]
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=titles(RUNNABLE))
+def test_code_of_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks run in order, in one namespace; a block of text right after one is what it prints ("..." for any)."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "page"}
+    printed, checker = "", doctest.OutputChecker()
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    for language, text, line in blocks(page):
+        if language == "python":
+            output = io.StringIO()
+            with contextlib.redirect_stdout(output):
+                exec(compile("\n" * line + text, str(page), "exec"), namespace)
+            printed = output.getvalue()
+        elif language == "text" and printed:
+            assert checker.check_output(text, printed, flags), f"{page.name}:{line}\n{text}\nbut it printed\n{printed}"
+            printed = ""
+
+
+def test_recipes_named_in_commands_exist() -> None:
+    from lowland.recipes.catalogue import find
+
+    named = [
+        name for page in PAGES for _, text, _ in blocks(page) for name in re.findall(r"lowland run ([a-z0-9-]+)", text)
+    ]
+    assert named
+    for name in named:
+        find(name)
