@@ -49,8 +49,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise CheckpointError(
-            f"{path} could not be written: {error.strerror or error}. Earlier files are intact; free some space or choose "
-            "another folder, then resume."
+            f"{path} could not be written: {error.strerror or error}. Earlier files are intact; free "
+            "some space or choose another folder, then resume."
         ) from error
 
 
@@ -85,7 +85,7 @@ def _restore(node: Any, tensors: Mapping[str, Tensor]) -> Any:
     if kind == "tensor":
         return tensors[content]
     parts = _restore(content, tensors)
-    return tuple(parts) if kind == "tuple" else {key: value for key, value in parts}
+    return tuple(parts) if kind == "tuple" else dict(parts)
 
 
 def write_checkpoint(tree: Mapping[str, Any], path: Path) -> None:
@@ -115,7 +115,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint of Lowland.")
             if header.get("layout") != _LAYOUT:
                 raise CheckpointError(
-                    f"{path} was written by Lowland {header.get('lowland')} in a layout that this version does not read."
+                    f"{path} was written by Lowland {header.get('lowland')}, in a layout unknown to this version."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
             return _restore(json.loads(header["tree"]), tensors)

@@ -1,7 +1,8 @@
-"""From whatever a user has (tensors, arrays, data sets, loaders) to batches whose order depends on seed, epoch and step alone."""
+"""From tensors, arrays, data sets and loaders to batches whose order depends on seed, epoch and step alone."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -60,12 +61,13 @@ class Stored:
 
     def take(self, rows: Tensor) -> Batch:
         batch = as_batch(default_collate([self.dataset[int(row)] for row in rows]), self.energy)
-        return batch._replace(index=rows)
+        return dataclasses.replace(batch, index=rows)
 
 
 def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
-    """Y alone, a pair (x, y), or a dictionary with the keys y and x, as a Batch. A dictionary is y itself where the energy
-    takes a y of several parts.
+    """Data as a Batch: y alone, a pair (x, y), or a dictionary with the keys y and x.
+
+    Any other dictionary, and every dictionary where the energy takes a y of several parts, is y itself.
     """
     if isinstance(data, Batch):
         return data
@@ -79,7 +81,8 @@ def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
         if len(data) == 2:
             if "x" not in energy.domains:
                 raise ShapeError(
-                    f"The data are pairs, read as (x, y), but {type(energy).__name__} takes no x. Pass y alone (drop labels)."
+                    f"The data are pairs, read as (x, y), but {type(energy).__name__} takes no x: pass y alone, "
+                    "without labels."
                 )
             return Batch(data[1], data[0], index)
         raise ShapeError(f"Data must be y or a pair (x, y), but this is a sequence of {len(data)} parts.")
@@ -98,7 +101,8 @@ def _tensor(value: Any, name: str, dtype: torch.dtype) -> Any:
     if isinstance(value, Tensor):
         return value.detach()
     raise ShapeError(
-        f"{name} must be a tensor, an array, a dictionary of them, a Dataset or a DataLoader, not a {type(value).__name__}."
+        f"{name} must be a tensor, an array, a dictionary of them, a Dataset or a DataLoader, but it is a "
+        f"{type(value).__name__}."
     )
 
 
@@ -122,7 +126,8 @@ def in_memory(data: Any, energy: Energy) -> Memory:
         raise ShapeError("The data are empty: at least one sample is needed.")
     if own is not None:
         place = {leaf.device for leaf in [*leaves(y), *leaves(x)]}
-        first = Batch(*(map_value(lambda t: t[:1].to(own.device), part) for part in (y, x)))
+        device = own.device
+        first = Batch(*(map_value(lambda t: t[:1].to(device), part) for part in (y, x)))
         if len(place) > 1:
             raise ShapeError(f"The parts of the data are on different devices: {sorted(map(str, place))}.")
         energy.check(("z",), x=first.x, y=first.y)
@@ -283,7 +288,7 @@ def prepare(data: Any, energy: Energy, batch_size: int | None, validation: float
 
 
 def _images(data: Images, energy: Energy, validation: float) -> tuple[Memory, Tensor]:
-    """Training images, then the validation images of the set itself, in the shape of the energy's y where it is flat."""
+    """Training images, then the set's own validation images, in the shape of the energy's y."""
     y = torch.cat([data.train, data.validation]) if validation else data.train
     domain = energy.domains.get("y")
     if domain is not None and domain.size == y[0].numel():

@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 
 from lowland.energies.base import Energy
@@ -37,8 +38,8 @@ class FitResult:
     """What `fit` did.
 
     Attributes:
-        history: every logged number by name, each a `Curve(steps, values)`: "loss/GROUP", the shaping's metrics, and both
-            again under "validation/" for the held-out data.
+        history: every logged number by name, each a `Curve(steps, values)`: "loss/GROUP", the shaping's metrics, and
+            both again under "validation/" for the held-out data.
         steps: steps taken in all, those before a resume included.
         stopped: "max_steps" or "patience".
         seconds: wall time of this call.
@@ -80,8 +81,8 @@ def fit(
     """Train an energy in place by a shaping.
 
     The batches depend on (seed, epoch, step) alone. With `run`, the folder gets `metrics.csv`, TensorBoard events and
-    checkpoints, and a run that was killed or interrupted goes on with `resume=True` to the same numbers, bit for bit on a
-    CPU. Without `run` no file is written.
+    checkpoints, and a run that was killed or interrupted goes on with `resume=True` to the same numbers, bit for bit on
+    a CPU. Without `run` no file is written.
 
     Args:
         energy: E(x, y, z).
@@ -204,8 +205,8 @@ def _check_options(
             raise OptionError(f"{name} must be a whole number of at least 1, but it is {value}.")
     if precision is not None and precision not in _PRECISIONS:
         raise OptionError(
-            f"precision must be one of {', '.join(_PRECISIONS)}, but it is {precision!r}. Half precision with loss scaling is "
-            "not offered, because losses are differentiated group by group."
+            f"precision must be one of {', '.join(_PRECISIONS)}, but it is {precision!r}. Half precision with loss "
+            "scaling is not offered, because losses are differentiated group by group."
         )
 
 
@@ -272,7 +273,7 @@ def _trainer(energy: Energy, accelerator: str | None, devices: int, precision: s
             use_distributed_sampler=False,
             plugins=[SafetensorsIO()],
         )
-    except (pl.utilities.exceptions.MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError) as error:
         raise OptionError(f"accelerator={accelerator!r} with devices={devices} cannot be used here: {error}") from error
 
 

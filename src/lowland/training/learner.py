@@ -24,6 +24,7 @@ OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
 }
 _PREPARED_ON = 4096
+_LOOK_EVERY = 10
 
 
 class Recorder(Protocol):
@@ -40,7 +41,7 @@ class _Clock(Optimizer):
     def __init__(self) -> None:
         super().__init__([torch.zeros(1, requires_grad=True)], {})
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         return
 
 
@@ -120,8 +121,8 @@ class Learner(pl.LightningModule):
         self._groups = {name: part for name, part in groups.items() if part}
         if not self._groups:
             raise TrainingError(
-                f"{type(self.shaping).__name__} finds nothing to train in {type(self.energy).__name__}: no parameter asks "
-                "for gradients. Unfreeze some with requires_grad_(), or choose another shaping."
+                f"{type(self.shaping).__name__} finds nothing to train in {type(self.energy).__name__}: no parameter "
+                "asks for gradients. Unfreeze some with requires_grad_(), or choose another shaping."
             )
         return [self._optimiser(part, self._rate(name)) for name, part in self._groups.items()]
 
@@ -157,7 +158,8 @@ class Learner(pl.LightningModule):
         batch = as_batch(data, self.energy)
         if self.device.type == "cpu":
             return batch
-        return Batch(*(map_value(lambda t: t.to(self.device, non_blocking=True), part) for part in batch))
+        parts = (batch.y, batch.x, batch.index)
+        return Batch(*(map_value(lambda t: t.to(self.device, non_blocking=True), part) for part in parts))
 
     def _advance(self, batch: Batch, optimisers: list[Any]) -> Losses:
         losses = Losses({}, {})
@@ -166,12 +168,18 @@ class Learner(pl.LightningModule):
             self._descend(losses.losses, optimisers)
         with torch.no_grad():
             if not self.shaping.trains_by_gradient:
-                losses = Losses({}, self.shaping.update(self.energy, batch) or {})
+                losses = self._update(batch)
                 optimisers[0].step()
             self.shaping.after_step(self.energy, batch)
         self.shaping.advance()
         self.step += 1
         return losses
+
+    def _update(self, batch: Batch) -> Losses:
+        """An update. Losses, where there are any, are looked at now and then: they cost as much as an update."""
+        look = self.step % _LOOK_EVERY == 0 and type(self.shaping).forward is not Shaping.forward
+        before = self.evaluate(batch) if look else Losses({}, {})
+        return Losses(before.losses, {**before.metrics, **(self.shaping.update(self.energy, batch) or {})})
 
     def _descend(self, losses: dict[str, Tensor], optimisers: list[Any]) -> None:
         """All gradients first, then all steps: a step would change the parameters under the other losses' feet."""
@@ -219,8 +227,8 @@ class Learner(pl.LightningModule):
     def not_finite(self, group: str, step: int) -> TrainingError:
         """The error for a loss that is NaN or infinite."""
         return TrainingError(
-            f"The loss of group {group!r} of {type(self.shaping).__name__} is not finite at step {step}: training stopped "
-            "before that step. Lower lr, set clip, or scale the data."
+            f"The loss of group {group!r} of {type(self.shaping).__name__} is not finite at step {step}: training "
+            "stopped before that step. Lower lr, set clip, or scale the data."
         )
 
     # ---- validation
@@ -230,9 +238,8 @@ class Learner(pl.LightningModule):
 
     def evaluate(self, batch: Batch) -> Losses:
         """Losses and metrics of a batch, without a trace: buffers, random numbers and modes are as they were before."""
-        modules = list(self.modules())
-        kept = [(module, dict(module._buffers), module.training) for module in modules]
-        calls = self.shaping._calls
+        modules = [*self.energy.modules(), *self.shaping.modules()]
+        kept = [(module, dict(module.__dict__), dict(module._buffers)) for module in modules]
         try:
             for module in modules:
                 module.training = False
@@ -240,13 +247,13 @@ class Learner(pl.LightningModule):
                     module._buffers[name] = None if buffer is None else buffer.clone()
             with torch.enable_grad():  # score matching differentiates the energy in its loss
                 found = self.shaping(self.energy, batch)
-            return Losses(*({name: value.detach() for name, value in part.items()} for part in found))
+            return Losses(*({name: _off_graph(value) for name, value in part.items()} for part in found))
         finally:
-            for module, buffers, training in kept:
+            for module, attributes, buffers in kept:
+                module.__dict__.clear()
+                module.__dict__.update(attributes)
                 module._buffers.clear()
                 module._buffers.update(buffers)
-                module.training = training
-            self.shaping._calls = calls
 
     def _log(self, losses: Losses, prefix: str) -> None:
         if not self.trainer.barebones:
@@ -285,10 +292,12 @@ class Learner(pl.LightningModule):
 
 def flat(losses: Losses, prefix: str = "") -> dict[str, Any]:
     """Losses as "loss/GROUP" and metrics by their names, off the graph."""
-    named = {f"{prefix}loss/{name}": value.detach() for name, value in losses.losses.items()}
-    for name, value in losses.metrics.items():
-        named[prefix + name] = value.detach() if isinstance(value, Tensor) else value
-    return named
+    named = {f"{prefix}loss/{name}": _off_graph(value) for name, value in losses.losses.items()}
+    return named | {prefix + name: _off_graph(value) for name, value in losses.metrics.items()}
+
+
+def _off_graph(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

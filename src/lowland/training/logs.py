@@ -26,12 +26,14 @@ Row = dict[str, float]
 
 
 class Table:
-    """`metrics.csv`: one line for each logged step, a column "step" and one for each number; an empty cell where a step
-    has no such number. Lines are only ever added, except that a new column rewrites the file as a whole.
+    """`metrics.csv`: one line for each logged step, with a column "step" and one for each number.
+
+    A cell is empty where a step has no such number. Lines are only ever added, except that a new column rewrites the
+    file as a whole.
 
     Args:
-        path: of the file. Lines that it has up to step `until` are kept and later ones dropped: a resumed run makes them
-            again.
+        path: of the file. Lines that it has up to step `until` are kept and later ones dropped: a resumed run makes
+            them again.
         until: the step of the checkpoint from which the run goes on; 0 for a new run.
     """
 
@@ -74,7 +76,8 @@ class Table:
     def append(self, rows: dict[int, Row]) -> None:
         """Add rows by step; a full disk raises CheckpointError."""
         self.rows.update(rows)
-        if any([self._admit(row) for row in rows.values()]):
+        widened = [self._admit(row) for row in rows.values()]
+        if any(widened):
             self._rewrite()
             return
         try:

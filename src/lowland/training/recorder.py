@@ -23,7 +23,7 @@ _PENDING = 64
 
 
 class FitRecorder:
-    """Told of each step by the Learner, so that a checkpoint holds all that belongs to the steps before it and nothing else.
+    """Told of each step by the Learner, so that a checkpoint holds all of the steps before it and nothing else.
 
     Args:
         logs: where rows go.

@@ -1,0 +1,246 @@
+"""Trained energies and encoders for use elsewhere: safetensors, ONNX and `torch.export`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+import lowland
+from lowland.energies.base import VARIABLES, Energy
+from lowland.errors import CheckpointError, OptionError, UnsupportedError
+from lowland.registry import find
+from lowland.training.checkpoints import write_atomically
+
+
+def save_energy(energy: Energy, folder: str | Path) -> Path:
+    """Write an energy as `config.json` (its class and constructor arguments) and `model.safetensors`, in a folder.
+
+    The files are those of the Hugging Face hub, so that `type(energy).from_pretrained(folder)` reads them, too.
+
+    Raises:
+        CheckpointError: if the folder cannot be written.
+        UnsupportedError: if a required argument of the constructor is not plain JSON.
+    """
+    folder = Path(folder)
+    given = energy._hub_mixin_config if isinstance(energy._hub_mixin_config, dict) else {}
+    missing = [
+        name
+        for name, parameter in list(type(energy)._hub_mixin_init_parameters.items())[1:]
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and name not in given
+    ]
+    if missing:
+        raise UnsupportedError(
+            f"{type(energy).__name__} was built with {missing[0]}=, which is not plain JSON: keep its weights with "
+            "export_safetensors, and build it in code before loading them."
+        )
+    config = {"energy": type(energy).__name__, "lowland": lowland.__version__} | dict(given)
+    write_atomically(folder / "model.safetensors", _weights(energy, {"format": "pt"}))
+    write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True).encode())
+    return folder
+
+
+def load_energy(folder: str | Path) -> Energy:
+    """The energy that `save_energy` wrote.
+
+    Raises:
+        CheckpointError: if files are missing or damaged, or do not belong to this energy.
+        OptionError: if there is no energy of that name (a plugin that is not loaded, perhaps).
+
+    >>> import tempfile
+    >>> from lowland.energies import Ellipse
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = load_energy(save_energy(Ellipse(radii=(3.0, 1.0)), folder))
+    >>> again.radii
+    Parameter containing:
+    tensor([3., 1.], requires_grad=True)
+    """
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        kind = find("energy", config["energy"])
+        parameters = cast("Any", kind)._hub_mixin_init_parameters
+        energy = kind(**{name: _plain(value) for name, value in config.items() if name in parameters})
+        energy.load_state_dict(load_file(folder / "model.safetensors"))
+    except OptionError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} does not hold a saved energy that can be read: {error}") from error
+    return energy
+
+
+def _plain(value: Any) -> Any:
+    """JSON has lists alone; constructors take tuples."""
+    return tuple(_plain(part) for part in value) if isinstance(value, list) else value
+
+
+def _weights(module: nn.Module, metadata: Mapping[str, str]) -> bytes:
+    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
+    return save(own, metadata=dict(metadata))
+
+
+def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write the weights of any module as one safetensors file, by the names of its `state_dict`.
+
+    Args:
+        metadata: text by name, kept in the header of the file.
+
+    Raises:
+        CheckpointError: if the file cannot be written.
+    """
+    path = Path(path)
+    note = {"format": "pt", "lowland": lowland.__version__, "class": type(module).__name__} | dict(metadata or {})
+    write_atomically(path, _weights(module, note))
+    return path
+
+
+class AsModule(nn.Module):
+    """An energy as a module of positional tensors, which is what exporters take: those of x, y, z in `names`."""
+
+    def __init__(self, energy: Energy, names: Sequence[str]) -> None:
+        super().__init__()
+        self.energy, self.names = energy, tuple(names)
+
+    def forward(self, *values: Tensor) -> Tensor:
+        given = dict(zip(self.names, values, strict=True))
+        x = given.get("x")
+        return self.energy.energy(None if x is None else self.energy.encode(x), given.get("y"), given.get("z"))
+
+
+def _exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tensor, ...], list[str]]:
+    """The module, its inputs in order, and their names. For an energy `example` is a dictionary by x, y and z."""
+    if isinstance(module, Energy):
+        if not isinstance(example, Mapping) or set(example) != set(module.domains):
+            raise OptionError(
+                f"To export {type(module).__name__}, give its example inputs as a dictionary with the keys "
+                f"{', '.join(module.domains)}."
+            )
+        names = [name for name in VARIABLES if name in example]
+        module(**example)
+        return AsModule(module, names), tuple(example[name] for name in names), names
+    values = tuple(example) if isinstance(example, list | tuple) else (example,)
+    if not values or not all(isinstance(value, Tensor) for value in values):
+        raise OptionError(
+            "Example inputs must be a tensor or a tuple of tensors; for an energy a dictionary of tensors."
+        )
+    return module, values, [f"input_{number}" for number in range(len(values))]
+
+
+def _program(module: nn.Module, values: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    batch = torch.export.Dim("batch", min=1)
+    if any(value.ndim == 0 or value.shape[0] < 2 for value in values):
+        raise OptionError(
+            "Export needs example inputs of at least two samples, to tell the batch axis from a constant."
+        )
+    axes: Any = tuple({0: batch} for _ in values)
+    try:
+        with torch.no_grad():
+            dynamic = (axes,) if isinstance(module, AsModule) else axes
+            return torch.export.export(module, values, dynamic_shapes=dynamic)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        name = type(module.energy).__name__ if isinstance(module, AsModule) else type(module).__name__
+        raise UnsupportedError(f"{name} cannot be exported: {first}") from error
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    modes = [(part, part.training) for part in module.modules()]
+    noisy = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in noisy]
+    try:
+        module.eval()
+        for logger in noisy:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(torch|onnxscript|onnx_ir|onnx|copyreg)\b")
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+        for logger, level in zip(noisy, levels, strict=True):
+            logger.setLevel(level)
+
+
+def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:
+    """Write an energy or any module as a program of `torch.export` (.pt2), with a free batch axis.
+
+    Args:
+        module: an energy, or a module of tensors.
+        example: inputs of at least two samples: a tensor or tuple of tensors; for an energy a dictionary by x, y and z.
+        path: of the file; read it with `torch.export.load(path).module()`.
+
+    Raises:
+        OptionError: for example inputs that do not fit.
+        UnsupportedError: for a module that the exporter cannot follow.
+        CheckpointError: if the file cannot be written.
+    """
+    path = Path(path)
+    wrapped, values, _ = _exportable(module, example)
+    with _evaluating(module):
+        program = _program(wrapped, values)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.export.save(program, path)
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(f"{path} could not be written: {error}") from error
+    return path
+
+
+def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: float = 1e-4) -> Path:
+    """Write an energy or any module as ONNX with a free batch axis, and check it with onnxruntime against torch.
+
+    Args:
+        module, example: see `export_program`.
+        path: of the file; the weights are inside.
+        tolerance: largest |ONNX − torch| that passes, relative to 1 + |torch|, on the example and on a batch of another
+            size. The default allows for float32 sums in another order.
+
+    Raises:
+        OptionError: if a package is missing (`pip install lowland[export]`), or for example inputs that do not fit.
+        UnsupportedError: for a module that the exporter cannot follow, or whose ONNX graph gives other numbers; no file
+            is left.
+        CheckpointError: if the file cannot be written.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  used by torch.onnx
+    except ImportError as error:
+        raise OptionError(f"ONNX export needs the package {error.name}: pip install lowland[export]") from error
+    path = Path(path)
+    wrapped, values, names = _exportable(module, example)
+    with _evaluating(module):
+        program = _program(wrapped, values)
+        try:
+            exported = torch.onnx.export(
+                program, input_names=names, output_names=["output"], dynamo=True, verbose=False
+            )
+        except Exception as error:
+            raise UnsupportedError(f"{type(module).__name__} cannot be written as ONNX: {error}") from error
+        assert exported is not None
+        content = exported.model_proto.SerializeToString()
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        for inputs in (values, tuple(torch.cat([value, value[:1]]) for value in values)):
+            with torch.no_grad():
+                expected = wrapped(*inputs)
+            feed = {node.name: value.cpu().numpy() for node, value in zip(session.get_inputs(), inputs, strict=True)}
+            found = torch.from_numpy(session.run(None, feed)[0])
+            worst = float(((found - expected.cpu()).abs() / (1 + expected.cpu().abs())).max())
+            if not worst <= tolerance:
+                raise UnsupportedError(
+                    f"The ONNX graph of {type(module).__name__} differs from torch by {worst:.2g} relative to "
+                    f"1 + |value|, more than {tolerance:g}."
+                )
+    write_atomically(path, content)
+    return path
