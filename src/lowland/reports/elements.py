@@ -45,7 +45,10 @@ class Elements:
             caption: one line of Markdown.
             format: "png", or "svg" for lines and text.
         """
-        self.elements.append({"kind": "figure", "caption": caption, "file": self._picture(name, figure, format, dpi)})
+        # A figure of six inches stands 720 pixels wide on the page, so that all figures have letters of one size.
+        width = round(120 * figure.get_size_inches()[0]) if hasattr(figure, "get_size_inches") else None
+        file = self._picture(name, figure, format, dpi)
+        self.elements.append({"kind": "figure", "caption": caption, "file": file, "width": width})
 
     def grid(
         self, name: str, figures: Sequence[tuple[Any, str]], columns: int = 4, caption: str = "", dpi: int = 110

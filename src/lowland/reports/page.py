@@ -76,7 +76,7 @@ def number(value: Any) -> str:
     """A cell of a table as text: numbers to four significant digits, (mean, standard deviation) with a ±.
 
     >>> number(0.98765432), number([0.9, 0.0123]), number(None), number(3), number(1.2e-9)
-    ('0.9877', '0.9 ± 0.012', '–', '3', '1.2e-09')
+    ('0.9877', '0.9 ± 0.012', '–', '3', '1.2e−09')
     """
     if value is None or value == "":
         return "–"
@@ -84,18 +84,18 @@ def number(value: Any) -> str:
         mean, deviation = value
         return number(mean) if deviation is None else f"{number(mean)} ± {deviation:.2g}"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}".replace("-", "−")
     return str(value)
 
 
 def _heat(value: Any, ends: list[float] | None) -> str:
-    """Style of a cell: from pale at the first end to a full teal at the second."""
+    """Style of a cell: from pale at the first end to a full blue at the second."""
     mean = value[0] if isinstance(value, list) else value
     if ends is None or not isinstance(mean, (int, float)) or isinstance(mean, bool):
         return ""
     share = min(max((mean - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
-    red, green, blue = (round(255 + share * (full - 255)) for full in (20, 124, 128))
-    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.62 else '#15262b'}"
+    red, green, blue = (round(255 + share * (full - 255)) for full in (18, 63, 112))
+    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.45 else '#14213d'}"
 
 
 def _seeds(results: list[dict[str, Any]], config: dict[str, Any]) -> str:

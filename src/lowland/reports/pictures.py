@@ -39,8 +39,9 @@ def save_figure(path: Path, figure: Any, format: str = "png", dpi: int = 160) ->
         if "matplotlib.pyplot" in sys.modules:
             sys.modules["matplotlib.pyplot"].close(figure)
     else:
+        kind = type(figure).__name__
         raise UnsupportedError(
-            f"{path.name} must be a figure of matplotlib or plotly or bytes of a PNG or GIF, not {type(figure).__name__}."
+            f"{path.name} must be a figure of matplotlib or plotly, or a PNG or GIF as bytes, not {kind}."
         )
     target = path.with_name(path.name + suffix)
     write_atomically(target, content)
