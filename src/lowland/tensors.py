@@ -102,7 +102,8 @@ class RowNoise:
     """Independent streams of random numbers, one for each row, so that a batch draws what its rows would draw alone.
 
     The n-th number of stream r is a hash of (seed, r, n): it depends neither on the batch around it nor on which
-    rows have already left. `select` keeps the streams of the rows that go on. Small draws are made 32 at a time.
+    rows have already left. `select` keeps the streams of the rows that go on. Small draws are made ahead, up to 32
+    at a time.
 
     Args:
         seed: common seed, for instance drawn from a `torch.Generator` (see `from_generator`).
@@ -153,7 +154,9 @@ class RowNoise:
         count = torch.Size(shape).numel()
         block, used = self._ahead.get((kind, count), (None, 0))
         if block is None or used == block.shape[0]:
-            times = max(1, min(_AHEAD, 65536 // max(count, 1)))
+            # Short chains should not pay for numbers that they never use, so each block is twice the one before.
+            wanted = 1 if block is None else 2 * block.shape[0]
+            times = max(1, min(_AHEAD, wanted, 65536 // max(count, 1)))
             numbers = self._uniform(times * count) if kind == "uniform" else self._normal(times * count)
             block, used = numbers.reshape(-1, times, count).transpose(0, 1).contiguous(), 0
         self._ahead[kind, count] = (block, used + 1)
