@@ -98,7 +98,11 @@ def test_the_same_seed_gives_the_same_answer(name: str) -> None:
 @pytest.mark.parametrize("name", SOLVERS)
 def test_changes_nothing_that_it_was_given(name: str) -> None:
     setup, _ = set_up(name)
-    tensors = [*setup.given.values(), *setup.energy.state_dict().values(), *([] if setup.start is None else [setup.start])]
+    tensors = [
+        *setup.given.values(),
+        *setup.energy.state_dict().values(),
+        *([] if setup.start is None else [setup.start]),
+    ]
     before, flags = [tensor.clone() for tensor in tensors], [p.requires_grad for p in setup.energy.parameters()]
     options, state = repr(setup.solver), torch.get_rng_state()
     setup.infer()

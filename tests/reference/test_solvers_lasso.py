@@ -56,7 +56,9 @@ def test_implicit_gradients_equal_finite_differences() -> None:
     weight = torch.randn(SAMPLES, 50, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
     def loss() -> Tensor:
-        return (ll.infer(energy, y=y, over="z", solver=solver, adjoint=ll.solvers.Implicit(tol=1e-10)).value * weight).sum()
+        return (
+            ll.infer(energy, y=y, over="z", solver=solver, adjoint=ll.solvers.Implicit(tol=1e-10)).value * weight
+        ).sum()
 
     y.requires_grad_()
     by_dictionary, by_signal = torch.autograd.grad(loss(), [energy.dictionary, y])
