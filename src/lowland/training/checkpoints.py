@@ -6,11 +6,11 @@ moment leaves the old file or the new one, never half of one.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file as a whole; a full disk or a missing permission raises CheckpointError and leaves the old file."""
-    temporary = None
+    # Not by tempfile, whose files only their owner may read: a report is there to be shown.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -46,8 +46,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path} could not be written: {error.strerror or error}. Earlier files are intact; free "
             "some space or choose another folder, then resume."
