@@ -24,6 +24,9 @@ from lowland import __version__
 from lowland.errors import CheckpointError, LowlandError, OptionError, nearest
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from lowland.energies.base import Energy
     from lowland.recipes.base import Recipe
 
 FORMATS = ("onnx", "safetensors", "program")
@@ -130,6 +133,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
     parser.add_argument("--energy", metavar="NAME", help="only this one (default: all)")
+    parser.add_argument("--part", metavar="PART", help="only a part of it that takes y, such as encoder")
     return top, kinds
 
 
@@ -296,10 +300,34 @@ def _export(options: argparse.Namespace) -> int:
 
     kept = {path.parent.name: path.parent for path in sorted(folder.glob("checkpoints/*/config.json"))}
     if not kept:
-        raise CheckpointError(f"{folder} keeps no energy to export: run a recipe that saves one.")
+        raise CheckpointError(f"{folder} keeps no energy to export: its recipe saves none, or the run was cut short.")
     if options.energy is not None and options.energy not in kept:
         raise OptionError(f"{folder} keeps no energy called {options.energy!r}. {nearest(options.energy, kept)}")
     for name in kept if options.energy is None else [options.energy]:
         energy = training.load_energy(kept[name])
-        print(training.export(energy, options.to, folder / "exports" / name))
+        module, example = _part(energy, options.part)
+        path = folder / "exports" / (name if options.part is None else f"{name}-{options.part}")
+        if options.to == "safetensors":
+            written = training.export_safetensors(module, path.with_name(f"{path.name}.safetensors"))
+        elif options.to == "onnx":
+            written = training.export_onnx(module, example, path.with_name(f"{path.name}.onnx"))
+        else:
+            written = training.export_program(module, example, path.with_name(f"{path.name}.pt2"))
+        print(written)
     return 0
+
+
+def _part(energy: Energy, part: str | None) -> tuple[nn.Module, Any]:
+    """An energy, or a part of it such as its encoder, with an input for two samples to export it by."""
+    import torch
+
+    example = {}
+    for name, domain in energy.domains.items():
+        normal = torch.randn(2, domain.size, generator=torch.Generator().manual_seed(0))
+        example[name] = domain.unpack(domain.project(normal))
+    if part is None:
+        return energy, example
+    parts = dict(energy.named_children())
+    if part not in parts:
+        raise OptionError(f"{type(energy).__name__} has no part {part!r}. {nearest(part, parts)}")
+    return parts[part], example["y"]

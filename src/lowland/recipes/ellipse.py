@@ -82,6 +82,7 @@ class EllipseRecipe(Recipe):
             measured=found["cosine"].min().item(),
             data=data,
         )
+        run.save_energy("ellipse", energy)
         self._pictures(run, energy)
         self._solvers(run, energy, exact["y"], distance)
 

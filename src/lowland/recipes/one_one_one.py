@@ -79,6 +79,7 @@ class OneOneOneRecipe(Recipe):
         )
         for claim, method, measured in results:
             run.result(id="O1", claim=claim, method=method, measured=measured, data=data)
+        run.save_energy("one-one-one", energy)
         self._page(run, energy, start, end, path)
 
     def _flow(self, energy: OneOneOne) -> dict[str, Tensor]:
