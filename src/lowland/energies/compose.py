@@ -12,6 +12,7 @@ from lowland.domains import Binary, Domain, Product, Reals
 from lowland.energies.base import VARIABLES, Energy, Quadratic, ReferenceCase, Structure
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError, UnsupportedError
+from lowland.nn.layers import linear
 from lowland.registry import register
 
 
@@ -230,7 +231,7 @@ class Transformed(Energy):
     @classmethod
     def reference_case(cls) -> ReferenceCase:
         """E = Σ (T_i − T_{i+1})² with T(y) = 2 y."""
-        double = nn.Linear(3, 3, bias=False)
+        double = linear(3, 3, bias=False)
         double.weight.data = 2 * torch.eye(3)
         energy = cls(Smoothness(1, 3), double, y=Reals(3))
         return ReferenceCase(energy, {}, "y", minimum=torch.zeros(1), minimiser=torch.zeros(1, 3))

@@ -22,7 +22,7 @@ class VQVAE(Energy):
     select from the codebook.
 
     The guess is the entry nearest to the encoder's output in each group. Source: van den Oord, Vinyals & Kavukcuoglu
-    (2017), equations 1 and 2. `ll.shaping.VectorQuantisation()` trains it by their equation 3.
+    (2017), equations 1 and 2. `ll.shaping.VectorQuantisation()` trains it.
 
     Args:
         n_features: size of y.
@@ -84,14 +84,16 @@ class VQVAE(Energy):
         return nn.functional.one_hot(index, self.codebook.shape[1]).to(embedded.dtype)
 
     def straight_through(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """‖y − Dec(q)‖² + ‖sg[Enc y] − q‖² + β‖Enc y − sg[q]‖² at the nearest q, (B,), where the first term's derivative in
-        q goes to the encoder (sg: no derivative); and the z of q."""
+        """E at the nearest entries q, (B,), and their z.
+
+        The derivative of ‖y − Dec(q)‖² in q goes to the encoder, that of β‖Enc(y) − q‖² to the encoder alone.
+        """
         embedded = self.embed(y)
         z = self._nearest(embedded)
-        chosen = self.select(z)
+        chosen = self.select(z).detach()
         carried = embedded + (chosen - embedded).detach()
-        value = squared_distance(y, self.decoder(carried.flatten(1))) + squared_distance(embedded.detach(), chosen)
-        return value + self.commitment * squared_distance(embedded, chosen.detach()), z
+        value = squared_distance(y, self.decoder(carried.flatten(1)))
+        return value + self.commitment * squared_distance(embedded, chosen), z
 
     def replace(self, dead: Tensor, y: Tensor, noise: RowNoise) -> None:
         """Move dead entries, (groups, entries) of booleans, onto encoder outputs of randomly chosen samples, in place."""

@@ -51,8 +51,11 @@ class MinimumEnergy(Shaping):
             raise OptionError(f"noise must not be negative, but it is {noise}.")
         self.solver, self.beta, self.noise_deviation = solver, beta, noise
 
+    def prepare(self, energy: Energy, data: Batch) -> None:
+        super().prepare(energy, Batch(map_value(self._disturb, data.y), data.x, data.index))
+
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        y = batch.y if self.noise_deviation == 0 else map_value(self._disturb, batch.y)
+        y = map_value(self._disturb, batch.y)
         free = free_energy(energy, y, batch.x, self.beta, solver=self.solver, generator=self.generator()).value.mean()
         metrics = {"free_energy": free.detach()}
         penalty = self.penalty(energy, batch)
@@ -65,6 +68,8 @@ class MinimumEnergy(Shaping):
         return None
 
     def _disturb(self, y: Tensor) -> Tensor:
+        if self.noise_deviation == 0:
+            return y
         noise = self.noise(y).normal(y[0].numel())
         return y + self.noise_deviation * noise.reshape(y.shape)
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from lowland.energies.base import Energy
 from lowland.energies.ica import SquareICA
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, ShapingCase, Shaping
+from lowland.shaping.base import Batch, ShapingCase
+from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 
 
 @register("shaping")
-class NaturalGradient(Shaping):
+class NaturalGradient(MinimumEnergy):
     """W ← W − η (∂L/∂W) WᵀW with L = mean F(y): for ICA, W ← W + η (I − mean φ(s) sᵀ) W, φ = ρ′.
 
     It needs no inverse of W and converges at a speed that does not depend on how the sources were mixed. Source: Amari,
@@ -22,7 +22,9 @@ class NaturalGradient(Shaping):
 
     Args:
         step_size: η, without unit; below about 0.5 for sources of unit variance.
-        seed: of the shaping's random numbers, of which it needs none.
+        noise: standard deviation of Gaussian noise added to y, as in `MinimumEnergy`; without some, a pixel that never
+            changes makes W grow without end.
+        seed: of that noise.
 
     Raises:
         OptionError: for a step size that is not positive.
@@ -36,24 +38,23 @@ class NaturalGradient(Shaping):
     True
     """
 
-    def __init__(self, step_size: float = 0.1, seed: int = 0) -> None:
-        super().__init__(seed)
+    def __init__(self, step_size: float = 0.1, noise: float = 0.0, seed: int = 0) -> None:
+        super().__init__(noise=noise, seed=seed)
         if not step_size > 0:
             raise OptionError(f"step_size must be positive, but it is {step_size}.")
         self.step_size = step_size
-
-    def forward(self, energy: Energy, batch: Batch) -> Losses:
-        """The mean of F, which each update lowers; the update takes its own gradient."""
-        value = energy(y=batch.y).mean()
-        return Losses({"energy": value}, {"free_energy": value.detach()})
 
     def update(self, energy: Any, batch: Batch) -> None:
         if not hasattr(energy, "unmixing"):
             raise UnsupportedError(f"NaturalGradient needs a SquareICA, but the energy is a {type(energy).__name__}.")
         with torch.enable_grad():
-            (slope,) = torch.autograd.grad(energy(y=batch.y).mean(), energy.unmixing)
+            loss = self(energy, batch).losses["energy"]
+            (slope,) = torch.autograd.grad(loss, energy.unmixing)
         with torch.no_grad():
-            energy.unmixing -= self.step_size * slope @ energy.unmixing.T @ energy.unmixing
+            relative = self.step_size * slope @ energy.unmixing.T
+            # A step that changes W by more than half of itself is shortened: outliers must not make it blow up.
+            relative /= torch.linalg.matrix_norm(relative).mul(2).clamp_min(1)
+            energy.unmixing -= relative @ energy.unmixing
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowland.energies.base import Energy
 from lowland.energies.discrete_autoencoder import DiscreteAutoencoder
@@ -16,10 +17,10 @@ from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 
 
 def perplexity(share: Tensor) -> Tensor:
-    """exp of the entropy of shares (groups, entries), in the mean over groups: how many entries are in use.
+    """How many entries are in use: e to the entropy of shares (groups, entries), in the mean over groups.
 
-    >>> perplexity(torch.full((1, 8), 1 / 8))
-    tensor(8.)
+    >>> perplexity(torch.tensor([[1.0, 0.0, 0.0]]))
+    tensor(1.)
     """
     return torch.special.entr(share).sum(dim=1).exp().mean()
 
@@ -65,14 +66,17 @@ class StraightThrough(Shaping):
 
 @register("shaping")
 class VectorQuantisation(StraightThrough):
-    """Straight-through training of a `VQVAE`, in which entries of the codebook that are no longer used start again.
+    """Straight-through training of a `VQVAE`, whose codebook is not trained by gradient but follows the encoder.
 
-    An entry whose share of the samples, as a running mean, is below `revive_below` / K moves onto the encoder's output of a
-    random sample: the cure for codebook collapse (random restart, as in Dhariwal et al. 2020, "Jukebox", section 3.1).
+        N ← γ N + (1 − γ) n,   M ← γ M + (1 − γ) Σ Enc(y),   entry = M / N
+
+    The sums run over the samples nearest to an entry, n of them (van den Oord et al. 2017, appendix A.1). An entry whose
+    share N falls below `revive_below` / K moves onto the encoder's output of a random sample: the cure for codebook collapse
+    (random restarts, Dhariwal et al. 2020, "Jukebox").
 
     Args:
         revive_below: as a fraction of the equal share 1/K; 0 never revives.
-        memory: of the running mean, in [0, 1).
+        memory: γ, in [0, 1); 0.99 in the paper, whose training is longer.
         seed: of the samples chosen.
 
     Raises:
@@ -85,30 +89,41 @@ class VectorQuantisation(StraightThrough):
     ['energy']
     """
 
-    usage: Tensor
+    share: Tensor
+    total: Tensor
 
     def __init__(self, revive_below: float = 0.1, memory: float = 0.95, seed: int = 0) -> None:
         super().__init__(seed)
         if not revive_below >= 0 or not 0 <= memory < 1:
             raise OptionError(f"revive_below must be ≥ 0 and memory in [0, 1), not {revive_below} and {memory}.")
         self.revive_below, self.memory = revive_below, memory
-        self.register_buffer("usage", torch.zeros(0))
+        self.register_buffer("share", torch.zeros(0))
+        self.register_buffer("total", torch.zeros(0))
+
+    def groups(self, energy: Energy) -> dict[str, Iterable[nn.Parameter]]:
+        """All parameters but the codebook."""
+        return {"energy": [p for name, p in energy.named_parameters() if name != "codebook"]}
 
     def after_step(self, energy: Any, batch: Batch) -> None:
         super().after_step(energy, batch)
         if not isinstance(energy, VQVAE):
             raise UnsupportedError(f"VectorQuantisation needs a VQVAE, but the energy is a {type(energy).__name__}.")
         with torch.no_grad():
-            share = energy.quantise(batch.y).mean(dim=0)
-            equal = 1 / share.shape[1]
-            usage = self.usage if self.usage.shape == share.shape else torch.full_like(share, equal)
-            usage = self.memory * usage + (1 - self.memory) * share
-            dead = usage < self.revive_below * equal
+            z, book = energy.quantise(batch.y), energy.codebook
+            equal = 1 / book.shape[1]
+            if self.total.shape != book.shape:
+                self.share, self.total = torch.full_like(book[:, :, 0], equal), equal * book
+            self.share = torch.lerp(z.mean(dim=0), self.share, self.memory)
+            found = torch.einsum("bgk,bgc->gkc", z, energy.embed(batch.y)) / len(z)
+            self.total = torch.lerp(found, self.total, self.memory)
+            energy.codebook.copy_(self.total / self.share.clamp_min(1e-12)[:, :, None])
+            dead = self.share < self.revive_below * equal
             energy.replace(dead, batch.y, self.noise(batch.y))
-            self.usage = torch.where(dead, equal, usage)
+            self.share = torch.where(dead, equal, self.share)
+            self.total = torch.where(dead[:, :, None], equal * energy.codebook, self.total)
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
         y = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
-        energy: Energy = VQVAE(4, groups=2, entries=4, entry_size=2, hidden=(16,))
+        energy = VQVAE(4, groups=2, entries=4, entry_size=2, hidden=(16,))
         return ShapingCase(cls(), energy, Batch(y, index=torch.arange(64)))

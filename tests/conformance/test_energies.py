@@ -1,0 +1,319 @@
+"""What every registered energy must do. None is named here: the registry is the list."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import lowland as ll
+from lowland.energies.base import VARIABLES, Energy, ReferenceCase
+from lowland.errors import LowlandError, ShapeError
+from lowland.registry import registered
+from lowland.solvers.base import Problem, bind
+from lowland.tensors import RowNoise, leaves, map_value, select
+
+ENERGIES = registered("energy")
+BATCH = 4
+pytestmark = pytest.mark.parametrize("name", ENERGIES)
+
+
+def case_of(name: str, dtype: torch.dtype = torch.float64) -> ReferenceCase:
+    """The reference case of an energy, in the given precision."""
+    case = ENERGIES[name].reference_case()
+    given = map_value(lambda t: t.to(dtype) if t.is_floating_point() else t, case.given)
+    return case._replace(energy=copy.deepcopy(case.energy).to(dtype), given=given)
+
+
+def random_values(energy: Energy, case: ReferenceCase, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
+    """A batch of values for all variables of the energy, each inside its domain."""
+    values = {}
+    for number, (name, domain) in enumerate(energy.domains.items()):
+        if name in case.given:
+            index = torch.arange(BATCH) % leaves(case.given[name])[0].shape[0]
+            values[name] = select(case.given[name], index)
+        else:
+            noise = RowNoise(number, torch.arange(BATCH), dtype)
+            values[name] = domain.unpack(domain.project(noise.normal(domain.size)))
+    return values
+
+
+def problem_of(case: ReferenceCase) -> tuple[Problem, Tensor]:
+    """The problem of the reference case, and a point of its domain for each sample."""
+    with torch.no_grad():
+        problem = bind(case.energy, case.given, case.over)
+        noise = RowNoise(7, torch.arange(problem.batch), problem.dtype)
+        return problem, problem.domain.project(noise.normal(problem.size))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_number_for_each_sample(name: str, dtype: torch.dtype) -> None:
+    case = case_of(name, dtype)
+    value = case.energy(**random_values(case.energy, case, dtype))
+    assert value.shape == (BATCH,)
+    assert value.dtype == dtype
+    assert torch.isfinite(value).all()
+
+
+def test_float32_agrees_with_float64(name: str) -> None:
+    """Inputs are the same numbers; the tolerance is 1000 roundings of single precision."""
+    single, double = case_of(name, torch.float32), case_of(name)
+    values = random_values(single.energy, single, torch.float32)
+    wide = map_value(lambda t: t.double() if t.is_floating_point() else t, values)
+    torch.testing.assert_close(single.energy(**values).double(), double.energy(**wide), rtol=1.2e-4, atol=1.2e-4)
+
+
+def test_gradient_agrees_with_finite_differences(name: str) -> None:
+    """Central differences in every free and given variable with a gradient: error h² ≈ 1e-10 times third derivatives."""
+    case = case_of(name)
+    values = random_values(case.energy, case)
+    generator = torch.Generator().manual_seed(3)
+    for variable, domain in case.energy.domains.items():
+        if domain.discrete or not isinstance(values[variable], Tensor):
+            continue
+        point = values[variable].clone() + 0.01 * torch.randn(values[variable].shape, generator=generator).double()
+        point.requires_grad_()
+        value = case.energy(**{**values, variable: point}).sum()
+        gradient = torch.zeros_like(point)
+        if value.requires_grad:
+            (found,) = torch.autograd.grad(value, point, allow_unused=True)
+            gradient = gradient if found is None else found
+        direction = torch.randn(point.shape, generator=generator).double()
+        with torch.no_grad():
+            ahead = case.energy(**{**values, variable: point + 1e-5 * direction}).sum()
+            behind = case.energy(**{**values, variable: point - 1e-5 * direction}).sum()
+        slope = (gradient * direction).sum()
+        torch.testing.assert_close((ahead - behind) / 2e-5, slope, rtol=1e-5, atol=1e-6)
+
+
+def test_parameter_gradient_agrees_with_finite_differences(name: str) -> None:
+    case = case_of(name)
+    values = random_values(case.energy, case)
+    parameters = [p for p in case.energy.parameters() if p.requires_grad]
+    value = case.energy(**values).sum()
+    if not parameters or not value.requires_grad:
+        pytest.skip("no trained parameter")
+    gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            direction = torch.randn(parameter.shape, generator=generator).double()
+            parameter += 1e-5 * direction
+            ahead = case.energy(**values).sum()
+            parameter -= 2e-5 * direction
+            behind = case.energy(**values).sum()
+            parameter += 1e-5 * direction
+            slope = torch.zeros_like(ahead) if gradient is None else (gradient * direction).sum()
+            torch.testing.assert_close((ahead - behind) / 2e-5, slope, rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_is_its_rows_in_any_order(name: str) -> None:
+    case = case_of(name)
+    values = random_values(case.energy, case)
+    together = case.energy(**values)
+    alone = torch.cat([case.energy(**select(values, torch.tensor([row]))) for row in range(BATCH)])
+    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-10)
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(case.energy(**select(values, order)), together[order], rtol=1e-9, atol=1e-10)
+
+
+def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
+    case = case_of(name)
+    values = random_values(case.energy, case)
+    before = case.energy(**values)
+    save_file({key: value.contiguous() for key, value in case.energy.state_dict().items()}, tmp_path / "energy.safetensors")
+    other = copy.deepcopy(case.energy)
+    with torch.no_grad():
+        for tensor in other.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(1.0)
+    other.load_state_dict(load_file(tmp_path / "energy.safetensors"))
+    assert torch.equal(other(**values), before)
+
+
+def test_nothing_is_changed_and_nothing_is_random(name: str) -> None:
+    case = case_of(name)
+    values = random_values(case.energy, case)
+    copies = map_value(torch.clone, values)
+    flags = [p.requires_grad for p in case.energy.parameters()]
+    state = torch.get_rng_state()
+    first, second = case.energy(**values), case.energy(**values)
+    with torch.no_grad():
+        problem = bind(case.energy, case.given, case.over)
+        problem.value_and_gradient(problem.domain.start(problem.batch, problem.dtype))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [p.requires_grad for p in case.energy.parameters()] == flags
+    assert all(p.grad is None for p in case.energy.parameters())
+    for one, other in zip(leaves(values), leaves(copies), strict=True):
+        assert torch.equal(one, other)
+        assert not one.requires_grad
+
+
+def test_construction_does_not_touch_the_global_random_state(name: str) -> None:
+    state = torch.get_rng_state()
+    first, second = ENERGIES[name].reference_case().energy, ENERGIES[name].reference_case().energy
+    assert torch.equal(torch.get_rng_state(), state)
+    for one, other in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_reference_minimum_is_reached_by_the_default_solver(name: str) -> None:
+    """Default solvers stop at a residual of 1e-4 or below, so that E is within about 1e-4 of its least value."""
+    case = case_of(name)
+    if case.minimum is None:
+        pytest.skip("no known minimum")
+    init = None if case.start is None else case.energy.over(case.over)[1].unpack(case.start.double())
+    found = ll.infer(case.energy, over=case.over, init=init, **case.given)
+    torch.testing.assert_close(found.energy.detach().double(), case.minimum.double(), rtol=1e-4, atol=1e-3)
+    if case.minimiser is not None:
+        flat = case.energy.over(case.over)[1].pack(found.value)
+        torch.testing.assert_close(flat.double(), case.minimiser.double(), rtol=1e-2, atol=2e-2)
+
+
+def test_quadratic_and_penalty_add_up_to_the_energy(name: str) -> None:
+    problem, u = problem_of(case_of(name))
+    known = problem.structure
+    if known.quadratic is None:
+        pytest.skip("no quadratic part")
+    gram, linear, constant = known.quadratic
+    with torch.no_grad():
+        value = 0.5 * ((u @ gram) * u).sum(dim=1) - (linear * u).sum(dim=1) + constant
+        if known.penalty is not None:
+            value = value + known.penalty.value(u)
+        torch.testing.assert_close(value, problem.value(u), rtol=1e-9, atol=1e-9)
+
+
+def test_prox_minimises_the_penalty(name: str) -> None:
+    """No random neighbour v of prox(u) has a lower step · value(v) + ½‖v − u‖²."""
+    problem, u = problem_of(case_of(name))
+    penalty = problem.structure.penalty
+    if penalty is None:
+        pytest.skip("no penalty")
+    step = torch.full((len(u), 1), 0.7, dtype=u.dtype)
+    best = penalty.prox(u, step)
+
+    def cost(v: Tensor) -> Tensor:
+        return 0.7 * penalty.value(v) + 0.5 * (v - u).square().sum(dim=1)
+
+    noise = RowNoise(1, torch.arange(len(u)), u.dtype)
+    for scale in (1e-3, 0.1, 1.0):
+        other = problem.domain.project(best + scale * noise.normal(problem.size))
+        assert bool((cost(best) <= cost(other) + 1e-12).all())
+
+
+def test_table_holds_the_energy_of_every_element(name: str) -> None:
+    problem, _ = problem_of(case_of(name))
+    if problem.structure.table is None:
+        pytest.skip("no table")
+    with torch.no_grad():
+        elements = problem.domain.elements(problem.dtype)
+        one_by_one = problem.candidates(elements.expand(problem.batch, *elements.shape))
+        torch.testing.assert_close(problem.structure.table(), one_by_one, rtol=1e-9, atol=1e-9)
+
+
+def test_minimiser_is_stationary_and_least(name: str) -> None:
+    problem, u = problem_of(case_of(name))
+    if problem.structure.minimiser is None:
+        pytest.skip("no closed form")
+    best = problem.structure.minimiser().detach()
+    value, gradient = problem.value_and_gradient(best)
+    assert bool((value <= problem.value(u) + 1e-9).all())
+    if not problem.domain.constrained:
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-7)
+
+
+def test_lipschitz_bound_holds(name: str) -> None:
+    """‖∇f(u) − ∇f(v)‖ ≤ L ‖u − v‖ for the smooth part f."""
+    problem, u = problem_of(case_of(name))
+    bound = problem.structure.lipschitz
+    if bound is None:
+        pytest.skip("no bound")
+    noise = RowNoise(2, torch.arange(len(u)), u.dtype)
+    for _ in range(20):
+        v = problem.domain.project(u + noise.normal(problem.size))
+        change = (problem.smooth(u)[1] - problem.smooth(v)[1]).norm(dim=1)
+        assert bool((change <= torch.as_tensor(bound) * (u - v).norm(dim=1) * (1 + 1e-6) + 1e-9).all())
+
+
+def test_guess_lies_in_the_domain(name: str) -> None:
+    problem, _ = problem_of(case_of(name))
+    if problem.structure.guess is None:
+        pytest.skip("no guess")
+    guess = problem.structure.guess()
+    assert guess.shape == (problem.batch, problem.size)
+    assert problem.domain.contains(guess).all()
+
+
+def test_marginal_is_the_minimum_over_the_latent(name: str) -> None:
+    case = case_of(name)
+    if "z" not in case.energy.domains or case.over != "z":
+        pytest.skip("no latent variable in the case")
+    x = None if case.given.get("x") is None else case.energy.encode(case.given["x"])
+    closed = case.energy.marginal(x, case.given.get("y"), math.inf)
+    if closed is None:
+        pytest.skip("no closed form at beta = inf")
+    found = ll.infer(case.energy, over="z", **case.given)
+    torch.testing.assert_close(closed, found.energy, rtol=1e-5, atol=1e-5)
+
+
+def test_bad_values_raise(name: str) -> None:
+    case = case_of(name)
+    values = random_values(case.energy, case)
+    variable = next((v for v in VARIABLES if isinstance(values.get(v), Tensor)), None)
+    assert variable is not None
+    good = values[variable]
+    bad = {
+        "rank": good[:, None, None],
+        "no batch": good[0].sum(),
+        "size": torch.cat([good, good], dim=-1),
+        "kind": "not a tensor",
+        "missing": None,
+    }
+    for what, value in bad.items():
+        with pytest.raises(LowlandError):
+            case.energy(**{**values, variable: value})
+            pytest.fail(f"wrong {what} was accepted")
+    if len(values) > 1:
+        with pytest.raises(ShapeError, match="[Bb]atch size"):
+            case.energy(**{**values, variable: good[:2]})
+    if next(case.energy.parameters(), None) is not None:
+        with pytest.raises(ShapeError, match="float16"):
+            case.energy(**{**values, variable: good.half()})
+    superfluous = next((v for v in VARIABLES if v not in case.energy.domains), None)
+    if superfluous is not None:
+        with pytest.raises(ShapeError, match=f"no variable {superfluous}"):
+            case.energy(**values, **{superfluous: good})
+
+
+def test_non_finite_data_raise(name: str) -> None:
+    case = case_of(name)
+    for variable, value in case.given.items():
+        broken = map_value(lambda t: torch.full_like(t, torch.nan) if t.is_floating_point() else t, value)
+        with pytest.raises(LowlandError, match="NaN"):
+            ll.infer(case.energy, over=case.over, **{**case.given, variable: broken})
+
+
+def test_an_energy_that_returns_the_wrong_shape_raises(name: str) -> None:
+    class Wrong(ENERGIES[name]):  # type: ignore[misc]
+        def energy(self, x: Any, y: Any, z: Any) -> Tensor:
+            return super().energy(x, y, z).sum()
+
+    case = case_of(name)
+    case.energy.__class__ = Wrong
+    with pytest.raises(ShapeError, match="one number for each sample"):
+        case.energy(**random_values(case.energy, case))
+
+
+def test_documented_with_an_example(name: str) -> None:
+    text = ENERGIES[name].__doc__ or ""
+    assert ">>> " in text, "the docstring needs an example"
+    assert re.search(r"[A-Z]_?.?\(.*\) = ", text), "the docstring needs the equation"
+    assert name in repr(ENERGIES[name].reference_case().energy)
