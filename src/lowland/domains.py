@@ -119,7 +119,7 @@ class Domain:
 
     def unpack(self, u: Tensor) -> Any:
         """(..., D) → (..., *shape)."""
-        return u.reshape(*u.shape[:-1], *self.shape)
+        return u if len(self.shape) == 1 else u.reshape(*u.shape[:-1], *self.shape)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self.shape))})"

@@ -29,7 +29,7 @@ class Solution:
         energy: (B,) E there. Over all latents this is F(x, y); it carries gradients to the energy's parameters.
         status: (B,) int8, a `Status`: CONVERGED 0, MAX_STEPS 1, NON_FINITE 2 (value is then the last finite one).
         steps: (B,) steps taken by each sample.
-        residual: (B,) distance from stationarity at the end, in the solver's own measure.
+        residual: (B,) distance from stationarity at the end, in the solver's own measure; infinite for samplers.
         trajectory: (T + 1, B, D) of flat u where `record=True`, else None.
         accepted: (B,) share of accepted proposals, for samplers that propose, else None.
         solver: the solver that did it.

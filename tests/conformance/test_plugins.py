@@ -1,4 +1,4 @@
-"""A new energy, solver or shaping is one file: put into a package of its own, it is found and passes the whole suite."""
+"""A new energy, solver or shaping is one file: in a package of its own, it is found and passes the whole suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Continuous minimisation against SciPy: box-constrained quadratics, the ellipse, and derivatives of a smooth problem."""
+"""Continuous minimisation against SciPy: bounded quadratics, the ellipse, and derivatives of a smooth problem."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ class Problem:
 
     def value(self, u: Tensor) -> Tensor:
         """E at u, (B, D) → (B,)."""
-        variables = self.given | self.unpack(u)
-        return self.model.energy(*(variables.get(name) for name in VARIABLES))
+        variables = {**self.given, **self.unpack(u)}
+        return self.model.energy(variables.get("x"), variables.get("y"), variables.get("z"))
 
     def value_and_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """E (B,) and ∂E/∂u (B, D)."""
@@ -180,8 +180,10 @@ def bind(energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], gra
         given = given | {"x": energy.encode(given["x"])}
     problem = Problem(energy, given, names, domain, batch, graph)
     with torch.no_grad():
-        probe = problem.domain.start(batch, problem.dtype, problem.device)
-        check_output(energy, problem.value(probe), batch)
+        # Two rows are enough to tell a sum over the batch from one over the axes of a sample.
+        few = problem.select(torch.arange(min(batch, 2), device=problem.device))
+        probe = problem.domain.start(few.batch, problem.dtype, problem.device)
+        check_output(energy, few.value(probe), few.batch)
     return problem
 
 
@@ -189,11 +191,12 @@ class Info(NamedTuple):
     """What a step tells the loop.
 
     `energy` (B,), before or after the step, to see that it is finite; `residual` (B,), the distance from stationarity
-    that is compared with `tol`; `accepted` (B,) of 0 or 1, for samplers that propose.
+    that is compared with `tol`, or None for samplers, which have none; `accepted` (B,) of 0 or 1, for samplers that
+    propose.
     """
 
     energy: Tensor
-    residual: Tensor
+    residual: Tensor | None
     accepted: Tensor | None = None
 
 

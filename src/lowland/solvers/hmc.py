@@ -28,7 +28,6 @@ class HMC(Solver):
         n_leapfrog: leapfrog steps before each test.
         temperature: T > 0, in units of E.
         max_steps: number of tests, the length of the chain.
-        tol: None, since a chain does not converge to a point.
         check_every: see `Solver`.
 
     >>> import torch, lowland as ll
@@ -45,10 +44,9 @@ class HMC(Solver):
         n_leapfrog: int = 10,
         temperature: float = 1.0,
         max_steps: int = 100,
-        tol: float | None = None,
         check_every: int = 10,
     ) -> None:
-        super().__init__(max_steps, tol, check_every)
+        super().__init__(max_steps, None, check_every)
         if not step_size > 0 or not temperature > 0:
             raise OptionError(
                 f"step_size and temperature must be positive, but they are {step_size} and {temperature}."

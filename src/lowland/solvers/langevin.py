@@ -38,7 +38,6 @@ class Langevin(Solver):
         temperature: T ≥ 0, in units of E; 0 is gradient descent.
         metropolis: MALA instead of ULA; the accepted share is `Solution.accepted`.
         max_steps: length of the chain.
-        tol: None, since a chain does not converge to a point.
         check_every: see `Solver`; looks are only for numbers that are no longer finite.
 
     >>> import lowland as ll
@@ -55,10 +54,9 @@ class Langevin(Solver):
         temperature: float = 1.0,
         metropolis: bool = False,
         max_steps: int = 100,
-        tol: float | None = None,
         check_every: int = 10,
     ) -> None:
-        super().__init__(max_steps, tol, check_every)
+        super().__init__(max_steps, None, check_every)
         if not step_size > 0:
             raise OptionError(f"step_size must be positive, but it is {step_size}.")
         if not temperature >= 0 or (metropolis and temperature == 0):
@@ -87,7 +85,7 @@ class Langevin(Solver):
         if problem.domain.constrained:
             interval = problem.domain.limits(u.dtype) is not None
             u = problem.domain.reflect(u)[0] if interval else problem.domain.confine(u)
-        return Walk(u, None, None), Info(energy, gradient.abs().amax(dim=1))
+        return Walk(u, None, None), Info(energy, None)
 
     def _tested(
         self, problem: Problem, u: Tensor, energy: Tensor, gradient: Tensor, normal: Tensor, uniform: Tensor
@@ -118,4 +116,4 @@ def accept(
     u = torch.where(accepted[:, None], proposal, u)
     energy = torch.where(accepted, energy_there, energy)
     gradient = torch.where(accepted[:, None], gradient_there, gradient)
-    return Walk(u, energy, gradient), Info(energy, gradient.abs().amax(dim=1), accepted.to(u.dtype))
+    return Walk(u, energy, gradient), Info(energy, None, accepted.to(u.dtype))

@@ -82,7 +82,8 @@ def run(
         leaving = torch.ones_like(ended[:real]) if last else ended[:real]
         out, ok = rows[:real][leaving], finite[:real][leaving]
         u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
-        residual[out] = info.residual[:real][leaving].to(residual.dtype)
+        if info.residual is not None:
+            residual[out] = info.residual[:real][leaving].to(residual.dtype)
         steps[out] = taken
         verdict = torch.where(ended[:real][leaving], int(Status.CONVERGED), int(Status.MAX_STEPS))
         status[out] = torch.where(ok, verdict, int(Status.NON_FINITE)).to(torch.int8)
@@ -100,7 +101,7 @@ def run(
 
 def _ended(solver: Solver, state: Any, info: Info) -> tuple[Tensor, Tensor]:
     finite = torch.isfinite(info.energy) & torch.isfinite(state.u).all(dim=1)
-    if solver.tol is None:
+    if solver.tol is None or info.residual is None:
         return ~finite, finite
     return ~finite | (info.residual <= solver.tol), finite
 
