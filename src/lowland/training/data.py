@@ -61,7 +61,7 @@ class Stored:
 
     def take(self, rows: Tensor) -> Batch:
         batch = as_batch(default_collate([self.dataset[int(row)] for row in rows]), self.energy)
-        return dataclasses.replace(batch, index=rows)
+        return checked(dataclasses.replace(batch, index=rows), self.energy)
 
 
 def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
@@ -106,8 +106,18 @@ def _tensor(value: Any, name: str, dtype: torch.dtype) -> Any:
     )
 
 
+def placed(batch: Batch, energy: Energy) -> Batch:
+    """The batch on the device of the energy."""
+    own = next(iter(energy.parameters()), None)
+    if own is None or own.device.type == "cpu":
+        return batch
+    device, parts = own.device, (batch.y, batch.x, batch.index)
+    return Batch(*(map_value(lambda t: t.to(device, non_blocking=True), part) for part in parts))
+
+
 def checked(batch: Batch, energy: Energy) -> Batch:
-    """The batch, or one clear error: wrong variables, rank, type, device, NaN or infinity."""
+    """The batch where the energy is, or one clear error: wrong variables, rank, type, NaN or infinity."""
+    batch = placed(batch, energy)
     free = tuple(name for name in VARIABLES if name not in ("x", "y"))
     for name in ("y", "x"):
         check_finite(getattr(batch, name), name)
@@ -271,7 +281,7 @@ def prepare(data: Any, energy: Energy, batch_size: int | None, validation: float
         samples = Stored(data, energy)
         if not len(samples):
             raise ShapeError("The data set is empty: at least one sample is needed.")
-        checked(samples.take(torch.arange(min(len(samples), 2))), energy)
+        samples.take(torch.arange(min(len(samples), 2)))
     else:
         samples = in_memory(data, energy)
     rows = torch.arange(len(samples))

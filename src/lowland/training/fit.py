@@ -29,7 +29,7 @@ from lowland.training.progress import Bar
 from lowland.training.recorder import FitRecorder
 
 _log = logging.getLogger(__name__)
-_PRECISIONS = ("32-true", "64-true", "bf16-true", "bf16-mixed")
+_PRECISIONS = ("32-true", "bf16-mixed")
 _VALIDATIONS = 20
 
 
@@ -103,7 +103,7 @@ def fit(
         progress: a progress bar, where standard error is a terminal.
         loggers: further loggers of Lightning, such as `WandbLogger`.
         accelerator, devices, precision: of Lightning's Trainer; by default where the energy lies, one device, and the
-            energy's own number type. Precisions: "32-true", "64-true", "bf16-true", "bf16-mixed".
+            energy's own number type ("32-true" leaves it alone, float64 too); the other precision is "bf16-mixed".
 
     Raises:
         ShapeError, DomainError: for data that are empty, not finite, or do not fit the energy.
@@ -144,7 +144,7 @@ def fit(
         samples=prepared.samples,
         held_out=prepared.held_out,
         batch_size=prepared.batch_size,
-        validate_every=validate_every or max(order.per_epoch, max_steps // _VALIDATIONS, 1),
+        validate_every=validate_every or max(order.per_epoch, -(-max_steps // _VALIDATIONS)),
         patience=patience,
         checkpoints=checkpoints,
         checkpoint_every=checkpoint_every,
@@ -255,13 +255,11 @@ def _trainer(energy: Energy, accelerator: str | None, devices: int, precision: s
     own = next(iter(energy.parameters()), None)
     if accelerator is None:
         accelerator = "cpu" if own is None else {"cuda": "gpu"}.get(own.device.type, own.device.type)
-    if precision is None:
-        precision = "64-true" if own is not None and own.dtype == torch.float64 else "32-true"
     try:
         return pl.Trainer(
             accelerator=accelerator,
             devices=devices,
-            precision=precision,  # pyright: ignore[reportArgumentType]  checked above
+            precision=precision or "32-true",  # pyright: ignore[reportArgumentType]  checked above
             max_epochs=1,
             logger=False,
             callbacks=[Bar()] if bar else None,

@@ -13,8 +13,7 @@ from torch.optim import Optimizer
 from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError, TrainingError, UnsupportedError, nearest
 from lowland.shaping.base import Batch, Losses, Shaping
-from lowland.tensors import map_value
-from lowland.training.data import LoaderStream, Steps, Stream, as_batch, gather
+from lowland.training.data import LoaderStream, Steps, Stream, as_batch, gather, placed
 
 OptimiserFactory: TypeAlias = Callable[[list[nn.Parameter], float], Optimizer]
 OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
@@ -154,12 +153,8 @@ class Learner(pl.LightningModule):
                 return
 
     def placed(self, data: Any) -> Batch:
-        """The data as a Batch on the device of this module."""
-        batch = as_batch(data, self.energy)
-        if self.device.type == "cpu":
-            return batch
-        parts = (batch.y, batch.x, batch.index)
-        return Batch(*(map_value(lambda t: t.to(self.device, non_blocking=True), part) for part in parts))
+        """The data as a Batch on the device of the energy."""
+        return placed(as_batch(data, self.energy), self.energy)
 
     def _advance(self, batch: Batch, optimisers: list[Any]) -> Losses:
         losses = Losses({}, {})
