@@ -237,9 +237,9 @@ def _parse(recipe: type[Recipe], default: Recipe, words: list[str]) -> Recipe:
         with contextlib.redirect_stderr(heard), contextlib.redirect_stdout(heard):
             return tyro.cli(recipe, args=words, default=default, prog=f"lowland run {name}")
     except SystemExit:
-        lines = [line.strip(" │|") for line in heard.getvalue().splitlines()[1:]]
-        end = next((index for index, line in enumerate(lines) if not re.search(r"\w", line)), len(lines))
-        reason = " ".join(lines[:end]).rstrip(".") or f"{' '.join(words)} cannot be read"
+        # A title, a rule, the reason, a rule, and help that `--help` gives as well.
+        blocks = [" ".join(block.split()) for block in re.split(r"^[^\w\n]*$", heard.getvalue(), flags=re.MULTILINE)]
+        reason = next(iter([block for block in blocks if block][1:2]), f"{' '.join(words)} cannot be read").rstrip(".")
         raise OptionError(f"{reason}. See `lowland run {name} --help`.") from None
 
 

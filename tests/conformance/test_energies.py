@@ -128,7 +128,9 @@ def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
     case = case_of(name)
     values = random_values(case.energy, case)
     before = case.energy(**values)
-    save_file({key: value.contiguous() for key, value in case.energy.state_dict().items()}, tmp_path / "energy.safetensors")
+    save_file(
+        {key: value.contiguous() for key, value in case.energy.state_dict().items()}, tmp_path / "energy.safetensors"
+    )
     other = copy.deepcopy(case.energy)
     with torch.no_grad():
         for tensor in other.state_dict().values():

@@ -31,7 +31,9 @@ def step(case: ShapingCase, optimisers: dict[str, torch.optim.Optimizer]) -> Non
         losses = case.shaping(case.energy, case.batch).losses
         gradients = gradients_of(case, losses)
         for group, optimiser in optimisers.items():
-            for parameter, gradient in zip(list(case.shaping.groups(case.energy)[group]), gradients[group], strict=True):
+            for parameter, gradient in zip(
+                list(case.shaping.groups(case.energy)[group]), gradients[group], strict=True
+            ):
                 parameter.grad = gradient
             optimiser.step()
     case.shaping.after_step(case.energy, case.batch)

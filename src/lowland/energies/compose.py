@@ -131,13 +131,17 @@ def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
     if len(quadratics) == len(known):
         gram = torch.stack([weight * q.gram for weight, q in quadratics]).sum(dim=0)
         linear = torch.stack([weight * q.linear for weight, q in quadratics]).sum(dim=0)
-        quadratic = Quadratic(gram, linear, torch.stack([weight * q.constant for weight, q in quadratics]).sum(0) + constant)
+        quadratic = Quadratic(
+            gram, linear, torch.stack([weight * q.constant for weight, q in quadratics]).sum(0) + constant
+        )
     bounds = [abs(weight) * torch.as_tensor(s.lipschitz) for weight, s in known if s.lipschitz is not None]
     if len(bounds) == len(known):
         lipschitz = sum(bounds[1:], bounds[0])
     penalties = [(weight, s.penalty) for weight, s in known if s.penalty is not None]
     if len(penalties) > 1 or (penalties and penalties[0][0] <= 0):
-        raise UnsupportedError("A sum can hold one term with a non-smooth penalty in a free variable, of positive weight.")
+        raise UnsupportedError(
+            "A sum can hold one term with a non-smooth penalty in a free variable, of positive weight."
+        )
     if penalties:
         weight, inner = penalties[0]
         penalty = inner._replace(
@@ -161,7 +165,9 @@ def total(*terms: tuple[Energy, float]) -> Sum:
         parts = energy._parts() if type(energy) is Sum else [("", 1.0, energy)]
         flat += [(term, weight * own) for _, own, term in parts]
     names = [str(i) for i in range(len(flat))]
-    return Sum({n: e for n, (e, _) in zip(names, flat, strict=True)}, {n: w for n, (_, w) in zip(names, flat, strict=True)})
+    return Sum(
+        {n: e for n, (e, _) in zip(names, flat, strict=True)}, {n: w for n, (_, w) in zip(names, flat, strict=True)}
+    )
 
 
 @register("energy")
@@ -258,7 +264,9 @@ class Thermometer(nn.Module):
     def __init__(self, n_features: int, levels: int, low: float, high: float, width: float = 0.0) -> None:
         super().__init__()
         if levels < 1 or not low < high or width < 0:
-            raise OptionError(f"A thermometer needs levels ≥ 1, low < high and width ≥ 0, not {levels}, {low}, {high}, {width}.")
+            raise OptionError(
+                f"A thermometer needs levels ≥ 1, low < high and width ≥ 0, not {levels}, {low}, {high}, {width}."
+            )
         self.n_features, self.width = n_features, width
         self.register_buffer("thresholds", torch.linspace(low, high, levels + 2)[1:-1])
 
@@ -298,7 +306,7 @@ class Clamped(Energy):
         self.inner = inner
 
     def complete(self, x: Any, y: Tensor) -> Tensor:
-        """m ⊙ x + (1 − m) ⊙ y."""
+        """M ⊙ x + (1 − m) ⊙ y."""
         return x["mask"] * x["known"] + (1 - x["mask"]) * y
 
     def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:

@@ -100,7 +100,7 @@ class NormalisingFlow(Energy):
         return 0.5 * u.square().sum(dim=1) + 0.5 * u.shape[1] * math.log(2 * math.pi) - volume
 
     def whiten(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """u = f(y), (B, n), and log |det ∂u/∂y|, (B,)."""
+        """U = f(y), (B, n), and log |det ∂u/∂y|, (B,)."""
         u = (y - self.centre) / self.spread
         volume = -self.spread.log().sum().expand(len(y))
         for layer in self.layers:
@@ -109,7 +109,7 @@ class NormalisingFlow(Energy):
         return u, volume
 
     def generate(self, u: Tensor) -> Tensor:
-        """y = f⁻¹(u), (B, n): a draw from the density where u is standard normal."""
+        """Y = f⁻¹(u), (B, n): a draw from the density where u is standard normal."""
         for layer in reversed(self.layers):
             assert isinstance(layer, Coupling)
             u = layer.inverse(u)
@@ -117,7 +117,8 @@ class NormalisingFlow(Energy):
 
     def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
         """Standardise by mean and deviation of the data; a deviation counts as at least a tenth of their mean, so that a
-        pixel that is always 0 does not make a ravine of its own."""
+        pixel that is always 0 does not make a ravine of its own.
+        """
         deviation = y.std(dim=0)
         self.centre.copy_(y.mean(dim=0))
         self.spread.copy_(deviation.clamp_min(0.1 * deviation.mean()))

@@ -62,12 +62,13 @@ class SquareICA(Energy):
         return cost.sum(dim=1) - torch.linalg.slogdet(self.unmixing).logabsdet
 
     def sources(self, y: Tensor) -> Tensor:
-        """s = W (y − μ), (B, n_features)."""
+        """S = W (y − μ), (B, n_features)."""
         return (y - self.mean) @ self.unmixing.T
 
     def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
         """μ is the mean, and W a rotation of the data made white (unit variance; directions below a thousandth of the
-        mean variance are stretched no further)."""
+        mean variance are stretched no further).
+        """
         self.mean.copy_(y.mean(dim=0))
         values, vectors = torch.linalg.eigh((y - self.mean).T @ (y - self.mean) / len(y))
         deviations = values.clamp_min(1e-3 * values.mean()).sqrt()

@@ -91,7 +91,8 @@ class GaussianMixture(Energy):
 
     def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
         """Means far apart (`spread_out`), equal weights, and for each Σ_k the covariance of the data within the cells of
-        those means."""
+        those means.
+        """
         self.means.copy_(spread_out(y, len(self.means), noise))
         nearest = torch.cdist(y, self.means).argmin(dim=1)
         inside = self.statistics(x, y - self.means[nearest], torch.ones_like(y[:, :1]))

@@ -75,7 +75,7 @@ class VQVAE(Energy):
         return torch.einsum("bgk,gkc->bgc", z.to(self.codebook.dtype), self.codebook)
 
     def quantise(self, y: Tensor) -> Tensor:
-        """z of the entry nearest to Enc(y) in each group, (B, groups, entries)."""
+        """Z of the entry nearest to Enc(y) in each group, (B, groups, entries)."""
         return self._nearest(self.embed(y))
 
     def _nearest(self, embedded: Tensor) -> Tensor:

@@ -45,7 +45,9 @@ class Contraction(MinimumEnergy):
 
     def penalty(self, energy: Any, batch: Batch) -> Tensor:
         if not hasattr(energy, "code"):
-            raise UnsupportedError(f"Contraction needs an energy with an encoder, `code`, but {type(energy).__name__} has none.")
+            raise UnsupportedError(
+                f"Contraction needs an energy with an encoder, `code`, but {type(energy).__name__} has none."
+            )
         with torch.enable_grad():
             y = batch.y.detach().requires_grad_()
             code = energy.code(y)

@@ -96,7 +96,9 @@ class ExpectationMaximisation(Shaping):
         problem = bind(energy, {"x": batch.x, "y": batch.y}, "z")
         if problem.structure.table is None:
             if self.beta != math.inf:
-                raise UnsupportedError(f"The mean of z at beta = {self.beta} needs a finite z, but it is {problem.domain!r}.")
+                raise UnsupportedError(
+                    f"The mean of z at beta = {self.beta} needs a finite z, but it is {problem.domain!r}."
+                )
             found = infer(energy, x=batch.x, y=batch.y, over="z", solver=self.solver, generator=self.generator())
             return problem.domain.pack(found.value)
         elements, table = problem.domain.elements(problem.dtype, problem.device), problem.structure.table()

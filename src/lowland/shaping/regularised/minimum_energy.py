@@ -43,9 +43,7 @@ class MinimumEnergy(Shaping):
     ['energy']
     """
 
-    def __init__(
-        self, solver: Solver | None = None, beta: float = math.inf, noise: float = 0.0, seed: int = 0
-    ) -> None:
+    def __init__(self, solver: Solver | None = None, beta: float = math.inf, noise: float = 0.0, seed: int = 0) -> None:
         super().__init__(seed)
         if not noise >= 0:
             raise OptionError(f"noise must not be negative, but it is {noise}.")

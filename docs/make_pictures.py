@@ -1,0 +1,79 @@
+"""Draws docs/pictures: every method of the recipe `strategies` on one set of points, one sheet for each strategy.
+
+Run `python docs/make_pictures.py` after a change of a method, and look at the result before committing it.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+import lowland as ll
+from lowland.plots import Field, landscape_grid, measure
+from lowland.recipes.methods import FAMILIES, Case, Method, collect
+
+FOLDER = Path(__file__).parent / "pictures"
+SET = "spiral"
+LARGEST = 100_000
+FIRST = "maximum-likelihood persistent-cd denoising gaussian-mixture vqvae contracting denoising-score-matching".split()
+"""Which method stands for its strategy in the overview."""
+
+
+def field_of(method: Method, train: torch.Tensor, test: torch.Tensor) -> Field:
+    """Train a method as the recipe does, and measure its landscape."""
+    case = Case(2, train, seed=0, plane=True)
+    energy, plan = method.energy(case), method.plan(case)
+    ll.fit(
+        energy,
+        method.data(case),
+        shaping=method.shaping(case),
+        max_steps=plan.steps,
+        batch_size=min(plan.batch, len(train)),
+        lr=plan.lr,
+        validation=0.0,
+        progress=False,
+    )
+    measured = method.measured(case, energy.eval())
+    return measure(measured, data=test, solver=method.solver(case), beta=method.beta, resolution=80, arrows=11)
+
+
+def save(drawn: Figure, name: str) -> None:
+    """As a PNG of at most 128 colours and 100 kB."""
+    for dpi in (120, 100, 80, 64):
+        raw, buffer = io.BytesIO(), io.BytesIO()
+        drawn.savefig(raw, dpi=dpi, metadata={"Software": None})
+        picture = Image.open(raw).convert("RGB").quantize(128)
+        picture.save(buffer, format="PNG", optimize=True)
+        if len(buffer.getvalue()) <= LARGEST:
+            break
+    (FOLDER / f"{name}.png").write_bytes(buffer.getvalue())
+
+
+def main() -> None:
+    """Train, measure, draw."""
+    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
+    train, test = ll.data.toy(SET, 2000), ll.data.toy(SET, 400, torch.Generator().manual_seed(1))
+    fields: dict[str, dict[str, Field]] = {family: {} for family in FAMILIES}
+    first: dict[str, Field] = {}
+    for method in collect().values():
+        began = time.process_time()
+        field = field_of(method, train, test)
+        fields[method.family][method.title] = field
+        if method.name in FIRST:
+            first[f"{method.family}: {method.title}"] = field
+        sys.stdout.write(f"{method.family} {method.name}: {time.process_time() - began:.1f} s\n")
+        sys.stdout.flush()
+    for family, drawn in fields.items():
+        save(landscape_grid(drawn, columns=min(4, len(drawn))), family.lower())
+    save(landscape_grid(first, columns=4), "strategies")
+
+
+if __name__ == "__main__":
+    main()

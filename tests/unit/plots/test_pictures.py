@@ -1,0 +1,81 @@
+"""Images, tables, curves, animations."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lowland.errors import OptionError, ShapeError
+from lowland.plots import animate, auroc_heatmap, curves, images, landscape
+from lowland.plots.style import columns_for
+
+BOX = ((-1.0, 1.0), (-1.0, 1.0))
+
+
+def test_images_are_laid_out_in_reading_order() -> None:
+    tiles = torch.arange(1.0, 7.0)[:, None, None].expand(6, 2, 3)
+    shown = images(tiles, columns=3).axes[0].get_images()[0].get_array()
+    assert shown.shape == (5, 11)
+    assert np.allclose(shown[0, [0, 4, 8]] * 6, [1, 2, 3])
+    assert np.allclose(shown[3, [0, 4, 8]] * 6, [4, 5, 6])
+    assert shown.mask[2].all()
+
+
+def test_signed_images_are_scaled_each_for_itself() -> None:
+    tiles = torch.stack([torch.full((2, 2), -4.0), torch.full((2, 2), 0.5)])
+    shown = images(tiles, columns=2).axes[0].get_images()[0].get_array()
+    assert (shown[0, 0], shown[0, 3]) == (-1, 1)
+    together = images(tiles, columns=2, each=False).axes[0].get_images()[0].get_array()
+    assert (together[0, 0], together[0, 3]) == (-1, 0.125)
+
+
+def test_images_of_other_shapes() -> None:
+    flat = images(torch.rand(4, 6), shape=(2, 3), columns=4).axes[0].get_images()[0].get_array()
+    assert flat.shape == (2, 15)
+    with pytest.raises(ShapeError, match=r"\(H, W\)"):
+        images(torch.rand(4, 6))
+    with pytest.raises(ShapeError):
+        images(torch.zeros(0, 2, 2))
+
+
+def test_the_table_writes_means_and_leaves_gaps() -> None:
+    drawn = auroc_heatmap({"a": {"k": 1.0, "l": math.nan}, "b": {"k": 0.3}}, labels={"k": "noise"})
+    assert [text.get_text() for text in drawn.axes[0].texts] == ["a", "1.00", "b", ".300", "noise", "l"]
+    with pytest.raises(OptionError, match="no rows"):
+        auroc_heatmap({})
+
+
+def test_curves_keep_gaps_and_name_their_ends() -> None:
+    drawn = curves({"a": [1.0, math.nan, 3.0], "b": ([0.0, 2.0], [5.0, 4.0])}, log="y", title="t")
+    assert [text.get_text() for text in drawn.axes[0].texts] in (["a", "b"], ["b", "a"])
+    assert np.isnan(drawn.axes[0].lines[0].get_ydata()[1])
+    with pytest.raises(OptionError, match="log must be"):
+        curves({"a": [1.0]}, log="z")
+    with pytest.raises(ShapeError, match="'a'"):
+        curves({"a": ([1.0], [1.0, 2.0])})
+
+
+def test_an_animation_ends_where_the_path_ends_and_gives_the_picture_back() -> None:
+    picture = landscape(lambda y: y.square().sum(dim=1), BOX, resolution=10)
+    lines, dpi = len(picture.axes[0].lines), picture.dpi
+    path = torch.linspace(0.9, 0.0, 20)[:, None, None].expand(20, 1, 2)
+    film = Image.open(io.BytesIO(animate(picture, path, frames=6, dpi=40)))
+    assert 2 <= film.n_frames <= 6
+    assert len(picture.axes[0].lines) == lines
+    assert picture.dpi == dpi
+    still = animate(picture, path[:1].expand(5, 1, 2), dpi=40)
+    assert Image.open(io.BytesIO(still)).n_frames == 1
+    with pytest.raises(ShapeError, match=r"\(T, B, 2\)"):
+        animate(picture, path[:, 0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 24, 36])
+def test_columns_hold_all_panels(count: int) -> None:
+    columns = columns_for(count)
+    assert 1 <= columns <= count
+    assert columns * math.ceil(count / columns) >= count
