@@ -36,8 +36,10 @@ def X() -> np.ndarray:
 
 
 def test_one_gaussian_scores_like_mahalanobis(X: np.ndarray) -> None:
-    """Below 80 samples in three dimensions the default is one Gaussian, whose floor moves each variance by at most 0.1 %
-    of the least variance of a feature."""
+    """Below 80 samples in three dimensions the default is one Gaussian.
+
+    Its floor moves each variance by 0.1 % of the least variance of a feature.
+    """
     few = X[:79]
     score = EnergyDetector().fit(few).score_samples(X)
     variances, least = np.linalg.eigvalsh(np.cov(few.T, bias=True)), few.var(axis=0).min()
