@@ -30,16 +30,13 @@ for name, energy in {"strokes": strokes, "repair": repair, "strokes + repair": s
     clamped = ll.energies.Clamped(energy)
     down = Adam(step_size=0.05, max_steps=50)
     if "z" in energy.domains:
-        solver, start = (
-            Alternation({"z": FISTA(max_steps=100), "y": down}, max_steps=30),
-            {"y": mean, "z": torch.zeros(100, 100)},
-        )
+        solver = Alternation({"z": FISTA(max_steps=100), "y": down}, max_steps=30)
+        start = {"y": mean, "z": torch.zeros(100, 100)}
         found = ll.infer(clamped, x=x, over=("y", "z"), init=start, solver=solver).value["y"]
     else:
         found = ll.infer(clamped, x=x, over="y", init=mean, solver=Adam(step_size=0.02, max_steps=500)).value
     print(f"{name:20} {error(clamped.complete(x, found)):.2f}")
 
+# Each digit, what was seen of it, and what was inferred; `drawn.savefig("half.png")` keeps the picture.
 picture = torch.stack([test, test * mask, clamped.complete(x, found)], dim=1)[:12].reshape(-1, 64)
-ll.plots.images(
-    picture.clamp(0, 1), columns=12
-)  # .savefig("half.png"): each digit, what was seen of it, what was inferred
+drawn = ll.plots.images(picture.clamp(0, 1), columns=12)

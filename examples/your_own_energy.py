@@ -1,4 +1,4 @@
-"""An energy of one's own in one file: a spring between x and y of unknown length z, used without registering anything."""
+"""An energy of one's own in one file: a spring between x and y of unknown length z. Nothing is registered."""
 
 import torch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_each_step_of_em_raises_the_likelihood(digits: Tensor) -> None:
     for _ in range(10):
         values.append(shaping(energy, batch).losses["energy"].item())
         shaping.update(energy, batch)
-    assert all(after <= before + 1e-3 for before, after in zip(values, values[1:], strict=False))
+    assert all(after <= before + 1e-3 for before, after in itertools.pairwise(values))
 
 
 def amari(matrix: Tensor) -> float:
@@ -214,7 +215,7 @@ def test_dictionary_learning_lowers_the_lasso_objective(digits: Tensor) -> None:
     for _ in range(10):
         values.append(ll.free_energy(fast, y, solver=solver).value.mean().item())
         shaping.update(fast, Batch(y))
-    assert all(after <= before + 1e-3 for before, after in zip(values, values[1:], strict=False))
+    assert all(after <= before + 1e-3 for before, after in itertools.pairwise(values))
     train(slow, ll.shaping.MinimumEnergy(solver), y, steps=60, rate=0.02)
     assert max(ll.free_energy(slow, y, solver=solver).value.mean().item(), values[-1]) < 0.5 * values[0]
     torch.testing.assert_close(slow.dictionary.norm(dim=0), torch.ones(32))

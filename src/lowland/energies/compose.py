@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import Binary, Domain, Product, Reals
-from lowland.energies.base import VARIABLES, Energy, Quadratic, ReferenceCase, Structure
+from lowland.energies.base import Energy, Quadratic, ReferenceCase, Structure
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import linear
@@ -21,8 +21,8 @@ class Sum(Energy):
     """E(x, y, z) = Σ_i w_i E_i(x, y, z): energies trained apart and added; also written `0.5 * a + b`.
 
     A variable that several terms take is shared, so its domains must agree; a term is given only the variables that it
-    takes. What the terms know in closed form is added where a sum keeps it: quadratic parts, tables, Lipschitz bounds, and
-    the penalty of the one term that has one, provided its weight is positive.
+    takes. What the terms know in closed form is added where a sum keeps it: quadratic parts, tables, Lipschitz
+    bounds, and the penalty of the one term that has one, provided its weight is positive.
 
     Args:
         terms: energies by name.
@@ -62,7 +62,8 @@ class Sum(Energy):
 
     def _share(self, term: Energy, name: str, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
         values = {"x": None if x is None else x.get(name), "y": y, "z": z}
-        return tuple(values[v] if v in term.domains else None for v in VARIABLES)
+        own = {name: value if name in term.domains else None for name, value in values.items()}
+        return own["x"], own["y"], own["z"]
 
     def encode(self, x: Any) -> dict[str, Any]:
         return {name: term.encode(x) for name, _, term in self._parts() if "x" in term.domains}
@@ -126,7 +127,10 @@ class Sum(Energy):
 def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
     """The structure of Σ w_i E_i + constant."""
     positive = all(weight > 0 for weight, _ in known)
-    quadratic = lipschitz = penalty = table = None
+    quadratic: Any = None
+    lipschitz: Any = None
+    penalty: Any = None
+    table: Any = None
     quadratics = [(weight, s.quadratic) for weight, s in known if s.quadratic is not None]
     if len(quadratics) == len(known):
         gram = torch.stack([weight * q.gram for weight, q in quadratics]).sum(dim=0)

@@ -18,9 +18,10 @@ from lowland.registry import register
 class DiscreteAutoencoder(Energy):
     """E(y, z) = ‖y − Dec(z)‖², where z is a few binary units or one-hot groups; the encoder guesses z from y.
 
-    At most `categories ** groups` points have zero energy. F over z is exact (enumeration) while those are at most 65,536;
-    beyond, the encoder's guess is used. `ll.shaping.StraightThrough()` trains encoder and decoder together: the gradient of E
-    in z is passed on to the encoder as if rounding were the identity (Bengio, Léonard & Courville 2013).
+    At most `categories ** groups` points have zero energy. F over z is exact (enumeration) while those are at most
+    65,536; beyond, the encoder's guess is used. `ll.shaping.StraightThrough()` trains encoder and decoder together:
+    the gradient of E in z is passed on to the encoder as if rounding were the identity (Bengio, Léonard & Courville
+    2013).
 
     Args:
         n_features: size of y.

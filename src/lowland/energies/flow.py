@@ -52,9 +52,9 @@ class Coupling(nn.Module):
 class NormalisingFlow(Energy):
     """F(y) = ½‖u‖² + (n/2) log 2π − log |det ∂u/∂y|, u = f(y): minus the log-density of y, with f an invertible network.
 
-    f standardises y and then alternates affine couplings (Dinh et al. 2017) whose two halves are redrawn at each layer (for
-    n = 2 they alternate). The density integrates to one whatever the weights, so `ll.shaping.MinimumEnergy()`, which only
-    lowers F on data, is maximum likelihood.
+    f standardises y and then alternates affine couplings (Dinh et al. 2017) whose two halves are redrawn at each
+    layer (for n = 2 they alternate). The density integrates to one whatever the weights, so
+    `ll.shaping.MinimumEnergy()`, which only lowers F on data, is maximum likelihood.
 
     Args:
         n_features: n ≥ 2.

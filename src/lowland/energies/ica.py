@@ -19,9 +19,9 @@ from lowland.tensors import RowNoise
 class SquareICA(Energy):
     """F(y) = −log |det W| + Σ_i ρ(s_i), s = W (y − μ): minus the log-density of y mixed from independent sources s.
 
-    ρ is minus the log-density of a source: `"logistic"` ρ(s) = 2 log cosh(s/2) + log 4, or `"laplace"` ρ(s) = |s| + log 2.
-    Because log |det W| pays for volume, lowering F on data alone cannot flatten it. Source: Bell & Sejnowski (1995);
-    Cardoso (1997) for the equivalence with maximum likelihood. Trained by `ll.shaping.NaturalGradient()`.
+    ρ is minus the log-density of a source: `"logistic"` ρ(s) = 2 log cosh(s/2) + log 4, or `"laplace"` ρ(s) = |s| +
+    log 2. Because log |det W| pays for volume, lowering F on data alone cannot flatten it. Source: Bell & Sejnowski
+    (1995); Cardoso (1997) for the equivalence with maximum likelihood. Trained by `ll.shaping.NaturalGradient()`.
 
     Args:
         n_features: size of y, and number of sources.

@@ -102,10 +102,7 @@ class GaussianMixture(Energy):
     def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
         """Counts, sums and second moments of y by component, in float64 because their differences are what counts."""
         y, z = y.double(), z.double()
-        if self.covariance == "full":
-            outer = torch.einsum("bk,bi,bj->kij", z, y, y)
-        else:
-            outer = z.T @ y.square()
+        outer = torch.einsum("bk,bi,bj->kij", z, y, y) if self.covariance == "full" else z.T @ y.square()
         return {"count": z.sum(dim=0), "total": z.T @ y, "outer": outer}
 
     def refit(self, statistics: dict[str, Tensor]) -> None:

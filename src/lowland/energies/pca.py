@@ -19,9 +19,9 @@ from lowland.tensors import RowNoise
 class PCA(Energy):
     """E(y, z) = ‖y − μ − Wᵀz‖², with W Wᵀ = I; so F(y) = min_z E = ‖(y − μ) − WᵀW(y − μ)‖².
 
-    The flat μ + Wᵀz is the only place of zero energy. Source: LeCun, "The Deep Learning – Applied Math Connection" (2020),
-    the first of the seven strategies; Pearson (1901). `ll.shaping.ExpectationMaximisation()` finds W exactly, by the
-    eigenvectors of the covariance; `ll.shaping.MinimumEnergy()` finds the same flat by gradient.
+    The flat μ + Wᵀz is the only place of zero energy. Source: LeCun, "The Deep Learning – Applied Math Connection"
+    (2020), the first of the seven strategies; Pearson (1901). `ll.shaping.ExpectationMaximisation()` finds W
+    exactly, by the eigenvectors of the covariance; `ll.shaping.MinimumEnergy()` finds the same flat by gradient.
 
     Args:
         n_features: size n of y.

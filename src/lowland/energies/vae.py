@@ -21,9 +21,9 @@ class VariationalAutoencoder(Energy):
     with prior N(0, I) and Gaussian noise of deviation σ on y.
 
     The energy has no noise in it: that belongs to `ll.shaping.VariationalFreeEnergy`, which draws z from the encoder's
-    posterior q(z|y) and pays for its entropy (Kingma & Welling 2014). F_∞(y) = min_z E is the energy of the best z, sought
-    from the posterior's mean; `bound` gives minus the evidence lower bound for explicit noise. The prior is part of E, so
-    that F_β for a finite β, which would count a prior q(z) twice, is not offered.
+    posterior q(z|y) and pays for its entropy (Kingma & Welling 2014). F_∞(y) = min_z E is the energy of the best z,
+    sought from the posterior's mean; `bound` gives minus the evidence lower bound for explicit noise. The prior is
+    part of E, so that F_β for a finite β, which would count a prior q(z) twice, is not offered.
 
     Args:
         n_features: size n of y.

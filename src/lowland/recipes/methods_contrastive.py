@@ -12,9 +12,9 @@ from lowland.energies.base import Energy
 from lowland.energies.compose import Thermometer, Transformed
 from lowland.energies.flow import NormalisingFlow
 from lowland.energies.gaussian import Gaussian
+from lowland.energies.masked_autoencoder import MaskedAutoencoder
 from lowland.energies.network import NetworkEnergy
 from lowland.energies.rbm import RBM
-from lowland.energies.masked_autoencoder import MaskedAutoencoder
 from lowland.nn.layers import mlp
 from lowland.recipes.methods import Case, Method, Plan
 from lowland.shaping.contrastive.adversarial import EBGAN, GAN, WGAN
@@ -50,7 +50,9 @@ def confined(case: Case) -> NetworkEnergy:
 
 def langevin(case: Case) -> Langevin:
     """Short chains with noise that is small against the data."""
-    return Langevin(step_size=case.choose(0.02, 0.005), temperature=case.choose(1.0, 0.2), max_steps=int(case.choose(20, 20)))
+    return Langevin(
+        step_size=case.choose(0.02, 0.005), temperature=case.choose(1.0, 0.2), max_steps=int(case.choose(20, 20))
+    )
 
 
 def descent(case: Case) -> ShortRun:
@@ -60,7 +62,7 @@ def descent(case: Case) -> ShortRun:
 
 
 def generator(case: Case) -> nn.Module:
-    """u → ŷ, from 16 (plane: 4) noise units."""
+    """U → ŷ, from 16 (plane: 4) noise units."""
     return mlp(int(case.choose(4, 16)), 128, 128, case.n, activation=nn.ReLU, generator=case.generator)
 
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from lowland.data import load, patches, toy
 from lowland.energies.base import Energy
 from lowland.errors import OptionError, nearest
-from lowland.evaluation import energy_gap, make_negatives, scores
+from lowland.evaluation import energy_gap, make_negatives
 from lowland.plots import Field, measure, plane_through
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.methods import Case, Method, collect
+from lowland.recipes.strategies_page import as_field, fill
 from lowland.reports.run import Run
 from lowland.training.fit import fit
 
@@ -125,8 +126,8 @@ class Strategies(Recipe):
         gap = energy_gap(energy, points.test, points.negatives, beta=beta, solver=solver)
         plane = plane_through(points.test, THREE)
         field = measure(
-            energy, data=points.test[list(THREE)], plane=plane, solver=solver, beta=beta, resolution=self.resolution // 2,
-            arrows=0,
+            energy, data=points.test[list(THREE)], plane=plane, solver=solver, beta=beta, resolution=self.resolution
+            // 2, arrows=0,
         )  # fmt: skip
         shown = method.pictures(energy)
         if seed == self.seed:

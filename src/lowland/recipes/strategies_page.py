@@ -133,7 +133,7 @@ def _family(
     run.grid(f"family-{family}", panels, columns=3)
     shown = [(method, gaps[method.name][0]["pictures"]) for method in methods]
     learned = [
-        (images(pictures, columns=8, shape=points.shape), f"{method.title}: {method.shows}")
+        (images(pictures, columns=8, shape=(points.shape[0], points.shape[-1])), f"{method.title}: {method.shows}")
         for method, pictures in shown
         if isinstance(pictures, Tensor)
     ]
@@ -162,21 +162,22 @@ def as_field(stored: Mapping[str, Any]) -> Field:
 
 
 _INTRODUCTION = """
-Everything here is an **energy** F(y): low where y looks like the data, higher elsewhere. Training shapes it. Two families of
-methods do that: *contrastive* ones (C1 to C3) push the energy down on data and up on chosen other points; *regularised* and
-*architectural* ones (A1 to A4) limit how much of space can have low energy at all.
+Everything here is an **energy** F(y): low where y looks like the data, higher elsewhere. Training shapes it. Two
+families of methods do that: *contrastive* ones (C1 to C3) push the energy down on data and up on chosen other
+points; *regularised* and *architectural* ones (A1 to A4) limit how much of space can have low energy at all.
 
-All pictures are drawn alike: dark is low, light is high, dots are held-out data, arrows point downhill, and the orange line is
-the shore, the energy that 95 % of held-out data stay below.
+All pictures are drawn alike: dark is low, light is high, dots are held-out data, arrows point downhill, and the
+orange line is the shore, the energy that 95 % of held-out data stay below.
 """
 _CAPTION = "Every method on the same points. Inside the orange shore, 95 % of held-out data have their energy."
 _GAP = """
-An energy is useful where it tells data from what is not data. Each method was trained on the images alone and then asked for the
-energy of held-out images and of five kinds of points that it never saw in training: (a) noise with each pixel's own mean and
-variance, (b) held-out images whose sixteen patches were shuffled, (c) patches of photographs brought to the same mean and contrast,
-(d) small steps off the data, and (e) noise with the full covariance of the data. The last two rows learn nothing.
+An energy is useful where it tells data from what is not data. Each method was trained on the images alone and then
+asked for the energy of held-out images and of five kinds of points that it never saw in training: (a) noise with
+each pixel's own mean and variance, (b) held-out images whose sixteen patches were shuffled, (c) patches of
+photographs brought to the same mean and contrast, (d) small steps off the data, and (e) noise with the full
+covariance of the data. The last two rows learn nothing.
 """
 _SLICE = """
-In many dimensions a landscape can be seen on a slice: here the plane through three held-out images (the three dots). A good energy
-has a valley at each of them, or one that joins them, and rises on the way out.
+In many dimensions a landscape can be seen on a slice: here the plane through three held-out images (the three dots).
+A good energy has a valley at each of them, or one that joins them, and rises on the way out.
 """

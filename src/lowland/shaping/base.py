@@ -73,8 +73,9 @@ class Shaping(nn.Module):
         return {"energy": energy.parameters()}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """Called once, before the first step, with up to 4,096 samples of the training data, under no_grad; by default
-        the energy sets its first parameters from them (`Energy.initialise`).
+        """Called once, before the first step, with up to 4,096 samples of the training data, under no_grad.
+
+        By default the energy sets its first parameters from them (`Energy.initialise`).
         """
         with torch.no_grad():
             energy.initialise(data.x, data.y, self.noise(leaves(data.y, "y")[0]))
@@ -84,8 +85,9 @@ class Shaping(nn.Module):
         raise NotImplementedError
 
     def update(self, energy: Energy, batch: Batch) -> dict[str, Tensor] | None:
-        """Change the energy's parameters in place from sufficient statistics of a batch, under no_grad. Returns metrics
-        to be logged, if there are any.
+        """Change the energy's parameters in place from sufficient statistics of a batch, under no_grad.
+
+        Returns metrics to be logged, if there are any.
         """
         raise NotImplementedError
 
@@ -94,13 +96,13 @@ class Shaping(nn.Module):
         with torch.no_grad():
             energy.constrain()
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **options: Any) -> None:
         """Buffers take the size of the saved ones: that of chains or statistics is known only from an energy and data."""
         for name, buffer in self._buffers.items():
             saved = state_dict.get(prefix + name)
             if saved is not None and buffer is not None and saved.shape != buffer.shape:
                 setattr(self, name, buffer.new_empty(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
     def advance(self) -> None:
         """Called by the training loop after each step: new random numbers for the next."""

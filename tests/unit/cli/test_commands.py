@@ -31,9 +31,7 @@ def test_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in shown for name in catalogue())
 
 
-def test_rows_show_what_the_newest_run_measured(
-    smoke: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rows_show_what_the_newest_run_measured(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "--rows", "--runs", str(smoke.parent.parent)]) == 0
     shown = capsys.readouterr().out
     assert "not yet" in shown

@@ -1,7 +1,7 @@
 """Run by test_resume.py: an unbroken run, and one that is killed ten times. Prints one line of JSON.
 
-A child is forked for each attempt, so that torch is imported once. It writes a byte at the start of each step; the parent
-waits for a random number of them and a random moment more, and sends SIGKILL.
+A child is forked for each attempt, so that torch is imported once. It writes a byte at the start of each step; the
+parent waits for a random number of them and a random moment more, and sends SIGKILL.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import time
+import types
 from pathlib import Path
 
 import torch
@@ -39,9 +40,9 @@ class Net(Energy):
 
 
 class Pushing(Shaping):
-    """Data against a queue of noisy samples, a second group with its own rate, and averages: all that a resume must keep."""
+    """Data against a queue of noisy samples, two groups, averages: all that a resume must keep."""
 
-    rates = {"scale": 3.0}
+    rates = types.MappingProxyType({"scale": 3.0})
 
     def __init__(self, pipe: int | None) -> None:
         super().__init__(seed=2)

@@ -156,7 +156,7 @@ def test_an_interrupt_leaves_a_run_that_goes_on(bowl, mean, points, tmp_path):
     whole, energy = bowl(), bowl()
     expected = ll.fit(whole, points, pressing(-1), max_steps=50)
     handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match="after 24 of 50 steps.*resume=True"):
+    with pytest.raises(KeyboardInterrupt, match=r"after 24 of 50 steps.*resume=True"):
         ll.fit(energy, points, pressing(23), max_steps=50, run=tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is handler
     result = ll.fit(energy, points, pressing(-1), max_steps=50, run=tmp_path / "run", resume=True)

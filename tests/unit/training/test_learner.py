@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import types
 import warnings
 
 import lightning.pytorch as pl
@@ -17,7 +18,7 @@ from lowland.training import SafetensorsIO
 class Duel(Shaping):
     """Two groups with opposite losses on both parameters: each may move its own only."""
 
-    rates = {"other": 10.0}
+    rates = types.MappingProxyType({"other": 10.0})
 
     def __init__(self):
         super().__init__()

@@ -128,9 +128,7 @@ class EBGAN(Adversarial):
 
     def play(self, energy: Energy, batch: Batch, made: Tensor) -> tuple[Tensor, Tensor]:
         if not isinstance(energy, Autoencoder):
-            raise UnsupportedError(
-                f"EBGAN trains an Autoencoder, whose codes it repels, not {type(energy).__name__}."
-            )
+            raise UnsupportedError(f"EBGAN trains an Autoencoder, whose codes it repels, not {type(energy).__name__}.")
         fake = free(energy, made, batch.x)
         own = free(energy, batch.y, batch.x).mean() + (self.margin - fake).clamp_min(0).mean()
         return own, fake.mean() + self.repel * pulling_away(energy.code(made))

@@ -21,17 +21,18 @@ from lowland.solvers.base import Solver, bind
 class ExpectationMaximisation(Shaping):
     """Two steps, each of which lowers the free energy: z from y with the parameters held, then the parameters from z.
 
-        E-step: z̄ = Σ_z z · exp(−β E(y, z)) / Σ_z exp(−β E(y, z)), at β = ∞ the best z;   M-step: energy.refit(Σ statistics(y, z̄))
+        E-step: z̄ = Σ_z z · exp(−β E(y, z)) / Σ_z exp(−β E(y, z)), at β = ∞ the best z;   M-step: energy.refit(Σ
+        statistics(y, z̄))
 
-    EM as descent in one free energy is Neal & Hinton (1998). At β = 1 it is the EM of a mixture; at β = ∞ K-means becomes
-    Lloyd's method, PCA an eigendecomposition, and sparse coding online dictionary learning (Mairal et al. 2009).
-    Statistics are of one batch, the whole data at best; `memory` lets smaller batches add up.
+    EM as descent in one free energy is Neal & Hinton (1998). At β = 1 it is the EM of a mixture; at β = ∞ K-means
+    becomes Lloyd's method, PCA an eigendecomposition, and sparse coding online dictionary learning (Mairal et al.
+    2009). Statistics are of one batch, the whole data at best; `memory` lets smaller batches add up.
 
     Args:
         solver: for z where it is not finite; None takes the most exact that the energy offers.
         beta: ∞ or 1 for the methods above.
-        memory: weight in [0, 1] that the statistics so far keep at each step: 0 forgets them, 1 adds all batches up, which
-            for PCA gives in one pass what the whole data would give.
+        memory: weight in [0, 1] that the statistics so far keep at each step: 0 forgets them, 1 adds all batches up,
+            which for PCA gives in one pass what the whole data would give.
         initialise: whether training starts from the data (k-means++), or from the energy's parameters as they are.
         seed: of the start.
 

@@ -30,7 +30,8 @@ class MinimumEnergy(Shaping):
         solver: for z; None takes the most exact that the energy offers.
         beta: ∞ for F = min_z E, 1 for −log p of a mixture.
         noise: standard deviation of Gaussian noise added to y, in units of y. A density trained on data with few levels
-            needs some, or it digs an infinitely deep ravine at each level (Theis, van den Oord & Bethge 2016, section 3.1).
+            needs some, or it digs an infinitely deep ravine at each level (Theis, van den Oord & Bethge 2016,
+            section 3.1).
         seed: of that noise and of stochastic solvers.
 
     Raises:

@@ -30,8 +30,8 @@ class StraightThrough(Shaping):
     """L = mean over data of E(y, z), with z the encoder's rounded code, through which the derivative passes as if it were not
     rounded (Bengio, Léonard & Courville 2013, section 3.4).
 
-    The energy says how, by its method `straight_through`: `DiscreteAutoencoder`, `VQVAE`. The metric `perplexity` is the
-    effective number of values in use by a group of the code; near 1 the code has collapsed.
+    The energy says how, by its method `straight_through`: `DiscreteAutoencoder`, `VQVAE`. The metric `perplexity` is
+    the effective number of values in use by a group of the code; near 1 the code has collapsed.
 
     Args:
         seed: of the shaping's random numbers.
@@ -70,9 +70,9 @@ class VectorQuantisation(StraightThrough):
 
         N ← γ N + (1 − γ) n,   M ← γ M + (1 − γ) Σ Enc(y),   entry = M / N
 
-    The sums run over the samples nearest to an entry, n of them (van den Oord et al. 2017, appendix A.1). An entry whose
-    share N falls below `revive_below` / K moves onto the encoder's output of a random sample: the cure for codebook collapse
-    (random restarts, Dhariwal et al. 2020, "Jukebox").
+    The sums run over the samples nearest to an entry, n of them (van den Oord et al. 2017, appendix A.1). An entry
+    whose share N falls below `revive_below` / K moves onto the encoder's output of a random sample: the cure for
+    codebook collapse (random restarts, Dhariwal et al. 2020, "Jukebox").
 
     Args:
         revive_below: as a fraction of the equal share 1/K; 0 never revives.

@@ -16,8 +16,8 @@ from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 class VariationalFreeEnergy(Shaping):
     """L = mean over data of E_{z∼q(z|y)} E(y, z) − H(q(z|y)) ≥ −log ∫ exp(−E(y, z)) dz, with z = m(y) + s(y) ⊙ ε, ε ∼ N(0, I).
 
-    For the energy −log p(y, z) of a variational auto-encoder it is minus the evidence lower bound (Kingma & Welling 2014,
-    equations 3 and 10). The noise makes neighbouring z share their y, which bounds what the latent can tell.
+    For the energy −log p(y, z) of a variational auto-encoder it is minus the evidence lower bound (Kingma & Welling
+    2014, equations 3 and 10). The noise makes neighbouring z share their y, which bounds what the latent can tell.
 
     Args:
         samples: draws of ε for each y and step; 1 as in the paper.
