@@ -279,12 +279,11 @@ def test_bad_values_raise(name: str) -> None:
         "kind": "not a tensor",
         "missing": None,
     }
-    for what, value in bad.items():
+    for value in bad.values():
         with pytest.raises(LowlandError):
             case.energy(**{**values, variable: value})
-            pytest.fail(f"wrong {what} was accepted")
     if len(values) > 1:
-        with pytest.raises(ShapeError, match="[Bb]atch size"):
+        with pytest.raises(ShapeError, match=r"[Bb]atch size"):
             case.energy(**{**values, variable: good[:2]})
     if next(case.energy.parameters(), None) is not None:
         with pytest.raises(ShapeError, match="float16"):

@@ -130,7 +130,7 @@ def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
     quadratic: Any = None
     lipschitz: Any = None
     penalty: Any = None
-    table: Any = None
+    listed: Any = None
     quadratics = [(weight, s.quadratic) for weight, s in known if s.quadratic is not None]
     if len(quadratics) == len(known):
         gram = torch.stack([weight * q.gram for weight, q in quadratics]).sum(dim=0)
@@ -158,8 +158,9 @@ def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
         def table() -> Tensor:
             return torch.stack([weight * one() for weight, one in tables]).sum(dim=0) + offset
 
+        listed = table
     alone = known[0][1] if len(known) == 1 and positive else Structure()
-    return Structure(quadratic, penalty, lipschitz, alone.minimiser, table, alone.blocks, alone.guess)
+    return Structure(quadratic, penalty, lipschitz, alone.minimiser, listed, alone.blocks, alone.guess)
 
 
 def total(*terms: tuple[Energy, float]) -> Sum:

@@ -54,12 +54,9 @@ class SquareICA(Energy):
 
     def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
         sources = self.sources(y).abs()
-        if self.source == "laplace":
-            cost = sources + math.log(2)
-        else:
-            # 2 log cosh(s/2) + log 4 = |s| + 2 log(1 + e^−|s|), which does not overflow.
-            cost = sources + 2 * torch.log1p(torch.exp(-sources))
-        return cost.sum(dim=1) - torch.linalg.slogdet(self.unmixing).logabsdet
+        # For the logistic 2 log cosh(s/2) + log 4 = |s| + 2 log(1 + e^−|s|), which does not overflow.
+        rest = math.log(2) if self.source == "laplace" else 2 * torch.log1p(torch.exp(-sources))
+        return (sources + rest).sum(dim=1) - torch.linalg.slogdet(self.unmixing).logabsdet
 
     def sources(self, y: Tensor) -> Tensor:
         """S = W (y − μ), (B, n_features)."""
