@@ -114,14 +114,13 @@ def fit(
         KeyboardInterrupt: on Ctrl-C, after the step that runs and, with `run`, after a checkpoint.
 
     >>> import lowland as ll
-    >>> energy = ll.energies.Ellipse()
-    >>> class Pull(Shaping):
-    ...     def forward(self, energy, batch):
-    ...         return ll.shaping.Losses({"energy": ll.free_energy(energy, y=batch.y).value.mean()}, {})
-    >>> ring = 3 * torch.nn.functional.normalize(torch.randn(200, 2), dim=1)
-    >>> result = ll.fit(energy, ring, Pull(), max_steps=200, lr=0.05)
-    >>> result.steps, energy.radii.round(decimals=1).tolist()
-    (200, [3.0, 3.0])
+    >>> three = torch.eye(3).repeat(50, 1) + 0.1 * torch.randn(150, 3, generator=torch.Generator().manual_seed(0))
+    >>> energy = ll.energies.KMeans(3, 3)
+    >>> result = ll.fit(energy, three, ll.shaping.ExpectationMaximisation(), max_steps=20)
+    >>> result.steps, result.stopped
+    (20, 'max_steps')
+    >>> result.history["loss/energy"].values[-1] < result.history["loss/energy"].values[0]
+    True
     """
     started = time.perf_counter()
     _check_options(max_steps, checkpoint_every, log_every, validate_every, patience, validation, precision, devices)

@@ -172,7 +172,8 @@ class Learner(pl.LightningModule):
 
     def _update(self, batch: Batch) -> Losses:
         """An update. Losses, where there are any, are looked at now and then: they cost as much as an update."""
-        look = self.step % _LOOK_EVERY == 0 and type(self.shaping).forward is not Shaping.forward
+        due = self.step == 0 or (self.step + 1) % _LOOK_EVERY == 0
+        look = due and type(self.shaping).forward is not Shaping.forward
         before = self.evaluate(batch) if look else Losses({}, {})
         return Losses(before.losses, {**before.metrics, **(self.shaping.update(self.energy, batch) or {})})
 

@@ -221,3 +221,14 @@ def test_loggers_of_lightning_are_told(bowl, mean, points, tmp_path):
     logger = CSVLogger(tmp_path, name="", version="own")
     ll.fit(bowl(), points, mean(), max_steps=5, loggers=[logger])
     assert len((tmp_path / "own" / "metrics.csv").read_text().splitlines()) == 6
+
+
+def test_the_bar_shows_on_a_terminal_alone(bowl, mean, points, monkeypatch, capsys):
+    ll.fit(bowl(), points, mean(), max_steps=70)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    ll.fit(bowl(), points, mean(), max_steps=70)
+    assert "step=" in "".join(capsys.readouterr())
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    ll.fit(bowl(), points, mean(), max_steps=70, progress=False)
+    assert capsys.readouterr() == ("", "")
