@@ -1,4 +1,4 @@
-"""Draws docs/pictures: every method of the recipe `strategies` on one set of points, one sheet for each strategy.
+"""Draws docs/pictures: those of the tutorial, and every method of the recipe `strategies` on one set of points.
 
 Run `python docs/make_pictures.py` after a change of a method, and look at the result before committing it.
 """
@@ -6,7 +6,10 @@ Run `python docs/make_pictures.py` after a change of a method, and look at the r
 from __future__ import annotations
 
 import io
+import re
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,21 +47,37 @@ def field_of(method: Method, train: torch.Tensor, test: torch.Tensor) -> Field:
 
 
 def save(drawn: Figure, name: str) -> None:
-    """As a PNG of few colours and at most 100 kB."""
+    """As a PNG of few colours and at most 100 kB: with fewer colours and dots until it is small enough."""
     for dpi, colours in ((120, 128), (110, 64), (100, 48), (85, 48), (72, 48)):
-        raw, buffer = io.BytesIO(), io.BytesIO()
+        raw = io.BytesIO()
         drawn.savefig(raw, dpi=dpi, metadata={"Software": None})
-        picture = Image.open(raw).convert("RGB").quantize(colours)
-        picture.save(buffer, format="PNG", optimize=True)
-        if len(buffer.getvalue()) <= LARGEST:
+        content = smaller(raw, colours)
+        if len(content) <= LARGEST:
             break
-    (FOLDER / f"{name}.png").write_bytes(buffer.getvalue())
+    (FOLDER / f"{name}.png").write_bytes(content)
+
+
+def smaller(file: io.BytesIO | Path, colours: int) -> bytes:
+    """A picture with that many colours."""
+    buffer = io.BytesIO()
+    Image.open(file).convert("RGB").quantize(colours).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def tutorial() -> None:
+    """Run the code of the tutorial and keep the pictures that it saves."""
+    code = re.findall(r"^```python\n(.*?)^```$", (FOLDER.parent / "tutorial.md").read_text(), flags=re.M | re.S)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        for path in sorted(Path(folder).glob("*.png")):
+            (FOLDER / f"tutorial_{path.name}").write_bytes(smaller(path, 96))
 
 
 def main() -> None:
     """Train, measure, draw."""
     torch.set_num_threads(1)
     FOLDER.mkdir(exist_ok=True)
+    tutorial()
     train, test = ll.data.toy(SET, 2000), ll.data.toy(SET, 400, torch.Generator().manual_seed(1))
     fields: dict[str, dict[str, Field]] = {family: {} for family in FAMILIES}
     first: dict[str, Field] = {}

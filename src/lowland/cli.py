@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx", "safetensors", "program")
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130
+PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+"""Errors of the system that mean that a folder was badly chosen."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _say(f"{error}", resume, USAGE if isinstance(error, OptionError) else FAILURE)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return _say("The disk is full: free some space. What was written before is intact.", resume, FAILURE)
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in PLACE:
             return _say(f"{error.filename} cannot be used: {error.strerror}. Choose another folder.", resume, FAILURE)
         where = _keep(error)
         what = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -36,7 +36,7 @@ class Autoencoder(Energy):
         n_codes: size of the code.
         hidden: sizes of the encoder's hidden layers; the decoder mirrors them. Empty for one linear layer each.
         code: what is applied to the encoder's output a: "linear" a, "relu" max(0, a), "hardtanh" a clipped to ±1,
-        "sigmoid".
+            "sigmoid".
         tied: the decoder's weights are the encoder's transposed, as in the first contracting auto-encoders; without
             hidden layers only.
         generator: draws the weights.

@@ -34,8 +34,8 @@ def curves(
         OptionError: without lines, or for an unknown `log`.
         ShapeError: where steps and values differ in length.
 
-    >>> [text.get_text() for text in curves({"loss": [3.0, 2.0, 1.0]}).axes[0].texts]
-    ['loss']
+    >>> curves({"loss": [3.0, 2.0, 1.0]}).axes[0].texts[0].get_text()
+    'loss'
     """
     if not lines or log not in ("", "x", "y", "xy"):
         raise OptionError(f"Curves need at least one line, and log must be '', 'x', 'y' or 'xy', not {log!r}.")

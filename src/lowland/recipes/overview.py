@@ -29,8 +29,8 @@ def overview(runs: Path | None = None) -> list[Line]:
     Args:
         runs: folder of all runs, from whose newest results the measured figures come; None for none.
 
-    >>> [line.recipes for line in overview() if line.row.id == "E4"]
-    [('ellipse',)]
+    >>> next(line.recipes for line in overview() if line.row.id == "E4")
+    ('ellipse',)
     """
     serving: dict[str, list[str]] = {}
     for entry in catalogue().values():

@@ -42,8 +42,19 @@ class Task(NamedTuple):
     def constant(self) -> Trace:
         """The solution without any graph."""
         with torch.no_grad():
-            problem = bind(self.energy, self.given, self.over)
+            # A compiled step leaves the weights out of its gradient by itself, and would be compiled anew for a copy.
+            energy = self.energy if self.compiled else _frozen(self.energy, {})
+            problem = bind(energy, self.given, self.over)
             return run(problem, self.solver, self.start, self.noise, self.record, self.compiled)
+
+
+def _frozen(module: Any, seen: dict[int, Any]) -> Any:
+    """The same module with the same tensors, whose weights ask for no gradients: cheaper steps that keep less."""
+    if id(module) not in seen:
+        twin = seen[id(module)] = copy.copy(module)
+        twin.__dict__["_parameters"] = {k: v if v is None else v.detach() for k, v in module._parameters.items()}
+        twin.__dict__["_modules"] = {k: v if v is None else _frozen(v, seen) for k, v in module._modules.items()}
+    return seen[id(module)]
 
 
 class Adjoint:

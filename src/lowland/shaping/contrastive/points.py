@@ -54,8 +54,7 @@ class ShortRun:
     Args:
         solver: any solver over y, for instance a few steps of Langevin dynamics or of gradient descent.
         spread: standard deviation of the Gaussian that is added to the start, in units of y. Starts at `spread` = 0
-        would
-            let a deterministic solver return the data themselves.
+            would let a deterministic solver return the data themselves.
         start: "data" to start at the sample itself, or "noise" to start at the spread around 0.
 
     Raises:
