@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from lowland.errors import CheckpointError, OptionError
+from lowland.reports.elements import FIELDS
 from lowland.reports.page import render
-from lowland.reports.run import FIELDS, Run
+from lowland.reports.run import Run
 
 
 class Addresses(HTMLParser):
@@ -123,9 +124,14 @@ def test_a_stage_keeps_the_weights_of_modules(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_has_a_page_that_says_so(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "r", {})
-    with pytest.raises(OptionError), run:
-        run.text("So far so good")
-        raise OptionError("no more")
+
+    def work() -> None:
+        with run:
+            run.text("So far so good")
+            raise OptionError("no more")
+
+    with pytest.raises(OptionError):
+        work()
     html = render(run.folder).read_text()
     assert "has not finished (failed)" in html
     assert "So far so good" in html
