@@ -10,7 +10,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import lowland as ll
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", message=".*(does not have many workers|isinstance.treespec|but have no `val_dataloader`)")
+warnings.filterwarnings(
+    "ignore", message=".*(does not have many workers|isinstance.treespec|but have no `val_dataloader`)"
+)
 
 points = ll.data.toy("two_moons", 2000)
 loader = DataLoader(TensorDataset(points), batch_size=200, shuffle=True, generator=torch.Generator().manual_seed(0))

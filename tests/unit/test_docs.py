@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -89,14 +90,16 @@ RUNNABLE = [page for page in PAGES if any(language == "python" for language, _, 
 def test_code_of_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks run in order, in one namespace; a block of text right after one is what it prints ("..." for any)."""
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": "page"}
+    module = types.ModuleType("page")  # a dataclass looks its module up
+    monkeypatch.setitem(sys.modules, "page", module)
+    namespace = vars(module)
     printed, checker = "", doctest.OutputChecker()
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     for language, text, line in blocks(page):
         if language == "python":
             output = io.StringIO()
             with contextlib.redirect_stdout(output):
-                exec(compile("\n" * line + text, str(page), "exec"), namespace)
+                exec(compile("\n" * line + text, str(page), "exec", dont_inherit=True), namespace)
             printed = output.getvalue()
         elif language == "text" and printed:
             assert checker.check_output(text, printed, flags), f"{page.name}:{line}\n{text}\nbut it printed\n{printed}"

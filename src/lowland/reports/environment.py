@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-import lowland
+from lowland import __version__
 
 PACKAGES = "torch lightning numpy scipy scikit-learn matplotlib safetensors".split()
 
@@ -18,7 +18,7 @@ PACKAGES = "torch lightning numpy scipy scikit-learn matplotlib safetensors".spl
 def environment() -> dict[str, Any]:
     """Versions, device and threads, for `environment.json`. It names neither the machine nor its folders.
 
-    >>> environment()["lowland"] == lowland.__version__
+    >>> environment()["lowland"] == __version__
     True
     """
     versions = {}
@@ -28,7 +28,7 @@ def environment() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "absent"
     return {
-        "lowland": lowland.__version__,
+        "lowland": __version__,
         "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-import lowland
+from lowland import __version__
 from lowland.errors import CheckpointError
 
 _FORMAT = "lowland"
@@ -96,7 +96,7 @@ def write_checkpoint(tree: Mapping[str, Any], path: Path) -> None:
     """
     tensors: dict[str, Tensor] = {}
     skeleton = _flatten(dict(tree), tensors, "")
-    header = {"format": _FORMAT, "layout": _LAYOUT, "lowland": lowland.__version__, "torch": str(torch.__version__)}
+    header = {"format": _FORMAT, "layout": _LAYOUT, "lowland": __version__, "torch": str(torch.__version__)}
     write_atomically(path, save(tensors, metadata=header | {"tree": json.dumps(skeleton)}))
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-import lowland
+from lowland import __version__
 from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.registry import find
@@ -45,7 +45,7 @@ def save_energy(energy: Energy, folder: str | Path) -> Path:
             f"{type(energy).__name__} was built with {missing[0]}=, which is not plain JSON: keep its weights with "
             "export_safetensors, and build it in code before loading them."
         )
-    config = {"energy": type(energy).__name__, "lowland": lowland.__version__} | dict(given)
+    config = {"energy": type(energy).__name__, "lowland": __version__} | dict(given)
     write_atomically(folder / "model.safetensors", _weights(energy, {"format": "pt"}))
     write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True).encode())
     return folder
@@ -100,7 +100,7 @@ def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
         CheckpointError: if the file cannot be written.
     """
     path = Path(path)
-    note = {"format": "pt", "lowland": lowland.__version__, "class": type(module).__name__} | dict(metadata or {})
+    note = {"format": "pt", "lowland": __version__, "class": type(module).__name__} | dict(metadata or {})
     write_atomically(path, _weights(module, note))
     return path
 

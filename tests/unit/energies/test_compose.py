@@ -1,0 +1,130 @@
+"""Sums, transforms and clamping of energies."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import lowland as ll
+from lowland.domains import Reals
+from lowland.energies.compose import Clamped, Smoothness, Sum, Thermometer, Transformed
+from lowland.errors import OptionError, UnsupportedError
+
+
+def half_image(height: int, width: int) -> dict[str, torch.Tensor]:
+    """A ramp from left to right, of which the left half is known."""
+    ramp = torch.linspace(0, 1, width).expand(height, width).reshape(1, -1)
+    mask = (torch.arange(width) < width // 2).float().expand(height, width).reshape(1, -1)
+    return {"known": ramp * mask, "mask": mask}
+
+
+def test_operators_are_the_weighted_sum() -> None:
+    a, b = ll.energies.PCA(4, 2), Smoothness(2, 2)
+    y, z = torch.randn(3, 4), torch.randn(3, 2)
+    both = 0.5 * a + b * 3
+    torch.testing.assert_close(both(y=y, z=z), 0.5 * a(y=y, z=z) + 3 * b(y=y))
+    assert len((both + a).terms) == 3
+
+
+def test_sum_keeps_the_closed_form_of_its_only_latent() -> None:
+    a, b = ll.energies.PCA(4, 2), Smoothness(2, 2)
+    y = torch.randn(3, 4)
+    free = ll.free_energy(2 * a + b, y)
+    assert free.means == "closed form"
+    torch.testing.assert_close(free.value, 2 * ll.free_energy(a, y).value + b(y=y))
+
+
+def test_sum_of_tables_is_the_table_of_the_sum() -> None:
+    a, b = ll.energies.KMeans(4, 3), ll.energies.GaussianMixture(4, 3)
+    y = torch.randn(5, 4)
+    found = ll.infer(a + 0.5 * b, y=y, over="z")
+    brute = torch.stack([(a + 0.5 * b)(y=y, z=torch.eye(3)[k].expand(5, 3)) for k in range(3)]).min(dim=0).values
+    torch.testing.assert_close(found.energy, brute)
+
+
+def test_terms_over_different_domains_raise() -> None:
+    with pytest.raises(UnsupportedError, match="different domains"):
+        ll.energies.SparseCoding(4, 6) + ll.energies.PCA(4, 4)
+
+
+def test_quadratic_parts_add_up_under_one_penalty() -> None:
+    """½‖y − Wz‖² + λ‖z‖₁ plus a smooth term of the same z is still solved exactly by FISTA."""
+    coding, smooth = ll.energies.SparseCoding(4, 4, sparsity=0.2), ll.energies.PCA(4, 4)
+    y = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    both = coding + 0.5 * smooth
+    fast = ll.infer(both, y=y, over="z", solver=ll.solvers.FISTA(tol=1e-5))
+    assert bool(fast.converged.all())
+    noise = torch.randn(200, 3, 4, generator=torch.Generator().manual_seed(2))
+    for step in 0.05 * noise:
+        assert bool((both(y=y, z=fast.value + step) >= fast.energy - 1e-5).all())
+
+
+def test_two_penalties_in_one_variable_raise() -> None:
+    coding = ll.energies.SparseCoding(4, 6)
+    with pytest.raises(UnsupportedError, match="one term with a non-smooth penalty"):
+        ll.infer(coding + coding, y=torch.ones(1, 4), over="z")
+
+
+def test_wrong_terms_raise() -> None:
+    with pytest.raises(OptionError, match="at least one term"):
+        Sum({})
+    with pytest.raises(OptionError, match="'c'"):
+        Sum({"a": Smoothness(2, 2)}, {"c": 1.0})
+
+
+def test_missing_half_of_a_ramp_is_filled_by_smoothness() -> None:
+    """The exact minimum of Σ (y_i − y_j)² with a free right edge is constant: each row repeats its last known value."""
+    x = half_image(3, 6)
+    found = ll.infer(
+        Clamped(Smoothness(3, 6)), x=x, over="y", solver=ll.solvers.GradientDescent(0.12, max_steps=2000, tol=1e-6)
+    )
+    image = Clamped(Smoothness(3, 6)).complete(x, found.value).reshape(3, 6)
+    torch.testing.assert_close(image[:, 3:], torch.full((3, 3), 0.4), rtol=0, atol=1e-4)
+    torch.testing.assert_close(image[:, :3], x["known"].reshape(3, 6)[:, :3], rtol=0, atol=0)
+
+
+def test_missing_half_is_inferred_together_with_the_latent() -> None:
+    """Images on a line w·z through 0: half of one gives z, and with it the other half."""
+    energy = ll.energies.PCA(4, 1)
+    energy.components.data = torch.tensor([[0.5, 0.5, 0.5, 0.5]])
+    x = {"known": torch.tensor([[3.0, 3.0, 0.0, 0.0]]), "mask": torch.tensor([[1.0, 1.0, 0.0, 0.0]])}
+    found = ll.infer(Clamped(energy), x=x, over=("y", "z"), solver=ll.solvers.GradientDescent(0.2, max_steps=500))
+    torch.testing.assert_close(found.value["y"][:, 2:], torch.full((1, 2), 3.0), rtol=0, atol=1e-2)
+
+
+def test_clamped_energy_needs_a_free_x() -> None:
+    with pytest.raises(UnsupportedError, match="x of its own"):
+        Clamped(Clamped(Smoothness(1, 2)))
+
+
+def test_thermometer_code() -> None:
+    """Sharp it is monotone and binary; smooth it has a gradient and the sharp code as its limit."""
+    y = torch.tensor([[-2.0, 0.1], [0.9, 2.0]])
+    sharp = Thermometer(2, levels=7, low=-1.0, high=1.0)(y)
+    assert set(sharp.unique().tolist()) == {0.0, 1.0}
+    assert bool((sharp.reshape(2, 2, 7).diff(dim=2) <= 0).all())
+    smooth = Thermometer(2, levels=7, low=-1.0, high=1.0, width=1e-3)(y)
+    torch.testing.assert_close(smooth, sharp, rtol=0, atol=1e-4)
+    with pytest.raises(OptionError, match="thermometer"):
+        Thermometer(2, levels=0, low=0.0, high=1.0)
+
+
+def test_transformed_keeps_what_is_known_over_z() -> None:
+    code = Thermometer(2, levels=4, low=-1.0, high=1.0, width=0.1)
+    inner = ll.energies.KMeans(8, 3)
+    energy = Transformed(inner, code, y=Reals(2))
+    y = torch.randn(5, 2)
+    torch.testing.assert_close(ll.free_energy(energy, y).value, ll.free_energy(inner, code(y)).value)
+    point = y.requires_grad_()
+    (slope,) = torch.autograd.grad(ll.free_energy(energy, point).value.sum(), point)
+    assert bool((slope != 0).any())
+
+
+def test_constraints_of_terms_are_kept() -> None:
+    energy = ll.energies.SparseCoding(4, 6)
+    energy.dictionary.data *= 3
+    whole = Transformed(Sum({"code": energy}), nn.Identity(), y=Reals(4))
+    with torch.no_grad():
+        whole.constrain()
+    torch.testing.assert_close(energy.dictionary.norm(dim=0), torch.ones(6))
