@@ -61,7 +61,11 @@ def test_digits_are_scikit_learns_in_a_split_that_never_moves():
     assert images.test_labels[:12].tolist() == [6, 5, 5, 7, 9, 9, 8, 4, 6, 8, 6, 0]
 
 
-@pytest.mark.parametrize("payload", [b"", gzip.compress(b"1,2\n"), gzip.compress(b"x")[:-4], b"0,0\n"])
+@pytest.mark.parametrize(
+    "payload",
+    [b"", gzip.compress(b"1,2\n", mtime=0), gzip.compress(b"x", mtime=0)[:-4], b"0,0\n"],
+    ids=["empty", "another shape", "truncated", "not gzip"],
+)
 def test_damaged_digits_are_named(tmp_path, payload):
     (tmp_path / "digits.csv.gz").write_bytes(payload)
     with pytest.raises(DataError, match=r"digits\.csv\.gz"):
