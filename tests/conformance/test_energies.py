@@ -71,7 +71,7 @@ def test_float32_agrees_with_float64(name: str) -> None:
 
 
 def test_gradient_agrees_with_finite_differences(name: str) -> None:
-    """Central differences in every free and given variable with a gradient: error h² ≈ 1e-10 times third derivatives."""
+    """Central differences in every variable with a gradient: the error is h² ≈ 1e-10 times third derivatives."""
     case = case_of(name)
     values = random_values(case.energy, case)
     generator = torch.Generator().manual_seed(3)

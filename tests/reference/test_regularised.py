@@ -81,7 +81,7 @@ def test_kmeans_inertia_is_no_more_than_that_of_scikit_learn(digits: Tensor) -> 
 
 
 def test_kmeans_start_has_the_quality_of_scikit_learns(digits: Tensor) -> None:
-    """The median of ten k-means++ starts is within 5 % of that of scikit-learn, which draws several candidates for each."""
+    """The median of ten k-means++ starts is within 5 % of that of scikit-learn, which draws several candidates."""
     ours, theirs = [], []
     for seed in range(10):
         energy = ll.energies.KMeans(64, 20).double()
@@ -184,7 +184,7 @@ def test_contraction_penalty_is_the_frobenius_norm(digits: Tensor) -> None:
 
 
 def test_variational_bound_of_a_linear_decoder_is_probabilistic_pca() -> None:
-    """With Dec(z) = W z, p(y) = N(0, W Wᵀ + σ²); the bound is tight at the true posterior of deviation (1 + w²/σ²)^−½."""
+    """With Dec(z) = W z, p(y) = N(0, W Wᵀ + σ²); the bound is tight at the posterior, of deviation (1 + w²/σ²)^−½."""
     energy = ll.energies.VariationalAutoencoder(1, 1, hidden=(), noise=0.5).double()
     weight, variance = 2.0, 0.25
     scale = 1 / (1 + weight**2 / variance)
@@ -208,7 +208,7 @@ def test_variational_bound_of_a_linear_decoder_is_probabilistic_pca() -> None:
 
 
 def test_dictionary_learning_lowers_the_lasso_objective(digits: Tensor) -> None:
-    """By statistics no step may raise it (up to the solver's tolerance); by gradient it falls below half of the start."""
+    """By statistics no step may raise it (up to the solver's tolerance); by gradient it falls below half the start."""
     y, solver = digits[:300].float(), ll.solvers.FISTA(max_steps=200, tol=1e-4)
     slow, fast = (ll.energies.SparseCoding(64, 32, sparsity=0.1) for _ in range(2))
     shaping, values = ll.shaping.ExpectationMaximisation(solver), []

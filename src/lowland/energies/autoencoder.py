@@ -89,8 +89,9 @@ class Autoencoder(Energy):
         return code @ self.weight + self.outer if self.tied else self.decoder(code)
 
     def distance_to_flat(self, a: Tensor) -> Tensor:
-        """How far each a is from where the code's activation is flat, (B, n_codes): max(0, a) for "relu", max(0, 1 − |a|)
-        for "hardtanh". The complementary function of Goroshin & LeCun (2013).
+        """How far each a is from where the code's activation is flat, (B, n_codes).
+
+        max(0, a) for "relu", max(0, 1 − |a|) for "hardtanh": the complementary function of Goroshin & LeCun (2013).
         """
         if self.activation not in _FLAT:
             raise OptionError(f"A code {self.activation!r} has no flat region: use {' or '.join(_FLAT)}.")

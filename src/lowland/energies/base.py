@@ -137,14 +137,16 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         return None
 
     def initialise(self, x: Any, y: Any, noise: RowNoise) -> None:
-        """Set first parameters from data (means, whitening, a codebook), in place and under no_grad; by default nothing.
+        """Set first parameters from data (means, whitening, a codebook), in place and under no_grad.
 
-        Shapings call it in `prepare`. `noise` has a stream of random numbers for each row of the data.
+        By default nothing. Shapings call it in `prepare`. `noise` has a stream of random numbers for each row of the
+        data.
         """
 
     def constrain(self) -> None:
-        """Bring the parameters back to the set that the energy is defined on (unit-norm atoms, orthonormal rows), in
-        place and under no_grad; by default nothing. Shapings call it in `after_step`.
+        """Bring the parameters back to the set that the energy is defined on, in place and under no_grad.
+
+        Unit-norm atoms and orthonormal rows are such sets; by default nothing. Shapings call it in `after_step`.
         """
 
     def domain(self, name: str) -> Domain:

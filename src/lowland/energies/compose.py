@@ -88,7 +88,10 @@ class Sum(Energy):
         return _added(known, constant)
 
     def marginal(self, x: Any, y: Any, beta: float) -> Tensor | None:
-        """Closed if only one term, of weight w > 0, takes z and has the closed form at w·β; the others are added to it."""
+        """Closed if only one term, of weight w > 0, takes z and has the closed form at w·β.
+
+        The others are added to it.
+        """
         total: Any = 0.0
         latent = [part for part in self._parts() if "z" in part[2].domains]
         if len(latent) != 1 or latent[0][1] <= 0:

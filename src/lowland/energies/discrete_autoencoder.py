@@ -77,7 +77,7 @@ class DiscreteAutoencoder(Energy):
         return soft, self.domain("z").unpack(self.domain("z").project(soft.detach().flatten(1)))
 
     def straight_through(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """E at the encoder's z, (B,), whose derivative passes through the rounding as if it were not there; and that z."""
+        """E at the encoder's z, (B,), whose derivative passes as if nothing were rounded; and that z."""
         soft, hard = self._soft(y)
         return self.energy(None, y, hard + soft - soft.detach()), hard
 

@@ -50,10 +50,10 @@ class Coupling(nn.Module):
 
 @register("energy")
 class NormalisingFlow(Energy):
-    """F(y) = ½‖u‖² + (n/2) log 2π − log |det ∂u/∂y|, u = f(y): minus the log-density of y, with f an invertible network.
+    """F(y) = ½‖u‖² + (n/2) log 2π − log |det ∂u/∂y|, u = f(y): minus the log-density of y.
 
-    f standardises y and then alternates affine couplings (Dinh et al. 2017) whose two halves are redrawn at each
-    layer (for n = 2 they alternate). The density integrates to one whatever the weights, so
+    The invertible network f standardises y and then alternates affine couplings (Dinh et al. 2017) whose two halves are
+    redrawn at each layer (for n = 2 they alternate). The density integrates to one whatever the weights, so
     `ll.shaping.MinimumEnergy()`, which only lowers F on data, is maximum likelihood.
 
     Args:
@@ -116,8 +116,10 @@ class NormalisingFlow(Energy):
         return u * self.spread + self.centre
 
     def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
-        """Standardise by mean and deviation of the data; a deviation counts as at least a tenth of their mean, so that a
-        pixel that is always 0 does not make a ravine of its own.
+        """Standardise by mean and deviation of the data.
+
+        A deviation counts as at least a tenth of their mean, so that a pixel that is always 0 does not make a ravine
+        of its own.
         """
         deviation = y.std(dim=0)
         self.centre.copy_(y.mean(dim=0))

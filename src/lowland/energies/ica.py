@@ -63,8 +63,9 @@ class SquareICA(Energy):
         return (y - self.mean) @ self.unmixing.T
 
     def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
-        """μ is the mean, and W a rotation of the data made white (unit variance; directions below a thousandth of the
-        mean variance are stretched no further).
+        """μ is the mean, and W a rotation of the data made white, that is, of unit variance.
+
+        Directions below a thousandth of the mean variance are stretched no further.
         """
         self.mean.copy_(y.mean(dim=0))
         values, vectors = torch.linalg.eigh((y - self.mean).T @ (y - self.mean) / len(y))

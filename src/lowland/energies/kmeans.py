@@ -14,8 +14,10 @@ from lowland.tensors import RowNoise
 
 
 def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
-    """The k-means++ start, (count, n): each new centre is a sample drawn with probability in proportion to its squared
-    distance from the nearest centre so far (Arthur & Vassilvitskii 2007, section 2.2).
+    """The k-means++ start, (count, n).
+
+    Each new centre is a sample drawn with probability in proportion to its squared distance from the nearest centre so
+    far (Arthur & Vassilvitskii 2007, section 2.2).
 
     >>> spread_out(torch.tensor([[0.0], [5.0]]), 2, RowNoise(0, torch.arange(2))).sort(dim=0).values
     tensor([[0.],
@@ -35,11 +37,11 @@ def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
 
 @register("energy")
 class KMeans(Energy):
-    """E(y, z) = ‖y − W z‖², with z one-hot and the K centres as the columns of W; so F(y) is the squared distance to the
-    nearest centre.
+    """E(y, z) = ‖y − W z‖², with z one-hot and the K centres as the columns of W.
 
-    Inference is exhaustive: all K energies of all samples are one matrix product. Trained by
-    `ll.shaping.ExpectationMaximisation()`, which at β = ∞ is Lloyd's method (1982), from a k-means++ start.
+    So F(y) is the squared distance to the nearest centre. Inference is exhaustive: all K energies of all samples are
+    one matrix product. Trained by `ll.shaping.ExpectationMaximisation()`, which at β = ∞ is Lloyd's method (1982), from
+    a k-means++ start.
 
     Args:
         n_features: size of y.

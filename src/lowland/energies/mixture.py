@@ -18,10 +18,11 @@ from lowland.tensors import RowNoise
 
 @register("energy")
 class GaussianMixture(Energy):
-    """E(y, z = k) = −log(K π_k N(y; μ_k, Σ_k)), with z one-hot; so that F_1(y) = −log Σ_k π_k N(y; μ_k, Σ_k) = −log p(y).
+    """E(y, z = k) = −log(K π_k N(y; μ_k, Σ_k)), with z one-hot.
 
-    The K stands for the uniform prior over z in the definition of F_β. At β = ∞, F is the energy of the best component.
-    Trained by `ll.shaping.ExpectationMaximisation(beta=1.0)`: EM (Dempster, Laird & Rubin 1977).
+    So F_1(y) = −log Σ_k π_k N(y; μ_k, Σ_k) = −log p(y). The K stands for the uniform prior over z in the definition of
+    F_β. At β = ∞, F is the energy of the best component. Trained by `ll.shaping.ExpectationMaximisation(beta=1.0)`: EM
+    (Dempster, Laird & Rubin 1977).
 
     Args:
         n_features: size n of y.
@@ -90,9 +91,7 @@ class GaussianMixture(Energy):
         return z.to(self.means.dtype) @ self.means
 
     def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
-        """Means far apart (`spread_out`), equal weights, and for each Σ_k the covariance of the data within the cells of
-        those means.
-        """
+        """Means far apart (`spread_out`), equal weights, and the covariance of the data in the cells of the means."""
         self.means.copy_(spread_out(y, len(self.means), noise))
         nearest = torch.cdist(y, self.means).argmin(dim=1)
         inside = self.statistics(x, y - self.means[nearest], torch.ones_like(y[:, :1]))
@@ -106,7 +105,10 @@ class GaussianMixture(Energy):
         return {"count": z.sum(dim=0), "total": z.T @ y, "outer": outer}
 
     def refit(self, statistics: dict[str, Tensor]) -> None:
-        """The M-step: weights, means and covariances from expected counts; a component without samples stays as it is."""
+        """The M-step: weights, means and covariances from expected counts.
+
+        A component without samples stays as it is.
+        """
         count = statistics["count"]
         alive = count > 10 * torch.finfo(torch.float64).eps
         safe = torch.where(alive, count, 1.0)[:, None]

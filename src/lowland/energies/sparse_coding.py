@@ -101,7 +101,10 @@ class SparseCoding(Energy):
         return {"codes": z.T @ z, "products": y.T @ z}
 
     def refit(self, statistics: dict[str, Tensor]) -> None:
-        """One round of block-coordinate descent on the atoms, each then scaled to unit norm; one that no code uses stays."""
+        """One round of block-coordinate descent on the atoms, each then scaled to unit norm.
+
+        An atom that no code uses stays as it is.
+        """
         codes, products = statistics["codes"], statistics["products"]
         atoms = self.dictionary.double()
         for k in (codes.diagonal() > 1e-12 * codes.diagonal().amax().clamp_min(1e-300)).nonzero()[:, 0]:

@@ -17,9 +17,9 @@ from lowland.registry import register
 
 @register("energy")
 class VariationalAutoencoder(Energy):
-    """E(y, z) = ‖y − Dec(z)‖² / (2σ²) + n log σ + ½‖z‖² + const = −log p(y, z): the joint density of a latent-variable model
-    with prior N(0, I) and Gaussian noise of deviation σ on y.
+    """E(y, z) = ‖y − Dec(z)‖² / (2σ²) + n log σ + ½‖z‖² + const = −log p(y, z).
 
+    p(y, z) is the joint density of a latent-variable model with prior N(0, I) and Gaussian noise of deviation σ on y.
     The energy has no noise in it: that belongs to `ll.shaping.VariationalFreeEnergy`, which draws z from the encoder's
     posterior q(z|y) and pays for its entropy (Kingma & Welling 2014). F_∞(y) = min_z E is the energy of the best z,
     sought from the posterior's mean; `bound` gives minus the evidence lower bound for explicit noise. The prior is

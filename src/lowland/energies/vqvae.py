@@ -18,11 +18,11 @@ from lowland.tensors import RowNoise
 
 @register("energy")
 class VQVAE(Energy):
-    """E(y, z) = ‖y − Dec(C z)‖² + β ‖Enc(y) − C z‖², with z one one-hot vector for each group and C z the entries that they
-    select from the codebook.
+    """E(y, z) = ‖y − Dec(C z)‖² + β ‖Enc(y) − C z‖², with z one one-hot vector for each group.
 
-    The guess is the entry nearest to the encoder's output in each group. Source: van den Oord, Vinyals & Kavukcuoglu
-    (2017), equations 1 and 2. `ll.shaping.VectorQuantisation()` trains it.
+    C z are the entries that these vectors select from the codebook. The guess is the entry nearest to the encoder's
+    output in each group. Source: van den Oord, Vinyals & Kavukcuoglu (2017), equations 1 and 2.
+    `ll.shaping.VectorQuantisation()` trains it.
 
     Args:
         n_features: size of y.
@@ -96,7 +96,7 @@ class VQVAE(Energy):
         return value + self.commitment * squared_distance(embedded, chosen), z
 
     def replace(self, dead: Tensor, y: Tensor, noise: RowNoise) -> None:
-        """Move dead entries, (groups, entries) of booleans, onto encoder outputs of randomly chosen samples, in place."""
+        """Move dead entries, (groups, entries) of booleans, onto encoder outputs of random samples, in place."""
         embedded = self.embed(y)
         for group, entry in dead.nonzero().tolist():
             self.codebook[group, entry] = embedded[noise.uniform(1)[:, 0].argmax(), group]

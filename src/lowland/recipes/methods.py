@@ -1,4 +1,4 @@
-"""What a method is in a comparison: a row (energy, shaping, solver) with its settings and a few words, never a class."""
+"""What a method is in a comparison: a row (energy, shaping, solver), its settings and a few words, never a class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seven strategies side by side: every training method of the library on the same data, drawn and measured alike."""
+"""The seven strategies side by side: every training method on the same data, drawn and measured alike."""
 
 from __future__ import annotations
 

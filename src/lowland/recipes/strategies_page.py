@@ -1,4 +1,4 @@
-"""The page of the recipe `strategies`: one glance over all landscapes, then each family in its own words, then figures."""
+"""The page of the recipe `strategies`: all landscapes at a glance, each family in its own words, then figures."""
 
 from __future__ import annotations
 

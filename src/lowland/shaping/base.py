@@ -97,7 +97,7 @@ class Shaping(nn.Module):
             energy.constrain()
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **options: Any) -> None:
-        """Buffers take the size of the saved ones: that of chains or statistics is known only from an energy and data."""
+        """Buffers take the size of the saved ones, which is known only from an energy and data."""
         for name, buffer in self._buffers.items():
             saved = state_dict.get(prefix + name)
             if saved is not None and buffer is not None and saved.shape != buffer.shape:

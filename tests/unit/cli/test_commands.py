@@ -20,7 +20,10 @@ HEAVY = {"torch", "numpy", "matplotlib", "lightning", "scipy", "sklearn", "tyro"
 
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["list", "--rows"], ["run", "--help"]])
 def test_quick_commands_import_nothing_heavy(words: list[str]) -> None:
-    code = "import sys; from lowland.cli import main; code = main(sys.argv[1:]); print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    code = (
+        "import sys; from lowland.cli import main; code = main(sys.argv[1:]); "
+        "print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert not HEAVY & set(done.stderr.split())
 

@@ -60,11 +60,9 @@ def test_a_bad_option_names_the_culprit(make: Callable[[], Any], culprit: str) -
 )
 def test_a_shaping_refuses_an_energy_that_lacks_what_it_needs(make: Callable[[], Any]) -> None:
     shaping, batch = make(), Batch(torch.ones(2, 4))
+    train = shaping if shaping.trains_by_gradient else shaping.update
     with pytest.raises(UnsupportedError, match="Smoothness"):
-        if shaping.trains_by_gradient:
-            shaping(E.Smoothness(2, 2), batch)
-        else:
-            shaping.update(E.Smoothness(2, 2), batch)
+        train(E.Smoothness(2, 2), batch)
 
 
 def test_saturation_refuses_a_code_that_is_nowhere_flat() -> None:

@@ -40,7 +40,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run.result(id="E1", claim="error", method="b", measured=float("nan"))
         run.section("First")
         run.text(
-            "Words, **bold**, `code`, https://example.org and <script>alert(1)</script>.\n\n| a | b |\n|---|---|\n| 1 | 2 |"
+            "Words, **bold**, `code`, https://example.org and <script>alert(1)</script>.\n\n"
+            "| a | b |\n|---|---|\n| 1 | 2 |"
         )
         run.figure("line", drawn(), "A *line*")
         run.figure("vector", drawn(), format="svg")

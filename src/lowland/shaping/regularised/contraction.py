@@ -16,10 +16,11 @@ from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 
 @register("shaping")
 class Contraction(MinimumEnergy):
-    """L = mean F(y) + λ · mean ‖∂Enc(y)/∂y‖²_F. Source: Rifai, Vincent, Muller, Glorot & Bengio (2011), equations 1 and 2.
+    """L = mean F(y) + λ · mean ‖∂Enc(y)/∂y‖²_F.
 
-    Off the data, reconstruction does not hold the code back: it becomes constant, and F high. With tied weights, as
-    in the paper, the penalty cannot be dodged by a small encoder and a large decoder.
+    Source: Rifai, Vincent, Muller, Glorot & Bengio (2011), equations 1 and 2. Off the data, reconstruction does not
+    hold the code back: it becomes constant, and F high. With tied weights, as in the paper, the penalty cannot be
+    dodged by a small encoder and a large decoder.
 
     Args:
         weight: λ ≥ 0, in units of squared y (over squared code per squared y).

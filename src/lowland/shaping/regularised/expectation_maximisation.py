@@ -79,8 +79,9 @@ class ExpectationMaximisation(Shaping):
     def update(self, energy: Any, batch: Batch) -> None:
         if not hasattr(energy, "refit"):
             raise UnsupportedError(
-                f"ExpectationMaximisation needs an energy with `statistics` and `refit`, such as KMeans or GaussianMixture, "
-                f"but {type(energy).__name__} has none: train it by gradient, for instance with MinimumEnergy."
+                "ExpectationMaximisation needs an energy with `statistics` and `refit`, such as KMeans or "
+                f"GaussianMixture, but {type(energy).__name__} has none: train it by gradient, for instance with "
+                "MinimumEnergy."
             )
         with torch.no_grad():
             found: dict[str, Tensor] = energy.statistics(batch.x, batch.y, self.expected(energy, batch))

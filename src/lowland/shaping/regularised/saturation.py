@@ -16,8 +16,10 @@ from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 
 @register("shaping")
 class Saturation(MinimumEnergy):
-    """L = mean F(y) + α · mean Σ_i f_c(a_i): a_i is the code before its activation f, and f_c the distance of a_i from the
-    region where f is flat. Source: Goroshin & LeCun, "Saturating auto-encoders" (2013).
+    """L = mean F(y) + α · mean Σ_i f_c(a_i).
+
+    a_i is the code before its activation f, and f_c the distance of a_i from the region where f is flat. Source:
+    Goroshin & LeCun, "Saturating auto-encoders" (2013).
 
     Where a unit is saturated the code does not follow y, so that reconstruction is good on the data only. For "relu"
     the penalty is max(0, a), the L1 norm of the code; for "hardtanh" it is max(0, 1 − |a|).

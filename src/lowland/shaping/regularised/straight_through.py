@@ -27,9 +27,9 @@ def perplexity(share: Tensor) -> Tensor:
 
 @register("shaping")
 class StraightThrough(Shaping):
-    """L = mean over data of E(y, z), with z the encoder's rounded code, through which the derivative passes as if it were not
-    rounded (Bengio, Léonard & Courville 2013, section 3.4).
+    """L = mean over data of E(y, z), with z the encoder's rounded code.
 
+    The derivative passes through z as if it were not rounded (Bengio, Léonard & Courville 2013, section 3.4).
     The energy says how, by its method `straight_through`: `DiscreteAutoencoder`, `VQVAE`. The metric `perplexity` is
     the effective number of values in use by a group of the code; near 1 the code has collapsed.
 

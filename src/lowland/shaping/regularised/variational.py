@@ -14,10 +14,11 @@ from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 
 @register("shaping")
 class VariationalFreeEnergy(Shaping):
-    """L = mean over data of E_{z∼q(z|y)} E(y, z) − H(q(z|y)) ≥ −log ∫ exp(−E(y, z)) dz, with z = m(y) + s(y) ⊙ ε, ε ∼ N(0, I).
+    """L = mean over data of E_{z∼q(z|y)} E(y, z) − H(q(z|y)) ≥ −log ∫ exp(−E(y, z)) dz.
 
-    For the energy −log p(y, z) of a variational auto-encoder it is minus the evidence lower bound (Kingma & Welling
-    2014, equations 3 and 10). The noise makes neighbouring z share their y, which bounds what the latent can tell.
+    z is drawn as m(y) + s(y) ⊙ ε with ε ∼ N(0, I). For the energy −log p(y, z) of a variational auto-encoder it is
+    minus the evidence lower bound (Kingma & Welling 2014, equations 3 and 10). The noise makes neighbouring z share
+    their y, which bounds what the latent can tell.
 
     Args:
         samples: draws of ε for each y and step; 1 as in the paper.
@@ -42,7 +43,8 @@ class VariationalFreeEnergy(Shaping):
     def forward(self, energy: Any, batch: Batch) -> Losses:
         if not hasattr(energy, "bound"):
             raise UnsupportedError(
-                f"VariationalFreeEnergy needs an energy with a posterior over z, `bound`, but {type(energy).__name__} has none."
+                "VariationalFreeEnergy needs an energy with a posterior over z, `bound`, but "
+                f"{type(energy).__name__} has none."
             )
         noise = self.noise(batch.y).normal(self.samples, energy.domain("z").size)
         value = torch.stack([energy.bound(batch.y, noise[:, k]) for k in range(self.samples)]).mean()
