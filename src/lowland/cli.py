@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx", "safetensors", "program")
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130
-PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+PLACE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 """Errors of the system that mean that a folder was badly chosen."""
 
 
@@ -71,8 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OptionError):
+            # A run keeps its options, so to go on with it would end at the same one.
+            return _say(f"{error}", [], USAGE)
         if isinstance(error, LowlandError):
-            return _say(f"{error}", resume, USAGE if isinstance(error, OptionError) else FAILURE)
+            return _say(f"{error}", resume, FAILURE)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return _say("The disk is full: free some space. What was written before is intact.", resume, FAILURE)
         if isinstance(error, OSError) and error.errno in PLACE:
@@ -260,11 +263,12 @@ def _help(name: str) -> int:
 
 def _folder(options: argparse.Namespace) -> Path:
     """The run that RUN names: a folder, or the newest of a recipe."""
-    if (Path(options.run).is_dir() and "/" in options.run) or (Path(options.run) / "config.json").is_file():
-        return Path(options.run)
-    latest = options.runs / options.run / "latest"
-    if latest.is_dir():
-        return latest
+    given = Path(options.run)
+    for folder in (given, given / "latest", options.runs / options.run / "latest"):
+        if options.run and (folder / "config.json").is_file():
+            return folder
+    if given.is_dir() and "/" in options.run:
+        return given
     known = [path.parent.name for path in options.runs.glob("*/latest")]
     raise CheckpointError(
         f"There is no run {options.run!r}, neither as a folder nor in {options.runs}. {nearest(options.run, known)}"

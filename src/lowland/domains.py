@@ -30,7 +30,9 @@ class Domain:
     """
 
     def __init__(self, *shape: int | tuple[int, ...]) -> None:
-        flat = tuple(n for part in shape for n in ((part,) if isinstance(part, int) else tuple(part)))
+        flat = tuple(n for part in shape for n in (part if isinstance(part, tuple | list) else (part,)))
+        if not all(isinstance(n, int) for n in flat):
+            raise DomainError(f"Every axis of a domain is a whole number long, but the shape is {flat}.")
         if any(n < 1 for n in flat):
             raise DomainError(f"Every axis of a domain must be at least 1 long, but the shape is {flat}.")
         self.shape = torch.Size(flat)

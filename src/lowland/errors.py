@@ -48,6 +48,19 @@ class CheckpointError(LowlandError, OSError):
     """A checkpoint or run directory that is missing, corrupt, foreign, or could not be written."""
 
 
+def check_instance(value: object, kind: type, name: str) -> None:
+    """Raise an OptionError unless `value` is an instance of `kind`; a class given in its place is a common slip.
+
+    >>> check_instance(int, int, "the number")
+    Traceback (most recent call last):
+    lowland.errors.OptionError: the number must be an instance of int, but it is the class int: call it to make one.
+    """
+    if isinstance(value, kind):
+        return
+    what = f"the class {value.__name__}: call it to make one" if isinstance(value, type) else repr(value)[:80]
+    raise OptionError(f"{name} must be an instance of {kind.__name__}, but it is {what.rstrip('.')}.")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that names the closest known names, for messages about an unknown one.
 

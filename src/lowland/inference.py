@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowland.energies.base import Energy
-from lowland.errors import DomainError, InferenceError, OptionError, UnsupportedError
+from lowland.errors import DomainError, InferenceError, OptionError, ShapeError, UnsupportedError, check_instance
 from lowland.registry import registered
 from lowland.solvers.adjoint import Adjoint, Detach, Task
 from lowland.solvers.base import Problem, Solver, bind
@@ -131,6 +131,11 @@ def infer(
     >>> round(found.energy.item(), 3), Status(found.status.item()).name
     (4.0, 'CONVERGED')
     """
+    check_instance(energy, Energy, "energy")
+    if solver is not None:
+        check_instance(solver, Solver, "solver")
+    adjoint = adjoint or Detach()
+    check_instance(adjoint, Adjoint, "adjoint")
     given = {"x": x, "y": y, "z": z}
     for name, value in given.items():
         check_finite(value, name)
@@ -144,10 +149,11 @@ def infer(
         start = _start(problem, init)
     if streams is None:
         streams = torch.arange(start.shape[0], device=problem.device)
+    elif streams.shape != (start.shape[0],):
+        raise ShapeError(f"streams must have one number for each of {start.shape[0]} samples, not {len(streams)}.")
     if generator is None and solver.stochastic:
         generator = torch.Generator().manual_seed(0)
     noise = RowNoise.from_generator(generator, streams.to(problem.device), problem.dtype)
-    adjoint = adjoint or Detach()
     task = Task(energy, given, problem.over, solver, start, noise, record, compiled)
     trace, u = adjoint.solve(task)
     final = bind(energy, given, problem.over) if torch.is_grad_enabled() else problem
@@ -206,8 +212,11 @@ def free_energy(
     >>> ll.free_energy(ll.energies.Ellipse(), torch.tensor([[0.0, 4.0]])).value.detach()
     tensor([9.])
     """
-    if math.isnan(beta):
-        raise OptionError("beta must be a number, infinity included, but it is NaN.")
+    check_instance(energy, Energy, "energy")
+    if not isinstance(beta, float | int) or math.isnan(beta):
+        raise OptionError(f"beta must be a number, infinity included, but it is {beta!r}.")
+    if samples < 1:
+        raise OptionError(f"samples must be at least 1, but it is {samples}.")
     check_finite(x, "x")
     check_finite(y, "y")
     if "z" not in energy.domains:

@@ -50,6 +50,10 @@ def test_pca_has_the_reconstruction_error_of_scikit_learn(digits: Tensor) -> Non
     error = ((digits.numpy() - back) ** 2).sum(axis=1).mean()
     ours = ll.free_energy(energy, digits.float()).value.mean().item()
     assert ours == pytest.approx(error, rel=1e-5)
+    # The same without our inference: the residual of the projection on the rows.
+    centred = digits.float() - energy.mean
+    residual = centred - centred @ energy.components.T @ energy.components
+    assert residual.square().sum(dim=1).mean().item() == pytest.approx(error, rel=1e-5)
     assert torch.allclose(energy.components @ energy.components.T, torch.eye(16), atol=1e-5)
 
 
@@ -78,6 +82,9 @@ def test_kmeans_inertia_is_no_more_than_that_of_scikit_learn(digits: Tensor) -> 
     energy.centres.data = start.clone()
     train(energy, ll.shaping.ExpectationMaximisation(initialise=False), digits, steps=theirs.n_iter_ + 1, rate=0)
     assert ll.free_energy(energy, digits).value.sum().item() <= theirs.inertia_ * (1 + 1e-9)
+    by_hand = torch.cdist(digits, energy.centres.detach()).square().min(dim=1).values.sum().item()
+    assert by_hand <= theirs.inertia_ * (1 + 1e-9)
+    assert by_hand < 0.9 * torch.cdist(digits, start).square().min(dim=1).values.sum().item(), "it has moved"
 
 
 def test_kmeans_start_has_the_quality_of_scikit_learns(digits: Tensor) -> None:
@@ -111,6 +118,11 @@ def test_mixture_has_the_log_likelihood_of_scikit_learn(covariance: str) -> None
     train(energy, ll.shaping.ExpectationMaximisation(beta=1.0, initialise=False), y, steps=25, rate=0)
     ours = -ll.free_energy(energy, y, beta=1.0).value.mean().item()
     assert ours == pytest.approx(theirs.score(y.numpy()), abs=1e-4)
+    # The same by torch's distributions, without our energy.
+    factors = energy.scale.tril() if covariance == "full" else torch.diag_embed(energy.scale)
+    parts = torch.distributions.MultivariateNormal(energy.means, scale_tril=factors)
+    law = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(logits=energy.logits), parts)
+    assert law.log_prob(y).mean().item() == pytest.approx(theirs.score(y.numpy()), abs=1e-4)
 
 
 def test_each_step_of_em_raises_the_likelihood(digits: Tensor) -> None:
@@ -143,6 +155,7 @@ def test_ica_unmixes_laplacian_sources(source: str, generator: torch.Generator) 
     sources = -uniform.sign() * torch.log1p(-2 * uniform.abs())
     mixing = torch.randn(5, 5, generator=generator, dtype=torch.float64)
     energy = ll.energies.SquareICA(5, source=source).double()
+    assert amari(energy.unmixing.detach() @ mixing) > 0.2
     train(energy, ll.shaping.NaturalGradient(0.2), sources @ mixing.T, steps=200, rate=0)
     assert amari(energy.unmixing.detach() @ mixing) < 0.05
 

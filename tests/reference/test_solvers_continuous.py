@@ -79,6 +79,8 @@ def check_against_scipy(solver: Any, tolerance: float, domain: Any) -> None:
     found = ll.infer(energy, x=x, over="z", solver=solver)
     torch.testing.assert_close(found.energy, scipy_minimum(energy, x), rtol=tolerance, atol=0)
     assert bool(domain.contains(found.value, tolerance=0.0).all())
+    unbounded = torch.linalg.solve(energy.matrix, x.T).T
+    assert not bool(domain.contains(unbounded).any()), "the bounds matter for each sample"
 
 
 def test_free_energy_of_the_ellipse_is_the_squared_distance() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,13 @@ def test_objective_equals_scikit_learn(name: str, positive: bool) -> None:
     energy, y = problem(positive)
     solver = getattr(ll.solvers, name)(max_steps=20_000, tol=1e-8)
     found = ll.infer(energy, y=y, over="z", solver=solver).raise_if_failed()
-    torch.testing.assert_close(found.energy.detach(), sklearn_objective(energy, y, positive), rtol=1e-6, atol=0)
+    objective = sklearn_objective(energy, y, positive)
+    torch.testing.assert_close(found.energy.detach(), objective, rtol=1e-6, atol=0)
+    # The gap certifies each sample by itself, without a reference. It is first order in the distance from the solution,
+    # here 1e-8, where the objective is second order.
+    gap = energy.duality_gap(y, found.value).detach()
+    assert gap.shape == (SAMPLES,)
+    assert bool((gap.abs() < 1e-6 * objective).all())
 
 
 @pytest.mark.parametrize("positive", [False, True])
@@ -113,9 +121,39 @@ def test_unrolled_gradient_equals_finite_differences_of_the_truncated_solver(che
     torch.testing.assert_close((gradient * direction).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=0)
 
 
-def test_a_second_derivative_through_a_detached_solution_raises() -> None:
+@pytest.mark.parametrize("verb", ["free_energy", "infer"])
+@pytest.mark.parametrize("second", ["dictionary", "signal"])
+@pytest.mark.parametrize("first", ["dictionary", "signal"])
+def test_a_second_derivative_through_a_detached_solution_raises(first: str, second: str, verb: str) -> None:
+    """Mixed ones too: score matching, for instance, takes the first by the signal and the second by the weights."""
     energy, y = problem()
-    total = ll.free_energy(energy, y, solver=ll.solvers.FISTA()).value.sum()
-    (gradient,) = torch.autograd.grad(total, energy.dictionary, create_graph=True)
+    inputs = {"dictionary": energy.dictionary, "signal": y.requires_grad_()}
+    if verb == "infer":
+        total = ll.infer(energy, y=y, over="z").energy.sum()
+    else:
+        total = ll.free_energy(energy, y, solver=ll.solvers.FISTA()).value.sum()
+    (gradient,) = torch.autograd.grad(total, inputs[first], create_graph=True)
     with pytest.raises(ll.LowlandError, match=r"[Ii]mplicit"):
-        torch.autograd.grad(gradient.square().sum(), energy.dictionary)
+        torch.autograd.grad(gradient.square().sum(), inputs[second])
+
+
+def test_the_mixed_second_derivative_by_implicit_differentiation_equals_finite_differences() -> None:
+    """∂²F/∂y∂W along random directions: what the detached solution refuses. Central differences of the exact ∂F/∂y."""
+    energy, y = problem()
+    solver, adjoint = ll.solvers.FISTA(max_steps=50_000, tol=1e-11), ll.solvers.Implicit(tol=1e-10)
+    generator = torch.Generator().manual_seed(4)
+    along_y = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    along_w = torch.randn(20, 50, generator=generator, dtype=torch.float64)
+    y.requires_grad_()
+
+    def slope(**options: Any) -> Tensor:
+        total = ll.free_energy(energy, y, solver=solver, **options).value.sum()
+        return (torch.autograd.grad(total, y, create_graph=bool(options))[0] * along_y).sum()
+
+    (mixed,) = torch.autograd.grad(slope(adjoint=adjoint), energy.dictionary)
+    start, step, ends = energy.dictionary.detach().clone(), 1e-6, []
+    for sign in (1, -1):
+        with torch.no_grad():
+            energy.dictionary.copy_(start + sign * step * along_w)
+        ends.append(slope())
+    torch.testing.assert_close((mixed * along_w).sum(), (ends[0] - ends[1]) / (2 * step), rtol=1e-3, atol=0)

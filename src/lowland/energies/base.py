@@ -10,7 +10,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lowland.domains import Domain, Product
-from lowland.errors import ShapeError, UnsupportedError, nearest
+from lowland.errors import OptionError, ShapeError, UnsupportedError, check_instance, nearest
 from lowland.tensors import RowNoise, Value, batch_size, leaves
 
 VARIABLES = ("x", "y", "z")
@@ -170,12 +170,15 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         """The sum of two energies, a `Sum`; the variables that both take must have the same domain."""
         from lowland.energies.compose import total
 
+        check_instance(other, Energy, "What is added to an energy")
         return total((self, 1.0), (other, 1.0))
 
     def __mul__(self, weight: float) -> Energy:
         """The energy times a number, a `Sum` of one term."""
         from lowland.energies.compose import total
 
+        if not isinstance(weight, float | int):
+            raise OptionError(f"An energy is multiplied by a number, but this is a {type(weight).__name__}.")
         return total((self, float(weight)))
 
     __rmul__ = __mul__
@@ -213,6 +216,8 @@ class Energy(nn.Module, PyTorchModelHubMixin):
 
     def over(self, names: str | tuple[str, ...]) -> tuple[tuple[str, ...], Domain]:
         """The free variables in canonical order, with their domain: one domain, or the product of several."""
+        if not isinstance(names, str | tuple | list) or not names:
+            raise UnsupportedError(f"over must name the free variables, such as 'z' or ('y', 'z'), not {names!r}.")
         wanted = (names,) if isinstance(names, str) else tuple(names)
         chosen = tuple(name for name in VARIABLES if name in wanted)
         for name in wanted:

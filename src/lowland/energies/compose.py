@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ class Sum(Energy):
 
     Raises:
         UnsupportedError: if two terms take the same variable from different domains.
-        OptionError: if there is no term, or a weight of no term.
+        OptionError: if there is no term, a weight of no term, or a weight that is not finite.
 
     >>> import torch
     >>> both = 0.5 * Smoothness(2, 2) + Smoothness(2, 2)
@@ -44,6 +45,9 @@ class Sum(Energy):
         unknown = sorted(set(weights or {}) - set(terms))
         if unknown:
             raise OptionError(f"There is a weight for {unknown[0]!r}, but the terms are {', '.join(terms)}.")
+        for name, weight in (weights or {}).items():
+            if not math.isfinite(weight):
+                raise OptionError(f"The weight of {name!r} must be a finite number, but it is {weight}.")
         domains: dict[str, Domain] = {}
         for name, term in terms.items():
             for variable, domain in term.domains.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from lowland.domains import Box, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.errors import OptionError
 from lowland.registry import register
 
 
@@ -23,12 +25,17 @@ class Ellipse(Energy):
     Args:
         radii: (r₁, r₂), in units of y; trained where a shaping trains the energy.
 
+    Raises:
+        OptionError: unless the radii are two positive numbers.
+
     >>> energy = Ellipse(radii=(2.0, 1.0))
     >>> round(energy(y=torch.tensor([[2.0, 0.0]]), z=torch.tensor([[torch.pi / 2]])).item(), 6)
     0.0
     """
 
     def __init__(self, radii: tuple[float, float] = (2.0, 1.0)) -> None:
+        if len(radii) != 2 or not all(0 < radius < math.inf for radius in radii):
+            raise OptionError(f"radii must be two positive numbers, but they are {radii}.")
         super().__init__(y=Reals(2), z=Box(1, low=0.0, high=2 * torch.pi, periodic=True))
         self.radii = nn.Parameter(torch.tensor(radii))
 

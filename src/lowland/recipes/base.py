@@ -16,6 +16,7 @@ from lowland.registry import register
 from lowland.reports.run import Run
 
 PRESETS = ("smoke", "cpu", "gpu")
+LARGEST_SEED = 2**32 - 1
 RESERVED = ("preset", "resume", "runs", "debug", "help")
 """Options of `lowland run` itself, which no recipe may have."""
 
@@ -124,10 +125,13 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
         resume: folder of the run to go on with.
 
     Raises:
-        OptionError: if the device is not there, or an option differs from that of the run to resume.
+        OptionError: if the device is not there, the seed is out of range, or an option differs from that of the run to
+            resume.
         CheckpointError: if the run to resume is corrupt or of another recipe.
     """
     check_device(config.device)
+    if not 0 <= config.seed <= LARGEST_SEED:
+        raise OptionError(f"The seed must be from 0 to {LARGEST_SEED}, but it is {config.seed}.")
     entry, options = config.entry, dataclasses.asdict(config)
     run = Run.create(Path(runs), entry.name, options, preset) if resume is None else Run.open(resume)
     run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows)

@@ -48,7 +48,7 @@ class EllipseRecipe(Recipe):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"points": 60, "frames": 8, "resolution": 40}}
 
     def __post_init__(self) -> None:
-        if min(self.radii) <= 0:
+        if not all(0 < radius < np.inf for radius in self.radii):
             raise OptionError(f"radii must be positive, but they are {self.radii[0]} and {self.radii[1]}.")
         if min(self.points, self.frames, self.resolution) < 1:
             raise OptionError("points, frames and resolution must be at least 1.")

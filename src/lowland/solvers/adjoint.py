@@ -70,10 +70,13 @@ class Adjoint:
 
 
 class _Raise(torch.autograd.Function):
-    """Zero, with an error for a derivative: added to a first derivative, it forbids the second."""
+    """Zero, with an error for a derivative: added to a first derivative, it forbids the second.
+
+    It hangs on every input, since a mixed derivative such as ∂²F/∂y∂θ leaves by another one than it came in.
+    """
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, *inputs: Tensor) -> Tensor:
         return torch.zeros_like(tensor)
 
     @staticmethod
@@ -97,7 +100,7 @@ class _Envelope(torch.autograd.Function):
         inputs = ctx.saved_tensors
         if not torch.is_grad_enabled():
             return (None, *[None] * len(inputs))
-        return (None, *[_Raise.apply(tensor) for tensor in inputs])
+        return (None, *[_Raise.apply(tensor, *inputs) for tensor in inputs])
 
 
 class Detach(Adjoint):
@@ -278,7 +281,7 @@ class _Solve(torch.autograd.Function):
                 found = torch.autograd.grad(-(image * mask * back).sum(), [point, *theta], allow_unused=True)
         if forbid:
             found = [
-                _Raise.apply(tensor) + (0 if part is None else part)
+                _Raise.apply(tensor, u, *inputs) + (0 if part is None else part)
                 for tensor, part in zip([u, *inputs], found, strict=True)
             ]
         return (back, None, None, None, *found)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowland.energies.ellipse import Ellipse
-from lowland.errors import DomainError, OptionError
+from lowland.errors import DomainError, OptionError, check_instance
 from lowland.registry import register
 from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Support
 from lowland.solvers.gradient_descent import GradientDescent
@@ -48,6 +48,7 @@ class MultiStart(Solver):
     """
 
     def __init__(self, solver: Solver, starts: int = 8, spread: float = 1.0) -> None:
+        check_instance(solver, Solver, "solver")
         super().__init__(max_steps=1, tol=solver.tol, check_every=1)
         if starts < 2 or not spread > 0:
             raise OptionError(f"starts must be at least 2 and spread positive, but they are {starts} and {spread}.")

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from lowland.data.images import Images
-from lowland.domains import Product
+from lowland.domains import Binary, Product
 from lowland.energies.base import VARIABLES, Energy
-from lowland.errors import OptionError, ShapeError
+from lowland.errors import DomainError, OptionError, ShapeError
 from lowland.shaping.base import Batch
 from lowland.tensors import batch_size, check_finite, leaves, map_value, select
 
@@ -143,7 +143,24 @@ def in_memory(data: Any, energy: Energy) -> Memory:
         energy.check(("z",), x=first.x, y=first.y)
     check_finite(y, "y")
     check_finite(x, "x")
+    _check_inside(y, energy)
     return memory
+
+
+def _check_inside(y: Any, energy: Energy) -> None:
+    """A DomainError for samples outside the domain of y; grey values in [0, 1] may stand for binary ones."""
+    domain = energy.domains.get("y")
+    if domain is None or not domain.constrained or isinstance(domain, Product):
+        return
+    u = domain.pack(y, "y")
+    grey = isinstance(domain, Binary)
+    outside = ((u < 0) | (u > 1)).any(dim=1) if grey else ~domain.contains(u)
+    if bool(outside.any()):
+        raise DomainError(
+            f"y leaves its domain {domain!r}{', or [0, 1] for grey values,' if grey else ''} in "
+            f"{int(outside.sum())} of {len(u)} samples, the first is sample {int(outside.nonzero()[0])}. Scale the "
+            "data, or choose an energy of real numbers."
+        )
 
 
 class Order:

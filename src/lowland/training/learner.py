@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lowland.energies.base import Energy
-from lowland.errors import CheckpointError, OptionError, TrainingError, UnsupportedError, nearest
+from lowland.errors import CheckpointError, OptionError, TrainingError, UnsupportedError, check_instance, nearest
 from lowland.shaping.base import Batch, Losses, Shaping
 from lowland.training.data import LoaderStream, Steps, Stream, as_batch, gather, placed
 
@@ -80,6 +80,8 @@ class Learner(pl.LightningModule):
         schedule: Callable[[int], float] | None = None,
     ) -> None:
         super().__init__()
+        check_instance(energy, Energy, "energy")
+        check_instance(shaping, Shaping, "shaping")
         if not 0 < lr < float("inf"):
             raise OptionError(f"lr must be a positive number, but it is {lr}.")
         if isinstance(optimiser, str) and optimiser not in OPTIMISERS:

@@ -84,7 +84,7 @@ def attempt(run: Path, pipe: int | None) -> None:
 def main(folder: Path) -> None:
     rng = random.Random(0)
     attempt(folder / "whole", None)
-    kills, starts = 0, 0
+    kills, starts, steps = 0, 0, []
     while True:
         read, write = os.pipe()
         child = os.fork()
@@ -97,14 +97,16 @@ def main(folder: Path) -> None:
             os._exit(0)
         os.close(write)
         starts += 1
+        steps.append(0)
         if kills < KILLS:
             for _ in range(rng.randint(0, 2 * STEPS // KILLS - 10)):
                 if not os.read(read, 1):
                     break
+                steps[-1] += 1
             time.sleep(rng.uniform(0, 0.02))
             os.kill(child, signal.SIGKILL)
-        while os.read(read, 4096):
-            pass
+        while found := os.read(read, 4096):
+            steps[-1] += len(found)
         os.close(read)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
@@ -115,8 +117,9 @@ def main(folder: Path) -> None:
     trees = [read_checkpoint(Checkpoints(folder / name / "checkpoints").path(STEPS)) for name in ("whole", "killed")]
     logs = [(folder / name / "metrics.csv").read_text() for name in ("whole", "killed")]
     tensors = [list(walk(tree)) for tree in trees]
-    print(json.dumps({"kills": kills, "starts": starts, "rows": logs[0].count("\n"), "logs": logs[0] == logs[1],
-                      "leaves": len(tensors[0]), "equal": equal(*tensors)}))  # fmt: skip
+    found = {"kills": kills, "starts": starts, "steps": steps, "rows": logs[0].count("\n")}
+    found |= {"logs": logs[0] == logs[1], "leaves": len(tensors[0]), "equal": equal(*tensors)}
+    print(json.dumps(found))
 
 
 def walk(node, where=""):

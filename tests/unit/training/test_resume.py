@@ -22,6 +22,9 @@ def test_ten_kills_lead_to_the_bits_of_an_unbroken_run(tmp_path, repository):
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["kills"] == 10
     assert found["starts"] == 11
+    # It goes on: a kill costs no more than two checkpoints, three steps apart, and the step under way.
+    assert found["steps"][-1] < 240
+    assert 240 <= sum(found["steps"]) <= 240 + 10 * 7
     # The whole tree: weights, both optimisers, buffers, counters, early stopping.
     assert found["equal"] == []
     assert found["leaves"] > 20

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lowland.energies.base import Energy
 from lowland.energies.rbm import RBM
+from lowland.errors import UnsupportedError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.shaping.contrastive.points import binarise, flat_vectors, free
@@ -15,6 +16,11 @@ from lowland.tensors import RowNoise, repeat_rows
 
 def climb(energy: Energy, batch: Batch, y: Tensor) -> tuple[Tensor, Tensor]:
     """F(ȳᵢ) − F(y) for all D flips of one coordinate, (B, D), and F(y), (B,)."""
+    if not energy.domain("y").discrete:
+        raise UnsupportedError(
+            f"Flips need a binary y, but that of {type(energy).__name__} is in {energy.domain('y')!r}: use score "
+            "matching, which is their counterpart for real numbers."
+        )
     size = y.shape[1]
     change_DD = torch.eye(size, dtype=y.dtype, device=y.device)
     flips_BDD = y[:, None, :] + change_DD * (1 - 2 * y[:, None, :])
