@@ -61,7 +61,8 @@ def measure(
 
     Args:
         energy: over (N, 2), or over more coordinates together with a `plane`; or a function (N, ...) → (N,).
-        bounds: piece of the plane; by default a square around nearly all of the data; without data ((−3, 3), (−3, 3)).
+        bounds: piece of the plane; by default a square around nearly all of the data, or where some of them lie on the
+            `plane`, around these; without data ((−3, 3), (−3, 3)).
         data: (N, ...).
         x: (1, ...), the input of a conditional energy, the same everywhere.
         solver, beta: as in `lowland.free_energy`.
@@ -80,14 +81,16 @@ def measure(
             "through them: plane=ll.plots.plane_through(data)."
         )
     flat = data if data is None or plane is None else plane.project(data)
-    bounds = bounds or _around(flat)
-    given = {"x": x, "solver": solver, "beta": beta}
-    values = _energies(energy, grid(bounds, resolution), plane, given).reshape(resolution, resolution)
-    points = directions = energies = on_plane = None
+    on_plane = None
     if data is not None and flat is not None:
-        energies = scores(energy, data, _repeat(x, len(data)), beta=beta, solver=solver).cpu()
         spread = flat.std(dim=0).norm().clamp_min(torch.finfo(flat.dtype).tiny)
         on_plane = torch.ones(len(data), dtype=torch.bool) if plane is None else plane.distance(data) < 1e-3 * spread
+    bounds = bounds or _around(flat if flat is None or on_plane is None or not on_plane.any() else flat[on_plane])
+    given = {"x": x, "solver": solver, "beta": beta}
+    values = _energies(energy, grid(bounds, resolution), plane, given).reshape(resolution, resolution)
+    points = directions = energies = None
+    if data is not None:
+        energies = scores(energy, data, _repeat(x, len(data)), beta=beta, solver=solver).cpu()
     if arrows < 0:
         raise OptionError(f"The number of arrows must be at least 0, but it is {arrows}.")
     if arrows:

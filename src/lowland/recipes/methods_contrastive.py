@@ -48,11 +48,9 @@ def confined(case: Case) -> NetworkEnergy:
     return network(case, confinement=case.choose(2.0, 1.0))
 
 
-def langevin(case: Case) -> Langevin:
-    """Short chains with noise that is small against the data."""
-    return Langevin(
-        step_size=case.choose(0.02, 0.005), temperature=case.choose(1.0, 0.2), max_steps=int(case.choose(20, 20))
-    )
+def langevin(case: Case, temperature: float = 0.2) -> Langevin:
+    """Short chains; on images the temperature makes their noise small against the data."""
+    return Langevin(step_size=case.choose(0.02, 0.005), temperature=case.choose(1.0, temperature), max_steps=20)
 
 
 def descent(case: Case) -> ShortRun:
@@ -120,7 +118,7 @@ CONTRASTIVE = [
         shaping=lambda case: VariationalLikelihood(
             NormalisingFlow(case.n, n_layers=6, generator=case.generator), seed=case.seed
         ),
-        plan=_plan(1000, 800, 1e-3),
+        plan=lambda case: Plan(1000) if case.plane else Plan(1500, 2e-3),
     ),
     Method(
         name="cd-langevin",
@@ -140,8 +138,10 @@ CONTRASTIVE = [
         paper="Tieleman 2008; Du & Mordatch 2019",
         text="The chains go on from step to step and roam far, so that false valleys far from the data are found and filled.",
         energy=confined,
-        shaping=lambda case: ContrastiveDivergence(langevin(case), persistent=True, magnitude=0.01, seed=case.seed),
-        plan=_plan(1000, 800),
+        shaping=lambda case: ContrastiveDivergence(
+            langevin(case, temperature=1.0), persistent=True, magnitude=0.01, seed=case.seed
+        ),
+        plan=_plan(1000, 600),
     ),
     Method(
         name="cd-hmc",
@@ -167,7 +167,7 @@ CONTRASTIVE = [
         data=binary_data,
         measured=seen,
         shaping=lambda case: ContrastiveDivergence(Gibbs(max_steps=2), seed=case.seed),
-        plan=_plan(1500, 1500, 3e-3),
+        plan=lambda case: Plan(1500, 3e-3) if case.plane else Plan(800, 1e-2),
         beta=1.0,
         pictures=weights,
         shows="weights of the hidden units",
@@ -182,7 +182,7 @@ CONTRASTIVE = [
         data=binary_data,
         measured=seen,
         shaping=lambda case: ContrastiveDivergence(Gibbs(max_steps=1), persistent=True, seed=case.seed),
-        plan=_plan(1500, 1500, 3e-3),
+        plan=lambda case: Plan(1500, 3e-3) if case.plane else Plan(1500, 1e-2),
         beta=1.0,
         pictures=weights,
         shows="weights of the hidden units",
@@ -192,11 +192,11 @@ CONTRASTIVE = [
         family="C2",
         title="Noise-contrastive estimation",
         paper="Gutmann & Hyvärinen 2010",
-        text="Learns to tell data from noise of known density, a mixture of Gaussians fitted to the data and widened; log Z is "
+        text="Learns to tell data from noise of known density, a mixture of Gaussians fitted to the data; log Z is "
         "learned with the rest. Right where the noise is, free where it never goes.",
         energy=confined,
-        shaping=lambda case: NoiseContrastive(components=int(case.choose(4, 4)), widen=1.5, seed=case.seed),
-        plan=_plan(800, 600),
+        shaping=lambda case: NoiseContrastive(components=4, widen=case.choose(1.5, 1.0), seed=case.seed),
+        plan=_plan(800, 1500),
     ),
     Method(
         name="ratio-matching",
@@ -209,7 +209,7 @@ CONTRASTIVE = [
         data=binary_data,
         measured=seen,
         shaping=lambda case: RatioMatching(seed=case.seed),
-        plan=_plan(800, 600, 3e-3),
+        plan=lambda case: Plan(800, 3e-3) if case.plane else Plan(600, 1e-2),
         beta=1.0,
         pictures=weights,
         shows="weights of the hidden units",
@@ -225,7 +225,7 @@ CONTRASTIVE = [
         data=binary_data,
         measured=seen,
         shaping=lambda case: MinimumProbabilityFlow(seed=case.seed),
-        plan=_plan(800, 600, 3e-3),
+        plan=lambda case: Plan(800, 3e-3) if case.plane else Plan(1500, 5e-3, batch=32),
         beta=1.0,
         pictures=weights,
         shows="weights of the hidden units",
@@ -238,7 +238,9 @@ CONTRASTIVE = [
         text="Data below zero, the most offending point nearby above a margin; once both hold, nothing moves any more. Plains "
         "with a step at the edge of the data.",
         energy=confined,
-        shaping=lambda case: SimplePair(descent(case), margin=1.0, magnitude=0.001, seed=case.seed),
+        shaping=lambda case: SimplePair(
+            descent(case), margin=case.choose(1.0, 10.0), magnitude=case.choose(1e-3, 1e-4), seed=case.seed
+        ),
         plan=_plan(800, 600),
     ),
     Method(
@@ -258,7 +260,7 @@ CONTRASTIVE = [
         paper="Chopra 2005; Hadsell 2006",
         text="Springs instead of hinges: the further a pair is from its place, the harder the pull.",
         energy=confined,
-        shaping=lambda case: SquareSquarePair(descent(case), margin=1.0, seed=case.seed),
+        shaping=lambda case: SquareSquarePair(descent(case), margin=case.choose(1.0, 10.0), seed=case.seed),
         plan=_plan(800, 600),
     ),
     Method(
@@ -292,6 +294,8 @@ CONTRASTIVE = [
         energy=network,
         shaping=lambda case: GAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=0.1, seed=case.seed),
         plan=_plan(1500, 1500, 5e-4),
+        limit="A discriminator is only ever pushed up at points that its generator makes, and these soon look much like "
+        "data. Noise of single pixels is never among them, so that nothing was learned about it.",
     ),
     Method(
         name="ebgan",
@@ -315,6 +319,8 @@ CONTRASTIVE = [
         energy=network,
         shaping=lambda case: WGAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=1.0, seed=case.seed),
         plan=_plan(1500, 1200, 5e-4),
+        limit="The critic rises at a slope of one from the data to where the generator now is, and this direction keeps "
+        "turning while the generator follows. Directions that the generator has left, or never took, are free.",
     ),
     Method(
         name="denoising",
@@ -347,7 +353,7 @@ CONTRASTIVE = [
         "the network makes of it.",
         energy=confined,
         shaping=lambda case: ScoreMatching(smoothing=case.choose(0.05, 0.3), seed=case.seed),
-        plan=_plan(800, 250),
+        plan=lambda case: Plan(800) if case.plane else Plan(400, batch=32),
     ),
     Method(
         name="sliced-score-matching",

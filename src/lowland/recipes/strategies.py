@@ -124,11 +124,17 @@ class Strategies(Recipe):
         energy, seconds = self._train(method, case)
         solver, beta = method.solver(case), method.beta
         gap = energy_gap(energy, points.test, points.negatives, beta=beta, solver=solver)
+        # The three images lie on the plane; the others are seen as their projections, and set the shore.
         plane = plane_through(points.test, THREE)
         field = measure(
-            energy, data=points.test[list(THREE)], plane=plane, solver=solver, beta=beta, resolution=self.resolution
-            // 2, arrows=0,
-        )  # fmt: skip
+            energy,
+            data=points.test,
+            plane=plane,
+            solver=solver,
+            beta=beta,
+            resolution=self.resolution // 2,
+            arrows=0,
+        )
         shown = method.pictures(energy)
         if seed == self.seed:
             run.save_energy(method.name, energy)
