@@ -15,15 +15,18 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """The value of a JSON file.
+def read_json(path: Path, kind: type = dict, keys: tuple[str, ...] = ()) -> Any:
+    """The value of a JSON file: an object with at least those keys, or a list.
 
     Raises:
-        CheckpointError: if the file is missing or is not JSON.
+        CheckpointError: if the file is missing, is not JSON, or holds something else.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"There is no file {path}: this is not a run of Lowland, or it was cut short.") from None
     except ValueError:
         raise CheckpointError(f"{path} is corrupt: it does not hold JSON. Delete the run and start it again.") from None
+    if not isinstance(value, kind) or not all(key in value for key in keys):
+        raise CheckpointError(f"{path} was not written by Lowland: it lacks what a run keeps there.")
+    return value

@@ -24,11 +24,12 @@ def render(folder: Path) -> Path:
     """Build `report.html` of a run from `page.json`, `results.json`, `config.json`, `environment.json` and its figures.
 
     Raises:
-        CheckpointError: if one of them is missing or corrupt.
+        CheckpointError: if one of them is missing, corrupt or foreign.
     """
-    page = read_json(folder / "page.json")
-    results, status = read_json(folder / "results.json"), read_json(folder / "status.json")
-    config, environment = read_json(folder / "config.json"), read_json(folder / "environment.json")
+    page = read_json(folder / "page.json", keys=("elements", "seconds"))
+    results, status = read_json(folder / "results.json", list), read_json(folder / "status.json", keys=("status",))
+    config = read_json(folder / "config.json", keys=("recipe", "preset", "options"))
+    environment = read_json(folder / "environment.json")
     loader = jinja2.FunctionLoader(lambda name: (files("lowland.reports") / name).read_text(encoding="utf-8"))
     engine = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     engine.undefined = jinja2.StrictUndefined

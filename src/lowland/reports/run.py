@@ -82,7 +82,7 @@ class Run(Elements):
         if not folder.is_dir():
             raise CheckpointError(f"There is no run at {folder}.")
         config = read_json(folder / "config.json")
-        if not isinstance(config, dict) or set(config) != {"recipe", "preset", "options"}:
+        if set(config) != {"recipe", "preset", "options"}:
             raise CheckpointError(f"{folder / 'config.json'} is not the configuration of a run of Lowland.")
         return cls(folder.resolve(), config)
 

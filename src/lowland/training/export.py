@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -70,8 +70,8 @@ def load_energy(folder: str | Path) -> Energy:
     try:
         config = json.loads((folder / "config.json").read_text())
         kind = find("energy", config["energy"])
-        parameters = cast("Any", kind)._hub_mixin_init_parameters
-        energy = kind(**{name: _plain(value) for name, value in config.items() if name in parameters})
+        given = {name: _plain(value) for name, value in config.items() if name not in ("energy", "lowland")}
+        energy = kind(**given)
         energy.load_state_dict(load_file(folder / "model.safetensors"))
     except OptionError:
         raise

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 import lowland as ll
@@ -37,11 +38,14 @@ COMMANDS = {
     "run ellipse --points 0": "points",
     "run ellipse --radii 1": "--radii",
     "run ellipse --radii 1 -1": "radii must be positive",
+    "run ellipse --radii nan 1": "radii must be positive",
     "run ellipse --seed": "--seed",
+    "run ellipse --seed 99999999999999999999999": "The seed must be from 0",
     "run ellipse --device warp": "'warp'",
     "run ellipse 3": "3",
     "data": "list|get|check",
     "data fetch digits": "'fetch'",
+    "data get digits extra": "'extra'",
     "data get": "needs the name of a data set",
     "data get digitz": "'digitz'. Did you mean 'digits'?",
     "data check minst": "'minst'. Did you mean 'mnist'?",
@@ -73,6 +77,26 @@ DAMAGE: dict[str, tuple[str, bytes | None, str, str]] = {
     "configuration is not text": ("config.json", b"\xff\xfe\x00", "resume", "config.json is corrupt"),
     "stage is cut short": ("stages/inference.safetensors", b"\x10\x00", "resume", "inference.safetensors"),
     "stage is empty": ("stages/inference.safetensors", b"", "resume", "inference.safetensors"),
+    "stage is of another library": (
+        "stages/inference.safetensors",
+        save({"weight": torch.ones(2)}),
+        "resume",
+        "inference.safetensors",
+    ),
+    "page is cut short": ("page.json", b'{"title": ', "report", "page.json is corrupt"),
+    "page is of another program": ("page.json", b"[1, 2]", "report", "page.json"),
+    "weights are of another network": (
+        "checkpoints/*/model.safetensors",
+        save({"weight": torch.ones(2)}),
+        "export",
+        "checkpoints/ellipse",
+    ),
+    "an argument of the energy is unknown": (
+        "checkpoints/*/config.json",
+        b'{"energy": "Ellipse", "radius": 2}',
+        "export",
+        "radius",
+    ),
     "stage is a zip": ("stages/inference.safetensors", b"PK\x03\x04" * 100, "resume", "inference.safetensors"),
     "page is lost": ("page.json", None, "report", "page.json"),
     "results are cut short": ("results.json", b"[{", "report", "results.json is corrupt"),
@@ -126,6 +150,50 @@ def test_a_file_in_the_place_of_the_folder_of_runs(tmp_path: Path, capsys: pytes
     said = capsys.readouterr().err
     assert str(tmp_path / "runs") in said
     assert "bug" not in said
+
+
+def test_a_place_where_no_folder_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "ellipse", "--preset", "smoke", "--runs", "/proc/nowhere"]) == 1
+    said = capsys.readouterr().err
+    assert "/proc/nowhere cannot be used" in said
+    assert "bug" not in said
+
+
+def test_a_wrong_option_found_by_the_recipe_itself_is_not_worth_a_resume(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["run", "strategies", "--preset", "smoke", "--runs", str(tmp_path), "--methods", "pcaa"]
+    assert cli.main(line) == 2
+    said = capsys.readouterr().err
+    assert "Did you mean 'pca'?" in said
+    assert "--resume" not in said
+
+
+@pytest.mark.parametrize("name", [name for name, known in ll.data.DATASETS.items() if known.source.archive])
+def test_damaged_data_are_one_sentence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ll.data.DATASETS[name].source
+    monkeypatch.setenv("LOWLAND_CACHE", str(tmp_path))
+    (tmp_path / source.archive).write_bytes(b"half of it")
+    for action in ("check", "get"):
+        assert cli.main(["data", action, name]) == 1
+        said = capsys.readouterr().err
+        assert f"{tmp_path / source.archive} is damaged" in said
+        assert f"Delete it and run `lowland data get {name}`" in said
+        assert said.count("\n") == 1
+
+
+def test_a_machine_without_network_is_told_where_to_put_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOWLAND_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    assert cli.main(["data", "get", "mnist10k"]) == 1
+    said = capsys.readouterr().err
+    assert "not on this machine" in said
+    assert f"into {tmp_path}" in said
+    assert said.count("\n") == 1
 
 
 class Conditional(Energy):
@@ -203,6 +271,32 @@ LIBRARY: dict[str, tuple[Callable[[], Any], str]] = {
     "training data that are NaN": (
         lambda: ll.fit(ll.energies.PCA(2, 1), torch.full((8, 2), math.nan), ll.shaping.MinimumEnergy()),
         "NaN",
+    ),
+    "an energy that is a network": (lambda: ll.infer(torch.nn.Linear(2, 2), y=Y, over="z"), "an instance of Energy"),
+    "an energy that is a class": (lambda: ll.free_energy(ll.energies.Ellipse, Y), "the class Ellipse: call it"),
+    "a solver by name": (lambda: _ellipse(Y, solver="LBFGS"), "solver must be an instance of Solver"),
+    "a solver that is a class": (lambda: _ellipse(Y, solver=find("solver", "LBFGS")), "the class LBFGS: call it"),
+    "an adjoint by name": (lambda: _ellipse(Y, adjoint="implicit"), "adjoint must be an instance of Adjoint"),
+    "over nothing": (lambda: ll.infer(Summed(), over=()), "over must name the free variables"),
+    "streams of another length": (lambda: _ellipse(Y, streams=torch.arange(2)), "streams must have one number"),
+    "β in words": (lambda: ll.free_energy(ll.energies.Ellipse(), Y, beta="inf"), "beta must be a number"),
+    "no draws": (lambda: ll.free_energy(ll.energies.Ellipse(), Y, beta=1.0, samples=0), "samples must be at least 1"),
+    "an energy plus a number": (lambda: ll.energies.Ellipse() + 3, "What is added to an energy"),
+    "an energy times an energy": (lambda: ll.energies.Ellipse() * ll.energies.Ellipse(), "multiplied by a number"),
+    "a weight that is NaN": (lambda: math.nan * ll.energies.Ellipse(), "must be a finite number"),
+    "an ellipse turned inside out": (lambda: ll.energies.Ellipse((-1.0, 2.0)), "two positive numbers"),
+    "half an axis": (lambda: Reals(2.5), "a whole number long"),
+    "training data outside the domain": (
+        lambda: ll.fit(ll.energies.RBM(2, 2), torch.full((8, 2), 7.0), ll.shaping.RatioMatching()),
+        "y leaves its domain Binary(2), or [0, 1] for grey values, in 8 of 8 samples",
+    ),
+    "flips of real numbers": (
+        lambda: ll.fit(ll.energies.Gaussian(2), torch.zeros(8, 2), ll.shaping.RatioMatching()),
+        "Flips need a binary y",
+    ),
+    "a shaping that is a class": (
+        lambda: ll.fit(ll.energies.PCA(2, 1), torch.zeros(8, 2), ll.shaping.MinimumEnergy),
+        "the class MinimumEnergy: call it",
     ),
     "training data of another shape": (
         lambda: ll.fit(ll.energies.PCA(2, 1), torch.zeros(8, 3), ll.shaping.MinimumEnergy()),
