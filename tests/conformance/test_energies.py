@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import lowland as ll
-from lowland.energies.base import VARIABLES, Energy, ReferenceCase
+from lowland.energies.base import VARIABLES, Energy, ReferenceCase, Structure
 from lowland.errors import LowlandError, ShapeError
 from lowland.registry import registered
 from lowland.solvers.base import Problem, bind
@@ -22,7 +23,7 @@ from lowland.tensors import RowNoise, leaves, map_value, select
 
 ENERGIES = registered("energy")
 BATCH = 4
-pytestmark = pytest.mark.parametrize("name", ENERGIES)
+EVERY = pytest.mark.parametrize("name", ENERGIES)
 
 
 def case_of(name: str, dtype: torch.dtype = torch.float64) -> ReferenceCase:
@@ -53,6 +54,21 @@ def problem_of(case: ReferenceCase) -> tuple[Problem, Tensor]:
         return problem, problem.domain.project(noise.normal(problem.size))
 
 
+def closed(case: ReferenceCase, beta: float) -> Tensor | None:
+    """F_beta in closed form where the case gives all but z and the energy has one."""
+    if case.over != "z":
+        return None
+    x = None if case.given.get("x") is None else case.energy.encode(case.given["x"])
+    return case.energy.marginal(x, case.given.get("y"), beta)
+
+
+def having(holds: Callable[[ReferenceCase, Structure], bool]) -> pytest.MarkDecorator:
+    """The energies whose reference case, with what is known about its structure, is one that the test is about."""
+    cases = {name: case_of(name) for name in ENERGIES}
+    return pytest.mark.parametrize("name", [n for n, c in cases.items() if holds(c, problem_of(c)[0].structure)])
+
+
+@EVERY
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_number_for_each_sample(name: str, dtype: torch.dtype) -> None:
     case = case_of(name, dtype)
@@ -62,6 +78,7 @@ def test_one_number_for_each_sample(name: str, dtype: torch.dtype) -> None:
     assert torch.isfinite(value).all()
 
 
+@EVERY
 def test_float32_agrees_with_float64(name: str) -> None:
     """Inputs are the same numbers; the tolerance is 1000 roundings of single precision."""
     single, double = case_of(name, torch.float32), case_of(name)
@@ -70,6 +87,7 @@ def test_float32_agrees_with_float64(name: str) -> None:
     torch.testing.assert_close(single.energy(**values).double(), double.energy(**wide), rtol=1.2e-4, atol=1.2e-4)
 
 
+@EVERY
 def test_gradient_agrees_with_finite_differences(name: str) -> None:
     """Central differences in every variable with a gradient: the error is h² ≈ 1e-10 times third derivatives."""
     case = case_of(name)
@@ -93,13 +111,12 @@ def test_gradient_agrees_with_finite_differences(name: str) -> None:
         torch.testing.assert_close((ahead - behind) / 2e-5, slope, rtol=1e-5, atol=1e-6)
 
 
+@having(lambda case, known: any(p.requires_grad for p in case.energy.parameters()))
 def test_parameter_gradient_agrees_with_finite_differences(name: str) -> None:
     case = case_of(name)
     values = random_values(case.energy, case)
     parameters = [p for p in case.energy.parameters() if p.requires_grad]
     value = case.energy(**values).sum()
-    if not parameters or not value.requires_grad:
-        pytest.skip("no trained parameter")
     gradients = torch.autograd.grad(value, parameters, allow_unused=True)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -114,6 +131,7 @@ def test_parameter_gradient_agrees_with_finite_differences(name: str) -> None:
             torch.testing.assert_close((ahead - behind) / 2e-5, slope, rtol=1e-5, atol=1e-6)
 
 
+@EVERY
 def test_a_batch_is_its_rows_in_any_order(name: str) -> None:
     case = case_of(name)
     values = random_values(case.energy, case)
@@ -124,6 +142,7 @@ def test_a_batch_is_its_rows_in_any_order(name: str) -> None:
     torch.testing.assert_close(case.energy(**select(values, order)), together[order], rtol=1e-9, atol=1e-10)
 
 
+@EVERY
 def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
     case = case_of(name)
     values = random_values(case.energy, case)
@@ -140,6 +159,7 @@ def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
     assert torch.equal(other(**values), before)
 
 
+@EVERY
 def test_nothing_is_changed_and_nothing_is_random(name: str) -> None:
     case = case_of(name)
     values = random_values(case.energy, case)
@@ -159,6 +179,7 @@ def test_nothing_is_changed_and_nothing_is_random(name: str) -> None:
         assert not one.requires_grad
 
 
+@EVERY
 def test_construction_does_not_touch_the_global_random_state(name: str) -> None:
     state = torch.get_rng_state()
     first, second = ENERGIES[name].reference_case().energy, ENERGIES[name].reference_case().energy
@@ -167,11 +188,10 @@ def test_construction_does_not_touch_the_global_random_state(name: str) -> None:
         assert torch.equal(one, other)
 
 
+@having(lambda case, known: case.minimum is not None)
 def test_reference_minimum_is_reached_by_the_default_solver(name: str) -> None:
     """Default solvers stop at a residual of 1e-4 or below, so that E is within about 1e-4 of its least value."""
     case = case_of(name)
-    if case.minimum is None:
-        pytest.skip("no known minimum")
     init = None if case.start is None else case.energy.over(case.over)[1].unpack(case.start.double())
     found = ll.infer(case.energy, over=case.over, init=init, **case.given)
     torch.testing.assert_close(found.energy.detach().double(), case.minimum.double(), rtol=1e-4, atol=1e-3)
@@ -180,11 +200,10 @@ def test_reference_minimum_is_reached_by_the_default_solver(name: str) -> None:
         torch.testing.assert_close(flat.double(), case.minimiser.double(), rtol=1e-2, atol=2e-2)
 
 
+@having(lambda case, known: known.quadratic is not None)
 def test_quadratic_and_penalty_add_up_to_the_energy(name: str) -> None:
     problem, u = problem_of(case_of(name))
     known = problem.structure
-    if known.quadratic is None:
-        pytest.skip("no quadratic part")
     gram, linear, constant = known.quadratic
     with torch.no_grad():
         value = 0.5 * ((u @ gram) * u).sum(dim=1) - (linear * u).sum(dim=1) + constant
@@ -193,12 +212,11 @@ def test_quadratic_and_penalty_add_up_to_the_energy(name: str) -> None:
         torch.testing.assert_close(value, problem.value(u), rtol=1e-9, atol=1e-9)
 
 
+@having(lambda case, known: known.penalty is not None)
 def test_prox_minimises_the_penalty(name: str) -> None:
     """No random neighbour v of prox(u) has a lower step · value(v) + ½‖v − u‖²."""
     problem, u = problem_of(case_of(name))
     penalty = problem.structure.penalty
-    if penalty is None:
-        pytest.skip("no penalty")
     step = torch.full((len(u), 1), 0.7, dtype=u.dtype)
     best = penalty.prox(u, step)
 
@@ -211,20 +229,18 @@ def test_prox_minimises_the_penalty(name: str) -> None:
         assert bool((cost(best) <= cost(other) + 1e-12).all())
 
 
+@having(lambda case, known: known.table is not None)
 def test_table_holds_the_energy_of_every_element(name: str) -> None:
     problem, _ = problem_of(case_of(name))
-    if problem.structure.table is None:
-        pytest.skip("no table")
     with torch.no_grad():
         elements = problem.domain.elements(problem.dtype)
         one_by_one = problem.candidates(elements.expand(problem.batch, *elements.shape))
         torch.testing.assert_close(problem.structure.table(), one_by_one, rtol=1e-9, atol=1e-9)
 
 
+@having(lambda case, known: known.minimiser is not None)
 def test_minimiser_is_stationary_and_least(name: str) -> None:
     problem, u = problem_of(case_of(name))
-    if problem.structure.minimiser is None:
-        pytest.skip("no closed form")
     best = problem.structure.minimiser().detach()
     value, gradient = problem.value_and_gradient(best)
     assert bool((value <= problem.value(u) + 1e-9).all())
@@ -232,12 +248,11 @@ def test_minimiser_is_stationary_and_least(name: str) -> None:
         torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-7)
 
 
+@having(lambda case, known: known.lipschitz is not None)
 def test_lipschitz_bound_holds(name: str) -> None:
     """‖∇f(u) − ∇f(v)‖ ≤ L ‖u − v‖ for the smooth part f."""
     problem, u = problem_of(case_of(name))
     bound = problem.structure.lipschitz
-    if bound is None:
-        pytest.skip("no bound")
     noise = RowNoise(2, torch.arange(len(u)), u.dtype)
     for _ in range(20):
         v = problem.domain.project(u + noise.normal(problem.size))
@@ -245,27 +260,47 @@ def test_lipschitz_bound_holds(name: str) -> None:
         assert bool((change <= torch.as_tensor(bound) * (u - v).norm(dim=1) * (1 + 1e-6) + 1e-9).all())
 
 
+@having(lambda case, known: known.guess is not None)
 def test_guess_lies_in_the_domain(name: str) -> None:
     problem, _ = problem_of(case_of(name))
-    if problem.structure.guess is None:
-        pytest.skip("no guess")
     guess = problem.structure.guess()
     assert guess.shape == (problem.batch, problem.size)
     assert problem.domain.contains(guess).all()
 
 
+@having(lambda case, known: closed(case, math.inf) is not None)
 def test_marginal_is_the_minimum_over_the_latent(name: str) -> None:
     case = case_of(name)
-    if "z" not in case.energy.domains or case.over != "z":
-        pytest.skip("no latent variable in the case")
-    x = None if case.given.get("x") is None else case.energy.encode(case.given["x"])
-    closed = case.energy.marginal(x, case.given.get("y"), math.inf)
-    if closed is None:
-        pytest.skip("no closed form at beta = inf")
     found = ll.infer(case.energy, over="z", **case.given)
-    torch.testing.assert_close(closed, found.energy, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(closed(case, math.inf), found.energy, rtol=1e-5, atol=1e-5)
 
 
+BETAS = (math.inf, 3.0, 1.0, 0.0, -1.0)
+
+
+@having(
+    lambda case, known: (
+        "z" in case.energy.domains
+        and case.energy.domain("z").cardinality is not None
+        and any(closed(case, beta) is not None for beta in BETAS)
+    )
+)
+def test_marginal_is_the_soft_minimum_over_a_finite_latent(name: str) -> None:
+    """F_β = −1/β log mean exp(−β E) over all z, the mean of E at β = 0, one z at a time."""
+    case = case_of(name)
+    elements = case.energy.domain("z").elements(torch.float64)
+    batch = leaves(case.given)[0].shape[0]
+    each = [case.energy(**case.given, z=case.energy.domain("z").unpack(e.expand(batch, -1))) for e in elements]
+    table = torch.stack(each, dim=1)
+    for beta in BETAS:
+        value = closed(case, beta)
+        if value is not None:
+            soft = table.mean(dim=1) if beta == 0 else -(-beta * table).exp().mean(dim=1).log() / beta
+            expected = table.amin(dim=1) if beta == math.inf else soft
+            torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9, msg=f"beta = {beta}")
+
+
+@EVERY
 def test_bad_values_raise(name: str) -> None:
     case = case_of(name)
     values = random_values(case.energy, case)
@@ -294,6 +329,7 @@ def test_bad_values_raise(name: str) -> None:
             case.energy(**values, **{superfluous: good})
 
 
+@EVERY
 def test_non_finite_data_raise(name: str) -> None:
     case = case_of(name)
     for variable, value in case.given.items():
@@ -302,6 +338,7 @@ def test_non_finite_data_raise(name: str) -> None:
             ll.infer(case.energy, over=case.over, **{**case.given, variable: broken})
 
 
+@EVERY
 def test_an_energy_that_returns_the_wrong_shape_raises(name: str) -> None:
     class Wrong(ENERGIES[name]):  # type: ignore[misc]
         def energy(self, x: Any, y: Any, z: Any) -> Tensor:
@@ -313,6 +350,7 @@ def test_an_energy_that_returns_the_wrong_shape_raises(name: str) -> None:
         case.energy(**random_values(case.energy, case))
 
 
+@EVERY
 def test_documented_with_an_example(name: str) -> None:
     text = ENERGIES[name].__doc__ or ""
     assert ">>> " in text, "the docstring needs an example"
