@@ -61,6 +61,12 @@ def set_up(name: str, dtype: torch.dtype = torch.float64, copies: int = 1) -> tu
     return Setup(example.solver, energy, given, case.over, start, domain, batch), example
 
 
+def free(setup: Setup, u: Tensor) -> dict[str, Any]:
+    """The free variables at u, by name."""
+    value = setup.domain.unpack(u)
+    return {setup.over: value} if isinstance(setup.over, str) else value
+
+
 def flat(setup: Setup, value: Any) -> Tensor:
     return setup.domain.pack(value)
 
@@ -71,6 +77,8 @@ def test_reaches_the_reference_minimum(name: str, dtype: torch.dtype) -> None:
     setup, example = set_up(name, dtype)
     found = setup.infer()
     assert found.energy.dtype == dtype
+    idle = setup.energy(**setup.given, **free(setup, setup.flat_start())).detach()
+    assert bool((idle > example.case.minimum.to(dtype) + 10 * example.tolerance).all()), "it starts at the answer"
     assert bool((found.status != Status.NON_FINITE).all())
     torch.testing.assert_close(found.energy, example.case.minimum.to(dtype), rtol=0, atol=example.tolerance)
 

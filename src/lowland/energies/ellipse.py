@@ -58,6 +58,6 @@ class Ellipse(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """On the long axis, F(y) is the squared distance to its end."""
-        y = torch.tensor([[3.0, 0.0], [0.0, 4.0]])
-        return ReferenceCase(cls(), {"y": y}, over="z", minimum=torch.tensor([1.0, 9.0]))
+        """On an axis beyond its end, F(y) is the squared distance to that end; the start is some way off."""
+        y, start = torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([[1.0], [0.5]])
+        return ReferenceCase(cls(), {"y": y}, over="z", minimum=torch.tensor([1.0, 9.0]), start=start)
