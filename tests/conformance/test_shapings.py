@@ -161,9 +161,3 @@ def test_forward_leaves_no_gradient_behind(name: str) -> None:
     case = prepared(name)
     case.shaping(case.energy, case.batch)
     assert all(p.grad is None for p in [*case.energy.parameters(), *case.shaping.parameters()])
-
-
-@EVERY
-def test_documented_with_an_example(name: str) -> None:
-    text = SHAPINGS[name].__doc__ or ""
-    assert ">>> " in text, "the docstring needs an example"

@@ -29,7 +29,8 @@ class Autoencoder(Energy):
 
     What bounds the low-energy volume is up to its user: a narrow code (row A1), or a shaping that keeps Dec(Enc(y)) as
     constant as possible (row A3): `ll.shaping.Contraction` (contracting auto-encoder), `ll.shaping.Saturation`
-    (saturating auto-encoder); noise on its input makes it a denoising one (row C3).
+    (saturating auto-encoder); noise on its input makes it a denoising one (row C3). Source: Hinton & Salakhutdinov,
+    "Reducing the dimensionality of data with neural networks" (2006), for the deep one with a narrow code.
 
     Args:
         n_features: size of y.

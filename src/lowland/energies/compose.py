@@ -23,7 +23,8 @@ class Sum(Energy):
 
     A variable that several terms take is shared, so its domains must agree; a term is given only the variables that it
     takes. What the terms know in closed form is added where a sum keeps it: quadratic parts, tables, Lipschitz
-    bounds, and the penalty of the one term that has one, provided its weight is positive.
+    bounds, and the penalty of the one term that has one, provided its weight is positive. The densities exp(−E) are
+    multiplied: a product of experts (Hinton 2002).
 
     Args:
         terms: energies by name.
@@ -35,8 +36,8 @@ class Sum(Energy):
 
     >>> import torch
     >>> both = 0.5 * Smoothness(2, 2) + Smoothness(2, 2)
-    >>> both(y=torch.tensor([[0.0, 1.0, 0.0, 1.0]]))
-    tensor([3.])
+    >>> type(both).__name__, both(y=torch.tensor([[0.0, 1.0, 0.0, 1.0]]))
+    ('Sum', tensor([3.]))
     """
 
     def __init__(self, terms: Mapping[str, Energy], weights: Mapping[str, float] | None = None) -> None:
@@ -186,6 +187,8 @@ def total(*terms: tuple[Energy, float]) -> Sum:
 class Smoothness(Energy):
     """E(y) = Σ (y_i − y_j)² over neighbouring pixels i, j of an image: a prior on images that has no parameters.
 
+    Source: textbook; exp(−E) is a Gaussian Markov random field (Besag 1974).
+
     Args:
         height, width: of the image; y is flat, (B, height · width), or (B, height, width) with `flat=False`.
 
@@ -215,6 +218,8 @@ class Smoothness(Energy):
 @register("energy")
 class Transformed(Energy):
     """E(x, y, z) = E₀(x, T(y), z): an energy of a transformed y, for instance of its thermometer code.
+
+    Source: textbook. As a density over y it lacks the volume |∂T/∂y|, which is for its user to add.
 
     Args:
         inner: E₀.
@@ -294,6 +299,7 @@ class Clamped(Energy):
     """E(x, y, z) = E₀(m ⊙ x + (1 − m) ⊙ y, z): an energy of y without x, of which a known part is held fixed.
 
     Inferring y completes x: the pixels under the mask stay as they are, the others fall where the energy is low.
+    Source: textbook.
 
     Args:
         inner: E₀(y, z), without an x.

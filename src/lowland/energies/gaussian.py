@@ -19,6 +19,7 @@ class Gaussian(Energy):
     """F(y) = ½ (y − μ)ᵀ P (y − μ), with the precision P = L Lᵀ positive definite for all values of the parameters.
 
     L is lower triangular with a positive diagonal, kept as its logarithm. log Z = (D/2) log 2π − Σ log L_ii.
+    Source: textbook.
 
     Args:
         n_features: D, the size of y.

@@ -19,7 +19,8 @@ class NetworkEnergy(Energy):
     """F(y) = f(y), or F(x, y) = f(x, y), with f a multi-layer perceptron; with confinement s, plus ½‖y − μ‖² / s².
 
     A network alone may fall without end far from the data, so that e^{−F} has no integral and a sampler runs away. The
-    quadratic bowl makes e^{−F} integrable as soon as f is Lipschitz.
+    quadratic bowl makes e^{−F} integrable as soon as f is Lipschitz. Source: LeCun, Chopra, Hadsell, Ranzato & Huang,
+    "A tutorial on energy-based learning" (2006).
 
     Args:
         n_features: size of y.

@@ -31,7 +31,8 @@ class Alternation(Solver):
     """z ← argmin_z E(x, y, z), then y ← argmin_y E(x, y, z), and again, each by a solver of its own.
 
     With exact solvers E never rises. One step is one round over all variables in the order of `solvers`; each inner
-    solve starts where the last round left its variable and has the budget of its own solver.
+    solve starts where the last round left its variable and has the budget of its own solver. Source: textbook (block
+    coordinate descent).
 
     Args:
         solvers: a solver for each free variable, by name.

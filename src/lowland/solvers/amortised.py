@@ -13,6 +13,7 @@ class Amortised(Direct):
 
     Every other solver starts from the same guess unless `init` is given, so that "encoder, then k refinement steps" is
     that solver with `max_steps=k`, and k = 0 is this one. With the adjoint `Unroll` gradients reach the encoder.
+    Source: Kavukcuoglu, Ranzato & LeCun, "Fast inference in sparse coding algorithms" (2008).
 
     >>> import torch, lowland as ll
     >>> ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=Amortised()).energy.detach()

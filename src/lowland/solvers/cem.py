@@ -88,6 +88,8 @@ class Population(Solver):
 class CEM(Population):
     """Cross-entropy method: the next Gaussian fits the elite, the candidates of least energy (Rubinstein 1999).
 
+        u_1 … u_N ∼ N(μ, σ²),   μ, σ ← mean and deviation of the elite, mixed with the old ones
+
     Args:
         samples, deviation, max_steps, tol, check_every: see `Population`; the residual is the largest of the deviation
             and of the change of the mean, in units of u.

@@ -15,8 +15,8 @@ from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Suppo
 class Exhaustive(Direct):
     """u* = the element of a finite domain with the least energy, the first of several.
 
-    Over a one-hot z this is the assignment step of K-means. The energy's own `Structure.table` (B, K) is used where
-    there is one, since it is often one matrix product; otherwise elements are evaluated in chunks.
+    Source: textbook. Over a one-hot z this is the assignment step of K-means. The energy's own `Structure.table` (B, K)
+    is used where there is one, since it is often one matrix product; otherwise elements are evaluated in chunks.
 
     Args:
         max_rows: how many (sample, element) pairs are evaluated at once, a bound on memory.

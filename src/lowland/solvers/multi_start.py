@@ -27,7 +27,7 @@ class Starts(NamedTuple):
 
 @register("solver")
 class MultiStart(Solver):
-    """Runs a solver from N starts for each sample and keeps the end of least energy.
+    """u* = the end of least energy among those of a solver from N starts, for each sample. Source: textbook.
 
     The first start is the one that `infer` would use anyway; the others are uniform on a bounded domain, and normal
     around the first on an unbounded one. One step is the whole search: `steps` counts 1, status and residual are those

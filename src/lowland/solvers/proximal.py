@@ -32,6 +32,11 @@ class ISTA(Solver):
     Args:
         curvature: first L where the energy gives no bound, in units of E per squared unit of u.
         max_steps, tol, check_every: see `Solver`; the residual is L‖u_new − u‖∞.
+
+    >>> import lowland as ll
+    >>> energy = SparseCoding(n_features=4, n_atoms=8, sparsity=0.1)
+    >>> ll.infer(energy, y=torch.ones(2, 4), over="z", solver=ISTA(tol=1e-5)).status
+    tensor([0, 0], dtype=torch.int8)
     """
 
     accelerated = False
@@ -90,6 +95,8 @@ class ISTA(Solver):
 @register("solver")
 class FISTA(ISTA):
     """ISTA with Nesterov's extrapolation (Beck & Teboulle 2009, equations 4.1–4.3).
+
+        u⁺ = prox_{1/L}(v − (1/L) ∇f(v)),   t⁺ = (1 + √(1 + 4t²)) / 2,   v⁺ = u⁺ + (t − 1)/t⁺ (u⁺ − u)
 
     Restarted for each sample on its own whenever the step points uphill (O'Donoghue & Candès 2015, gradient scheme).
 
