@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from lowland.recipes.methods import FAMILIES
+
 FOUND = """
 import torch
 from lowland import registry
@@ -104,6 +106,20 @@ def test_code_of_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
         elif language == "text" and printed:
             assert checker.check_output(text, printed, flags), f"{page.name}:{line}\n{text}\nbut it printed\n{printed}"
             printed = ""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_strategy_has_a_page_with_its_equation_and_picture(family: str) -> None:
+    page = ROOT / "docs" / "strategies" / f"{family.lower()}.md"
+    text = page.read_text()
+    assert text.startswith(f"# {family}: ")
+    assert re.search(r"^    \S.* = ", text, flags=re.MULTILINE), "an equation"
+    pictures = re.findall(r"!\[.+\]\((.+\.png)\)", text)
+    assert pictures
+    for picture in pictures:
+        assert (page.parent / picture).read_bytes().startswith(b"\x89PNG"), picture
+    assert f"<!-- methods {family} -->" in text, "its methods come from the recipe"
+    assert RUNNABLE.count(page) == 1, "its code runs in this file"
 
 
 def test_recipes_named_in_commands_exist() -> None:

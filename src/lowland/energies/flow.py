@@ -102,7 +102,7 @@ class NormalisingFlow(Energy):
     def whiten(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """U = f(y), (B, n), and log |det ∂u/∂y|, (B,)."""
         u = (y - self.centre) / self.spread
-        volume = -self.spread.log().sum().expand(len(y))
+        volume = -self.spread.log().sum().expand(y.shape[0])
         for layer in self.layers:
             u, more = layer(u)
             volume = volume + more

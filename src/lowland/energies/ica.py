@@ -15,6 +15,17 @@ from lowland.registry import register
 from lowland.tensors import RowNoise
 
 
+def _log_volume(matrix: Tensor) -> Tensor:
+    """The logarithm of |det W|.
+
+    ONNX has the determinant alone, which is taken of rows of unit length there, so that it does not overflow.
+    """
+    if not torch.compiler.is_exporting():
+        return torch.linalg.slogdet(matrix).logabsdet
+    lengths = matrix.square().sum(dim=1).sqrt()
+    return lengths.log().sum() + torch.linalg.det(matrix / lengths[:, None]).abs().log()
+
+
 @register("energy")
 class SquareICA(Energy):
     """F(y) = −log |det W| + Σ_i ρ(s_i), s = W (y − μ): minus the log-density of y mixed from independent sources s.
@@ -56,7 +67,7 @@ class SquareICA(Energy):
         sources = self.sources(y).abs()
         # For the logistic 2 log cosh(s/2) + log 4 = |s| + 2 log(1 + e^−|s|), which does not overflow.
         rest = math.log(2) if self.source == "laplace" else 2 * torch.log1p(torch.exp(-sources))
-        return (sources + rest).sum(dim=1) - torch.linalg.slogdet(self.unmixing).logabsdet
+        return (sources + rest).sum(dim=1) - _log_volume(self.unmixing)
 
     def sources(self, y: Tensor) -> Tensor:
         """S = W (y − μ), (B, n_features)."""

@@ -70,7 +70,7 @@ class MaskedAutoencoder(Energy):
 
     def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
         count = len(self.masks)
-        masks = self.masks.repeat(len(y), 1)
+        masks = self.masks.repeat(y.shape[0], 1)
         return self.hidden_error(y.repeat_interleave(count, dim=0), masks).reshape(-1, count).mean(dim=1)
 
     @classmethod

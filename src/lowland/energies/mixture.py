@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,15 @@ from lowland.energies.kmeans import spread_out
 from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.tensors import RowNoise
+
+
+def _forward_substitution(lower: Tensor, right: Tensor) -> Tensor:
+    """L⁻¹ r for (K, n, n) and (K, n, B) in plain sums, for ONNX, which has no triangular solve."""
+    rows: list[Tensor] = []
+    for i in range(lower.shape[1]):
+        known = sum((lower[:, i, j, None] * rows[j] for j in range(i)), torch.zeros_like(right[:, i]))
+        rows.append((right[:, i] - known) / lower[:, i, i, None])
+    return torch.stack(rows, dim=1)
 
 
 @register("energy")
@@ -68,7 +78,9 @@ class GaussianMixture(Energy):
         centred_KnB = (y[:, None] - self.means).permute(1, 2, 0)
         if self.covariance == "full":
             factor = self.scale.tril()
-            white_KnB = torch.linalg.solve_triangular(factor, centred_KnB, upper=False)
+            exporting = torch.compiler.is_exporting()
+            solve = _forward_substitution if exporting else partial(torch.linalg.solve_triangular, upper=False)
+            white_KnB = solve(factor, centred_KnB)
             deviations = factor.diagonal(dim1=1, dim2=2)
         else:
             white_KnB, deviations = centred_KnB / self.scale[:, :, None], self.scale

@@ -68,7 +68,7 @@ class VQVAE(Energy):
 
     def embed(self, y: Tensor) -> Tensor:
         """Enc(y), (B, groups, entry_size)."""
-        return self.encoder(y).reshape(len(y), self.codebook.shape[0], self.codebook.shape[2])
+        return self.encoder(y).reshape(y.shape[0], self.codebook.shape[0], self.codebook.shape[2])
 
     def select(self, z: Tensor) -> Tensor:
         """C z, the entries that z selects, (B, groups, entry_size)."""

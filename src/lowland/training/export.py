@@ -106,16 +106,33 @@ def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
 
 
 class AsModule(nn.Module):
-    """An energy as a module of positional tensors, which is what exporters take: those of x, y, z in `names`."""
+    """An energy as a module of positional tensors, which is what exporters take: `paths` says which is which.
 
-    def __init__(self, energy: Energy, names: Sequence[str]) -> None:
+    A path is the name of a variable, followed by a key for each dictionary on the way to the tensor.
+    """
+
+    def __init__(self, energy: Energy, paths: Sequence[tuple[str, ...]]) -> None:
         super().__init__()
-        self.energy, self.names = energy, tuple(names)
+        self.energy, self.paths = energy, tuple(paths)
 
     def forward(self, *values: Tensor) -> Tensor:
-        given = dict(zip(self.names, values, strict=True))
+        given: dict[str, Any] = {}
+        for (*way, last), value in zip(self.paths, values, strict=True):
+            node = given
+            for key in way:
+                node = node.setdefault(key, {})
+            node[last] = value
         x = given.get("x")
         return self.energy.energy(None if x is None else self.energy.encode(x), given.get("y"), given.get("z"))
+
+
+def _paths(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+    """All tensors of a value, each with the way to it."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _paths((*path, key), part)
+    elif value is not None:
+        yield path, value
 
 
 def _exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tensor, ...], list[str]]:
@@ -126,9 +143,9 @@ def _exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tenso
                 f"To export {type(module).__name__}, give its example inputs as a dictionary with the keys "
                 f"{', '.join(module.domains)}."
             )
-        names = [name for name in VARIABLES if name in example]
         module(**example)
-        return AsModule(module, names), tuple(example[name] for name in names), names
+        inputs = {path: leaf for name in VARIABLES for path, leaf in _paths((name,), example.get(name))}
+        return AsModule(module, list(inputs)), tuple(inputs.values()), ["_".join(path) for path in inputs]
     values = tuple(example) if isinstance(example, list | tuple) else (example,)
     if not values or not all(isinstance(value, Tensor) for value in values):
         raise OptionError(
@@ -178,7 +195,8 @@ def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:
 
     Args:
         module: an energy, or a module of tensors.
-        example: inputs of at least two samples: a tensor or tuple of tensors; for an energy a dictionary by x, y and z.
+        example: inputs of at least two samples: a tensor or tuple of tensors; for an energy a dictionary by x, y and z,
+            of which each may be a dictionary itself: x["mask"] is then the input "x_mask".
         path: of the file; read it with `torch.export.load(path).module()`.
 
     Raises:
@@ -227,7 +245,11 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
                 program, input_names=names, output_names=["output"], dynamo=True, verbose=False
             )
         except Exception as error:
-            raise UnsupportedError(f"{type(module).__name__} cannot be written as ONNX: {error}") from error
+            cause = error.__cause__ or error
+            reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+            raise UnsupportedError(
+                f"{type(module).__name__} cannot be written as ONNX: {reason}. Export it as a program instead."
+            ) from error
         assert exported is not None
         content = exported.model_proto.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
