@@ -82,6 +82,8 @@ def expose(kind: str, module_name: str) -> tuple[Callable[[str], Any], Callable[
     def lookup(name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
+        if name in _registered[kind]:
+            return _registered[kind][name]  # no walk through the package for what is known
         try:
             return importlib.import_module(f"{module_name}.{name}")
         except ModuleNotFoundError as error:

@@ -92,17 +92,17 @@ _AHEAD = 32
 
 
 def _mix(counter: Tensor) -> Tensor:
-    """The 64-bit finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014), in wrapping int64 arithmetic."""
-    counter = (counter ^ ((counter >> 30) & 0x3FFFFFFFF)) * -0x40A7B892E31B1A47
-    counter = (counter ^ ((counter >> 27) & 0x1FFFFFFFFF)) * -0x6B2FB644ECCEEE15
-    return counter ^ ((counter >> 31) & 0x1FFFFFFFF)
+    """The 64-bit finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014), in wrapping int64 arithmetic, in place."""
+    counter.bitwise_xor_((counter >> 30).bitwise_and_(0x3FFFFFFFF)).mul_(-0x40A7B892E31B1A47)
+    counter.bitwise_xor_((counter >> 27).bitwise_and_(0x1FFFFFFFFF)).mul_(-0x6B2FB644ECCEEE15)
+    return counter.bitwise_xor_((counter >> 31).bitwise_and_(0x1FFFFFFFF))
 
 
 class RowNoise:
     """Independent streams of random numbers, one for each row, so that a batch draws what its rows would draw alone.
 
     The n-th number of stream r is a hash of (seed, r, n): it depends neither on the batch around it nor on which
-    rows have already left. `select` keeps the streams of the rows that go on. Small draws are made ahead, up to 32
+    rows have already left. `select` keeps the streams of the rows that go on. Small draws are made ahead, up to 128
     at a time.
 
     Args:
@@ -120,7 +120,7 @@ class RowNoise:
         self.seed, self.streams, self.dtype = seed, streams, dtype
         self._drawn = 0
         self._keys = _mix(streams.to(torch.int64) * _GOLDEN + _mix(torch.full_like(streams, seed)))
-        self._ahead: dict[tuple[str, int], tuple[Tensor, int]] = {}
+        self._ahead: dict[tuple[str, tuple[int, ...]], tuple[Tensor, list[Tensor]]] = {}
 
     @classmethod
     def from_generator(
@@ -134,7 +134,9 @@ class RowNoise:
         """The streams of some rows, where they stand now."""
         chosen = RowNoise(self.seed, self.streams[rows], self.dtype)
         chosen._drawn = self._drawn
-        chosen._ahead = {kind: (block[:, rows], used) for kind, (block, used) in self._ahead.items()}
+        for kind, (block, left) in self._ahead.items():
+            part = block[:, rows]
+            chosen._ahead[kind] = part, list(part.unbind())[: len(left)]
         return chosen
 
     def spawn(self) -> int:
@@ -151,21 +153,22 @@ class RowNoise:
         return self._draw("normal", shape)
 
     def _draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
-        count = torch.Size(shape).numel()
-        block, used = self._ahead.get((kind, count), (None, 0))
-        if block is None or used == block.shape[0]:
+        block, left = self._ahead.get((kind, shape), (None, []))
+        if not left:
             # Short chains should not pay for numbers that they never use, so each block is twice the one before.
-            wanted = 1 if block is None else 2 * block.shape[0]
-            times = max(1, min(_AHEAD, wanted, 65536 // max(count, 1)))
+            count, wanted = torch.Size(shape).numel(), 1 if block is None else 2 * block.shape[0]
+            times = max(1, min(_AHEAD if count > 64 else 4 * _AHEAD, wanted, 65536 // max(count, 1)))
             numbers = self._uniform(times * count) if kind == "uniform" else self._normal(times * count)
-            block, used = numbers.reshape(-1, times, count).transpose(0, 1).contiguous(), 0
-        self._ahead[kind, count] = (block, used + 1)
-        return block[used].reshape(-1, *shape)
+            # Last first, so that the next is popped from the end of the list.
+            block = numbers.reshape(-1, times, count).transpose(0, 1).flip(0).reshape(times, -1, *shape)
+            left = list(block.unbind())
+            self._ahead[kind, shape] = block, left
+        return left.pop()
 
     def _bits(self, count: int) -> Tensor:
         counters = torch.arange(self._drawn + 1, self._drawn + count + 1, device=self.streams.device)
         self._drawn += count
-        return _mix(self._keys[:, None] + counters * _GOLDEN)
+        return _mix(self._keys[:, None] + counters.mul_(_GOLDEN))
 
     def _uniform(self, count: int) -> Tensor:
         uniform = (((self._bits(count) >> 11) & 0x1FFFFFFFFFFFFF).to(torch.float64) + 0.5) * 2.0**-53

@@ -7,9 +7,31 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from lowland.errors import OptionError
+
+
+class ToOne(nn.Linear):
+    """A linear layer with one output, y = w·x + b.
+
+    In a graph of torch.compile it is written as a sum, which is computed inside the loop of the layer before it, as is
+    its derivative; a matrix product would need a call of its own and a batch of copies of w.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  nn.Linear's own name
+        if not torch.compiler.is_dynamo_compiling():
+            return functional.linear(input, self.weight, self.bias)
+        product = (input * self.weight[0]).sum(dim=-1, keepdim=True)
+        return product if self.bias is None else product + self.bias
+
+
+class SiLU(nn.SiLU):
+    """x σ(x). In a graph of torch.compile it is written out, so that its derivative shares the exponential in σ."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  nn.SiLU's own name
+        return input * torch.sigmoid(input) if torch.compiler.is_dynamo_compiling() else functional.silu(input)
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator | None = None, bias: bool = True) -> nn.Linear:
@@ -24,7 +46,8 @@ def linear(inputs: int, outputs: int, generator: torch.Generator | None = None, 
     torch.Size([2, 3])
     """
     generator = generator or torch.Generator().manual_seed(0)
-    layer = nn.Linear(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
+    kind = ToOne if outputs == 1 else nn.Linear
+    layer = kind(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
     bound = 1 / math.sqrt(inputs)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -34,7 +57,7 @@ def linear(inputs: int, outputs: int, generator: torch.Generator | None = None, 
 
 def mlp(
     *sizes: int,
-    activation: Callable[[], nn.Module] = nn.SiLU,
+    activation: Callable[[], nn.Module] = SiLU,
     generator: torch.Generator | None = None,
 ) -> nn.Sequential:
     """A multi-layer perceptron, (..., sizes[0]) → (..., sizes[-1]), with an activation between any two linear layers.

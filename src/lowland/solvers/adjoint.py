@@ -138,8 +138,8 @@ class Unroll(Adjoint):
             early.max_steps, late.max_steps = task.solver.max_steps - self.last, self.last
             task = task._replace(solver=late, start=task._replace(solver=early, record=False).constant().u)
         problem = bind(task.energy, task.given, task.over, graph=True)
-        advance = functools.partial(checkpoint, task.solver.step, use_reentrant=False) if self.checkpointing else None
-        trace = run(problem, task.solver, task.start, task.noise, task.record, advance=advance)
+        step = functools.partial(checkpoint, task.solver.step, use_reentrant=False) if self.checkpointing else None
+        trace = run(problem, task.solver, task.start, task.noise, task.record, step=step)
         return trace._replace(u=trace.u.detach()), trace.u
 
 

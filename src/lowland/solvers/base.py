@@ -55,6 +55,7 @@ class Problem:
         self.dtype = torch.get_default_dtype() if reference is None else reference.dtype
         self.device = torch.device("cpu") if reference is None else reference.device
         self._structure: Structure | None = None
+        self._ones: Tensor | None = None
 
     @property
     def structure(self) -> Structure:
@@ -103,7 +104,9 @@ class Problem:
             value = function(u)
             if not value.requires_grad:
                 return value, torch.zeros_like(u)
-            (gradient,) = torch.autograd.grad(value.sum(), u, create_graph=self.graph, allow_unused=True)
+            if self._ones is None or self._ones.shape != value.shape:
+                self._ones = torch.ones_like(value)
+            (gradient,) = torch.autograd.grad(value, u, self._ones, create_graph=self.graph, allow_unused=True)
         if gradient is None:
             gradient = torch.zeros_like(u)
         return (value, gradient) if self.graph else (value.detach(), gradient)

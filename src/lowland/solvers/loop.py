@@ -7,8 +7,10 @@ steps, a sample stops at the same step whether it is solved alone or in a batch.
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +18,11 @@ from torch import Tensor
 
 from lowland.solvers.base import Info, Problem, Solver
 from lowland.tensors import RowNoise
+
+# Entering a compiled graph costs as much as a small step, so that several share one; more would compile for longer.
+_COMPILED_STEPS = 5
+# All solvers share the code of `_several`: each needs a graph for itself, and one for each size of the batch.
+_GRAPHS = 256
 
 
 class Status(enum.IntEnum):
@@ -48,9 +55,9 @@ def run(
     noise: RowNoise,
     record: bool = False,
     compiled: bool = False,
-    advance: Callable[[Problem, Any, Any], tuple[Any, Info]] | None = None,
+    step: Callable[[Problem, Any, Any], tuple[Any, Info]] | None = None,
 ) -> Trace:
-    """Solve from `start` (B, D). See `lowland.infer` for the options; `advance` stands in for the solver's `step`."""
+    """Solve from `start` (B, D). See `lowland.infer` for the options; `step` stands in for the solver's own."""
     batch = start.shape[0]
     u = start.clone()
     status = torch.full((batch,), int(Status.MAX_STEPS), dtype=torch.int8, device=start.device)
@@ -60,43 +67,54 @@ def run(
     frames = [start] if record else []
     rows, real, taken = torch.arange(batch, device=start.device), batch, 0
     state, samples = solver.init(problem, start), False
-    if advance is None:
-        advance = _compiled(problem, solver) if compiled else solver.step
+    advance = _compiled(problem, solver) if compiled else functools.partial(_several, step or solver.step)
+    block = _COMPILED_STEPS if compiled else solver.check_every
 
-    while taken < solver.max_steps and real:
-        before, count = state, min(solver.check_every, solver.max_steps - taken)
-        info = None
-        for _ in range(count):
-            state, info = advance(problem, state, solver.draw(problem, noise))
-            if info.accepted is not None:
-                samples = True
-                accepted[rows[:real]] += info.accepted[:real]
-            if record:
-                frames.append(frames[-1].index_copy(0, rows[:real], state.u[:real].detach()))
-        assert info is not None
-        taken += count
-        ended, finite = _ended(solver, state, info)
-        last = taken >= solver.max_steps
-        if not last and not bool(ended[:real].any()):
-            continue
-        leaving = torch.ones_like(ended[:real]) if last else ended[:real]
-        out, ok = rows[:real][leaving], finite[:real][leaving]
-        u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
-        if info.residual is not None:
-            residual[out] = info.residual[:real][leaving].to(residual.dtype)
-        steps[out] = taken
-        verdict = torch.where(ended[:real][leaving], int(Status.CONVERGED), int(Status.MAX_STEPS))
-        status[out] = torch.where(ok, verdict, int(Status.NON_FINITE)).to(torch.int8)
-        stay = (~leaving).nonzero()[:, 0]
-        real = len(stay)
-        if real:
-            if compiled:
-                stay = _padded(stay, len(rows))
-            rows, problem, noise = rows[stay], problem.select(stay), noise.select(stay)
-            state = type(state)(*(part if part is None else part[stay] for part in state))
+    with torch._dynamo.config.patch(recompile_limit=_GRAPHS) if compiled else contextlib.nullcontext():
+        while taken < solver.max_steps and real:
+            before, count = state, min(solver.check_every, solver.max_steps - taken)
+            info = None
+            for first in range(0, count, block):
+                draws = (solver.draw(problem, noise) for _ in range(min(block, count - first)))
+                state, info, passed, visited = advance(problem, state, draws, record)
+                if passed is not None:
+                    samples = True
+                    accepted[rows[:real]] += passed[:real]
+                for u_there in visited:
+                    frames.append(frames[-1].index_copy(0, rows[:real], u_there[:real].detach()))
+            assert info is not None
+            taken += count
+            last = taken >= solver.max_steps
+            if not last and not _some_ended(solver, state, info):
+                continue
+            ended, finite = _ended(solver, state, info)
+            leaving = torch.ones_like(ended[:real]) if last else ended[:real]
+            out, ok = rows[:real][leaving], finite[:real][leaving]
+            u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
+            if info.residual is not None:
+                residual[out] = info.residual[:real][leaving].to(residual.dtype)
+            steps[out] = taken
+            verdict = torch.where(ended[:real][leaving], int(Status.CONVERGED), int(Status.MAX_STEPS))
+            status[out] = torch.where(ok, verdict, int(Status.NON_FINITE)).to(torch.int8)
+            stay = (~leaving).nonzero()[:, 0]
+            real = len(stay)
+            if real:
+                if compiled:
+                    stay = _padded(stay, len(rows))
+                rows, problem, noise = rows[stay], problem.select(stay), noise.select(stay)
+                state = type(state)(*(part if part is None else part[stay] for part in state))
     u = problem.domain.project(u)
     rate = accepted / steps.clamp_min(1) if samples else None
     return Trace(u, status, steps, residual, torch.stack(frames) if record else None, rate)
+
+
+def _some_ended(solver: Solver, state: Any, info: Info) -> bool:
+    """Whether it is worth telling the rows apart. A sum of numbers can only be finite if each of them is."""
+    total = state.u.sum() + info.energy.sum()
+    some = total - total != 0
+    if solver.tol is not None and info.residual is not None:
+        some = some | (info.residual <= solver.tol).any()
+    return bool(some)
 
 
 def _ended(solver: Solver, state: Any, info: Info) -> tuple[Tensor, Tensor]:
@@ -113,13 +131,33 @@ def _padded(stay: Tensor, size: int) -> Tensor:
     return torch.cat([stay, stay[:1].expand(size - len(stay))])
 
 
-def _compiled(problem: Problem, solver: Solver) -> Callable[[Problem, Any, Any], tuple[Any, Info]]:
-    """The step through torch.compile. Gradients go through torch.func, which a compiled graph can hold."""
-    problem.compiling = True
-    step = torch.compile(solver.step, dynamic=False)
+def _several(
+    step: Callable[[Problem, Any, Any], tuple[Any, Info]],
+    problem: Problem,
+    state: Any,
+    draws: Iterable[Any],
+    record: bool,
+) -> tuple[Any, Info | None, Tensor | None, list[Tensor]]:
+    """One step for each of `draws`: the last state and Info, accepted proposals (B,), and each u if it is recorded."""
+    info, accepted, visited = None, None, []
+    for drawn in draws:
+        state, info = step(problem, state, drawn)
+        if info.accepted is not None:
+            accepted = info.accepted if accepted is None else accepted + info.accepted
+        if record:
+            visited.append(state.u)
+    return state, info, accepted, visited
 
-    def advance(problem: Problem, state: Any, drawn: Any) -> tuple[Any, Info]:
+
+def _compiled(problem: Problem, solver: Solver) -> Callable[..., tuple[Any, Info | None, Tensor | None, list[Tensor]]]:
+    """Some steps through torch.compile. Gradients go through torch.func, which a compiled graph can hold."""
+    problem.compiling = True
+    several = torch.compile(functools.partial(_several, solver.step), dynamic=False)
+
+    def advance(
+        problem: Problem, state: Any, draws: Iterable[Any], record: bool
+    ) -> tuple[Any, Info | None, Tensor | None, list[Tensor]]:
         problem.structure  # noqa: B018  computed outside the graph, once
-        return step(problem, state, drawn)
+        return several(problem, state, list(draws), record)
 
     return advance
