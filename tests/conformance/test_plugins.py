@@ -54,10 +54,10 @@ class TestOnlySigns(Solver):
     """u ← u − η sign(∇E), with η small.
 
     >>> TestOnlySigns().max_steps
-    50
+    200
     """
 
-    def __init__(self, step_size: float = 1e-3, max_steps: int = 50) -> None:
+    def __init__(self, step_size: float = 5e-3, max_steps: int = 200) -> None:
         super().__init__(max_steps)
         self.step_size = step_size
 
