@@ -200,8 +200,8 @@ def _check_options(
     whole = {"max_steps": max_steps, "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices}
     whole |= {"validate_every": validate_every or 1, "patience": 1 if patience is None else patience}
     for name, value in whole.items():
-        if value < 1 or int(value) != value:
-            raise OptionError(f"{name} must be a whole number of at least 1, but it is {value}.")
+        if not isinstance(value, int | float) or value < 1 or int(value) != value:
+            raise OptionError(f"{name} must be a whole number of at least 1, but it is {value!r}.")
     if precision is not None and precision not in _PRECISIONS:
         raise OptionError(
             f"precision must be one of {', '.join(_PRECISIONS)}, but it is {precision!r}. Half precision with loss "

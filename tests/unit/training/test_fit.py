@@ -198,6 +198,7 @@ def test_warnings_of_the_energy_pass(bowl, mean, points):
     [
         ({"max_steps": 0}, "max_steps"),
         ({"max_steps": 1.5}, "max_steps"),
+        ({"max_steps": "3"}, "max_steps"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
         ({"log_every": -1}, "log_every"),
         ({"validate_every": -1}, "validate_every"),
