@@ -156,7 +156,7 @@ def infer(
     noise = RowNoise.from_generator(generator, streams.to(problem.device), problem.dtype)
     task = Task(energy, given, problem.over, solver, start, noise, record, compiled)
     trace, u = adjoint.solve(task)
-    final = bind(energy, given, problem.over) if torch.is_grad_enabled() else problem
+    final = bind(energy, given, problem.over, checked=True) if torch.is_grad_enabled() else problem
     value = final.value(adjoint.tie(task, u))
     found = problem.domain.unpack(u)
     *_, status, steps, residual, trajectory, accepted = trace

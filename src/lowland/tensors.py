@@ -136,7 +136,7 @@ class RowNoise:
         chosen._drawn = self._drawn
         for kind, (block, left) in self._ahead.items():
             part = block[:, rows]
-            chosen._ahead[kind] = part, list(part.unbind())[: len(left)]
+            chosen._ahead[kind] = part, list(part.unbind())[::-1][: len(left)]
         return chosen
 
     def spawn(self) -> int:
@@ -155,13 +155,12 @@ class RowNoise:
     def _draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
         block, left = self._ahead.get((kind, shape), (None, []))
         if not left:
-            # Short chains should not pay for numbers that they never use, so each block is twice the one before.
-            count, wanted = torch.Size(shape).numel(), 1 if block is None else 2 * block.shape[0]
+            # Short chains should not pay for numbers that they never use, so blocks grow from one to the largest.
+            count, wanted = torch.Size(shape).numel(), 1 if block is None else 4 * block.shape[0]
             times = max(1, min(_AHEAD if count > 64 else 4 * _AHEAD, wanted, 65536 // max(count, 1)))
             numbers = self._uniform(times * count) if kind == "uniform" else self._normal(times * count)
-            # Last first, so that the next is popped from the end of the list.
-            block = numbers.reshape(-1, times, count).transpose(0, 1).flip(0).reshape(times, -1, *shape)
-            left = list(block.unbind())
+            block = numbers.reshape(-1, times, count).transpose(0, 1).contiguous().reshape(times, -1, *shape)
+            left = list(block.unbind())[::-1]  # the next is popped from the end
             self._ahead[kind, shape] = block, left
         return left.pop()
 

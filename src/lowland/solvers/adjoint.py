@@ -44,7 +44,7 @@ class Task(NamedTuple):
         with torch.no_grad():
             # A compiled step leaves the weights out of its gradient by itself, and would be compiled anew for a copy.
             energy = self.energy if self.compiled else _frozen(self.energy, {})
-            problem = bind(energy, self.given, self.over)
+            problem = bind(energy, self.given, self.over, checked=True)
             return run(problem, self.solver, self.start, self.noise, self.record, self.compiled)
 
 

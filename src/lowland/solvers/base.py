@@ -156,7 +156,9 @@ def _own(tensor: Tensor, rows: Tensor) -> Tensor:
     return tensor if len(tensor) == 1 else tensor[rows]
 
 
-def bind(energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], graph: bool = False) -> Problem:
+def bind(
+    energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], graph: bool = False, checked: bool = False
+) -> Problem:
     """The problem of minimising an energy over some variables, the others being given. x is encoded here, once.
 
     Args:
@@ -164,6 +166,7 @@ def bind(energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], gra
         given: values of the variables that are not free; those that are None are left out.
         over: name or names of the free variables.
         graph: keep every later result differentiable. Adjoints set it.
+        checked: the same energy and values have been bound before, so that they need not be looked at again.
 
     >>> from lowland.energies.ellipse import Ellipse
     >>> problem = bind(Ellipse(), {"y": torch.zeros(5, 2)}, over="z")
@@ -177,11 +180,14 @@ def bind(energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], gra
         raise OptionError(
             f"{clash[0]} is both given and free. To start from a value of a free variable, pass it as init=."
         )
-    energy.check(names, **{name: given.get(name) for name in VARIABLES})
+    if not checked:
+        energy.check(names, **{name: given.get(name) for name in VARIABLES})
     batch = batch_size(**given) if given else 1
     if "x" in given:
         given = given | {"x": energy.encode(given["x"])}
     problem = Problem(energy, given, names, domain, batch, graph)
+    if checked:
+        return problem
     with torch.no_grad():
         # Two rows are enough to tell a sum over the batch from one over the axes of a sample.
         few = problem.select(torch.arange(min(batch, 2), device=problem.device))

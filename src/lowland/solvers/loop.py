@@ -149,15 +149,20 @@ def _several(
     return state, info, accepted, visited
 
 
+@functools.cache
+def _graph() -> Callable[..., tuple[Any, Info | None, Tensor | None, list[Tensor]]]:
+    """`_several` through torch.compile, made once since torch looks at all its settings when it makes one."""
+    return torch.compile(_several, dynamic=False)
+
+
 def _compiled(problem: Problem, solver: Solver) -> Callable[..., tuple[Any, Info | None, Tensor | None, list[Tensor]]]:
-    """Some steps through torch.compile. Gradients go through torch.func, which a compiled graph can hold."""
+    """Some steps as one graph. Gradients go through torch.func, which a compiled graph can hold."""
     problem.compiling = True
-    several = torch.compile(functools.partial(_several, solver.step), dynamic=False)
 
     def advance(
         problem: Problem, state: Any, draws: Iterable[Any], record: bool
     ) -> tuple[Any, Info | None, Tensor | None, list[Tensor]]:
         problem.structure  # noqa: B018  computed outside the graph, once
-        return several(problem, state, list(draws), record)
+        return _graph()(solver.step, problem, state, list(draws), record)
 
     return advance
