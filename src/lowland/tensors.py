@@ -88,7 +88,7 @@ def check_finite(value: Any, name: str) -> None:
 
 
 _GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio as a signed number: the stride of SplitMix64
-_AHEAD = 32
+_AHEAD = 64
 
 
 def _mix(counter: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class RowNoise:
     """Independent streams of random numbers, one for each row, so that a batch draws what its rows would draw alone.
 
     The n-th number of stream r is a hash of (seed, r, n): it depends neither on the batch around it nor on which
-    rows have already left. `select` keeps the streams of the rows that go on. Small draws are made ahead, up to 128
+    rows have already left. `select` keeps the streams of the rows that go on. Small draws are made ahead, up to 64
     at a time.
 
     Args:
@@ -157,7 +157,7 @@ class RowNoise:
         if not left:
             # Short chains should not pay for numbers that they never use, so blocks grow from one to the largest.
             count, wanted = torch.Size(shape).numel(), 1 if block is None else 4 * block.shape[0]
-            times = max(1, min(_AHEAD if count > 64 else 4 * _AHEAD, wanted, 65536 // max(count, 1)))
+            times = max(1, min(_AHEAD, wanted, 32768 // max(count, 1)))
             numbers = self._uniform(times * count) if kind == "uniform" else self._normal(times * count)
             block = numbers.reshape(-1, times, count).transpose(0, 1).contiguous().reshape(times, -1, *shape)
             left = list(block.unbind())[::-1]  # the next is popped from the end

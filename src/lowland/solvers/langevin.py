@@ -81,8 +81,8 @@ class Langevin(Solver):
         if state.energy is not None and state.gradient is not None and uniform is not None:
             return self._tested(problem, state.u, state.energy, state.gradient, normal, uniform)
         energy, gradient = problem.value_and_gradient(state.u)
-        # The gradient gets a product of its own: torch 2.13 compiles torch.add(u, matrix product, alpha=η) without η.
-        u = torch.add(state.u, normal, alpha=self._spread) - self.step_size * gradient
+        # Not torch.add with −η: torch 2.13 compiles the sum of a tensor and α times a matrix product without the α.
+        u = torch.add(state.u, normal, alpha=self._spread).sub(gradient, alpha=self.step_size)
         if problem.domain.constrained:
             interval = problem.domain.limits(u.dtype) is not None
             u = problem.domain.reflect(u)[0] if interval else problem.domain.confine(u)
