@@ -88,13 +88,14 @@ class Family(NamedTuple):
 FAMILIES = {
     "C1": Family(
         "push down on data, push up everywhere",
-        "Maximum likelihood, L = F(y) + log ∫ exp(−F): the integral pushes up in proportion to probability. It needs an "
-        "integral that can be computed, or a bound on it. Left alone it digs canyons, infinitely deep and narrow.",
+        "Maximum likelihood, L = F(y) + log ∫ exp(−F): the integral pushes up in proportion to probability. It "
+        "needs an integral that can be computed, or a bound on it. Left alone it digs canyons, infinitely deep and "
+        "narrow.",
     ),
     "C2": Family(
         "push down on data, push up on chosen points",
-        "Contrastive points stand in for the integral. All these methods differ in where they find them: chains that walk "
-        "downhill, noise, flipped bits, a generator that learns to find them.",
+        "Contrastive points stand in for the integral. All these methods differ in where they find them: chains "
+        "that walk downhill, noise, flipped bits, a generator that learns to find them.",
     ),
     "C3": Family(
         "map damaged points back to the data",
@@ -102,13 +103,13 @@ FAMILIES = {
     ),
     "A1": Family(
         "build it so that low energy has a bounded volume",
-        "The architecture itself leaves room for little: a subspace, k points, k blobs, a map that keeps volume, a narrow "
-        "code. Pushing down on the data is then enough, for what goes down here must come up elsewhere.",
+        "The architecture itself leaves room for little: a subspace, k points, k blobs, a map that keeps volume, a "
+        "narrow code. Pushing down on the data is then enough, for what goes down here must come up elsewhere.",
     ),
     "A2": Family(
         "a regulariser limits the information in z",
-        "The code could copy y, and every energy would be zero. A penalty on z (sparsity, noise, a finite code book) makes it "
-        "too poor for that, so that only what the data have in common is cheap to say.",
+        "The code could copy y, and every energy would be zero. A penalty on z (sparsity, noise, a finite code "
+        "book) makes it too poor for that, so that only what the data have in common is cheap to say.",
     ),
     "A3": Family(
         "keep the reconstruction as constant as it can be",

@@ -1,4 +1,4 @@
-"""The contrastive methods of the comparison: C1 to C3, and score matching (A4), which trains the same network energies."""
+"""The contrastive methods of the comparison (C1 to C3), and score matching (A4), which trains the same energies."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ CONTRASTIVE = [
         family="C1",
         title="Maximum likelihood",
         paper="log Z exact",
-        text="In the plane log Z is summed on a grid, so that every point of it pushes up in proportion to its probability: "
-        "steep walls, and high ground that nothing was wasted on. In many dimensions only simple energies have an exact "
-        "log Z; on the images this is a Gaussian, one bowl.",
+        text="In the plane log Z is summed on a grid, so that every point of it pushes up in proportion to its "
+        "probability: steep walls, and high ground that nothing was wasted on. In many dimensions only simple "
+        "energies have an exact log Z; on the images this is a Gaussian, one bowl.",
         energy=lambda case: network(case) if case.plane else Gaussian(case.n, mean=case.train.mean(dim=0)),
         shaping=lambda case: MaximumLikelihoodGrid(smoothness=0.01) if case.plane else MaximumLikelihood(),
         plan=lambda case: Plan(int(case.choose(400, 1500)), case.choose(2e-3, 1e-2)),
@@ -112,8 +112,8 @@ CONTRASTIVE = [
         family="C1",
         title="Variational likelihood",
         paper="log Z bounded by a flow",
-        text="A flow that can be sampled and whose entropy is known bounds log Z from below and chases the energy's low land; "
-        "the energy is pushed up wherever the flow goes.",
+        text="A flow that can be sampled and whose entropy is known bounds log Z from below and chases the energy's"
+        " low land; the energy is pushed up wherever the flow goes.",
         energy=confined,
         shaping=lambda case: VariationalLikelihood(
             NormalisingFlow(case.n, n_layers=6, generator=case.generator), seed=case.seed
@@ -125,8 +125,8 @@ CONTRASTIVE = [
         family="C2",
         title="Contrastive divergence",
         paper="Hinton 2002; Langevin chains",
-        text="Short noisy descents from the data show where the energy would leak, and that is pushed up. What no chain "
-        "reaches is never pushed up at all: far from the data the land may lie low.",
+        text="Short noisy descents from the data show where the energy would leak, and that is pushed up. What no "
+        "chain reaches is never pushed up at all: far from the data the land may lie low.",
         energy=confined,
         shaping=lambda case: ContrastiveDivergence(langevin(case), magnitude=0.01, seed=case.seed),
         plan=_plan(800, 600),
@@ -136,7 +136,8 @@ CONTRASTIVE = [
         family="C2",
         title="Persistent chains",
         paper="Tieleman 2008; Du & Mordatch 2019",
-        text="The chains go on from step to step and roam far, so that false valleys far from the data are found and filled.",
+        text="The chains go on from step to step and roam far, so that false valleys far from the data are found "
+        "and filled.",
         energy=confined,
         shaping=lambda case: ContrastiveDivergence(
             langevin(case, temperature=1.0), persistent=True, magnitude=0.01, seed=case.seed
@@ -148,8 +149,8 @@ CONTRASTIVE = [
         family="C2",
         title="Hamiltonian chains",
         paper="Hinton 2002; Neal 2011",
-        text="Contrastive divergence whose chains have momentum: fewer, longer steps, tested by Metropolis, that cross the "
-        "land instead of diffusing over it.",
+        text="Contrastive divergence whose chains have momentum: fewer, longer steps, tested by Metropolis, that "
+        "cross the land instead of diffusing over it.",
         energy=confined,
         shaping=lambda case: ContrastiveDivergence(
             HMC(step_size=case.choose(0.1, 0.05), n_leapfrog=5, max_steps=3), magnitude=0.01, seed=case.seed
@@ -161,8 +162,9 @@ CONTRASTIVE = [
         family="C2",
         title="RBM, contrastive divergence",
         paper="Hinton 2002",
-        text="Binary hidden units that each add a soft half-space. Points in the plane are given as thermometers of bits, so "
-        "that the landscape is built of steps. Gibbs chains from the data give the points to push up.",
+        text="Binary hidden units that each add a soft half-space. Points in the plane are given as thermometers of"
+        " bits, so that the landscape is built of steps. Gibbs chains from the data give the points to push "
+        "up.",
         energy=machine,
         data=binary_data,
         measured=seen,
@@ -177,7 +179,8 @@ CONTRASTIVE = [
         family="C2",
         title="RBM, persistent chains",
         paper="Tieleman 2008",
-        text="The same machine; its Gibbs chains never start again, and see the model rather than the neighbourhood of the data.",
+        text="The same machine; its Gibbs chains never start again, and see the model rather than the neighbourhood"
+        " of the data.",
         energy=machine,
         data=binary_data,
         measured=seen,
@@ -186,8 +189,9 @@ CONTRASTIVE = [
         beta=1.0,
         pictures=weights,
         shows="weights of the hidden units",
-        limit="Its chains wander among grey blurs rather than digits, and noise with the right mean in each pixel is close "
-        "to such blurs: more hidden units, more Gibbs steps and a slower rate all ended within 0.03 of this figure.",
+        limit="Its chains wander among grey blurs rather than digits, and noise with the right mean in each pixel "
+        "is close to such blurs: more hidden units, more Gibbs steps and a slower rate all ended within 0.03 "
+        "of this figure.",
     ),
     Method(
         name="nce",
@@ -205,8 +209,8 @@ CONTRASTIVE = [
         family="C2",
         title="Ratio matching",
         paper="Hyvärinen 2007",
-        text="Each bit of the data in turn is flipped, and the flipped one must be less probable. log Z cancels; only the "
-        "nearest neighbours of the data on the cube are ever pushed up.",
+        text="Each bit of the data in turn is flipped, and the flipped one must be less probable. log Z cancels; "
+        "only the nearest neighbours of the data on the cube are ever pushed up.",
         energy=machine,
         data=binary_data,
         measured=seen,
@@ -221,8 +225,8 @@ CONTRASTIVE = [
         family="C2",
         title="Minimum probability flow",
         paper="Sohl-Dickstein 2011",
-        text="Asks that probability would not flow from the data to their neighbours: an exponential push on every flipped bit "
-        "that lies lower than the data.",
+        text="Asks that probability would not flow from the data to their neighbours: an exponential push on every "
+        "flipped bit that lies lower than the data.",
         energy=machine,
         data=binary_data,
         measured=seen,
@@ -237,8 +241,8 @@ CONTRASTIVE = [
         family="C2",
         title="Simple pair loss",
         paper="Bromley 1993",
-        text="Data below zero, the most offending point nearby above a margin; once both hold, nothing moves any more. Plains "
-        "with a step at the edge of the data.",
+        text="Data below zero, the most offending point nearby above a margin; once both hold, nothing moves any "
+        "more. Plains with a step at the edge of the data.",
         energy=confined,
         shaping=lambda case: SimplePair(
             descent(case), margin=case.choose(1.0, 10.0), magnitude=case.choose(1e-3, 1e-4), seed=case.seed
@@ -250,7 +254,8 @@ CONTRASTIVE = [
         family="C2",
         title="Hinge pair loss",
         paper="Altun 2003; Weston 2010",
-        text="Only the difference counts: data must lie below their most offending neighbour by a margin, at whatever height.",
+        text="Only the difference counts: data must lie below their most offending neighbour by a margin, at "
+        "whatever height.",
         energy=confined,
         shaping=lambda case: HingePair(descent(case), margin=1.0, magnitude=0.001, seed=case.seed),
         plan=_plan(800, 600),
@@ -270,8 +275,8 @@ CONTRASTIVE = [
         family="C2",
         title="Neighbourhood components",
         paper="Goldberger 2005",
-        text="One data point among several contrastive ones is to be picked out; the push on each is in proportion to how "
-        "likely it is to be mistaken.",
+        text="One data point among several contrastive ones is to be picked out; the push on each is in proportion "
+        "to how likely it is to be mistaken.",
         energy=confined,
         shaping=lambda case: NeighbourhoodComponents(descent(case), magnitude=0.001, seed=case.seed),
         plan=_plan(600, 400, batch=48),
@@ -291,21 +296,21 @@ CONTRASTIVE = [
         family="C2",
         title="GAN discriminator",
         paper="Goodfellow 2014",
-        text="A generator learns where the energy is low and is pushed up there. When the two are done the discriminator is "
-        "flat where they meet, and arbitrary where neither has been.",
+        text="A generator learns where the energy is low and is pushed up there. When the two are done the "
+        "discriminator is flat where they meet, and arbitrary where neither has been.",
         energy=network,
         shaping=lambda case: GAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=0.1, seed=case.seed),
         plan=_plan(1500, 1500, 5e-4),
-        limit="A discriminator is only ever pushed up at points that its generator makes, and these soon look much like "
-        "data. Noise of single pixels is never among them, so that nothing was learned about it.",
+        limit="A discriminator is only ever pushed up at points that its generator makes, and these soon look much "
+        "like data. Noise of single pixels is never among them, so that nothing was learned about it.",
     ),
     Method(
         name="ebgan",
         family="C2",
         title="Energy-based GAN",
         paper="Zhao 2016",
-        text="The energy is the reconstruction error of an auto-encoder; what the generator finds is pushed up to a margin and "
-        "no further, and its codes repel one another so that it does not collapse.",
+        text="The energy is the reconstruction error of an auto-encoder; what the generator finds is pushed up to a"
+        " margin and no further, and its codes repel one another so that it does not collapse.",
         energy=lambda case: Autoencoder(case.n, int(case.choose(8, 32)), generator=case.generator),
         shaping=lambda case: EBGAN(
             generator(case), n_noise=int(case.choose(4, 16)), margin=case.choose(0.5, 3.0), seed=case.seed
@@ -317,20 +322,22 @@ CONTRASTIVE = [
         family="C2",
         title="Wasserstein critic",
         paper="Arjovsky 2017; Gulrajani 2017",
-        text="A slope of one everywhere between data and generated points: no canyon, a cone that says how far the data are.",
+        text="A slope of one everywhere between data and generated points: no canyon, a cone that says how far the "
+        "data are.",
         energy=network,
         shaping=lambda case: WGAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=1.0, seed=case.seed),
         plan=_plan(1500, 1200, 5e-4),
-        limit="The critic rises at a slope of one from the data to where the generator now is, and this direction keeps "
-        "turning while the generator follows. Directions that the generator has left, or never took, are free.",
+        limit="The critic rises at a slope of one from the data to where the generator now is, and this direction "
+        "keeps turning while the generator follows. Directions that the generator has left, or never took, "
+        "are free.",
     ),
     Method(
         name="denoising",
         family="C3",
         title="Denoising auto-encoder",
         paper="Vincent 2008",
-        text="Learns to pull noisy points back. The error it makes is its energy: small on the data, and a slope towards them "
-        "as far as the noise of training reached.",
+        text="Learns to pull noisy points back. The error it makes is its energy: small on the data, and a slope "
+        "towards them as far as the noise of training reached.",
         energy=lambda case: Autoencoder(case.n, 128, hidden=(256,), generator=case.generator),
         shaping=lambda case: Denoising(spread=case.choose(0.3, 0.3), seed=case.seed),
         plan=_plan(1500, 1500),
@@ -340,8 +347,9 @@ CONTRASTIVE = [
         family="C3",
         title="Masked auto-encoder",
         paper="Vincent 2008; Devlin 2019",
-        text="Parts are hidden and filled in from the rest. The energy is how badly that works, so it is low where the parts "
-        "agree with one another. In the plane there are two parts only, and the filling-in is a regression line each way.",
+        text="Parts are hidden and filled in from the rest. The energy is how badly that works, so it is low where "
+        "the parts agree with one another. In the plane there are two parts only, and the filling-in is a "
+        "regression line each way.",
         energy=lambda case: MaskedAutoencoder(case.n, (256, 256), generator=case.generator),
         shaping=lambda case: Masked(seed=case.seed),
         plan=_plan(1000, 1200),
@@ -351,8 +359,8 @@ CONTRASTIVE = [
         family="A4",
         title="Score matching",
         paper="Hyvärinen 2005",
-        text="Slope zero and curvature large at each sample, nothing else. Between and beyond the samples the land is what "
-        "the network makes of it.",
+        text="Slope zero and curvature large at each sample, nothing else. Between and beyond the samples the land "
+        "is what the network makes of it.",
         energy=confined,
         shaping=lambda case: ScoreMatching(smoothing=case.choose(0.05, 0.3), seed=case.seed),
         plan=lambda case: Plan(800) if case.plane else Plan(400, batch=32),
@@ -372,7 +380,8 @@ CONTRASTIVE = [
         family="A4",
         title="Denoising score matching",
         paper="Vincent 2011",
-        text="−∇F must point from a noisy sample back to the clean one: score matching of the data blurred by that noise.",
+        text="−∇F must point from a noisy sample back to the clean one: score matching of the data blurred by that "
+        "noise.",
         energy=confined,
         shaping=lambda case: DenoisingScoreMatching(spread=case.choose(0.2, 0.3), seed=case.seed),
         plan=_plan(1500, 1200),
