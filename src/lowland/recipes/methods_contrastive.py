@@ -37,15 +37,21 @@ LOW, HIGH = -2.2, 2.2
 LEVELS = 24
 
 
-def network(case: Case, confinement: float | None = None) -> NetworkEnergy:
+def network(case: Case, confinement: float | None = None, hidden: tuple[int, ...] = (128, 128)) -> NetworkEnergy:
     """The network that most of these methods share; `confinement` keeps exp(−F) integrable where that is needed."""
-    width = 128 if case.plane else 256
-    return NetworkEnergy(case.n, (width, width), confinement=confinement, generator=case.generator)
+    return NetworkEnergy(
+        case.n, hidden if case.plane else (256, 256), confinement=confinement, generator=case.generator
+    )
 
 
 def confined(case: Case) -> NetworkEnergy:
     """The shared network in a wide bowl."""
     return network(case, confinement=case.choose(2.0, 1.0))
+
+
+def deep(case: Case) -> NetworkEnergy:
+    """The same with one layer more in the plane, for methods whose points or slopes see only what is near the data."""
+    return network(case, confinement=case.choose(2.0, 1.0), hidden=(96, 96, 96))
 
 
 def langevin(case: Case, temperature: float = 0.2) -> Langevin:
@@ -90,8 +96,11 @@ def weights(energy: Energy) -> Tensor | None:
     return energy.weight.detach().T if isinstance(energy, RBM) else None
 
 
-def _plan(plane: int, images: int, lr: float = 1e-3, batch: int = 128) -> Callable[[Case], Plan]:
-    return lambda case: Plan(int(case.choose(plane, images)), lr, batch)
+def _plan(
+    plane: int, images: int, lr: float = 1e-3, batch: int = 128, plane_lr: float | None = None
+) -> Callable[[Case], Plan]:
+    """So many steps in the plane and on images, where the rate may differ."""
+    return lambda case: Plan(int(case.choose(plane, images)), case.choose(plane_lr or lr, lr), batch)
 
 
 CONTRASTIVE = [
@@ -105,7 +114,7 @@ CONTRASTIVE = [
         "energies have an exact log Z; on the images this is a Gaussian, one bowl.",
         energy=lambda case: network(case) if case.plane else Gaussian(case.n, mean=case.train.mean(dim=0)),
         shaping=lambda case: MaximumLikelihoodGrid(smoothness=0.01) if case.plane else MaximumLikelihood(),
-        plan=lambda case: Plan(int(case.choose(400, 1500)), case.choose(2e-3, 1e-2)),
+        plan=lambda case: Plan(int(case.choose(400, 1500)), case.choose(6e-3, 1e-2)),
     ),
     Method(
         name="variational-likelihood",
@@ -129,7 +138,7 @@ CONTRASTIVE = [
         "chain reaches is never pushed up at all: far from the data the land may lie low.",
         energy=confined,
         shaping=lambda case: ContrastiveDivergence(langevin(case), magnitude=0.01, seed=case.seed),
-        plan=_plan(800, 600),
+        plan=_plan(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="persistent-cd",
@@ -142,7 +151,7 @@ CONTRASTIVE = [
         shaping=lambda case: ContrastiveDivergence(
             langevin(case, temperature=1.0), persistent=True, magnitude=0.01, seed=case.seed
         ),
-        plan=_plan(1000, 600),
+        plan=_plan(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="cd-hmc",
@@ -155,7 +164,7 @@ CONTRASTIVE = [
         shaping=lambda case: ContrastiveDivergence(
             HMC(step_size=case.choose(0.1, 0.05), n_leapfrog=5, max_steps=3), magnitude=0.01, seed=case.seed
         ),
-        plan=_plan(800, 600),
+        plan=_plan(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="rbm-cd",
@@ -202,7 +211,7 @@ CONTRASTIVE = [
         "learned with the rest. Right where the noise is, free where it never goes.",
         energy=confined,
         shaping=lambda case: NoiseContrastive(components=4, widen=case.choose(1.5, 1.0), seed=case.seed),
-        plan=_plan(800, 1500),
+        plan=_plan(800, 1500, plane_lr=6e-3),
     ),
     Method(
         name="ratio-matching",
@@ -243,11 +252,11 @@ CONTRASTIVE = [
         paper="Bromley 1993",
         text="Data below zero, the most offending point nearby above a margin; once both hold, nothing moves any "
         "more. Plains with a step at the edge of the data.",
-        energy=confined,
+        energy=deep,
         shaping=lambda case: SimplePair(
             descent(case), margin=case.choose(1.0, 10.0), magnitude=case.choose(1e-3, 1e-4), seed=case.seed
         ),
-        plan=_plan(800, 600),
+        plan=_plan(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="pair-hinge",
@@ -256,9 +265,9 @@ CONTRASTIVE = [
         paper="Altun 2003; Weston 2010",
         text="Only the difference counts: data must lie below their most offending neighbour by a margin, at "
         "whatever height.",
-        energy=confined,
+        energy=deep,
         shaping=lambda case: HingePair(descent(case), margin=1.0, magnitude=0.001, seed=case.seed),
-        plan=_plan(800, 600),
+        plan=_plan(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="pair-square",
@@ -266,9 +275,9 @@ CONTRASTIVE = [
         title="Square–square loss",
         paper="Chopra 2005; Hadsell 2006",
         text="Springs instead of hinges: the further a pair is from its place, the harder the pull.",
-        energy=confined,
+        energy=deep,
         shaping=lambda case: SquareSquarePair(descent(case), margin=case.choose(1.0, 10.0), seed=case.seed),
-        plan=_plan(800, 600),
+        plan=_plan(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="nca",
@@ -277,9 +286,9 @@ CONTRASTIVE = [
         paper="Goldberger 2005",
         text="One data point among several contrastive ones is to be picked out; the push on each is in proportion "
         "to how likely it is to be mistaken.",
-        energy=confined,
+        energy=deep,
         shaping=lambda case: NeighbourhoodComponents(descent(case), magnitude=0.001, seed=case.seed),
-        plan=_plan(600, 400, batch=48),
+        plan=_plan(800, 400, batch=48, plane_lr=6e-3),
     ),
     Method(
         name="infonce",
@@ -287,9 +296,9 @@ CONTRASTIVE = [
         title="InfoNCE",
         paper="van den Oord 2018",
         text="The logarithm of the same softmax: an implicit, infinite margin. The worst mistakes are pushed hardest.",
-        energy=confined,
+        energy=deep,
         shaping=lambda case: InfoNCE(descent(case), magnitude=0.001, seed=case.seed),
-        plan=_plan(600, 400, batch=48),
+        plan=_plan(800, 400, batch=48, plane_lr=6e-3),
     ),
     Method(
         name="gan",
@@ -298,9 +307,9 @@ CONTRASTIVE = [
         paper="Goodfellow 2014",
         text="A generator learns where the energy is low and is pushed up there. When the two are done the "
         "discriminator is flat where they meet, and arbitrary where neither has been.",
-        energy=network,
+        energy=lambda case: network(case, hidden=(96, 96, 96)),
         shaping=lambda case: GAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=0.1, seed=case.seed),
-        plan=_plan(1500, 1500, 5e-4),
+        plan=_plan(2000, 1500, 5e-4, plane_lr=1e-3),
         limit="A discriminator is only ever pushed up at points that its generator makes, and these soon look much "
         "like data. Noise of single pixels is never among them, so that nothing was learned about it.",
     ),
@@ -361,9 +370,9 @@ CONTRASTIVE = [
         paper="Hyvärinen 2005",
         text="Slope zero and curvature large at each sample, nothing else. Between and beyond the samples the land "
         "is what the network makes of it.",
-        energy=confined,
+        energy=deep,
         shaping=lambda case: ScoreMatching(smoothing=case.choose(0.05, 0.3), seed=case.seed),
-        plan=lambda case: Plan(800) if case.plane else Plan(400, batch=32),
+        plan=lambda case: Plan(800, 6e-3) if case.plane else Plan(400, batch=32),
     ),
     Method(
         name="sliced-score-matching",
@@ -371,9 +380,9 @@ CONTRASTIVE = [
         title="Sliced score matching",
         paper="Song 2019",
         text="The same aim with the curvature measured along random directions: cheap in many dimensions, noisier.",
-        energy=confined,
+        energy=deep,
         shaping=lambda case: SlicedScoreMatching(smoothing=case.choose(0.05, 0.3), seed=case.seed),
-        plan=_plan(1000, 800),
+        plan=_plan(1000, 800, plane_lr=6e-3),
     ),
     Method(
         name="denoising-score-matching",
@@ -382,8 +391,8 @@ CONTRASTIVE = [
         paper="Vincent 2011",
         text="−∇F must point from a noisy sample back to the clean one: score matching of the data blurred by that "
         "noise.",
-        energy=confined,
+        energy=deep,
         shaping=lambda case: DenoisingScoreMatching(spread=case.choose(0.2, 0.3), seed=case.seed),
-        plan=_plan(1500, 1200),
+        plan=_plan(1500, 1200, plane_lr=3e-3),
     ),
 ]
