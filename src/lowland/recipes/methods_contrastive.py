@@ -348,8 +348,8 @@ CONTRASTIVE = [
         text="Learns to pull noisy points back. The error it makes is its energy: small on the data, and a slope "
         "towards them as far as the noise of training reached.",
         energy=lambda case: Autoencoder(case.n, 128, hidden=(256,), generator=case.generator),
-        shaping=lambda case: Denoising(spread=case.choose(0.3, 0.3), seed=case.seed),
-        plan=_plan(1500, 1500),
+        shaping=lambda case: Denoising(spread=case.choose(0.2, 0.3), seed=case.seed),
+        plan=_plan(2000, 1500, plane_lr=3e-3),
     ),
     Method(
         name="masked",

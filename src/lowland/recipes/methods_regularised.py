@@ -71,7 +71,7 @@ REGULARISED = [
         energy=lambda case: KMeans(case.n, int(case.choose(24, 64)), generator=case.generator),
         shaping=lambda case: ExpectationMaximisation(seed=case.seed),
         plan=_all(30),
-        pictures=_columns("centres"),
+        pictures=_rows("centres"),
         shows="centres",
     ),
     Method(
@@ -109,7 +109,7 @@ REGULARISED = [
         "the bending.",
         energy=lambda case: NormalisingFlow(case.n, n_layers=int(case.choose(8, 6)), generator=case.generator),
         shaping=lambda case: MinimumEnergy(noise=case.choose(0.03, 0.05), seed=case.seed),
-        plan=_plan(1200, 700, 2e-3, 256),
+        plan=lambda case: Plan(int(case.choose(1200, 700)), case.choose(5e-3, 2e-3), batch=256),
     ),
     Method(
         name="bottleneck",
@@ -202,11 +202,9 @@ REGULARISED = [
         paper="Rifai 2011",
         text="The encoder may not follow y in any direction unless the data make it: across the data the "
         "reconstruction stays put and the energy rises.",
-        energy=lambda case: Autoencoder(
-            case.n, int(case.choose(64, 64)), hidden=(), code="sigmoid", tied=True, generator=case.generator
-        ),
-        shaping=lambda case: Contraction(weight=case.choose(0.05, 0.05), seed=case.seed),
-        plan=_plan(2500, 2000, 3e-3),
+        energy=lambda case: Autoencoder(case.n, 64, hidden=(), code="sigmoid", tied=True, generator=case.generator),
+        shaping=lambda case: Contraction(weight=case.choose(0.01, 0.05), seed=case.seed),
+        plan=lambda case: Plan(int(case.choose(2500, 2000)), case.choose(1e-2, 3e-3)),
     ),
     Method(
         name="saturating",
@@ -215,10 +213,8 @@ REGULARISED = [
         paper="Goroshin & LeCun 2013",
         text="Units are pushed into their flat parts, where the code does not move: the reconstruction is constant "
         "in pieces, and the pieces lie on the data.",
-        energy=lambda case: Autoencoder(
-            case.n, int(case.choose(64, 64)), hidden=(), code="hardtanh", generator=case.generator
-        ),
-        shaping=lambda case: Saturation(weight=case.choose(0.05, 0.05), seed=case.seed),
+        energy=lambda case: Autoencoder(case.n, 64, hidden=(), code="hardtanh", generator=case.generator),
+        shaping=lambda case: Saturation(weight=0.05, seed=case.seed),
         plan=_plan(2500, 2000, 3e-3),
     ),
 ]
