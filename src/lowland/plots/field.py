@@ -44,6 +44,13 @@ class Field(NamedTuple):
             return None
         return float(torch.quantile(self.energies[torch.isfinite(self.energies)].double(), 0.95))
 
+    @property
+    def low_share(self) -> float | None:
+        """The share of the cells that lie at or below the shore; those without a finite energy count as low."""
+        if self.shore is None:
+            return None
+        return float(((self.values <= self.shore) | ~torch.isfinite(self.values)).double().mean())
+
 
 def measure(
     energy: Score,

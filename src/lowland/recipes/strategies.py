@@ -104,7 +104,7 @@ class Strategies(Recipe):
             for seed in range(self.seed, self.seed + self.seeds):
                 work = partial(self._on_images, run, method, images_set, seed)
                 gaps.setdefault(method.name, []).append(run.stage(f"{self.data}/{method.name}-{seed}", work))
-        fill(run, chosen, fields, gaps, images_set, self.effort)
+        fill(run, chosen, fields, gaps, images_set, plane_sets, self.effort)
 
     def _on_plane(self, method: Method, points: Points) -> dict[str, Any]:
         case = Case(2, points.train, self.seed, plane=True)

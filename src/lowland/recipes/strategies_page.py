@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from lowland.evaluation import baselines, energy_gap
-from lowland.plots import Field, images, landscape, landscape_grid
+from lowland.plots import Field, images, landscape, landscape_grid, measure
 from lowland.plots.style import figure
 from lowland.recipes.methods import FAMILIES, Method
 from lowland.reports.run import Run
@@ -35,6 +35,7 @@ def fill(
     fields: Mapping[str, Mapping[str, Field]],
     gaps: Mapping[str, Sequence[Mapping[str, Any]]],
     points: Points,
+    planes: Mapping[str, Points],
     effort: float,
 ) -> None:
     """Write the page from what the stages measured.
@@ -45,6 +46,7 @@ def fill(
         fields: landscapes in the plane, by data set and by title of the method.
         gaps: by name of the method, one for each seed.
         points: the images.
+        planes: the points in the plane, by name.
         effort: factor on the number of training steps, said on the page where it is not 1.
     """
     families = {method.title: f"{method.family} {FAMILIES[method.family].title}" for method in methods}
@@ -55,6 +57,7 @@ def fill(
         run.figure(f"landscapes-{name}", grid, _CAPTION)
     run.section("The energy gap on images")
     _gap_table(run, methods, gaps, points)
+    _low_land(run, methods, fields, planes)
     for family, about in FAMILIES.items():
         _family(run, about.title, family, about.text, [m for m in methods if m.family == family], fields, gaps, points)
     _slices(run, methods, gaps, points, families)
@@ -109,6 +112,41 @@ def _gap_table(
         run.text("Why some do not get there:\n\n" + "\n".join(missed))
 
 
+def _low_land(
+    run: Run, methods: Sequence[Method], fields: Mapping[str, Mapping[str, Field]], planes: Mapping[str, Points]
+) -> None:
+    """How much of each picture lies below the shore: the volume of low energy, which a good energy keeps small."""
+    shares = {method.title: [fields[name][method.title].low_share for name in planes] for method in methods}
+    shares |= {
+        _IDLE[name]: [
+            measure(baselines(plane.train)[name], data=plane.test[:400], arrows=0, resolution=60).low_share
+            for plane in planes.values()
+        ]
+        for name in _IDLE
+    }
+    families = {method.title: method.family for method in methods}
+    for title, found in shares.items():
+        for name, share in zip(planes, found, strict=True):
+            run.result(
+                id=families.get(title, "E1"),
+                claim="low land: share of the picture below the shore",
+                method=title,
+                measured=share,
+                data=name,
+            )
+    run.section("How much low land in the plane")
+    run.text(_VOLUME)
+    run.table(
+        ["", "method", *planes],
+        [
+            [families.get(title, "–"), title, *[_cell((share, None)) for share in found]]
+            for title, found in shares.items()
+        ],
+        caption="Share of each picture that lies below the shore. One seed.",
+        heat=dict.fromkeys(planes, (1.0, 0.0)),
+    )
+
+
 def _result(run: Run, row: str, kind: str, method: str, found: Sequence[float], points: Points) -> None:
     mean, deviation = _spread(found)
     run.result(
@@ -122,9 +160,11 @@ def _result(run: Run, row: str, kind: str, method: str, found: Sequence[float], 
     )
 
 
-def _cell(value: tuple[float, float | None]) -> Any:
+def _cell(value: tuple[float | None, float | None]) -> Any:
     """Three decimals, with the deviation where there are several seeds."""
     mean, deviation = value
+    if mean is None:
+        return None
     return round(mean, 3) if deviation is None else (round(mean, 3), round(deviation, 3))
 
 
@@ -204,6 +244,10 @@ photographs brought to the same mean and contrast, (d) small steps off the data,
 covariance of the data. The last two rows learn nothing.
 """
 _IDLE = {"norm": "distance to the mean (learns nothing)", "constant": "constant (does nothing)"}
+_VOLUME = """
+Ninety-five percent of held-out points lie below the shore by definition; what tells methods apart is how much else
+does. A constant energy floods the whole picture.
+"""
 _UNKNOWN = "not understood; with these settings it falls short on these data."
 _SLICE = """
 In many dimensions a landscape can be seen on a slice: here the plane through three held-out images (the three dots).
