@@ -1,11 +1,11 @@
 """Speed of the core against a loop by hand, two libraries of samplers, and itself without what it claims to gain.
 
-    python benchmarks/core.py [--quick] [--json FILE]
+    python benchmarks/core.py [--quick] [--json FILE] [--threads N ...]
 
-Each contestant does the same work in the same process. Their runs alternate (A B C C B A …), each is timed `rounds`
-times, and medians are compared: with one thread by processor time, with two threads by the clock on the wall. A ratio
-above 1 means that Lowland is better. The rivals are `ebmkit` and `torchebm` from the Python package index; they are no
-dependency of Lowland, and where one is missing its row says why.
+Each contestant does the same work in the same process. Their runs alternate (A B C C B A …): with one thread they are
+timed by the processor's clock, with two by the one on the wall. Times are medians over rounds, a ratio is the median of
+the ratios within a round, and above 1 Lowland is better. The rivals are `ebmkit` and `torchebm` from the Python package
+index; they are no dependency of Lowland, and where one is missing its row says why.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ STEP, TOLERANCE, EVERY = 0.1, 1e-4, 10
 MARGIN = "| case | unit | ours | rival | theirs | ratio | threads | error, ours | error, theirs |"
 
 
-def medians(contestants: dict[str, Callable[[], Any]], rounds: int, threads: int) -> dict[str, float]:
-    """Seconds of each contestant: processor time with one thread, time on the wall with more."""
+def race(contestants: dict[str, Callable[[], Any]], rounds: int, threads: int) -> dict[str, list[float]]:
+    """Seconds of each contestant in each round: processor time with one thread, time on the wall with more."""
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
@@ -45,17 +45,27 @@ def medians(contestants: dict[str, Callable[[], Any]], rounds: int, threads: int
             began = clock()
             run()
             seconds[name].append(clock() - began)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    return seconds
+
+
+def speed(ours: list[float], theirs: list[float]) -> float:
+    """How many times faster ours is: the median over rounds of the ratio within a round, which outlives other load."""
+    return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
 
 
 def row(
     case: str, unit: str, ours: float, rival: str, theirs: float | None, threads: int, **more: Any
 ) -> dict[str, Any]:
-    """One row of the table. Seconds and counts are better small, steps per second are better large."""
-    ratio = None if theirs is None else (ours / theirs if unit.endswith("/s") else theirs / ours)
-    errors = {"error_ours": None, "error_theirs": None}
-    numbers = {"case": case, "unit": unit, "ours": ours, "rival": rival, "theirs": theirs, "ratio": ratio}
+    """One row of the table; `more` has the ratio, the errors, and why a rival did not run."""
+    errors = {"ratio": None, "error_ours": None, "error_theirs": None}
+    numbers = {"case": case, "unit": unit, "ours": ours, "rival": rival, "theirs": theirs}
     return numbers | {"threads": threads, "device": device()} | errors | more
+
+
+def contest(case: str, ours: list[float], rival: str, theirs: list[float], threads: int, **more: Any) -> dict[str, Any]:
+    """A row in seconds."""
+    ratio, seconds = speed(ours, theirs), [statistics.median(times) for times in (ours, theirs)]
+    return row(case, "s", seconds[0], rival, seconds[1], threads, ratio=ratio, **more)
 
 
 def device() -> str:
@@ -109,10 +119,10 @@ def gradient_descent(batch: int, rounds: int, threads: int) -> list[dict[str, An
 
     solution, (found, _, steps) = ours(), by_hand()
     assert torch.equal(solution.steps, steps), "both loops should take the same steps"
-    times = medians({"ours": ours, "theirs": by_hand}, rounds, threads)
+    times = race({"ours": ours, "theirs": by_hand}, rounds, threads)
     case = f"gradient descent to slope {TOLERANCE:g}, network 2-256-256-1, batch {batch}"
     errors = {"error_ours": slope(energy, solution.value), "error_theirs": slope(energy, found)}
-    return [row(case, "s", times["ours"], "torch by hand", times["theirs"], threads, **errors)]
+    return [contest(case, times["ours"], "torch by hand", times["theirs"], threads, **errors)]
 
 
 def slope(energy: ll.energies.Energy, y: Tensor) -> float:
@@ -202,15 +212,18 @@ def langevin(batch: int, steps: int, rounds: int, threads: int, errors: dict[str
             missing[name] = f"it cannot be imported: {error}"
         else:
             contestants[name] = lambda chain=chain: chain(start, steps)
-    times = medians(contestants, rounds, threads)
+    times = race(contestants, rounds, threads)
     rows = []
     for name in ("Lowland", "Lowland compiled"):
         case = f"Langevin, network 2-256-256-1, batch {batch}, {steps} steps" + ", compiled" * name.endswith("compiled")
         for rival in ("ebmkit", "torchebm"):
-            theirs = steps / times[rival] if rival in times else None
-            more = {"why": missing[rival]} if rival in missing else {"error_theirs": errors.get(rival)}
-            more["error_ours"] = errors[name]
-            rows.append(row(case, "steps/s", steps / times[name], rival, theirs, threads, **more))
+            ours = steps / statistics.median(times[name])
+            if rival in missing:
+                rows.append(row(case, "steps/s", ours, rival, None, threads, why=missing[rival]))
+                continue
+            theirs, ratio = steps / statistics.median(times[rival]), speed(times[name], times[rival])
+            accuracy = {"error_ours": errors[name], "error_theirs": errors[rival]}
+            rows.append(row(case, "steps/s", ours, rival, theirs, threads, ratio=ratio, **accuracy))
     return rows
 
 
@@ -235,13 +248,13 @@ def stopping(batch: int, rounds: int, threads: int) -> list[dict[str, Any]]:
         with torch.no_grad():
             return ll.infer(energy, y=y, over="z", solver=solver)
 
-    times = medians({"ours": lambda: solve(solver), "theirs": lambda: solve(together)}, rounds, threads)
+    times = race({"ours": lambda: solve(solver), "theirs": lambda: solve(together)}, rounds, threads)
     gaps = [energy.duality_gap(y, solve(each).value).max().item() for each in (solver, together)]
     case, errors = f"lasso 128 → 256, FISTA, batch {batch}", {"error_ours": gaps[0], "error_theirs": gaps[1]}
-    rival, kept = "without removal of rows", float(batch * together.max_steps)
+    rival, kept, used = "without removal of rows", float(batch * together.max_steps), float(reference.steps.sum())
     return [
-        row(case, "rows of gradient", float(reference.steps.sum()), rival, kept, threads, **errors),
-        row(case, "s", times["ours"], rival, times["theirs"], threads, **errors),
+        row(case, "rows of gradient", used, rival, kept, threads, ratio=kept / used, **errors),
+        contest(case, times["ours"], rival, times["theirs"], threads, **errors),
     ]
 
 
@@ -271,11 +284,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="under a minute: one thread, small batches, three rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to this file")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads, by default 1 2")
     options = parser.parse_args()
     rounds, chains = (3, 1024) if options.quick else (11, 16384)
     torch.set_num_threads(1)
     errors, rows = covariance_errors(chains), []
-    for threads in (1,) if options.quick else (1, 2):
+    for threads in [1] if options.quick else options.threads:
         for batch in (1, 64) if options.quick else (1, 1024):
             rows += gradient_descent(batch, rounds, threads)
         for batch, steps in ((64, 100),) if options.quick else ((1, 1000), (64, 500), (1024, 200)):
