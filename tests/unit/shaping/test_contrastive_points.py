@@ -10,7 +10,7 @@ import lowland as ll
 from lowland.errors import LowlandError, OptionError, UnsupportedError
 from lowland.nn import mlp
 from lowland.shaping import Batch, Shaping
-from lowland.shaping.contrastive.points import OtherSamples, Perturbed, ShortRun, binarise
+from lowland.shaping.contrastive.points import OtherSamples, Perturbed, ShortRun, WrongAnswers, binarise
 from lowland.solvers import GradientDescent
 
 
@@ -152,3 +152,21 @@ def test_more_samples_than_chains_is_an_error() -> None:
 def test_images_need_to_be_flattened() -> None:
     with pytest.raises(UnsupportedError, match=r"vectors \(B, D\)"):
         ll.shaping.ScoreMatching()(network(), Batch(torch.zeros(4, 1, 3)))
+
+
+def test_wrong_answers_are_the_lowest_others() -> None:
+    """With f(x) = x, E(x, y) = −x_k, the wrong answers in order are the other coordinates from the largest down."""
+    energy = ll.energies.Classifier(4, 4, hidden=())
+    energy.network = torch.nn.Identity()
+    x = torch.tensor([[4.0, 3.0, 2.0, 1.0], [1.0, 4.0, 2.0, 3.0]])
+    batch = Batch(torch.eye(4)[[1, 1]], x)
+    assert WrongAnswers()(Shaping(), energy, batch, 3).argmax(dim=1).tolist() == [0, 2, 3, 3, 2, 0]
+    assert WrongAnswers()(Shaping(), energy, batch, 1).argmax(dim=1).tolist() == [0, 3]
+    for count in (0, 4):
+        with pytest.raises(OptionError, match="3 wrong answers"):
+            WrongAnswers()(Shaping(), energy, batch, count)
+
+
+def test_wrong_answers_need_a_finite_y() -> None:
+    with pytest.raises(LowlandError, match="cannot be enumerated"):
+        WrongAnswers()(Shaping(), ll.energies.Gaussian(2), Batch(points()), 1)

@@ -12,7 +12,7 @@ from lowland.energies.base import Energy
 from lowland.errors import OptionError, UnsupportedError
 from lowland.inference import free_energy, infer
 from lowland.shaping.base import Batch, Shaping
-from lowland.solvers.base import Solver
+from lowland.solvers.base import Solver, bind
 from lowland.tensors import repeat_rows
 
 Negatives: TypeAlias = Callable[[Shaping, Energy, Batch, int], Tensor]
@@ -103,3 +103,25 @@ class OtherSamples:
         keys = shaping.noise(batch.y).uniform(size)
         keys = keys.masked_fill(torch.eye(size, dtype=torch.bool, device=keys.device), torch.inf)
         return batch.y[keys.argsort(dim=1)[:, :count].reshape(-1)]
+
+
+class WrongAnswers:
+    """The answers of least energy other than the sample's own, where y is finite: ŷ ∈ argmin_{y' ≠ y} E(x, y').
+
+    One of them is the most offending answer; K − 1 are all wrong ones, and InfoNCE with them is maximum likelihood. For
+    energies E(x, y) without a latent variable.
+    """
+
+    def __call__(self, shaping: Shaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+        with torch.no_grad():
+            problem = bind(energy, {"x": batch.x}, over="y")
+            elements = problem.domain.elements(problem.dtype, problem.device)
+            if not 0 < count < len(elements):
+                raise OptionError(
+                    f"There are {len(elements) - 1} wrong answers in {problem.domain!r}, so WrongAnswers cannot give "
+                    f"{count}."
+                )
+            own = (problem.domain.pack(batch.y, "y")[:, None] == elements).all(dim=2)
+            table = problem.candidates(elements.expand(problem.batch, *elements.shape)).masked_fill(own, torch.inf)
+            worst = table.topk(count, dim=1, largest=False).indices
+            return problem.domain.unpack(elements[worst].flatten(0, 1))

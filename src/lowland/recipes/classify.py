@@ -1,0 +1,229 @@
+"""Any module becomes an energy (rows V1, H5): a classifier, shaped in two ways, read by its energies, and exported."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.data.catalogue import load
+from lowland.data.images import Images
+from lowland.energies.classifier import Classifier
+from lowland.errors import OptionError, nearest
+from lowland.inference import infer
+from lowland.nn.layers import linear
+from lowland.recipes.base import Recipe, recipe
+from lowland.recipes.classify_page import GRAPH, HINGE, LIKELIHOOD, write_page, write_results
+from lowland.reports.run import Run
+from lowland.shaping.base import Batch, Shaping
+from lowland.shaping.contrastive.likelihood import MaximumLikelihood
+from lowland.shaping.contrastive.pair import HingePair
+from lowland.shaping.contrastive.points import WrongAnswers
+from lowland.training.export import export_onnx, export_program
+from lowland.training.fit import fit
+
+DATA = ("digits", "mnist10k", "fashion_mnist")
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
+"""Inverse strengths of the regulariser of logistic regression, of which the validation images choose one."""
+
+
+class Gated(nn.Module):
+    """f(x) = A (h ⊙ σ(G h)) + C x, h = [B x]⁺: a graph that is not a chain, for h is used twice and x, too."""
+
+    def __init__(self, inputs: int, classes: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first, self.gate = linear(inputs, width, generator), linear(width, width, generator)
+        self.last, self.shortcut = linear(width, classes, generator), linear(inputs, classes, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = functional.relu(self.first(x))
+        return self.last(h * torch.sigmoid(self.gate(h))) + self.shortcut(x)
+
+
+@recipe(
+    "classify",
+    shows="Any network with one output per class becomes an energy of an image and an answer. The answer is inferred, "
+    "the energy is shaped in two ways, and its exported graph decides the same without torch.",
+    rows=("V1", "H5", "E1", "E6"),
+    minutes=0.8,
+    title="A network is an energy",
+)
+@dataclass(frozen=True)
+class ClassifyRecipe(Recipe):
+    """E(x, y) = −y·f(x), x an image, y a one-hot answer, f the network of the talks with 1000 hidden units."""
+
+    data: str = "digits"
+    """Images: digits, which is always there, mnist10k or fashion_mnist."""
+    seeds: int = 3
+    """Repetitions, each with its own first weights and its own split into training and validation."""
+    hidden: tuple[int, ...] = (1000,)
+    """Sizes of the hidden layers of the network."""
+    width: int = 200
+    """Size of the layers of the other graph."""
+    steps: tuple[int, ...] = (25, 50, 100, 200, 400)
+    """Numbers of training steps, of 128 images each, of which the validation images choose one."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "smoke": {"seeds": 2, "hidden": (32,), "width": 16, "steps": (20, 100)}
+    }
+
+    def __post_init__(self) -> None:
+        if self.data not in DATA:
+            raise OptionError(f"There are no images called {self.data!r} for this recipe. {nearest(self.data, DATA)}")
+        if min(self.seeds, self.width, *self.hidden) < 1:
+            raise OptionError("seeds, width and the sizes of the hidden layers must be at least 1.")
+        if not self.steps or self.steps[0] < 1 or list(self.steps) != sorted(set(self.steps)):
+            raise OptionError(f"steps must be positive and rising, not {self.steps}.")
+
+    def run(self, run: Run) -> None:
+        run.expect(self.seeds * (len(self._methods()) + 1) + 2)
+        found, kept, images = [], {}, load(self.data)
+        if images.stand_in_for:
+            run.stand_in(
+                f"{self.data} stands in for {images.stand_in_for}: its test images are not the published ones."
+            )
+        for seed in range(self.seeds):
+            data, one = load(self.data).resplit(0.2, self.generator(100 + seed)), {}
+            for method, shaping in self._methods().items():
+                energy = self._energy(method, data, seed)
+                train = partial(self._train, run, energy, shaping, data, seed)
+                one[method] = run.stage(f"seed-{seed}/{method.replace(' ', '-')}", train, [energy])
+                if seed == 0:
+                    kept[method] = energy
+            found.append(one | run.stage(f"seed-{seed}/baselines", partial(self._baselines, data, seed)))
+        same = run.stage("cross-entropy", partial(self._cross_entropy, kept[LIKELIHOOD], images))
+        for method in (LIKELIHOOD, HINGE):
+            run.save_energy(method, kept[method])
+        exported = run.stage("export", partial(self._export, run, kept, images))
+        write_results(run, found, same, exported, self.data, len(images.test))
+        write_page(run, kept[LIKELIHOOD], found, exported, images, self.steps)
+
+    def _methods(self) -> dict[str, Shaping]:
+        hinge = HingePair(WrongAnswers(), margin=1.0)
+        return {LIKELIHOOD: MaximumLikelihood(), HINGE: hinge, GRAPH: MaximumLikelihood()}
+
+    def _energy(self, method: str, data: Images, seed: int) -> Classifier:
+        inputs, classes, generator = data.train[0].numel(), len(data.classes), self.generator(seed)
+        energy = Classifier(inputs, classes, self.hidden, generator)
+        if method == GRAPH:
+            energy.network = Gated(inputs, classes, self.width, generator)
+        return energy.to(self.device)
+
+    def _train(self, run: Run, energy: Classifier, shaping: Shaping, data: Images, seed: int) -> dict[str, Any]:
+        """Train, keep the weights that have the least error on validation images, and look once at test images."""
+        x, y = self._pair(data.train, data.train_labels, energy)
+        before, errors, weights = _lowest(energy, x, y), [], []
+        with tempfile.TemporaryDirectory() as folder:
+            for steps in self.steps:
+                # Each call goes on where the last one ended, the state of the optimiser included.
+                fit(
+                    energy, (x, y), shaping, max_steps=steps, batch_size=128, validation=0.0, seed=seed, run=folder,
+                    resume=True, progress=False,
+                )  # fmt: skip
+                weights.append({name: value.clone() for name, value in energy.state_dict().items()})
+                errors.append(1 - _lowest(energy, *self._pair(data.validation, data.validation_labels, energy)))
+                run.log(steps, validation_error=errors[-1])
+        best = min(range(len(errors)), key=errors.__getitem__)
+        energy.load_state_dict(weights[best])
+        table = _table(energy, self._pair(data.test, data.test_labels, energy)[0])
+        return {
+            "steps": self.steps[best],
+            "validation": errors,
+            "before": before,
+            "after": _lowest(energy, x, y),
+            "test": _lowest(energy, *self._pair(data.test, data.test_labels, energy)),
+            "nll": functional.cross_entropy(-table, data.test_labels).item(),
+            "table": table,
+        }
+
+    def _pair(self, images: Tensor, labels: Tensor, energy: Classifier) -> tuple[Tensor, Tensor]:
+        y = functional.one_hot(labels, energy.domain("y").size)
+        return images.flatten(1).to(self.device), y.float().to(self.device)
+
+    def _baselines(self, data: Images, seed: int) -> dict[str, Any]:
+        """The most frequent class, and scikit-learn's logistic regression."""
+        from sklearn.linear_model import LogisticRegression
+
+        def arrays(name: str) -> tuple[Any, Any]:
+            return getattr(data, name).flatten(1).numpy(), getattr(data, f"{name}_labels").numpy()
+
+        models = [LogisticRegression(C=c, max_iter=2000).fit(*arrays("train")) for c in STRENGTHS]
+        scores = [model.score(*arrays("validation")) for model in models]
+        best = models[scores.index(max(scores))]
+        x, labels = arrays("test")
+        log_p = torch.from_numpy(best.predict_log_proba(x)).double()
+        common = data.train_labels.bincount().argmax()
+        return {
+            "logistic regression": {
+                "test": best.score(x, labels),
+                "nll": functional.nll_loss(log_p, data.test_labels).item(),
+            },
+            "most frequent class": {"test": (data.test_labels == common).double().mean().item()},
+        }
+
+    def _cross_entropy(self, energy: Classifier, data: Images) -> float:
+        """Largest difference between MaximumLikelihood and torch's cross-entropy: the loss and its gradient."""
+        x, y = self._pair(data.test, data.test_labels, energy)
+        ours = MaximumLikelihood()(energy, Batch(y, x)).losses["energy"]
+        theirs = functional.cross_entropy(energy.network(x), y.argmax(dim=1))
+        mine, other = (torch.autograd.grad(loss, list(energy.parameters())) for loss in (ours, theirs))
+        gaps = [(a - b).abs().max() for a, b in zip((ours, *mine), (theirs, *other), strict=True)]
+        return max(gap.item() for gap in gaps)
+
+    def _export(self, run: Run, kept: dict[str, Classifier], data: Images) -> dict[str, Any]:
+        """Each energy as a program and, where its packages are there, as ONNX: energies of all answers, and sizes."""
+        found: dict[str, Any] = {"missing": None}
+        for method in (LIKELIHOOD, GRAPH):
+            energy = kept[method].cpu()
+            path, x = run.checkpoints / f"{method.replace(' ', '-')}.pt2", data.test.flatten(1)
+            answers = energy.domain("y").elements()
+            pairs = {"x": x.repeat_interleave(len(answers), dim=0), "y": answers.repeat(len(x), 1)}
+            program = torch.export.load(export_program(energy, pairs, path)).module()
+            with torch.no_grad():
+                own = energy(**pairs).reshape(len(x), -1)
+                other = {"torch.export": (program(pairs["x"], pairs["y"]).reshape(own.shape), path)}
+            try:
+                path = export_onnx(
+                    energy, {name: value[:20] for name, value in pairs.items()}, path.with_suffix(".onnx")
+                )
+                other["ONNX"] = (_onnx(path, pairs, self.threads).reshape(own.shape), path)
+            except OptionError as error:
+                found["missing"] = str(error)
+            inferred = infer(energy, x=x, over="y").value.argmax(dim=1)
+            found[method] = {
+                name: {
+                    "difference": (table - own).abs().max().item(),
+                    "otherwise": int((table.argmin(dim=1) != inferred).sum()),
+                    "bytes": file.stat().st_size,
+                }
+                for name, (table, file) in other.items()
+            }
+        return found
+
+
+def _table(energy: Classifier, x: Tensor) -> Tensor:
+    """E(x, y) of every answer, (N, K), on the CPU."""
+    with torch.no_grad():
+        return -energy.encode(x).cpu()
+
+
+def _lowest(energy: Classifier, x: Tensor, y: Tensor) -> float:
+    """Share of the images whose right answer is the one that inference finds."""
+    found = infer(energy, x=x, over="y").value
+    return (found == y).all(dim=1).double().mean().item()
+
+
+def _onnx(path: Path, pairs: dict[str, Tensor], threads: int) -> Tensor:
+    """What onnxruntime computes; torch takes no part in it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {name: value.numpy() for name, value in pairs.items()})[0])
