@@ -1,0 +1,99 @@
+"""How well every training method tells data from what is not: the recipe `strategies` on four sets and three seeds.
+
+    python benchmarks/strategies.py [--quick] [--json FILE] [--run RUN]
+
+Prints one table, a line for each method, mean ± s.d. over seeds; the rival is the distance to the mean, which learns
+nothing. About three quarters of an hour on one processor core. `--run` reads a run that has ended instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from lowland.recipes.base import execute, load, start
+
+RIVAL = "distance to the mean (learns nothing)"
+SHAPE = "low land: share of the picture below the shore"
+
+
+def measure(quick: bool) -> Path:
+    """Run the recipe, and return the folder of the run."""
+    recipe = load("strategies")
+    options = {} if quick else {"sets": ("spiral", "ellipse", "two_moons", "pinwheel"), "seeds": 3}
+    config = recipe.preset("smoke") if quick else recipe.from_options(options)
+    return execute(config, start(config, preset="smoke" if quick else "cpu")).folder
+
+
+def column(result: dict[str, Any]) -> str | None:
+    """Heading of a result in the table; None for one that belongs to no method."""
+    if result["claim"] == SHAPE:
+        return f"low land, {result['data']}"
+    return result["claim"].split("against ")[1] if result["claim"].startswith("energy gap") else None
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Methods down, claims across, in the order in which the run measured them."""
+    methods: dict[str, dict[str, str]] = {}
+    for result in results:
+        if (heading := column(result)) is not None and result["measured"] is not None:
+            deviation = "" if result["sd"] is None else f" ± {result['sd']:.3f}"
+            methods.setdefault(f"{result['id']} {result['method']}", {})[heading] = (
+                f"{result['measured']:.3f}{deviation}"
+            )
+    columns = list(dict.fromkeys(heading for found in methods.values() for heading in found))
+    lines = ["| method | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for method, found in methods.items():
+        lines.append(f"| {method} | " + " | ".join(found.get(heading, "–") for heading in columns) + " |")
+    return "\n".join(lines)
+
+
+def rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of `--json`: each method against the rival. A smaller low land is better, a larger AUROC is."""
+    rival = {column(result): result["measured"] for result in results if result["method"] == RIVAL}
+    found = []
+    for result in results:
+        heading, ours = column(result), result["measured"]
+        if heading is None or result["method"] == RIVAL or heading not in rival:
+            continue
+        best, other = (ours, rival[heading]) if result["claim"] != SHAPE else (rival[heading], ours)
+        found.append(
+            {
+                "case": f"{result['method']}, {heading}",
+                "unit": "share" if result["claim"] == SHAPE else "AUROC",
+                "ours": ours,
+                "rival": RIVAL,
+                "theirs": rival[heading],
+                "ratio": best / other if best is not None and other else None,
+                "threads": 1,
+                "device": "cpu",
+                "error_ours": result["sd"],
+                "error_theirs": None,
+            }
+        )
+    return found
+
+
+def main() -> None:
+    """Run or read, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="four methods, barely trained: under a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
+    parser.add_argument("--run", type=Path, metavar="RUN", help="a run of the recipe that has ended")
+    given = parser.parse_args()
+    file = (given.run or measure(given.quick)) / "results.json"
+    if not file.is_file():
+        parser.error(f"{file} does not exist: name the folder of a run of the recipe `strategies` that has ended.")
+    results = json.loads(file.read_text(encoding="utf-8"))
+    for result in results:
+        if result["claim"].startswith("methods that reach"):
+            print(f"{result['measured']:g} {result['claim']} ({result['method']}; seeds: {result['seeds']}).\n")
+    print(table(results))
+    if given.json:
+        given.json.write_text(json.dumps(rows(results), indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
