@@ -172,8 +172,12 @@ def _shapings(run: Run, found: Sequence[Mapping[str, Any]], steps: Sequence[int]
         rows.append([_NAMES[method], statistics.median(one["steps"] for one in mine),
                      spread([100 * min(one["validation"]) for one in mine]),
                      spread([100 * (1 - one["test"]) for one in mine])])  # fmt: skip
-    run.table(columns, rows, caption="Mean and standard deviation over seeds. The validation error is the one that "
-              "chose the number of steps, and so is a little too good.")  # fmt: skip
+    run.table(
+        columns,
+        rows,
+        caption="Mean and standard deviation over seeds. The validation error is the one that chose the number of "
+        "steps, and so is a little too good. Where that number is the largest tried, more may help.",
+    )
     lines = {
         method: (
             steps,
