@@ -1,25 +1,27 @@
-"""Draws docs/pictures: those of the tutorial, and every method of the recipe `strategies` on one set of points.
+"""Draws docs/pictures: those of the tutorial, and every method as a run of the recipe `strategies` left it.
 
-Run `python docs/make_pictures.py` after a change of a method, and look at the result before committing it.
+After a change of a method run `lowland run strategies` and `python docs/make_pictures.py [RUN]`, and look at the result
+before committing it.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-import lowland as ll
-from lowland.plots import Field, landscape_grid, measure
-from lowland.recipes.methods import FAMILIES, Case, Method, collect
+from lowland.plots import Field, landscape_grid
+from lowland.recipes.methods import FAMILIES, collect
+from lowland.recipes.strategies_page import as_field
+from lowland.training.checkpoints import read_checkpoint
 
 FOLDER = Path(__file__).parent / "pictures"
 SET = "spiral"
@@ -28,22 +30,10 @@ FIRST = "maximum-likelihood persistent-cd denoising gaussian-mixture vqvae contr
 """Which method stands for its strategy in the overview."""
 
 
-def field_of(method: Method, train: torch.Tensor, test: torch.Tensor) -> Field:
-    """Train a method as the recipe does, and measure its landscape."""
-    case = Case(2, train, seed=0, plane=True)
-    energy, plan = method.energy(case), method.plan(case)
-    ll.fit(
-        energy,
-        method.data(case),
-        shaping=method.shaping(case),
-        max_steps=plan.steps,
-        batch_size=min(plan.batch, len(train)),
-        lr=plan.lr,
-        validation=0.0,
-        progress=False,
-    )
-    measured = method.measured(case, energy.eval())
-    return measure(measured, data=test, solver=method.solver(case), beta=method.beta, resolution=80, arrows=11)
+def field_of(run: Path, method: str) -> Field:
+    """The landscape of a method as a run of the recipe left it."""
+    stored = read_checkpoint(run / "stages" / SET / f"{method}.safetensors")
+    return as_field(stored["result"]["field"])
 
 
 def save(drawn: Figure, name: str) -> None:
@@ -74,22 +64,21 @@ def tutorial() -> None:
 
 
 def main() -> None:
-    """Train, measure, draw."""
+    """Read, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path, default=Path("runs/strategies/latest"), help="run of `strategies`")
+    run = parser.parse_args().run
     torch.set_num_threads(1)
     FOLDER.mkdir(exist_ok=True)
     tutorial()
-    train, test = ll.data.toy(SET, 2000), ll.data.toy(SET, 400, torch.Generator().manual_seed(1))
     fields: dict[str, dict[str, Field]] = {family: {} for family in FAMILIES}
     first: dict[str, Field] = {}
     titles: dict[str, str] = {}
     for method in collect().values():
-        began = time.process_time()
-        field = field_of(method, train, test)
+        field = field_of(run, method.name)
         fields[method.family][method.title] = field
         if method.name in FIRST:
             first[method.family], titles[method.family] = field, method.title
-        sys.stdout.write(f"{method.family} {method.name}: {time.process_time() - began:.1f} s\n")
-        sys.stdout.flush()
     for family, drawn in fields.items():
         save(landscape_grid(drawn, columns=min(4, len(drawn))), family.lower())
     save(landscape_grid(first, columns=4, captions=titles), "strategies")
