@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import Binary, Domain, Product, Reals
-from lowland.energies.base import Energy, Quadratic, ReferenceCase, Structure
+from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import linear
@@ -156,8 +156,11 @@ def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
         )
     if penalties:
         weight, inner = penalties[0]
-        penalty = inner._replace(
-            value=lambda u: weight * inner.value(u), prox=lambda u, step: inner.prox(u, weight * step)
+        move = inner.coordinate
+        penalty = Penalty(
+            value=lambda u: weight * inner.value(u),
+            prox=lambda u, step: inner.prox(u, weight * step),
+            coordinate=None if move is None else lambda u_j, step, j: move(u_j, weight * step, j),
         )
     tables = [(weight, s.table) for weight, s in known if s.table is not None]
     if len(tables) == len(known):

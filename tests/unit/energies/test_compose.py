@@ -128,3 +128,13 @@ def test_constraints_of_terms_are_kept() -> None:
     with torch.no_grad():
         whole.constrain()
     torch.testing.assert_close(energy.dictionary.norm(dim=0), torch.ones(6))
+
+
+def test_coordinate_descent_sees_the_weight_of_a_term() -> None:
+    """A weight scales the whole energy, so that its minimiser stays where it is, whichever prox the solver takes."""
+    coding = ll.energies.SparseCoding(4, 6, sparsity=0.2)
+    y = torch.randn(5, 4, generator=torch.Generator().manual_seed(3))
+    alone = ll.infer(coding, y=y, over="z", solver=ll.solvers.FISTA(max_steps=2000, tol=1e-6))
+    for solver in (ll.solvers.CoordinateDescent(max_steps=500, tol=1e-6), ll.solvers.FISTA(max_steps=2000, tol=1e-6)):
+        weighted = ll.infer(3.0 * coding, y=y, over="z", solver=solver)
+        torch.testing.assert_close(weighted.energy, 3.0 * alone.energy, rtol=1e-5, atol=1e-6)
