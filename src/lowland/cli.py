@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     resume: list[str] = []
     try:
         return _dispatch(words, resume)
-    except SystemExit as exit:  # noqa: A001
-        return int(exit.code or 0)
+    except SystemExit as stop:
+        return int(stop.code or 0)
     except KeyboardInterrupt:
         return _say("Interrupted.", resume, INTERRUPTED)
     except BrokenPipeError:

@@ -36,7 +36,7 @@ class Recipe:
     device: str = "cpu"
     """Where to compute: cpu, cuda or mps."""
     threads: int = 1
-    """Processor threads of torch. One is as fast for small networks, and gives the same numbers on every machine."""
+    """Processor threads of torch. Sums come out in the same order with one, and a busy machine slows it down least."""
 
     entry: ClassVar[Entry]
     presets: ClassVar[dict[str, dict[str, Any]]] = {}

@@ -40,6 +40,13 @@ class Plan(NamedTuple):
     batch: int = 128
 
 
+def planned(
+    plane: int, images: int, lr: float = 1e-3, batch: int = 128, plane_lr: float | None = None
+) -> Callable[[Case], Plan]:
+    """So many steps in the plane and on images, at a rate that may differ in the plane."""
+    return lambda case: Plan(int(case.choose(plane, images)), case.choose(plane_lr or lr, lr), batch)
+
+
 @dataclass(frozen=True)
 class Method:
     """One row of the comparison.

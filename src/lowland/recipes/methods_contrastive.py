@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from lowland.domains import Reals
@@ -16,7 +14,7 @@ from lowland.energies.masked_autoencoder import MaskedAutoencoder
 from lowland.energies.network import NetworkEnergy
 from lowland.energies.rbm import RBM
 from lowland.nn.layers import mlp
-from lowland.recipes.methods import Case, Method, Plan
+from lowland.recipes.methods import Case, Method, Plan, planned
 from lowland.shaping.contrastive.adversarial import EBGAN, GAN, WGAN
 from lowland.shaping.contrastive.binary import MinimumProbabilityFlow, RatioMatching
 from lowland.shaping.contrastive.denoising import Denoising, Masked
@@ -96,13 +94,6 @@ def weights(energy: Energy) -> Tensor | None:
     return energy.weight.detach().T if isinstance(energy, RBM) else None
 
 
-def _plan(
-    plane: int, images: int, lr: float = 1e-3, batch: int = 128, plane_lr: float | None = None
-) -> Callable[[Case], Plan]:
-    """So many steps in the plane and on images, where the rate may differ."""
-    return lambda case: Plan(int(case.choose(plane, images)), case.choose(plane_lr or lr, lr), batch)
-
-
 CONTRASTIVE = [
     Method(
         name="maximum-likelihood",
@@ -138,7 +129,7 @@ CONTRASTIVE = [
         "chain reaches is never pushed up at all: far from the data the land may lie low.",
         energy=confined,
         shaping=lambda case: ContrastiveDivergence(langevin(case), magnitude=0.01, seed=case.seed),
-        plan=_plan(800, 600, plane_lr=6e-3),
+        plan=planned(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="persistent-cd",
@@ -151,7 +142,7 @@ CONTRASTIVE = [
         shaping=lambda case: ContrastiveDivergence(
             langevin(case, temperature=1.0), persistent=True, magnitude=0.01, seed=case.seed
         ),
-        plan=_plan(800, 600, plane_lr=6e-3),
+        plan=planned(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="cd-hmc",
@@ -164,7 +155,7 @@ CONTRASTIVE = [
         shaping=lambda case: ContrastiveDivergence(
             HMC(step_size=case.choose(0.1, 0.05), n_leapfrog=5, max_steps=3), magnitude=0.01, seed=case.seed
         ),
-        plan=_plan(800, 600, plane_lr=6e-3),
+        plan=planned(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="rbm-cd",
@@ -198,9 +189,8 @@ CONTRASTIVE = [
         beta=1.0,
         pictures=weights,
         shows="weights of the hidden units",
-        limit="Its chains wander among grey blurs rather than digits, and noise with the right mean in each pixel "
-        "is close to such blurs: more hidden units, more Gibbs steps and a slower rate all ended within 0.03 "
-        "of this figure.",
+        limit="Noise with the right mean in each pixel is not far from what its chains bring up. It is no matter of "
+        "size: more hidden units, more Gibbs steps and a slower rate all ended within 0.04 of this figure on digits.",
     ),
     Method(
         name="nce",
@@ -211,7 +201,7 @@ CONTRASTIVE = [
         "learned with the rest. Right where the noise is, free where it never goes.",
         energy=confined,
         shaping=lambda case: NoiseContrastive(components=4, widen=case.choose(1.5, 1.0), seed=case.seed),
-        plan=_plan(800, 1500, plane_lr=6e-3),
+        plan=planned(800, 1500, plane_lr=6e-3),
     ),
     Method(
         name="ratio-matching",
@@ -256,7 +246,7 @@ CONTRASTIVE = [
         shaping=lambda case: SimplePair(
             descent(case), margin=case.choose(1.0, 10.0), magnitude=case.choose(1e-3, 1e-4), seed=case.seed
         ),
-        plan=_plan(800, 600, plane_lr=6e-3),
+        plan=planned(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="pair-hinge",
@@ -267,7 +257,7 @@ CONTRASTIVE = [
         "whatever height.",
         energy=deep,
         shaping=lambda case: HingePair(descent(case), margin=1.0, magnitude=0.001, seed=case.seed),
-        plan=_plan(800, 600, plane_lr=6e-3),
+        plan=planned(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="pair-square",
@@ -277,7 +267,7 @@ CONTRASTIVE = [
         text="Springs instead of hinges: the further a pair is from its place, the harder the pull.",
         energy=deep,
         shaping=lambda case: SquareSquarePair(descent(case), margin=case.choose(1.0, 10.0), seed=case.seed),
-        plan=_plan(800, 600, plane_lr=6e-3),
+        plan=planned(800, 600, plane_lr=6e-3),
     ),
     Method(
         name="nca",
@@ -288,7 +278,7 @@ CONTRASTIVE = [
         "to how likely it is to be mistaken.",
         energy=deep,
         shaping=lambda case: NeighbourhoodComponents(descent(case), magnitude=0.001, seed=case.seed),
-        plan=_plan(800, 400, batch=48, plane_lr=6e-3),
+        plan=planned(800, 400, batch=48, plane_lr=6e-3),
     ),
     Method(
         name="infonce",
@@ -298,7 +288,7 @@ CONTRASTIVE = [
         text="The logarithm of the same softmax: an implicit, infinite margin. The worst mistakes are pushed hardest.",
         energy=deep,
         shaping=lambda case: InfoNCE(descent(case), magnitude=0.001, seed=case.seed),
-        plan=_plan(800, 400, batch=48, plane_lr=6e-3),
+        plan=planned(800, 400, batch=48, plane_lr=6e-3),
     ),
     Method(
         name="gan",
@@ -309,7 +299,7 @@ CONTRASTIVE = [
         "discriminator is flat where they meet, and arbitrary where neither has been.",
         energy=lambda case: network(case, hidden=(96, 96, 96)),
         shaping=lambda case: GAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=0.1, seed=case.seed),
-        plan=_plan(2000, 1500, 5e-4, plane_lr=1e-3),
+        plan=planned(2000, 1500, 5e-4, plane_lr=1e-3),
         limit="A discriminator is only ever pushed up at points that its generator makes, and these soon look much "
         "like data. Noise of single pixels is never among them, so that nothing was learned about it.",
     ),
@@ -324,7 +314,7 @@ CONTRASTIVE = [
         shaping=lambda case: EBGAN(
             generator(case), n_noise=int(case.choose(4, 16)), margin=case.choose(0.5, 3.0), seed=case.seed
         ),
-        plan=_plan(1500, 1500, 5e-4),
+        plan=planned(1500, 1500, 5e-4),
     ),
     Method(
         name="wgan",
@@ -335,7 +325,7 @@ CONTRASTIVE = [
         "data are.",
         energy=network,
         shaping=lambda case: WGAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=1.0, seed=case.seed),
-        plan=_plan(1500, 1200, 5e-4),
+        plan=planned(1500, 1200, 5e-4),
         limit="The critic rises at a slope of one from the data to where the generator now is, and this direction "
         "keeps turning while the generator follows. Directions that the generator has left, or never took, "
         "are free.",
@@ -349,7 +339,7 @@ CONTRASTIVE = [
         "towards them as far as the noise of training reached.",
         energy=lambda case: Autoencoder(case.n, 128, hidden=(256,), generator=case.generator),
         shaping=lambda case: Denoising(spread=case.choose(0.2, 0.3), seed=case.seed),
-        plan=_plan(2000, 1500, plane_lr=3e-3),
+        plan=planned(2000, 1500, plane_lr=3e-3),
     ),
     Method(
         name="masked",
@@ -361,7 +351,7 @@ CONTRASTIVE = [
         "regression line each way.",
         energy=lambda case: MaskedAutoencoder(case.n, (256, 256), generator=case.generator),
         shaping=lambda case: Masked(seed=case.seed),
-        plan=_plan(1000, 1200),
+        plan=planned(1000, 1200),
     ),
     Method(
         name="score-matching",
@@ -382,7 +372,7 @@ CONTRASTIVE = [
         text="The same aim with the curvature measured along random directions: cheap in many dimensions, noisier.",
         energy=deep,
         shaping=lambda case: SlicedScoreMatching(smoothing=case.choose(0.05, 0.3), seed=case.seed),
-        plan=_plan(1000, 800, plane_lr=6e-3),
+        plan=planned(1000, 800, plane_lr=6e-3),
     ),
     Method(
         name="denoising-score-matching",
@@ -393,6 +383,6 @@ CONTRASTIVE = [
         "noise.",
         energy=deep,
         shaping=lambda case: DenoisingScoreMatching(spread=case.choose(0.2, 0.3), seed=case.seed),
-        plan=_plan(1500, 1200, plane_lr=3e-3),
+        plan=planned(1500, 1200, plane_lr=3e-3),
     ),
 ]

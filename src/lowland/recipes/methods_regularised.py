@@ -18,7 +18,7 @@ from lowland.energies.sparse_autoencoder import SparseAutoencoder
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.energies.vae import VariationalAutoencoder
 from lowland.energies.vqvae import VQVAE
-from lowland.recipes.methods import Case, Method, Plan
+from lowland.recipes.methods import Case, Method, Plan, planned
 from lowland.shaping.regularised.contraction import Contraction
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
@@ -28,10 +28,6 @@ from lowland.shaping.regularised.straight_through import StraightThrough, Vector
 from lowland.shaping.regularised.variational import VariationalFreeEnergy
 from lowland.solvers.lbfgs import LBFGS
 from lowland.solvers.proximal import FISTA
-
-
-def _plan(plane: int, images: int, lr: float = 1e-3, batch: int = 128) -> Callable[[Case], Plan]:
-    return lambda case: Plan(int(case.choose(plane, images)), lr, batch)
 
 
 def _all(steps: int) -> Callable[[Case], Plan]:
@@ -97,7 +93,7 @@ REGULARISED = [
         "coordinates, so that the volume is kept by log |det W|.",
         energy=lambda case: SquareICA(case.n, generator=case.generator),
         shaping=lambda case: NaturalGradient(step_size=0.1, seed=case.seed),
-        plan=_plan(300, 500),
+        plan=planned(300, 500),
     ),
     Method(
         name="flow",
@@ -109,7 +105,7 @@ REGULARISED = [
         "the bending.",
         energy=lambda case: NormalisingFlow(case.n, n_layers=int(case.choose(8, 6)), generator=case.generator),
         shaping=lambda case: MinimumEnergy(noise=case.choose(0.03, 0.05), seed=case.seed),
-        plan=lambda case: Plan(int(case.choose(1200, 700)), case.choose(5e-3, 2e-3), batch=256),
+        plan=planned(1200, 700, 2e-3, 256, plane_lr=5e-3),
     ),
     Method(
         name="bottleneck",
@@ -119,7 +115,7 @@ REGULARISED = [
         text="PCA that can bend: zero on a curve as thin as the code, which the decoder lays through the data.",
         energy=lambda case: Autoencoder(case.n, int(case.choose(1, 12)), generator=case.generator),
         shaping=lambda case: MinimumEnergy(seed=case.seed),
-        plan=_plan(2500, 1500, 2e-3),
+        plan=planned(2500, 1500, 2e-3),
     ),
     Method(
         name="discrete",
@@ -132,7 +128,7 @@ REGULARISED = [
             case.n, groups=int(case.choose(5, 32)), hidden=(128,), generator=case.generator
         ),
         shaping=lambda case: StraightThrough(seed=case.seed),
-        plan=_plan(1500, 1500, 2e-3),
+        plan=planned(1500, 1500, 2e-3),
     ),
     Method(
         name="sparse-coding",
@@ -146,7 +142,7 @@ REGULARISED = [
         ),
         shaping=lambda case: MinimumEnergy(solver=FISTA(max_steps=50, tol=1e-3), seed=case.seed),
         solver=lambda case: FISTA(max_steps=200, tol=1e-4),
-        plan=_plan(300, 400, 5e-3),
+        plan=planned(300, 400, 5e-3),
         pictures=_columns("dictionary"),
         shows="atoms of the dictionary",
     ),
@@ -162,7 +158,7 @@ REGULARISED = [
         ),
         shaping=lambda case: MinimumEnergy(solver=FISTA(max_steps=20, tol=1e-3), seed=case.seed),
         solver=lambda case: FISTA(max_steps=100, tol=1e-3),
-        plan=_plan(400, 500, 3e-3),
+        plan=planned(400, 500, 3e-3),
         pictures=_columns("dictionary"),
         shows="atoms of the dictionary",
     ),
@@ -176,7 +172,7 @@ REGULARISED = [
         energy=lambda case: VariationalAutoencoder(case.n, int(case.choose(1, 10)), generator=case.generator),
         shaping=lambda case: VariationalFreeEnergy(seed=case.seed),
         solver=lambda case: LBFGS(max_steps=15, tol=1e-3),
-        plan=_plan(2500, 1500, 2e-3),
+        plan=planned(2500, 1500, 2e-3),
     ),
     Method(
         name="vqvae",
@@ -193,7 +189,7 @@ REGULARISED = [
             generator=case.generator,
         ),
         shaping=lambda case: VectorQuantisation(seed=case.seed),
-        plan=_plan(1500, 1500, 2e-3),
+        plan=planned(1500, 1500, 2e-3),
     ),
     Method(
         name="contracting",
@@ -204,7 +200,7 @@ REGULARISED = [
         "reconstruction stays put and the energy rises.",
         energy=lambda case: Autoencoder(case.n, 64, hidden=(), code="sigmoid", tied=True, generator=case.generator),
         shaping=lambda case: Contraction(weight=case.choose(0.01, 0.05), seed=case.seed),
-        plan=lambda case: Plan(int(case.choose(2500, 2000)), case.choose(1e-2, 3e-3)),
+        plan=planned(2500, 2000, 3e-3, plane_lr=1e-2),
     ),
     Method(
         name="saturating",
@@ -215,6 +211,6 @@ REGULARISED = [
         "in pieces, and the pieces lie on the data.",
         energy=lambda case: Autoencoder(case.n, 64, hidden=(), code="hardtanh", generator=case.generator),
         shaping=lambda case: Saturation(weight=0.05, seed=case.seed),
-        plan=_plan(2500, 2000, 3e-3),
+        plan=planned(2500, 2000, 3e-3),
     ),
 ]

@@ -38,8 +38,8 @@ def overview(runs: Path | None = None) -> list[Line]:
             serving.setdefault(row, []).append(entry.name)
     measured = _measured(runs) if runs is not None else {}
     return [
-        Line(row, tuple(serving.get(id, ())), _published(row.published), _few(measured.get(id, [])) or NOT_YET)
-        for id, row in load_rows().items()  # noqa: A001
+        Line(row, tuple(serving.get(name, ())), _published(row.published), _few(measured.get(name, [])) or NOT_YET)
+        for name, row in load_rows().items()
     ]
 
 

@@ -60,7 +60,7 @@ class Points(NamedTuple):
         "G2",
         "G3",
     ),
-    minutes=10,
+    minutes=11,
 )
 @dataclass(frozen=True)
 class Strategies(Recipe):

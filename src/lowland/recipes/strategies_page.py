@@ -109,7 +109,7 @@ def _gap_table(
         if row[-1] == "no"
     ]
     if missed:
-        run.text("Why some do not get there:\n\n" + "\n".join(missed))
+        run.text("Why some do not get there, as far as we can tell:\n\n" + "\n".join(missed))
 
 
 def _low_land(

@@ -38,7 +38,7 @@ class Elements:
         """Add paragraphs: Markdown with blank lines between paragraphs. HTML in it is shown, not obeyed."""
         self.elements.append({"kind": "text", "markdown": markdown})
 
-    def figure(self, name: str, figure: Any, caption: str = "", format: str = "png", dpi: int = 160) -> None:  # noqa: A002
+    def figure(self, name: str, figure: Any, caption: str = "", format: str = "png", dpi: int = 160) -> None:  # noqa: A002  matplotlib's name
         """Add a figure of matplotlib or plotly, or a PNG or GIF as bytes, saved as `figures/NAME`.
 
         Args:
@@ -97,7 +97,7 @@ class Elements:
     def result(
         self,
         *,
-        id: str,  # noqa: A002
+        id: str,  # noqa: A002  the name in results.json
         claim: str,
         method: str,
         measured: float | None,
@@ -126,8 +126,8 @@ class Elements:
         if sentence not in self.stand_ins:
             self.stand_ins.append(sentence)
 
-    def _picture(self, name: str, figure: Any, format: str, dpi: int) -> str:  # noqa: A002
-        return str(save_figure(self.folder / "figures" / name, figure, format, dpi).relative_to(self.folder))
+    def _picture(self, name: str, figure: Any, kind: str, dpi: int) -> str:
+        return str(save_figure(self.folder / "figures" / name, figure, kind, dpi).relative_to(self.folder))
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from lowland.training.checkpoints import write_atomically
 _ENCODED = {b"GIF8": ".gif", b"\x89PNG": ".png"}
 
 
-def save_figure(path: Path, figure: Any, format: str = "png", dpi: int = 160) -> Path:  # noqa: A002
+def save_figure(path: Path, figure: Any, format: str = "png", dpi: int = 160) -> Path:  # noqa: A002  matplotlib's name
     """Save a figure under `path` with a suffix, and return where.
 
     Args:

@@ -162,7 +162,7 @@ def _compiled(problem: Problem, solver: Solver) -> Callable[..., tuple[Any, Info
     def advance(
         problem: Problem, state: Any, draws: Iterable[Any], record: bool
     ) -> tuple[Any, Info | None, Tensor | None, list[Tensor]]:
-        problem.structure  # noqa: B018  computed outside the graph, once
+        _ = problem.structure  # computed outside the graph, once
         return _graph()(solver.step, problem, state, list(draws), record)
 
     return advance
