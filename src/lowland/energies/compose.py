@@ -157,10 +157,13 @@ def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
     if penalties:
         weight, inner = penalties[0]
         move = inner.coordinate
+        # What other terms add may be negative, and then the promise that comes with the weights would not hold.
+        bare, weights = len(known) == 1 and not isinstance(constant, Tensor), inner.weights
         penalty = Penalty(
             value=lambda u: weight * inner.value(u),
             prox=lambda u, step: inner.prox(u, weight * step),
             coordinate=None if move is None else lambda u_j, step, j: move(u_j, weight * step, j),
+            weights=weight * weights if bare and weights is not None else None,
         )
     tables = [(weight, s.table) for weight, s in known if s.table is not None]
     if len(tables) == len(known):

@@ -61,7 +61,8 @@ class SparseCoding(Energy):
         gram = self.dictionary.T @ self.dictionary
         quadratic = Quadratic(gram, y @ self.dictionary, 0.5 * y.square().sum(dim=1))
         bound = torch.linalg.eigvalsh(gram.detach())[-1] * (1 + 1e-6)
-        penalty = Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step))
+        weights = torch.full_like(gram.detach()[0], self.sparsity)
+        penalty = Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step), weights)
         return Structure(quadratic=quadratic, penalty=penalty, lipschitz=bound)
 
     def _penalty(self, u: Tensor) -> Tensor:

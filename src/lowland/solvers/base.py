@@ -6,6 +6,7 @@ A solver is `init` and `step`, both pure functions of tensors whose first axis i
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from lowland.domains import Domain
 from lowland.energies.base import VARIABLES, Energy, Quadratic, ReferenceCase, Structure, check_output
 from lowland.errors import OptionError
-from lowland.tensors import RowNoise, batch_size, leaves, repeat_rows, select
+from lowland.tensors import RowNoise, batch_size, leaves, map_value, repeat_rows, select
 
 
 class Problem:
@@ -143,6 +144,14 @@ class Problem:
                 blocks=known.blocks,
             )
         return chosen
+
+    def double(self) -> Problem:
+        """The problem in float64, with the same weights and values: its structure is then free of earlier rounding."""
+        if self.dtype == torch.float64:
+            return self
+        model = copy.deepcopy(self.model).double()
+        given = map_value(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, self.given)
+        return Problem(model, given, self.over, self.domain, self.batch)
 
     def part(self, name: str, u: Tensor) -> Problem:
         """The problem over one of several free variables, the others held where they are in u."""

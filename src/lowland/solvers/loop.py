@@ -118,7 +118,9 @@ def _some_ended(solver: Solver, state: Any, info: Info) -> bool:
 
 
 def _ended(solver: Solver, state: Any, info: Info) -> tuple[Tensor, Tensor]:
-    finite = torch.isfinite(info.energy) & torch.isfinite(state.u).all(dim=1)
+    # NaN passes through a minimum and a maximum, which need no table of truth values as large as u.
+    least, most = torch.aminmax(state.u, dim=1)
+    finite = torch.isfinite(info.energy) & torch.isfinite(least) & torch.isfinite(most)
     if solver.tol is None or info.residual is None:
         return ~finite, finite
     return ~finite | (info.residual <= solver.tol), finite
