@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import lowland as ll
-from lowland.data.natural import photographs
+from lowland.data.natural import _strip, photographs
 from lowland.errors import DataError, DomainError, OptionError
 
 RANDOM = np.random.default_rng(0)
@@ -253,6 +253,21 @@ def test_patch_images_are_of_both_photographs():
     assert (len(images.train), len(images.validation), len(images.test)) == (7000, 1000, 2000)
     assert images.classes == ("china.jpg", "flower.jpg")
     assert bool((images.train_labels.bincount() > 1000).all())
+
+
+def test_parts_of_the_photographs_do_not_overlap(tmp_path):
+    """The one photograph has a level of its own in each column, so that a patch says which columns it is from."""
+    levels = np.tile(np.arange(0, 256, 2, dtype=np.uint8), (64, 1))
+    Image.fromarray(levels).save(tmp_path / "ramp.png")
+    reached = []
+    for part in ("train", "validation", "test"):
+        drawn = ll.data.patches(4, 300, part=part, unit_norm=False, min_contrast=0.0, data_dir=tmp_path)
+        assert drawn.shape == (300, 16)
+        strip = _strip(photographs(tmp_path), part)["ramp.png"]
+        reached += (strip[0] * 255 / 2).round().int().tolist()
+    assert reached == list(range(128))
+    with pytest.raises(OptionError, match="Did you mean 'train'"):
+        ll.data.patches(4, 3, part="trian")
 
 
 def test_patches_of_ones_own_photographs(tmp_path):
