@@ -79,7 +79,8 @@ def default_solver(problem: Problem) -> Solver:
     if problem.domain.discrete:
         return known["Gibbs"](temperature=0.0, tol=0.0)
     if structure.penalty is not None:
-        return known["FISTA"]()
+        exact = known["ActiveSet"]()
+        return exact if exact.supports(problem) else known["FISTA"]()
     if problem.domain.bounds is not None:
         return known["LBFGS"]()
     return known["GradientDescent"]()
@@ -142,8 +143,8 @@ def infer(
     with torch.no_grad():
         problem = bind(energy, given, over)
         if solver is None:
-            solver = default_solver(problem)
-        support = solver.supports(problem)
+            solver = default_solver(problem.few)
+        support = solver.supports(problem.few)
         if not support:
             raise UnsupportedError(f"{type(solver).__name__} cannot solve this problem: {support.reason}.")
         start = _start(problem, init)
@@ -177,8 +178,10 @@ def _start(problem: Problem, init: Any) -> Tensor:
                 f"is sample {int(outside.nonzero()[0])}. Project it with domain.project, or pass no init."
             )
         return start
-    if problem.structure.guess is not None:
-        return problem.domain.project(problem.structure.guess())
+    if problem.few.structure.guess is not None:
+        guess = problem.structure.guess
+        assert guess is not None
+        return problem.domain.project(guess())
     return problem.domain.start(problem.batch, problem.dtype, problem.device)
 
 

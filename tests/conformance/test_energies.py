@@ -254,7 +254,7 @@ def test_minimiser_is_stationary_and_least(name: str) -> None:
 def test_lipschitz_bound_holds(name: str) -> None:
     """‖∇f(u) − ∇f(v)‖ ≤ L ‖u − v‖ for the smooth part f."""
     problem, u = problem_of(case_of(name))
-    bound = problem.structure.lipschitz
+    bound = problem.structure.bound()
     noise = RowNoise(2, torch.arange(len(u)), u.dtype)
     for _ in range(20):
         v = problem.domain.project(u + noise.normal(problem.size))

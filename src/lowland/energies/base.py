@@ -45,7 +45,8 @@ class Structure:
     Attributes:
         quadratic: the smooth part in closed form.
         penalty: the non-smooth part; the smooth part is then E − penalty.
-        lipschitz: bound on the largest eigenvalue of the Hessian of the smooth part, one number or (B,).
+        lipschitz: bound on the largest eigenvalue of the Hessian of the smooth part, one number or (B,); or a function
+            that finds it, where that costs more than a solver that has no use for it. Read it by `bound()`.
         minimiser: () → (B, D), the exact minimiser.
         table: () → (B, K), the energies of all K elements of a finite domain, in the order of `Domain.elements`.
         blocks: slices of u whose binary units are independent given the rest and in each of which E is affine, so that
@@ -55,11 +56,15 @@ class Structure:
 
     quadratic: Quadratic | None = None
     penalty: Penalty | None = None
-    lipschitz: float | Tensor | None = None
+    lipschitz: float | Tensor | Callable[[], Tensor] | None = None
     minimiser: Callable[[], Tensor] | None = None
     table: Callable[[], Tensor] | None = None
     blocks: tuple[slice, ...] = ()
     guess: Callable[[], Tensor] | None = None
+
+    def bound(self) -> float | Tensor | None:
+        """The number behind `lipschitz`."""
+        return self.lipschitz() if callable(self.lipschitz) else self.lipschitz
 
 
 class ReferenceCase(NamedTuple):

@@ -146,9 +146,13 @@ def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
         quadratic = Quadratic(
             gram, linear, torch.stack([weight * q.constant for weight, q in quadratics]).sum(0) + constant
         )
-    bounds = [abs(weight) * torch.as_tensor(s.lipschitz) for weight, s in known if s.lipschitz is not None]
-    if len(bounds) == len(known):
-        lipschitz = sum(bounds[1:], bounds[0])
+    if all(s.lipschitz is not None for _, s in known):
+
+        def bound() -> Tensor:
+            bounds = [abs(weight) * torch.as_tensor(s.bound()) for weight, s in known]
+            return sum(bounds[1:], bounds[0])
+
+        lipschitz = bound
     penalties = [(weight, s.penalty) for weight, s in known if s.penalty is not None]
     if len(penalties) > 1 or (penalties and penalties[0][0] <= 0):
         raise UnsupportedError(

@@ -68,10 +68,13 @@ class SparseAutoencoder(SparseCoding):
             linear + self.prediction * guess,
             constant + 0.5 * self.prediction * guess.square().sum(dim=1),
         )
-        assert coding.lipschitz is not None
-        return dataclasses.replace(
-            coding, quadratic=quadratic, lipschitz=coding.lipschitz + self.prediction, guess=lambda: guess.detach()
-        )
+
+        def bound() -> Tensor:
+            known = coding.bound()
+            assert known is not None
+            return torch.as_tensor(known) + self.prediction
+
+        return dataclasses.replace(coding, quadratic=quadratic, lipschitz=bound, guess=lambda: guess.detach())
 
     def code(self, y: Tensor) -> Tensor:
         """Enc(y), the fast approximation of the code, (B, n_atoms)."""

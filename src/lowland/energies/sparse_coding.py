@@ -60,10 +60,9 @@ class SparseCoding(Energy):
             return Structure()
         gram = self.dictionary.T @ self.dictionary
         quadratic = Quadratic(gram, y @ self.dictionary, 0.5 * y.square().sum(dim=1))
-        bound = torch.linalg.eigvalsh(gram.detach())[-1] * (1 + 1e-6)
         weights = torch.full_like(gram.detach()[0], self.sparsity)
         penalty = Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step), weights)
-        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=bound)
+        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=lambda: _largest(gram.detach()))
 
     def _penalty(self, u: Tensor) -> Tensor:
         return self.sparsity * u.abs().sum(dim=1)
@@ -122,3 +121,8 @@ class SparseCoding(Energy):
         y = torch.tensor([[2.0, 0.3, -1.0], [0.1, -0.5, 3.0]])
         minimum = 0.5 * squared_distance(y, code) + 0.5 * code.abs().sum(dim=1)
         return ReferenceCase(energy, {"y": y}, "z", minimum=minimum, minimiser=code)
+
+
+def _largest(gram: Tensor) -> Tensor:
+    """The largest eigenvalue, rounded up."""
+    return torch.linalg.eigvalsh(gram)[-1] * (1 + 1e-6)

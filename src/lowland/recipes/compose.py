@@ -178,7 +178,7 @@ def _curvature(energy: Energy, y: Tensor) -> float:
     if isinstance(energy, Sum):
         terms = {name: term for name, term in energy.terms.items() if isinstance(term, Energy)}
         return sum(energy.weights[name] * _curvature(term, y) for name, term in terms.items())
-    bound = energy.structure(("y",), None, y, None).lipschitz
+    bound = energy.structure(("y",), None, y, None).bound()
     return 1.0 if bound is None else float(bound)
 
 

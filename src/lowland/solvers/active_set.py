@@ -21,7 +21,7 @@ from lowland.solvers.proximal import FISTA
 from lowland.tensors import RowNoise
 
 # Rows whose correlations are held in float64 at once, and rows that a thread takes at a time.
-_HELD, _TAKEN = 8192, 512
+_HELD, _TAKEN = 4096, 512
 
 
 @register("solver")
@@ -78,12 +78,7 @@ class ActiveSet(Solver):
     def step(self, problem: Problem, state: Point, drawn: None) -> tuple[Point, Info]:
         if problem.graph:
             raise DifferentiationError("ActiveSet has no steps to differentiate through: pass adjoint=Implicit().")
-        answers, solve = [], cast(Any, torch.compiler.disable(self._solve))
-        for first in range(0, len(state.u), _HELD):
-            rows = torch.arange(first, min(first + _HELD, len(state.u)), device=state.u.device)
-            part = problem if len(rows) == len(state.u) else problem.select(rows)
-            answers.append(solve(part, state.u[first : first + _HELD]))
-        u, energy, certificate = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        u, energy, certificate = cast(Any, torch.compiler.disable(self._solve))(problem, state.u)
         return Point(u), Info(energy, certificate)
 
     @torch.no_grad()
@@ -93,9 +88,16 @@ class ActiveSet(Solver):
         known = start.device.type == "cpu" and start.dtype in (torch.float32, torch.float64)
         if not known or importlib.util.find_spec("numba") is None:
             return self._by_proximal(problem, exact, start)
-        gram, linear, constant = _quadratic(exact, len(start))
-        u, energy, certificate = start.clone(), torch.empty_like(constant), torch.full_like(constant, -1)
-        arrays = [tensor.contiguous().numpy() for tensor in (gram, linear, constant, _weights(exact))]
+        u, energy = start.clone(), torch.empty(len(start), dtype=torch.float64)
+        certificate = torch.full_like(energy, -1)
+        for rows in torch.arange(len(u)).split(_HELD):
+            part = exact if len(rows) == len(u) else exact.select(rows)
+            self._compiled(part, *(tensor[rows[0] : rows[-1] + 1] for tensor in (u, energy, certificate)))
+        return u, energy, certificate
+
+    def _compiled(self, problem: Problem, u: Tensor, energy: Tensor, certificate: Tensor) -> None:
+        """Writes the answer into u, energy and certificate, the last of which is −1 at first."""
+        arrays = [tensor.contiguous().numpy() for tensor in (*_quadratic(problem, len(u)), _weights(problem))]
         out, bound, rows = [u.numpy(), energy.numpy(), certificate.numpy()], self.active, torch.arange(len(u))
         while len(rows):
             bound = min(bound, u.shape[1])
@@ -112,7 +114,6 @@ class ActiveSet(Solver):
                 with ThreadPoolExecutor(threads) as pool:
                     list(pool.map(take, chunks))
             rows, bound = (certificate < 0).nonzero()[:, 0], 2 * bound
-        return u, energy, certificate
 
     def _by_proximal(self, problem: Problem, exact: Problem, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """FISTA to a slope that shrinks until the certificate is good enough: first as given, then in float64."""

@@ -7,6 +7,7 @@ A solver is `init` and `step`, both pure functions of tensors whose first axis i
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -64,6 +65,11 @@ class Problem:
             x, y, z = (self.given.get(name) for name in VARIABLES)
             self._structure = self.model.structure(self.over, x, y, z)
         return self._structure
+
+    @functools.cached_property
+    def few(self) -> Problem:
+        """Two rows of the problem, enough to tell of which kind it is without computing its structure for all."""
+        return self.select(torch.arange(min(self.batch, 2), device=self.device))
 
     def unpack(self, u: Tensor) -> dict[str, Any]:
         """The free variables by name, in their own shapes."""
@@ -199,9 +205,8 @@ def bind(
         return problem
     with torch.no_grad():
         # Two rows are enough to tell a sum over the batch from one over the axes of a sample.
-        few = problem.select(torch.arange(min(batch, 2), device=problem.device))
-        probe = problem.domain.start(few.batch, problem.dtype, problem.device)
-        check_output(energy, few.value(probe), few.batch)
+        few = problem.few
+        check_output(energy, few.value(problem.domain.start(few.batch, problem.dtype, problem.device)), few.batch)
     return problem
 
 

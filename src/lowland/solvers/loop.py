@@ -59,7 +59,8 @@ def run(
 ) -> Trace:
     """Solve from `start` (B, D). See `lowland.infer` for the options; `step` stands in for the solver's own."""
     batch = start.shape[0]
-    u = start.clone()
+    # Every step of the budget ends in rows that are written here; without a budget the start is the answer.
+    u = torch.empty_like(start) if solver.max_steps else start.clone()
     status = torch.full((batch,), int(Status.MAX_STEPS), dtype=torch.int8, device=start.device)
     steps = torch.zeros(batch, dtype=torch.int64, device=start.device)
     residual = torch.full((batch,), torch.inf, dtype=start.dtype, device=start.device)
@@ -90,7 +91,10 @@ def run(
             ended, finite = _ended(solver, state, info)
             leaving = torch.ones_like(ended[:real]) if last else ended[:real]
             out, ok = rows[:real][leaving], finite[:real][leaving]
-            u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
+            if len(out) == batch and bool(ok.all()):
+                u.copy_(state.u[:batch])
+            else:
+                u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
             if info.residual is not None:
                 residual[out] = info.residual[:real][leaving].to(residual.dtype)
             steps[out] = taken
@@ -118,9 +122,10 @@ def _some_ended(solver: Solver, state: Any, info: Info) -> bool:
 
 
 def _ended(solver: Solver, state: Any, info: Info) -> tuple[Tensor, Tensor]:
-    # NaN passes through a minimum and a maximum, which need no table of truth values as large as u.
-    least, most = torch.aminmax(state.u, dim=1)
-    finite = torch.isfinite(info.energy) & torch.isfinite(least) & torch.isfinite(most)
+    # A sum of numbers can only be finite if each of them is; the other way round it may overflow.
+    finite = torch.isfinite(info.energy) & torch.isfinite(state.u.sum(dim=1))
+    if not bool(finite.all()):
+        finite = torch.isfinite(info.energy) & torch.isfinite(state.u).all(dim=1)
     if solver.tol is None or info.residual is None:
         return ~finite, finite
     return ~finite | (info.residual <= solver.tol), finite

@@ -53,7 +53,7 @@ class ISTA(Solver):
         return continuous(problem, penalty=True)
 
     def init(self, problem: Problem, u: Tensor) -> Proximal:
-        bound = problem.structure.lipschitz
+        bound = problem.structure.bound()
         curvature = torch.full_like(u[:, :1], self.curvature)
         if bound is not None:
             known = torch.as_tensor(bound, dtype=u.dtype, device=u.device).reshape(-1, 1)
