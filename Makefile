@@ -57,7 +57,7 @@ $(VENV)/.created:
 
 $(VENV)/.lowland: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing Lowland into $(VENV) (a few minutes the first time)"
-	$(INSTALL) .
+	$(INSTALL) '.[fast]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml constraints.txt

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from lowland.compiled import in_threads, usable
 from lowland.energies.base import Quadratic
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import DifferentiationError, OptionError
 from lowland.registry import register
-from lowland.solvers._active_set_numba import compiled
 from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Support
 from lowland.solvers.loop import run
 from lowland.solvers.proximal import FISTA
@@ -77,7 +75,10 @@ class ActiveSet(Solver):
 
     def step(self, problem: Problem, state: Point, drawn: None) -> tuple[Point, Info]:
         if problem.graph:
-            raise DifferentiationError("ActiveSet has no steps to differentiate through: pass adjoint=Implicit().")
+            raise DifferentiationError(
+                "ActiveSet has no steps to differentiate through: pass adjoint=Implicit(), or a solver that has some, "
+                "such as FISTA."
+            )
         u, energy, certificate = cast(Any, torch.compiler.disable(self._solve))(problem, state.u)
         return Point(u), Info(energy, certificate)
 
@@ -85,8 +86,7 @@ class ActiveSet(Solver):
     def _solve(self, problem: Problem, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes (B, D), and their energy and certificate (B,) in float64."""
         exact = problem.double()
-        known = start.device.type == "cpu" and start.dtype in (torch.float32, torch.float64)
-        if not known or importlib.util.find_spec("numba") is None:
+        if not usable(start):
             return self._by_proximal(problem, exact, start)
         u, energy = start.clone(), torch.empty(len(start), dtype=torch.float64)
         certificate = torch.full_like(energy, -1)
@@ -97,22 +97,19 @@ class ActiveSet(Solver):
 
     def _compiled(self, problem: Problem, u: Tensor, energy: Tensor, certificate: Tensor) -> None:
         """Writes the answer into u, energy and certificate, the last of which is −1 at first."""
+        from lowland.compiled.active_set import solve
+
         arrays = [tensor.contiguous().numpy() for tensor in (*_quadratic(problem, len(u)), _weights(problem))]
         out, bound, rows = [u.numpy(), energy.numpy(), certificate.numpy()], self.active, torch.arange(len(u))
         while len(rows):
             bound = min(bound, u.shape[1])
             options = (_positive(problem), self.tol or 0.0, bound, self.max_rounds)
-            kernel, chunks = compiled(), [chunk.numpy() for chunk in rows.split(_TAKEN)]
+            chunks = [chunk.numpy() for chunk in rows.split(_TAKEN)]
 
             def take(chunk: Any) -> None:
-                kernel(*arrays, *options, chunk, *out)  # noqa: B023  all are taken before the loop goes on
+                cast(Any, solve)(*arrays, *options, chunk, *out)  # noqa: B023  all are taken before the loop goes on
 
-            threads = min(torch.get_num_threads(), len(chunks))
-            if threads == 1:
-                list(map(take, chunks))
-            else:
-                with ThreadPoolExecutor(threads) as pool:
-                    list(pool.map(take, chunks))
+            in_threads(take, chunks)
             rows, bound = (certificate < 0).nonzero()[:, 0], 2 * bound
 
     def _by_proximal(self, problem: Problem, exact: Problem, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
