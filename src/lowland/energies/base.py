@@ -52,6 +52,8 @@ class Structure:
         blocks: slices of u whose binary units are independent given the rest and in each of which E is affine, so that
             the log-odds of a unit are −∂E/∂u. For Gibbs sampling.
         guess: () → (B, D), an amortised solution, for instance from an encoder.
+        lowest: () → (B,) int64 and (B,), the number of the element of a finite domain with the least energy, and that
+            energy, where this costs less than the table. The energy's `statistics` then take the number for z.
     """
 
     quadratic: Quadratic | None = None
@@ -61,6 +63,7 @@ class Structure:
     table: Callable[[], Tensor] | None = None
     blocks: tuple[slice, ...] = ()
     guess: Callable[[], Tensor] | None = None
+    lowest: Callable[[], tuple[Tensor, Tensor]] | None = None
 
     def bound(self) -> float | Tensor | None:
         """The number behind `lipschitz`."""

@@ -7,10 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lowland.compiled import in_threads, usable
 from lowland.domains import OneHot, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
 from lowland.registry import register
 from lowland.tensors import RowNoise
+
+# Samples of a thread whose products with all centres are held at once, which should fit the cache of a core.
+_HELD = 2048
 
 
 def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
@@ -33,6 +37,41 @@ def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
         away = (y - centre).square().sum(dim=1)
         distance = away if len(centres) == 1 else torch.minimum(distance, away)
     return torch.stack(centres)
+
+
+def nearest(y: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """The number (B,) of the centre nearest to each sample, the first of several, and the squared distance (B,).
+
+    Products are taken about the mean of the centres, where rounding is least, and some samples at a time.
+
+    >>> nearest(torch.tensor([[3.0], [4.0]]), torch.tensor([[0.0], [5.0]]))
+    (tensor([1, 1]), tensor([4., 1.]))
+    """
+    middle = centres.mean(dim=0)
+    centres = (centres - middle).contiguous()
+    half, threads = 0.5 * centres.square().sum(dim=1), torch.get_num_threads()
+    square, value = torch.empty_like(y[:, 0]), torch.empty_like(y[:, 0])
+    fast, rows = usable(y, centres), _HELD if threads == 1 else 2 * _HELD * threads
+    index = torch.empty(len(y), dtype=torch.int32 if fast else torch.int64, device=y.device)
+    score_KB = y.new_empty(len(centres), rows)
+    for first in range(0, len(y), rows):
+        here = slice(first, min(first + rows, len(y)))
+        part, score = y[here] - middle, score_KB[:, : here.stop - first]
+        torch.sum(part.square(), dim=1, out=square[here])
+        torch.mm(centres, part.T, out=score)
+        if fast:
+            _highest(score, half, value[here], index[here], threads)
+        else:
+            torch.max(score - half[:, None], dim=0, out=(value[here], index[here]))
+    return index.long(), (square - 2 * value).clamp_min(0)
+
+
+def _highest(score: Tensor, less: Tensor, value: Tensor, index: Tensor, threads: int) -> None:
+    """The largest of score − less (K, B) over k, and its number, by compiled code."""
+    from lowland.compiled.clusters import highest
+
+    pieces = zip(*(tensor.chunk(threads, dim=-1) for tensor in (score, value, index)), strict=True)
+    in_threads(lambda piece: highest(piece[0].numpy(), less.numpy(), piece[1].numpy(), piece[2].numpy()), pieces)
 
 
 @register("energy")
@@ -62,7 +101,9 @@ class KMeans(Energy):
         return squared_distance(y, self.reconstruct(x, y, z))
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        return Structure(table=lambda: self._table(y)) if over == ("z",) else Structure()
+        if over != ("z",):
+            return Structure()
+        return Structure(table=lambda: self._table(y), lowest=lambda: nearest(y, self.centres.detach()))
 
     def _table(self, y: Tensor) -> Tensor:
         """‖y‖² − 2 y·w_k + ‖w_k‖² about the mean of the centres, where rounding is least; (B, K)."""
@@ -79,15 +120,34 @@ class KMeans(Energy):
         self.centres.copy_(spread_out(y, len(self.centres), noise))
 
     def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
-        """How many samples each centre has, and their sum, in float64."""
-        z, y = z.double(), y.double()
-        return {"count": z.sum(dim=0), "total": z.T @ y}
+        """How many samples each centre has, and their sum, in float64; z is (B, K), or (B,) numbers of centres."""
+        count = torch.zeros(len(self.centres), dtype=torch.float64, device=y.device)
+        if z.ndim > 1:
+            return {"count": count + z.double().sum(dim=0), "total": z.double().T @ y.double()}
+        total = torch.zeros_like(self.centres, dtype=torch.float64)
+        if usable(y):
+            from lowland.compiled.clusters import gather
+
+            gather(y.contiguous().numpy(), z.numpy(), count.numpy(), total.numpy())
+            return {"count": count, "total": total}
+        ones = torch.ones_like(y[:, 0], dtype=torch.float64)
+        return {"count": count.index_add_(0, z, ones), "total": total.index_add_(0, z, y.double())}
+
+    def used(self, statistics: dict[str, Tensor]) -> Tensor:
+        """(K,) whether a centre has samples."""
+        return statistics["count"] > 0
 
     def refit(self, statistics: dict[str, Tensor]) -> None:
         """Each centre becomes the mean of its samples; one without samples stays where it is."""
         count = statistics["count"][:, None]
         means = statistics["total"] / count.clamp_min(1e-12)
         self.centres.copy_(torch.where(count > 1e-12, means.to(self.centres.dtype), self.centres))
+
+    def replace(self, unused: Tensor, y: Tensor, statistics: dict[str, Tensor]) -> None:
+        """Centres of these numbers move onto samples, and forget the samples that they had."""
+        self.centres[unused] = y
+        statistics["count"][unused] = 0.0
+        statistics["total"][unused] = 0.0
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

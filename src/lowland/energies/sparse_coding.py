@@ -8,10 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowland.compiled import usable
 from lowland.domains import NonNegative, Reals
 from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure, squared_distance
 from lowland.errors import OptionError
 from lowland.registry import register
+
+# Where a larger share of the codes is not 0, products of whole matrices are faster than sums over what is not.
+_DENSE = 0.25
 
 
 @register("energy")
@@ -97,8 +101,19 @@ class SparseCoding(Energy):
 
     def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
         """Σ z zᵀ and Σ y zᵀ, in float64 (Mairal, Bach, Ponce & Sapiro 2009, algorithm 1)."""
-        y, z = y.double(), z.double()
-        return {"codes": z.T @ z, "products": y.T @ z}
+        if not usable(y, z) or torch.count_nonzero(z) > _DENSE * z.numel():
+            y, z = y.double(), z.double()
+            return {"codes": z.T @ z, "products": y.T @ z}
+        from lowland.compiled.atoms import correlate
+
+        codes = torch.zeros(z.shape[1], z.shape[1], dtype=torch.float64)
+        products = torch.zeros(z.shape[1], y.shape[1], dtype=torch.float64)
+        correlate(y.contiguous().numpy(), z.contiguous().numpy(), codes.numpy(), products.numpy())
+        return {"codes": codes, "products": products.T}
+
+    def used(self, statistics: dict[str, Tensor]) -> Tensor:
+        """(K,) whether a code uses an atom."""
+        return statistics["codes"].diagonal() > 0
 
     def refit(self, statistics: dict[str, Tensor]) -> None:
         """One round of block-coordinate descent on the atoms, each then scaled to unit norm.
@@ -106,11 +121,27 @@ class SparseCoding(Energy):
         An atom that no code uses stays as it is.
         """
         codes, products = statistics["codes"], statistics["products"]
+        least = 1e-12 * codes.diagonal().amax().clamp_min(1e-300)
+        if usable(codes, self.dictionary):
+            from lowland.compiled.atoms import descend
+
+            rows = self.dictionary.T.double().contiguous()
+            descend(rows.numpy(), codes.contiguous().numpy(), products.T.contiguous().numpy(), float(least))
+            self.dictionary.copy_(rows.T)
+            return
         atoms = self.dictionary.double()
-        for k in (codes.diagonal() > 1e-12 * codes.diagonal().amax().clamp_min(1e-300)).nonzero()[:, 0]:
+        for k in (codes.diagonal() > least).nonzero()[:, 0]:
             moved = atoms[:, k] + (products[:, k] - atoms @ codes[:, k]) / codes[k, k]
-            atoms[:, k] = functional.normalize(moved, dim=0)
+            atoms[:, k] = torch.where(moved.square().sum() > 0, functional.normalize(moved, dim=0), atoms[:, k])
         self.dictionary.copy_(atoms)
+
+    def replace(self, unused: Tensor, y: Tensor, statistics: dict[str, Tensor]) -> None:
+        """Atoms of these numbers become samples y, except samples of zero norm, and forget the codes that used them."""
+        unused, y = unused[y.square().sum(dim=1) > 0], y[y.square().sum(dim=1) > 0]
+        self.dictionary[:, unused] = functional.normalize(y, dim=1).T
+        statistics["codes"][unused] = 0.0
+        statistics["codes"][:, unused] = 0.0
+        statistics["products"][:, unused] = 0.0
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

@@ -84,10 +84,10 @@ class Shaping(nn.Module):
         """Losses and metrics of one batch."""
         raise NotImplementedError
 
-    def update(self, energy: Energy, batch: Batch) -> dict[str, Tensor] | None:
+    def update(self, energy: Energy, batch: Batch) -> Losses:
         """Change the energy's parameters in place from sufficient statistics of a batch, under no_grad.
 
-        Returns metrics to be logged, if there are any.
+        Returns the losses and metrics of the energy as it was before, as far as the update had to find them.
         """
         raise NotImplementedError
 

@@ -23,7 +23,6 @@ OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
 }
 _PREPARED_ON = 4096
-_LOOK_EVERY = 10
 
 
 class Recorder(Protocol):
@@ -165,19 +164,12 @@ class Learner(pl.LightningModule):
             self._descend(losses.losses, optimisers)
         with torch.no_grad():
             if not self.shaping.trains_by_gradient:
-                losses = self._update(batch)
+                losses = self.shaping.update(self.energy, batch)
                 optimisers[0].step()
             self.shaping.after_step(self.energy, batch)
         self.shaping.advance()
         self.step += 1
         return losses
-
-    def _update(self, batch: Batch) -> Losses:
-        """An update. Losses, where there are any, are looked at now and then: they cost as much as an update."""
-        due = self.step == 0 or (self.step + 1) % _LOOK_EVERY == 0
-        look = due and type(self.shaping).forward is not Shaping.forward
-        before = self.evaluate(batch) if look else Losses({}, {})
-        return Losses(before.losses, {**before.metrics, **(self.shaping.update(self.energy, batch) or {})})
 
     def _descend(self, losses: dict[str, Tensor], optimisers: list[Any]) -> None:
         """All gradients first, then all steps: a step would change the parameters under the other losses' feet."""

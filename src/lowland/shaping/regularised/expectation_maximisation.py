@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.energies.base import Energy
+from lowland.energies.base import Energy, Structure
 from lowland.energies.kmeans import KMeans
 from lowland.errors import OptionError, UnsupportedError
 from lowland.inference import free_energy, infer
@@ -33,38 +33,52 @@ class ExpectationMaximisation(Shaping):
         beta: ∞ or 1 for the methods above.
         memory: weight in [0, 1] that the statistics so far keep at each step: 0 forgets them, 1 adds all batches up,
             which for PCA gives in one pass what the whole data would give.
+        forgetting: ρ ≥ 0; at step t the statistics so far are weighed by (1 − 1/t)^ρ besides, so that codes from early
+            parameters fade (Mairal, Bach, Ponce & Sapiro 2010, section 3.4).
+        replace_after: steps that an atom or a centre may go without a sample before it moves onto one of the samples of
+            the batch with the highest energy; None leaves it where it is. For K-means and sparse coding.
         initialise: whether training starts from the data (k-means++), or from the energy's parameters as they are.
         seed: of the start.
 
     Raises:
-        OptionError: for a memory outside [0, 1].
-        UnsupportedError: in training, for an energy without `statistics` and `refit`.
+        OptionError: for a memory outside [0, 1], a negative forgetting, or a replace_after below 1.
+        UnsupportedError: in training, for an energy without `statistics` and `refit`, or, with replace_after, without
+            `used` and `replace`.
 
     >>> import lowland as ll
     >>> energy, batch = KMeans(n_features=1, n_clusters=2), ll.shaping.Batch(torch.tensor([[0.0], [1.0], [9.0]]))
     >>> shaping = ExpectationMaximisation()
     >>> shaping.prepare(energy, batch)
-    >>> shaping.update(energy, batch)
+    >>> _ = shaping.update(energy, batch)
     >>> energy.centres.data.sort(dim=0).values
     tensor([[0.5000],
             [9.0000]])
     """
 
     sums: Tensor
+    idle: Tensor
 
     def __init__(
         self,
         solver: Solver | None = None,
         beta: float = math.inf,
         memory: float = 0.0,
+        forgetting: float = 0.0,
+        replace_after: int | None = None,
         initialise: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
         if not 0 <= memory <= 1:
             raise OptionError(f"memory must be in [0, 1], but it is {memory}.")
+        if not forgetting >= 0:
+            raise OptionError(f"forgetting must not be negative, but it is {forgetting}.")
+        if replace_after is not None and replace_after < 1:
+            raise OptionError(f"replace_after must be at least 1, or None, but it is {replace_after}.")
         self.solver, self.beta, self.memory, self.initialise = solver, beta, memory, initialise
+        self.forgetting, self.replace_after = forgetting, replace_after
         self.register_buffer("sums", torch.zeros(0, dtype=torch.float64))
+        self.register_buffer("idle", torch.zeros(0, dtype=torch.int64))
 
     def prepare(self, energy: Energy, data: Batch) -> None:
         if self.initialise:
@@ -76,37 +90,66 @@ class ExpectationMaximisation(Shaping):
             value = free_energy(energy, batch.y, batch.x, self.beta, solver=self.solver).value.mean()
         return Losses({"energy": value}, {"free_energy": value})
 
-    def update(self, energy: Any, batch: Batch) -> None:
-        if not hasattr(energy, "refit"):
+    def update(self, energy: Any, batch: Batch) -> Losses:
+        """One E-step and one M-step; the loss is the mean of F_β before them."""
+        wanted = ("statistics", "refit") + (("used", "replace") if self.replace_after is not None else ())
+        if not all(hasattr(energy, name) for name in wanted):
             raise UnsupportedError(
-                "ExpectationMaximisation needs an energy with `statistics` and `refit`, such as KMeans or "
-                f"GaussianMixture, but {type(energy).__name__} has none: train it by gradient, for instance with "
-                "MinimumEnergy."
+                f"ExpectationMaximisation needs an energy with `{'`, `'.join(wanted)}`, such as KMeans, but "
+                f"{type(energy).__name__} has not all of them: train it by gradient, for instance with MinimumEnergy."
             )
         with torch.no_grad():
-            found: dict[str, Tensor] = energy.statistics(batch.x, batch.y, self.expected(energy, batch))
-            flat = torch.cat([value.flatten().double() for value in found.values()])
-            if self.memory > 0:
-                if self.sums.shape == flat.shape:
-                    flat = self.memory * self.sums + flat
-                self.sums = flat
-            pieces = flat.split([value.numel() for value in found.values()])
-            energy.refit({name: piece.reshape(found[name].shape) for name, piece in zip(found, pieces, strict=True)})
+            z, free = self.expected(energy, batch)
+            found: dict[str, Tensor] = energy.statistics(batch.x, batch.y, z)
+            unused = self._unused(energy, found)
+            sums = self._remembered(found) if self.memory > 0 else found
+            energy.refit(sums)
+            if len(unused):
+                worst = free.argsort(descending=True)[: len(unused)]
+                energy.replace(unused[: len(worst)], batch.y[worst], sums)
+        value = free.mean()
+        return Losses({"energy": value}, {"free_energy": value})
 
-    def expected(self, energy: Energy, batch: Batch) -> Tensor:
-        """z̄ for each sample, flat, (B, D)."""
+    def _remembered(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The sums of all steps, as views of the buffer that keeps them."""
+        flat = torch.cat([value.flatten().double() for value in found.values()])
+        if self.sums.shape == flat.shape:
+            flat += self.memory * (1 - 1 / (int(self.step) + 1)) ** self.forgetting * self.sums
+        self.sums = flat
+        pieces = flat.split([value.numel() for value in found.values()])
+        return {name: piece.reshape(found[name].shape) for name, piece in zip(found, pieces, strict=True)}
+
+    def _unused(self, energy: Any, found: dict[str, Tensor]) -> Tensor:
+        """Numbers of the atoms or centres that no sample has used for `replace_after` steps."""
+        if self.replace_after is None:
+            return torch.zeros(0, dtype=torch.int64)
+        used = energy.used(found)
+        idle = self.idle if self.idle.shape == used.shape else torch.zeros_like(used, dtype=torch.int64)
+        idle = torch.where(used, 0, idle + 1)
+        unused = (idle >= self.replace_after).nonzero()[:, 0]
+        self.idle = idle.index_fill(0, unused, 0)
+        return unused
+
+    def expected(self, energy: Energy, batch: Batch) -> tuple[Tensor, Tensor]:
+        """z̄ for each sample, flat (B, D), or as numbers (B,) where `Structure.lowest` gives them; and F_β (B,)."""
         problem = bind(energy, {"x": batch.x, "y": batch.y}, "z")
-        if problem.structure.table is None:
+        # Where z is not finite, `infer` finds out about the structure itself.
+        structure = problem.structure if problem.domain.discrete else Structure()
+        if self.beta == math.inf and structure.lowest is not None:
+            return structure.lowest()
+        if structure.table is None:
             if self.beta != math.inf:
                 raise UnsupportedError(
                     f"The mean of z at beta = {self.beta} needs a finite z, but it is {problem.domain!r}."
                 )
             found = infer(energy, x=batch.x, y=batch.y, over="z", solver=self.solver, generator=self.generator())
-            return problem.domain.pack(found.value)
-        elements, table = problem.domain.elements(problem.dtype, problem.device), problem.structure.table()
+            return problem.domain.pack(found.value), found.energy
+        elements, energies = problem.domain.elements(problem.dtype, problem.device), structure.table()
         if self.beta == math.inf:
-            return elements[table.argmin(dim=1)]
-        return torch.softmax(-self.beta * table, dim=1) @ elements
+            least = energies.min(dim=1)
+            return elements[least.indices], least.values
+        weight = torch.logsumexp(-self.beta * energies, dim=1) - math.log(len(elements))
+        return torch.softmax(-self.beta * energies, dim=1) @ elements, -weight / self.beta
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

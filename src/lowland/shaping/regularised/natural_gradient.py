@@ -9,7 +9,7 @@ import torch
 from lowland.energies.ica import SquareICA
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
-from lowland.shaping.base import Batch, ShapingCase
+from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 
 
@@ -33,7 +33,7 @@ class NaturalGradient(MinimumEnergy):
     >>> import lowland as ll
     >>> energy, batch = SquareICA(n_features=2), ll.shaping.Batch(torch.eye(2))
     >>> before = energy(y=batch.y).mean()
-    >>> NaturalGradient().update(energy, batch)
+    >>> _ = NaturalGradient().update(energy, batch)
     >>> bool(energy(y=batch.y).mean() < before)
     True
     """
@@ -44,17 +44,18 @@ class NaturalGradient(MinimumEnergy):
             raise OptionError(f"step_size must be positive, but it is {step_size}.")
         self.step_size = step_size
 
-    def update(self, energy: Any, batch: Batch) -> None:
+    def update(self, energy: Any, batch: Batch) -> Losses:
         if not hasattr(energy, "unmixing"):
             raise UnsupportedError(f"NaturalGradient needs a SquareICA, but the energy is a {type(energy).__name__}.")
         with torch.enable_grad():
-            loss = self(energy, batch).losses["energy"]
-            (slope,) = torch.autograd.grad(loss, energy.unmixing)
+            found = self(energy, batch)
+            (slope,) = torch.autograd.grad(found.losses["energy"], energy.unmixing)
         with torch.no_grad():
             relative = self.step_size * slope @ energy.unmixing.T
             # A step that changes W by more than half of itself is shortened: outliers must not make it blow up.
             relative /= torch.linalg.matrix_norm(relative).mul(2).clamp_min(1)
             energy.unmixing -= relative @ energy.unmixing
+        return Losses({"energy": found.losses["energy"].detach()}, found.metrics)
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -1,0 +1,35 @@
+"""The inner loops of K-means. Legend: B samples, n features, K centres."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+rounding = {"reassoc", "contract", "nsz", "arcp"}
+
+
+# Comparisons are vectorised only under the promise that there is no NaN, which `check_finite` keeps.
+@njit(nogil=True, cache=True, fastmath=rounding | {"nnan"}, error_model="numpy")
+def highest(score_KB: Any, less_K: Any, value_B: Any, index_B: Any) -> None:
+    """Writes the largest score_kb − less_k over k, and the first k that has it."""
+    value_B[:] = -np.inf
+    index_B[:] = 0
+    for k in range(len(score_KB)):
+        row, less, number = score_KB[k], less_K[k], np.int32(k)
+        for b in range(len(row)):
+            here = row[b] - less
+            better = here > value_B[b]
+            value_B[b] = here if better else value_B[b]
+            index_B[b] = number if better else index_B[b]
+
+
+@njit(nogil=True, cache=True, fastmath=rounding, error_model="numpy")
+def gather(y_Bn: Any, index_B: Any, count_K: Any, total_Kn: Any) -> None:
+    """Adds each sample to the sum that has its number."""
+    for b in range(len(index_B)):
+        row, total = y_Bn[b], total_Kn[index_B[b]]
+        count_K[index_B[b]] += 1.0
+        for i in range(len(total)):
+            total[i] += row[i]
