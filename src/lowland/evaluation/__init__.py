@@ -11,6 +11,7 @@ from lowland.evaluation.collapse import (
 )
 from lowland.evaluation.energy_gap import EnergyGap, auroc, baselines, energy_gap, scores
 from lowland.evaluation.frechet import frechet_distance
+from lowland.evaluation.gap_report import GapReport, GapRow, gap_report
 from lowland.evaluation.negatives import (
     Statistics,
     covariance_noise,
@@ -25,6 +26,8 @@ from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_vo
 
 __all__ = [
     "EnergyGap",
+    "GapReport",
+    "GapRow",
     "Statistics",
     "Volume",
     "auroc",
@@ -36,6 +39,7 @@ __all__ = [
     "energy_gap",
     "energy_spread",
     "frechet_distance",
+    "gap_report",
     "grid",
     "low_energy_volume",
     "make_negatives",

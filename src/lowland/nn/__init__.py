@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from lowland.nn.layers import linear, mlp
+from lowland.nn.learned_coordinate_descent import LearnedCoordinateDescent
+from lowland.nn.lista import LISTA
 
-__all__ = ["linear", "mlp"]
+__all__ = ["LISTA", "LearnedCoordinateDescent", "linear", "mlp"]
