@@ -207,6 +207,32 @@ class Sphere(Domain):
         return self.radius * torch.nn.functional.normalize(noise.normal(count, self.size), dim=-1)
 
 
+class Ball(Domain):
+    """Vectors of Euclidean norm at most `radius`.
+
+    >>> Ball(2, radius=1.0).project(torch.tensor([[3.0, 4.0], [0.3, 0.4]]))
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
+
+    def __init__(self, *shape: int | tuple[int, ...], radius: float = 1.0) -> None:
+        super().__init__(*shape)
+        if not 0 < radius < torch.inf:
+            raise DomainError(f"A ball needs a positive radius, but it is {radius}.")
+        self.radius = radius
+
+    @property
+    def bounds(self) -> None:
+        return None
+
+    def project(self, u: Tensor) -> Tensor:
+        return u * (self.radius / u.norm(dim=1, keepdim=True).clamp_min(self.radius))
+
+    def sample(self, noise: RowNoise, count: int) -> Tensor:
+        direction = torch.nn.functional.normalize(noise.normal(count, self.size), dim=-1)
+        return self.radius * noise.uniform(count, 1) ** (1 / self.size) * direction
+
+
 class Simplex(Domain):
     """u ≥ 0 with sum 1: projection by sorting (Held, Wolfe & Crowder 1974)."""
 

@@ -1,0 +1,61 @@
+"""Prediction without a latent variable (the baseline of row S15): one answer, whatever the spread of the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowland.domains import Reals
+from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.nn.layers import mlp
+from lowland.registry import register
+
+
+@register("energy")
+class Prediction(Energy):
+    """E(x, y) = ½‖y − f(x)‖², with f a multi-layer perceptron.
+
+    Its lowest y is f(x), alone. Trained by `ll.shaping.MinimumEnergy()`, which is least squares, f becomes the mean of
+    all y that go with an x, however unlikely that mean is; `ConditionalAutoencoder` has a latent variable for what x
+    does not tell. Source: textbook.
+
+    Args:
+        n_inputs: size of x.
+        n_features: size of y.
+        hidden: sizes of the hidden layers of f, SiLU between them.
+        generator: draws the weights.
+
+    >>> energy = Prediction(n_inputs=3, n_features=4)
+    >>> energy(x=torch.zeros(5, 3), y=torch.zeros(5, 4)).shape
+    torch.Size([5])
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_features: int,
+        hidden: tuple[int, ...] = (256,),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(x=Reals(n_inputs), y=Reals(n_features))
+        self.network = mlp(n_inputs, *hidden, n_features, generator=generator)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """f(x), (B, n_features)."""
+        return self.network(x)
+
+    def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:
+        return 0.5 * squared_distance(y, x)
+
+    def structure(self, over: tuple[str, ...], x: Tensor | None, y: Any, z: Any) -> Structure:
+        return Structure(minimiser=lambda: x, lipschitz=1.0) if over == ("y",) and x is not None else Structure()
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """With f(x) = 2 x the answer to x is 2 x."""
+        energy = cls(2, 2, hidden=())
+        energy.load_state_dict({"network.0.weight": 2 * torch.eye(2), "network.0.bias": torch.zeros(2)})
+        x = torch.tensor([[1.0, -3.0]])
+        return ReferenceCase(energy, {"x": x}, "y", minimum=torch.zeros(1), minimiser=2 * x)
