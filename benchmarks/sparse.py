@@ -2,12 +2,12 @@
 
     python benchmarks/sparse.py [--quick] [--json FILE] [--samples N] [--threads T ...]
 
-E = ½‖y − W z‖² + λ‖z‖₁ on natural patches of 12 × 12, mean removed, unit norm, with 256 atoms learned once from
-other patches. Everyone codes the same patches in the same process, and their runs alternate: with one thread they are
-timed by the processor's clock, with two by the one on the wall. Lowland's time is that of `lowland.infer`, certificates
-included; the others do not certify. The gap is (primal − dual) / primal, computed here in float64 for everybody's codes
-and not timed. SPAMS (`spams-bin` on the Python package index) and sporco are no dependency of Lowland; where one is
-missing its row says why.
+E = ½‖y − W z‖² + λ‖z‖₁ on natural patches of 12 × 12, mean removed, unit norm, with 256 atoms learned once from other
+patches. Everyone codes the same patches in the same process (slow ones the first 1,000 of them), and their runs
+alternate: with one thread they are timed by the processor's clock, with two by the one on the wall. Lowland's time is
+that of `lowland.infer`, certificates included; the others do not certify. The gap is (primal − dual) / primal,
+computed here in float64 for everybody's codes and not timed. SPAMS (`spams-bin` on the Python package index) and
+sporco are no dependency of Lowland; where one is missing its row says why.
 """
 
 from __future__ import annotations
@@ -68,18 +68,19 @@ def gaps(y: Tensor, dictionary: Tensor, sparsity: float, codes: Any) -> tuple[fl
     return gap.mean().item(), gap.max().item()
 
 
-def coders(y: Tensor, dictionary: Tensor, sparsity: float, threads: int, quick: bool) -> dict[str, tuple[Code, Any]]:
-    """Each solver by name: what is timed, and what makes codes (B, K) as an array from its result."""
+def problem(dictionary: Tensor, sparsity: float) -> ll.energies.SparseCoding:
     energy = ll.energies.SparseCoding(SIDE**2, ATOMS, sparsity).requires_grad_(False)
     energy.dictionary.copy_(dictionary)
+    return energy
+
+
+def coders(y: Tensor, dictionary: Tensor, sparsity: float, threads: int) -> dict[str, tuple[Code, Any]]:
+    """Each solver by name: what is timed, and what makes codes (B, K) as an array from its result."""
+    energy = problem(dictionary, sparsity)
     exact, array = ll.solvers.ActiveSet(TOLERANCE), lambda found: found.value.numpy()
     contestants: dict[str, tuple[Code, Any]] = {
         "Lowland": (lambda: ll.infer(energy, y=y, over="z", solver=exact), array)
     }
-    for steps in (100, 400):
-        fista = ll.solvers.FISTA(max_steps=steps, tol=None)
-        run = lambda fista=fista: ll.infer(energy, y=y, over="z", solver=fista)  # noqa: E731
-        contestants[f"torch FISTA, {steps} steps"] = (run, array)
     if importlib.util.find_spec("spams"):
         import spams
 
@@ -88,25 +89,30 @@ def coders(y: Tensor, dictionary: Tensor, sparsity: float, threads: int, quick: 
             options = {"lambda1": float(sparsity), "mode": 2, "numThreads": threads}
             run = lambda x=columns, d=atoms, o=options: spams.lasso(x, D=d, **o)  # noqa: E731
             contestants[f"SPAMS LARS {name}"] = (run, lambda found: found.toarray().T)
-    if importlib.util.find_spec("sporco"):
-        import sporco.admm.bpdn as bpdn
-
-        options = bpdn.BPDN.Options({"Verbose": False, "MaxMainIter": 100, "RelStopTol": 1e-9})
-        atoms, columns = dictionary.double().numpy(), y.double().numpy().T.copy()
-        run = lambda: bpdn.BPDN(atoms, columns, sparsity, options).solve()  # noqa: E731
-        contestants["sporco ADMM, 100 steps"] = (run, lambda found: found.T)
     return contestants
 
 
 def slow_coders(y: Tensor, dictionary: Tensor, sparsity: float) -> dict[str, tuple[Code, Any]]:
-    """scikit-learn, which is so slow that it codes only some of the patches, and once in each round."""
+    """Those that are so slow that they code only some of the patches."""
     from sklearn.decomposition import sparse_encode
 
-    signals, atoms = y.double().numpy(), dictionary.T.double().numpy().copy()
+    energy = problem(dictionary, sparsity)
     found: dict[str, tuple[Code, Any]] = {}
+    for steps in (100, 400):
+        fista = ll.solvers.FISTA(max_steps=steps, tol=None)
+        run = lambda fista=fista: ll.infer(energy, y=y, over="z", solver=fista)  # noqa: E731
+        found[f"torch FISTA, {steps} steps"] = (run, lambda result: result.value.numpy())
+    if importlib.util.find_spec("sporco"):
+        import sporco.admm.bpdn as bpdn
+
+        limits = bpdn.BPDN.Options({"Verbose": False, "MaxMainIter": 100, "RelStopTol": 1e-9})
+        atoms, columns = dictionary.double().numpy(), y.double().numpy().T.copy()
+        run = lambda: bpdn.BPDN(atoms, columns, sparsity, limits).solve()  # noqa: E731
+        found["sporco ADMM, 100 steps"] = (run, lambda codes: codes.T)
+    signals, rows = y.double().numpy(), dictionary.T.double().numpy().copy()
     for name, algorithm in (("cd", "lasso_cd"), ("lars", "lasso_lars")):
         options = {"algorithm": algorithm, "alpha": sparsity, "max_iter": 10_000, "check_input": False}
-        run = lambda o=options: sparse_encode(signals, atoms, **o)  # noqa: E731
+        run = lambda o=options: sparse_encode(signals, rows, **o)  # noqa: E731
         found[f"scikit-learn {name} f64"] = (run, lambda codes: codes)
     return found
 
@@ -116,14 +122,14 @@ def compare(y: Tensor, dictionary: Tensor, sparsity: float, threads: int, option
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
     few = y[: 200 if options.quick else 1000]
-    field = [(name, y, pair) for name, pair in coders(y, dictionary, sparsity, threads, options.quick).items()]
+    field = [(name, y, pair) for name, pair in coders(y, dictionary, sparsity, threads).items()]
     field += [(name, few, pair) for name, pair in slow_coders(few, dictionary, sparsity).items()]
     times: dict[str, list[float]] = {name: [] for name, _, _ in field}
     errors: dict[str, tuple[float, float]] = {}
     for name, signals, (run, convert) in field:
         # The first run compiles and fills caches.
         errors[name] = gaps(signals, dictionary, sparsity, convert(run()))
-    for turn in range(2 if options.quick else 5):
+    for turn in range(2 if options.quick else 4):
         for name, signals, (run, _) in field[:: 1 if turn % 2 else -1]:
             began = clock()
             run()

@@ -157,11 +157,15 @@ def infer(
     noise = RowNoise.from_generator(generator, streams.to(problem.device), problem.dtype)
     task = Task(energy, given, problem.over, solver, start, noise, record, compiled)
     trace, u = adjoint.solve(task)
-    final = bind(energy, given, problem.over, checked=True) if torch.is_grad_enabled() else problem
-    value = final.value(adjoint.tie(task, u))
+    if trace.energy is not None and not task.inputs:
+        value = trace.energy.to(u.dtype)
+    else:
+        final = bind(energy, given, problem.over, checked=True) if torch.is_grad_enabled() else problem
+        value = final.value(adjoint.tie(task, u))
     found = problem.domain.unpack(u)
-    *_, status, steps, residual, trajectory, accepted = trace
-    solution = Solution(found, value, status, steps, residual, trajectory, accepted, solver)
+    solution = Solution(
+        found, value, trace.status, trace.steps, trace.residual, trace.trajectory, trace.accepted, solver
+    )
     return solution.raise_if_failed() if raise_on_failure else solution
 
 

@@ -54,6 +54,8 @@ class ActiveSet(Solver):
     (tensor([0, 0], dtype=torch.int8), True)
     """
 
+    direct = True
+
     def __init__(self, tol: float = 1e-5, active: int = 96, max_rounds: int = 200) -> None:
         super().__init__(max_steps=1, tol=tol, check_every=1)
         if active < 1 or max_rounds < 1:

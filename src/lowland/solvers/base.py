@@ -252,6 +252,8 @@ class Solver:
     """
 
     stochastic = False
+    direct = False
+    """Whether one step ends it, so that the energy it tells is that of the u it returns, in memory of its own."""
 
     def __init__(self, max_steps: int, tol: float | None = None, check_every: int = 10) -> None:
         if max_steps < 0 or int(max_steps) != max_steps:
@@ -301,6 +303,8 @@ class Point(NamedTuple):
 class Direct(Solver):
     """A method whose single step ends it: every sample has then converged, with residual 0."""
 
+    direct = True
+
     def __init__(self) -> None:
         super().__init__(max_steps=1, tol=0.0, check_every=1)
 
@@ -309,7 +313,7 @@ class Direct(Solver):
 
     def answer(self, problem: Problem, found: Tensor, start: Tensor) -> tuple[Point, Info]:
         """What `step` returns for the answer (B, D), or (1, D) where it is the same for all samples."""
-        u = found.to(start.dtype).expand_as(start)
+        u = found.to(start.dtype).expand_as(start).clone()
         return Point(u), Info(problem.value(u), torch.zeros_like(start[:, 0]))
 
 

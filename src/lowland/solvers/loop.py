@@ -37,7 +37,7 @@ class Trace(NamedTuple):
     """What the loop returns.
 
     `u` (B, D), `status`, `steps` and `residual` (B,), `trajectory` (T + 1, B, D) or None, and `accepted` (B,), the
-    share of accepted proposals of a sampler, or None.
+    share of accepted proposals of a sampler, or None. `energy` (B,) is E at u where a direct method has found it.
     """
 
     u: Tensor
@@ -46,6 +46,7 @@ class Trace(NamedTuple):
     residual: Tensor
     trajectory: Tensor | None
     accepted: Tensor | None
+    energy: Tensor | None = None
 
 
 def run(
@@ -65,7 +66,7 @@ def run(
     steps = torch.zeros(batch, dtype=torch.int64, device=start.device)
     residual = torch.full((batch,), torch.inf, dtype=start.dtype, device=start.device)
     accepted = torch.zeros(batch, dtype=start.dtype, device=start.device)
-    frames = [start] if record else []
+    energy, frames = None, [start] if record else []
     rows, real, taken = torch.arange(batch, device=start.device), batch, 0
     state, samples = solver.init(problem, start), False
     advance = _compiled(problem, solver) if compiled else functools.partial(_several, step or solver.step)
@@ -92,7 +93,8 @@ def run(
             leaving = torch.ones_like(ended[:real]) if last else ended[:real]
             out, ok = rows[:real][leaving], finite[:real][leaving]
             if len(out) == batch and bool(ok.all()):
-                u.copy_(state.u[:batch])
+                u = state.u if solver.direct else u.copy_(state.u[:batch])
+                energy = info.energy if solver.direct else None
             else:
                 u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
             if info.residual is not None:
@@ -109,7 +111,7 @@ def run(
                 state = type(state)(*(part if part is None else part[stay] for part in state))
     u = problem.domain.project(u)
     rate = accepted / steps.clamp_min(1) if samples else None
-    return Trace(u, status, steps, residual, torch.stack(frames) if record else None, rate)
+    return Trace(u, status, steps, residual, torch.stack(frames) if record else None, rate, energy)
 
 
 def _some_ended(solver: Solver, state: Any, info: Info) -> bool:
