@@ -78,8 +78,9 @@ class ConditionalAutoencoder(Energy):
         return 0.5 * (apart + self.regularisation * z.square().sum(dim=1))
 
     def structure(self, over: tuple[str, ...], x: dict[str, Tensor] | None, y: Any, z: Any) -> Structure:
-        known = over == ("z",) and x is not None and y is not None
-        return Structure(guess=lambda: self._guess(x, y).detach()) if known else Structure()
+        if over != ("z",) or x is None or y is None:
+            return Structure()
+        return Structure(guess=lambda: self._guess(x, y).detach())
 
     def predict(self, x: Tensor, z: Tensor) -> Tensor:
         """Dec(z, Pred(x)): the answers to x for N latents each, (B, n_inputs) and (B, N, D) → (B, N, n_features)."""

@@ -19,6 +19,7 @@ from lowland.plots.style import INK, MUTED, ORANGE, bare, figure, ruled
 from lowland.reports.run import Run
 
 MAP, POOLED, INHIBITED, FLAT = "overlapping pools", "pools of 4, apart", "lateral inhibition", "sparse coding, no pools"
+UNTRAINED = "random atoms, untrained"
 Found = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -74,7 +75,7 @@ def _write_test(run: Run, found: Found, sheet: tuple[int, int]) -> None:
               for values in ([one[key] for one in each] for key in ("agreement", "error", "silent"))),
             ", ".join(f"{one['p']:.2g}" for one in each),
         ]
-        for name, each in found.items()
+        for name, each in found.items() if name != UNTRAINED
     ]  # fmt: skip
     columns = ("method", "agreement of neighbours", "‖y − Wz‖² on test patches of norm 1", "share of silent units", "p")
     run.table(columns, rows, "A unit is called silent below a twentieth of the patch's largest. p of each seed.")
