@@ -79,7 +79,7 @@ class PCA(Energy):
         left, _, right = torch.linalg.svd(self.components, full_matrices=False)
         self.components.copy_(left @ right)
 
-    def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
+    def statistics(self, x: Any, y: Tensor, z: Any) -> dict[str, Tensor]:
         """Count, sum and second moment of y, in float64 because their difference is what counts."""
         y = y.double()
         return {"count": torch.full_like(y[0, :1], len(y)), "total": y.sum(dim=0), "outer": y.T @ y}

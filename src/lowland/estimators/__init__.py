@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from lowland.estimators.detector import EnergyDetector
+from lowland.estimators.dictionary_learning import DictionaryLearning
+from lowland.estimators.gaussian_mixture import GaussianMixture
+from lowland.estimators.ica import ICA
+from lowland.estimators.kmeans import KMeans
+from lowland.estimators.pca import PCA
 from lowland.estimators.sparse_coder import SparseCoder
 
-__all__ = ["EnergyDetector", "SparseCoder"]
+__all__ = ["ICA", "PCA", "DictionaryLearning", "EnergyDetector", "GaussianMixture", "KMeans", "SparseCoder"]

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, cast
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from lowland.energies.base import Energy
-from lowland.shaping.base import Shaping
+from lowland.errors import DomainError, OptionError
+from lowland.shaping.base import Batch, Shaping
 from lowland.training.fit import fit
+
+
+def rows(estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1) -> Tensor:
+    """X (N, D) as a tensor that may share its memory, in its own precision, after scikit-learn's checks.
+
+    >>> from sklearn.base import BaseEstimator
+    >>> rows(BaseEstimator(), [[1, 2]]).dtype
+    torch.float64
+    """
+    checked = validate_data(
+        estimator, X, dtype=[np.float64, np.float32], order="C", reset=reset, ensure_min_samples=least
+    )
+    array = cast(np.ndarray, checked)
+    # Torch has no read-only tensors; joblib hands out arrays on disk that are.
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def points(energy: Energy, array: np.ndarray) -> Tensor:
@@ -35,3 +54,35 @@ def train(
     size = len(y) if whole else min(batch_size or 128, len(y))
     # The shaping has state of its own: a copy makes a second fit equal to the first.
     fit(energy, y, copy.deepcopy(shaping), max_steps, size, lr, validation=0.0, seed=seed, progress=False)
+
+
+def settle(energy: Energy, y: Tensor, shaping: Shaping, max_iter: int, tol: float) -> tuple[int, bool]:
+    """Updates from all of y, until one lowers the mean free energy by at most `tol`: their number, and whether it did.
+
+    Raises:
+        OptionError: for max_iter below 1, or a negative tol.
+        DomainError: for a free energy that is not finite.
+
+    >>> import lowland as ll
+    >>> y = torch.tensor([[0.0], [1.0], [9.0]])
+    >>> settle(ll.energies.KMeans(1, 2), y, ll.shaping.ExpectationMaximisation(), max_iter=10, tol=0.0)
+    (3, True)
+    """
+    if max_iter < 1 or not tol >= 0:
+        raise OptionError(f"max_iter must be at least 1 and tol at least 0, but they are {max_iter} and {tol}.")
+    batch, before = Batch(y), torch.inf
+    with torch.no_grad():
+        shaping.prepare(energy, batch)
+        for step in range(max_iter):
+            value = float(shaping.update(energy, batch).losses["energy"])
+            shaping.after_step(energy, batch)
+            shaping.advance()
+            if not np.isfinite(value):
+                raise DomainError(
+                    f"The free energy of the data under {type(energy).__name__} became {value}: scale the columns of X "
+                    "to similar variances, and leave out those that are constant."
+                )
+            if before - value <= tol:
+                return step + 1, True
+            before = value
+    return max_iter, False

@@ -1,47 +1,55 @@
-"""Sparse coding and dictionary learning as a transformer."""
+"""Sparse codes over a dictionary that is given, or learned by any training method."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lowland.energies.sparse_coding import SparseCoding
-from lowland.estimators.arrays import points, train
-from lowland.inference import infer
+from lowland.errors import OptionError
+from lowland.estimators.arrays import rows, train
+from lowland.estimators.coding import Coding
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
+from lowland.solvers.active_set import ActiveSet
 from lowland.solvers.base import Solver
-from lowland.solvers.proximal import FISTA
 
 
-class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Codes z that minimise ½‖y − W z‖² + λ‖z‖₁, over a dictionary W of unit-norm atoms learned from the data.
+class SparseCoder(Coding):
+    """Codes z that minimise ½‖y − W z‖² + λ‖z‖₁, over a dictionary W of unit-norm atoms.
 
-    Source: Olshausen & Field (1996). Data are not centred. Computed in double precision.
+    The dictionary is given, or learned from data that fit into memory, by any shaping: this is the estimator for codes.
+    For much data, or data that come in batches, learn it by `DictionaryLearning`. Source: Olshausen & Field (1996).
+    Data are not centred. Computed in double precision.
 
     Args:
-        n_atoms: K, the size of a code.
+        n_atoms: K, the size of a code; a given dictionary has its own.
         sparsity: λ, in units of X; as scikit-learn's `alpha` in `sparse_encode`.
+        dictionary: (K, D), atoms as rows, whose norms are then made 1; None learns one.
         positive: codes are not negative.
-        solver: for codes; by default FISTA to a residual of 10⁻⁸.
-        shaping: how to learn the dictionary; None alternates codes of all data and dictionary, with a cheaper
-            FISTA (`ExpectationMaximisation`; Mairal, Bach, Ponce & Sapiro 2009).
+        solver: for codes; by default `ActiveSet` to a relative duality gap of 10⁻⁸.
+        shaping: how to learn the dictionary; None alternates codes of all data and dictionary
+            (`ExpectationMaximisation`; Mairal, Bach, Ponce & Sapiro 2009).
         max_steps, batch_size, lr: of training; see `lowland.fit`.
         seed: of the first dictionary and of training.
 
     Attributes:
-        energy_: the trained `SparseCoding`.
+        energy_: the `SparseCoding`.
         components_: (K, D), atoms as rows.
         n_features_in_: D.
+
+    Raises:
+        OptionError: in `fit`, for a sparsity that is not positive, or a dictionary of the wrong shape, with an atom of
+            zero norm or an entry that is not finite.
 
     >>> X = np.random.default_rng(0).normal(size=(50, 4))
     >>> coder = SparseCoder(n_atoms=6, sparsity=0.5, max_steps=20).fit(X)
     >>> coder.transform(X).shape, coder.inverse_transform(coder.transform(X)).shape
     ((50, 6), (50, 4))
+    >>> SparseCoder(sparsity=0.5, dictionary=np.eye(4)).fit_transform(X[:1] * 0 + [2.0, -1.0, 0.1, 0.0])
+    array([[ 1.5, -0.5,  0. ,  0. ]])
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_atoms: int = 16,
         sparsity: float = 0.1,
         *,
+        dictionary: Any = None,
         positive: bool = False,
         solver: Solver | None = None,
         shaping: Shaping | None = None,
@@ -59,6 +68,7 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ) -> None:
         self.n_atoms = n_atoms
         self.sparsity = sparsity
+        self.dictionary = dictionary
         self.positive = positive
         self.solver = solver
         self.shaping = shaping
@@ -68,32 +78,39 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.seed = seed
 
     def fit(self, X: Any, y: Any = None) -> SparseCoder:
-        """Learn the dictionary.
+        """Learn the dictionary, or take the one that is given.
 
         Args:
             X: (N, D).
             y: ignored.
         """
-        array = cast(np.ndarray, validate_data(self, X, dtype=[np.float64, np.float32]))
-        generator = torch.Generator().manual_seed(self.seed)
-        size = array.shape[1]
-        self.energy_ = SparseCoding(size, self.n_atoms, self.sparsity, self.positive, generator).double()
-        shaping = self.shaping or ExpectationMaximisation(FISTA(max_steps=100, tol=1e-3), seed=self.seed)
-        y_ = points(self.energy_, array)
-        train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, self.seed)
-        self.components_ = self.energy_.dictionary.detach().T.cpu().numpy().copy()
-        self._n_features_out = self.n_atoms
+        y_ = rows(self, X).double()
+        generator, size = torch.Generator().manual_seed(self.seed), y_.shape[1]
+        if self.dictionary is None:
+            self.energy_ = SparseCoding(size, self.n_atoms, self.sparsity, self.positive, generator).double()
+            shaping = self.shaping or ExpectationMaximisation(ActiveSet(1e-4), seed=self.seed)
+            train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, self.seed)
+        else:
+            atoms = unit_atoms(self.dictionary, size)
+            self.energy_ = SparseCoding(size, len(atoms), self.sparsity, self.positive).double()
+            with torch.no_grad():
+                self.energy_.dictionary.copy_(atoms.T)
+        self._publish()
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Codes (N, K) of the rows of X."""
-        check_is_fitted(self)
-        array = cast(np.ndarray, validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
-        solver = self.solver or FISTA(max_steps=2000, tol=1e-8)
-        with torch.no_grad():
-            return infer(self.energy_, y=points(self.energy_, array), over="z", solver=solver).value.cpu().numpy()
 
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows W z, (N, D), of codes (N, K)."""
-        check_is_fitted(self)
-        return np.asarray(X) @ self.components_
+def unit_atoms(dictionary: Any, size: int) -> torch.Tensor:
+    """Atoms (K, D) at unit norm, float64; an OptionError for those that have none.
+
+    >>> unit_atoms([[3.0, 4.0]], 2)
+    tensor([[0.6000, 0.8000]], dtype=torch.float64)
+    """
+    atoms = np.asarray(dictionary, dtype=np.float64)
+    if atoms.ndim != 2 or atoms.shape[1] != size or not len(atoms):
+        raise OptionError(f"The dictionary must have one row of {size} numbers for each atom, not {atoms.shape}.")
+    if not np.isfinite(atoms).all():
+        raise OptionError("The dictionary contains NaN or infinity: leave those atoms out.")
+    norm = np.linalg.norm(atoms, axis=1, keepdims=True)
+    if (norm == 0).any():
+        raise OptionError(f"Atom {int((norm[:, 0] == 0).argmax())} of the dictionary has zero norm: leave it out.")
+    return torch.from_numpy(atoms / norm)

@@ -106,7 +106,8 @@ class ActiveSet(Solver):
         while len(rows):
             bound = min(bound, u.shape[1])
             options = (_positive(problem), self.tol or 0.0, bound, self.max_rounds)
-            chunks = [chunk.numpy() for chunk in rows.split(_TAKEN)]
+            share = -(-len(rows) // torch.get_num_threads())
+            chunks = [chunk.numpy() for chunk in rows.split(min(_TAKEN, share))]
 
             def take(chunk: Any) -> None:
                 cast(Any, solve)(*arrays, *options, chunk, *out)  # noqa: B023  all are taken before the loop goes on

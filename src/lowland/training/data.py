@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -50,6 +51,38 @@ class Memory:
         return Batch(select(self.y, rows), select(self.x, rows), rows)
 
 
+class Mapped:
+    """An array on disk, (N, D): each batch is read when it is asked for, and the array is never in memory as a whole.
+
+    Args:
+        y: as `numpy.load(file, mmap_mode="r")` gives it.
+        energy: batches come in its type, and are checked to suit it.
+    """
+
+    def __init__(self, y: np.memmap, energy: Energy) -> None:
+        _check_numbers(y, "y")
+        self.y, self.energy, self.dtype = y, energy, _own_dtype(energy)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: Tensor) -> Batch:
+        part = torch.from_numpy(np.array(self.y[rows.numpy()]))
+        release(self.y)
+        return checked(Batch(part.to(self.dtype), None, rows), self.energy)
+
+
+def release(array: np.memmap) -> None:
+    """Give the pages of an array on disk that were read back to the system, which may keep or drop them.
+
+    Without this they count as memory of the process until others need it. Pages of a copy on write (`mmap_mode="c"`)
+    stay, because they may have been written to.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and array.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 class Stored:
     """A data set of PyTorch with random access: a batch is collated from its items."""
 
@@ -89,13 +122,22 @@ def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
     return Batch(data, None, index)
 
 
+def _check_numbers(value: np.ndarray, name: str) -> None:
+    if value.dtype.kind not in "fiub":
+        raise ShapeError(f"{name} is an array of {value.dtype}, but numbers are needed.")
+
+
+def _own_dtype(energy: Energy) -> torch.dtype:
+    own = next(iter(energy.parameters()), None)
+    return torch.get_default_dtype() if own is None else own.dtype
+
+
 def _tensor(value: Any, name: str, dtype: torch.dtype) -> Any:
     """Arrays become tensors; arrays of float64, NumPy's default, take the type of the energy."""
     if isinstance(value, Mapping):
         return {key: _tensor(part, f"{name}[{key!r}]", dtype) for key, part in value.items()}
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fiub":
-            raise ShapeError(f"{name} is an array of {value.dtype}, but numbers are needed.")
+        _check_numbers(value, name)
         tensor = torch.from_numpy(np.ascontiguousarray(value))
         return tensor.to(dtype) if tensor.is_floating_point() else tensor
     if isinstance(value, Tensor):
@@ -127,8 +169,7 @@ def checked(batch: Batch, energy: Energy) -> Batch:
 
 def in_memory(data: Any, energy: Energy) -> Memory:
     """Tensors, arrays, dictionaries and pairs as `Memory`, checked."""
-    own = next(iter(energy.parameters()), None)
-    dtype = torch.get_default_dtype() if own is None else own.dtype
+    own, dtype = next(iter(energy.parameters()), None), _own_dtype(energy)
     batch = as_batch(data, energy)
     y, x = _tensor(batch.y, "y", dtype), None if batch.x is None else _tensor(batch.x, "x", dtype)
     memory = Memory(y, x)
@@ -294,8 +335,8 @@ def prepare(data: Any, energy: Energy, batch_size: int | None, validation: float
     if isinstance(data, Images):
         memory, held = _images(data, energy, validation)
         samples: Samples = memory
-    elif isinstance(data, Dataset):
-        samples = Stored(data, energy)
+    elif isinstance(data, Dataset | np.memmap):
+        samples = Stored(data, energy) if isinstance(data, Dataset) else Mapped(data, energy)
         if not len(samples):
             raise ShapeError("The data set is empty: at least one sample is needed.")
         samples.take(torch.arange(min(len(samples), 2)))

@@ -112,12 +112,13 @@ class ExpectationMaximisation(Shaping):
 
     def _remembered(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """The sums of all steps, as views of the buffer that keeps them."""
-        flat = torch.cat([value.flatten().double() for value in found.values()])
-        if self.sums.shape == flat.shape:
-            flat += self.memory * (1 - 1 / (int(self.step) + 1)) ** self.forgetting * self.sums
-        self.sums = flat
-        pieces = flat.split([value.numel() for value in found.values()])
-        return {name: piece.reshape(found[name].shape) for name, piece in zip(found, pieces, strict=True)}
+        sizes = [value.numel() for value in found.values()]
+        if len(self.sums) == sum(sizes):
+            self.sums *= self.memory * (1 - 1 / (int(self.step) + 1)) ** self.forgetting
+        else:
+            self.sums = next(iter(found.values())).new_zeros(sum(sizes), dtype=torch.float64)
+        pieces = zip(self.sums.split(sizes), found.items(), strict=True)
+        return {name: piece.view(value.shape).add_(value) for piece, (name, value) in pieces}
 
     def _unused(self, energy: Any, found: dict[str, Tensor]) -> Tensor:
         """Numbers of the atoms or centres that no sample has used for `replace_after` steps."""

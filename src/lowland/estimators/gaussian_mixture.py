@@ -1,0 +1,127 @@
+"""A mixture of Gaussians as a density and a clusterer."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from lowland.energies.mixture import GaussianMixture as MixtureEnergy
+from lowland.errors import OptionError
+from lowland.estimators.arrays import rows, settle
+from lowland.evaluation.energy_gap import scores
+from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):
+    """p(y) = Σ_k π_k N(y; μ_k, Σ_k), by EM (Dempster, Laird & Rubin 1977) from means that are far apart.
+
+    The energy is `lowland.energies.GaussianMixture`, whose F_1 is −log p. Computed in double precision.
+
+    Args:
+        n_components: K.
+        covariance_type: "full", or "diag" for independent coordinates.
+        reg_covar: least variance in any direction, in squared units of X.
+        max_iter: of EM.
+        tol: it ends when an iteration raises the mean log-likelihood by at most this.
+        n_init: starts, of which the one with the highest likelihood is kept.
+        seed: of the starts.
+
+    Attributes:
+        energy_: the trained energy.
+        weights_: (K,) π.
+        means_: (K, D).
+        covariances_: (K, D, D), or (K, D) for "diag".
+        converged_: whether EM ended by `tol`.
+        n_iter_: iterations of the best start.
+        lower_bound_: mean log-likelihood of the training data.
+        n_features_in_: D.
+
+    Raises:
+        OptionError: in `fit`, for an n_components that is not from 1 to the number of samples, or an n_init below 1.
+
+    >>> X = [[0.0], [0.2], [8.0], [8.4]]
+    >>> GaussianMixture(n_components=2).fit(X).predict(X).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
+    True
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: Literal["full", "diag"] = "full",
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        n_init: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type: Literal["full", "diag"] = covariance_type
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any = None) -> GaussianMixture:
+        """Find weights, means and covariances.
+
+        Args:
+            X: (N, D).
+            y: ignored.
+        """
+        y_ = rows(self, X, least=2).double()
+        if not 1 <= self.n_components <= len(y_) or self.n_init < 1:
+            raise OptionError(
+                f"n_components must be from 1 to n_samples = {len(y_)} and n_init at least 1, but they are "
+                f"{self.n_components} and {self.n_init}."
+            )
+        self.lower_bound_ = -np.inf
+        for start in range(self.n_init):
+            energy = MixtureEnergy(y_.shape[1], self.n_components, self.covariance_type, self.reg_covar)
+            energy = energy.double().requires_grad_(False)
+            shaping = ExpectationMaximisation(beta=1.0, seed=self.seed + start)
+            steps, converged = settle(energy, y_, shaping, self.max_iter, self.tol)
+            bound = -float(scores(energy, y_, beta=1.0).mean())
+            if bound > self.lower_bound_:
+                self.energy_, self.lower_bound_, self.n_iter_, self.converged_ = energy, bound, steps, converged
+        scale = self.energy_.scale
+        self.weights_ = torch.softmax(self.energy_.logits, dim=0).numpy()
+        self.means_ = self.energy_.means.numpy().copy()
+        self.covariances_ = (scale.tril() @ scale.tril().mT if scale.ndim == 3 else scale.square()).numpy()
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """The most probable component of each training sample, (N,)."""
+        return self.fit(X).predict(X)
+
+    def _rows(self, X: Any) -> Tensor:
+        check_is_fitted(self)
+        return rows(self, X, reset=False).double()
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """p(k | y), (N, K)."""
+        y = self._rows(X)
+        table = self.energy_.structure(("z",), None, y, None).table
+        assert table is not None
+        return torch.softmax(-table(), dim=1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable component, (N,)."""
+        return self.predict_proba(X).argmax(axis=1)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log p(y) of each row, (N,)."""
+        y = self._rows(X)
+        return -scores(self.energy_, y, beta=1.0).numpy()
+
+    def score(  # pyright: ignore[reportIncompatibleMethodOverride]  scikit-learn's own has no type
+        self, X: Any, y: Any = None
+    ) -> float:
+        """The mean of log p(y)."""
+        return float(self.score_samples(X).mean())

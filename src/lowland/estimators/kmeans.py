@@ -1,0 +1,151 @@
+"""K-means as a clusterer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from lowland.energies.kmeans import KMeans as KMeansEnergy
+from lowland.energies.kmeans import nearest
+from lowland.errors import OptionError
+from lowland.estimators.arrays import rows, settle
+from lowland.shaping.base import Batch
+from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
+
+
+class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """K centres w_k that minimise Σ_n min_k ‖y_n − w_k‖², by Lloyd's method (1982).
+
+    The energy is `lowland.energies.KMeans`. Computed in the precision of X. A centre without samples moves onto the
+    sample that is farthest from its own centre, as in scikit-learn.
+
+    Args:
+        n_clusters: K.
+        init: (K, D) first centres; None draws them by k-means++ (Arthur & Vassilvitskii 2007).
+        max_iter: of Lloyd's method.
+        tol: it ends when an iteration lowers the mean squared distance by at most this share of the variance of X.
+        n_init: starts of k-means++, of which the best is kept.
+        seed: of k-means++.
+
+    Attributes:
+        energy_: the trained energy.
+        cluster_centers_: (K, D).
+        labels_: (N,) the number of the nearest centre of each training sample.
+        inertia_: Σ_n min_k ‖y_n − w_k‖².
+        n_iter_: iterations of the best start.
+        n_features_in_: D.
+
+    Raises:
+        OptionError: in `fit`, for an n_clusters that is not from 1 to the number of samples, first centres of another
+            shape, or an n_init below 1.
+
+    >>> KMeans(n_clusters=2).fit([[0.0], [1.0], [9.0]]).cluster_centers_
+    array([[9. ],
+           [0.5]])
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Any = None,
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        n_init: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any = None) -> KMeans:
+        """Find the centres.
+
+        Args:
+            X: (N, D).
+            y: ignored.
+        """
+        y_ = rows(self, X)
+        if self.n_init < 1:
+            raise OptionError(f"n_init must be at least 1, but it is {self.n_init}.")
+        self.inertia_, spread = np.inf, float(y_.var(dim=0, correction=0).sum())
+        for start in range(self.n_init if self.init is None else 1):
+            energy, shaping = self._begin(y_, self.seed + start)
+            steps, _ = settle(energy, y_, shaping, self.max_iter, self.tol * spread)
+            labels, distances = nearest(y_, energy.centres.detach())
+            inertia = float(distances.sum(dtype=torch.float64))
+            if inertia < self.inertia_:
+                self.energy_, self.inertia_, self.n_iter_ = energy, inertia, steps
+                self.labels_ = labels.int().numpy()
+        return self._publish()
+
+    def _begin(self, y: Tensor, seed: int, memory: float = 0.0) -> tuple[KMeansEnergy, ExpectationMaximisation]:
+        if not 1 <= self.n_clusters <= len(y):
+            raise OptionError(
+                f"n_clusters must be from 1 to the number of samples, but it is {self.n_clusters}, with n_samples = "
+                f"{len(y)}."
+            )
+        energy = KMeansEnergy(y.shape[1], self.n_clusters).to(y.dtype).requires_grad_(False)
+        if self.init is not None:
+            first = torch.from_numpy(np.array(self.init, dtype=np.float64))
+            if first.shape != energy.centres.shape or not bool(first.isfinite().all()):
+                raise OptionError(
+                    f"init must be finite, of shape {tuple(energy.centres.shape)}, but it is {tuple(first.shape)}."
+                )
+            energy.centres.copy_(first)
+        whole = memory == 0
+        return energy, ExpectationMaximisation(
+            memory=memory, replace_after=1 if whole else 20, initialise=self.init is None, seed=seed
+        )
+
+    def partial_fit(self, X: Any, y: Any = None) -> KMeans:
+        """Take in one more batch: each centre becomes the mean of all samples that ever were nearest to it.
+
+        Source: MacQueen (1967), batch by batch. The first batch must have at least K samples. `labels_` and `inertia_`
+        are those of this batch.
+        """
+        first = not hasattr(self, "_shaping")
+        y_ = rows(self, X, reset=first)
+        if first:
+            self.energy_, self._shaping = self._begin(y_, self.seed, memory=1.0)
+            self._shaping.prepare(self.energy_, Batch(y_))
+            self.n_iter_ = 0
+        self._shaping.update(self.energy_, Batch(y_.to(self.energy_.centres.dtype)))
+        self._shaping.advance()
+        self.n_iter_ += 1
+        self._publish()
+        labels, distances = self._nearest(X)
+        self.labels_, self.inertia_ = labels.int().numpy(), float(distances.sum(dtype=torch.float64))
+        return self
+
+    def _publish(self) -> KMeans:
+        self.cluster_centers_ = self.energy_.centres.detach().numpy().copy()
+        self._n_features_out = len(self.cluster_centers_)
+        return self
+
+    def _nearest(self, X: Any) -> tuple[Tensor, Tensor]:
+        check_is_fitted(self)
+        centres = self.energy_.centres.detach()
+        return nearest(rows(self, X, reset=False).to(centres.dtype), centres)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The number of the nearest centre, (N,)."""
+        return self._nearest(X)[0].int().numpy()
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Distances to all centres, (N, K)."""
+        check_is_fitted(self)
+        centres = self.energy_.centres.detach()
+        return torch.cdist(rows(self, X, reset=False).to(centres.dtype), centres).numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """−Σ_n min_k ‖y_n − w_k‖²."""
+        return -float(self._nearest(X)[1].sum(dtype=torch.float64))
