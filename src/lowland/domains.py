@@ -233,6 +233,34 @@ class Ball(Domain):
         return self.radius * noise.uniform(count, 1) ** (1 / self.size) * direction
 
 
+class Sparse(Domain):
+    """Vectors with at most `nonzeros` entries that are not 0; the closest one keeps those of largest size.
+
+    Args:
+        size: D.
+        nonzeros: bound on ‖u‖₀, from 1 to D.
+        positive: u ≥ 0 besides.
+
+    >>> Sparse(3, nonzeros=1).project(torch.tensor([[0.5, -2.0, 1.0]]))
+    tensor([[ 0., -2.,  0.]])
+    """
+
+    def __init__(self, size: int, nonzeros: int, positive: bool = False) -> None:
+        super().__init__(size)
+        if not 1 <= nonzeros <= size:
+            raise DomainError(f"nonzeros must be from 1 to {size}, the size of the vector, but it is {nonzeros}.")
+        self.nonzeros, self.positive = nonzeros, positive
+
+    @property
+    def bounds(self) -> None:
+        return None
+
+    def project(self, u: Tensor) -> Tensor:
+        u = u.clamp_min(0) if self.positive else u
+        kept = u.abs().topk(self.nonzeros, dim=1).indices
+        return torch.zeros_like(u).scatter(1, kept, u.gather(1, kept))
+
+
 class Simplex(Domain):
     """u ≥ 0 with sum 1: projection by sorting (Held, Wolfe & Crowder 1974)."""
 

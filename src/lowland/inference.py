@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lowland.domains import Sparse
 from lowland.energies.base import Energy
 from lowland.errors import DomainError, InferenceError, OptionError, ShapeError, UnsupportedError, check_instance
 from lowland.registry import registered
@@ -78,6 +79,8 @@ def default_solver(problem: Problem) -> Solver:
         return known["Exhaustive"]()
     if problem.domain.discrete:
         return known["Gibbs"](temperature=0.0, tol=0.0)
+    if isinstance(problem.domain, Sparse):
+        return known["OrthogonalMatchingPursuit" if structure.quadratic is not None else "GradientDescent"]()
     if structure.penalty is not None:
         exact = known["ActiveSet"]()
         return exact if exact.supports(problem) else known["FISTA"]()

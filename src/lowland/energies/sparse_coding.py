@@ -66,7 +66,7 @@ class SparseCoding(Energy):
         quadratic = Quadratic(gram, y @ self.dictionary, 0.5 * y.square().sum(dim=1))
         weights = torch.full_like(gram.detach()[0], self.sparsity)
         penalty = Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step), weights)
-        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=lambda: _largest(gram.detach()))
+        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=lambda: largest_eigenvalue(gram.detach()))
 
     def _penalty(self, u: Tensor) -> Tensor:
         return self.sparsity * u.abs().sum(dim=1)
@@ -154,6 +154,6 @@ class SparseCoding(Energy):
         return ReferenceCase(energy, {"y": y}, "z", minimum=minimum, minimiser=code)
 
 
-def _largest(gram: Tensor) -> Tensor:
+def largest_eigenvalue(gram: Tensor) -> Tensor:
     """The largest eigenvalue, rounded up."""
     return torch.linalg.eigvalsh(gram)[-1] * (1 + 1e-6)
