@@ -24,12 +24,18 @@ def usable(*tensors: Tensor) -> bool:
 
 
 def in_threads(work: Callable[[T], None], pieces: Iterable[T]) -> None:
-    """Call `work`, which lets go of Python's lock, on each piece, in as many threads as torch uses."""
-    pieces = list(pieces)
-    threads = min(torch.get_num_threads(), len(pieces))
+    """Call `work`, which lets go of Python's lock, on each piece, in as many threads as torch uses.
+
+    Within it torch uses one thread, so that the threads meet once, at the end, and not at each operation.
+    """
+    pieces, wanted = list(pieces), torch.get_num_threads()
+    threads = min(wanted, len(pieces))
     if threads <= 1:
         for piece in pieces:
             work(piece)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, pieces))
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(work, pieces))
+    finally:
+        torch.set_num_threads(wanted)  # a thread sets its own number, and that of threads that start later

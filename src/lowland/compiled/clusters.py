@@ -26,6 +26,18 @@ def highest(score_KB: Any, less_K: Any, value_B: Any, index_B: Any) -> None:
 
 
 @njit(nogil=True, cache=True, fastmath=rounding, error_model="numpy")
+def centre(y_Bn: Any, middle_n: Any, out_Bn: Any, square_B: Any) -> None:
+    """Writes y − middle and its squared norm."""
+    for b in range(len(y_Bn)):
+        row, out, total = y_Bn[b], out_Bn[b], y_Bn.dtype.type(0)
+        for i in range(len(out)):
+            moved = row[i] - middle_n[i]
+            out[i] = moved
+            total += moved * moved
+        square_B[b] = total
+
+
+@njit(nogil=True, cache=True, fastmath=rounding, error_model="numpy")
 def gather(y_Bn: Any, index_B: Any, count_K: Any, total_Kn: Any) -> None:
     """Adds each sample to the sum that has its number."""
     for b in range(len(index_B)):

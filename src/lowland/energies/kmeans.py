@@ -49,29 +49,31 @@ def nearest(y: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """
     middle = centres.mean(dim=0)
     centres = (centres - middle).contiguous()
-    half, threads = 0.5 * centres.square().sum(dim=1), torch.get_num_threads()
-    square, value = torch.empty_like(y[:, 0]), torch.empty_like(y[:, 0])
-    fast, rows = usable(y, centres), _HELD if threads == 1 else 2 * _HELD * threads
-    index = torch.empty(len(y), dtype=torch.int32 if fast else torch.int64, device=y.device)
-    score_KB = y.new_empty(len(centres), rows)
-    for first in range(0, len(y), rows):
-        here = slice(first, min(first + rows, len(y)))
-        part, score = y[here] - middle, score_KB[:, : here.stop - first]
-        torch.sum(part.square(), dim=1, out=square[here])
-        torch.mm(centres, part.T, out=score)
-        if fast:
-            _highest(score, half, value[here], index[here], threads)
-        else:
-            torch.max(score - half[:, None], dim=0, out=(value[here], index[here]))
-    return index.long(), (square - 2 * value).clamp_min(0)
+    half = 0.5 * centres.square().sum(dim=1)
+    index, energy = torch.empty_like(y[:, 0], dtype=torch.int64), torch.empty_like(y[:, 0])
+
+    def search(rows: Tensor) -> None:
+        for first in range(int(rows[0]), int(rows[-1]) + 1, _HELD):
+            here = slice(first, min(first + _HELD, int(rows[-1]) + 1))
+            index[here], energy[here] = _nearest(y[here], centres, half, middle)
+
+    in_threads(search, torch.arange(len(y)).chunk(torch.get_num_threads()) if len(y) else [])
+    return index, energy.clamp_min_(0)
 
 
-def _highest(score: Tensor, less: Tensor, value: Tensor, index: Tensor, threads: int) -> None:
-    """The largest of score − less (K, B) over k, and its number, by compiled code."""
-    from lowland.compiled.clusters import highest
+def _nearest(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+    if not usable(y, centres):
+        moved = y - middle
+        highest = (moved @ centres.T - half).max(dim=1)
+        return highest.indices, moved.square().sum(dim=1) - 2 * highest.values
+    from lowland.compiled import clusters
 
-    pieces = zip(*(tensor.chunk(threads, dim=-1) for tensor in (score, value, index)), strict=True)
-    in_threads(lambda piece: highest(piece[0].numpy(), less.numpy(), piece[1].numpy(), piece[2].numpy()), pieces)
+    y, moved = y.contiguous(), torch.empty_like(y)
+    square, value, index = torch.empty_like(y[:, 0]), torch.empty_like(y[:, 0]), torch.empty(len(y), dtype=torch.int32)
+    clusters.centre(y.numpy(), middle.numpy(), moved.numpy(), square.numpy())
+    score_KB = centres @ moved.T
+    clusters.highest(score_KB.numpy(), half.numpy(), value.numpy(), index.numpy())
+    return index.long(), square - 2 * value
 
 
 @register("energy")

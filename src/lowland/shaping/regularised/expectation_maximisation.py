@@ -133,24 +133,27 @@ class ExpectationMaximisation(Shaping):
 
     def expected(self, energy: Energy, batch: Batch) -> tuple[Tensor, Tensor]:
         """z̄ for each sample, flat (B, D), or as numbers (B,) where `Structure.lowest` gives them; and F_β (B,)."""
-        problem = bind(energy, {"x": batch.x, "y": batch.y}, "z")
+        domain, structure, problem = energy.domain("z"), Structure(), None
         # Where z is not finite, `infer` finds out about the structure itself.
-        structure = problem.structure if problem.domain.discrete else Structure()
+        if domain.discrete:
+            problem = bind(energy, {"x": batch.x, "y": batch.y}, "z")
+            structure = problem.structure
         if self.beta == math.inf and structure.lowest is not None:
             return structure.lowest()
-        if structure.table is None:
+        if problem is None or structure.table is None:
             if self.beta != math.inf:
-                raise UnsupportedError(
-                    f"The mean of z at beta = {self.beta} needs a finite z, but it is {problem.domain!r}."
-                )
+                raise UnsupportedError(f"The mean of z at beta = {self.beta} needs a finite z, but it is {domain!r}.")
             found = infer(energy, x=batch.x, y=batch.y, over="z", solver=self.solver, generator=self.generator())
-            return problem.domain.pack(found.value), found.energy
-        elements, energies = problem.domain.elements(problem.dtype, problem.device), structure.table()
+            return domain.pack(found.value), found.energy
+        elements, energies = domain.elements(problem.dtype, problem.device), structure.table()
         if self.beta == math.inf:
             least = energies.min(dim=1)
             return elements[least.indices], least.values
         weight = torch.logsumexp(-self.beta * energies, dim=1) - math.log(len(elements))
         return torch.softmax(-self.beta * energies, dim=1) @ elements, -weight / self.beta
+
+    def after_step(self, energy: Energy, batch: Batch) -> None:
+        """Nothing: what `refit` finds keeps the constraints."""
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
