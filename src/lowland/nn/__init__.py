@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lowland.nn.convolutional_lista import ConvolutionalLISTA
 from lowland.nn.layers import linear, mlp
 from lowland.nn.learned_coordinate_descent import LearnedCoordinateDescent
 from lowland.nn.lista import LISTA
 
-__all__ = ["LISTA", "LearnedCoordinateDescent", "linear", "mlp"]
+__all__ = ["LISTA", "ConvolutionalLISTA", "LearnedCoordinateDescent", "linear", "mlp"]

@@ -58,6 +58,7 @@ class Problem:
         self.device = torch.device("cpu") if reference is None else reference.device
         self._structure: Structure | None = None
         self._ones: Tensor | None = None
+        self._spectrum: tuple[Tensor, Tensor] | None = None
 
     @property
     def structure(self) -> Structure:
@@ -95,6 +96,24 @@ class Problem:
         if penalty is None:
             return self.value_and_gradient(u)
         return self._differentiate(lambda point: self.value(point) - penalty.value(point), u)
+
+    def smooth_prox(self, v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
+        """argmin_u f(u) + (ρ/2)‖u − v‖² (B, D) and f there (B,), f being the smooth part, for ρ (B, 1).
+
+        As the energy's structure has it, or from the quadratic, of whose G the eigenvectors are found once.
+        """
+        known, quadratic = self.structure.smooth_prox, self.structure.quadratic
+        if known is not None:
+            return known(v, rho)
+        assert quadratic is not None
+        right = quadratic.linear + rho * v
+        if self.graph:  # eigenvectors of a repeated eigenvalue have no derivative
+            ridge = rho[:, :, None] * torch.eye(self.size, dtype=v.dtype, device=v.device)
+            u = torch.linalg.solve(quadratic.gram + ridge, right[:, :, None])[:, :, 0]
+        else:
+            values, vectors = self._spectrum = self._spectrum or tuple(torch.linalg.eigh(quadratic.gram))
+            u = (right @ vectors / (values.clamp_min(0) + rho)) @ vectors.T
+        return u, self.smooth(u)[0]
 
     def _differentiate(self, function: Any, u: Tensor) -> tuple[Tensor, Tensor]:
         if self.compiling:
@@ -143,6 +162,7 @@ class Problem:
         if known is not None and known.quadratic is not None:
             gram, linear, constant = known.quadratic
             bound = known.lipschitz
+            chosen._spectrum = self._spectrum
             chosen._structure = Structure(
                 quadratic=Quadratic(gram, _own(linear, rows), _own(constant, rows)),
                 penalty=known.penalty,
