@@ -258,13 +258,13 @@ def stopping(batch: int, rounds: int, threads: int) -> list[dict[str, Any]]:
     ]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in Markdown."""
+def table(rows: list[dict[str, Any]], digits: int = 2) -> str:
+    """The rows in Markdown, with so many digits of the errors."""
     lines = [MARGIN, "|" + "---|" * 9]
     for one in rows:
         numbers = {key: "" if one[key] is None else f"{one[key]:.4g}" for key in ("ours", "theirs", "ratio")}
         theirs = numbers["theirs"] or one["why"]
-        errors = ["" if one[key] is None else f"{one[key]:.2g}" for key in ("error_ours", "error_theirs")]
+        errors = ["" if one[key] is None else f"{one[key]:.{digits}g}" for key in ("error_ours", "error_theirs")]
         cells = [one["case"], one["unit"], numbers["ours"], one["rival"], theirs, numbers["ratio"], str(one["threads"])]
         lines.append("| " + " | ".join([*cells, *errors]) + " |")
     return "\n".join(lines)

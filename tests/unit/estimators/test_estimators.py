@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.decomposition import sparse_encode
 from sklearn.exceptions import NotFittedError, SkipTestWarning
@@ -20,9 +20,12 @@ import lowland as ll
 from lowland.errors import OptionError
 from lowland.estimators import EnergyDetector, SparseCoder
 
+ALL = [getattr(ll.estimators, name) for name in ll.estimators.__all__]
 
-@pytest.mark.parametrize("estimator", [EnergyDetector(), SparseCoder(n_atoms=6, max_steps=3)])
-def test_scikit_learns_own_checks(estimator: EnergyDetector | SparseCoder) -> None:
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_scikit_learns_own_checks(kind: type[BaseEstimator]) -> None:
+    estimator = kind()
     with warnings.catch_warnings():
         # Checks for array libraries and data frames that are not installed skip themselves with this warning.
         warnings.simplefilter("ignore", SkipTestWarning)
