@@ -79,7 +79,7 @@ def compare(
     field["Lowland"]()  # compiles
     times: dict[str, list[float]] = {name: [] for name in field}
     errors: dict[str, float] = {}
-    for turn in range(2 if options.quick else 5):
+    for turn in range(2 if options.quick else 3):
         for name, learn in list(field.items())[:: 1 if turn % 2 else -1]:
             if name == "scikit-learn cd" and turn:
                 continue
