@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
+from lowland.data.pictures import decode
 from lowland.data.source import Source
 from lowland.errors import DataError, OptionError, nearest
 
@@ -105,8 +105,6 @@ def patch_images(data_dir: str | Path | None = None) -> Images:
 
 def photographs(data_dir: str | Path | None = None) -> dict[str, Tensor]:
     """Grey photographs by file name, float32 (H, W) in [0, 1], sizes as they are; see `patches` for `data_dir`."""
-    from PIL import Image, UnidentifiedImageError
-
     names = list(_PHOTOS)
     if data_dir is not None and Path(data_dir).is_dir():
         names = sorted(p.name for p in Path(data_dir).iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
@@ -114,15 +112,9 @@ def photographs(data_dir: str | Path | None = None) -> dict[str, Tensor]:
             raise DataError(f"{data_dir} holds no photographs (.jpg, .jpeg, .png).")
     photos: dict[str, Tensor] = {}
     for name, payload in read(_SOURCE, names, data_dir).content.items():
-        try:
-            with Image.open(io.BytesIO(payload)) as image:
-                colour = image.convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"The photograph {name} is truncated or damaged ({error}).") from error
-        pixels_HWC = torch.frombuffer(bytearray(colour.tobytes()), dtype=torch.uint8)
-        pixels_HWC = pixels_HWC.reshape(colour.height, colour.width, 3).float() / 255
+        pixels_CHW = decode(payload, name, "RGB")
         # Rounding of the weighted sum may pass 1 by the last bit.
-        photos[name] = (pixels_HWC @ torch.tensor(_GREY)).clamp(0, 1)
+        photos[name] = torch.einsum("chw,c->hw", pixels_CHW, torch.tensor(_GREY)).clamp(0, 1)
     return photos
 
 

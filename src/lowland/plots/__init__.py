@@ -12,6 +12,7 @@ from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
 from lowland.plots.images import images
 from lowland.plots.landscape import landscape, landscape_grid
+from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "landscape",
     "landscape_grid",
     "measure",
+    "photographs",
     "plane_through",
 ]

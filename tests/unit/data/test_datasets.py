@@ -282,7 +282,7 @@ def test_patches_of_ones_own_photographs(tmp_path):
     with pytest.raises(OptionError, match="size of at least 2"):
         ll.data.patches(1, 1, data_dir=tmp_path)
     (tmp_path / "mine.PNG").write_bytes((tmp_path / "mine.PNG").read_bytes()[:500])
-    with pytest.raises(DataError, match=r"photograph mine\.PNG is truncated or damaged"):
+    with pytest.raises(DataError, match=r"picture mine\.PNG is truncated or damaged"):
         ll.data.patches(4, 10, data_dir=tmp_path)
     (tmp_path / "mine.PNG").unlink()
     with pytest.raises(DataError, match="holds no photographs"):

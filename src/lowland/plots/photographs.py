@@ -1,0 +1,49 @@
+"""Photographs side by side, as bright as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lowland.errors import ShapeError
+from lowland.plots.style import bare, figure
+
+
+def photographs(
+    tiles: Sequence[tuple[Tensor, str]], *, columns: int | None = None, height: float = 2.4, title: str | None = None
+) -> Figure:
+    """Pictures with a line above each, 0 being black and 1 white.
+
+    Args:
+        tiles: pairs of a picture, (1, H, W) or (3, H, W), and what it is.
+        columns: by default all in one row.
+        height: of a picture, in inches.
+        title: above all.
+
+    Raises:
+        ShapeError: for tensors that are no pictures, or if there are none.
+
+    >>> import torch
+    >>> len(photographs([(torch.rand(1, 8, 8), "left"), (torch.rand(3, 8, 8), "right")]).axes)
+    2
+    """
+    if not tiles:
+        raise ShapeError("There is no picture to show.")
+    for tile, name in tiles:
+        if tile.ndim != 3 or tile.shape[0] not in (1, 3):
+            raise ShapeError(f"A picture has shape (1, H, W) or (3, H, W), but {name!r} has {tuple(tile.shape)}.")
+    columns = columns or len(tiles)
+    rows = math.ceil(len(tiles) / columns)
+    width = height * max(tile.shape[2] / tile.shape[1] for tile, _ in tiles)
+    drawn = figure(columns * width + 0.1, rows * (height + 0.3) + (0.3 if title else 0))
+    for number, (tile, name) in enumerate(tiles):
+        ax = drawn.add_subplot(rows, columns, number + 1)
+        pixels = tile.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+        ax.imshow(pixels[..., 0] if len(tile) == 1 else pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        bare(ax, name)
+    if title:
+        drawn.suptitle(title, fontsize=11)
+    return drawn
