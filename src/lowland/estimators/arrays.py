@@ -56,8 +56,12 @@ def train(
     fit(energy, y, copy.deepcopy(shaping), max_steps, size, lr, validation=0.0, seed=seed, progress=False)
 
 
-def settle(energy: Energy, y: Tensor, shaping: Shaping, max_iter: int, tol: float) -> tuple[int, bool]:
+def settle(
+    energy: Energy, y: Tensor, shaping: Shaping, max_iter: int, tol: float, start_on: int | None = None
+) -> tuple[int, bool]:
     """Updates from all of y, until one lowers the mean free energy by at most `tol`: their number, and whether it did.
+
+    The start is drawn from `start_on` of the samples, or from all.
 
     Raises:
         OptionError: for max_iter below 1, or a negative tol.
@@ -72,7 +76,9 @@ def settle(energy: Energy, y: Tensor, shaping: Shaping, max_iter: int, tol: floa
         raise OptionError(f"max_iter must be at least 1 and tol at least 0, but they are {max_iter} and {tol}.")
     batch, before = Batch(y), torch.inf
     with torch.no_grad():
-        shaping.prepare(energy, batch)
+        few = len(y) if start_on is None else min(start_on, len(y))
+        chosen = torch.randperm(len(y), generator=shaping.generator())[:few].sort().values
+        shaping.prepare(energy, batch if few == len(y) else Batch(y[chosen]))
         for step in range(max_iter):
             value = float(shaping.update(energy, batch).losses["energy"])
             shaping.after_step(energy, batch)

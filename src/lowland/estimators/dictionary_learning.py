@@ -130,8 +130,10 @@ class DictionaryLearning(Coding):
 
     def _begin(self, few: Tensor) -> None:
         """The first atoms, from a few samples where they are not given."""
+        if few.ndim != 2:
+            raise ShapeError(f"Each sample must be a row of numbers, but the shape of one is {tuple(few.shape[1:])}.")
         generator = torch.Generator().manual_seed(self.seed)
-        size, few = few.shape[1], few if few.is_floating_point() else few.double()
+        size, few = few.shape[1], few if few.dtype in (torch.float32, torch.float64) else few.double()
         given = None if self.dictionary is None else unit_atoms(self.dictionary, size)
         count = self.n_atoms if given is None else len(given)
         energy = SparseCoding(size, count, self.sparsity, self.positive, generator).to(few.dtype)

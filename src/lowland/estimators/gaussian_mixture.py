@@ -86,7 +86,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             energy = MixtureEnergy(y_.shape[1], self.n_components, self.covariance_type, self.reg_covar)
             energy = energy.double().requires_grad_(False)
             shaping = ExpectationMaximisation(beta=1.0, seed=self.seed + start)
-            steps, converged = settle(energy, y_, shaping, self.max_iter, self.tol)
+            steps, converged = settle(energy, y_, shaping, self.max_iter, self.tol, max(4096, 20 * self.n_components))
             bound = -float(scores(energy, y_, beta=1.0).mean())
             if bound > self.lower_bound_:
                 self.energy_, self.lower_bound_, self.n_iter_, self.converged_ = energy, bound, steps, converged

@@ -26,7 +26,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     Args:
         n_clusters: K.
-        init: (K, D) first centres; None draws them by k-means++ (Arthur & Vassilvitskii 2007).
+        init: (K, D) first centres; None draws them by k-means++ (Arthur & Vassilvitskii 2007), of at most 4,096
+            samples or 20 for each centre.
         max_iter: of Lloyd's method.
         tol: it ends when an iteration lowers the mean squared distance by at most this share of the variance of X.
         n_init: starts of k-means++, of which the best is kept.
@@ -73,13 +74,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             X: (N, D).
             y: ignored.
         """
+        vars(self).pop("_shaping", None)
         y_ = rows(self, X)
         if self.n_init < 1:
             raise OptionError(f"n_init must be at least 1, but it is {self.n_init}.")
         self.inertia_, spread = np.inf, float(y_.var(dim=0, correction=0).sum())
         for start in range(self.n_init if self.init is None else 1):
             energy, shaping = self._begin(y_, self.seed + start)
-            steps, _ = settle(energy, y_, shaping, self.max_iter, self.tol * spread)
+            steps, _ = settle(energy, y_, shaping, self.max_iter, self.tol * spread, max(4096, 20 * self.n_clusters))
             labels, distances = nearest(y_, energy.centres.detach())
             inertia = float(distances.sum(dtype=torch.float64))
             if inertia < self.inertia_:
@@ -110,7 +112,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         """Take in one more batch: each centre becomes the mean of all samples that ever were nearest to it.
 
         Source: MacQueen (1967), batch by batch. The first batch must have at least K samples. `labels_` and `inertia_`
-        are those of this batch.
+        are those of this batch. The first call after `fit` starts anew.
         """
         first = not hasattr(self, "_shaping")
         y_ = rows(self, X, reset=first)

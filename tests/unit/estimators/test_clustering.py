@@ -68,6 +68,7 @@ def test_batches_find_the_blobs(blobs: np.ndarray) -> None:
     assert found.n_iter_ == 6
     whole = KMeans(4, n_init=10).fit(blobs)
     assert -found.score(blobs) <= 1.1 * whole.inertia_
+    assert found.fit(blobs[:50]).partial_fit(blobs).n_iter_ == 1
 
 
 def test_equal_samples_are_one_cluster_and_no_error() -> None:

@@ -197,6 +197,8 @@ def test_bad_data(X: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "flat.npy", X.ravel())
     with pytest.raises(ShapeError, match="at least one row"):
         learner().fit(np.load(tmp_path / "flat.npy", mmap_mode="r"))
+    with pytest.raises(ShapeError, match="row of numbers"):
+        learner().fit(TensorDataset(torch.zeros(4, 2, 2)))
     with pytest.raises(ShapeError, match="no batch"):
         learner().fit(iter([]))
     with pytest.raises(OptionError, match="DataLoader"):
