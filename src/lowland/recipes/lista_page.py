@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,23 @@ from lowland.energies.sparse_coding import SparseCoding
 from lowland.inference import infer
 from lowland.plots import curves, images
 from lowland.plots.style import INK
-from lowland.recipes.compose_page import spread
+from lowland.recipes.lista_results import (
+    BY_ENERGY,
+    CERTIFICATE,
+    PERFECT,
+    SIDE,
+    Found,
+    affordable,
+    best_start,
+    descents,
+    in_words,
+    inhibited,
+    mean,
+    partial_s,
+    ratio,
+    shares_of,
+    worth,
+)
 from lowland.reports.run import Run
 from lowland.solvers.active_set import ActiveSet
 from lowland.solvers.proximal import FISTA
@@ -23,96 +38,7 @@ from lowland.solvers.proximal import FISTA
 if TYPE_CHECKING:
     from lowland.recipes.lista import ListaRecipe
 
-CERTIFICATE = 1e-4
-PERFECT = "exact code"
-BY_ENERGY = "LISTA 2 by energy"
 _SHOWN = 12
-Found = Sequence[Mapping[str, Any]]
-
-
-def worth(one: Mapping[str, Any], encoder: str, measure: str) -> float:
-    """Iterations after which FISTA is as good as an encoder, by "error" or "gap"; infinite if it never is.
-
-    >>> one = {"FISTA": {"gap": [1.0, 0.5, 0.2]}, "report": {"LISTA 2": {"gap": 0.3}}}
-    >>> worth(one, "LISTA 2", "gap")
-    2.0
-    """
-    wanted = one["report"][encoder]["code_error" if measure == "error" else measure]
-    return next((float(k) for k, value in enumerate(one["FISTA"][measure]) if value <= wanted), math.inf)
-
-
-def mean(found: Found, name: str, measure: str = "code_error") -> float:
-    """Of a line of the gap report, over seeds."""
-    return statistics.fmean(one["report"][name][measure] for one in found)
-
-
-def ratio(one: Mapping[str, Any], start: str) -> float:
-    """Time of encoder and exact coder together over that of the exact coder from zero."""
-    polish = one["polish"]
-    return (polish[start]["encoder"] + polish[start]["coder"]) / polish["zero"]["coder"]
-
-
-def write_results(run: Run, options: ListaRecipe, found: Found, counts: Mapping[str, int]) -> None:
-    """The lines at the top of the page."""
-    data = f"{options.tests} test patches, {options.atoms} atoms"
-
-    def line(row: str, claim: str, method: str, values: Sequence[float]) -> None:
-        middle, sd = spread(values)
-        run.result(id=row, claim=claim, method=method, measured=middle, sd=sd, seeds=len(values), data=data)
-
-    for words, measure in (("code error", "error"), ("objective gap", "gap")):
-        claim = f"iterations after which FISTA has the {words} of the encoder"
-        for name, method in (
-            ("LISTA 2", "LISTA, 2 shrinkages"),
-            (BY_ENERGY, "LISTA, 2 shrinkages, trained on the energy"),
-        ):
-            line("S3", claim, method, [worth(one, name, measure) for one in found])
-    claim = "code error Σ‖z − z*‖² / Σ‖z*‖²"
-    longest = max(options.shrinkages)
-    shown = {
-        "zero code": "zero code (baseline)",
-        "FISTA 2": "FISTA, 2 iterations (baseline)",
-        "LISTA 2": "LISTA, 2 shrinkages",
-        **({f"LISTA {longest}": f"LISTA, {longest} shrinkages"} if longest > 2 else {}),
-    }
-    for name, method in shown.items():
-        line("S3", claim, method, [one["report"][name]["code_error"] for one in found])
-    base = 12 * 12 * options.atoms
-    for name in _inhibited(options):
-        share = (counts[name] - base) / (counts[f"LISTA {options.inhibited}"] - base)
-        method = f"LISTA, {options.inhibited} shrinkages, S with {_words(name)}: {share:.0%} of its multiplications"
-        line("S4", claim, method, [one["report"][name]["code_error"] for one in found])
-    for name in ("LISTA 2", *_descents(options)):
-        method = f"{_long(name)}, {counts[name]:,} multiplications"
-        line("S5", claim, method, [one["report"][name]["code_error"] for one in found])
-    claim = f"processor time to a certificate of {CERTIFICATE:g}, encoder included, over that of the exact coder from 0"
-    best = best_start(found)
-    line("S3", claim, f"from the code of {_long(best)}, the best of the encoders", [ratio(one, best) for one in found])
-    line("S3", claim, "from the exact code, given for nothing (floor)", [ratio(one, PERFECT) for one in found])
-
-
-def best_start(found: Found) -> str:
-    """The encoder from whose code exactness is reached soonest, its own time included."""
-    names = [name for name in found[0]["polish"] if name not in ("zero", PERFECT)]
-    return min(names, key=lambda name: statistics.fmean(ratio(one, name) for one in found))
-
-
-def _inhibited(options: ListaRecipe) -> list[str]:
-    return [f"share {share:g}" for share in options.shares] + [f"rank {rank}" for rank in options.ranks]
-
-
-def _descents(options: ListaRecipe) -> list[str]:
-    return [f"LCoD {steps}" for steps in options.descents]
-
-
-def _words(name: str) -> str:
-    kind, number = name.split()
-    return f"{float(number):.0%} of its entries" if kind == "share" else f"I − S of rank {number}"
-
-
-def _long(name: str) -> str:
-    kind, number = name.split()[:2]
-    return f"LISTA, {number} shrinkages" if kind == "LISTA" else f"learned coordinate descent, {number} steps"
 
 
 def write_page(
@@ -159,7 +85,6 @@ def _write_shrinkages(
         "rates were chosen on validation patches; all figures here are of test patches, from other parts of the "
         "photographs."
     )
-    panels = []
     for measure, label in (("error", "code error  Σ‖z − z*‖² / Σ‖z*‖²"), ("gap", "(E(z) − E(z*)) / E(z*)")):
         key = "code_error" if measure == "error" else measure
         lines: dict[str, Any] = {}
@@ -171,8 +96,8 @@ def _write_shrinkages(
             # With 2 shrinkages there is but one S, so that the lines begin at the same point.
             untied = {2: "LISTA 2", **{k: f"LISTA {k} untied" for k in options.untied}}
             lines["LISTA, untied"] = _line(found, untied, key)
-        panels.append((curves(lines, xlabel="shrinkages", ylabel=label, log="xy"), ""))
-    run.grid("shrinkages", panels, columns=2, caption=f"Mean over {len(found)} seeds. K counts shrinkages.", dpi=140)
+        drawn = curves(lines, xlabel="shrinkages", ylabel=label, log="xy")
+        run.figure(f"shrinkages-{measure}", drawn, f"Mean over {len(found)} seeds")
     y = test[:_SHOWN]
     with torch.no_grad():
         codes = {
@@ -184,13 +109,13 @@ def _write_shrinkages(
     run.figure("patches", patch_sheet(rows), "Test patches and what the codes decode to; each tile has its own scale")
     columns = round(options.atoms**0.5)
     atoms = images(energy.dictionary.detach().cpu().T, each=True, columns=columns, title=f"{options.atoms} atoms")
-    run.figure("atoms", atoms, "The dictionary of the first seed, learned online with the exact coder")
+    run.grid("atoms", [(atoms, "The dictionary of the first seed, learned online with the exact coder")], columns=2)
 
 
 def _write_multiplications(run: Run, options: ListaRecipe, found: Found, counts: Mapping[str, int]) -> None:
     run.section("One unit at a time")
     limit = counts["LISTA 2"]
-    name = next((n for n in reversed(_descents(options)) if counts[n] <= limit), _descents(options)[0])
+    name = (affordable(options, counts) or descents(options))[-1]
     plain = _over_seeds(found, "coordinate descent", "error")[options.descents.index(int(name.split()[1]))]
     ours, lista = mean(found, name), mean(found, "LISTA 2")
     verdict = "beats" if ours < lista and counts[name] <= limit else "does not beat"
@@ -199,16 +124,16 @@ def _write_multiplications(run: Run, options: ListaRecipe, found: Found, counts:
         f"of LISTA costs m². Learned coordinate descent {verdict} LISTA at the same few multiplications: with "
         f"{counts[name]:,} its code error is {ours:.3f}, LISTA's with {limit:,} is {lista:.3f}, and that of "
         f"coordinate descent whose matrices were not learned is {plain:.3f}. Multiplications are not time: finding "
-        f"the largest change looks at all m units in each step. In torch {_long(name)} takes "
+        f"the largest change looks at all m units in each step. In torch {in_words(name)} takes "
         f"{mean(found, name, 'microseconds'):.0f} µs for a patch, LISTA with 2 shrinkages "
         f"{mean(found, 'LISTA 2', 'microseconds'):.0f} µs."
     )
-    first, step = 12 * 12 * options.atoms, options.atoms**2
+    first, step = SIDE**2 * options.atoms, options.atoms**2
     values = _over_seeds(found, "FISTA", "error")[1:]
     lines: dict[str, Any] = {
         "FISTA": ([first + k * step for k in range(len(values))], values),
         "LISTA": _line(found, {counts[f"LISTA {k}"]: f"LISTA {k}" for k in options.shrinkages}),
-        "LCoD": _line(found, {counts[n]: n for n in _descents(options)}),
+        "LCoD": _line(found, {counts[n]: n for n in descents(options)}),
         "coordinate descent": (
             [first + t * options.atoms for t in options.descents],
             _over_seeds(found, "coordinate descent", "error"),
@@ -220,20 +145,20 @@ def _write_multiplications(run: Run, options: ListaRecipe, found: Found, counts:
 
 def _write_inhibition(run: Run, options: ListaRecipe, found: Found, counts: Mapping[str, int]) -> None:
     run.section("Partial mutual inhibition")
-    base, full = 12 * 12 * options.atoms, counts[f"LISTA {options.inhibited}"]
-    share = {name: (counts[name] - base) / (full - base) for name in _inhibited(options)}
+    share = shares_of(options, counts)
     all_of_it, none = mean(found, f"LISTA {options.inhibited}"), mean(found, f"LISTA {min(options.shrinkages)}")
-    least = min(_inhibited(options), key=lambda name: mean(found, name) - all_of_it)
+    cheapest = min(share, key=share.__getitem__)
+    least = min(inhibited(options), key=lambda name: mean(found, name) - all_of_it)
     run.text(
         "S says how units inhibit each other. It may be sparse, where ISTA's largest entries stay and are learned, or "
         f"S = I − A B with thin A and B. All encoders here have {options.inhibited} shrinkages and were trained for as "
-        f"long. The whole S has a code error of {all_of_it:.3f}. "
-        f"Closest to it comes {_words(least)}, {mean(found, least):.3f} for {share[least]:.0%} of the multiplications "
-        "by S."
+        f"long. The whole S has a code error of {all_of_it:.3f}. Closest to it comes {partial_s(least)}, "
+        f"{mean(found, least):.3f} for {share[least]:.0%} of the multiplications "
+        f"by S; the cheapest is {partial_s(cheapest)}, {mean(found, cheapest):.3f} for {share[cheapest]:.0%}."
     )
     shown = {"S sparse": "share", "I − S of low rank": "rank"}
     lines: dict[str, Any] = {
-        label: _line(found, {share[n]: n for n in _inhibited(options) if n.startswith(kind)})
+        label: _line(found, {share[n]: n for n in inhibited(options) if n.startswith(kind)})
         for label, kind in shown.items()
     }
     ends = [min(share.values()), 1.0]
@@ -255,7 +180,7 @@ def _write_polish(run: Run, found: Found) -> None:
     reached = times[best] <= 0.5
     run.text(
         "An exact coder may start from the encoder's code instead of zero. Each sample ends with a certificate of "
-        f"at most {CERTIFICATE:g}, (primal − dual) / primal, whatever the start. From the code of {_long(best)} "
+        f"at most {CERTIFICATE:g}, (primal − dual) / primal, whatever the start. From the code of {in_words(best)} "
         f"this takes **{times[best]:.2f}** of the time from zero, the encoder included: half the time is "
         f"{'reached' if reached else 'not reached'}."
     )
@@ -270,8 +195,8 @@ def _write_polish(run: Run, found: Found) -> None:
             "support and one look at all correlations, which is the certificate. "
             f"From zero it takes {part['zero', 'checks']:.1f} looks, from this encoder {part[best, 'checks']:.1f}: the "
             f"encoder names {part[best, 'recall']:.0%} of the support, and {part[best, 'precision']:.0%} of what it "
-            "names is right; what is wrong has to leave again, one Newton step each. The encoder itself takes "
-            f"{part[best, 'encoder']:.1f} µs. An active set starts so cheaply that there is little to save."
+            "names is right; what is wrong has to leave again. The encoder itself takes "
+            f"{part[best, 'encoder']:.1f} µs."
         )
     columns = ("start", "encoder, µs", "coder, µs", "of the time from zero", "looks", "support found", "of it right")
     rows = [
@@ -288,7 +213,7 @@ def _write_polish(run: Run, found: Found) -> None:
 
 def _write_report(run: Run, options: ListaRecipe, found: Found, counts: Mapping[str, int]) -> None:
     run.section("All encoders")
-    first, step = 12 * 12 * options.atoms, options.atoms**2
+    first, step = SIDE**2 * options.atoms, options.atoms**2
     known = {"FISTA 2": first + step, "FISTA 20": first + 19 * step, "zero code": 0, **counts}
     known |= {f"descent {t}": first + t * options.atoms for t in options.descents}
     measures = ("code_error", "gap", "worst", "reconstruction", "nonzeros", "microseconds")

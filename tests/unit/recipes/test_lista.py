@@ -12,14 +12,15 @@ import lowland as ll
 from lowland.errors import OptionError
 from lowland.recipes import lista as recipe
 from lowland.recipes.base import execute, start
-from lowland.recipes.lista_page import PERFECT, worth
+from lowland.recipes.lista_results import PERFECT, worth
+from lowland.recipes.lista_setting import DROPS, Setting
 
 CONFIG = recipe.ListaRecipe(seeds=1, samples=1000, tests=60, atoms=24, updates=2, steps=30, iterations=40)
 
 
 @pytest.fixture(scope="module")
-def setting() -> recipe.Setting:
-    made = recipe.Setting(CONFIG, 0)
+def setting() -> Setting:
+    made = Setting(CONFIG, 0)
     made.learn()
     made.energy.requires_grad_(False)
     return made
@@ -39,7 +40,7 @@ def test_the_page_compares_with_solvers_also_after_a_resume(tmp_path: Path) -> N
     assert again.results == run.results
 
 
-def test_iterations_are_those_of_the_solver(setting: recipe.Setting) -> None:
+def test_iterations_are_those_of_the_solver(setting: Setting) -> None:
     """The first entry is z = 0, and each later one what the solver gives when it is stopped there."""
     found = setting.iterate()
     assert found["FISTA"]["error"][0] == found["ISTA"]["error"][0] == 1
@@ -51,7 +52,7 @@ def test_iterations_are_those_of_the_solver(setting: recipe.Setting) -> None:
     assert found["coordinate descent"]["gap"] == sorted(found["coordinate descent"]["gap"], reverse=True)
 
 
-def test_polishing_starts_where_it_is_told_to(setting: recipe.Setting) -> None:
+def test_polishing_starts_where_it_is_told_to(setting: Setting) -> None:
     """One look at the correlations certifies the exact code, and its support is the right one by definition."""
     found = setting.polish({"LISTA 2": ll.nn.LISTA(setting.energy.dictionary, CONFIG.sparsity)})
     assert set(found) == {"zero", "LISTA 2", PERFECT}
@@ -59,10 +60,10 @@ def test_polishing_starts_where_it_is_told_to(setting: recipe.Setting) -> None:
     # A certificate of 1e-4 and one of 1e-6 may differ by units whose coefficients are almost zero.
     assert min(found[PERFECT]["recall"], found[PERFECT]["precision"]) > 0.9
     assert found["zero"]["recall"] == found["zero"]["encoder"] == 0
-    assert found["LISTA 2"]["drop"] in recipe.DROPS
+    assert found["LISTA 2"]["drop"] in DROPS
 
 
-def test_parts_are_of_other_patches(setting: recipe.Setting) -> None:
+def test_parts_are_of_other_patches(setting: Setting) -> None:
     distances = torch.cdist(setting.test, torch.cat([setting.train_patches, setting.validation]))
     assert float(distances.min()) > 1e-3
 
