@@ -128,3 +128,9 @@ def test_what_they_cannot_do_they_say() -> None:
         energy.duality_gap(y, torch.zeros(SAMPLES, ATOMS).double())
     with pytest.raises(ll.LowlandError, match="rule"):
         ll.solvers.CoordinateDescent(rule="greddy")
+
+
+@pytest.mark.parametrize("options", [{"max_steps": 0}, {"tol": -1.0}, {"damping": -0.1}])
+def test_implicit_refuses_options_that_solve_nothing(options: dict[str, float]) -> None:
+    with pytest.raises(ll.LowlandError, match="at least"):
+        ll.solvers.Implicit(**options)  # pyright: ignore[reportArgumentType]

@@ -154,9 +154,17 @@ class Implicit(Adjoint):
     Args:
         max_steps, tol: budget and relative residual of conjugate gradient.
         damping: added to the diagonal of H, for solutions that are not strict minima.
+
+    Raises:
+        OptionError: if max_steps is below 1, or tol or damping is negative.
     """
 
     def __init__(self, max_steps: int = 200, tol: float = 1e-6, damping: float = 0.0) -> None:
+        if max_steps < 1 or not tol >= 0 or not damping >= 0:
+            raise OptionError(
+                "Implicit needs max_steps of at least 1 and tol and damping of at least 0, but they are "
+                f"{max_steps}, {tol} and {damping}."
+            )
         self.max_steps, self.tol, self.damping = max_steps, tol, damping
 
     def solve(self, task: Task) -> tuple[Trace, Tensor]:
