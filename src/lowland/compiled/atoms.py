@@ -30,26 +30,27 @@ def correlate(y_Bn: Any, z_BK: Any, codes_KK: Any, products_Kn: Any) -> None:
 
 
 @jit
-def descend(atoms_Kn: Any, codes_KK: Any, products_Kn: Any, least: float) -> None:
-    """One round of block-coordinate descent on atoms of unit norm: each in turn to its optimum, given the others.
+def descend(atoms_Kn: Any, codes_KK: Any, residual_Sn: Any, first: int, least: float) -> None:
+    """Block-coordinate descent on S atoms of unit norm from `first` on: each in turn to its optimum, given the others.
 
-    An atom stays as it is where its diagonal entry of `codes` is at most `least`.
+    `residual` holds their rows of products − codes · atoms, and is kept up to date within these rows. An atom stays as
+    it is where its diagonal entry of `codes` is at most `least`.
     """
-    moved = np.empty(atoms_Kn.shape[1])
-    for k in range(len(atoms_Kn)):
-        curvature, atom = codes_KK[k, k], atoms_Kn[k]
+    for a in range(len(residual_Sn)):
+        k, residual, square = first + a, residual_Sn[a], 0.0
+        atom, curvature = atoms_Kn[k], codes_KK[k, k]
         if curvature <= least:
             continue
-        moved[:] = products_Kn[k]
-        for j in range(len(atoms_Kn)):
-            weight, other = codes_KK[k, j], atoms_Kn[j]
-            if weight != 0.0:
-                for i in range(len(moved)):
-                    moved[i] -= weight * other[i]
-        square = 0.0
-        for i in range(len(moved)):
-            moved[i] = atom[i] + moved[i] / curvature
-            square += moved[i] * moved[i]
-        if square > 0.0:
-            for i in range(len(moved)):
-                atom[i] = moved[i] / np.sqrt(square)
+        for i in range(len(residual)):
+            moved = atom[i] + residual[i] / curvature
+            square += moved * moved
+        if square == 0.0:
+            continue
+        for i in range(len(residual)):
+            moved = (atom[i] + residual[i] / curvature) / np.sqrt(square)
+            residual[i] = moved - atom[i]
+            atom[i] = moved
+        for c in range(a + 1, len(residual_Sn)):
+            weight, other = codes_KK[first + c, k], residual_Sn[c]
+            for i in range(len(other)):
+                other[i] -= weight * residual[i]

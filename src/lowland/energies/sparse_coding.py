@@ -16,6 +16,8 @@ from lowland.registry import register
 
 # Where a larger share of the codes is not 0, products of whole matrices are faster than sums over what is not.
 _DENSE = 0.25
+# Atoms that are refitted together: what all others contribute to them is one product of matrices.
+_BLOCK = 32
 
 
 @register("energy")
@@ -125,8 +127,11 @@ class SparseCoding(Energy):
         if usable(codes, self.dictionary):
             from lowland.compiled.atoms import descend
 
-            rows = self.dictionary.T.double().contiguous()
-            descend(rows.numpy(), codes.contiguous().numpy(), products.T.contiguous().numpy(), float(least))
+            rows, codes, products = self.dictionary.T.double().contiguous(), codes.contiguous(), products.T
+            for first in range(0, len(rows), _BLOCK):
+                here = slice(first, first + _BLOCK)
+                residual = torch.addmm(products[here], codes[here], rows, alpha=-1)
+                descend(rows.numpy(), codes.numpy(), residual.numpy(), first, float(least))
             self.dictionary.copy_(rows.T)
             return
         atoms = self.dictionary.double()
