@@ -81,11 +81,16 @@ class LISTA(nn.Module):
         positive: codes z ≥ 0.
         kept: share of the entries of S that stay, the largest ones of ISTA; the others are 0 (partial mutual
             inhibition). The diagonal of S is among the kept.
-        rank: S = I − A B with A and Bᵀ (m, rank), at first the best such approximation of ISTA's S; None for a full S.
+        rank: S = I − A B with A and Bᵀ (m, rank), at first the best such approximation; None for a full S.
+        filters: first W_e (m, n); None for that of ISTA, whose steps are small, 1/L. Training may get further from the
+            W_e and θ that an encoder with one shrinkage has learned.
+        thresholds: first θ (m,); None for that of ISTA.
+        relaxation: ρ in (0, 1] of the first S = I − ρ W_e W. ISTA has 1; for learned filters 0.3 to 0.5 is stable.
 
     Raises:
-        OptionError: for λ ≤ 0, K < 1, an atom of zero norm, a share outside (0, 1], a rank outside 1 … m, or both.
-        ShapeError: if the dictionary is no matrix or not finite.
+        OptionError: for λ ≤ 0, K < 1, an atom of zero norm, a share or relaxation outside (0, 1], a rank outside
+            1 … m, or both a share and a rank.
+        ShapeError: if the dictionary is no matrix or not finite, or the filters or thresholds do not fit it.
 
     >>> encoder = LISTA(torch.eye(3), sparsity=0.5, shrinkages=2)
     >>> encoder(torch.tensor([[2.0, 0.3, -1.0]])).detach()
@@ -105,6 +110,9 @@ class LISTA(nn.Module):
         positive: bool = False,
         kept: float = 1.0,
         rank: int | None = None,
+        filters: Tensor | None = None,
+        thresholds: Tensor | None = None,
+        relaxation: float = 1.0,
     ) -> None:
         super().__init__()
         check_dictionary(dictionary, sparsity, shrinkages, "shrinkages")
@@ -117,19 +125,29 @@ class LISTA(nn.Module):
         if kept < 1 and rank is not None:
             raise OptionError("S is either sparse or of low rank: give kept or rank, not both.")
         self.shrinkages, self.tied, self.positive, self.kept, self.rank = shrinkages, tied, positive, kept, rank
-        dictionary = dictionary.detach().clone()
-        shared = dictionary.T @ dictionary
-        values, vectors = torch.linalg.eigh(shared)
-        bound = values[-1]
-        self.filters = nn.Parameter(dictionary.T / bound)
+        if not 0 < relaxation <= 1:
+            raise OptionError(f"relaxation must be in (0, 1], but it is {relaxation}.")
+        dictionary = dictionary.detach()
+        bound = torch.linalg.eigvalsh(dictionary.T @ dictionary)[-1]
+        filters = dictionary.T / bound if filters is None else filters.detach()
+        thresholds = torch.full_like(dictionary[0], sparsity) / bound if thresholds is None else thresholds.detach()
+        if filters.shape != dictionary.T.shape or thresholds.shape != dictionary[0].shape:
+            raise ShapeError(
+                f"For a dictionary {tuple(dictionary.shape)} filters must be {tuple(dictionary.T.shape)} and "
+                f"thresholds ({atoms},), not {tuple(filters.shape)} and {tuple(thresholds.shape)}."
+            )
+        self.filters = nn.Parameter(filters.clone())
         copies = 1 if tied else shrinkages
-        self.thresholds = nn.ParameterList(torch.full_like(dictionary[0], sparsity) / bound for _ in range(copies))
+        self.thresholds = nn.ParameterList(thresholds.clone() for _ in range(copies))
         self.register_buffer("mask", None)
-        # ISTA's S is I less a matrix of the rank of the dictionary, so that the largest eigenvalues are kept of that.
-        first = [torch.eye(atoms).to(shared) - shared / bound]
+        # Rows of z are multiplied by it from the left, hence the transpose. It has the rank of the dictionary at most,
+        # so that of a low-rank S the part that is not the identity is approximated.
+        inhibited = relaxation * (filters @ dictionary).T
+        first = [torch.eye(atoms).to(inhibited) - inhibited]
         if rank is not None:
-            half = vectors[:, -rank:] * (values[-rank:] / bound).clamp_min(0).sqrt()
-            first = [half, half.T.contiguous()]
+            left, values, right = torch.linalg.svd(inhibited)
+            half = values[:rank].sqrt()
+            first = [left[:, :rank] * half, half[:, None] * right[:rank]]
         elif kept < 1:
             self.mask = _largest(first[0], kept)
             first = [first[0] * self.mask]

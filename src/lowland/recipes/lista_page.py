@@ -82,8 +82,8 @@ def _write_shrinkages(
         f"**{_range(times['LISTA 2', 'error'])} iterations**; by the energy that they give away they are worth "
         f"{_range(times['LISTA 2', 'gap'])}. Trained to lower the energy of the prediction, without exact codes, it is "
         f"{_range(times[BY_ENERGY, 'error'])} by code error and {_range(times[BY_ENERGY, 'gap'])} by energy. Learning "
-        "rates were chosen on validation patches; all figures here are of test patches, from other parts of the "
-        "photographs."
+        "rates and first weights were chosen on validation patches; all figures here are of test patches, from other "
+        "parts of the photographs."
     )
     for measure, label in (("error", "code error  Σ‖z − z*‖² / Σ‖z*‖²"), ("gap", "(E(z) − E(z*)) / E(z*)")):
         key = "code_error" if measure == "error" else measure

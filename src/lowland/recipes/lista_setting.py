@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RATE = 1.5e-3
 """Learning rate of all encoders at first, of the rates that were tried the best on validation patches."""
+START, RELAXATION = 3.0, 0.3
+"""Threshold of the shortest LISTA at first, in units of λ, and ρ of the first S of the others; chosen likewise."""
 DROPS = (0.0, 0.01, 0.02, 0.05)
 """Units of a predicted code below one of these are dropped before polishing; validation patches choose which."""
 _AT_ONCE = 500
@@ -73,7 +75,13 @@ class Setting:
         updates, size = self.options.updates, min(1000, len(y))
         fit(energy, y, shaping, max_steps=updates, batch_size=size, validation=0.0, seed=self.seed, progress=False)
 
-    def train(self, encoder: nn.Module, shorter: nn.Module | None, objective: bool) -> None:
+    def shortest(self) -> LISTA:
+        """LISTA with one shrinkage, at first that of the correlations with the atoms."""
+        dictionary, sparsity = self.energy.dictionary.detach(), self.options.sparsity
+        thresholds = torch.full_like(dictionary[0], START * sparsity)
+        return LISTA(dictionary, sparsity, 1, filters=dictionary.T, thresholds=thresholds)
+
+    def train(self, encoder: nn.Module, shorter: nn.Module | None = None, objective: bool = False) -> None:
         """On exact codes or on the energy; a longer coordinate descent starts from the matrices of a shorter one."""
         if shorter is not None:
             encoder.load_state_dict(shorter.state_dict())

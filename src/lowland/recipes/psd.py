@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowland.data.natural import patches
 from lowland.energies.predictive_sparse_coding import PredictiveSparseCoding
@@ -76,10 +77,10 @@ class PsdRecipe(Recipe):
         for seed in range(self.seeds):
             setting = Setting(self, seed)
             loss = run.stage(f"seed-{seed}/together", setting.learn, [setting.energy])
-            distilled = setting.untrained(setting.energy.dictionary)
-            run.stage(f"seed-{seed}/distilled", partial(setting.distil, distilled), [distilled])
+            further = copy.deepcopy(setting.energy.encoder)
+            run.stage(f"seed-{seed}/further", partial(setting.train_further, further), [further])
             linear = run.stage(f"seed-{seed}/linear", setting.regress)
-            report = run.stage(f"seed-{seed}/report", partial(setting.report, distilled, linear))
+            report = run.stage(f"seed-{seed}/report", partial(setting.report, further, linear))
             found.append({"loss": loss, "report": report, "selectivity": setting.selectivity()})
             first = first or setting
         assert first is not None
@@ -141,8 +142,8 @@ class Setting:
         found = self._fit(self.energy, MinimumEnergy(ActiveSet(1e-4)), self.options.rate)
         return [list(map(float, found.steps)), list(map(float, found.values))]
 
-    def distil(self, encoder: LISTA) -> None:
-        """The same encoder, trained afterwards on exact codes of the same dictionary, for as long."""
+    def train_further(self, encoder: nn.Module) -> None:
+        """The encoder alone, on exact codes of the dictionary that is learned by now, for as long again."""
         self._fit(self.coding, CodePrediction(encoder, codes=self.codes), self.options.rate)
 
     def _fit(self, energy: SparseCoding, shaping: Any, rate: float) -> Any:
@@ -166,7 +167,7 @@ class Setting:
             scores = [float(coding(y=validation, z=_shrunk(codes, t)).mean()) for t in THRESHOLDS]
         return {"matrix": matrix, "threshold": THRESHOLDS[scores.index(min(scores))]}
 
-    def report(self, distilled: LISTA, linear: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    def report(self, further: nn.Module, linear: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The gap report of test patches."""
         matrix = linear["matrix"].to(self.options.device)
         encoders: dict[str, Callable[[Tensor], Tensor]] = {
@@ -176,7 +177,7 @@ class Setting:
             "linear": lambda y: y @ matrix,
             "linear, shrunk": lambda y: _shrunk(y @ matrix, linear["threshold"]),
             "PSD": self.energy.code,
-            "distilled": distilled,
+            "further": further,
         }
         rows = gap_report(self.coding, self.test, encoders, ActiveSet(1e-6))
         return {name: row._asdict() for name, row in rows.items()}

@@ -25,7 +25,7 @@ Found = Sequence[Mapping[str, Any]]
 _NAMES = {
     "exact": "exact inference",
     "PSD": "encoder of PSD",
-    "distilled": "distilled encoder",
+    "further": "encoder of PSD, trained further",
     "linear, shrunk": "linear encoder with a threshold",
     "linear": "linear encoder",
     "step of ISTA": "untrained encoder",
@@ -121,7 +121,7 @@ def _write_encoder(run: Run, found: Found, energy: PredictiveSparseCoding, test:
     run.table(
         head, [[label, *(_mean(found, name, measure) for measure in measures)] for name, label in _NAMES.items()],
         f"Test patches, means over {len(found)} seeds; code error is Σ‖ẑ − z*‖² / Σ‖z*‖², µs are processor time for a "
-        "patch, one thread. Distilled: the same encoder, trained on exact codes of this dictionary when it was done. "
+        "patch, one thread. Trained further: alone, on exact codes of this dictionary, when both had been learned. "
         "Linear: least squares from y to exact codes, bare and with the threshold that is best on validation patches. "
         "Untrained: the encoder that ISTA is, for this dictionary. Random: the encoder before anything was trained.",
     )  # fmt: skip

@@ -107,6 +107,20 @@ def test_full_rank_is_the_whole_matrix() -> None:
     assert low.multiplications == 6 * 12 + 2 * 2 * 12 * 6
 
 
+def test_a_start_from_learned_filters() -> None:
+    """z₁ = shrink_θ(W_e y), z₂ = shrink_θ(W_e y + z₁ − ρ W_e W z₁), written out."""
+    energy, y = _problem()
+    generator = torch.Generator().manual_seed(2)
+    filters, theta = torch.randn(12, 6, generator=generator).double(), torch.rand(12, generator=generator).double()
+    encoder = ll.nn.LISTA(energy.dictionary, 0.2, 2, filters=filters, thresholds=theta, relaxation=0.3)
+    first = shrink(y @ filters.T, theta)
+    second = shrink(y @ filters.T + first - 0.3 * first @ (filters @ energy.dictionary).T, theta)
+    torch.testing.assert_close(encoder(y), second, rtol=1e-10, atol=1e-12)
+    with torch.no_grad():
+        encoder.filters.zero_()
+    assert bool((filters != 0).all())
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
@@ -115,6 +129,8 @@ def test_full_rank_is_the_whole_matrix() -> None:
         (lambda w: ll.nn.LISTA(w, 0.1, kept=0.0), OptionError, r"kept in \(0, 1\]"),
         (lambda w: ll.nn.LISTA(w, 0.1, rank=13), OptionError, "rank from 1 to 12"),
         (lambda w: ll.nn.LISTA(w, 0.1, rank=2, kept=0.5), OptionError, "not both"),
+        (lambda w: ll.nn.LISTA(w, 0.1, relaxation=0.0), OptionError, r"relaxation must be in \(0, 1\]"),
+        (lambda w: ll.nn.LISTA(w, 0.1, filters=w), ShapeError, r"filters must be \(12, 6\)"),
         (lambda w: ll.nn.LISTA(w[:, 0], 0.1), ShapeError, "one atom in each column"),
         (lambda w: ll.nn.LISTA(w * torch.nan, 0.1), ShapeError, "finite"),
         (lambda w: ll.nn.LISTA(torch.cat([w, 0 * w], 1), 0.1), OptionError, r"Atom 12 .* zero \(12 such\)"),

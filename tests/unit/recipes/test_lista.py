@@ -73,10 +73,18 @@ def test_worth_of_an_encoder_that_fista_never_matches() -> None:
     assert worth(one, "LISTA 2", "error") == math.inf
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"seeds": 0}, {"samples": 10}, {"shrinkages": (1, 4)}, {"inhibited": 3}, {"untied": (2,)}, {"descents": (8, 4)}],
+WRONG = (
+    {"seeds": 0},
+    {"samples": 10},
+    {"shrinkages": (1, 4)},
+    {"shrinkages": (2, 3)},
+    {"inhibited": 5},
+    {"untied": (2,)},
+    {"descents": (8, 4)},
 )
+
+
+@pytest.mark.parametrize("options", WRONG)
 def test_options_that_cannot_be(options: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         recipe.ListaRecipe.from_options(options)

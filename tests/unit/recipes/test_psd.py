@@ -21,7 +21,7 @@ def test_every_encoder_stands_in_the_table_also_after_a_resume(tmp_path: Path) -
     assert rows["Σ‖y − Wẑ‖", "zero code (baseline)"]["measured"] == pytest.approx(1)
     assert rows["Σ‖y − Wẑ‖", "encoder of PSD"]["measured"] < 1
     assert all(row["seeds"] == 2 and row["measured"] >= 0 for row in run.results)
-    for stage in ("seed-0/linear", "seed-1/distilled"):
+    for stage in ("seed-0/linear", "seed-1/further"):
         (run.folder / "stages" / f"{stage}.safetensors").unlink()
     assert execute(config, start(config, tmp_path, "smoke", resume=run.folder)).results == run.results
 
