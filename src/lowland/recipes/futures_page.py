@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lowland.energies.conditional_autoencoder import ConditionalAutoencoder
 from lowland.plots import curves, images
-from lowland.plots.style import INK
+from lowland.plots.style import FAINT, INK
 from lowland.reports.run import Run
 
 LATENT, ONE = "latent variable", "deterministic"
@@ -104,8 +104,9 @@ def _write_problem(run: Run, data: str, ratio: float, found: Found) -> None:
 def _write_spread(run: Run, energy: ConditionalAutoencoder, first: Mapping[str, Any], shapes: Shapes) -> None:
     run.section("The spread over z")
     run.text(
-        "z is walked along the main axes of its prior, from −2 to 2 standard deviations, for one input. The last row "
-        "is the standard deviation of each pixel over fifty draws of z: where the model knows that it does not know."
+        "z is walked along the main axes of its prior, from −2 to 2 standard deviations, for one input. The last "
+        "picture is the standard deviation of each pixel over fifty draws of z: where the model knows that it does not "
+        "know."
     )
     x, root, mean = first["x"][:1], energy.prior_root, energy.prior_mean
     order = root.norm(dim=0).argsort(descending=True)[:2]
@@ -163,6 +164,8 @@ def _strip(answers: Tensor, labels: list[str], shape: tuple[int, int, int]) -> F
 
 
 def _name_rows(drawn: Figure, names: list[str], height: int) -> None:
+    # Frames have white edges: without lines between them they run together.
+    drawn.axes[0].set_facecolor(FAINT)
     for index, name in enumerate(names):
         place = index * (height + 1) + height / 2 - 0.5
         drawn.axes[0].text(-1.5, place, name, ha="right", va="center", fontsize=8, color=INK)

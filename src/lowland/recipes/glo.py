@@ -50,17 +50,17 @@ class GloRecipe(Recipe):
     """Size of z."""
     hidden: tuple[int, ...] = (256, 256)
     """Hidden layers of the generator; those of the encoder are the same."""
-    steps: int = 3000
+    steps: int = 4000
     """Updates of the generator, of 128 images each."""
     encoder_steps: int = 1500
     """Updates of each encoder, of 128 images each."""
     rate: float = 0.003
     """Learning rate of Adam, for the generator and for the encoders."""
-    starts: int = 4
+    starts: int = 3
     """Random starts of exact inference, besides the guess of the encoder; the best one counts."""
     polish: int = 10
     """Steps of inference after the encoder's guess."""
-    images: int = 500
+    images: int = 300
     """Test images."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -105,7 +105,7 @@ class GloRecipe(Recipe):
         write_page(run, found, kept, data, self.latents, self.polish)
 
     def _mover(self) -> GradientDescent:
-        return GradientDescent(0.02, max_steps=1, tol=None, check_every=1)
+        return GradientDescent(0.04, max_steps=1, tol=None, check_every=1)
 
     def _learn(self, energy: Generator, shaping: LearnedLatents, train: Tensor, seed: int) -> dict[str, Any]:
         """The latents, and the error ‖y − G(z)‖² along the way."""
@@ -141,7 +141,7 @@ class GloRecipe(Recipe):
         test: Tensor, seed: int,
     ) -> dict[str, Any]:  # fmt: skip
         """Energies of new images by each way of finding z; the least of all starts is taken for exact."""
-        domain, exact = energy.domain("z"), Adam(0.03, max_steps=300, tol=None)
+        domain, exact = energy.domain("z"), Adam(0.03, max_steps=200, tol=None)
         guess = {name: domain.project(encoder(test)) for name, encoder in encoders.items()}
         guess[MEAN] = domain.project(learned["latents"].to(test).mean(dim=0, keepdim=True)).expand(len(test), -1)
         few = Adam(0.03, max_steps=self.polish, tol=None)

@@ -45,4 +45,4 @@ def test_the_same_generator_draws_the_same_films_without_denormal_numbers() -> N
 @pytest.mark.parametrize("options", [{"count": 0}, {"side": 8}, {"past": 0}, {"future": 0}])
 def test_films_that_cannot_be(options: dict[str, int]) -> None:
     with pytest.raises(OptionError):
-        bouncing_ball(**{"count": 5, **options})
+        bouncing_ball(**{"count": 5, **options})  # pyright: ignore[reportArgumentType]

@@ -155,7 +155,7 @@ def test_constraints_hold_after_training() -> None:
 @pytest.mark.parametrize("options", [{"sparsity": 0.0}, {"discrimination": -1.0}, {"iterations": 0}])
 def test_options_of_drsae_that_cannot_be(options: dict[str, float]) -> None:
     with pytest.raises(OptionError):
-        DiscriminativeSparseAutoencoder(4, 2, **options)  # pyright: ignore[reportArgumentType]
+        DiscriminativeSparseAutoencoder(4, 2, **options)
 
 
 def test_weights_of_the_conditional_autoencoder_that_cannot_be() -> None:
