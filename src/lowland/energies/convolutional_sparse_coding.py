@@ -7,6 +7,7 @@ Dᴴ D, although of size K, has rank C.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from lowland.energies.base import Energy, Penalty, ReferenceCase, Structure, squ
 from lowland.errors import DomainError, OptionError
 from lowland.nn.convolutional_lista import ConvolutionalLISTA, gather, spread
 from lowland.registry import register
+from lowland.tensors import RowNoise
 
 
 @register("energy")
@@ -120,7 +122,7 @@ class ConvolutionalSparseCoding(Energy):
         guess = None if self.encoder is None else self.code(y, x).flatten(1)
         return Structure(
             penalty=Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step)),
-            lipschitz=lambda: self._bound(x),
+            lipschitz=functools.cache(functools.partial(self._bound, x)),
             guess=None if guess is None else guess.detach,
             smooth_prox=None if x is not None else _SmoothProx(self, y, guess),
         )
@@ -149,8 +151,28 @@ class ConvolutionalSparseCoding(Energy):
         """The largest eigenvalue of Dᴴ D over all frequencies."""
         d_f = self._transform()
         if d_f.shape[1] == 1:
-            return d_f.abs().square().sum(dim=0).amax()
+            return power(d_f).sum(dim=0).amax()
         return torch.linalg.matrix_norm(d_f.permute(2, 3, 0, 1), ord=2).amax().square()
+
+    def initialise(self, x: Any, y: Any, noise: RowNoise) -> None:
+        """Filters start as pieces of the images: of four draws for each filter, those with the largest norms.
+
+        The encoder starts as ISTA for them. Where all pieces are flat, the filters stay as they are.
+        """
+        count, _, size, _ = self.filters.shape
+        draws = noise.uniform(-(-4 * count // len(y)), 2).reshape(-1, 2)
+        corners = (draws * (torch.tensor(y.shape[-2:]).to(draws) - size + 1)).long()
+        rows = torch.arange(len(y), device=y.device).repeat_interleave(len(draws) // len(y))
+        steps = torch.arange(size, device=y.device)
+        down, across = corners[:, :1] + steps, corners[:, 1:] + steps
+        pieces = (y if x is None else x * y)[rows[:, None, None], :, down[:, :, None], across[:, None, :]]
+        strength = pieces.flatten(1).norm(dim=1)
+        best = strength.topk(count).indices
+        if bool((strength[best] > 1e-6).all()):
+            self.filters.copy_(pieces[best].permute(0, 3, 1, 2))
+            self.constrain()
+        if self.encoder is not None:
+            self.encoder.start(self.filters, self.sparsity, float(self._curvature()))
 
     def constrain(self) -> None:
         """The filters get unit norm; without that, λ‖z‖₁ would be dodged by small codes and large filters."""
@@ -177,25 +199,38 @@ class _SmoothProx:
     def __init__(self, energy: ConvolutionalSparseCoding, y: Tensor, guess: Tensor | None) -> None:
         self.shape, self.alpha, self.guess = energy.domain("z").shape, energy.prediction, guess
         self.filters, self.d_f, self.y_f = energy.filters, energy._transform(), torch.fft.rfft2(y)
+        self.spectrum: tuple[Tensor, ...] | None = None
         channels = self.d_f.permute(2, 3, 1, 0)
         # D Dᴴ, of one channel a number and of more a matrix at each frequency.
-        self.outer = channels @ channels.mH if y.shape[1] > 1 else self.d_f.abs().square().sum(dim=0)[0]
+        self.outer = channels @ channels.mH if y.shape[1] > 1 else power(self.d_f).sum(dim=0)[0]
 
     def __call__(self, v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
         total = (self.alpha + rho)[..., None, None]
         if self.guess is not None:
             v = (self.alpha * self.guess + rho * v) / (self.alpha + rho)
         error_f = self.y_f - apply(self.d_f, torch.fft.rfft2(v.reshape(-1, *self.shape)))
-        if error_f.shape[1] == 1:
-            r_f = error_f / (total + self.outer)
-        else:
-            matrix = self.outer + total[..., None] * torch.eye(error_f.shape[1]).to(self.outer)
-            r_f = torch.linalg.solve(matrix, error_f.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        r = torch.fft.irfft2(r_f, s=self.shape[1:])
+        r = torch.fft.irfft2(self._resolve(error_f, total), s=self.shape[1:])
         # The filters are small: Dᴴ r costs less in space than back from the Fourier domain.
         u = gather(r, self.filters).flatten(1).add_(v)
         value = 0.5 * (total * r).square().flatten(1).sum(dim=1)
         return u, value if self.guess is None else value + 0.5 * self.alpha * (u - self.guess).square().sum(dim=1)
+
+    def _resolve(self, error_f: Tensor, total: Tensor) -> Tensor:
+        """(α + ρ + D Dᴴ)⁻¹ at each frequency."""
+        if error_f.shape[1] == 1:
+            return error_f / (total + self.outer)
+        right = error_f.permute(0, 2, 3, 1)[..., None]
+        if self.outer.requires_grad:  # eigenvectors of a repeated eigenvalue have no derivative
+            ridge = total[..., None] * torch.eye(error_f.shape[1]).to(self.outer)
+            return torch.linalg.solve(self.outer + ridge, right)[..., 0].permute(0, 3, 1, 2)
+        values, vectors = self.spectrum = self.spectrum or tuple(torch.linalg.eigh(self.outer))
+        found = vectors @ ((vectors.mH @ right) / (total + values)[..., None])
+        return found[..., 0].permute(0, 3, 1, 2)
+
+
+def power(d_f: Tensor) -> Tensor:
+    """|d|² without the square root of `abs`."""
+    return torch.view_as_real(d_f).square().sum(dim=-1)
 
 
 def apply(d_f: Tensor, z_f: Tensor) -> Tensor:

@@ -37,12 +37,12 @@ def gather(y: Tensor, filters: Tensor) -> Tensor:
 
 
 class ConvolutionalLISTA(nn.Module):
-    """z₁ = shrink_θ(W_e ⋆ y), z_{t+1} = shrink_θ(z_t + W_e ⋆ (y − W_d ∗ z_t)): T shrinkages of convolutional ISTA.
+    """z₁ = shrink_θ(W_e ⋆ y / L), z_{t+1} = shrink_θ(z_t + W_e ⋆ (y − W_d ∗ z_t) / L): T shrinkages of ISTA.
 
     W_e (correlation), W_d (convolution) and one threshold θ for each channel are learned. It is the recursion
     shrink_θ(W_e ⋆ y + S z) of Gregor & LeCun (2010) with the S of ISTA's form, z − W_e ⋆ (W_d ∗ z), as in Sreter &
-    Giryes, "Learned convolutional sparse coding" (2018). Before training it is ISTA from z = 0: W_e = W / L, W_d = W
-    and θ = λ / L. Boundaries are circular.
+    Giryes, "Learned convolutional sparse coding" (2018). Before training it is ISTA from z = 0: W_e = W_d = W and
+    θ = λ / L. Boundaries are circular. L stays apart, so that W_e has weights of the size of the filters.
 
     Args:
         filters: W (K, C, h, h).
@@ -60,6 +60,8 @@ class ConvolutionalLISTA(nn.Module):
               [-0.5000,  0.0000]]]])
     """
 
+    gain: Tensor
+
     def __init__(self, filters: Tensor, sparsity: float, curvature: float, shrinkages: int = 1) -> None:
         super().__init__()
         if filters.ndim != 4 or filters.shape[2] != filters.shape[3]:
@@ -70,17 +72,29 @@ class ConvolutionalLISTA(nn.Module):
                 f"{sparsity}, {curvature} and {shrinkages}."
             )
         self.shrinkages = shrinkages
-        filters = filters.detach().clone()
-        self.analysis = nn.Parameter(filters / curvature)
-        self.synthesis = nn.Parameter(filters) if shrinkages > 1 else None
-        self.thresholds = nn.Parameter(torch.full_like(filters[:, 0, 0, 0], sparsity / curvature))
+        filters = filters.detach()
+        self.analysis = nn.Parameter(torch.empty_like(filters))
+        self.synthesis = nn.Parameter(torch.empty_like(filters)) if shrinkages > 1 else None
+        self.thresholds = nn.Parameter(torch.empty_like(filters[:, 0, 0, 0]))
+        self.register_buffer("gain", torch.empty_like(filters[0, 0, 0, 0]))
+        self.start(filters, sparsity, curvature)
+
+    @torch.no_grad()
+    def start(self, filters: Tensor, sparsity: float, curvature: float) -> None:
+        """Become ISTA for these filters, λ and L, in place."""
+        self.analysis.copy_(filters)
+        if self.synthesis is not None:
+            self.synthesis.copy_(filters)
+        self.thresholds.fill_(sparsity)
+        self.gain.fill_(1 / curvature)
 
     def forward(self, y: Tensor) -> Tensor:
         """The codes (B, K, H, W) of y (B, C, H, W)."""
-        drive = gather(y, self.analysis)
-        threshold = self.thresholds[:, None, None].expand(drive.shape[1:])
+        filters = self.gain * self.analysis
+        drive = gather(y, filters)
+        threshold = (self.gain * self.thresholds)[:, None, None].expand(drive.shape[1:])
         z = shrink(drive, threshold)
         for _ in range(1, self.shrinkages):
             assert self.synthesis is not None
-            z = shrink(z + drive - gather(spread(z, self.synthesis), self.analysis), threshold)
+            z = shrink(z + drive - gather(spread(z, self.synthesis), filters), threshold)
         return z

@@ -34,12 +34,12 @@ class ADMM(Solver):
     (Boyd et al. 2011, section 3; in this form Eckstein & Bertsekas 1992). The first minimum is exact: in the Fourier
     domain for convolutional sparse coding (Wohlberg 2016), by the eigenvectors of G for a quadratic. Every
     `check_every` steps, in the first half of the budget, ρ is multiplied for each sample by √(p / 1.5 d), where
-    p = ‖x − u‖ / max(‖x‖, ‖u‖) and d = ‖u⁺ − u‖ / ‖w − u‖ (Boyd et al. 2011, section 3.4.1; relative as in Wohlberg
+    p = ‖x − u‖ / ‖u⁺‖ and d = ‖u⁺ − u‖ / ‖w − u‖ (Boyd et al. 2011, section 3.4.1; relative as in Wohlberg
     2017), so that neither of the two lags behind.
 
-    The residual bounds the distance of 0 from ∂E(u⁺), entry by entry: with a bound L on the curvature of f,
-    L ‖u⁺ − x‖∞ + ρ ‖(α − 1)(x − u) + u − u⁺‖∞, the first term being an estimate in the largest norm. It is measured at
-    the steps at which the loop looks at it.
+    The residual estimates from above the largest entry of the subgradient of E at u⁺ that is nearest to 0: (L + ρ)
+    ‖u⁺ − x‖∞ + (2 − α) ρ ‖x − u‖∞, L being the bound on the curvature of f. It is measured at the steps at which the
+    loop looks at it.
 
     Args:
         rho: first ρ > 0, in units of E per squared unit of u; 1 is of the order of the curvature with unit-norm atoms.
@@ -96,31 +96,32 @@ class ADMM(Solver):
         taken = int(age[0])
         if taken % self.check_every and taken != self.max_steps:
             return Split(u, w, rho, age), Info(value, torch.full_like(value, torch.inf))
-        residual = self._residual(problem, state, x, moved, u)
+        behind = u - x
+        residual = self._residual(problem, rho, behind, moved)
         if self.adaptive and 2 * taken <= self.max_steps:
-            rho, w = self._balance(state, x, moved, u, w)
-        return Split(u, w, rho, age), Info(value + penalty.value(u), residual)
+            rho, w = self._balance(rho, u, w, moved, behind + moved)
+        return Split(u, w, rho, age), Info(value, residual)
 
-    def _residual(self, problem: Problem, state: Split, x: Tensor, moved: Tensor, u: Tensor) -> Tensor:
-        """0 ∈ ∂E(u⁺) + ∇f(x) − ∇f(u⁺) − ρ ((α − 1)(x − u) + u − u⁺)."""
+    def _residual(self, problem: Problem, rho: Tensor, behind: Tensor, moved: Tensor) -> Tensor:
+        """∂E(u⁺) holds ∇f(u⁺) − ∇f(x) − ρ (u⁺ − x) − (2 − α) ρ (x − u), by the optimality of x and of u⁺."""
         curvature = problem.structure.bound()
         assert curvature is not None
-        known = torch.as_tensor(curvature, dtype=u.dtype, device=u.device).reshape(-1)
-        slope = torch.add(state.u - u, moved, alpha=self.relaxation - 1).abs().amax(dim=1)
-        return known * (u - x).abs().amax(dim=1) + state.rho[:, 0] * slope
+        known = torch.as_tensor(curvature, dtype=rho.dtype, device=rho.device).reshape(-1)
+        slack = (2 - self.relaxation) * rho[:, 0] * moved.abs().amax(dim=1)
+        return (known + rho[:, 0]) * behind.abs().amax(dim=1) + slack
 
-    def _balance(self, state: Split, x: Tensor, moved: Tensor, u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def _balance(self, rho: Tensor, u: Tensor, w: Tensor, moved: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
         """The next ρ, and w for it, so that neither u nor the dual variable ρ (w − u) changes."""
-        with torch.no_grad():
-            dual = w - u
-            gone, lag, here, there, price = (
-                part.norm(dim=1, keepdim=True) for part in (moved, u - state.u, u, x, dual)
-            )
-            primal, lag = gone * price, lag * torch.maximum(here, there)
-            factor = (primal / lag / _TARGET).sqrt().clamp(1 / _MOST, _MOST)
-            known = (primal > 0) & (lag > 0) & ((factor > _LEAST) | (factor < 1 / _LEAST))
-            factor = torch.where(known, factor, 1.0)
-        return state.rho * factor, u + (w - u) / factor
+        dual = w - u
+        apart, lag, size, price = (part.norm(dim=1, keepdim=True) for part in (moved, change, u, dual))
+        primal, lag = apart * price, lag * size
+        factor = (primal / lag / _TARGET).sqrt().clamp(1 / _MOST, _MOST)
+        known = (primal > 0) & (lag > 0) & ((factor > _LEAST) | (factor < 1 / _LEAST))
+        if not bool(known.any()):
+            return rho, w
+        factor = torch.where(known, factor, 1.0)
+        return rho * factor, u + dual / factor
 
     @classmethod
     def reference_case(cls) -> SolverCase:
