@@ -169,14 +169,17 @@ class Setting:
 
     def report(self, further: nn.Module, linear: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The gap report of test patches."""
-        matrix = linear["matrix"].to(self.options.device)
+        matrix, code = linear["matrix"].to(self.options.device), self.energy.code
+        with torch.no_grad():
+            active = max(1, round(float((code(self.test) != 0).sum(dim=1).float().mean())))
         encoders: dict[str, Callable[[Tensor], Tensor]] = {
             "zero code": lambda y: y.new_zeros(len(y), self.options.atoms),
             "before training": self.untrained(self.first),
             "step of ISTA": self.untrained(self.energy.dictionary),
             "linear": lambda y: y @ matrix,
+            "linear, as sparse": lambda y: _largest(y @ matrix, active),
             "linear, shrunk": lambda y: _shrunk(y @ matrix, linear["threshold"]),
-            "PSD": self.energy.code,
+            "PSD": code,
             "further": further,
         }
         rows = gap_report(self.coding, self.test, encoders, ActiveSet(1e-6))
@@ -185,6 +188,12 @@ class Setting:
 
 def _shrunk(codes: Tensor, threshold: float) -> Tensor:
     return shrink(codes, torch.full_like(codes[0], threshold))
+
+
+def _largest(codes: Tensor, count: int) -> Tensor:
+    """The largest units of each code, the others 0."""
+    kept = codes.abs().topk(count, dim=1).indices
+    return torch.zeros_like(codes).scatter(1, kept, codes.gather(1, kept))
 
 
 def _adam(parameters: Sequence[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
