@@ -110,8 +110,8 @@ def _write_encoder(run: Run, found: Found, energy: PredictiveSparseCoding, test:
         f"½‖y − W z‖² + λ‖z‖₁. The encoder of PSD is {_mean(found, 'PSD', 'gap'):.0%} above its minimum on average, "
         f"{_mean(found, 'PSD', 'worst'):.0%} on the worst patch, and takes "
         f"{_mean(found, 'PSD', 'microseconds'):.1f} µs for a patch where exact inference takes "
-        f"{_mean(found, 'exact', 'microseconds'):.1f}. On every seed, against every untrained and "
-        "linear encoder, for the reconstruction against every one whose codes have zeros, "
+        f"{_mean(found, 'exact', 'microseconds'):.1f}. On every seed, against every untrained and linear "
+        "encoder, and for the reconstruction against those whose codes have zeros, "
         f"it is {'better by ' + ' and '.join(better) if better else 'better by none of the measures'}"
         f"{', not by ' + ' or '.join(worse) if worse else ''}."
     )
@@ -122,7 +122,7 @@ def _write_encoder(run: Run, found: Found, energy: PredictiveSparseCoding, test:
             f"all of its units are active, {_mean(found, 'linear', 'nonzeros'):.0f} of them where exact codes have "
             f"{_mean(found, 'exact', 'nonzeros'):.0f}. The energy counts both, the error and the code. Cut to as many "
             "units as the encoder of PSD uses, the map leaves "
-            f" {_mean(found, 'linear, as sparse', 'reconstruction'):.3f}."
+            f"{_mean(found, 'linear, as sparse', 'reconstruction'):.3f}."
         )
     head = ("code", "code error", "mean gap", "worst gap", "‖y − Wz‖² / ‖y‖²", "non-zeros", "µs")
     measures = ("code_error", "gap", "worst", "reconstruction", "nonzeros", "microseconds")
