@@ -14,7 +14,7 @@ from lowland.registry import register
 from lowland.tensors import RowNoise
 
 # Samples of a thread whose products with all centres are held at once, which should fit the cache of a core.
-_HELD = 2048
+_HELD = 1024
 
 
 def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
@@ -52,20 +52,21 @@ def nearest(y: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     half = 0.5 * centres.square().sum(dim=1)
     index, energy = torch.empty_like(y[:, 0], dtype=torch.int64), torch.empty_like(y[:, 0])
 
-    def search(rows: Tensor) -> None:
-        for first in range(int(rows[0]), int(rows[-1]) + 1, _HELD):
-            here = slice(first, min(first + _HELD, int(rows[-1]) + 1))
+    def search(rows: range) -> None:
+        for first in rows[::_HELD]:
+            here = slice(first, min(first + _HELD, rows.stop))
             index[here], energy[here] = _nearest(y[here], centres, half, middle)
 
-    in_threads(search, torch.arange(len(y)).chunk(torch.get_num_threads()) if len(y) else [])
-    return index, energy.clamp_min_(0)
+    share = max(1, -(-len(y) // torch.get_num_threads()))
+    in_threads(search, [range(first, min(first + share, len(y))) for first in range(0, len(y), share)])
+    return index, energy
 
 
 def _nearest(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
     if not usable(y, centres):
         moved = y - middle
         highest = (moved @ centres.T - half).max(dim=1)
-        return highest.indices, moved.square().sum(dim=1) - 2 * highest.values
+        return highest.indices, (moved.square().sum(dim=1) - 2 * highest.values).clamp_min_(0)
     from lowland.compiled import clusters
 
     y, moved = y.contiguous(), torch.empty_like(y)
@@ -73,7 +74,7 @@ def _nearest(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[
     clusters.centre(y.numpy(), middle.numpy(), moved.numpy(), square.numpy())
     score_KB = centres @ moved.T
     clusters.highest(score_KB.numpy(), half.numpy(), value.numpy(), index.numpy())
-    return index.long(), square - 2 * value
+    return index.long(), (square - 2 * value).clamp_min_(0)
 
 
 @register("energy")

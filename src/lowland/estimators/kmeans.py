@@ -78,7 +78,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         y_ = rows(self, X)
         if self.n_init < 1:
             raise OptionError(f"n_init must be at least 1, but it is {self.n_init}.")
-        self.inertia_, spread = np.inf, float(y_.var(dim=0, correction=0).sum())
+        spread = float(y_.var(dim=0, correction=0).sum()) if self.tol else 0.0
+        self.inertia_ = np.inf
         for start in range(self.n_init if self.init is None else 1):
             energy, shaping = self._begin(y_, self.seed + start)
             steps, _ = settle(energy, y_, shaping, self.max_iter, self.tol * spread, max(4096, 20 * self.n_clusters))
