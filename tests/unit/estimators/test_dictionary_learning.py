@@ -12,7 +12,7 @@ from sklearn.decomposition import DictionaryLearning as Theirs
 from torch.utils.data import DataLoader, TensorDataset
 
 import lowland as ll
-from lowland.errors import CheckpointError, DomainError, OptionError, ShapeError
+from lowland.errors import CheckpointError, DomainError, OptionError, ShapeError, UnsupportedError
 from lowland.estimators import DictionaryLearning, SparseCoder
 
 
@@ -61,6 +61,12 @@ def test_older_batches_fade(X: np.ndarray) -> None:
         shaping.update(energy, ll.shaping.Batch(batch))
         shaping.advance()
     assert torch.allclose(shaping.sums[:144].reshape(12, 12), expected, rtol=1e-9)
+
+
+def test_only_some_energies_can_replace_what_is_unused() -> None:
+    shaping = ll.shaping.ExpectationMaximisation(replace_after=1)
+    with pytest.raises(UnsupportedError, match="`replace`"):
+        shaping.update(ll.energies.PCA(2, 1), ll.shaping.Batch(torch.zeros(3, 2)))
 
 
 def test_an_unused_atom_becomes_a_sample(X: np.ndarray) -> None:
