@@ -171,6 +171,32 @@ class LISTA(nn.Module):
         matrix = self.inhibition[step]
         return z @ (matrix if self.mask is None else matrix * self.mask)
 
+    @torch.no_grad()
+    def begin_with(self, shorter: LISTA) -> None:
+        """Take over the weights of an encoder of the same kind with fewer shrinkages; its last S and θ serve again.
+
+        Raises:
+            OptionError: if the other has one shrinkage, and so no S, or an S of another kind.
+
+        >>> longer = LISTA(torch.eye(2), 0.1, shrinkages=4, tied=False)
+        >>> longer.begin_with(LISTA(torch.eye(2), 0.3, shrinkages=2))
+        >>> longer.thresholds[3].tolist() == LISTA(torch.eye(2), 0.3).thresholds[0].tolist()
+        True
+        """
+        factors = 1 if self.rank is None else 2
+        if shorter.rank != self.rank or shorter.kept != self.kept or len(shorter.inhibition) < factors:
+            raise OptionError(
+                "LISTA can begin only with an encoder of at least 2 shrinkages and an S of the same kind."
+            )
+        self.filters.copy_(shorter.filters)
+        for step, threshold in enumerate(self.thresholds):
+            threshold.copy_(shorter.thresholds[min(step, len(shorter.thresholds) - 1)])
+        if self.mask is not None and shorter.mask is not None:
+            self.mask.copy_(shorter.mask)
+        last = len(shorter.inhibition) - factors
+        for place, factor in enumerate(self.inhibition):
+            factor.copy_(shorter.inhibition[min(place, last + place % factors)])
+
     @property
     def multiplications(self) -> int:
         """Of one sample: W_e y once, and S z for each shrinkage but the first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -99,11 +100,11 @@ class ListaRecipe(Recipe):
             run.stage(f"seed-{seed}/dictionary", setting.learn, [setting.energy])
             first = setting.shortest()
             run.stage(f"seed-{seed}/LISTA-1", partial(setting.train, first), [first])
-            encoders, previous = self._encoders(setting.energy.dictionary, first), None
+            encoders, shorter = self._encoders(setting.energy.dictionary, first), self._shorter()
             for name, encoder in encoders.items():
-                train = partial(setting.train, encoder, previous, objective=name == BY_ENERGY)
+                start = encoders.get(shorter.get(name, ""))
+                train = partial(setting.train, encoder, start, objective=name == BY_ENERGY)
                 run.stage(f"seed-{seed}/{name.replace(' ', '-')}", train, [encoder])
-                previous = encoder if isinstance(encoder, LearnedCoordinateDescent) else None
             encoders = {"LISTA 1": first, **encoders}
             one = run.stage(f"seed-{seed}/iterations", setting.iterate)
             one |= {"report": run.stage(f"seed-{seed}/report", partial(setting.report, encoders))}
@@ -117,7 +118,7 @@ class ListaRecipe(Recipe):
         write_page(run, self, found, counts, kept[0].energy, kept[0].test, kept[1])
 
     def _encoders(self, dictionary: Tensor, first: LISTA) -> dict[str, LISTA | LearnedCoordinateDescent]:
-        """Encoders before training; most begin with what the shortest has learned, coordinate descents rise in length.
+        """Encoders before training; those of LISTA begin with what the shortest has learned.
 
         Trained on its energy, LISTA was better on validation patches when it began as ISTA.
         """
@@ -131,3 +132,9 @@ class ListaRecipe(Recipe):
         encoders |= {f"share {share:g}": make(self.inhibited, kept=share) for share in self.shares}
         encoders |= {f"rank {rank}": make(self.inhibited, rank=rank) for rank in self.ranks}
         return encoders | {f"LCoD {t}": LearnedCoordinateDescent(dictionary, self.sparsity, t) for t in self.descents}
+
+    def _shorter(self) -> dict[str, str]:
+        """The encoder that a longer one takes its first weights from."""
+        lista = [f"LISTA {k}" for k in sorted(self.shrinkages) if k > 1]
+        pairs = [*itertools.pairwise(lista), *itertools.pairwise(f"LCoD {steps}" for steps in self.descents)]
+        return {longer: shorter for shorter, longer in pairs} | {f"LISTA {k} untied": "LISTA 2" for k in self.untied}

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from lowland.recipes.lista import ListaRecipe
 
 RATE = 1.5e-3
-"""Learning rate of all encoders at first, of the rates that were tried the best on validation patches."""
+"""Learning rate of encoders at first, half of it for a longer LISTA that goes on from a shorter one.
+
+Of the rates that were tried it is the best on validation patches."""
 START, RELAXATION = 3.0, 0.3
 """Threshold of the shortest LISTA at first, in units of λ, and ρ of the first S of the others; chosen likewise."""
 DROPS = (0.0, 0.01, 0.02, 0.05)
@@ -82,14 +84,19 @@ class Setting:
         return LISTA(dictionary, sparsity, 1, filters=dictionary.T, thresholds=thresholds)
 
     def train(self, encoder: nn.Module, shorter: nn.Module | None = None, objective: bool = False) -> None:
-        """On exact codes or on the energy; a longer coordinate descent starts from the matrices of a shorter one."""
-        if shorter is not None:
-            encoder.load_state_dict(shorter.state_dict())
+        """On exact codes or on the energy; a longer encoder may begin with the weights of a shorter one."""
+        rate, steps = RATE, self.options.steps
+        if isinstance(encoder, LISTA) and isinstance(shorter, LISTA):
+            encoder.begin_with(shorter)
+            rate = RATE / 2
+        elif isinstance(encoder, LearnedCoordinateDescent):
+            steps = self.options.descent_steps
+            if shorter is not None:
+                encoder.load_state_dict(shorter.state_dict())
         encoder.to(self.options.device)
-        steps = self.options.steps if isinstance(encoder, LISTA) else self.options.descent_steps
         shaping = CodePrediction(encoder, codes=self.train_codes, objective=objective)
         fit(
-            self.energy, self.train_patches, shaping, max_steps=steps, batch_size=128, lr=RATE, optimiser=_adam,
+            self.energy, self.train_patches, shaping, max_steps=steps, batch_size=128, lr=rate, optimiser=_adam,
             schedule=lambda step: 1 - step / steps, validation=0.0, seed=self.seed, log_every=steps, progress=False,
         )  # fmt: skip
 

@@ -107,6 +107,20 @@ def test_full_rank_is_the_whole_matrix() -> None:
     assert low.multiplications == 6 * 12 + 2 * 2 * 12 * 6
 
 
+@pytest.mark.parametrize("options", [{}, {"kept": 0.3}, {"rank": 4}])
+def test_a_longer_encoder_begins_with_a_shorter_one(options: dict[str, float]) -> None:
+    """With tied weights, the shorter encoder run on for the further steps is the same encoder made longer."""
+    energy, y = _problem()
+    shorter = ll.nn.LISTA(energy.dictionary, 0.2, 2, **options)  # pyright: ignore[reportArgumentType]
+    for tied in (True, False):
+        longer = ll.nn.LISTA(energy.dictionary, 0.5, 4, tied, **options)  # pyright: ignore[reportArgumentType]
+        longer.begin_with(shorter)
+        wanted = ll.nn.LISTA(energy.dictionary, 0.2, 4, **options)  # pyright: ignore[reportArgumentType]
+        torch.testing.assert_close(longer(y), wanted(y), rtol=1e-12, atol=1e-12)
+    with pytest.raises(OptionError, match="at least 2 shrinkages"):
+        shorter.begin_with(ll.nn.LISTA(energy.dictionary, 0.2, 1))
+
+
 def test_a_start_from_learned_filters() -> None:
     """z₁ = shrink_θ(W_e y), z₂ = shrink_θ(W_e y + z₁ − ρ W_e W z₁), written out."""
     energy, y = _problem()
