@@ -211,7 +211,7 @@ def main() -> None:
         except ImportError:
             continue  # the learned filters are sporco's
         torch.set_num_threads(max(options.threads))
-        setting.minimum(200 if options.quick else 1000)
+        setting.minimum(200 if options.quick else 500)
         paths, why = {"ours": path_of_ours(setting, most)}, ""
         try:
             paths["theirs"] = path_of_sporco(setting, most, max(options.threads))

@@ -31,6 +31,8 @@ DATA = ("photographs", "cifar10")
 SIDE = 32
 MARGIN = 4
 """Pixels over which images fade to 0 at their borders, since filters that leave at one side come back at the other."""
+CONTRAST = 0.5
+"""Least standard deviation of a window of a photograph, after the contrast was normalised to about 1."""
 RATE = 0.02
 """First learning rate of filters of unit norm; it falls to a tenth."""
 POOL = 2
@@ -85,7 +87,7 @@ class ConvPSDRecipe(Recipe):
     """Shrinkages of the encoder."""
     seeds: int = 3
     """Repetitions of the comparison of encoders."""
-    steps: int = 200
+    steps: int = 150
     """Training steps of filters and encoder together, of 8 windows each."""
     encoder_steps: int = 150
     """Further steps of each encoder, with the filters held."""
@@ -293,12 +295,14 @@ def projected(coding: ConvolutionalSparseCoding, filters: Tensor) -> Tensor:
 
 
 def _windows(flats: list[Tensor], count: int, generator: torch.Generator) -> Tensor:
-    """(N, 1, 32, 32) at random places of the images (1, H, W)."""
-    found = []
-    for index in range(count):
-        flat = flats[index % len(flats)]
+    """(N, 1, 32, 32) at random places of the images (1, H, W), flat sky left out where there is anything else."""
+    found, draws = [], 0
+    while len(found) < count:
+        flat = flats[len(found) % len(flats)]
         top, left = (int(torch.randint(n - SIDE + 1, (), generator=generator)) for n in flat.shape[1:])
-        found.append(flat[:, top : top + SIDE, left : left + SIDE])
+        piece, draws = flat[:, top : top + SIDE, left : left + SIDE], draws + 1
+        if float(piece.std()) >= CONTRAST or draws > 20 * count:
+            found.append(piece)
     return torch.stack(found)
 
 

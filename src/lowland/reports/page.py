@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,9 @@ def command(config: dict[str, Any]) -> str:
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         elif isinstance(value, list):
-            words += [f"--{option}", *map(str, value)]
+            words += [f"--{option}", *(shlex.quote(str(part)) for part in value)]
         else:
-            words += [f"--{option}", str(value)]
+            words += [f"--{option}", shlex.quote(str(value))]  # an empty path is still a word
     return " ".join(words)
 
 
