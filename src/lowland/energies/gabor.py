@@ -22,9 +22,10 @@ class Gabor(Energy):
 
         g(p) = exp(−½ (d∥ / σ∥)² − ½ (d⊥ / σ⊥)²) · {cos, sin}(2π f·d),   d = p − c
 
-    d∥ is the part of d along the wave vector f and d⊥ the part across it. z = (c, log σ∥, log σ⊥, f), six numbers with
-    c and f as (down, right), in pixels and cycles per pixel. The amplitudes a, b are minimised away: E is ½‖y‖² less
-    what the two functions explain. Source: Daugman (1985) for the function; Jones & Palmer (1987) for the fit.
+    d∥ is the part of d along the wave vector f and d⊥ the part across it. z = (c, log σ∥, log σ⊥, ½ artanh 2f), six
+    numbers with c and f as (down, right), in pixels and cycles per pixel: so f stays below the half cycle per pixel
+    that pixels can tell. The amplitudes a, b are minimised away: E is ½‖y‖² less what the two functions explain.
+    Source: Daugman (1985) for the function; Jones & Palmer (1987) for the fit.
 
     Args:
         size: S, side of the image in pixels; y is (B, S²).
@@ -49,12 +50,16 @@ class Gabor(Energy):
         self.down: Tensor
         self.right: Tensor
 
+    def frequency(self, z: Tensor) -> Tensor:
+        """The wave vector f (B, 2), in cycles per pixel."""
+        return 0.5 * torch.tanh(2 * z[:, 4:])
+
     def wave(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Both functions (B, S², 2), and the envelope (B, S²) that they share."""
-        down, right = self.down - z[:, :1], self.right - z[:, 1:2]
-        length = (z[:, 4:5].square() + z[:, 5:6].square() + 1e-12).sqrt()
-        along = (down * z[:, 4:5] + right * z[:, 5:6]) / length
-        across = (right * z[:, 4:5] - down * z[:, 5:6]) / length
+        down, right, f = self.down - z[:, :1], self.right - z[:, 1:2], self.frequency(z)
+        length = (f.square().sum(dim=1, keepdim=True) + 1e-12).sqrt()
+        along = (down * f[:, :1] + right * f[:, 1:]) / length
+        across = (right * f[:, :1] - down * f[:, 1:]) / length
         envelope = torch.exp(
             -0.5 * (along * torch.exp(-z[:, 2:3])).square() - 0.5 * (across * torch.exp(-z[:, 3:4])).square()
         )

@@ -70,8 +70,8 @@ def gabor_fit(atoms: Tensor, max_steps: int = 150) -> GaborFit:
     explained = (1 - 2 * left.amin(dim=0)).clamp(0, 1) * (square > 0)
     both, _ = energy.wave(z)
     weights = torch.linalg.lstsq(both, y_unit[:, :, None]).solution
-    frequency = z[:, 4:].norm(dim=1)
-    angle = torch.remainder(torch.atan2(z[:, 4], z[:, 5]) + math.pi / 2, math.pi) - math.pi / 2
+    f = energy.frequency(z)
+    frequency, angle = f.norm(dim=1), torch.remainder(torch.atan2(*f.T) + math.pi / 2, math.pi) - math.pi / 2
     fitted = (both @ weights)[:, :, 0] * square.sqrt()[:, None]
     return GaborFit(explained, frequency, angle, z[:, 2].exp(), z[:, 3].exp(), z[:, :2], fitted)
 
@@ -82,7 +82,11 @@ def _starts(y: Tensor, size: int) -> list[Tensor]:
     power = torch.fft.fft2(images, s=(wide, wide)).abs()[:, :, : wide // 2]
     peak = power.flatten(1).argmax(dim=1)
     frequencies = torch.fft.fftfreq(wide).double()
-    down, right = frequencies[peak // (wide // 2)], frequencies[peak % (wide // 2)]
+    # The highest frequency of all would lie infinitely far away.
+    down, right = (
+        0.5 * torch.atanh(2 * frequencies[index].clamp(-0.45, 0.45))
+        for index in (peak // (wide // 2), peak % (wide // 2))
+    )
     weight = images.square() / images.square().sum(dim=(1, 2), keepdim=True).clamp_min(1e-12)
     place = torch.arange(size).double()
     centre = [(weight.sum(dim=2) * place).sum(dim=1), (weight.sum(dim=1) * place).sum(dim=1)]

@@ -17,7 +17,7 @@ from lowland.errors import OptionError
 from lowland.evaluation.gabor import GaborFit, gabor_fit
 from lowland.inference import infer
 from lowland.plots import images
-from lowland.plots.style import BLUE, ORANGE, figure, ruled
+from lowland.plots.style import BLUE, INK, MUTED, ORANGE, figure, ruled
 from lowland.recipes.base import Recipe, recipe
 from lowland.reports.run import Run
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
@@ -163,8 +163,9 @@ def _map(fitted: GaborFit, good: Tensor) -> Figure:
     drawn = figure(9, 3.8)
     polar = drawn.add_subplot(1, 2, 1, projection="polar")
     polar.scatter(fitted.angle[good], fitted.frequency[good], s=10, color=BLUE, alpha=0.7, linewidths=0)
-    polar.set(thetamin=-90, thetamax=90, title="direction of the wave, cycles per pixel")
-    polar.tick_params(labelsize=8)
+    polar.set(thetamin=-90, thetamax=90, rmax=0.6, rticks=[0.1, 0.2, 0.3, 0.4, 0.5])
+    polar.set_title("Direction of each wave, and cycles per pixel", fontsize=11, color=INK)
+    polar.tick_params(labelsize=8, colors=MUTED)
     share = drawn.add_subplot(1, 2, 2)
     share.hist(fitted.explained.numpy(), bins=40, range=(0, 1), color=BLUE)
     share.axvline(GOOD, color=ORANGE, linewidth=1.5)
