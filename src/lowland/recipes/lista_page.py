@@ -150,9 +150,9 @@ def _write_inhibition(run: Run, options: ListaRecipe, found: Found, counts: Mapp
     cheapest = min(share, key=share.__getitem__)
     least = min(inhibited(options), key=lambda name: mean(found, name) - all_of_it)
     run.text(
-        "S says how units inhibit each other. It may be sparse, where ISTA's largest entries stay and are learned, or "
+        "S says how units inhibit each other. It may be sparse, its largest entries at first being those learned, or "
         f"S = I − A B with thin A and B. All encoders here have {options.inhibited} shrinkages and were trained for as "
-        f"long. The whole S has a code error of {all_of_it:.3f}. Closest to it comes {partial_s(least)}, "
+        f"long. The whole S has a code error of {all_of_it:.3f}. The best part of it is {partial_s(least)}, "
         f"{mean(found, least):.3f} for {share[least]:.0%} of the multiplications "
         f"by S; the cheapest is {partial_s(cheapest)}, {mean(found, cheapest):.3f} for {share[cheapest]:.0%}."
     )
