@@ -234,5 +234,7 @@ def power(d_f: Tensor) -> Tensor:
 
 
 def apply(d_f: Tensor, z_f: Tensor) -> Tensor:
-    """D z at each frequency: (K, C, …) and (B, K, …) → (B, C, …)."""
+    """D z at each frequency: (K, C, …) and (B, K, …), which may be overwritten, → (B, C, …)."""
+    if d_f.shape[1] == 1 and not (d_f.requires_grad or z_f.requires_grad):
+        return z_f.mul_(d_f[:, 0]).sum(dim=1, keepdim=True)
     return torch.stack([(d_f[:, c] * z_f).sum(dim=1) for c in range(d_f.shape[1])], dim=1)

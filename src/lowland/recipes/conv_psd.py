@@ -114,11 +114,9 @@ class ConvPSDRecipe(Recipe):
 
     def run(self, run: Run) -> None:
         run.expect(len(self.filters) + 2 * self.seeds + 1)
-        train, test = self._images()
-        if self.data == "photographs":
-            run.stand_in(
-                "The two photographs of scikit-learn stand in for the natural images and for CIFAR-10 of the papers."
-            )
+        train, test, stand_in = self._images()
+        if stand_in:
+            run.stand_in(stand_in)
         energies, curve = {}, {}
         for count in self.filters:
             energy = energies[count] = self._energy(train, count, 0)
@@ -140,18 +138,24 @@ class ConvPSDRecipe(Recipe):
 
     # Data
 
-    def _images(self) -> tuple[Tensor, Tensor]:
-        """Training and test images (N, C, 32, 32): contrast normalised, faded at the borders."""
+    def _images(self) -> tuple[Tensor, Tensor, str]:
+        """Training and test images (N, C, 32, 32), contrast normalised, faded at the borders; and what they are not."""
         folder, generator = self.data_dir or None, self.generator()
         if self.data == "cifar10":
             images = cifar10(folder)
+            stand_in = f"{images.source} stands in for CIFAR-10." if images.stand_in_for else ""
             parts = [
                 part[torch.randperm(len(part), generator=generator)[:count]]
                 for part, count in ((images.train, self.images), (images.test, self.tests))
             ]
             parts = [normalised(part) for part in parts]
         else:
-            parts = [[], []]
+            parts, stand_in = (
+                [[], []],
+                "Two photographs stand in for the natural images and the CIFAR-10 of the papers.",
+            )
+            if folder:
+                stand_in = f"The photographs in {folder} stand in for the natural images of the papers."
             for grey_HW in photographs(folder).values():
                 flat, border = normalised(grey_HW[None, None])[0], grey_HW.shape[1] * 3 // 4
                 parts[0].append(flat[..., :border])
@@ -161,7 +165,7 @@ class ConvPSDRecipe(Recipe):
         fade[:MARGIN] = torch.sin(torch.pi / 2 * (torch.arange(MARGIN) + 0.5) / MARGIN).square()
         fade = fade * fade.flip(0)
         train, test = (part * fade * fade[:, None] for part in parts)
-        return train.to(self.device), test.to(self.device)
+        return train.to(self.device), test.to(self.device), stand_in
 
     def _energy(self, images: Tensor, count: int, seed: int) -> ConvolutionalSparseCoding:
         shape = (images.shape[1], SIDE, SIDE)

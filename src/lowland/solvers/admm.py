@@ -90,16 +90,17 @@ class ADMM(Solver):
         penalty, rho, age = problem.structure.penalty, state.rho, state.age + 1
         assert penalty is not None
         x, value = problem.smooth_prox(torch.lerp(state.w, state.u, 2.0), rho)
-        moved = x - state.u
+        # Of a large code each new tensor costs as much as the sum that it holds.
+        moved = x - state.u if problem.graph else x.sub_(state.u)
         w = torch.add(state.w, moved, alpha=self.relaxation)
         u = penalty.prox(w, 1 / rho)
         taken = int(age[0])
         if taken % self.check_every and taken != self.max_steps:
             return Split(u, w, rho, age), Info(value, torch.full_like(value, torch.inf))
-        behind = u - x
-        residual = self._residual(problem, rho, behind, moved)
+        change = u - state.u
+        residual = self._residual(problem, rho, change - moved, moved)
         if self.adaptive and 2 * taken <= self.max_steps:
-            rho, w = self._balance(rho, u, w, moved, behind + moved)
+            rho, w = self._balance(rho, u, w, moved, change)
         return Split(u, w, rho, age), Info(value, residual)
 
     def _residual(self, problem: Problem, rho: Tensor, behind: Tensor, moved: Tensor) -> Tensor:
