@@ -43,7 +43,7 @@ GRIDS: Mapping[str, tuple[dict[str, float], ...]] = {
     shows="A recurrent sparse encoder trained for reconstruction, sparsity and class together, against a ReLU network "
     "of its width and a classifier on codes that never saw a class.",
     rows=("S8",),
-    minutes=10,
+    minutes=12,
     title="Sparse codes that know the class",
 )
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class DrsaeRecipe(Recipe):
             found.append(one)
         common = images.train_labels.bincount().argmax()
         write_results(run, found, float((images.test_labels != common).double().mean()), self._described(images))
-        write_page(run, found, chosen, GRIDS, self.iterations, images.shape[1:])
+        write_page(run, found, chosen, GRIDS, self.iterations, self.width, images.shape[1:])
 
     def _described(self, images: Images) -> str:
         trained = len(images.train) + len(images.validation)

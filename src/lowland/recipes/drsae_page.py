@@ -54,6 +54,7 @@ def write_page(
     chosen: Mapping[str, Mapping[str, Any]],
     grids: Mapping[str, Sequence[Mapping[str, float]]],
     iterations: int,
+    width: int,
     shape: tuple[int, int],
 ) -> None:
     """Fill the page from the errors of each seed, the tuning, and what seed 0 shows of its units."""
@@ -69,6 +70,10 @@ def write_page(
         "training and validation images and the same number of updates, and all are tested on the same images. Before "
         "that, each method had four settings, and one more split of the training images chose among them."
     )
+    run.text(
+        f"A ReLU network of two layers has one hidden layer of {width} units, as DrSAE has; one of three layers has "
+        "two of them. LISTA + linear learns a dictionary, then an encoder of its codes, then a classifier of these."
+    )
     run.figure("pairs", _pairs(found), "Each line is one seed")
     rows = [
         [method, ", ".join(f"{name} {value:g}" for name, value in setting.items()), 100 * error,
@@ -81,9 +86,9 @@ def write_page(
     _write_units(run, first, shape)
     run.section("What the steps do")
     run.text(
-        "The encoder is read out after each of its steps, with the classifier that was trained on the last. At first "
-        "every unit that matches the image answers; then units that explain the same strokes silence each other, and "
-        "those that stand for a class are built up by their parts."
+        "The encoder is read out after each of its steps, with the classifier that was trained on the last. In the "
+        "account of Rolfe & LeCun, units that match the image answer first; then those that explain the same strokes "
+        "silence each other, and units that stand for a class are built up by their parts."
     )
     steps = list(range(1, iterations + 1))
     error = curves(
@@ -103,6 +108,8 @@ def write_page(
 
 def _write_units(run: Run, first: Mapping[str, Any], shape: tuple[int, int]) -> None:
     used, cosine = first["used"] > 1e-3, first["cosine"]
+    if int(used.sum()) < 2:
+        used = torch.ones_like(used)  # a code that is hardly trained yet
     order = cosine.masked_fill(~used, 2.0).argsort()[: int(used.sum())]
     count = min(32, len(order) // 2)
     run.section("Parts and categories")
@@ -122,7 +129,7 @@ def _write_units(run: Run, first: Mapping[str, Any], shape: tuple[int, int]) -> 
     ruled(ax, "Each unit", "cosine of its row of A and its column of D", "largest weight in C less the mean")
     votes = first["votes"].amax(dim=0) - first["votes"].mean(dim=0)
     ax.scatter(cosine[used].numpy(), votes[used].numpy(), s=14, color=ORANGE, alpha=0.7, linewidths=0)
-    run.figure("votes", drawn, "Units with a small cosine and a large weight speak for a class")
+    run.figure("votes", drawn, "In that account, units on the upper left speak for a class")
 
 
 def _pairs(found: Found) -> Figure:

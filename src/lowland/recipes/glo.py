@@ -40,19 +40,21 @@ Found = dict[str, dict[str, float]]
 )
 @dataclass(frozen=True)
 class GloRecipe(Recipe):
-    """E(y, z) = ½‖y − G(z)‖², ‖z‖ ≤ 1, with one z for each training image in a table."""
+    """E(y, z) = ½‖y − G(z)‖², ‖z‖ ≤ r, with one z for each training image in a table."""
 
     data: str = "mnist10k"
     """Images: mnist10k, digits, fashion_mnist or mnist."""
     seeds: int = 3
     """Repetitions, each with its own first weights and latents."""
-    latents: int = 16
+    latents: int = 6
     """Size of z."""
+    radius: float = 3.0
+    """Of the ball in which z lives: the larger, the more the generator can bend."""
     hidden: tuple[int, ...] = (256, 256)
     """Hidden layers of the generator; those of the encoder are the same."""
-    steps: int = 4000
+    steps: int = 2000
     """Updates of the generator, of 128 images each."""
-    encoder_steps: int = 1500
+    encoder_steps: int = 1000
     """Updates of each encoder, of 128 images each."""
     rate: float = 0.003
     """Learning rate of Adam, for the generator and for the encoders."""
@@ -60,7 +62,7 @@ class GloRecipe(Recipe):
     """Random starts of exact inference, besides the guess of the encoder; the best one counts."""
     polish: int = 10
     """Steps of inference after the encoder's guess."""
-    images: int = 300
+    images: int = 200
     """Test images."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -74,10 +76,10 @@ class GloRecipe(Recipe):
         if self.data not in DATA:
             raise OptionError(f"There are no images called {self.data!r} for this recipe. {nearest(self.data, DATA)}")
         whole = (self.seeds, self.latents, self.steps, self.encoder_steps, self.starts, self.polish, *self.hidden)
-        if min(whole) < 1 or self.images < 10 or not self.rate > 0:
+        if min(whole) < 1 or self.images < 10 or not self.rate > 0 or not self.radius > 0:
             raise OptionError(
                 "seeds, latents, hidden, steps, encoder_steps, starts and polish must be at least 1, images at least "
-                "10, and rate positive."
+                "10, and rate and radius positive."
             )
 
     def run(self, run: Run) -> None:
@@ -88,7 +90,7 @@ class GloRecipe(Recipe):
         train, test = (part.flatten(1).to(self.device) for part in (data.train, data.test[: self.images]))
         found, kept = [], {}
         for seed in range(self.seeds):
-            energy = Generator(train.shape[1], self.latents, self.hidden, generator=self.generator(seed))
+            energy = Generator(train.shape[1], self.latents, self.hidden, self.radius, self.generator(seed))
             energy, shaping = energy.to(self.device), LearnedLatents(self._mover(), seed=seed)
             learned = run.stage(f"seed-{seed}/generator", partial(self._learn, energy, shaping, train, seed), [energy])
             encoders = self._encoders(train.shape[1], seed)
@@ -105,7 +107,8 @@ class GloRecipe(Recipe):
         write_page(run, found, kept, data, self.latents, self.polish)
 
     def _mover(self) -> GradientDescent:
-        return GradientDescent(0.04, max_steps=1, tol=None, check_every=1)
+        """One step for each visit. A ball of twice the radius has a quarter of the curvature, and is twice as wide."""
+        return GradientDescent(0.04 * self.radius**2, max_steps=1, tol=None, check_every=1)
 
     def _learn(self, energy: Generator, shaping: LearnedLatents, train: Tensor, seed: int) -> dict[str, Any]:
         """The latents, and the error ‖y − G(z)‖² along the way."""
@@ -141,10 +144,10 @@ class GloRecipe(Recipe):
         test: Tensor, seed: int,
     ) -> dict[str, Any]:  # fmt: skip
         """Energies of new images by each way of finding z; the least of all starts is taken for exact."""
-        domain, exact = energy.domain("z"), Adam(0.03, max_steps=200, tol=None)
+        domain, exact = energy.domain("z"), Adam(0.03 * self.radius, max_steps=200, tol=None)
         guess = {name: domain.project(encoder(test)) for name, encoder in encoders.items()}
         guess[MEAN] = domain.project(learned["latents"].to(test).mean(dim=0, keepdim=True)).expand(len(test), -1)
-        few = Adam(0.03, max_steps=self.polish, tol=None)
+        few = Adam(0.03 * self.radius, max_steps=self.polish, tol=None)
         guess[POLISHED] = infer(energy, y=test, over="z", solver=few, init=guess[ENCODER]).value
         guess["from the mean, same steps"] = infer(energy, y=test, over="z", solver=few, init=guess[MEAN]).value
         starts = domain.sample(RowNoise(seed, torch.arange(len(test), device=test.device)), self.starts)

@@ -42,12 +42,12 @@ def write_page(run: Run, found: Found, kept: Mapping[str, Any], data: Images, la
     }
     worse = 100 * statistics.fmean(one["worse"] for one in found)
     run.text(
-        f"The encoder's objective gap is {gap[ENCODER]:.2f} of the energy at the optimum, a linear encoder's "
-        f"{gap[LINEAR]:.2f} and an untrained one's {gap[UNTRAINED]:.2f}: it is "
+        f"The encoder's objective gap is {100 * gap[ENCODER]:.1f} % of the energy at the optimum, a linear encoder's "
+        f"{100 * gap[LINEAR]:.1f} % and an untrained one's {100 * gap[UNTRAINED]:.0f} %: it is "
         f"{'closer to exact inference than both' if better else 'not closer to exact inference than both'}. {polish} "
-        f"steps of Adam from its guess leave {few[POLISHED]:.2f}; as many from the mean latent leave "
-        f"{few['from the mean, same steps']:.2f}. Random starts alone end more than 1 % above the start from the "
-        f"encoder in {worse:.0f} % of the images: E is not convex in z."
+        f"steps of Adam from its guess leave {100 * few[POLISHED]:.1f} %; as many from the mean latent leave "
+        f"{100 * few['from the mean, same steps']:.1f} %. Random starts alone end more than 1 % above the start from "
+        f"the encoder in {worse:.0f} % of the images."
     )
     order = ("test image", EXACT, POLISHED, ENCODER, LINEAR, UNTRAINED, PCA)
     rows = {}
@@ -58,7 +58,7 @@ def write_page(run: Run, found: Found, kept: Mapping[str, Any], data: Images, la
     _write_walks(run, kept["energy"], kept["latents"], data, shape)
     line = {"training images": (kept["curve"]["steps"], kept["curve"]["errors"])}
     title = "Latents and generator, learned together"
-    drawn = curves(line, title=title, xlabel="step", ylabel="‖y − G(z)‖²", log="y")
+    drawn = curves(line, title=title, xlabel="step", ylabel="‖y − G(z)‖²")
     run.section("Training")
     run.figure("training", drawn, "Error of a batch, each image with its own latent")
 
