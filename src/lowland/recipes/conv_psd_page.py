@@ -119,7 +119,7 @@ def write_page(
         f"{options.second} filters of many channels explains these maps. Its energy on test images is "
         f"{'below' if lower else 'not below'} that of random filters: {second['after'] / second['zero']:.3f} against "
         f"{second['before'] / second['zero']:.3f} of the energy of no code. Put back through the filters of the first "
-        "layer, each unit is a picture: edges that go on, bend or stand side by side."
+        "layer, each unit is a picture."
     )
     features = visible(second["features"])
     run.figure("second", images(features, columns=8), "Units of the second layer in pixels, the most used first")
