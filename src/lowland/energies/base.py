@@ -28,8 +28,9 @@ class Penalty(NamedTuple):
     """The non-smooth part of an energy: `value(u)` → (B,), and `prox(u, step)` = argmin_v step·value(v) + ½‖v − u‖².
 
     Where it is a sum over coordinates, `coordinate(u_j, step, j)` is the prox of coordinate j alone, for (B,) and (B,).
-    Where it is Σ λ_j |u_j|, restricted to the domain, `weights` are the λ_j (D,). They promise besides that the smooth
-    part is nowhere negative, as a sum of squares is, since a duality gap in units of E has no meaning otherwise.
+    Where it is Σ λ_j |u_j|, restricted to the domain, `weights` are the λ_j (D,), or (1,) where they are equal. They
+    promise besides that the smooth part is nowhere negative, as a sum of squares is, since a duality gap in units of E
+    has no meaning otherwise.
     """
 
     value: Callable[[Tensor], Tensor]

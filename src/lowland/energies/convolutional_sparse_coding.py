@@ -121,7 +121,12 @@ class ConvolutionalSparseCoding(Energy):
             return Structure()
         guess = None if self.encoder is None else self.code(y, x).flatten(1)
         return Structure(
-            penalty=Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step)),
+            penalty=Penalty(
+                self._penalty,
+                self._shrink,
+                lambda u_j, step, j: self._shrink(u_j, step),
+                self.filters.new_full((1,), self.sparsity),
+            ),
             lipschitz=functools.cache(functools.partial(self._bound, x)),
             guess=None if guess is None else guess.detach,
             smooth_prox=None if x is not None else _SmoothProx(self, y, guess),

@@ -1,4 +1,4 @@
-"""Sparse coding of digits (rows S1, S7): atoms become strokes, of which a digit is a sum."""
+"""Sparse coding of digits (rows S1, S7): atoms become parts, of which a digit is a sum."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ METHODS = {
 
 @recipe(
     "sparse-digits",
-    shows="A digit is a few strokes: 256 positive atoms, of which each digit uses a handful, become parts of digits.",
+    shows="A digit is a sum of parts: of 256 atoms each image uses a few tens, and the atoms become strokes and loops.",
     rows=("S1", "S7"),
     minutes=3,
-    title="Strokes",
+    title="Digits as sums of parts",
 )
 @dataclass(frozen=True)
 class SparseDigitsRecipe(Recipe):
@@ -49,9 +49,9 @@ class SparseDigitsRecipe(Recipe):
     """Images: mnist10k, digits, fashion_mnist or mnist."""
     atoms: int = 256
     """Atoms of a dictionary."""
-    sparsity: float = 0.5
+    sparsity: float = 0.2
     """λ, for pixels in [0, 1]; it is scaled by the root of the pixels' number over 784."""
-    epochs: int = 6
+    epochs: int = 10
     """Times that the training images are seen."""
     images: int = 1000
     """Test images."""
@@ -80,8 +80,10 @@ class SparseDigitsRecipe(Recipe):
             size, self.atoms, self.sparsity * scale, hidden=(self.hidden,), positive=True, generator=self.generator()
         )
         noise = coding.dictionary.detach().clone()
+        # Atoms that start as images stay images: these start as noise where there is ink.
+        grain = torch.rand(size, self.atoms, generator=self.generator(1)) * train.mean(dim=0)[:, None] + 1e-3
         for energy in (coding, both):
-            energy.dictionary.data = functional.normalize(train[: self.atoms], dim=1).T.clone()
+            energy.dictionary.data = functional.normalize(grain, dim=0)
         run.stage("coding", partial(self._learn, coding, train), [coding])
         run.stage("autoencoder", partial(self._descend, both, train), [both])
         found = run.stage("test", partial(self._test, coding, both, noise, train, test))
@@ -150,13 +152,13 @@ class SparseDigitsRecipe(Recipe):
     def _page(
         self, run: Run, coding: SparseCoding, both: SparseAutoencoder, test: Tensor, found: dict[str, Any], side: int
     ) -> None:
-        run.section("256 strokes" if self.atoms == 256 else f"{self.atoms} strokes")
+        run.section(f"{self.atoms} parts")
         pair = [
             (images(energy.dictionary.detach().T.clamp_min(0), (side, side), signed=False, each=True), caption)
             for energy, caption in ((coding, METHODS["coding"]), (both, "sparse auto-encoder"))
         ]
         run.grid("atoms", pair, columns=2, dpi=150, caption="The positive part of each atom, each to its own scale")
-        run.section("Digits as sums of strokes")
+        run.section("Digits as their sums")
         rows, height = [], 10
         for code, digit in zip(found["codes"][:8], test[:8], strict=True):
             top = code.argsort(descending=True)[:height]

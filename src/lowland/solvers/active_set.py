@@ -160,7 +160,7 @@ def _weights(problem: Problem) -> Tensor:
     penalty = problem.structure.penalty
     assert penalty is not None
     assert penalty.weights is not None
-    return penalty.weights
+    return penalty.weights.expand(problem.size)
 
 
 def _positive(problem: Problem) -> bool:

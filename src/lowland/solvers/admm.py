@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from lowland.compiled import in_threads, usable
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError
 from lowland.registry import register
@@ -18,10 +20,11 @@ _LEAST, _MOST, _TARGET = 1.2, 10.0, 1.5
 
 
 class Split(NamedTuple):
-    """u = prox_{g/ρ}(w) and w, both (B, D), ρ (B, 1), and the number of steps so far (B, 1), the same for all rows."""
+    """u = prox_{g/ρ}(w), w and 2u − w, all (B, D), ρ (B, 1), and the steps so far (B, 1), the same for all rows."""
 
     u: Tensor
     w: Tensor
+    ahead: Tensor
     rho: Tensor
     age: Tensor
 
@@ -84,24 +87,52 @@ class ADMM(Solver):
         assert penalty is not None
         moved = u - problem.smooth(u)[1] / rho
         w = u + moved - penalty.prox(moved, 1 / rho)
-        return Split(penalty.prox(w, 1 / rho), w, rho, torch.zeros_like(rho))
+        u = penalty.prox(w, 1 / rho)
+        return Split(u, w, 2 * u - w, rho, torch.zeros_like(rho))
 
     def step(self, problem: Problem, state: Split, drawn: None) -> tuple[Split, Info]:
-        penalty, rho, age = problem.structure.penalty, state.rho, state.age + 1
-        assert penalty is not None
-        x, value = problem.smooth_prox(torch.lerp(state.w, state.u, 2.0), rho)
-        # Of a large code each new tensor costs as much as the sum that it holds.
-        moved = x - state.u if problem.graph else x.sub_(state.u)
-        w = torch.add(state.w, moved, alpha=self.relaxation)
-        u = penalty.prox(w, 1 / rho)
+        rho, age = state.rho, state.age + 1
+        x, value = problem.smooth_prox(state.ahead, rho)
         taken = int(age[0])
-        if taken % self.check_every and taken != self.max_steps:
-            return Split(u, w, rho, age), Info(value, torch.full_like(value, torch.inf))
-        change = u - state.u
+        looked = taken % self.check_every == 0 or taken == self.max_steps
+        u, w, ahead = self._relax(problem, state, x, keep=looked)
+        if not looked:
+            return Split(u, w, ahead, rho, age), Info(value, torch.full_like(value, torch.inf))
+        moved, change = x - state.u, u - state.u
         residual = self._residual(problem, rho, change - moved, moved)
         if self.adaptive and 2 * taken <= self.max_steps:
             rho, w = self._balance(rho, u, w, moved, change)
-        return Split(u, w, rho, age), Info(value, residual)
+            ahead = 2 * u - w
+        return Split(u, w, ahead, rho, age), Info(value, residual)
+
+    def _relax(self, problem: Problem, state: Split, x: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """The next u, w and 2u − w, in one pass where the penalty is λ‖u‖₁; x is lost in it, unless it is to be kept.
+
+        Of a large code each pass counts, and so does each new tensor.
+        """
+        penalty, weights = problem.structure.penalty, None
+        assert penalty is not None
+        known = not (problem.graph or problem.compiling) and usable(x, state.u, state.w)
+        if known and penalty.weights is not None and len(penalty.weights) == 1 and len(x) == 1:
+            weights = penalty.weights
+        if weights is None or problem.domain.bounds not in ((-math.inf, math.inf), (0.0, math.inf)):
+            w = torch.add(state.w, x - state.u, alpha=self.relaxation)
+            u = penalty.prox(w, 1 / state.rho)
+            return u, w, 2 * u - w
+        from lowland.compiled.shrinkage import relax
+
+        found = (torch.empty_like(x), torch.empty_like(x), torch.empty_like(x) if keep else x)
+        kind, most = x.numpy().dtype.type, float(weights / state.rho)
+        least = -most if problem.domain.bounds[0] < 0 else -math.inf
+        numbers = (kind(self.relaxation), kind(least), kind(most))
+        vectors = [part[0].tensor_split(torch.get_num_threads()) for part in (x, state.u, state.w, *found)]
+
+        def take(pieces: tuple[Tensor, ...]) -> None:
+            cast(Any, relax)(*(piece.numpy() for piece in pieces), *numbers)
+
+        in_threads(take, zip(*vectors, strict=True))
+        u, w, ahead = found
+        return u, w, ahead
 
     def _residual(self, problem: Problem, rho: Tensor, behind: Tensor, moved: Tensor) -> Tensor:
         """∂E(u⁺) holds ∇f(u⁺) − ∇f(x) − ρ (u⁺ − x) − (2 − α) ρ (x − u), by the optimality of x and of u⁺."""
