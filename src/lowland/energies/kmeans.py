@@ -13,8 +13,8 @@ from lowland.energies.base import Energy, ReferenceCase, Structure, squared_dist
 from lowland.registry import register
 from lowland.tensors import RowNoise
 
-# Samples of a thread whose products with all centres are held at once, which should fit the cache of a core.
-_HELD = 1024
+# Samples of a thread whose products with all centres are held at once: with fewer, threads wait for Python's lock.
+_HELD = 4096
 
 
 def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
