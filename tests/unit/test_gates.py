@@ -23,8 +23,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "lowland"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 600
 LAYERS = (
-    "errors registry rows tensors domains compiled data nn energies solvers inference shaping training evaluation plots reports "
-    "estimators recipes cli"
+    "errors registry rows tensors domains compiled data nn energies solvers inference shaping training evaluation "
+    "plots reports estimators recipes cli"
 ).split()
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
@@ -195,7 +195,8 @@ def test_every_direct_dependency_is_pinned(repository: Path) -> None:
     """Without its pin a dependency could change under the tests from one day to the next."""
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    listed = {Requirement(line) for line in project["dependencies"] + extras["export"] + extras["fast"] + extras["images"] + extras["dev"]}
+    optional = (line for name in ("export", "fast", "images", "dev") for line in extras[name])
+    listed = {Requirement(line) for line in [*project["dependencies"], *optional]}
     # The back-port of tomllib is for Python 3.10 alone, where the newest releases are not tested.
     named = {requirement.name for requirement in listed if requirement.name not in ("lowland", "tomli")}
     lines = (repository / "constraints.txt").read_text().splitlines()
