@@ -36,7 +36,7 @@ METHODS = {
 
 @recipe(
     "sparse-digits",
-    shows="A digit is a sum of parts: of 256 atoms each image uses a few tens, and the atoms become strokes and loops.",
+    shows="A digit is a sum of parts: of 256 atoms each image uses a few tens, and many become strokes and loops.",
     rows=("S1", "S7"),
     minutes=3,
     title="Digits as sums of parts",
