@@ -35,7 +35,8 @@ class Gabor(Energy):
 
     >>> energy = Gabor(8)
     >>> z = torch.tensor([[3.5, 3.5, 0.7, 0.7, 0.0, 0.25]])
-    >>> energy(y=energy.wave(z)[0][:, :, 0], z=z) < 1e-5
+    >>> waves, envelope = energy.wave(z)
+    >>> energy(y=waves[..., 0], z=z) < 1e-5
     tensor([True])
     """
 

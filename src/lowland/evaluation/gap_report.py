@@ -86,8 +86,8 @@ def gap_report(
     >>> energy = ll.energies.SparseCoding.reference_case().energy
     >>> y = torch.tensor([[2.0, 0.3, -1.0], [0.1, -0.5, 3.0]])
     >>> report = gap_report(energy, y, {"linear": lambda y: y, "LISTA": ll.nn.LISTA(energy.dictionary, 0.5)})
-    >>> [(row.name, round(row.gap, 3), row.nonzeros) for row in report.values()]
-    [('exact', 0.0, 1.5), ('linear', 0.235, 3.0), ('LISTA', 0.0, 1.5)]
+    >>> {row.name: (round(row.gap, 3), row.nonzeros) for row in report.values()}
+    {'exact': (0.0, 1.5), 'linear': (0.235, 3.0), 'LISTA': (0.0, 1.5)}
     """
     if EXACT in encoders:
         raise OptionError(f'No encoder may be called "{EXACT}", which is the row of inference: rename it.')
