@@ -17,7 +17,6 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import platform
 import statistics
 import time
@@ -29,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from core import device
 from torch import Tensor
 
 import lowland as ll
@@ -165,12 +165,6 @@ def compare(
             missing = {"theirs": None, "ratio": None, "error_theirs": None, "worst_theirs": None}
             rows.append(shared | missing | {"rival": name, "why": f"{package} is not installed"})
     return rows
-
-
-def device() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{model}, {os.cpu_count()} cores"
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -89,7 +89,7 @@ class InpaintRecipe(Recipe):
         run.expect(4 * len(truths))
         results: dict[str, dict[str, Any]] = {}
         for number, (name, truth) in enumerate(truths.items()):
-            hidden = self._hidden(truth, number)
+            hidden = self._hidden(found[name], number)
             few = (torch.rand(hidden.shape, generator=self.generator(50 + number)) < self.held_out) & ~hidden
             energy = dictionary(self.size, self.atoms, self.nonzeros)
             first = run.stage(f"{name}/held-out", partial(self._fill, energy, truth, hidden | few, few, self.rounds))
@@ -110,16 +110,18 @@ class InpaintRecipe(Recipe):
             }
         self._page(run, truths, results)
 
-    def _hidden(self, truth: Tensor, number: int) -> Tensor:
-        """(1, H, W) of booleans."""
-        if not self.mask:
-            return torch.rand(1, *truth.shape[1:], generator=self.generator(number)) < self.missing
-        given = picture(self.mask, grey=True)
-        if given.shape[1:] != found_shape(truth, given, self.crop):
-            raise DataError(f"The mask is {_sides(given)} pixels, but the picture is {_sides(truth)}.")
-        hidden = (crop(given, self.crop) if self.crop else given) > 0
+    def _hidden(self, image: Tensor, number: int) -> Tensor:
+        """Which pixels are missing, (1, H, W) of booleans, of the picture as it is cropped."""
+        if self.mask:
+            given = picture(self.mask, grey=True)
+            if given.shape[1:] != image.shape[1:]:
+                raise DataError(f"The mask is {_sides(given)} pixels, but the picture is {_sides(image)}.")
+            hidden = given > 0
+        else:
+            hidden = torch.rand(1, *image.shape[1:], generator=self.generator(number)) < self.missing
+        hidden = crop(hidden, self.crop) if self.crop else hidden
         if bool(hidden.all()) or not bool(hidden.any()):
-            raise DataError("The mask must leave some pixels known (black) and some missing (not black).")
+            raise DataError("Some pixels must be known (black in a mask) and some missing (not black).")
         return hidden
 
     def _fill(
@@ -202,11 +204,6 @@ def smoothed(truth: Tensor, hidden: Tensor) -> Tensor:
         filled = torch.where(fresh, wide / total.clamp_min(1e-3), filled)
         weight, width = torch.where(fresh, total, weight), 2 * width
     return torch.where(hidden, filled, truth)
-
-
-def found_shape(truth: Tensor, given: Tensor, cropped: int) -> torch.Size:
-    """(H, W) that a mask must have: that of the picture before it was cropped, which is then at least as large."""
-    return given.shape[1:] if cropped and crop(given, cropped).shape[1:] == truth.shape[1:] else truth.shape[1:]
 
 
 def _sides(image: Tensor) -> str:

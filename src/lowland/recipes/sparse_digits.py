@@ -38,7 +38,7 @@ METHODS = {
     "sparse-digits",
     shows="A digit is a sum of parts: of 256 atoms each image uses a few tens, and many become strokes and loops.",
     rows=("S1", "S7"),
-    minutes=3,
+    minutes=1,
     title="Digits as sums of parts",
 )
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lowland.domains import Sparse
 from lowland.energies.hard_sparse_coding import HardSparseCoding
 from lowland.registry import register
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support
+from lowland.solvers.matching_pursuit import bounded_quadratic
 
 
 class Descent(NamedTuple):
@@ -45,11 +45,7 @@ class CGIHT(Solver):
         super().__init__(max_steps, tol, check_every)
 
     def supports(self, problem: Problem) -> Support:
-        if not isinstance(problem.domain, Sparse):
-            return Support(False, f"it bounds the number of coordinates, which {problem.domain!r} does not")
-        if problem.structure.quadratic is None or problem.structure.penalty is not None:
-            return Support(False, "the energy is not given as a quadratic without a penalty")
-        return Support(True)
+        return bounded_quadratic(problem)
 
     def init(self, problem: Problem, u: Tensor) -> Descent:
         return Descent(u, torch.zeros_like(u), torch.zeros_like(u[:, :1]))

@@ -56,11 +56,7 @@ class OrthogonalMatchingPursuit(Solver):
         self.error = error
 
     def supports(self, problem: Problem) -> Support:
-        if not isinstance(problem.domain, Sparse):
-            return Support(False, f"it bounds the number of coordinates, which {problem.domain!r} does not")
-        if problem.structure.quadratic is None or problem.structure.penalty is not None:
-            return Support(False, "the energy is not given as a quadratic without a penalty")
-        return Support(True)
+        return bounded_quadratic(problem)
 
     def init(self, problem: Problem, u: Tensor) -> Point:
         return Point(u)
@@ -128,6 +124,15 @@ class OrthogonalMatchingPursuit(Solver):
     @classmethod
     def reference_case(cls) -> SolverCase:
         return SolverCase(cls(), HardSparseCoding.reference_case(), tolerance=1e-5)
+
+
+def bounded_quadratic(problem: Problem) -> Support:
+    """The check that solvers under a hard bound share."""
+    if not isinstance(problem.domain, Sparse):
+        return Support(False, f"it bounds the number of coordinates, which {problem.domain!r} does not")
+    if problem.structure.quadratic is None or problem.structure.penalty is not None:
+        return Support(False, "the energy is not given as a quadratic without a penalty")
+    return Support(True)
 
 
 def _quadratic(problem: Problem) -> Quadratic:

@@ -102,7 +102,7 @@ def test_inpainting_beats_the_local_mean_and_uses_a_mask(tmp_path: Path) -> None
 def test_a_mask_that_hides_everything_or_nothing(filled: int, tmp_path: Path) -> None:
     image = saved(tmp_path, RANDOM.integers(0, 256, (20, 20), dtype=np.uint8))
     mask = saved(tmp_path, np.full((20, 20), filled, dtype=np.uint8), "mask.png")
-    with pytest.raises(DataError, match="some pixels known"):
+    with pytest.raises(DataError, match="Some pixels must be known"):
         run("inpaint", tmp_path, image=image, mask=mask, crop=0)
 
 
