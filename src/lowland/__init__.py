@@ -16,15 +16,18 @@ if TYPE_CHECKING:
         data,
         domains,
         energies,
+        envs,
         estimators,
         evaluation,
         nn,
+        planning,
         plots,
         reports,
         shaping,
         solvers,
         tensors,
         training,
+        worlds,
     )
     from lowland.errors import LowlandError
     from lowland.inference import FreeEnergy, Solution, Status, free_energy, infer
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
     from lowland.training.learner import Learner
 
 _MODULES = (
-    "data domains energies errors estimators evaluation nn plots registry reports shaping solvers tensors training"
+    "data domains energies envs errors estimators evaluation nn planning plots registry reports shaping solvers "
+    "tensors training worlds"
 ).split()
 _NAMES = {
     "LowlandError": "lowland.errors",
@@ -53,18 +57,21 @@ __all__ = [
     "data",
     "domains",
     "energies",
+    "envs",
     "estimators",
     "evaluation",
     "fit",
     "free_energy",
     "infer",
     "nn",
+    "planning",
     "plots",
     "reports",
     "shaping",
     "solvers",
     "tensors",
     "training",
+    "worlds",
 ]
 
 

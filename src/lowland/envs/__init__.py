@@ -1,0 +1,3 @@
+"""Environments for Gymnasium: traffic that is replayed from a log."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Planning as inference: the energy of a sequence of actions, and policies that are trained through a model."""
+
+from __future__ import annotations

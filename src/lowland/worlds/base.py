@@ -1,0 +1,64 @@
+"""What a world model is: one step s[t+1] = g(s[t], a[t], z[t]), all noise being an explicit input.
+
+Shape letters: B samples, A size of an action, Z of a latent, M units that a dropout mask acts on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from lowland.domains import Domain
+from lowland.tensors import RowNoise
+
+State: TypeAlias = Mapping[str, Tensor]
+"""A state of a world: named tensors, each with the batch as first axis."""
+
+Cost: TypeAlias = Callable[[State, Tensor], Tensor]
+"""C(s[t+1], a[t]), for a state and an action (B, A): (B,). A user's cost is one function."""
+
+
+class World(nn.Module, PyTorchModelHubMixin):
+    """s[t+1] = g(s[t], a[t], z[t]), a forward model (LeCun 2019, row W1; Henaff, Canziani & LeCun 2019, section 3.1).
+
+    A subclass defines `step`, and `features` where its predictions can be compared in common units. It is
+    deterministic: the latent z and the dropout mask are inputs, so that they can be held still while actions are
+    sought. Actions are in shares of their bounds, from −1 to 1, where they are bounded.
+
+    Args:
+        actions: domain of one action, `Box(A, low=-1, high=1)` or `Reals(A)`.
+        latents: Z; 0 for a deterministic model.
+        masked: M, the number of hidden units that dropout acts on; 0 for a model without dropout.
+        dropout: probability that a masked unit is dropped.
+    """
+
+    def __init__(self, actions: Domain, latents: int = 0, masked: int = 0, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.actions, self.latents, self.masked, self.dropout = actions, latents, masked, dropout
+
+    def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
+        """The next state, with the names and shapes of `state`.
+
+        Args:
+            state: s[t].
+            action: a[t], (B, A).
+            z: z[t], (B, Z), or None for the mean of the prior, z = 0.
+            mask: (B, M), 0 where a unit is dropped and 1 / (1 − dropout) elsewhere; None for no dropout.
+        """
+        raise NotImplementedError
+
+    def features(self, state: State) -> Tensor:
+        """(B, D), what the model predicts of a state, z-scored with the statistics of its training data."""
+        raise NotImplementedError
+
+    def prior(self, noise: RowNoise, *shape: int) -> Tensor:
+        """(B, *shape, Z), draws from q(z) = N(0, I)."""
+        return noise.normal(*shape, self.latents)
+
+    def draw_mask(self, noise: RowNoise, *shape: int) -> Tensor:
+        """(B, *shape, M), dropout masks, for `step`."""
+        kept = noise.uniform(*shape, self.masked) >= self.dropout
+        return kept.to(noise.dtype) / (1 - self.dropout)
