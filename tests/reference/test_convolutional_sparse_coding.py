@@ -73,7 +73,8 @@ def test_the_prox_of_the_smooth_part_solves_the_dense_system(channels: int, pred
     v = torch.randn(2, matrix.shape[1], generator=torch.Generator().manual_seed(5)).double()
     with torch.no_grad():
         problem = bind(energy, {"y": y}, "z")
-        found, value = problem.smooth_prox(v, rho)
+        way, value = problem.smooth_prox(v, rho)
+        found = v + way
         guess = energy.code(y).flatten(1) if prediction else torch.zeros_like(v)
         for row in range(2):
             system = matrix.T @ matrix + (prediction + rho[row]) * torch.eye(len(v[0]))

@@ -53,8 +53,8 @@ class Structure:
         blocks: slices of u whose binary units are independent given the rest and in each of which E is affine, so that
             the log-odds of a unit are −∂E/∂u. For Gibbs sampling.
         guess: () → (B, D), an amortised solution, for instance from an encoder.
-        smooth_prox: v (B, D), ρ (B, 1) → argmin_u f(u) + (ρ/2)‖u − v‖² (B, D) and f there (B,), f being the smooth
-            part. A quadratic has it anyway; see `Problem.smooth_prox`.
+        smooth_prox: v (B, D), ρ (B, 1) → u − v (B, D) for u = argmin f(u) + (ρ/2)‖u − v‖², and f there (B,), f being
+            the smooth part. A quadratic has it anyway; see `Problem.smooth_prox`.
         lowest: () → (B,) int64 and (B,), the number of the element of a finite domain with the least energy, and that
             energy, where this costs less than the table. The energy's `statistics` then take the number for z.
     """

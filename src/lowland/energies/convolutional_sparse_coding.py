@@ -195,7 +195,7 @@ class ConvolutionalSparseCoding(Energy):
 
 
 class _SmoothProx:
-    """v, ρ ↦ argmin_u f(u) + (ρ/2)‖u − v‖² and f there, f(u) = ½‖y − D u‖² + (α/2)‖u − g‖², in the Fourier domain.
+    """v, ρ ↦ u − v for u = argmin f(u) + (ρ/2)‖u − v‖², and f there, f(u) = ½‖y − D u‖² + (α/2)‖u − g‖², by Fourier.
 
     With v′ = (α g + ρ v) / (α + ρ) and r = (α + ρ + D Dᴴ)⁻¹ (y − D v′), the answer is u = v′ + Dᴴ r and y − D u =
     (α + ρ) r: the identity of Sherman, Morrison and Woodbury, with a system of C equations at each frequency.
@@ -211,14 +211,16 @@ class _SmoothProx:
 
     def __call__(self, v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
         total = (self.alpha + rho)[..., None, None]
-        if self.guess is not None:
-            v = (self.alpha * self.guess + rho * v) / (self.alpha + rho)
-        error_f = self.y_f - apply(self.d_f, torch.fft.rfft2(v.reshape(-1, *self.shape)))
+        near = v if self.guess is None else (self.alpha * self.guess + rho * v) / (self.alpha + rho)
+        error_f = self.y_f - apply(self.d_f, torch.fft.rfft2(near.reshape(-1, *self.shape)))
         r = torch.fft.irfft2(self._resolve(error_f, total), s=self.shape[1:])
         # The filters are small: Dᴴ r costs less in space than back from the Fourier domain.
-        u = gather(r, self.filters).flatten(1).add_(v)
+        move = gather(r, self.filters).flatten(1)
         value = 0.5 * (total * r).square().flatten(1).sum(dim=1)
-        return u, value if self.guess is None else value + 0.5 * self.alpha * (u - self.guess).square().sum(dim=1)
+        if self.guess is None:
+            return move, value
+        u = near + move
+        return u - v, value + 0.5 * self.alpha * (u - self.guess).square().sum(dim=1)
 
     def _resolve(self, error_f: Tensor, total: Tensor) -> Tensor:
         """(α + ρ + D Dᴴ)⁻¹ at each frequency."""

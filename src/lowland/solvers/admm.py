@@ -92,46 +92,47 @@ class ADMM(Solver):
 
     def step(self, problem: Problem, state: Split, drawn: None) -> tuple[Split, Info]:
         rho, age = state.rho, state.age + 1
-        x, value = problem.smooth_prox(state.ahead, rho)
+        way, value = problem.smooth_prox(state.ahead, rho)
         taken = int(age[0])
         looked = taken % self.check_every == 0 or taken == self.max_steps
-        u, w, ahead = self._relax(problem, state, x, keep=looked)
-        if not looked:
+        # x − u, since x = 2u − w + way; without a look it is not kept.
+        moved = way - (state.w - state.u) if looked else None
+        u, w, ahead = self._relax(problem, state, way)
+        if moved is None:
             return Split(u, w, ahead, rho, age), Info(value, torch.full_like(value, torch.inf))
-        moved, change = x - state.u, u - state.u
+        change = u - state.u
         residual = self._residual(problem, rho, change - moved, moved)
         if self.adaptive and 2 * taken <= self.max_steps:
             rho, w = self._balance(rho, u, w, moved, change)
             ahead = 2 * u - w
         return Split(u, w, ahead, rho, age), Info(value, residual)
 
-    def _relax(self, problem: Problem, state: Split, x: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """The next u, w and 2u − w, in one pass where the penalty is λ‖u‖₁; x is lost in it, unless it is to be kept.
+    def _relax(self, problem: Problem, state: Split, way: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The next u, w and 2u − w, in one pass where the penalty is λ‖u‖₁; the way from 2u − w to x is lost in it.
 
         Of a large code each pass counts, and so does each new tensor.
         """
         penalty, weights = problem.structure.penalty, None
         assert penalty is not None
-        known = not (problem.graph or problem.compiling) and usable(x, state.u, state.w)
-        if known and penalty.weights is not None and len(penalty.weights) == 1 and len(x) == 1:
+        known = not (problem.graph or problem.compiling) and usable(way, state.w)
+        if known and penalty.weights is not None and len(penalty.weights) == 1 and len(way) == 1:
             weights = penalty.weights
         if weights is None or problem.domain.bounds not in ((-math.inf, math.inf), (0.0, math.inf)):
-            w = torch.add(state.w, x - state.u, alpha=self.relaxation)
+            w = torch.add(state.w, way - (state.w - state.u), alpha=self.relaxation)
             u = penalty.prox(w, 1 / state.rho)
             return u, w, 2 * u - w
         from lowland.compiled.shrinkage import relax
 
-        found = (torch.empty_like(x), torch.empty_like(x), torch.empty_like(x) if keep else x)
-        kind, most = x.numpy().dtype.type, float(weights / state.rho)
+        u, w, ahead = torch.empty_like(way), way, torch.empty_like(way)
+        kind, most = way.numpy().dtype.type, float(weights / state.rho)
         least = -most if problem.domain.bounds[0] < 0 else -math.inf
         numbers = (kind(self.relaxation), kind(least), kind(most))
-        vectors = [part[0].tensor_split(torch.get_num_threads()) for part in (x, state.u, state.w, *found)]
+        vectors = [part[0].tensor_split(torch.get_num_threads()) for part in (way, state.w, u, w, ahead)]
 
         def take(pieces: tuple[Tensor, ...]) -> None:
             cast(Any, relax)(*(piece.numpy() for piece in pieces), *numbers)
 
         in_threads(take, zip(*vectors, strict=True))
-        u, w, ahead = found
         return u, w, ahead
 
     def _residual(self, problem: Problem, rho: Tensor, behind: Tensor, moved: Tensor) -> Tensor:

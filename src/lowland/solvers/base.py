@@ -98,7 +98,7 @@ class Problem:
         return self._differentiate(lambda point: self.value(point) - penalty.value(point), u)
 
     def smooth_prox(self, v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
-        """argmin_u f(u) + (ρ/2)‖u − v‖² (B, D) and f there (B,), f being the smooth part, for ρ (B, 1).
+        """The way u − v (B, D) to u = argmin f(u) + (ρ/2)‖u − v‖², and f there (B,), f being the smooth part; ρ (B, 1).
 
         As the energy's structure has it, or from the quadratic, of whose G the eigenvectors are found once.
         """
@@ -113,7 +113,7 @@ class Problem:
         else:
             values, vectors = self._spectrum = self._spectrum or tuple(torch.linalg.eigh(quadratic.gram))
             u = (right @ vectors / (values.clamp_min(0) + rho)) @ vectors.T
-        return u, self.smooth(u)[0]
+        return u - v, self.smooth(u)[0]
 
     def _differentiate(self, function: Any, u: Tensor) -> tuple[Tensor, Tensor]:
         if self.compiling:
