@@ -1,4 +1,4 @@
-"""One registry for energies, solvers, shapings and recipes: a decorator in the file itself is all that a new one needs.
+"""One registry for energies, solvers, shapings, worlds and recipes: a decorator in the file itself is all it needs.
 
 Conformance tests, docs tables and the command line read it; nothing is listed by hand. Packages outside Lowland join in
 by being named in the environment variable `LOWLAND_PLUGINS` (comma-separated module names), or by
@@ -20,6 +20,7 @@ _PACKAGES = {
     "energy": "lowland.energies",
     "solver": "lowland.solvers",
     "shaping": "lowland.shaping",
+    "world": "lowland.worlds",
     "recipe": "lowland.recipes",
 }
 _registered: dict[str, dict[str, type]] = {kind: {} for kind in _PACKAGES}
@@ -29,7 +30,7 @@ def register(kind: str) -> Callable[[type[T]], type[T]]:
     """Class decorator: enters the class under its own name.
 
     Args:
-        kind: "energy", "solver", "shaping" or "recipe".
+        kind: "energy", "solver", "shaping", "world" or "recipe".
 
     Raises:
         OptionError: if the kind is unknown, or another class of that name is already registered.

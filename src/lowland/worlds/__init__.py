@@ -1,6 +1,25 @@
 """Forward models of the world, their roll-outs, the costs of what happens in them, and how far they are to be trusted.
 
-Shape letters: B samples, T time steps, A size of an action, Z of a latent, M masked units, K dropout masks.
+Shape letters: B samples, T time steps, A size of an action, Z of a latent, M masked units, K dropout masks. Every world
+that is registered in this folder is an attribute of it.
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+from lowland.registry import expose
+from lowland.worlds.base import Cost, State, World, WorldCase
+from lowland.worlds.rollout import Rollout, rollout
+from lowland.worlds.uncertainty import Ensemble, Spread, measure, variance
+
+__all__ = ["Cost", "Ensemble", "Rollout", "Spread", "State", "World", "WorldCase", "measure", "rollout", "variance"]
+_registered, _names = expose("world", __name__)
+
+
+def __getattr__(name: str) -> Any:
+    return _registered(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_names()])

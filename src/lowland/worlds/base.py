@@ -6,13 +6,13 @@ Shape letters: B samples, A size of an action, Z of a latent, M units that a dro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lowland.domains import Domain
-from lowland.tensors import RowNoise
+from lowland.tensors import RowNoise, repeat_rows
 
 State: TypeAlias = Mapping[str, Tensor]
 """A state of a world: named tensors, each with the batch as first axis."""
@@ -24,7 +24,7 @@ Cost: TypeAlias = Callable[[State, Tensor], Tensor]
 class World(nn.Module, PyTorchModelHubMixin):
     """s[t+1] = g(s[t], a[t], z[t]), a forward model (LeCun 2019, row W1; Henaff, Canziani & LeCun 2019, section 3.1).
 
-    A subclass defines `step`, and `features` where its predictions can be compared in common units. It is
+    A subclass defines `step` and `features`, and `initialise` where it z-scores what goes in and out. It is
     deterministic: the latent z and the dropout mask are inputs, so that they can be held still while actions are
     sought. Actions are in shares of their bounds, from −1 to 1, where they are bounded.
 
@@ -50,9 +50,29 @@ class World(nn.Module, PyTorchModelHubMixin):
         """
         raise NotImplementedError
 
+    def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
+        """The next states under K masks (B, K, M): B · K rows, the K of a sample one after the other.
+
+        A subclass may share between the masks what does not depend on them, such as its encoder.
+        """
+        count = masks.shape[1]
+        rows, again = repeat_rows(state, count), repeat_rows(z, count)
+        return self.step(rows, repeat_rows(action, count), again, masks.flatten(0, 1))
+
     def features(self, state: State) -> Tensor:
         """(B, D), what the model predicts of a state, z-scored with the statistics of its training data."""
         raise NotImplementedError
+
+    def initialise(self, state: State, actions: Tensor, states: State) -> None:
+        """Set what z-scores inputs and predictions from logged trajectories, in place and under no_grad.
+
+        By default nothing. `ForwardModel` calls it before the first step of training.
+
+        Args:
+            state: s[0].
+            actions: a[0], …, a[T − 1], (B, T, A).
+            states: s[1], …, s[T], each tensor (B, T, …).
+        """
 
     def prior(self, noise: RowNoise, *shape: int) -> Tensor:
         """(B, *shape, Z), draws from q(z) = N(0, I)."""
@@ -62,3 +82,10 @@ class World(nn.Module, PyTorchModelHubMixin):
         """(B, *shape, M), dropout masks, for `step`."""
         kept = noise.uniform(*shape, self.masked) >= self.dropout
         return kept.to(noise.dtype) / (1 - self.dropout)
+
+
+class WorldCase(NamedTuple):
+    """A small world with a state (B, …) that it can start from; for the tests that every registered world passes."""
+
+    world: World
+    state: State

@@ -1,0 +1,81 @@
+"""Imagining: a world model fed with its own predictions for several steps.
+
+Shape letters: B samples, T steps, A size of an action, Z of a latent, M masked units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lowland.errors import OptionError, ShapeError
+from lowland.tensors import batch_size, map_value
+from lowland.worlds.base import State, World
+
+Act: TypeAlias = Callable[[State, int], Tensor]
+"""act(s[t], t) → a[t] (B, A): a policy, or a plan that is read out step by step."""
+
+
+class Rollout(NamedTuple):
+    """`states` s[1], …, s[T], each tensor (B, T, …), and `actions` a[0], …, a[T − 1], (B, T, A)."""
+
+    states: State
+    actions: Tensor
+
+
+def rollout(
+    world: World,
+    state: State,
+    act: Act | Tensor,
+    z: Tensor | None,
+    horizon: int,
+    mask: Tensor | None = None,
+) -> Rollout:
+    """s[t+1] = g(s[t], a[t], z[t]) for t = 0, …, T − 1, by back-propagation through time where gradients are wanted.
+
+    Source: Henaff, Canziani & LeCun 2019, section 3.1 (row W4: "sample z sequences, run the model").
+
+    Args:
+        world: the forward model g.
+        state: s[0].
+        act: the policy act(s[t], t) → a[t], or the actions themselves (B, T, A).
+        z: the latents (B, T, Z); None for z = 0, the mean of the prior.
+        horizon: T.
+        mask: dropout masks (B, T, M); None for no dropout.
+
+    Raises:
+        OptionError: for a horizon below 1.
+        ShapeError: for actions, latents or masks that do not have the batch and the steps of the roll-out.
+
+    >>> from lowland.worlds.vector import VectorWorld
+    >>> world = VectorWorld(observations=3, actions=1)
+    >>> imagined = rollout(world, {"observation": torch.zeros(2, 3)}, torch.ones(2, 5, 1), None, horizon=5)
+    >>> imagined.states["observation"].shape, imagined.actions.shape
+    (torch.Size([2, 5, 3]), torch.Size([2, 5, 1]))
+    """
+    if horizon < 1:
+        raise OptionError(f"The horizon must be at least 1 step, but it is {horizon}.")
+    rows = batch_size(state=state)
+    for name, value in (("actions", act), ("z", z), ("mask", mask)):
+        if isinstance(value, Tensor) and value.shape[:2] != (rows, horizon):
+            raise ShapeError(f"{name} must have the shape ({rows}, {horizon}, …), but it is {tuple(value.shape)}.")
+    states, actions = [], []
+    for t in range(horizon):
+        action = act[:, t] if isinstance(act, Tensor) else act(state, t)
+        state = world.step(state, action, None if z is None else z[:, t], None if mask is None else mask[:, t])
+        states.append(state)
+        actions.append(action)
+    return Rollout(stack(states), torch.stack(actions, dim=1))
+
+
+def stack(states: Sequence[State]) -> State:
+    """States one after the other as one: (B, …) each → (B, T, …)."""
+    return {name: torch.stack([state[name] for state in states], dim=1) for name in states[0]}
+
+
+def at(states: State, t: int) -> State:
+    """Step t of states that were stacked: (B, T, …) → (B, …)."""
+    return map_value(lambda tensor: tensor[:, t], states)

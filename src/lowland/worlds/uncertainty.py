@@ -1,0 +1,171 @@
+"""How far a world model is to be trusted: the spread of its predictions over dropout masks, or over an ensemble.
+
+Shape letters: B samples, T steps, A size of an action, Z of a latent, K dropout masks, M masked units, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lowland.errors import OptionError
+from lowland.tensors import RowNoise, batch_size
+from lowland.worlds.base import State, World
+
+
+class Spread(NamedTuple):
+    """Mean and standard deviation of `variance` on training data at each step of a roll-out, (T,) each."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+def variance(
+    world: World,
+    state: State,
+    action: Tensor,
+    z: Tensor | None,
+    masks: Tensor,
+    spread: Spread | None = None,
+    step: int = 0,
+    hinge: float | None = None,
+) -> Tensor:
+    """U = tr Cov over k of φ(g(s, a, z, mask_k)), (B,), φ being the z-scored features of the world.
+
+    It is differentiable in state and action: an agent that lowers it stays where the model knows what happens. Source:
+    Henaff, Canziani & LeCun 2019, equation 5 (row W7). There the cost is the trace, with weight 0.5; in the released
+    code each step of the roll-out is z-scored with statistics of training data, and only what is above a hinge counts.
+
+    Args:
+        world: with dropout, or an `Ensemble`.
+        state: s[t].
+        action: a[t], (B, A).
+        z: z[t], (B, Z), or None.
+        masks: (B, K, M) from `world.draw_mask(noise, K)`, K ≥ 2.
+        spread: what is usual on training data, from `measure`: U becomes (U − mean_t) / deviation_t.
+        step: t, for `spread`; a step beyond its end counts as its last.
+        hinge: max(U − hinge, 0) in place of U; None for no hinge. The released code has 0.5.
+
+    Raises:
+        OptionError: for a world without dropout, or fewer than two masks.
+
+    >>> from lowland.worlds.vector import VectorWorld
+    >>> world = VectorWorld(observations=3, actions=1, dropout=0.1)
+    >>> masks = world.draw_mask(RowNoise(0, torch.arange(2)), 10)
+    >>> variance(world, {"observation": torch.zeros(2, 3)}, torch.zeros(2, 1), None, masks).shape
+    torch.Size([2])
+    """
+    if world.masked == 0:
+        raise OptionError(
+            f"{type(world).__name__} was made without dropout, so that it cannot say how uncertain it is: make it with "
+            "dropout=0.1, put several worlds into an Ensemble, or set the weight of the uncertainty to 0."
+        )
+    count = masks.shape[1]
+    if count < 2:
+        raise OptionError(f"A variance needs at least two masks, but there is {count}.")
+    features = world.features(world.branches(state, action, z, masks))
+    value = features.unflatten(0, (-1, count)).var(dim=1).sum(dim=-1)
+    if spread is not None:
+        place = min(step, len(spread.mean) - 1)
+        value = (value - spread.mean[place]) / spread.deviation[place]
+    return value if hinge is None else (value - hinge).clamp_min(0)
+
+
+@torch.no_grad()
+def measure(
+    world: World, state: State, actions: Tensor, z: Tensor | None = None, masks: int = 10, seed: int = 0
+) -> Spread:
+    """What variance is usual on training data at each step of a roll-out under the logged actions.
+
+    Args:
+        world: with dropout, or an `Ensemble`.
+        state: s[0] of B roll-outs, at least 2.
+        actions: (B, T, A), the logged actions.
+        z: (B, T, Z), or None for z = 0.
+        masks: K at each step.
+        seed: of the masks.
+
+    Raises:
+        OptionError: for fewer than two roll-outs.
+    """
+    rows = batch_size(state=state)
+    if rows < 2:
+        raise OptionError(f"The usual spread is measured on at least two roll-outs, but there is {rows}.")
+    noise = RowNoise(seed, torch.arange(rows, device=actions.device), actions.dtype)
+    found = []
+    for t in range(actions.shape[1]):
+        now = None if z is None else z[:, t]
+        found.append(variance(world, state, actions[:, t], now, world.draw_mask(noise, masks)))
+        state = world.step(state, actions[:, t], now)
+    values = torch.stack(found, dim=1)
+    return Spread(values.mean(dim=0), values.std(dim=0).clamp_min(torch.finfo(values.dtype).tiny))
+
+
+class Ensemble(World):
+    """g = Σ_n w_n g_n, several worlds that were trained alike from other first weights.
+
+    In place of dropout masks, weights say who is asked: mask k picks member k mod N, and without a mask all count
+    alike. `variance` is then over the members (Chua et al. 2018, "Deep reinforcement learning in a handful of
+    trials").
+
+    Args:
+        worlds: the N members, at least 2, with the same states, actions and latents.
+
+    Raises:
+        OptionError: for fewer than two worlds, or worlds with other actions or latents.
+
+    >>> from lowland.worlds.vector import VectorWorld
+    >>> members = [VectorWorld(3, 1, generator=torch.Generator().manual_seed(n)) for n in range(5)]
+    >>> Ensemble(members).draw_mask(RowNoise(0, torch.arange(2)), 10).shape
+    torch.Size([2, 10, 5])
+    """
+
+    def __init__(self, worlds: Sequence[World]) -> None:
+        if len(worlds) < 2:
+            raise OptionError(f"An ensemble needs at least two worlds, but it got {len(worlds)}.")
+        first = worlds[0]
+        for world in worlds:
+            if (world.actions.size, world.latents) != (first.actions.size, first.latents):
+                raise OptionError(
+                    f"The worlds of an ensemble must take the same actions and latents, but there are {first.actions!r}"
+                    f" with {first.latents} latents and {world.actions!r} with {world.latents}."
+                )
+        super().__init__(first.actions, first.latents, masked=len(worlds))
+        self.worlds = nn.ModuleList(worlds)
+
+    def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
+        weights = action.new_full((len(action), 1, self.masked), 1 / self.masked) if mask is None else mask[:, None]
+        return self._mix(state, action, z, weights)
+
+    def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
+        return self._mix(state, action, z, masks)
+
+    def _mix(self, state: State, action: Tensor, z: Tensor | None, weights: Tensor) -> State:
+        """Each member is asked once; weights (B, K, N) → B · K rows."""
+        found = [self._member(n).step(state, action, z) for n in range(self.masked)]
+        return {
+            name: torch.einsum("bkn,nb...->bk...", weights, torch.stack([one[name] for one in found])).flatten(0, 1)
+            for name in found[0]
+        }
+
+    def features(self, state: State) -> Tensor:
+        return self._member(0).features(state)
+
+    def prior(self, noise: RowNoise, *shape: int) -> Tensor:
+        return self._member(0).prior(noise, *shape)
+
+    def draw_mask(self, noise: RowNoise, *shape: int) -> Tensor:
+        """(B, *shape, N), one-hot: the last axis of `shape` goes through the members in turn."""
+        count = shape[-1] if shape else 1
+        like = noise.streams
+        index = torch.arange(count, device=like.device) % self.masked
+        picks = nn.functional.one_hot(index, self.masked).to(noise.dtype)
+        return picks.expand(len(like), *shape, self.masked) if shape else picks.expand(len(like), self.masked)
+
+    def _member(self, number: int) -> World:
+        world = self.worlds[number]
+        assert isinstance(world, World)
+        return world

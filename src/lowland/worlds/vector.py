@@ -1,0 +1,124 @@
+"""A forward model of a plant whose state is one vector, such as the observations of a Gymnasium environment.
+
+Shape letters: B samples, T steps, D size of an observation, A of an action, Z of a latent, H hidden units, K masks.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.domains import Box, Reals
+from lowland.errors import OptionError, ShapeError
+from lowland.nn.layers import linear
+from lowland.registry import register
+from lowland.worlds.base import State, World, WorldCase
+
+_FAR = 10.0
+_SMALLEST = 1e-6
+
+
+@register("world")
+class VectorWorld(World):
+    """o[t+1] = o[t] + m + d ⊙ f(ō[t], a[t], z[t]), f being a network and ō the z-scored observation.
+
+    m and d are mean and deviation of the changes in the training data, so that f starts at the size of its answers.
+    State, action and latent are added, as in the model of Henaff, Canziani & LeCun 2019 (section 3.1), here after one
+    linear layer each. One of the three hidden layers has a dropout mask, and what comes before it is computed once for
+    all masks of `branches`. Inputs of f are cut off at 10 deviations, so that a roll-out that leaves the data grows at
+    most linearly and stays finite. The state is {"observation": (B, D)}.
+
+    Args:
+        observations: D.
+        actions: A.
+        latents: Z; 0 for a deterministic model.
+        hidden: H, units of each of the three hidden layers.
+        dropout: share of the units of the second hidden layer that a mask drops.
+        bounded: whether an action lies in [−1, 1] in each coordinate, in shares of its bounds.
+        generator: draws the weights.
+
+    Raises:
+        OptionError: for sizes below 1, or a dropout that is not in [0, 1).
+
+    >>> world = VectorWorld(observations=3, actions=1, latents=2)
+    >>> world.step({"observation": torch.zeros(5, 3)}, torch.zeros(5, 1))["observation"].shape
+    torch.Size([5, 3])
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    change_mean: Tensor
+    change_deviation: Tensor
+
+    def __init__(
+        self,
+        observations: int,
+        actions: int,
+        latents: int = 0,
+        hidden: int = 128,
+        dropout: float = 0.0,
+        bounded: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if min(observations, actions, hidden) < 1 or latents < 0:
+            raise OptionError("observations, actions and hidden must be at least 1, and latents at least 0.")
+        if not 0 <= dropout < 1:
+            raise OptionError(f"dropout must be in [0, 1), but it is {dropout}.")
+        domain = Box(actions, low=-1.0, high=1.0) if bounded else Reals(actions)
+        super().__init__(domain, latents, masked=hidden if dropout else 0, dropout=dropout)
+        generator = generator or torch.Generator().manual_seed(0)
+        self.observations = observations
+        self.from_state = linear(observations, hidden, generator)
+        self.from_action = linear(actions, hidden, generator, bias=False)
+        self.from_latent = linear(latents, hidden, generator, bias=False) if latents else None
+        self.second, self.third = linear(hidden, hidden, generator), linear(hidden, hidden, generator)
+        self.out = linear(hidden, observations, generator)
+        nn.init.zeros_(self.out.bias)
+        for name, value in (("mean", 0.0), ("deviation", 1.0), ("change_mean", 0.0), ("change_deviation", 1.0)):
+            self.register_buffer(name, torch.full((observations,), value))
+
+    def initialise(self, state: State, actions: Tensor, states: State) -> None:
+        path = torch.cat([state["observation"][:, None], states["observation"]], dim=1)
+        change = path.diff(dim=1)
+        for values, mean, deviation in (
+            (path, self.mean, self.deviation),
+            (change, self.change_mean, self.change_deviation),
+        ):
+            mean.copy_(values.flatten(0, 1).mean(dim=0))
+            # What never changes in the log keeps its unit: it has no scale of its own.
+            spread = values.flatten(0, 1).std(dim=0)
+            deviation.copy_(torch.where(spread > _SMALLEST, spread, 1.0))
+
+    def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
+        code = self._code(state, action, z)
+        return self._decode(state["observation"], code if mask is None else code * mask)
+
+    def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
+        code = self._code(state, action, z)[:, None] * masks
+        before = state["observation"].repeat_interleave(masks.shape[1], dim=0)
+        return self._decode(before, code.flatten(0, 1))
+
+    def features(self, state: State) -> Tensor:
+        return (state["observation"] - self.mean) / self.deviation
+
+    def _code(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
+        """What dropout acts on, (B, H)."""
+        if state["observation"].shape[1:] != (self.observations,):
+            raise ShapeError(
+                f"This world was made for observations of {self.observations} numbers, but the state has the shape "
+                f"{tuple(state['observation'].shape)}."
+            )
+        added = self.from_state(self.features(state).clamp(-_FAR, _FAR)) + self.from_action(action.clamp(-_FAR, _FAR))
+        if self.from_latent is not None and z is not None:
+            added = added + self.from_latent(z)
+        return functional.silu(self.second(functional.silu(added)))
+
+    def _decode(self, before: Tensor, code: Tensor) -> State:
+        change = self.out(functional.silu(self.third(code)))
+        return {"observation": before + self.change_mean + self.change_deviation * change}
+
+    @classmethod
+    def reference_case(cls) -> WorldCase:
+        state = {"observation": torch.randn(4, 3, generator=torch.Generator().manual_seed(0))}
+        return WorldCase(cls(3, 2, latents=2, hidden=16, dropout=0.2), state)
