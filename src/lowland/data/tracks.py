@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -65,7 +66,7 @@ class Road:
     @property
     def centres(self) -> tuple[float, ...]:
         """The y of the middle of each lane, from right to left."""
-        return tuple((a + b) / 2 for a, b in zip(self.edges[:-1], self.edges[1:], strict=True))
+        return tuple((a + b) / 2 for a, b in pairwise(self.edges))
 
     @property
     def right(self) -> float:

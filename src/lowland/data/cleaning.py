@@ -1,0 +1,254 @@
+"""What is wrong with a log, and the part of it that can be used all the same.
+
+A log from elsewhere may have gaps, frames twice, vehicles that jump or have no size, or other units. What is safe is
+kept, and each fault says in a sentence what was found and what was done. A log of which nothing is safe is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from lowland.data.tracks import REAL, WHOLE, Floats, Integers, Road, Tracks
+from lowland.errors import DataError
+
+Columns: TypeAlias = dict[str, npt.NDArray[Any]]
+
+FASTEST = 70.0
+"""Metres per second; faster than any vehicle in traffic (250 km/h)."""
+GAP = 0.5
+"""Seconds; a gap up to this length is bridged by a straight line."""
+LANE_WIDTH = 3.7
+"""Metres; the width of a lane where the log says nothing (12 feet, as on US-101 and I-80)."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a log.
+
+    Args:
+        kind: in one or two words, the same for all logs.
+        count: of rows or vehicles, as the sentence says.
+        sentence: what was found, and what was done about it.
+    """
+
+    kind: str
+    count: int
+    sentence: str
+
+
+def clean(
+    columns: Mapping[str, npt.ArrayLike], road: Road | None = None, dt: float = 0.1, name: str = ""
+) -> tuple[Tracks, list[Fault]]:
+    """A log made of raw columns, in any order of rows, with what was wrong with it.
+
+    Args:
+        columns: `vehicle`, `frame`, `x`, `y`, `length`, `width` and, where known, `lane`, as in `Tracks`; lanes may
+            have any numbers. `frame` counts steps of `dt`.
+        road: on which they drive; found from the lanes, or from the lateral positions, where it is not given.
+        dt: seconds from one frame to the next.
+        name: of the log.
+
+    Raises:
+        DataError: if nothing can be used: no rows, other units than metres and seconds.
+
+    >>> rows = {"vehicle": [1] * 4, "frame": [0, 1, 1, 3], "x": [0, 1, 1, 3], "y": [0] * 4}
+    >>> log, faults = clean({**rows, "length": [4.5] * 4, "width": [1.8] * 4})
+    >>> len(log), [fault.kind for fault in faults]
+    (4, ['duplicate frames', 'gaps', 'no lanes', 'one lane'])
+    """
+    label = f"The log {name}" if name else "The log"
+    rows = _columns(columns, label)
+    faults: list[Fault] = []
+
+    def keep(chosen: npt.NDArray[np.bool_], kind: str, sentence: Callable[[int], str], by: str | None = None) -> None:
+        """Drop the other rows, and note it; the count is of rows, or of vehicles."""
+        nonlocal rows
+        if not chosen.all():
+            count = len(np.unique(rows[by][~chosen])) if by else int((~chosen).sum())
+            faults.append(Fault(kind, count, sentence(count)))
+            rows = {key: values[chosen] for key, values in rows.items()}
+
+    finite = np.isfinite(rows["x"]) & np.isfinite(rows["y"])
+    keep(finite, "no numbers", lambda n: f"{_many(n, 'row')} without a finite position left out.")
+    order = np.lexsort((rows["frame"], rows["vehicle"]))
+    rows = {key: values[order] for key, values in rows.items()}
+    again = (np.diff(rows["vehicle"], prepend=-1) == 0) & (np.diff(rows["frame"], prepend=-1) == 0)
+    again[:1] = False
+    keep(~again, "duplicate frames", lambda n: f"{_many(n, 'row')} of a frame that the vehicle already had left out.")
+    _check_units(rows, dt, label)
+    _fill_sizes(rows)
+    sized = (rows["length"] > 0) & (rows["width"] > 0)
+    keep(sized, "no size", lambda n: f"{_many(n, 'vehicle')} without a length or width left out.", by="vehicle")
+    keep(
+        _steady(rows, dt),
+        "teleports",
+        lambda n: f"{_many(n, 'row')} beyond a jump faster than {FASTEST:.0f} m/s left out; the longest part is kept.",
+    )
+    keep(
+        _forward(rows),
+        "against traffic",
+        lambda n: f"{_many(n, 'vehicle')} that drive against the others left out: a road has one direction.",
+        by="vehicle",
+    )
+    if not len(rows["vehicle"]):
+        raise DataError(f"{label} has no rows that can be used. {' '.join(fault.sentence for fault in faults)}".strip())
+    rows, filled, left = _bridge(rows, dt)
+    if filled or left:
+        sentence = f"{_many(filled, 'gap')} of up to {GAP:g} s bridged by a straight line; {left} longer left open."
+        faults.append(Fault("gaps", filled + left, sentence))
+    road = _lanes(rows, road, faults)
+    if road.lanes == 1:
+        faults.append(Fault("one lane", 1, "There is only one lane, so that nothing can be learned of changing lanes."))
+    return Tracks(**{key: rows[key] for key in (*WHOLE, *REAL)}, road=road, dt=dt, name=name), faults
+
+
+def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
+    """Arrays of the right types and of one length; an absent lane as −1."""
+    wanted = [key for key in (*WHOLE, *REAL) if key != "lane"]
+    if missing := [key for key in wanted if key not in columns]:
+        raise DataError(f"{label} has no column {missing[0]}; it needs {', '.join(wanted)}.")
+    try:
+        rows: Columns = {key: np.array(columns[key], dtype=np.int64) for key in ("vehicle", "frame")}
+        rows |= {key: np.array(columns[key], dtype=np.float64) for key in REAL}
+        rows["lane"] = np.array(columns.get("lane", np.full(len(rows["vehicle"]), -1)), dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{label} has a column that does not hold numbers ({error}).") from None
+    if len({values.shape for values in rows.values()}) != 1 or rows["vehicle"].ndim != 1:
+        raise DataError(f"The columns of {label[0].lower()}{label[1:]} differ in length.")
+    if not len(rows["vehicle"]):
+        raise DataError(f"{label} has no rows.")
+    return rows
+
+
+def _check_units(rows: Columns, dt: float, label: str) -> None:
+    """Raise where the typical vehicle is no vehicle in metres and seconds."""
+    lengths = rows["length"][np.isfinite(rows["length"]) & (rows["length"] > 0)]
+    length = float(np.median(lengths)) if len(lengths) else 4.5
+    speeds = _speeds(rows, dt)
+    speed = float(np.median(speeds)) if len(speeds) else 0.0
+    if length > 10 or length < 1 or speed > FASTEST:
+        what = f"its vehicles are {length:.3g} long and drive at {speed:.3g} a second, by the median"
+        guess = "feet" if 10 < length < 30 else "another unit"
+        raise DataError(
+            f"{label} does not seem to be in metres and seconds, but in {guess}: {what}. Convert it, or correct the "
+            f"time between frames, which is taken as {dt:g} s."
+        )
+
+
+def _speeds(rows: Columns, dt: float) -> Floats:
+    """Between following rows of a vehicle, in m/s."""
+    same = np.diff(rows["vehicle"]) == 0
+    distance = np.hypot(np.diff(rows["x"]), np.diff(rows["y"]))[same]
+    return distance / (np.diff(rows["frame"])[same] * dt)
+
+
+def _fill_sizes(rows: Columns) -> None:
+    """A vehicle has one length and width: the median of those rows that have one; 0 where none has."""
+    _, which = np.unique(rows["vehicle"], return_inverse=True)
+    starts = np.flatnonzero(np.diff(which, prepend=-1))
+    for key in ("length", "width"):
+        values = np.where(np.isfinite(rows[key]) & (rows[key] > 0.3), rows[key], np.nan)
+        sizes = [part[~np.isnan(part)] for part in np.split(values, starts[1:])]
+        rows[key] = np.array([np.median(part) if len(part) else 0.0 for part in sizes])[which]
+
+
+def _steady(rows: Columns, dt: float) -> npt.NDArray[np.bool_]:
+    """All rows but those that jumps cut off from the longest part of their vehicle, single stray rows first."""
+    x, y, frame, vehicle = (rows[key] for key in ("x", "y", "frame", "vehicle"))
+
+    def jumps(kept: Integers) -> npt.NDArray[np.bool_]:
+        distance = np.hypot(np.diff(x[kept]), np.diff(y[kept]))
+        far = distance > FASTEST * dt * np.diff(frame[kept])
+        return far & (np.diff(vehicle[kept]) == 0)
+
+    kept = np.arange(len(x))
+    jump = jumps(kept)
+    stray = np.concatenate([[False], jump]) & np.concatenate([jump, [False]])
+    # Two of three in a row may both be next to two jumps: only the first is stray.
+    stray[1:] &= ~stray[:-1]
+    kept = kept[~stray]
+    part = np.cumsum(np.concatenate([[True], jumps(kept) | (np.diff(vehicle[kept]) != 0)])) - 1
+    size = np.bincount(part)
+    chosen = np.zeros(len(x), dtype=bool)
+    owner = vehicle[kept][np.flatnonzero(np.diff(part, prepend=-1))]
+    best: dict[int, int] = {}
+    for index, whose in enumerate(owner.tolist()):
+        if whose not in best or size[index] > size[best[whose]]:
+            best[whose] = index
+    chosen[kept[np.isin(part, list(best.values()))]] = True
+    return chosen
+
+
+def _forward(rows: Columns) -> npt.NDArray[np.bool_]:
+    """Rows of vehicles that drive in the direction of most; where that is against x, the whole log is turned round."""
+    starts = np.flatnonzero(np.diff(rows["vehicle"], prepend=rows["vehicle"][:1] - 1))
+    ends = np.concatenate([starts[1:], [len(rows["x"])]]) - 1
+    travelled = rows["x"][ends] - rows["x"][starts]
+    if (travelled < -5).sum() > (travelled > 5).sum():
+        rows["x"], rows["y"], travelled = -rows["x"], -rows["y"], -travelled
+    return np.repeat(travelled > -5, ends - starts + 1)
+
+
+def _bridge(rows: Columns, dt: float) -> tuple[Columns, int, int]:
+    """Rows put into short gaps; how many gaps were bridged, and how many are longer."""
+    step = np.where(np.diff(rows["vehicle"]) == 0, np.diff(rows["frame"]), 1)
+    short = (step > 1) & ((step - 1) * dt <= GAP + 1e-9)
+    count = np.concatenate([np.where(short, step, 1), [1]])
+    first = np.repeat(np.arange(len(count)), count)
+    share = (np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)) / np.repeat(count, count)
+    second = np.minimum(first + 1, len(count) - 1)
+    bridged: Columns = {key: values[first] for key, values in rows.items()}
+    for key in ("x", "y"):
+        # A row that was there keeps its own bits.
+        between = rows[key][first] * (1 - share) + rows[key][second] * share
+        bridged[key] = np.where(share > 0, between, rows[key][first])
+    bridged["frame"] = rows["frame"][first] + np.round(share * np.repeat(count, count)).astype(np.int64)
+    return bridged, int(short.sum()), int((step > 1).sum() - short.sum())
+
+
+def _lanes(rows: Columns, road: Road | None, faults: list[Fault]) -> Road:
+    """The road, and the lanes numbered as on it."""
+    known = rows["lane"][rows["lane"] >= 0]
+    if road is None:
+        span = (float(rows["x"].min()), float(rows["x"].max()))
+        span = span if span[0] < span[1] else (span[0], span[0] + 1.0)
+        if len(known):
+            middles = [float(np.median(rows["y"][rows["lane"] == lane])) for lane in np.unique(known)]
+        else:
+            low, high = np.quantile(rows["y"], [0.02, 0.98])
+            middles = np.linspace(low, high, max(round((high - low) / LANE_WIDTH), 0) + 1).tolist()
+        road = Road(*span, edges=edges_between(middles))
+    if not len(known):
+        sentence = f"The log names no lanes: {_many(road.lanes, 'lane')} taken from the lateral positions."
+        faults.append(Fault("no lanes", road.lanes, sentence))
+    rows["lane"] = road.lane_of(rows["y"])
+    outside = rows["lane"] < 0
+    if outside.any():
+        count = int(outside.sum())
+        faults.append(Fault("beside the road", count, f"{_many(count, 'row')} beside the road kept, without a lane."))
+    return road
+
+
+def edges_between(middles: list[float]) -> tuple[float, ...]:
+    """Boundaries of lanes from the lateral positions of their middles; middles that nearly coincide are one lane.
+
+    >>> edges_between([5.5, 2.0])
+    (0.25, 3.75, 7.25)
+    """
+    lanes: list[float] = []
+    for middle in sorted(middles):
+        if not lanes or middle - lanes[-1] > LANE_WIDTH / 2:
+            lanes.append(middle)
+    half = LANE_WIDTH / 2 if len(lanes) == 1 else float(np.median(np.diff(lanes))) / 2
+    inner = [(a + b) / 2 for a, b in pairwise(lanes)]
+    return (lanes[0] - half, *inner, lanes[-1] + half)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
