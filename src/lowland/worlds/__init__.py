@@ -10,10 +10,27 @@ from typing import Any
 
 from lowland.registry import expose
 from lowland.worlds.base import Cost, State, World, WorldCase
+from lowland.worlds.forward import ForwardModel, windows
+from lowland.worlds.forward_training import ForwardTraining, Posterior
 from lowland.worlds.rollout import Rollout, rollout
 from lowland.worlds.uncertainty import Ensemble, Spread, measure, variance
 
-__all__ = ["Cost", "Ensemble", "Rollout", "Spread", "State", "World", "WorldCase", "measure", "rollout", "variance"]
+__all__ = [
+    "Cost",
+    "Ensemble",
+    "ForwardModel",
+    "ForwardTraining",
+    "Posterior",
+    "Rollout",
+    "Spread",
+    "State",
+    "World",
+    "WorldCase",
+    "measure",
+    "rollout",
+    "variance",
+    "windows",
+]
 _registered, _names = expose("world", __name__)
 
 

@@ -1,0 +1,146 @@
+"""How a forward model is trained: unrolled, with a posterior over its latents and z-dropout.
+
+Shape letters: B samples, T steps, A size of an action, Z of a latent, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowland.energies.base import Energy
+from lowland.errors import OptionError, UnsupportedError
+from lowland.nn.layers import mlp
+from lowland.shaping.base import Batch, Losses, Shaping
+from lowland.tensors import map_value
+from lowland.worlds.base import State, World
+from lowland.worlds.forward import ForwardModel
+
+
+class Posterior(nn.Module):
+    """q(z[t] | s[t], s[t+1]) = N(μ, σ²) by a perceptron on φ(s[t]), φ(s[t+1]) − φ(s[t]) and a[t].
+
+    Any module with the same call may take its place.
+
+    Args:
+        features: D, the size of `world.features(state)`.
+        actions: A.
+        latents: Z.
+        hidden: sizes of the hidden layers.
+        generator: draws the weights.
+
+    >>> from lowland.worlds.vector import VectorWorld
+    >>> state = {"observation": torch.zeros(5, 3)}
+    >>> mean, _ = Posterior(3, 1, latents=2)(VectorWorld(3, 1, latents=2), state, torch.zeros(5, 1), state)
+    >>> mean.shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        features: int,
+        actions: int,
+        latents: int,
+        hidden: tuple[int, ...] = (128, 128),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = mlp(2 * features + actions, *hidden, 2 * latents, generator=generator)
+
+    def forward(self, world: World, state: State, action: Tensor, following: State) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of z[t], (B, Z) each, for s[t], a[t] and s[t+1]."""
+        before, after = world.features(state), world.features(following)
+        mean, log_variance = self.network(torch.cat([before, after - before, action], dim=1)).chunk(2, dim=1)
+        return mean, log_variance
+
+
+class ForwardTraining(Shaping):
+    """L = mean over data of E(x, y, z) + β Σ_t KL(q(z[t] | s[t], s[t+1]) ‖ N(0, I)) / T, z ∼ q or, dropped, ∼ N(0, I).
+
+    Three trainings in one: with no posterior the model is deterministic (z = 0); with one it is a conditional
+    variational auto-encoder, unrolled; with z-dropout a coin for each sample and step replaces the posterior by the
+    prior, with no KL at that step, so that the model learns to do without what it will not know. Each step of each
+    sample gets a dropout mask of its own where the world has dropout. The posterior looks at the logged s[t]; that of
+    the paper looks at the predicted one. Source: Henaff, Canziani & LeCun 2019, section 3.1 and equation 3 (row W5).
+
+    Args:
+        posterior: q, such as `Posterior`; trained along. None for a deterministic model.
+        kl: β; 1e-6 in the paper, whose error is a mean over pixels rather than a sum over features.
+        z_dropout: probability that a z comes from the prior; 0.5 in the paper, 0 for a plain auto-encoder.
+        largest: log σ² is cut off above it; 4 in the released code.
+        seed: of z, of the coins and of the dropout masks.
+
+    Raises:
+        OptionError: for a negative β, or a probability that is not in [0, 1).
+        UnsupportedError: in training, for an energy that is not a `ForwardModel`, or a posterior without latents.
+
+    >>> import lowland as ll
+    >>> from lowland.worlds import ForwardModel, ForwardTraining, Posterior, VectorWorld, windows
+    >>> path = {"observation": torch.randn(40, 3, generator=torch.Generator().manual_seed(0)),
+    ...         "actions": torch.zeros(39, 1)}
+    >>> x, y = windows([path], horizon=4)
+    >>> energy = ForwardModel(VectorWorld(3, 1, latents=2), x["state"], horizon=4)
+    >>> result = ll.fit(energy, (x, y), ForwardTraining(Posterior(3, 1, latents=2)), max_steps=3)
+    >>> sorted(result.history)[:3]
+    ['error', 'kl', 'loss/energy']
+    """
+
+    def __init__(
+        self,
+        posterior: nn.Module | None = None,
+        kl: float = 1e-3,
+        z_dropout: float = 0.5,
+        largest: float = 4.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(seed)
+        if not kl >= 0 or not 0 <= z_dropout < 1:
+            raise OptionError(f"kl must not be negative and z_dropout in [0, 1), but they are {kl} and {z_dropout}.")
+        self.posterior, self.kl, self.z_dropout, self.largest = posterior, kl, z_dropout, largest
+
+    def groups(self, energy: Energy) -> dict[str, Iterable[nn.Parameter]]:
+        own = [] if self.posterior is None else list(self.posterior.parameters())
+        return {"energy": [*energy.parameters(), *own]}
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        if not isinstance(energy, ForwardModel):
+            raise UnsupportedError(f"ForwardTraining trains a ForwardModel, but this is {type(energy).__name__}.")
+        world, actions = energy.world, batch.x["actions"]
+        noise = self.noise(actions)
+        mask = world.draw_mask(noise, energy.horizon) if world.masked else None
+        if self.posterior is None:
+            error = energy.errors(energy.predict(batch.x, None, mask), batch.y).mean()
+            return Losses({"energy": error}, {"error": error.detach()})
+        if not world.latents:
+            raise UnsupportedError(f"There is a posterior, but {type(world).__name__} was made without latents.")
+        mean, log_variance = self.infer(world, batch.x, batch.y)
+        drawn = noise.normal(energy.horizon, world.latents)
+        kept = (noise.uniform(energy.horizon, 1) >= self.z_dropout).to(drawn.dtype)
+        z = kept * (mean + (0.5 * log_variance).exp() * drawn) + (1 - kept) * drawn
+        error = energy.errors(energy.predict(batch.x, z, mask), batch.y).mean()
+        divergence = kl_to_normal(mean, log_variance)
+        loss = error + self.kl * (kept.squeeze(2) * divergence).mean()
+        return Losses({"energy": loss}, {"error": error.detach(), "kl": divergence.detach().mean()})
+
+    def infer(self, world: World, x: Any, y: State) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z[t] | s[t], s[t+1]) for all steps, (B, T, Z) each."""
+        assert self.posterior is not None
+        steps = x["actions"].shape[1]
+        path = {name: torch.cat([x["state"][name][:, None], tensor], dim=1) for name, tensor in y.items()}
+        before = map_value(lambda tensor: tensor[:, :-1].flatten(0, 1), path)
+        after = map_value(lambda tensor: tensor[:, 1:].flatten(0, 1), path)
+        found = self.posterior(world, before, x["actions"].flatten(0, 1), after)
+        mean, log_variance = (value.unflatten(0, (-1, steps)) for value in found)
+        return mean, log_variance.clamp_max(self.largest)
+
+
+def kl_to_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(μ, σ²) ‖ N(0, I)) = ½ Σ (μ² + σ² − log σ² − 1) over the last axis (Kingma & Welling 2014, appendix B).
+
+    >>> kl_to_normal(torch.tensor([[1.0, 1.0]]), torch.zeros(1, 2))
+    tensor([1.])
+    """
+    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=-1)
