@@ -1,0 +1,78 @@
+"""Logs of Gymnasium plants, recorded here: what happened while something, by default chance, chose the actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+from torch import Tensor
+
+from lowland.data.gym_log import GymLog, as_tensor, to_shares
+from lowland.errors import OptionError
+
+Policy: TypeAlias = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""(observation (D,), generator) → action, in the units of the environment."""
+
+
+def record_gym_log(
+    environment: str, steps: int = 20_000, seed: int = 0, policy: Policy | None = None, longest: int | None = None
+) -> GymLog:
+    """Drive a Gymnasium environment and keep what happened.
+
+    Args:
+        environment: id, such as "Pendulum-v1".
+        steps: transitions in all.
+        seed: of the environment and of the actions.
+        policy: chooses the actions; by default they are uniform on the action space.
+        longest: steps after which an episode ends, whatever the environment says.
+
+    Raises:
+        OptionError: for an environment that Gymnasium does not have, or whose spaces are no vectors of numbers.
+
+    >>> log = record_gym_log("Pendulum-v1", steps=300)
+    >>> len(log.paths), log.sizes, log.low
+    (2, (3, 1), array([-2.], dtype=float32))
+    """
+    import gymnasium
+
+    if steps < 1:
+        raise OptionError(f"A log needs at least 1 step, but steps is {steps}.")
+    try:
+        plant = gymnasium.make(environment)
+    except (gymnasium.error.Error, ImportError, ValueError) as error:
+        raise OptionError(f"Gymnasium cannot make the environment {environment!r}: {error}") from None
+    space = plant.action_space
+    bounded = isinstance(space, gymnasium.spaces.Box) and bool(np.isfinite([space.low, space.high]).all())
+    if not isinstance(plant.observation_space, gymnasium.spaces.Box) or not (
+        bounded or isinstance(space, gymnasium.spaces.Discrete)
+    ):
+        raise OptionError(
+            f"{environment} has the observations {plant.observation_space} and the actions {space}, but a log needs a "
+            "Box of observations, and a bounded Box or numbers of actions."
+        )
+    generator = np.random.default_rng(seed)
+    choices = int(space.n) if isinstance(space, gymnasium.spaces.Discrete) else 0
+    low, high = (None, None) if not isinstance(space, gymnasium.spaces.Box) else (space.low.ravel(), space.high.ravel())
+    paths: list[Mapping[str, Tensor]] = []
+    left = steps
+    while left > 0:
+        observation, _ = plant.reset(seed=int(generator.integers(2**31)))
+        seen, taken = [np.ravel(observation)], []
+        over = False
+        while not over and left > 0 and len(taken) < (longest or steps):
+            if policy is not None:
+                action = np.asarray(policy(seen[-1], generator))
+            elif low is None or high is None:
+                action = generator.integers(choices)
+            else:
+                action = generator.uniform(low, high).astype(space.dtype).reshape(space.shape or ())
+            observation, _, terminated, truncated, _ = plant.step(action)
+            seen.append(np.ravel(observation))
+            taken.append(np.ravel(action))
+            over, left = terminated or truncated, left - 1
+        actions = np.stack(taken)
+        shares = np.eye(choices)[actions[:, 0]] if low is None or high is None else to_shares(actions, low, high)
+        paths.append({"observation": as_tensor(np.stack(seen)), "actions": as_tensor(shares)})
+    plant.close()
+    return GymLog(tuple(paths), low, high, environment)
