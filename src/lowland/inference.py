@@ -243,13 +243,13 @@ def free_energy(
         table = _table(problem)
         if beta == math.inf:
             return FreeEnergy(table.min(dim=1).values, f"enumeration of {table.shape[1]} values")
-        return FreeEnergy(_soft_minimum(table, beta), f"log-sum-exp over {table.shape[1]} values")
+        return FreeEnergy(soft_minimum(table, beta), f"log-sum-exp over {table.shape[1]} values")
     if beta == math.inf:
         found = infer(energy, x=x, y=y, over="z", solver=solver, adjoint=adjoint, generator=generator)
         return FreeEnergy(found.energy, f"minimisation by {type(found.solver).__name__}", found)
     noise = RowNoise.from_generator(generator, torch.arange(problem.batch, device=problem.device), problem.dtype)
     values = problem.candidates(energy.prior(encoded, noise, samples))
-    return FreeEnergy(_soft_minimum(values, beta), f"Monte Carlo bound with {samples} samples")
+    return FreeEnergy(soft_minimum(values, beta), f"Monte Carlo bound with {samples} samples")
 
 
 def _table(problem: Problem) -> Tensor:
@@ -259,10 +259,10 @@ def _table(problem: Problem) -> Tensor:
     return problem.candidates(elements.expand(problem.batch, *elements.shape))
 
 
-def _soft_minimum(values: Tensor, beta: float) -> Tensor:
+def soft_minimum(values: Tensor, beta: float) -> Tensor:
     """−1/β log mean exp(−β v) over the last axis; the mean at β = 0, the maximum at β = −∞."""
     if beta == 0:
-        return values.mean(dim=1)
+        return values.mean(dim=-1)
     if beta == -math.inf:
-        return values.max(dim=1).values
-    return -(torch.logsumexp(-beta * values, dim=1) - math.log(values.shape[1])) / beta
+        return values.amax(dim=-1)
+    return -(torch.logsumexp(-beta * values, dim=-1) - math.log(values.shape[-1])) / beta

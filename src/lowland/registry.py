@@ -17,11 +17,11 @@ from lowland.errors import OptionError, nearest
 
 T = TypeVar("T")
 _PACKAGES = {
-    "energy": "lowland.energies",
-    "solver": "lowland.solvers",
-    "shaping": "lowland.shaping",
-    "world": "lowland.worlds",
-    "recipe": "lowland.recipes",
+    "energy": ("lowland.energies", "lowland.worlds", "lowland.planning"),
+    "solver": ("lowland.solvers",),
+    "shaping": ("lowland.shaping", "lowland.worlds", "lowland.planning"),
+    "world": ("lowland.worlds",),
+    "recipe": ("lowland.recipes",),
 }
 _registered: dict[str, dict[str, type]] = {kind: {} for kind in _PACKAGES}
 
@@ -63,9 +63,9 @@ def registered(kind: str) -> dict[str, type]:
     """
     if kind not in _PACKAGES:
         raise OptionError(f"There is no registry of kind {kind!r}. {nearest(kind, _PACKAGES)}")
-    scan(_PACKAGES[kind])
-    for plugin in filter(None, os.environ.get("LOWLAND_PLUGINS", "").split(",")):
-        scan(plugin.strip())
+    plugins = [name.strip() for name in os.environ.get("LOWLAND_PLUGINS", "").split(",") if name]
+    for package in (*_PACKAGES[kind], *plugins):
+        scan(package)
     return dict(sorted(_registered[kind].items()))
 
 

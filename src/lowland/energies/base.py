@@ -57,6 +57,8 @@ class Structure:
             the smooth part. A quadratic has it anyway; see `Problem.smooth_prox`.
         lowest: () → (B,) int64 and (B,), the number of the element of a finite domain with the least energy, and that
             energy, where this costs less than the table. The energy's `statistics` then take the number for z.
+        candidates: u (B, N, D) → (B, N), the energies of N points for each sample, where what is given need not be
+            repeated N times for them.
     """
 
     quadratic: Quadratic | None = None
@@ -68,6 +70,7 @@ class Structure:
     guess: Callable[[], Tensor] | None = None
     smooth_prox: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     lowest: Callable[[], tuple[Tensor, Tensor]] | None = None
+    candidates: Callable[[Tensor], Tensor] | None = None
 
     def bound(self) -> float | Tensor | None:
         """The number behind `lipschitz`."""

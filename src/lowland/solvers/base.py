@@ -145,7 +145,9 @@ class Problem:
 
     def candidates(self, points: Tensor) -> Tensor:
         """E of N candidates for each sample, (B, N, D) → (B, N). x was encoded once, before it is repeated here."""
-        count = points.shape[1]
+        known, count = self.structure.candidates, points.shape[1]
+        if known is not None:
+            return known(points)
         return self.repeat(count).value(points.reshape(-1, self.size)).reshape(-1, count)
 
     def repeat(self, times: int) -> Problem:

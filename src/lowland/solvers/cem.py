@@ -5,7 +5,7 @@ Shape letters: B samples, N candidates for each, D size of u.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,30 +54,33 @@ class Population(Solver):
     def supports(self, problem: Problem) -> Support:
         return continuous(problem, penalty=True)
 
-    def init(self, problem: Problem, u: Tensor) -> Crowd:
+    def init(self, problem: Problem, u: Tensor) -> Any:
         deviation = torch.ones_like(u) * (1.0 if self.deviation is None else self.deviation)
         limits = problem.domain.limits(u.dtype, u.device)
         if self.deviation is None and limits is not None:
             width = limits[1] - limits[0]
             deviation = torch.where(torch.isfinite(width), width / 4, deviation)
-        return Crowd(u, _finite(problem.value(u)), u, deviation)
+        return Crowd(u, finite(problem.value(u)), u, deviation)
 
     def draw(self, problem: Problem, noise: RowNoise) -> Tensor:
         return noise.normal(self.samples - 1, problem.size)
 
-    def step(self, problem: Problem, state: Crowd, drawn: Tensor) -> tuple[Crowd, Info]:
-        points_BND = state.mean[:, None] + state.deviation[:, None] * drawn
-        points_BND = torch.cat([state.mean[:, None], points_BND], dim=1)
-        points_BND = problem.domain.confine(points_BND.flatten(0, 1)).reshape(points_BND.shape)
-        energies_BN = _finite(problem.candidates(points_BND))
-        lowest, index = energies_BN.min(dim=1)
-        better = lowest < state.best
-        winner = points_BND[torch.arange(len(index), device=index.device), index]
-        u = torch.where(better[:, None], winner, state.u)
-        best = torch.where(better, lowest, state.best)
+    def step(self, problem: Problem, state: Any, drawn: Tensor) -> tuple[Any, Info]:
+        points_BND, energies_BN, u, best = self.evaluate(problem, state, drawn)
         mean, deviation = self.refit(state, points_BND, energies_BN)
         moved = torch.maximum(deviation, (mean - state.mean).abs()).amax(dim=1)
         return Crowd(u, best, mean, deviation), Info(best, moved)
+
+    def evaluate(self, problem: Problem, state: Crowd, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The candidates (B, N, D), their energies (B, N), the best point of all steps (B, D) and its energy (B,)."""
+        points_BND = state.mean[:, None] + state.deviation[:, None] * drawn
+        points_BND = torch.cat([state.mean[:, None], points_BND], dim=1)
+        points_BND = problem.domain.confine(points_BND.flatten(0, 1)).reshape(points_BND.shape)
+        energies_BN = finite(problem.candidates(points_BND))
+        lowest, index = energies_BN.min(dim=1)
+        better = lowest < state.best
+        winner = points_BND[torch.arange(len(index), device=index.device), index]
+        return points_BND, energies_BN, torch.where(better[:, None], winner, state.u), torch.minimum(lowest, state.best)
 
     def refit(self, state: Crowd, points_BND: Tensor, energies_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation (B, D) of the next candidates."""
@@ -138,6 +141,6 @@ class CEM(Population):
         return SolverCase(cls(), Ellipse.reference_case())
 
 
-def _finite(energies: Tensor) -> Tensor:
+def finite(energies: Tensor) -> Tensor:
     """A candidate without a finite energy is never the best."""
     return torch.where(torch.isfinite(energies), energies, torch.inf)

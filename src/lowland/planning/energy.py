@@ -1,0 +1,271 @@
+"""Planning as inference: the energy of a sequence of actions.
+
+Shape letters: B samples, N candidates, F futures, R rows = B · N · F, T steps, A size of an action, Z of a latent,
+K dropout masks, M masked units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowland.domains import Box, Domain, Reals
+from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, check_instance
+from lowland.inference import soft_minimum
+from lowland.registry import register
+from lowland.tensors import RowNoise, leaves
+from lowland.worlds.base import Cost, State, World
+from lowland.worlds.linear import LinearWorld
+from lowland.worlds.uncertainty import Spread, variance
+
+FROZEN = ("futures", "masks")
+"""What `PlanEnergy.draw` adds to a state."""
+_ROWS = 8192
+"""Rows that costs are computed for at once: more steps in one call cost less overhead, but no more memory than this."""
+
+
+class Situation(Domain):
+    """The domain of a state: a dictionary of tensors by name, whose sizes the world knows."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def pack(self, value: Any, name: str = "value") -> Tensor:
+        if not isinstance(value, Mapping) or not value:
+            raise ShapeError(f"{name} must be a state, a dictionary of tensors, but it is a {type(value).__name__}.")
+        return leaves(value, name)[0].flatten(1)
+
+    def __repr__(self) -> str:
+        return "a dictionary of tensors"
+
+
+@register("energy")
+class PlanEnergy(Energy):
+    """E(x, y) = 1/F Σ_f Σ_t γᵗ [ C(s_f[t+1], y[t]) + λ U(s_f[t], y[t]) ],  s_f[t+1] = g(s_f[t], y[t], z_f[t]).
+
+    x is the state s[0] with the frozen futures z and dropout masks, y the actions. Its gradient in y is that of
+    Kelley (1960) and Bryson (1961), by back-propagation through time; U is the variance of the predictions over the
+    masks, the uncertainty cost of Henaff, Canziani & LeCun (2019), equations 4 and 5 (rows W2, W4, W7). The futures are
+    averaged (β → 0), or with β < 0 the worst count most: −1/β log mean_f exp(−β ·). They are never minimised over,
+    since that would choose the future in which the others make way.
+
+    Without a draw of its own a plain state gets futures and masks from a fixed seed, the same for all samples, so that
+    plans are compared on equal terms.
+
+    Args:
+        world: the forward model g; it is not changed.
+        cost: C(next state, action) → (B,).
+        horizon: T, in steps.
+        uncertainty: λ, in units of C; 0 for none.
+        hinge: U counts above this value only; None for no hinge.
+        spread: usual mean and deviation of U at each step, by `lowland.worlds.uncertainty.measure`: U is then z-scored.
+        masks: K, dropout masks at each step.
+        futures: F; 0 for one future with z = 0, the mean of the prior. A world without latents has one anyway.
+        beta: at most 0, in 1 / units of C.
+        discount: γ in (0, 1].
+
+    Raises:
+        OptionError: for a number outside its range.
+        UnsupportedError: for β > 0 and for minimisation over z.
+
+    >>> world = LinearWorld([[1.0]], [[1.0]])
+    >>> plan = PlanEnergy(world, lambda state, action: state["state"].square().sum(dim=1), horizon=2)
+    >>> plan(x={"state": torch.ones(1, 1)}, y=torch.tensor([[[-1.0], [1.0]]])).detach()
+    tensor([1.])
+    """
+
+    discounts: Tensor
+    usual: Tensor | None
+
+    def __init__(
+        self,
+        world: World,
+        cost: Cost,
+        horizon: int,
+        uncertainty: float = 0.0,
+        hinge: float | None = None,
+        spread: Spread | None = None,
+        masks: int = 10,
+        futures: int = 10,
+        beta: float = 0.0,
+        discount: float = 1.0,
+    ) -> None:
+        check_instance(world, World, "world")
+        if not callable(cost):
+            raise OptionError(f"cost must be a function of the next state and the action, but it is {cost!r}.")
+        if horizon < 1 or int(horizon) != horizon:
+            raise OptionError(f"horizon must be a whole number of at least 1 step, but it is {horizon}.")
+        if beta > 0:
+            raise UnsupportedError(
+                f"beta is {beta}, but a plan with beta > 0 counts on the futures that suit it. Use beta=0 for the mean "
+                "over the futures, or beta < 0 to be careful."
+            )
+        if not uncertainty >= 0 or masks < 2 or futures < 0 or not 0 < discount <= 1:
+            raise OptionError(
+                "uncertainty and futures must be at least 0, masks at least 2 and discount in (0, 1], but they are "
+                f"{uncertainty}, {futures}, {masks} and {discount}."
+            )
+        if uncertainty and not world.masked:
+            raise OptionError(
+                f"uncertainty is {uncertainty}, but {type(world).__name__} has no dropout by which to tell how sure it "
+                "is: train it with dropout, or set uncertainty=0."
+            )
+        super().__init__(x=Situation(), y=sequence(world.actions, horizon))
+        self.world, self.cost, self.horizon = world, cost, int(horizon)
+        self.uncertainty, self.hinge, self.masks = uncertainty, hinge, masks
+        self.futures, self.beta, self.discount = futures if world.latents else 0, beta, discount
+        powers = torch.tensor([discount**t for t in range(self.horizon)])
+        self.register_buffer("discounts", powers, persistent=False)
+        self.register_buffer("usual", None if spread is None else torch.stack(list(spread)), persistent=False)
+
+    def domain(self, name: str) -> Domain:
+        if name == "z":
+            raise UnsupportedError(
+                "A plan is not minimised over its futures z, because the one that it would find is that in which all "
+                "others make way: they are averaged. Use beta < 0 to be careful."
+            )
+        if name == "x":
+            raise UnsupportedError("A plan starts from the state x that is given: only the actions y can be free.")
+        return super().domain(name)
+
+    def draw(self, state: State, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """The state with frozen futures (B, F, T, Z) and masks (B, T, K, M), the same for all samples of the batch."""
+        noise = RowNoise.from_generator(generator, torch.zeros(1, dtype=torch.int64), self._dtype(state))
+        return self.frozen(state, noise, noise)
+
+    def frozen(self, state: State, futures: RowNoise, masks: RowNoise) -> dict[str, Tensor]:
+        """The state with futures and masks of these streams: one for each sample, or one for all."""
+        given, first = dict(state), leaves(state, "The state")[0]
+        rows, device = first.shape[0], first.device
+        if self.futures and "futures" not in given:
+            z = self.world.prior(futures, self.futures, self.horizon)
+            given["futures"] = z.to(device).expand(rows, *z.shape[1:])
+        if self.uncertainty and "masks" not in given:
+            mask = self.world.draw_mask(masks, self.horizon, self.masks)
+            given["masks"] = mask.to(device).expand(rows, *mask.shape[1:])
+        return given
+
+    def encode(self, x: State) -> dict[str, Tensor]:
+        return self.draw(x)
+
+    def energy(self, x: Mapping[str, Tensor], y: Tensor, z: Any) -> Tensor:
+        return self._values(x, y[:, None])[:, 0]
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        if over != ("y",) or x is None:
+            return Structure()
+        return Structure(candidates=lambda points: self._values(x, points.unflatten(2, self.domains["y"].shape)))
+
+    def _values(self, x: Mapping[str, Tensor], y_BNTA: Tensor) -> Tensor:
+        """E of N plans for each sample, (B, N). The state and its futures are shared between them."""
+        each = y_BNTA.shape[1]
+        plans_BNTA = y_BNTA[:, :, None].expand(-1, -1, max(self.futures, 1), -1, -1)
+        plans_TRA = plans_BNTA.flatten(0, 2).transpose(0, 1).contiguous()
+        return self.value(x, lambda state, t: plans_TRA[t], each)
+
+    def value(self, x: Mapping[str, Tensor], act: Callable[[State, int], Tensor], each: int = 1) -> Tensor:
+        """E of what `act` does in the world, (B, N), for N = `each` rows of every sample.
+
+        Args:
+            x: as `encode` or `draw` returned it.
+            act: act(s[t], t) → a[t] (R, A), the rows of a sample after one another, and in them its futures.
+            each: N.
+        """
+        count = max(self.futures, 1)
+        repeats = each * count
+        state = {name: _rows(part, repeats) for name, part in x.items() if name not in FROZEN}
+        z_TRZ = None
+        if self.futures:
+            z_BNFTZ = x["futures"][:, None].expand(-1, each, -1, -1, -1)
+            z_TRZ = z_BNFTZ.flatten(0, 2).transpose(0, 1).contiguous()
+        total = self._total(state, act, z_TRZ, x.get("masks"), repeats)
+        return soft_minimum(total.reshape(-1, each, count), self.beta)
+
+    def _total(
+        self, state: State, act: Callable[[State, int], Tensor], z_TRZ: Tensor | None, masks_BTKM: Tensor | None,
+        repeats: int,
+    ) -> Tensor:  # fmt: skip
+        """Discounted sum of the costs of each row, (R,)."""
+        rows = leaves(state)[0].shape[0]
+        block = self.horizon
+        if not torch.compiler.is_compiling():  # a graph holds for any number of rows
+            block = max(1, _ROWS // (rows * (self.masks if self.uncertainty else 1)))
+        total: Tensor | None = None
+        for first in range(0, self.horizon, block):
+            last = min(first + block, self.horizon)
+            states, actions = [state], []
+            try:
+                for t in range(first, last):
+                    actions.append(act(state, t))
+                    state = self.world.step(state, actions[-1], None if z_TRZ is None else z_TRZ[t])
+                    states.append(state)
+                together = torch.cat(actions)
+                costs = self.cost(_joined(states[1:]), together)
+            except KeyError as error:
+                raise ShapeError(
+                    f"The world or the cost asks for a part of the state that is called {error}, but the state has "
+                    f"{', '.join(sorted(state))}."
+                ) from None
+            if not isinstance(costs, Tensor) or costs.shape != together.shape[:1]:
+                shape = tuple(costs.shape) if isinstance(costs, Tensor) else type(costs).__name__
+                raise ShapeError(f"cost must return one number for each row, ({len(together)},), but it gave {shape}.")
+            if self.uncertainty and masks_BTKM is not None:
+                z = None if z_TRZ is None else z_TRZ[first:last].flatten(0, 1)
+                masks = _rows(masks_BTKM[:, first:last], repeats).transpose(0, 1).flatten(0, 1)
+                spread = variance(self.world, _joined(states[:-1]), together, z, masks)
+                costs = costs + self.uncertainty * self._counted(spread.reshape(-1, rows), first, last).flatten()
+            weights = self.discounts[first:last].to(costs.dtype)
+            part = weights @ costs.reshape(-1, rows)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def _counted(self, spread_TR: Tensor, first: int, last: int) -> Tensor:
+        if self.usual is not None:
+            place = torch.arange(first, last, device=spread_TR.device).clamp_max(self.usual.shape[1] - 1)
+            mean, deviation = self.usual[:, place, None].to(spread_TR.dtype)
+            spread_TR = (spread_TR - mean) / deviation
+        return spread_TR if self.hinge is None else (spread_TR - self.hinge).clamp_min(0)
+
+    def _dtype(self, state: State) -> torch.dtype:
+        return next((leaf.dtype for leaf in leaves(state) if leaf.is_floating_point()), torch.get_default_dtype())
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """A linear-quadratic problem of two steps, whose least cost is that of the equation of Riccati."""
+        world = LinearWorld([[1.0, 1.0], [0.0, 1.0]], [[0.0], [1.0]])
+        plan, state = cls(world, square_cost, horizon=2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        best = torch.tensor([[-2 / 7, 1 / 7], [-1.0, 0.0]])
+        return ReferenceCase(plan, {"x": {"state": state}}, "y", minimum=torch.tensor([6 / 7, 1.5]), minimiser=best)
+
+
+def square_cost(state: State, action: Tensor) -> Tensor:
+    """½ ‖s‖² + ½ ‖a‖², (B,)."""
+    return 0.5 * (state["state"].square().sum(dim=1) + action.square().sum(dim=1))
+
+
+def sequence(actions: Domain, horizon: int) -> Domain:
+    """The domain of T actions one after the other, (T, A)."""
+    if isinstance(actions, Box):
+        return Box(horizon, actions.size, low=actions.low, high=actions.high, periodic=actions.periodic)
+    if isinstance(actions, Reals):
+        return Reals(horizon, actions.size)
+    raise DomainError(f"Plans need actions in Box or Reals, but this world has {actions!r}.")
+
+
+def _rows(tensor: Tensor, repeats: int) -> Tensor:
+    """Each row so many times; no copy for once."""
+    if repeats == 1:
+        return tensor
+    return tensor[:, None].expand(-1, repeats, *tensor.shape[1:]).flatten(0, 1)
+
+
+def _joined(states: list[State]) -> State:
+    """The rows of several steps below one another, (T · R, …)."""
+    if len(states) == 1:
+        return states[0]
+    return {name: torch.cat([state[name] for state in states]) for name in states[0]}

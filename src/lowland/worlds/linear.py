@@ -1,0 +1,64 @@
+"""A linear world: the one in which the best plan is known in closed form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lowland.domains import Domain, Reals
+from lowland.errors import ShapeError
+from lowland.registry import register
+from lowland.worlds.base import State, World, WorldCase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@register("world")
+class LinearWorld(World):
+    """s[t+1] = A s[t] + B a[t] + C z[t], for states {"state": (B, S)} (row W1, textbook).
+
+    Args:
+        transition: A, (S, S), as a tensor or as nested lists.
+        effect: B, (S, A).
+        disturbance: C, (S, Z), or None for a world without noise.
+        actions: domain of one action; None for all of ℝᴬ.
+
+    Raises:
+        ShapeError: for matrices whose sizes do not go together.
+
+    >>> world = LinearWorld([[1.0, 0.1], [0.0, 1.0]], [[0.0], [0.1]])
+    >>> world.step({"state": torch.tensor([[1.0, 2.0]])}, torch.ones(1, 1))["state"]
+    tensor([[1.2000, 2.1000]], grad_fn=<AddBackward0>)
+    """
+
+    def __init__(
+        self,
+        transition: Tensor | Sequence[Sequence[float]],
+        effect: Tensor | Sequence[Sequence[float]],
+        disturbance: Tensor | Sequence[Sequence[float]] | None = None,
+        actions: Domain | None = None,
+    ) -> None:
+        a, b = torch.as_tensor(transition), torch.as_tensor(effect)
+        c = a.new_zeros(len(a), 0) if disturbance is None else torch.as_tensor(disturbance)
+        if a.ndim != 2 or b.ndim != 2 or c.ndim != 2 or not a.shape[0] == a.shape[1] == b.shape[0] == c.shape[0]:
+            raise ShapeError(
+                "A linear world needs A of shape (S, S), B of shape (S, A) and C of shape (S, Z), but they are "
+                f"{tuple(a.shape)}, {tuple(b.shape)} and {tuple(c.shape)}."
+            )
+        super().__init__(Reals(b.shape[1]) if actions is None else actions, latents=c.shape[1])
+        self.transition, self.effect = nn.Parameter(a.clone()), nn.Parameter(b.clone())
+        self.register_buffer("disturbance", c.clone())
+
+    def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
+        after = state["state"] @ self.transition.T + action @ self.effect.T
+        return {"state": after if z is None else after + z @ self.get_buffer("disturbance").T}
+
+    def features(self, state: State) -> Tensor:
+        return state["state"]
+
+    @classmethod
+    def reference_case(cls) -> WorldCase:
+        return WorldCase(cls([[1.0, 0.1], [0.0, 1.0]], [[0.0], [0.1]]), {"state": torch.tensor([[1.0, 2.0]])})
