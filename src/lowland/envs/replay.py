@@ -1,0 +1,251 @@
+"""Traffic replayed from a log, with one car in each scene taken out of the log's hands.
+
+Shape letters: B episodes at once, K nearest cars, N vehicles in one frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lowland.data.tracks import Tracks
+from lowland.envs.scene import Scene
+from lowland.errors import DataError, OptionError
+from lowland.worlds.kinematics import advance, check_action
+
+Policy: TypeAlias = Callable[[dict[str, Tensor]], "Tensor | None"]
+"""State → action (B, 2) in shares of its bounds, or None to follow the log. One that remembers something from step to
+step has methods `reset(batch)`, called at the start, and `select(rows)`, called when only some episodes go on."""
+
+REASONS = ("", "reached", "collision", "off road", "time")
+
+
+class Replay:
+    """Episodes from a log of traffic: the other cars replay it and do not react, as in Henaff et al. (2019), section 5.
+
+    The own car is where the log has it for `context` frames and is controlled from then on. An episode ends by
+
+    - *collision*: the rectangles of the own car and of another one overlap;
+    - *off road*: its centre passes an edge of the road;
+    - success: it comes within `margin` of the section's end ("section"), or its recording ends ("recording");
+    - *time*: the log or `limit` ends first.
+
+    Args:
+        tracks: a clean log; every vehicle in it is traffic.
+        vehicles: those that are controlled, an episode for each; all by default.
+        until: "section" takes vehicles that were logged from within `entry` metres of the section's beginning to
+            within `margin` of its end; "recording", for short recordings, all stretches of at least `frames` frames.
+        cars: K, how many others the state has.
+        every: frames of the log for one action.
+        context: frames before the own car is controlled.
+        frames: fewest frames of a stretch; context + 20 by default.
+        margin, entry: in metres.
+        limit: in seconds of control.
+        device: where everything is computed.
+
+    Raises:
+        DataError: if no stretch is long enough.
+
+    >>> from lowland.data.tracks import Road
+    >>> one, frame, road = np.ones(200), np.arange(200), Road(0.0, 200.0, (0.0, 3.7, 7.4))
+    >>> log = Tracks(one, frame, frame, 1.8 * one, 4.5 * one, 1.8 * one, 0 * one, road)
+    >>> replay = Replay(log)
+    >>> replay.run(lambda state: torch.zeros(len(state["own"]), 2))
+    [{'episode': 0, 'vehicle': 1, 'success': True, 'distance': 176.0, 'reason': 'reached', 'seconds': 17.6}]
+    """
+
+    def __init__(
+        self,
+        tracks: Tracks,
+        vehicles: npt.ArrayLike | None = None,
+        *,
+        until: Literal["section", "recording"] = "section",
+        cars: int = 10,
+        every: int = 2,
+        context: int = 20,
+        frames: int | None = None,
+        margin: float = 5.0,
+        entry: float = 30.0,
+        limit: float = 120.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if until not in ("section", "recording"):
+            raise OptionError(f"An episode runs until 'section' or 'recording', not {until!r}.")
+        if cars < 1 or context < 1:
+            raise OptionError(f"A replay needs at least 1 car and 1 frame of context, not {cars} and {context}.")
+        self.scene = Scene(tracks, every, device)
+        self.cars, self.until, self.limit = cars, until, limit
+        self.goal = tracks.road.length_to - margin
+        least = max(context + 20 if frames is None else frames, context + 2 * every)
+        segments = tracks.segments()
+        long = segments[:, 1] - segments[:, 0] >= least
+        if not long.any():
+            raise DataError(
+                f"{tracks.label} has no vehicle with {least} frames in a row ({context} frames of context and what is "
+                f"left to drive); the longest stretch has {int(np.diff(segments).max())}."
+            )
+        if vehicles is not None:
+            long &= np.isin(tracks.vehicle[segments[:, 0]], vehicles)
+        if until == "section":
+            long &= (tracks.x[segments[:, 0]] <= tracks.road.length_from + entry) & (
+                tracks.x[segments[:, 1] - 1] >= self.goal
+            )
+        if not long.any():
+            raise DataError(
+                f"{tracks.label} has no vehicle to control that was logged from the beginning to the end of the "
+                "section. For short recordings use until='recording'."
+            )
+        self.starts = torch.from_numpy(segments[long, 0] + context - 1).to(self.scene.device)
+        self.reset(torch.arange(0))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds from one action to the next."""
+        return self.scene.step_seconds
+
+    def reset(self, episodes: Tensor | None = None) -> dict[str, Tensor]:
+        """Begin the given episodes, all by default, at the end of their context; returns the state."""
+        chosen = torch.arange(len(self)) if episodes is None else torch.as_tensor(episodes)
+        self.episodes = chosen.to(self.scene.device)
+        self.rows = self.starts[self.episodes]
+        self.own, self.size = self.scene.own[self.rows], self.scene.size[self.rows]
+        self.vehicle, self.frame = self.scene.vehicle[self.rows], self.scene.frame[self.rows]
+        self.steps = torch.zeros_like(self.rows)
+        self.reason = torch.zeros_like(self.rows)
+        return self.state()
+
+    def state(self) -> dict[str, Tensor]:
+        """What a policy sees now."""
+        place, there = self.scene.nearest(self.own, self.frame, self.vehicle, self.cars)
+        return self.scene.state(self.own, self.size, place, there)
+
+    def step(self, action: Tensor | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """One action in each episode that is not done; None follows the log.
+
+        Returns:
+            The state, and (B,) tensors `done`, `crashed`, `off_road`, `succeeded` and `distance`, in metres along the
+            road since the own car has been controlled. Episodes that are done stand still.
+
+        Raises:
+            ShapeError, DomainError: for an action of another shape or outside [−1, 1].
+        """
+        scene, running = self.scene, self.reason == 0
+        later = torch.where(running, self.frame + scene.every, self.frame)
+        logged = (self.rows + (self.steps + 1) * scene.every).clamp_max(scene.stop[self.rows] - 1)
+        ended = self.rows + (self.steps + 2) * scene.every >= scene.stop[self.rows]
+        if action is None:
+            moved = scene.own[logged]
+        else:
+            check_action(action, len(self.own))
+            moved = advance(self.own, action.detach().to(self.own), self.size[:, 0], scene.step_seconds)
+        self.own = torch.where(running[:, None], moved, self.own)
+        self.frame = later.clamp_max(scene.frames - 1)
+        self.steps = self.steps + running.long()
+
+        crashed = self._crashed()
+        y, road = self.own[:, 1], scene.road
+        off_road = (y < road[0]) | (y > road[1])
+        succeeded = self.own[:, 0] >= self.goal
+        if self.until == "recording":
+            succeeded = succeeded | ended
+        late = (later >= scene.frames - 1) | (self.steps * scene.step_seconds >= self.limit)
+        found = late.long() * 4
+        for code, when in ((1, succeeded), (3, off_road), (2, crashed)):
+            found = torch.where(when, code, found)
+        self.reason = torch.where(running, found, self.reason)
+        return self.state(), self.info()
+
+    def info(self) -> dict[str, Tensor]:
+        """How the episodes stand, as `step` returns it."""
+        return {
+            "done": self.reason > 0,
+            "crashed": self.reason == 2,
+            "off_road": self.reason == 3,
+            "succeeded": self.reason == 1,
+            "distance": self.own[:, 0] - self.scene.own[self.rows, 0],
+        }
+
+    def _crashed(self) -> Tensor:
+        place, there = self.scene.nearest(self.own, self.frame, self.vehicle, 24)
+        cars = self.scene.table[place]
+        hit = overlap(self.own[:, None, :4], self.size[:, None], cars[..., [0, 1, 4, 5]], cars[..., 6:])
+        return (hit & there).any(dim=1)
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with some of the episodes only."""
+        for name in ("episodes", "rows", "own", "size", "vehicle", "frame", "steps", "reason"):
+            setattr(self, name, getattr(self, name)[rows])
+
+    def run(self, policy: Policy, episodes: Tensor | None = None, batch: int = 256) -> list[dict[str, Any]]:
+        """Drive episodes to their ends: a row for each, with success, distance (m), reason and seconds.
+
+        Args:
+            policy: see `Policy`.
+            episodes: which ones, all by default.
+            batch: how many at once.
+        """
+        chosen = torch.arange(len(self)) if episodes is None else torch.as_tensor(episodes)
+        rows: list[dict[str, Any]] = []
+        for chunk in chosen.split(batch):
+            state = self.reset(chunk)
+            if hasattr(policy, "reset"):
+                policy.reset(len(chunk))  # pyright: ignore[reportFunctionMemberAccess]
+            while len(self.episodes):
+                with torch.no_grad():
+                    action = policy(state)
+                state, info = self.step(action)
+                done = info["done"]
+                if bool(done.all()) or int(done.sum()) * 4 >= len(done):
+                    rows += self._outcomes(done)
+                    left = (~done).nonzero()[:, 0]
+                    self.select(left)
+                    state = {name: leaf[left] for name, leaf in state.items()}
+                    if hasattr(policy, "select"):
+                        policy.select(left)  # pyright: ignore[reportFunctionMemberAccess]
+        return sorted(rows, key=lambda row: row["episode"])
+
+    def _outcomes(self, which: Tensor) -> list[dict[str, Any]]:
+        info, dt = self.info(), self.scene.step_seconds
+        return [
+            {
+                "episode": int(self.episodes[i]),
+                "vehicle": int(self.scene.vehicles[int(self.vehicle[i])]),
+                "success": bool(info["succeeded"][i]),
+                "distance": round(float(info["distance"][i]), 3),
+                "reason": REASONS[int(self.reason[i])],
+                "seconds": round(int(self.steps[i]) * dt, 6),
+            }
+            for i in which.nonzero()[:, 0].tolist()
+        ]
+
+
+def overlap(one: Tensor, one_size: Tensor, other: Tensor, other_size: Tensor) -> Tensor:
+    """Whether two rectangles overlap, by the separating axis theorem on their four axes.
+
+    Args:
+        one, other: (…, 4): centre and unit vector of the heading.
+        one_size, other_size: (…, 2): length and width.
+
+    >>> here, ahead = torch.tensor([0.0, 0.0, 1.0, 0.0]), torch.tensor([4.0, 0.0, 1.0, 0.0])
+    >>> overlap(here, torch.tensor([4.5, 1.8]), ahead, torch.tensor([4.5, 1.8]))
+    tensor(True)
+    """
+    gap = other[..., :2] - one[..., :2]
+    cosine = (one[..., 2:] * other[..., 2:]).sum(-1).abs()
+    sine = (one[..., 2] * other[..., 3] - one[..., 3] * other[..., 2]).abs()
+    apart = torch.zeros_like(cosine, dtype=torch.bool)
+    for axis, mine, theirs in ((one, one_size, other_size), (other, other_size, one_size)):
+        dx, dy = axis[..., 2], axis[..., 3]
+        along = (gap[..., 0] * dx + gap[..., 1] * dy).abs()
+        across = (gap[..., 1] * dx - gap[..., 0] * dy).abs()
+        apart = apart | (2 * along > mine[..., 0] + theirs[..., 0] * cosine + theirs[..., 1] * sine)
+        apart = apart | (2 * across > mine[..., 1] + theirs[..., 0] * sine + theirs[..., 1] * cosine)
+    return ~apart

@@ -1,0 +1,142 @@
+"""Replay: a logged car reproduces its log, episodes end as they should, and rows of a batch are what they are alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lowland.data.tracks import Road, Tracks
+from lowland.envs.drivers import human, no_action, sanity_drivers
+from lowland.envs.replay import Replay, overlap
+from lowland.envs.scene import ALONG
+from lowland.errors import DataError, DomainError, ShapeError
+from lowland.worlds.kinematics import advance
+
+
+def test_the_logged_actions_reproduce_the_log(log: Tracks) -> None:
+    replay = Replay(log)
+    state = replay.reset()
+    worst = 0.0
+    for step in range(40):
+        rows = replay.rows + step * 2
+        action = replay.scene.action[rows]
+        assert float(action.abs().max()) < 1
+        state, _ = replay.step(action)
+        gap = (state["own"] - replay.scene.own[rows + 2]).abs().amax(dim=1)
+        worst = max(worst, float(gap[replay.reason == 0].max()))
+    # Positions of up to 200 m in float32 are rounded to 8e-6 m, and 40 steps add up.
+    assert worst < 2e-3
+
+
+def test_the_human_reaches_the_end_and_a_car_that_does_not_brake_crashes(log: Tracks) -> None:
+    replay = Replay(log)
+    assert all(row["success"] and row["reason"] == "reached" for row in replay.run(human))
+    for name, driver in sanity_drivers().items():
+        rows = replay.run(driver, batch=7)
+        assert len(rows) == len(replay), name
+        assert [row["episode"] for row in rows] == list(range(len(replay)))
+
+    def blind(state: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.tensor([[1.0, 0.0]]).expand(len(state["own"]), 2)
+
+    assert "collision" in {row["reason"] for row in replay.run(blind)}
+
+
+def test_a_car_that_turns_leaves_the_road(log: Tracks) -> None:
+    alone = log.of(log.vehicles[:1])
+    rows = Replay(alone).run(lambda state: torch.tensor([[0.0, 1.0]]))
+    assert rows[0]["reason"] == "off road"
+
+
+def test_a_car_that_stands_runs_out_of_time(log: Tracks) -> None:
+    alone = log.of(log.vehicles[:1])
+    rows = Replay(alone, limit=4.0).run(lambda state: torch.tensor([[-1.0, 0.0]]))
+    assert rows[0]["reason"] == "time"
+    assert rows[0]["seconds"] == 4.0
+
+
+def test_rows_do_not_depend_on_their_batch(log: Tracks) -> None:
+    replay = Replay(log)
+    assert replay.run(no_action, batch=3) == replay.run(no_action, batch=100)
+
+
+def test_short_recordings_end_with_the_recording(log: Tracks) -> None:
+    short = log.select(log.frame < 60)
+    replay = Replay(short, until="recording", frames=40)
+    rows = replay.run(human)
+    assert len(rows) == sum(stop - start >= 40 for start, stop in short.segments())
+    assert all(row["success"] for row in rows)
+
+
+def test_the_own_car_is_not_among_the_others(log: Tracks) -> None:
+    replay = Replay(log, cars=50)
+    state = replay.reset()
+    there = state["present"] > 0
+    way = state["cars"][..., :2] - state["own"][:, None, :2]
+    assert float(way.norm(dim=-1)[there].min()) > 3
+    assert bool((way.norm(dim=-1)[~there] >= 999).all())
+    gap = (way / torch.tensor([ALONG, 1.0])).norm(dim=-1)
+    assert bool((gap.diff(dim=1)[there[:, 1:]] >= 0).all())
+
+
+def test_windows_to_learn_from_follow_the_same_cars(log: Tracks) -> None:
+    scene = Replay(log).scene
+    rows = scene.starts(steps=5, before=10)[::37]
+    states, actions = scene.logged(rows, steps=5, cars=4)
+    assert states["own"].shape == (len(rows), 6, 5)
+    assert actions.shape == (len(rows), 5, 2)
+    moved = advance(states["own"][:, 0], actions[:, 0], states["size"][:, 0, 0], 0.2)
+    torch.testing.assert_close(moved, states["own"][:, 1], atol=2e-4, rtol=0)
+    there = states["present"].cumprod(dim=1) > 0
+    step = states["cars"][:, 1:, :, :2] - states["cars"][:, :-1, :, :2]
+    # A velocity is that of the step that led here.
+    torch.testing.assert_close(step[there[:, 1:]] / 0.2, states["cars"][:, 1:, :, 2:][there[:, 1:]], atol=1e-3, rtol=0)
+
+
+def test_rectangles_overlap_as_their_outlines_do() -> None:
+    generator = torch.Generator().manual_seed(0)
+    angle = torch.rand(400, 2, generator=generator) * 6.3
+    centre = torch.rand(400, 2, 2, generator=generator) * 6
+    size = torch.rand(400, 2, 2, generator=generator) * 4 + 0.5
+    box = torch.cat([centre, angle.cos()[..., None], angle.sin()[..., None]], dim=-1)
+    found = overlap(box[:, 0], size[:, 0], box[:, 1], size[:, 1])
+    grid = torch.stack(torch.meshgrid(*[torch.linspace(-0.5, 0.5, 60)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    local = grid[None] * size[:, 0, None]
+    d = box[:, 0, None, 2:]
+    points = box[:, 0, None, :2] + torch.stack(
+        [local[..., 0] * d[..., 0] - local[..., 1] * d[..., 1], local[..., 0] * d[..., 1] + local[..., 1] * d[..., 0]],
+        -1,
+    )
+    e, way = box[:, 1, None, 2:], points - box[:, 1, None, :2]
+    along = (way[..., 0] * e[..., 0] + way[..., 1] * e[..., 1]).abs() <= size[:, 1, None, 0] / 2
+    across = (way[..., 1] * e[..., 0] - way[..., 0] * e[..., 1]).abs() <= size[:, 1, None, 1] / 2
+    sampled = (along & across).any(dim=1)
+    assert bool((found | ~sampled).all())  # a common point is an overlap
+    assert int((found & ~sampled).sum()) <= 8  # and only slivers between the points of the grid are missed
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "words"),
+    [
+        (torch.full((1, 2), 1.2), DomainError, "shares of its bounds"),
+        (torch.full((1, 2), torch.nan), DomainError, "sample 0"),
+        (torch.zeros(1, 3), ShapeError, "shape"),
+    ],
+)
+def test_bad_actions_are_named(log: Tracks, action: torch.Tensor, error: type[Exception], words: str) -> None:
+    replay = Replay(log)
+    replay.reset(torch.arange(1))
+    with pytest.raises(error, match=words):
+        replay.step(action)
+
+
+def test_logs_that_are_too_short_are_refused() -> None:
+    one, frame = np.ones(30), np.arange(30)
+    log = Tracks(one, frame, frame, one, 4.5 * one, 1.8 * one, 0 * one, Road(0.0, 200.0, (0.0, 3.7)))
+    with pytest.raises(DataError, match="40 frames in a row"):
+        Replay(log)
+    with pytest.raises(DataError, match="until='recording'"):
+        Replay(log, frames=28)
+    with pytest.raises(DataError, match="fewer steps"):
+        Replay(log, until="recording", frames=28).scene.starts(steps=20)
