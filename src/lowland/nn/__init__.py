@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from lowland.nn.convolutional import FilmEncoder, FilmPolicy, FrameDecoder
 from lowland.nn.convolutional_lista import ConvolutionalLISTA
 from lowland.nn.layers import linear, mlp
 from lowland.nn.learned_coordinate_descent import LearnedCoordinateDescent
 from lowland.nn.lista import LISTA
 
-__all__ = ["LISTA", "ConvolutionalLISTA", "LearnedCoordinateDescent", "linear", "mlp"]
+__all__ = [
+    "LISTA",
+    "ConvolutionalLISTA",
+    "FilmEncoder",
+    "FilmPolicy",
+    "FrameDecoder",
+    "LearnedCoordinateDescent",
+    "linear",
+    "mlp",
+]

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
+import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lowland.domains import Domain
 from lowland.tensors import RowNoise, repeat_rows
 
+_SMALLEST = 1e-6
 State: TypeAlias = Mapping[str, Tensor]
 """A state of a world: named tensors, each with the batch as first axis."""
 
@@ -63,6 +65,10 @@ class World(nn.Module, PyTorchModelHubMixin):
         """(B, D), what the model predicts of a state, z-scored with the statistics of its training data."""
         raise NotImplementedError
 
+    def misfit(self, predicted: State, actual: State) -> Tensor:
+        """‖φ(ŝ) − φ(s)‖², (B,), φ being `features`. A world whose states have gaps leaves out what is not known."""
+        return (self.features(predicted) - self.features(actual)).square().sum(dim=1)
+
     def initialise(self, state: State, actions: Tensor, states: State) -> None:
         """Set what z-scores inputs and predictions from logged trajectories, in place and under no_grad.
 
@@ -82,6 +88,14 @@ class World(nn.Module, PyTorchModelHubMixin):
         """(B, *shape, M), dropout masks, for `step`."""
         kept = noise.uniform(*shape, self.masked) >= self.dropout
         return kept.to(noise.dtype) / (1 - self.dropout)
+
+
+def standardise(values: Tensor, mean: Tensor, deviation: Tensor) -> None:
+    """Write mean and standard deviation over all but the last axis into two buffers; 1 for what does not change."""
+    flat = values.flatten(0, -2)
+    spread = flat.std(dim=0)
+    mean.copy_(flat.mean(dim=0))
+    deviation.copy_(torch.where(spread > _SMALLEST, spread, 1.0))
 
 
 class WorldCase(NamedTuple):

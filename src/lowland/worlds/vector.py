@@ -13,10 +13,9 @@ from lowland.domains import Box, Reals
 from lowland.errors import OptionError, ShapeError
 from lowland.nn.layers import linear
 from lowland.registry import register
-from lowland.worlds.base import State, World, WorldCase
+from lowland.worlds.base import State, World, WorldCase, standardise
 
 _FAR = 10.0
-_SMALLEST = 1e-6
 
 
 @register("world")
@@ -80,15 +79,8 @@ class VectorWorld(World):
 
     def initialise(self, state: State, actions: Tensor, states: State) -> None:
         path = torch.cat([state["observation"][:, None], states["observation"]], dim=1)
-        change = path.diff(dim=1)
-        for values, mean, deviation in (
-            (path, self.mean, self.deviation),
-            (change, self.change_mean, self.change_deviation),
-        ):
-            mean.copy_(values.flatten(0, 1).mean(dim=0))
-            # What never changes in the log keeps its unit: it has no scale of its own.
-            spread = values.flatten(0, 1).std(dim=0)
-            deviation.copy_(torch.where(spread > _SMALLEST, spread, 1.0))
+        standardise(path, self.mean, self.deviation)
+        standardise(path.diff(dim=1), self.change_mean, self.change_deviation)
 
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
         code = self._code(state, action, z)

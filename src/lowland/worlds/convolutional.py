@@ -1,0 +1,208 @@
+"""The forward model of films with addition fusion, and the posterior of its latents.
+
+Shape letters: B samples, T steps, P frames of context, C channels, H and W rows and columns, S size of the vector, A of
+an action, Z of a latent, F feature maps, K masks.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.domains import Box
+from lowland.errors import OptionError, nearest
+from lowland.nn.convolutional import SLOPE, FilmEncoder, FrameDecoder, activation, as_real, convolution, warp
+from lowland.nn.layers import linear, mlp
+from lowland.registry import register
+from lowland.worlds.base import State, World, WorldCase, standardise
+
+DECODERS = ("additive", "warp")
+_FURTHEST = 8.0
+_KEEP = 3.0
+
+
+@register("world")
+class ConvolutionalWorld(World):
+    """i[t+1] = σ(Δ + i[t]) and o[t+1] = o[t] + m + d ⊙ δ, with (Δ, δ) = f(i[t−P+1..t], o[t], a[t], z[t]).
+
+    Frames i and vector o are encoded to F × h × w numbers, to which encodings of action and latent are added; a
+    residual block follows, then transposed convolutions to a frame and a perceptron to the change of the vector, whose
+    mean and deviation m and d come from the training data. At the default sizes it is the model of Henaff, Canziani &
+    LeCun 2019 (section 3.1, appendix B): with `ConvolutionalPosterior` 15.5 million parameters, published about 15.6;
+    the residual block, whose size is not published, has three convolutions of 3 × 3.
+
+    With `decoder="warp"` the next frame is the last one, each channel seen through a predicted flow of at most 8
+    pixels, mixed with new content where there is something to be seen for the first time. The published model drops
+    units in every layer. Here the masks act on feature maps from the fusion onwards, so that the masks of `branches`
+    share one encoding. States are {"image": (B, P, C, H, W), "own": (B, *own)}; other tensors are handed on as
+    they are.
+
+    Args:
+        size: (H, W) of a frame, along the road first.
+        frames: P.
+        channels: C.
+        own: shape of the vector of a sample: (S,), or (P, S) with one for each frame; () for none.
+        actions: A.
+        latents: Z.
+        maps: feature maps of the three stages, F being the last.
+        hidden: units of the hidden layers of the perceptrons.
+        dropout: share of feature maps that a mask drops.
+        decoder: "additive" or "warp".
+        generator: draws the weights.
+
+    Raises:
+        OptionError: for an unknown decoder, sizes below 1, or a dropout that is not in [0, 1).
+        ShapeError: in use, for frames of another number or size than it was made for.
+
+    >>> world = ConvolutionalWorld(size=(64, 16), frames=2, own=(4,), maps=(4, 8, 16), hidden=16)
+    >>> state = {"image": torch.zeros(3, 2, 3, 64, 16), "own": torch.zeros(3, 4)}
+    >>> world.step(state, torch.zeros(3, 2))["image"].shape
+    torch.Size([3, 2, 3, 64, 16])
+    """
+
+    change_mean: Tensor
+    change_deviation: Tensor
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (117, 24),
+        frames: int = 20,
+        channels: int = 3,
+        own: tuple[int, ...] = (20, 4),
+        actions: int = 2,
+        latents: int = 32,
+        maps: tuple[int, ...] = (64, 128, 256),
+        hidden: int = 256,
+        dropout: float = 0.1,
+        decoder: str = "additive",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if decoder not in DECODERS:
+            raise OptionError(f"There is no decoder {decoder!r}. {nearest(decoder, DECODERS)}")
+        if min(*size, frames, channels, actions, hidden, *maps) < 1 or latents < 0:
+            raise OptionError(
+                "Sizes, frames, channels, actions, maps and hidden must be at least 1, latents at least 0."
+            )
+        if not 0 <= dropout < 1:
+            raise OptionError(f"dropout must be in [0, 1), but it is {dropout}.")
+        masked = 2 * maps[-1] if dropout else 0
+        super().__init__(Box(actions, low=-1.0, high=1.0), latents, masked, dropout)
+        generator = generator or torch.Generator().manual_seed(0)
+        self.decoder, self.channels = decoder, channels
+        self.encoder = FilmEncoder(frames, channels, size, own, maps, hidden, generator)
+        flat = math.prod(self.encoder.shape)
+        self.from_action = mlp(actions, hidden, hidden, flat, activation=activation, generator=generator)
+        self.from_latent = linear(latents, flat, generator) if latents else None
+        self.first, self.second, self.third = (convolution(maps[-1], maps[-1], generator) for _ in range(3))
+        self.to_frame = FrameDecoder(channels * (1 if decoder == "additive" else 4), size, maps, generator)
+        self.to_own = None
+        if own:
+            self.to_own = mlp(flat, hidden, hidden, own[-1], activation=activation, generator=generator)
+            self.register_buffer("change_mean", torch.zeros(own[-1]))
+            self.register_buffer("change_deviation", torch.ones(own[-1]))
+
+    def initialise(self, state: State, actions: Tensor, states: State) -> None:
+        if not self.encoder.own:
+            return
+        before, after = self._last(state["own"]), states["own"] if states["own"].ndim == 3 else states["own"][:, :, -1]
+        path = torch.cat([before[:, None], after], dim=1)
+        standardise(path, self.encoder.own_mean, self.encoder.own_deviation)
+        standardise(path.diff(dim=1), self.change_mean, self.change_deviation)
+
+    def encode(self, state: State) -> Tensor:
+        """The code of frames and vector, (B, F, h, w)."""
+        return self.encoder(state["image"], state.get("own"))
+
+    def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
+        return self._decode(state, self._fuse(state, action, z), mask)
+
+    def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
+        count = masks.shape[1]
+        code = self._fuse(state, action, z).repeat_interleave(count, dim=0)
+        again = {name: tensor.repeat_interleave(count, dim=0) for name, tensor in state.items()}
+        return self._decode(again, code, masks.flatten(0, 1))
+
+    def features(self, state: State) -> Tensor:
+        """(B, D): last frame and z-scored last vector, so that ‖φ − φ'‖² is the sum of their mean squared errors."""
+        frame = as_real(state["image"], self)[:, -1].flatten(1)
+        parts = [frame / math.sqrt(frame.shape[1])]
+        if self.encoder.own:
+            own = (self._last(state["own"]) - self.encoder.own_mean) / self.encoder.own_deviation
+            parts.append(own / math.sqrt(own.shape[1]))
+        return torch.cat(parts, dim=1)
+
+    def _last(self, own: Tensor) -> Tensor:
+        return own if len(self.encoder.own) == 1 else own[:, -1]
+
+    def _fuse(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
+        code = self.encode(state) + self.from_action(action).unflatten(1, self.encoder.shape)
+        if self.from_latent is not None and z is not None:
+            code = code + self.from_latent(z).unflatten(1, self.encoder.shape)
+        return functional.leaky_relu(code, SLOPE)
+
+    def _decode(self, state: State, code: Tensor, mask: Tensor | None) -> State:
+        early, late = (None, None) if mask is None else mask[:, :, None, None].chunk(2, dim=1)
+        code = code if early is None else code * early
+        inner = functional.leaky_relu(self.second(functional.leaky_relu(self.first(code), SLOPE)), SLOPE)
+        code = functional.leaky_relu(code + self.third(inner if late is None else inner * late), SLOPE)
+        film = as_real(state["image"], self)
+        frame = self._frame(self.to_frame(code), film[:, -1])
+        made = dict(state) | {"image": torch.cat([film[:, 1:], frame[:, None]], dim=1)}
+        if self.to_own is not None:
+            before = self._last(state["own"])
+            after = before + self.change_mean + self.change_deviation * self.to_own(code.flatten(1))
+            kept = state["own"]
+            made["own"] = after if len(self.encoder.own) == 1 else torch.cat([kept[:, 1:], after[:, None]], dim=1)
+        return made
+
+    def _frame(self, answer: Tensor, last: Tensor) -> Tensor:
+        if self.decoder == "additive":
+            return torch.sigmoid(answer + last)
+        flow, keep, fresh = answer.unflatten(1, (self.channels, 4)).split((2, 1, 1), dim=2)
+        seen = warp(last, _FURTHEST * torch.tanh(flow / _FURTHEST))
+        share = torch.sigmoid(keep[:, :, 0] + _KEEP)
+        return share * seen + (1 - share) * torch.sigmoid(fresh[:, :, 0])
+
+    @classmethod
+    def reference_case(cls) -> WorldCase:
+        noise = torch.Generator().manual_seed(0)
+        state = {"image": torch.rand(4, 2, 3, 16, 8, generator=noise), "own": torch.randn(4, 5, generator=noise)}
+        world = cls((16, 8), 2, 3, (5,), latents=2, maps=(4, 6, 8), hidden=8, dropout=0.2, decoder="warp")
+        return WorldCase(world, state)
+
+
+class ConvolutionalPosterior(nn.Module):
+    """q(z[t] | s[t], s[t+1]) = N(μ, σ²) from the world's own code of s[t] plus a code of the next frame.
+
+    As in Henaff, Canziani & LeCun 2019, appendix B, with three fully connected layers after the sum. It trains the
+    world's encoder as well.
+
+    Args:
+        world: for its sizes; it is given again at each call, and not owned.
+        hidden: units of the two hidden layers; by default as in the paper.
+        generator: draws the weights.
+
+    >>> world = ConvolutionalWorld(size=(16, 8), frames=2, own=(), maps=(4, 4), hidden=8, latents=3)
+    >>> state = {"image": torch.zeros(5, 2, 3, 16, 8)}
+    >>> ConvolutionalPosterior(world, hidden=8)(world, state, torch.zeros(5, 2), state)[0].shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, world: ConvolutionalWorld, hidden: int = 256, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        generator = generator or torch.Generator().manual_seed(1)
+        _, channels, height, width = world.encoder.film
+        self.target = FilmEncoder(1, channels, (height, width), maps=world.encoder.maps, generator=generator)
+        sizes = math.prod(world.encoder.shape), hidden, hidden, 2 * world.latents
+        self.network = mlp(*sizes, activation=activation, generator=generator)
+
+    def forward(
+        self, world: ConvolutionalWorld, state: State, action: Tensor, following: State
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of z[t], (B, Z) each; the action is not looked at."""
+        code = world.encode(state) + self.target(following["image"][:, -1:])
+        mean, log_variance = self.network(functional.leaky_relu(code, SLOPE).flatten(1)).chunk(2, dim=1)
+        return mean, log_variance
