@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from lowland.planning.energy import PlanEnergy
+from lowland.planning.policies import Imitation, Policy
+from lowland.planning.through_the_model import ThroughTheModel
 
-__all__ = ["PlanEnergy"]
+__all__ = ["Imitation", "PlanEnergy", "Policy", "ThroughTheModel"]

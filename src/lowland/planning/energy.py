@@ -6,8 +6,8 @@ K dropout masks, M masked units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,12 +20,20 @@ from lowland.registry import register
 from lowland.tensors import RowNoise, leaves
 from lowland.worlds.base import Cost, State, World
 from lowland.worlds.linear import LinearWorld
+from lowland.worlds.rollout import Act
 from lowland.worlds.uncertainty import Spread, variance
 
 FROZEN = ("futures", "masks")
 """What `PlanEnergy.draw` adds to a state."""
 _ROWS = 8192
 """Rows that costs are computed for at once: more steps in one call cost less overhead, but no more memory than this."""
+
+
+class Terms(NamedTuple):
+    """Discounted sums of the cost and of the uncertainty over the roll-out, (B, N, F) each; λ is not in them."""
+
+    cost: Tensor
+    uncertainty: Tensor
 
 
 class Situation(Domain):
@@ -165,14 +173,19 @@ class PlanEnergy(Energy):
         each = y_BNTA.shape[1]
         plans_BNTA = y_BNTA[:, :, None].expand(-1, -1, max(self.futures, 1), -1, -1)
         plans_TRA = plans_BNTA.flatten(0, 2).transpose(0, 1).contiguous()
-        return self.value(x, lambda state, t: plans_TRA[t], each)
+        return self.total(self.terms(x, lambda state, t: plans_TRA[t], each))
 
-    def value(self, x: Mapping[str, Tensor], act: Callable[[State, int], Tensor], each: int = 1) -> Tensor:
-        """E of what `act` does in the world, (B, N), for N = `each` rows of every sample.
+    def total(self, terms: Terms) -> Tensor:
+        """E of the terms, (B, N): cost and uncertainty together, over all futures."""
+        cost, uncertainty = terms
+        return soft_minimum(cost + self.uncertainty * uncertainty if self.uncertainty else cost, self.beta)
+
+    def terms(self, x: Mapping[str, Tensor], act: Act, each: int = 1) -> Terms:
+        """What `act` does in the world, for N = `each` rows of every sample.
 
         Args:
             x: as `encode` or `draw` returned it.
-            act: act(s[t], t) → a[t] (R, A), the rows of a sample after one another, and in them its futures.
+            act: act(s[t], t) → a[t] (R, A): the rows of a sample are after one another, and in them its futures.
             each: N.
         """
         count = max(self.futures, 1)
@@ -182,19 +195,18 @@ class PlanEnergy(Energy):
         if self.futures:
             z_BNFTZ = x["futures"][:, None].expand(-1, each, -1, -1, -1)
             z_TRZ = z_BNFTZ.flatten(0, 2).transpose(0, 1).contiguous()
-        total = self._total(state, act, z_TRZ, x.get("masks"), repeats)
-        return soft_minimum(total.reshape(-1, each, count), self.beta)
+        together, risk = self._terms(state, act, z_TRZ, x.get("masks"), repeats)
+        return Terms(*(part.reshape(-1, each, count) for part in (together, risk)))
 
-    def _total(
-        self, state: State, act: Callable[[State, int], Tensor], z_TRZ: Tensor | None, masks_BTKM: Tensor | None,
-        repeats: int,
-    ) -> Tensor:  # fmt: skip
-        """Discounted sum of the costs of each row, (R,)."""
+    def _terms(
+        self, state: State, act: Act, z_TRZ: Tensor | None, masks_BTKM: Tensor | None, repeats: int
+    ) -> tuple[Tensor, Tensor]:
+        """Discounted sums of the costs and of the uncertainty of each row, (R,) both."""
         rows = leaves(state)[0].shape[0]
         block = self.horizon
         if not torch.compiler.is_compiling():  # a graph holds for any number of rows
             block = max(1, _ROWS // (rows * (self.masks if self.uncertainty else 1)))
-        total: Tensor | None = None
+        sums: list[list[Tensor]] = [[], []]
         for first in range(0, self.horizon, block):
             last = min(first + block, self.horizon)
             states, actions = [state], []
@@ -207,22 +219,21 @@ class PlanEnergy(Energy):
                 costs = self.cost(_joined(states[1:]), together)
             except KeyError as error:
                 raise ShapeError(
-                    f"The world or the cost asks for a part of the state that is called {error}, but the state has "
-                    f"{', '.join(sorted(state))}."
+                    f"The world, the cost or the policy asks for a part of the state that is called {error}, but the "
+                    f"state has {', '.join(sorted(state))}."
                 ) from None
             if not isinstance(costs, Tensor) or costs.shape != together.shape[:1]:
                 shape = tuple(costs.shape) if isinstance(costs, Tensor) else type(costs).__name__
                 raise ShapeError(f"cost must return one number for each row, ({len(together)},), but it gave {shape}.")
+            weights = self.discounts[first:last].to(costs.dtype)
+            sums[0].append(weights @ costs.reshape(-1, rows))
             if self.uncertainty and masks_BTKM is not None:
                 z = None if z_TRZ is None else z_TRZ[first:last].flatten(0, 1)
                 masks = _rows(masks_BTKM[:, first:last], repeats).transpose(0, 1).flatten(0, 1)
                 spread = variance(self.world, _joined(states[:-1]), together, z, masks)
-                costs = costs + self.uncertainty * self._counted(spread.reshape(-1, rows), first, last).flatten()
-            weights = self.discounts[first:last].to(costs.dtype)
-            part = weights @ costs.reshape(-1, rows)
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+                sums[1].append(weights @ self._counted(spread.reshape(-1, rows), first, last))
+        cost = torch.stack(sums[0]).sum(dim=0)
+        return cost, torch.stack(sums[1]).sum(dim=0) if sums[1] else torch.zeros_like(cost)
 
     def _counted(self, spread_TR: Tensor, first: int, last: int) -> Tensor:
         if self.usual is not None:

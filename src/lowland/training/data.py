@@ -42,7 +42,7 @@ class Memory:
 
     def __init__(self, y: Any, x: Any = None) -> None:
         self.y, self.x = y, x
-        self.size = batch_size(y=y) if x is None else batch_size(y=y, x=x)
+        self.size = batch_size(y=y, x=x)
 
     def __len__(self) -> int:
         return self.size
@@ -98,7 +98,7 @@ class Stored:
 
 
 def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
-    """Data as a Batch: y alone, a pair (x, y), or a dictionary with the keys y and x.
+    """Data as a Batch: y alone, a pair (x, y), a dictionary with the keys y and x, or `Batch(None, x)` for x alone.
 
     Any other dictionary, and every dictionary where the energy takes a y of several parts, is y itself.
     """
@@ -171,7 +171,7 @@ def in_memory(data: Any, energy: Energy) -> Memory:
     """Tensors, arrays, dictionaries and pairs as `Memory`, checked."""
     own, dtype = next(iter(energy.parameters()), None), _own_dtype(energy)
     batch = as_batch(data, energy)
-    y, x = _tensor(batch.y, "y", dtype), None if batch.x is None else _tensor(batch.x, "x", dtype)
+    y, x = (None if part is None else _tensor(part, name, dtype) for part, name in ((batch.y, "y"), (batch.x, "x")))
     memory = Memory(y, x)
     if not memory.size:
         raise ShapeError("The data are empty: at least one sample is needed.")
@@ -181,7 +181,7 @@ def in_memory(data: Any, energy: Energy) -> Memory:
         first = Batch(*(map_value(lambda t: t[:1].to(device), part) for part in (y, x)))
         if len(place) > 1:
             raise ShapeError(f"The parts of the data are on different devices: {sorted(map(str, place))}.")
-        energy.check(("z",), x=first.x, y=first.y)
+        energy.check(("z",) if first.y is not None else ("y", "z"), x=first.x, y=first.y)
     check_finite(y, "y")
     check_finite(x, "x")
     _check_inside(y, energy)
@@ -191,7 +191,7 @@ def in_memory(data: Any, energy: Energy) -> Memory:
 def _check_inside(y: Any, energy: Energy) -> None:
     """A DomainError for samples outside the domain of y; grey values in [0, 1] may stand for binary ones."""
     domain = energy.domains.get("y")
-    if domain is None or not domain.constrained or isinstance(domain, Product):
+    if y is None or domain is None or not domain.constrained or isinstance(domain, Product):
         return
     u = domain.pack(y, "y")
     grey = isinstance(domain, Binary)

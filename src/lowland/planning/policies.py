@@ -1,0 +1,123 @@
+"""Policies: networks that say what to do in a state, and the energy by which they imitate.
+
+Shape letters: B samples, A size of an action.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowland.domains import Box, Domain, Reals
+from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.errors import OptionError, nearest
+from lowland.nn.layers import mlp
+from lowland.planning.energy import Situation
+from lowland.registry import register
+from lowland.worlds.base import State
+
+_BOUNDS = ("tanh", "clamp")
+_LOG_DEVIATIONS = (-5.0, 1.0)
+
+
+class Policy(nn.Module):
+    """a = π(s), or a ∼ N(μ(s), σ²(s)) with `gaussian`, kept inside the domain of an action.
+
+    Henaff, Canziani & LeCun 2019, section 3.3: three fully connected layers of 256 on what `inputs` makes of the state.
+    The deviation is cut to [e⁻⁵, e], and a Gaussian action is projected onto its domain.
+
+    Args:
+        inputs: state → (B, `size`), such as `world.features`; an `nn.Module` is trained with the policy.
+        size: of what `inputs` returns.
+        actions: domain of an action, `world.actions`.
+        hidden: sizes of the hidden layers.
+        gaussian: whether a call with noise draws from N(μ, σ²).
+        bound: how the network's answer gets into a box: "tanh", or "clamp", which has no gradient outside.
+        generator: draws the first weights; by default one with seed 0.
+
+    Raises:
+        OptionError: for an unknown bound.
+
+    >>> policy = Policy(lambda state: state["observation"], 3, Box(2, low=-1.0, high=1.0))
+    >>> policy({"observation": torch.zeros(5, 3)}).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        inputs: Callable[[State], Tensor],
+        size: int,
+        actions: Domain,
+        hidden: tuple[int, ...] = (256, 256, 256),
+        gaussian: bool = False,
+        bound: str = "tanh",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if bound not in _BOUNDS:
+            raise OptionError(f"There is no bound called {bound!r}. {nearest(bound, _BOUNDS)}")
+        self.inputs, self.actions, self.gaussian, self.bound = inputs, actions, gaussian, bound
+        self.network = mlp(size, *hidden, actions.size * (2 if gaussian else 1), generator=generator)
+
+    def distribution(self, state: State) -> tuple[Tensor, Tensor | None]:
+        """μ (B, A) inside the domain, and log σ (B, A), or None for a deterministic policy."""
+        mean, log_deviation = self.network(self.inputs(state)), None
+        if self.gaussian:
+            mean, log_deviation = mean.chunk(2, dim=1)
+            log_deviation = (log_deviation - 1).clamp(*_LOG_DEVIATIONS)
+        if self.bound == "tanh" and isinstance(self.actions, Box):
+            half = 0.5 * (self.actions.high - self.actions.low)
+            return self.actions.low + half * (1 + torch.tanh(mean)), log_deviation
+        return self.actions.project(mean), log_deviation
+
+    def forward(self, state: State, noise: Tensor | None = None) -> Tensor:
+        """The action (B, A): the mean, or with noise ∼ N(0, I), (B, A), a draw of a Gaussian policy."""
+        mean, log_deviation = self.distribution(state)
+        if noise is None or log_deviation is None:
+            return mean
+        return self.actions.project(mean + log_deviation.exp() * noise)
+
+
+@register("energy")
+class Imitation(Energy):
+    """E(x, y) = ½ ‖y − π(x)‖², or −log N(y; μ(x), σ²(x)) for a Gaussian policy: x is a state, y an action.
+
+    Trained by `ll.shaping.MinimumEnergy()` on the states and actions of a log it is one-step imitation, or behaviour
+    cloning (row W8; Henaff, Canziani & LeCun 2019, section 5). On those of plans, from `demonstrations`, the policy
+    becomes the actor that is distilled from them (row W3).
+
+    Args:
+        policy: trained in place.
+
+    >>> policy = Policy(lambda state: state["observation"], 3, Box(2, low=-1.0, high=1.0))
+    >>> Imitation(policy)(x={"observation": torch.zeros(5, 3)}, y=torch.zeros(5, 2)).shape
+    torch.Size([5])
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(x=Situation(), y=policy.actions)
+        self.policy = policy
+
+    def energy(self, x: State, y: Tensor, z: Any) -> Tensor:
+        mean, log_deviation = self.policy.distribution(x)
+        if log_deviation is None:
+            return 0.5 * squared_distance(y, mean)
+        misfit = 0.5 * ((y - mean) * torch.exp(-log_deviation)).square() + log_deviation
+        return misfit.sum(dim=1) + 0.5 * y.shape[1] * math.log(2 * math.pi)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        if over != ("y",) or x is None:
+            return Structure()
+        return Structure(minimiser=lambda: self.policy.distribution(x)[0])
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """The lowest action is that of the policy, here half the state."""
+        policy = Policy(lambda state: state["state"], 2, Reals(2), hidden=())
+        policy.load_state_dict({"network.0.weight": 0.5 * torch.eye(2), "network.0.bias": torch.zeros(2)})
+        x = torch.tensor([[1.0, -4.0]])
+        return ReferenceCase(cls(policy), {"x": {"state": x}}, "y", minimum=torch.zeros(1), minimiser=x / 2)
