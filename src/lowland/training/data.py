@@ -171,7 +171,8 @@ def in_memory(data: Any, energy: Energy) -> Memory:
     """Tensors, arrays, dictionaries and pairs as `Memory`, checked."""
     own, dtype = next(iter(energy.parameters()), None), _own_dtype(energy)
     batch = as_batch(data, energy)
-    y, x = (None if part is None else _tensor(part, name, dtype) for part, name in ((batch.y, "y"), (batch.x, "x")))
+    x = None if batch.x is None else _tensor(batch.x, "x", dtype)
+    y = None if batch.y is None and x is not None else _tensor(batch.y, "y", dtype)
     memory = Memory(y, x)
     if not memory.size:
         raise ShapeError("The data are empty: at least one sample is needed.")
