@@ -12,13 +12,16 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Product, Reals
-from lowland.energies.base import Energy, Structure
+from lowland.energies.base import Energy, ReferenceCase, Structure
 from lowland.errors import OptionError, ShapeError, check_instance
+from lowland.registry import register
 from lowland.tensors import RowNoise, map_value
 from lowland.worlds.base import State, World
 from lowland.worlds.rollout import rollout
+from lowland.worlds.vector import VectorWorld
 
 
+@register("energy")
 class ForwardModel(Energy):
     """E(x, y, z) = (1/T) Σ_t ‖φ(s[t]) − φ(ŝ[t])‖², ŝ[t+1] = g(ŝ[t], a[t], z[t]), ŝ[0] = s[0].
 
@@ -62,10 +65,8 @@ class ForwardModel(Energy):
 
     def errors(self, predicted: State, y: State) -> Tensor:
         """‖φ(s[t]) − φ(ŝ[t])‖² at each step, (B, T)."""
-        flat = [
-            self.world.features(map_value(lambda tensor: tensor.flatten(0, 1), states)) for states in (predicted, y)
-        ]
-        return (flat[0] - flat[1]).square().sum(dim=1).unflatten(0, (-1, self.horizon))
+        flat = (map_value(lambda tensor: tensor.flatten(0, 1), states) for states in (predicted, y))
+        return self.world.misfit(*flat).unflatten(0, (-1, self.horizon))
 
     def initialise(self, x: Mapping[str, Any], y: State, noise: RowNoise) -> None:
         self.world.initialise(x["state"], x["actions"], y)
@@ -80,6 +81,18 @@ class ForwardModel(Energy):
 
     def reconstruct(self, x: Any, y: Any, z: Any) -> Any:
         return self.predict(x, z)
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """Whatever the weights, the lowest y is what the world imagines, at E = 0."""
+        drawn = torch.Generator().manual_seed(0)
+        state = {"observation": torch.randn(3, 2, generator=drawn)}
+        energy = cls(VectorWorld(2, 1, latents=2, hidden=8), state, horizon=3)
+        x = {"state": state, "actions": torch.rand(3, 3, 1, generator=drawn)}
+        z = torch.randn(3, 3, 2, generator=drawn)
+        with torch.no_grad():
+            best = energy.domain("y").pack(energy.predict(x, z))
+        return ReferenceCase(energy, {"x": x, "z": z}, "y", minimum=torch.zeros(3), minimiser=best)
 
 
 def windows(paths: Sequence[State], horizon: int, every: int = 1) -> tuple[dict[str, Any], State]:

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from lowland.energies.base import Energy
 from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import mlp
-from lowland.shaping.base import Batch, Losses, Shaping
+from lowland.registry import register
+from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.tensors import map_value
 from lowland.worlds.base import State, World
-from lowland.worlds.forward import ForwardModel
+from lowland.worlds.forward import ForwardModel, windows
+from lowland.worlds.vector import VectorWorld
 
 
 class Posterior(nn.Module):
@@ -57,6 +59,7 @@ class Posterior(nn.Module):
         return mean, log_variance
 
 
+@register("shaping")
 class ForwardTraining(Shaping):
     """L = mean over data of E(x, y, z) + β Σ_t KL(q(z[t] | s[t], s[t+1]) ‖ N(0, I)) / T, z ∼ q or, dropped, ∼ N(0, I).
 
@@ -135,6 +138,19 @@ class ForwardTraining(Shaping):
         found = self.posterior(world, before, x["actions"].flatten(0, 1), after)
         mean, log_variance = (value.unflatten(0, (-1, steps)) for value in found)
         return mean, log_variance.clamp_max(self.largest)
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        """A walk that the actions do not tell."""
+        drawn = torch.Generator().manual_seed(0)
+        path = {
+            "observation": torch.randn(36, 2, generator=drawn).cumsum(dim=0),
+            "actions": torch.randn(35, 1, generator=drawn),
+        }
+        x, y = windows([path], horizon=4)
+        world = VectorWorld(2, 1, latents=2, hidden=16, dropout=0.1)
+        batch = Batch(y, x, torch.arange(len(x["actions"])))
+        return ShapingCase(cls(Posterior(2, 1, 2, (16,))), ForwardModel(world, x["state"], 4), batch)
 
 
 def kl_to_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowland.errors import OptionError, ShapeError
-from lowland.tensors import batch_size, map_value
+from lowland.tensors import map_value
 from lowland.worlds.base import State, World
 
 Act: TypeAlias = Callable[[State, int], Tensor]
@@ -58,9 +58,9 @@ def rollout(
     """
     if horizon < 1:
         raise OptionError(f"The horizon must be at least 1 step, but it is {horizon}.")
-    rows = batch_size(state=state)
+    rows = next(iter(state.values())).shape[0]
     for name, value in (("actions", act), ("z", z), ("mask", mask)):
-        if isinstance(value, Tensor) and value.shape[:2] != (rows, horizon):
+        if isinstance(value, Tensor) and (value.ndim < 3 or value.shape[0] != rows or value.shape[1] != horizon):
             raise ShapeError(f"{name} must have the shape ({rows}, {horizon}, …), but it is {tuple(value.shape)}.")
     states, actions = [], []
     for t in range(horizon):
