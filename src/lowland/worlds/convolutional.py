@@ -95,7 +95,7 @@ class ConvolutionalWorld(World):
         self.encoder = FilmEncoder(frames, channels, size, own, maps, hidden, generator)
         flat = math.prod(self.encoder.shape)
         self.from_action = mlp(actions, hidden, hidden, flat, activation=activation, generator=generator)
-        self.from_latent = linear(latents, flat, generator) if latents else None
+        self.from_latent = linear(latents, flat, generator, bias=False) if latents else None
         self.first, self.second, self.third = (convolution(maps[-1], maps[-1], generator) for _ in range(3))
         self.to_frame = FrameDecoder(channels * (1 if decoder == "additive" else 4), size, maps, generator)
         self.to_own = None
