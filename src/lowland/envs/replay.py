@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from lowland.data.tracks import Tracks
+from lowland.envs.picture import Camera
 from lowland.envs.scene import Scene
 from lowland.errors import DataError, OptionError
+from lowland.worlds.driving_costs import PixelDrivingCost
 from lowland.worlds.kinematics import advance, check_action
 
 Policy: TypeAlias = Callable[[dict[str, Tensor]], "Tensor | None"]
@@ -46,10 +48,14 @@ class Replay:
         frames: fewest frames of a stretch; context + 20 by default.
         margin, entry: in metres.
         limit: in seconds of control.
+        image: a `Camera`, or the height and width of one, adds `image` (B, 3, H, W) to states.
+        history: P adds the images of earlier steps, `image` (B, P, 3, H, W) with the newest last.
+        collision: "box", or "pixels" for what the paper has: proximity in the image above 0.99.
         device: where everything is computed.
 
     Raises:
         DataError: if no stretch is long enough.
+        OptionError: for options that do not fit together.
 
     >>> from lowland.data.tracks import Road
     >>> one, frame, road = np.ones(200), np.arange(200), Road(0.0, 200.0, (0.0, 3.7, 7.4))
@@ -72,14 +78,27 @@ class Replay:
         margin: float = 5.0,
         entry: float = 30.0,
         limit: float = 120.0,
+        image: Camera | tuple[int, int] | None = None,
+        history: int | None = None,
+        collision: Literal["box", "pixels"] = "box",
         device: torch.device | str = "cpu",
     ) -> None:
         if until not in ("section", "recording"):
             raise OptionError(f"An episode runs until 'section' or 'recording', not {until!r}.")
         if cars < 1 or context < 1:
             raise OptionError(f"A replay needs at least 1 car and 1 frame of context, not {cars} and {context}.")
+        self.camera = Camera(*image) if isinstance(image, tuple) else image
+        if self.camera is None and (history is not None or collision == "pixels"):
+            raise OptionError("A history of images and collisions in pixels need an image: give its height and width.")
+        if history is not None and not 1 <= 1 + (history - 1) * every <= context:
+            raise OptionError(
+                f"{history} images, {every} frames apart, do not fit into a context of {context} frames. Give a "
+                f"context of {1 + (history - 1) * every}, or fewer images."
+            )
         self.scene = Scene(tracks, every, device)
-        self.cars, self.until, self.limit = cars, until, limit
+        self.cars, self.until, self.limit, self.history, self.collision = cars, until, limit, history, collision
+        if self.camera is not None:
+            self.price = PixelDrivingCost(crop=self.camera.crop)
         self.goal = tracks.road.length_to - margin
         least = max(context + 20 if frames is None else frames, context + 2 * every)
         segments = tracks.segments()
@@ -120,12 +139,18 @@ class Replay:
         self.vehicle, self.frame = self.scene.vehicle[self.rows], self.scene.frame[self.rows]
         self.steps = torch.zeros_like(self.rows)
         self.reason = torch.zeros_like(self.rows)
+        if self.camera is not None:
+            back = torch.arange(1 - (self.history or 1), 1, device=self.scene.device) * self.scene.every
+            self.images = self.camera.logged(self.scene, self.rows[:, None] + back)
         return self.state()
 
     def state(self) -> dict[str, Tensor]:
         """What a policy sees now."""
         place, there = self.scene.nearest(self.own, self.frame, self.vehicle, self.cars)
-        return self.scene.state(self.own, self.size, place, there)
+        state = self.scene.state(self.own, self.size, place, there)
+        if self.camera is not None:
+            state["image"] = self.images if self.history else self.images[:, -1]
+        return state
 
     def step(self, action: Tensor | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """One action in each episode that is not done; None follows the log.
@@ -149,6 +174,9 @@ class Replay:
         self.own = torch.where(running[:, None], moved, self.own)
         self.frame = later.clamp_max(scene.frames - 1)
         self.steps = self.steps + running.long()
+        if self.camera is not None:
+            image = self.camera.draw(scene, self.own, self.size, self.frame, self.vehicle)
+            self.images = torch.cat([self.images[:, 1:], image[:, None]], dim=1)
 
         crashed = self._crashed()
         y, road = self.own[:, 1], scene.road
@@ -174,6 +202,9 @@ class Replay:
         }
 
     def _crashed(self) -> Tensor:
+        if self.collision == "pixels":
+            seen = {"image": self.images[:, -1], "own": self.own, "size": self.size}
+            return self.price.near(seen) > 0.99
         place, there = self.scene.nearest(self.own, self.frame, self.vehicle, 24)
         cars = self.scene.table[place]
         hit = overlap(self.own[:, None, :4], self.size[:, None], cars[..., [0, 1, 4, 5]], cars[..., 6:])
@@ -183,6 +214,8 @@ class Replay:
         """Go on with some of the episodes only."""
         for name in ("episodes", "rows", "own", "size", "vehicle", "frame", "steps", "reason"):
             setattr(self, name, getattr(self, name)[rows])
+        if self.camera is not None:
+            self.images = self.images[rows]
 
     def run(self, policy: Policy, episodes: Tensor | None = None, batch: int = 256) -> list[dict[str, Any]]:
         """Drive episodes to their ends: a row for each, with success, distance (m), reason and seconds.

@@ -150,7 +150,22 @@ class PixelDrivingCost(DrivingCost):
         super().__init__(lane, off_road)
         self.crop = crop
 
+    def near(self, state: State) -> Tensor:
+        """(B,), proximity alone; it needs no `road`."""
+        image, ahead, beside, own, size = self._seen(state)
+        mask = along(ahead, own, size)[:, :, None] * across(beside, size)[:, None]
+        return (mask * image[:, CARS]).amax(dim=(1, 2))
+
     def parts(self, state: State) -> dict[str, Tensor]:
+        image, ahead, beside, _, size = self._seen(state)
+        band = (ahead <= size[..., 0].detach() / 2).to(image.dtype)
+        triangle = (1 - beside / (state["road"][:, None, 2].to(image.dtype) / 2)).clamp_min(0)
+        mask = band[:, :, None] * triangle[:, None]
+        lane, off_road = ((mask * image[:, channel]).amax(dim=(1, 2)) for channel in (LANES, OFF_ROAD))
+        return {"proximity": self.near(state), "lane": lane, "off_road": off_road}
+
+    def _seen(self, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The newest image, (B, C, H, W) in [0, 1], |l| (H,) and |c| (W,) of its pixels, own (B, 1, 5) and size."""
         image = state.get("image")
         if image is None or image.ndim not in (4, 5) or image.shape[-3] < 3:
             shape = None if image is None else tuple(image.shape)
@@ -160,18 +175,9 @@ class PixelDrivingCost(DrivingCost):
             )
         image = image[:, -1] if image.ndim == 5 else image
         image = image if image.is_floating_point() else image / 255
-        height, width = image.shape[-2:]
         ahead, beside = (
             ((torch.arange(count, dtype=image.dtype, device=image.device) + 0.5) / count - 0.5).abs() * metres
-            for count, metres in ((height, self.crop[0]), (width, self.crop[1]))
+            for count, metres in zip(image.shape[-2:], self.crop, strict=True)
         )
-        own, size = state["own"][:, None].to(image.dtype), state["size"][:, None].to(image.dtype)
-        near = along(ahead, own, size)[:, :, None] * across(beside, size)[:, None]
-        band = (ahead <= size[..., 0].detach() / 2).to(image.dtype)
-        triangle = (1 - beside / (state["road"][:, None, 2].to(image.dtype) / 2)).clamp_min(0)
-        mask = band[:, :, None] * triangle[:, None]
-        return {
-            "proximity": (near * image[:, CARS]).amax(dim=(1, 2)),
-            "lane": (mask * image[:, LANES]).amax(dim=(1, 2)),
-            "off_road": (mask * image[:, OFF_ROAD]).amax(dim=(1, 2)),
-        }
+        own, size = (state[name][:, None].to(image.dtype) for name in ("own", "size"))
+        return image, ahead, beside, own, size

@@ -8,7 +8,7 @@ import pytest
 from lowland.data.tracks import Road, Tracks
 
 
-def log_of(cars: list[tuple[float, float, float]], frames: int = 300, wobble: float = 0.0) -> Tracks:
+def log_of(cars: list[tuple[float, float, float]], frames: int = 250, wobble: float = 0.0) -> Tracks:
     """Cars (x at frame 0, y, speed) while they are on 200 m of road; `wobble` is an amplitude in metres of their y."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("vehicle", "frame", "x", "y")}
     for number, (x, y, speed) in enumerate(cars):
@@ -28,4 +28,4 @@ def log_of(cars: list[tuple[float, float, float]], frames: int = 300, wobble: fl
 @pytest.fixture(scope="session")
 def log() -> Tracks:
     lanes = ((1.85, 9.0), (5.55, 11.0), (9.25, 13.0))
-    return log_of([(-12.0 * k - lane, y, v) for lane, (y, v) in enumerate(lanes) for k in range(12)], wobble=0.3)
+    return log_of([(-12.0 * k - lane, y, v) for lane, (y, v) in enumerate(lanes) for k in range(8)], wobble=0.3)

@@ -10,8 +10,12 @@ from lowland.data.tracks import Road, Tracks
 from lowland.envs.drivers import human, no_action, sanity_drivers
 from lowland.envs.replay import Replay, overlap
 from lowland.envs.scene import ALONG
-from lowland.errors import DataError, DomainError, ShapeError
+from lowland.errors import DataError, DomainError, OptionError, ShapeError
 from lowland.worlds.kinematics import advance
+
+
+def blind(state: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.tensor([[1.0, 0.0]]).expand(len(state["own"]), 2)
 
 
 def test_the_logged_actions_reproduce_the_log(log: Tracks) -> None:
@@ -36,10 +40,6 @@ def test_the_human_reaches_the_end_and_a_car_that_does_not_brake_crashes(log: Tr
         rows = replay.run(driver, batch=7)
         assert len(rows) == len(replay), name
         assert [row["episode"] for row in rows] == list(range(len(replay)))
-
-    def blind(state: dict[str, torch.Tensor]) -> torch.Tensor:
-        return torch.tensor([[1.0, 0.0]]).expand(len(state["own"]), 2)
-
     assert "collision" in {row["reason"] for row in replay.run(blind)}
 
 
@@ -140,3 +140,35 @@ def test_logs_that_are_too_short_are_refused() -> None:
         Replay(log, frames=28)
     with pytest.raises(DataError, match="fewer steps"):
         Replay(log, until="recording", frames=28).scene.starts(steps=20)
+
+
+def test_states_have_images_and_their_history(log: Tracks) -> None:
+    replay = Replay(log, image=(39, 8), history=4, collision="pixels")
+    state = replay.reset(torch.arange(5))
+    assert state["image"].shape == (5, 4, 3, 39, 8)
+    first = state["image"]
+    state, _ = replay.step(None)
+    assert torch.equal(state["image"][:, :-1], first[:, 1:])
+    again = replay.camera.logged(replay.scene, replay.rows + 2)  # pyright: ignore[reportOptionalMemberAccess]
+    assert torch.equal(state["image"][:, -1], again)
+    single = Replay(log, image=(39, 8)).reset(torch.arange(5))["image"]
+    assert torch.equal(single, first[:, -1])
+
+
+def test_collisions_in_pixels_are_those_of_the_paper(log: Tracks) -> None:
+    replay = Replay(log, image=(117, 24), collision="pixels")
+    assert all(row["success"] for row in replay.run(human))
+    boxes = {row["episode"]: row["reason"] for row in Replay(log).run(blind)}
+    pixels = {row["episode"]: row["reason"] for row in replay.run(blind)}
+    assert "collision" in pixels.values()
+    # Half a metre of each car may overlap before its pixels count, so that fewer are collisions.
+    assert all(boxes[k] == "collision" for k, reason in pixels.items() if reason == "collision")
+
+
+def test_options_that_do_not_fit_are_refused(log: Tracks) -> None:
+    with pytest.raises(OptionError, match="context of 39"):
+        Replay(log, image=(39, 8), history=20)
+    with pytest.raises(OptionError, match="need an image"):
+        Replay(log, history=2)
+    with pytest.raises(OptionError, match="not 'forever'"):
+        Replay(log, until="forever")  # pyright: ignore[reportArgumentType]
