@@ -23,23 +23,22 @@ def fill(
     """Set the points of a rectangle (half length, half width) that is turned against the image by (cosine, sine)."""
     height, columns = bits.shape
     down, right = crop[0] / (4 * height), crop[1] / (4 * columns)
-    reach = abs(cosine) * length + abs(sine) * width
-    first = max(0, math.ceil((crop[0] / 2 - ahead - reach) / down - 0.5 - _EDGE))
-    last = min(4 * height - 1, math.floor((crop[0] / 2 - ahead + reach) / down - 0.5 + _EDGE))
-    by_sine = 1.0 / sine if sine != 0.0 else 0.0
-    by_cosine = 1.0 / cosine if cosine != 0.0 else 0.0
+    # Everything in points from here on: the centre's row and column, and columns for each metre across.
+    at, middle = (crop[0] / 2 - ahead) / down - 0.5, (crop[1] / 2 - beside) / right - 0.5
+    reach = (abs(cosine) * length + abs(sine) * width) / down
+    first = max(0, math.ceil(at - reach - _EDGE))
+    last = min(4 * height - 1, math.floor(at + reach + _EDGE))
+    # |l cosine + c sine| ≤ length and |c cosine − l sine| ≤ width, each solved for c: a band that leans with the rows.
+    lean_one = lean_two = 0.0
+    half_one = half_two = 1e9
+    if sine != 0.0:
+        lean_one, half_one = -cosine / sine * down / right, abs(length / sine) / right + _EDGE
+    if cosine != 0.0:
+        lean_two, half_two = sine / cosine * down / right, abs(width / cosine) / right + _EDGE
     for row in range(first, last + 1):
-        way = crop[0] / 2 - (row + 0.5) * down - ahead
-        # |l cosine + c sine| ≤ length and |c cosine − l sine| ≤ width, each solved for c.
-        low, high = -1e9, 1e9
-        if sine != 0.0:
-            middle, half = -way * cosine * by_sine, abs(length * by_sine)
-            low, high = middle - half, middle + half
-        if cosine != 0.0:
-            middle, half = way * sine * by_cosine, abs(width * by_cosine)
-            low, high = max(low, middle - half), min(high, middle + half)
-        begin = max(0, math.ceil((crop[1] / 2 - beside - high) / right - 0.5 - _EDGE))
-        end = min(4 * columns - 1, math.floor((crop[1] / 2 - beside - low) / right - 0.5 + _EDGE))
+        one, two = middle + lean_one * (row - at), middle + lean_two * (row - at)
+        begin = max(0, math.ceil(max(one - half_one, two - half_two)))
+        end = min(4 * columns - 1, math.floor(min(one + half_one, two + half_two)))
         if begin > end:
             continue
         pixel, shift = row >> 2, 4 * (row & 3)
@@ -67,7 +66,6 @@ def draw(
     edges: Any,  # (E,) float64
     crop: Any,  # (2,) float64
     own_car: bool,
-    shade: Any,  # (65536,) uint8, brightness by bits
     image: Any,  # (B, 3, H, W) uint8, written
 ) -> None:
     """Draw all images: lane markings, other cars, and what is not road or the own car."""
@@ -97,7 +95,12 @@ def draw(
             for aside in (edges[0] - far - y, edges[-1] + far - y):
                 if abs(aside) <= 2 * far:
                     fill(bits[2], aside * dy, aside * dx, dx, -dy, 2 * far, far, crop)
-        for channel in range(3):
-            for i in range(height):
-                for j in range(width):
-                    image[b, channel, i, j] = shade[bits[channel, i, j]]
+        flat, out = bits.ravel(), image[b].ravel()
+        for k in range(len(flat)):
+            # The number of bits set, by sums of neighbours, in a form that is done for many pixels at once.
+            n = flat[k]
+            n = np.uint16(n - ((n >> np.uint16(1)) & np.uint16(0x5555)))
+            n = np.uint16((n & np.uint16(0x3333)) + ((n >> np.uint16(2)) & np.uint16(0x3333)))
+            n = np.uint16((n + (n >> np.uint16(4))) & np.uint16(0x0F0F))
+            n = np.uint16((n + (n >> np.uint16(8))) & np.uint16(0x1F))
+            out[k] = np.uint8((n * np.uint16(255) + np.uint16(8)) >> np.uint16(4))

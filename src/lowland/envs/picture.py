@@ -5,7 +5,6 @@ Shape letters: B images, C = 3 channels of H × W pixels, N vehicles in one fram
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,11 +76,11 @@ class Camera:
         log = [leaf.numpy() for leaf in (scene.table, scene.owner, scene.offset, scene.count)]
         edges = torch.tensor(scene.tracks.road.edges, dtype=torch.float64).numpy()
         crop = torch.tensor(self.crop, dtype=torch.float64).numpy()
-        shade, cars = _shade().numpy(), [leaf.contiguous().numpy() for leaf in (own, size, frame, vehicle)]
+        cars = [leaf.contiguous().numpy() for leaf in (own, size, frame, vehicle)]
 
         def work(rows: slice) -> None:
             which = [leaf[rows] for leaf in cars]
-            draw(*which, *log, edges, crop, self.third == "own", shade, image[rows].numpy())  # pyright: ignore[reportCallIssue]
+            draw(*which, *log, edges, crop, self.third == "own", image[rows].numpy())  # pyright: ignore[reportCallIssue]
 
         piece = max(32, -(-len(own) // torch.get_num_threads()))
         in_threads(work, [slice(first, first + piece) for first in range(0, len(own), piece)])
@@ -126,10 +125,10 @@ class Camera:
             self._covered(boxes_BM6, there),
             self._covered(last),
         ]
-        return _shade().to(own.device)[torch.stack(channels, dim=1)]
+        return torch.stack(channels, dim=1)
 
     def _covered(self, boxes_BM6: Tensor, there_BM: Tensor | None = None) -> Tensor:
-        """(B, H, W), the number with as many bits set as points of the pixel are covered."""
+        """(B, H, W) uint8, the share of the points of each pixel that lie in a rectangle."""
         device = boxes_BM6.device
         (down, right), (height, width) = (side / 4 for side in self.pixel), (4 * self.height, 4 * self.width)
         ahead = self.crop[0] / 2 - (torch.arange(height, device=device, dtype=torch.float64) + 0.5) * down
@@ -152,12 +151,4 @@ class Camera:
                 inside &= there_BM[:, m, None]
             covered |= (column >= begin[..., None]) & (column <= end[..., None]) & inside[..., None]
         points = covered.reshape(len(covered), self.height, 4, self.width, 4).sum(dim=(2, 4))
-        return (2**points) - 1
-
-
-@functools.cache
-def _shade() -> Tensor:
-    """(65536,), the brightness of a pixel by the 16 bits of its points."""
-    bits = torch.arange(65536)
-    count = ((bits[:, None] >> torch.arange(16)) & 1).sum(dim=1)
-    return ((count * 255 + 8) // 16).to(torch.uint8)
+        return ((points * 255 + 8) // 16).to(torch.uint8)

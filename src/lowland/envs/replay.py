@@ -24,6 +24,8 @@ Policy: TypeAlias = Callable[[dict[str, Tensor]], "Tensor | None"]
 """State → action (B, 2) in shares of its bounds, or None to follow the log. One that remembers something from step to
 step has methods `reset(batch)`, called at the start, and `select(rows)`, called when only some episodes go on."""
 
+_WITHIN_REACH = 24
+"""Nearest cars that are asked for a collision: more than can touch a car."""
 REASONS = ("", "reached", "collision", "off road", "time")
 
 
@@ -139,6 +141,7 @@ class Replay:
         self.vehicle, self.frame = self.scene.vehicle[self.rows], self.scene.frame[self.rows]
         self.steps = torch.zeros_like(self.rows)
         self.reason = torch.zeros_like(self.rows)
+        self._look()
         if self.camera is not None:
             back = torch.arange(1 - (self.history or 1), 1, device=self.scene.device) * self.scene.every
             self.images = self.camera.logged(self.scene, self.rows[:, None] + back)
@@ -146,8 +149,8 @@ class Replay:
 
     def state(self) -> dict[str, Tensor]:
         """What a policy sees now."""
-        place, there = self.scene.nearest(self.own, self.frame, self.vehicle, self.cars)
-        state = self.scene.state(self.own, self.size, place, there)
+        place, there = self.near
+        state = self.scene.state(self.own, self.size, place[:, : self.cars], there[:, : self.cars])
         if self.camera is not None:
             state["image"] = self.images if self.history else self.images[:, -1]
         return state
@@ -174,6 +177,7 @@ class Replay:
         self.own = torch.where(running[:, None], moved, self.own)
         self.frame = later.clamp_max(scene.frames - 1)
         self.steps = self.steps + running.long()
+        self._look()
         if self.camera is not None:
             image = self.camera.draw(scene, self.own, self.size, self.frame, self.vehicle)
             self.images = torch.cat([self.images[:, 1:], image[:, None]], dim=1)
@@ -201,11 +205,14 @@ class Replay:
             "distance": self.own[:, 0] - self.scene.own[self.rows, 0],
         }
 
+    def _look(self) -> None:
+        self.near = self.scene.nearest(self.own, self.frame, self.vehicle, max(self.cars, _WITHIN_REACH))
+
     def _crashed(self) -> Tensor:
         if self.collision == "pixels":
             seen = {"image": self.images[:, -1], "own": self.own, "size": self.size}
             return self.price.near(seen) > 0.99
-        place, there = self.scene.nearest(self.own, self.frame, self.vehicle, 24)
+        place, there = self.near
         cars = self.scene.table[place]
         hit = overlap(self.own[:, None, :4], self.size[:, None], cars[..., [0, 1, 4, 5]], cars[..., 6:])
         return (hit & there).any(dim=1)
@@ -214,6 +221,7 @@ class Replay:
         """Go on with some of the episodes only."""
         for name in ("episodes", "rows", "own", "size", "vehicle", "frame", "steps", "reason"):
             setattr(self, name, getattr(self, name)[rows])
+        self.near = self.near[0][rows], self.near[1][rows]
         if self.camera is not None:
             self.images = self.images[rows]
 
