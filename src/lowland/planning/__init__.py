@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lowland.planning.control import Controller, demonstrations
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
 from lowland.planning.through_the_model import ThroughTheModel
 
-__all__ = ["Imitation", "PlanEnergy", "Policy", "ThroughTheModel"]
+__all__ = ["Controller", "Imitation", "PlanEnergy", "Policy", "ThroughTheModel", "demonstrations"]

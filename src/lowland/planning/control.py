@@ -1,0 +1,111 @@
+"""Model-predictive control: plan, do the first action, shift the plan by one step, plan again."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from lowland.errors import InferenceError, OptionError, check_instance
+from lowland.inference import Solution, Status, infer
+from lowland.planning.energy import PlanEnergy
+from lowland.solvers.base import Solver
+from lowland.tensors import batch_size, map_value
+from lowland.worlds.base import State
+
+
+class Controller:
+    """A policy that plans with a receding horizon: state → the first action of argmin_y E(state, y), (B, A).
+
+    Each plan starts from the last one, shifted by one step with its last action repeated, and has futures of its own
+    (row W2; Henaff, Canziani & LeCun 2019, section 3.2, where the solver is Adam with 5 steps). Any solver will do; of
+    iCEM's, the shifted plan is the elite that is kept. `reset` forgets the plan; so does another number of rows.
+
+    Args:
+        plan: the energy of a sequence of actions.
+        solver: how it is minimised; with few steps, since each plan goes on from the last.
+        generator: draws the futures, masks and candidates; by default one with seed 0.
+
+    Raises:
+        InferenceError: in a call, where a plan has no finite cost.
+
+    >>> import lowland as ll
+    >>> plan = PlanEnergy.reference_case().energy
+    >>> controller = Controller(plan, ll.solvers.LBFGS())
+    >>> controller({"state": torch.tensor([[1.0, 0.0]])}).shape, len(controller.seconds)
+    (torch.Size([1, 1]), 1)
+    """
+
+    def __init__(self, plan: PlanEnergy, solver: Solver, generator: torch.Generator | None = None) -> None:
+        check_instance(plan, PlanEnergy, "plan")
+        check_instance(solver, Solver, "solver")
+        self.plan, self.solver = plan, solver
+        self.generator = generator or torch.Generator().manual_seed(0)
+        self.found: Solution | None = None
+        """The last plan."""
+        self.seconds: list[float] = []
+        """Wall time of each call, for all its rows together."""
+
+    def reset(self) -> None:
+        """Forget the last plan, as at the start of an episode."""
+        self.found = None
+
+    @torch.no_grad()
+    def __call__(self, state: State) -> Tensor:
+        """The next action (B, A)."""
+        began = time.perf_counter()
+        x, before = self.plan.draw(state, self.generator), self.found
+        start = None
+        if before is not None and len(before.value) == batch_size(state=state):
+            start = torch.cat([before.value[:, 1:], before.value[:, -1:]], dim=1)
+        found = infer(self.plan, x=x, over="y", solver=self.solver, init=start, generator=self.generator)
+        broken = found.status == Status.NON_FINITE
+        if bool(broken.any()):
+            raise InferenceError(
+                f"No plan with a finite cost was found for {int(broken.sum())} of {len(broken)} states, the first is "
+                f"state {int(broken.nonzero()[0])}: see whether the cost or the world returns NaN there, or take "
+                "smaller steps."
+            )
+        self.found = found
+        self.seconds.append(time.perf_counter() - began)
+        return found.value[:, 0]
+
+    def latency(self) -> dict[str, float]:
+        """Mean, median, 95th percentile and worst wall time of a call, in milliseconds.
+
+        Raises:
+            OptionError: before the first call.
+        """
+        if not self.seconds:
+            raise OptionError("The controller has not planned yet, so that there is no latency: call it first.")
+        times = 1000 * torch.tensor(self.seconds, dtype=torch.float64)
+        median, late = times.quantile(torch.tensor([0.5, 0.95], dtype=torch.float64)).tolist()
+        return {"mean": float(times.mean()), "median": median, "p95": late, "worst": float(times.max())}
+
+
+@torch.no_grad()
+def demonstrations(controller: Controller, state: State, steps: int) -> tuple[dict[str, Tensor], Tensor]:
+    """What a controller does in its own world: states and actions on which `Imitation` distils it into a policy (W3).
+
+    Args:
+        controller: is reset before and after.
+        state: s[0] of B episodes.
+        steps: T.
+
+    Returns:
+        States s[0], …, s[T − 1] and the actions there, T · B rows.
+    """
+    if steps < 1:
+        raise OptionError(f"steps must be at least 1, but it is {steps}.")
+    controller.reset()
+    world, states, actions = controller.plan.world, [], []
+    for _ in range(steps):
+        states.append(state)
+        actions.append(controller(state))
+        z = None
+        if world.latents:
+            z = torch.randn(len(actions[-1]), world.latents, generator=controller.generator).to(actions[-1])
+        state = map_value(torch.clone, world.step(state, actions[-1], z))
+    controller.reset()
+    return {name: torch.cat([state[name] for state in states]) for name in states[0]}, torch.cat(actions)
