@@ -26,6 +26,8 @@ def fill(
     # Everything in points from here on: the centre's row and column, and columns for each metre across.
     at, middle = (crop[0] / 2 - ahead) / down - 0.5, (crop[1] / 2 - beside) / right - 0.5
     reach = (abs(cosine) * length + abs(sine) * width) / down
+    if abs(beside) - abs(sine) * length - abs(cosine) * width > crop[1] / 2:
+        return
     first = max(0, math.ceil(at - reach - _EDGE))
     last = min(4 * height - 1, math.floor(at + reach + _EDGE))
     # |l cosine + c sine| ≤ length and |c cosine − l sine| ≤ width, each solved for c: a band that leans with the rows.
@@ -87,13 +89,13 @@ def draw(
             )  # fmt: skip
         for edge in edges:
             aside = edge - y
-            if abs(aside) <= far:
+            if abs(aside) <= (crop[1] / 2 + marking) * abs(dx) + crop[0] / 2 * abs(dy):
                 fill(bits[0], aside * dy, aside * dx, dx, -dy, 2 * far, marking, crop)
         if own_car:
             fill(bits[2], 0.0, 0.0, 1.0, 0.0, np.float64(size[b, 0]) / 2, np.float64(size[b, 1]) / 2, crop)
         else:
             for aside in (edges[0] - far - y, edges[-1] + far - y):
-                if abs(aside) <= 2 * far:
+                if abs(aside) - far <= crop[1] / 2 * abs(dx) + crop[0] / 2 * abs(dy):
                     fill(bits[2], aside * dy, aside * dx, dx, -dy, 2 * far, far, crop)
         flat, out = bits.ravel(), image[b].ravel()
         for k in range(len(flat)):
