@@ -22,12 +22,14 @@ from lowland.evaluation.negatives import (
     statistics,
     uniform_box,
 )
+from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 
 __all__ = [
     "EnergyGap",
     "GapReport",
     "GapRow",
+    "Interval",
     "Statistics",
     "Volume",
     "auroc",
@@ -43,12 +45,16 @@ __all__ = [
     "grid",
     "low_energy_volume",
     "make_negatives",
+    "paired_bootstrap",
     "perturbed",
     "pixel_noise",
     "rankme",
     "reconstruction_error",
+    "recovered",
     "scores",
     "shuffled_patches",
     "statistics",
+    "summary",
     "uniform_box",
+    "wilson",
 ]

@@ -1,0 +1,121 @@
+"""Rates of success over episodes: intervals of a rate, and differences between methods on the same episodes.
+
+Shape letters: S seeds of training, N episodes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lowland.errors import OptionError, ShapeError
+
+_Z95 = 1.959963984540054
+
+
+class Interval(NamedTuple):
+    """A value with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether the two intervals have a common point: then no order is to be claimed."""
+        return self.low <= other.high and other.low <= self.high
+
+
+def wilson(successes: int, count: int, z: float = _Z95) -> Interval:
+    """(p + z²/2n ± z √(p (1 − p)/n + z²/4n²)) / (1 + z²/n), with p the share of successes.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference" (1927). z = 1.96 gives 95 %.
+
+    Raises:
+        OptionError: unless 0 ≤ successes ≤ count and count ≥ 1.
+
+    >>> [round(number, 4) for number in wilson(8, 10)]
+    [0.8, 0.4902, 0.9433]
+    """
+    if not 0 <= successes <= count or count < 1:
+        raise OptionError(f"A rate needs 0 <= successes <= count and count >= 1, not {successes} of {count}.")
+    rate, extra = successes / count, z * z / count
+    middle = rate + extra / 2
+    half = z * math.sqrt(rate * (1 - rate) / count + extra / (4 * count))
+    # At the ends rounding could leave the rate outside of its interval by one digit.
+    return Interval(rate, min(rate, (middle - half) / (1 + extra)), max(rate, (middle + half) / (1 + extra)))
+
+
+def paired_bootstrap(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    generator: np.random.Generator,
+    draws: int = 10_000,
+    share: float = 0.95,
+) -> Interval:
+    """Mean of first − second, with the percentile interval over episodes (and seeds) drawn again with replacement.
+
+    Source: Efron & Tibshirani, "An introduction to the bootstrap" (1993), section 13.3. Both methods are measured on
+    the same episodes, so that what makes an episode hard drops out of the difference. Seeds of training and episodes
+    are drawn independently of each other; a method without seeds of its own is one row.
+
+    Args:
+        first, second: (N,) or (S, N), successes as 0 and 1, or any score, of the same N episodes.
+        generator: draws the samples.
+        draws: how many.
+        share: of the draws that lie in the interval.
+
+    Raises:
+        ShapeError: if the episodes differ in number or there are none.
+
+    >>> better, worse = np.ones(50), np.repeat([0.0, 1.0], 25)
+    >>> difference = paired_bootstrap(better, worse, np.random.default_rng(0))
+    >>> difference.value, difference.low > 0.3, difference.high < 0.7
+    (0.5, True, True)
+    """
+    tables = [np.atleast_2d(np.asarray(scores, dtype=float)) for scores in (first, second)]
+    episodes = tables[0].shape[-1]
+    if any(table.ndim != 2 or table.shape[1] != episodes or not table.size for table in tables):
+        raise ShapeError(
+            "A paired comparison needs scores (N,) or (S, N) of the same N episodes, but the shapes are "
+            f"{' and '.join(str(np.shape(scores)) for scores in (first, second))}."
+        )
+    value = float(tables[0].mean() - tables[1].mean())
+    found = np.empty(draws)
+    for draw in range(draws):
+        chosen = generator.integers(episodes, size=episodes)
+        ours, theirs = (table[generator.integers(len(table), size=len(table))][:, chosen].mean() for table in tables)
+        found[draw] = ours - theirs
+    low, high = np.quantile(found, [(1 - share) / 2, (1 + share) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def recovered(method: float, worst: float, best: float) -> float:
+    """(method − worst) / (best − worst): the share of the gap between two sanity rows that a method closes.
+
+    >>> recovered(0.8, worst=0.2, best=1.0)
+    0.75
+    """
+    if best == worst:
+        raise OptionError("There is no gap to recover: the best and the worst rate are the same.")
+    return round((method - worst) / (best - worst), 12)
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a table says of one method: n, success with its interval, mean distance (m) and seconds, and the reasons.
+
+    Args:
+        rows: of `lowland.envs.Replay.run`, a row for each episode.
+
+    >>> rows = [{"success": True, "distance": 200.0, "seconds": 20.0, "reason": "reached"}]
+    >>> summary(rows)["n"], summary(rows)["success"].value, summary(rows)["reasons"]
+    (1, 1.0, {'reached': 1})
+    """
+    success = wilson(sum(bool(row["success"]) for row in rows), len(rows))
+    means = {name: float(np.mean([row[name] for row in rows])) for name in ("distance", "seconds")}
+    reasons = Counter(str(row["reason"]) for row in rows)
+    return {"n": len(rows), "success": success, **means, "reasons": dict(reasons.most_common())}
