@@ -108,6 +108,10 @@ class ForwardTraining(Shaping):
         own = [] if self.posterior is None else list(self.posterior.parameters())
         return {"energy": [*energy.parameters(), *own]}
 
+    def prepare(self, energy: Energy, data: Batch) -> None:
+        """The world takes its scales from the data: said here, because the training loop skips the base's own."""
+        super().prepare(energy, data)
+
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         if not isinstance(energy, ForwardModel):
             raise UnsupportedError(f"ForwardTraining trains a ForwardModel, but this is {type(energy).__name__}.")

@@ -62,3 +62,31 @@ class LinearWorld(World):
     @classmethod
     def reference_case(cls) -> WorldCase:
         return WorldCase(cls([[1.0, 0.1], [0.0, 1.0]], [[0.0], [0.1]]), {"state": torch.tensor([[1.0, 2.0]])})
+
+
+def riccati(world: LinearWorld, state_cost: Tensor, action_cost: Tensor, horizon: int) -> tuple[list[Tensor], Tensor]:
+    """The best plan in a linear world under the cost ½ s[t+1]ᵀ Q s[t+1] + ½ a[t]ᵀ R a[t], by dynamic programming.
+
+        K_t = (R + Bᵀ M B)⁻¹ Bᵀ M A,   P_t = Aᵀ M (A − B K_t),   M = Q + P_{t+1},   P_T = 0
+
+    Source: Kalman 1960, "Contributions to the theory of optimal control", equation 6.
+
+    Args:
+        state_cost: Q, (S, S).
+        action_cost: R, (A, A).
+        horizon: T.
+
+    Returns:
+        The gains K_0 … K_{T−1}, (A, S) each, with a[t] = −K_t s[t], and P_0: the least cost from s is ½ sᵀ P_0 s.
+
+    >>> gains, cost = riccati(LinearWorld([[1.0]], [[1.0]]), torch.eye(1), torch.eye(1), horizon=1)
+    >>> gains, cost
+    ([tensor([[0.5000]])], tensor([[0.5000]]))
+    """
+    a, b = world.transition.detach(), world.effect.detach()
+    gains, cost = [], torch.zeros_like(a)
+    for _ in range(horizon):
+        ahead = state_cost.to(a) + cost
+        gains.append(torch.linalg.solve(action_cost.to(a) + b.T @ ahead @ b, b.T @ ahead @ a))
+        cost = a.T @ ahead @ (a - b @ gains[-1])
+    return gains[::-1], cost

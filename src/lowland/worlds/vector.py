@@ -94,6 +94,10 @@ class VectorWorld(World):
     def features(self, state: State) -> Tensor:
         return (state["observation"] - self.mean) / self.deviation
 
+    def misfit(self, predicted: State, actual: State) -> Tensor:
+        """(B,), squared errors in units of the deviation of one step's changes: copying the last state costs about D."""
+        return ((predicted["observation"] - actual["observation"]) / self.change_deviation).square().sum(dim=1)
+
     def _code(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
         """What dropout acts on, (B, H)."""
         if state["observation"].shape[1:] != (self.observations,):
