@@ -25,10 +25,10 @@ _PER_CAR, _PER_PAIR = 9, 7
 class TrafficWorld(World):
     """v′ = v + f(car, its neighbours, z)·dt and p′ = p + (v + v′)/2·dt for each other car; the own car by kinematics.
 
-    f sums a layer of units of pairs over all neighbours of a car, the own car among them, and adds the latent before its first
-    hidden layer, so that each car has a latent of its own (the additive fusion of Henaff, Canziani & LeCun 2019,
-    section 3.1, on states in place of images). The own car moves by `lowland.worlds.kinematics`, which defines its
-    actions, and cars that are not present stay where they are. Positions in m, velocities in m/s, dt in s.
+    f sums a layer of units of pairs over all neighbours of a car, the own car among them, and adds the latent before
+    its first hidden layer, so that each car has a latent of its own (the additive fusion of Henaff, Canziani & LeCun
+    2019, section 3.1, on states in place of images). The own car moves by `lowland.worlds.kinematics`, which defines
+    its actions, and cars that are not present stay where they are. Positions in m, velocities in m/s, dt in s.
 
     A state holds `own` (B, 5), `size` (B, 2), `cars` (B, C, 4) with x, y, vx, vy, `car_size` (B, C, 2), `present`
     (B, C) and `road` (B, 4): right edge, left edge, width of a lane, middle of the first lane.
@@ -169,7 +169,10 @@ class TrafficWorld(World):
 
     @classmethod
     def reference_case(cls) -> WorldCase:
-        return WorldCase(cls(latents=6, cars=3, hidden=16), example(3))
+        """With weights in the last layer, in which an untrained model has none."""
+        world = cls(latents=6, cars=3, hidden=16)
+        nn.init.normal_(world.last.weight, generator=torch.Generator().manual_seed(0))
+        return WorldCase(world, example(3))
 
 
 class TrafficPosterior(nn.Module):
