@@ -1,0 +1,1 @@
+"""Readers of logs of traffic, one file a format."""

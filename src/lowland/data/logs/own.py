@@ -1,0 +1,129 @@
+"""Lowland's own file of tracks: a compressed NumPy archive, small enough that recordings ship with the package.
+
+Positions are kept in whole millimetres, by their second differences along each stretch without a gap: a car at even
+speed is a row of zeros. An hour of six dense lanes is about two megabytes. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowland.data.tracks import Integers, Road, Tracks
+from lowland.errors import DataError
+
+FORMAT = "lowland tracks 1"
+LARGEST = 50_000_000
+"""Rows; a damaged file may ask for any number, and a log of so many would not fit into memory."""
+
+
+def save_tracks(tracks: Tracks, path: str | Path) -> Path:
+    """Write a log, rounded to millimetres, to a `.npz` file that `read_tracks` reads; returns where.
+
+    >>> import tempfile
+    >>> log = Tracks([1, 1], [0, 1], [0.0, 1.0], [1.8, 1.8], [4.5] * 2, [1.8] * 2, [0, 0], Road(0, 9, (0.0, 3.7)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again, faults = load_tracks(save_tracks(log, Path(folder) / "log.npz").read_bytes(), "log.npz")
+    >>> again.x.tolist(), faults
+    ([0.0, 1.0], [])
+    """
+    path, segments = Path(path), tracks.segments()
+    start, count = segments[:, 0], np.diff(segments)[:, 0]
+    road = {"from": tracks.road.length_from, "to": tracks.road.length_to, "edges": list(tracks.road.edges)}
+    head = {"format": FORMAT, "dt": tracks.dt, "name": tracks.name, "road": road}
+    columns: dict[str, npt.NDArray[Any]] = {
+        "head": np.frombuffer(json.dumps(head).encode(), dtype=np.uint8),
+        "vehicle": tracks.vehicle[start],
+        "frame": tracks.frame[start],
+        "count": count,
+        # Sizes are a vehicle's own; a log whose sizes vary along a stretch keeps those of its beginning.
+        "length": np.round(tracks.length[start] * 1000).astype(np.int32),
+        "width": np.round(tracks.width[start] * 1000).astype(np.int32),
+        "lane": _smallest(np.diff(tracks.lane, prepend=0)),
+    }
+    for name in ("x", "y"):
+        first, second = _differences(np.round(getattr(tracks, name) * 1000).astype(np.int64), start, count)
+        columns |= {f"{name}_first": first, name: _smallest(second)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **columns)  # pyright: ignore[reportArgumentType]
+    try:
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:
+        raise DataError(f"{path} could not be written: {error.strerror}.") from error
+    return path
+
+
+def load_tracks(payload: bytes, name: str) -> tuple[Tracks, list[Any]]:
+    """The log in the bytes of a file, and no faults: what Lowland wrote was clean.
+
+    Raises:
+        DataError: if the file is damaged or of another kind.
+    """
+    try:
+        with np.load(io.BytesIO(payload), allow_pickle=False) as file:
+            columns = {key: file[key] for key in file.files}
+        head = json.loads(columns.pop("head").tobytes())
+        if head["format"] != FORMAT:
+            raise DataError(f"{name} is of the format {head['format']!r}, which this version of Lowland does not know.")
+        return _assemble(columns, head), []
+    except DataError:
+        raise
+    except Exception as error:  # noqa: BLE001  a damaged archive fails in any of zlib, zipfile, numpy and json
+        kind = type(error).__name__
+        raise DataError(
+            f"{name} is not a whole file of Lowland's tracks: it is damaged or truncated ({kind})."
+        ) from None
+
+
+def _assemble(columns: Mapping[str, npt.NDArray[Any]], head: dict[str, Any]) -> Tracks:
+    count = columns["count"].astype(np.int64)
+    rows = int(count.sum())
+    if (count < 1).any() or not 0 < rows <= LARGEST:
+        raise ValueError("no such number of rows")
+    start = np.cumsum(count) - count
+    here = np.arange(rows) - np.repeat(start, count)
+    x, y = (_sums(columns[f"{axis}_first"], columns[axis], start, count) / 1000 for axis in ("x", "y"))
+    return Tracks(
+        vehicle=np.repeat(columns["vehicle"], count),
+        frame=np.repeat(columns["frame"], count) + here,
+        x=x,
+        y=y,
+        length=np.repeat(columns["length"], count) / 1000,
+        width=np.repeat(columns["width"], count) / 1000,
+        lane=np.cumsum(columns["lane"], dtype=np.int64),
+        road=Road(head["road"]["from"], head["road"]["to"], tuple(head["road"]["edges"])),
+        dt=head["dt"],
+        name=head["name"],
+    )
+
+
+def _differences(values: Integers, start: Integers, count: Integers) -> tuple[Integers, Integers]:
+    """First value and first difference of each stretch (S, 2), and the second differences of all of its rows."""
+    step = np.diff(values, prepend=0)
+    second = np.diff(step, prepend=0)
+    after = np.minimum(start + 1, len(values) - 1)
+    first = np.stack([values[start], np.where(count > 1, step[after], 0)], axis=1)
+    second[start] = 0
+    second[start[count > 1] + 1] = 0
+    return first, second
+
+
+def _sums(first: Integers, second: npt.NDArray[Any], start: Integers, count: Integers) -> Integers:
+    """The values of which `_differences` are given."""
+    step = np.cumsum(second, dtype=np.int64)
+    step += np.repeat(first[:, 1] - step[start], count)
+    step[start] = 0
+    total = np.cumsum(step)
+    return total + np.repeat(first[:, 0] - total[start], count)
+
+
+def _smallest(values: Integers) -> npt.NDArray[Any]:
+    """The same numbers in the smallest type of integers that holds them."""
+    most = int(np.abs(values).max(initial=0))
+    return values.astype(next(kind for kind in (np.int8, np.int16, np.int32, np.int64) if most <= np.iinfo(kind).max))

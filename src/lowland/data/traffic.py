@@ -1,0 +1,38 @@
+"""The simulated traffic on which driving is learned and tested; it ships with the package.
+
+The parts are whole simulations with seeds of their own, so that no car of a test has a neighbour in training.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Literal
+
+from lowland.data.logs.own import load_tracks
+from lowland.data.tracks import Tracks
+from lowland.errors import OptionError, nearest
+
+TRAIN_SEEDS = (0, 1, 2, 3, 4, 5)
+VALIDATION_SEEDS = (100,)
+TEST_SEEDS = (200, 201)
+SEEDS = {"train": TRAIN_SEEDS, "validation": VALIDATION_SEEDS, "test": TEST_SEEDS}
+MINUTES = 8.0
+"""Length of each recording."""
+
+
+def traffic(part: Literal["train", "validation", "test"] = "train") -> list[Tracks]:
+    """The recordings of a part, one a simulation: six lanes, about 42 vehicles per km and lane, 9 m/s by the mean.
+
+    `lowland data make traffic --seed N --minutes 8` makes them again (see `lowland.data.simulate`).
+
+    Raises:
+        OptionError: if there is no such part.
+
+    >>> traffic("validation")
+    [Tracks(name='traffic-100', vehicles=1159, rows=287670, seconds=480, lanes=6)]
+    """
+    if part not in SEEDS:
+        raise OptionError(f"There is no part {part!r} of the traffic. {nearest(part, SEEDS)}")
+    folder = files("lowland.data") / "recordings"
+    names = [f"traffic-{seed}.npz" for seed in SEEDS[part]]
+    return [load_tracks((folder / name).read_bytes(), name)[0] for name in names]
