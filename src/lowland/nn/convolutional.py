@@ -144,9 +144,10 @@ class FilmEncoder(nn.Module):
                 f"This model looks at {frames} frames of {channels} channels, but it got {found[0]} of {found[1]}: "
                 "fewer frames than the context cannot be completed."
             )
-        given = None if own is None else tuple(own.shape[1:])
+        given = () if own is None else tuple(own.shape[1:])
         if self.own and given != self.own:
-            raise ShapeError(f"This model takes vectors of shape (B, {self.own}), but it got {given}.")
+            wanted, found = (", ".join(map(str, ("B", *shape))) for shape in (self.own, given))
+            raise ShapeError(f"This model takes vectors of shape ({wanted}), but these have shape ({found}).")
 
 
 class FrameDecoder(nn.Module):

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lowland.training.checkpoints import SafetensorsIO
-    from lowland.training.export import export_onnx, export_program, export_safetensors, load_energy, save_energy
+    from lowland.training.export import (
+        export_onnx,
+        export_program,
+        export_safetensors,
+        load_energy,
+        load_world,
+        save_energy,
+        save_world,
+    )
     from lowland.training.fit import FitResult, fit
     from lowland.training.learner import Learner
 
@@ -20,7 +28,9 @@ _NAMES = {
     "export_safetensors": "export",
     "fit": "fit",
     "load_energy": "export",
+    "load_world": "export",
     "save_energy": "export",
+    "save_world": "export",
 }
 __all__ = [
     "FitResult",
@@ -31,7 +41,9 @@ __all__ = [
     "export_safetensors",
     "fit",
     "load_energy",
+    "load_world",
     "save_energy",
+    "save_world",
 ]
 
 

@@ -20,6 +20,7 @@ from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.registry import find
 from lowland.training.checkpoints import write_atomically
+from lowland.worlds.base import World
 
 
 def save_energy(energy: Energy, folder: str | Path) -> Path:
@@ -31,24 +32,7 @@ def save_energy(energy: Energy, folder: str | Path) -> Path:
         CheckpointError: if the folder cannot be written.
         UnsupportedError: if a required argument of the constructor is not plain JSON.
     """
-    folder = Path(folder)
-    given = energy._hub_mixin_config if isinstance(energy._hub_mixin_config, dict) else {}
-    missing = [
-        name
-        for name, parameter in list(type(energy)._hub_mixin_init_parameters.items())[1:]
-        if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and name not in given
-    ]
-    if missing:
-        raise UnsupportedError(
-            f"{type(energy).__name__} was built with {missing[0]}=, which is not plain JSON: keep its weights with "
-            "export_safetensors, and build it in code before loading them."
-        )
-    config = {"energy": type(energy).__name__, "lowland": __version__} | dict(given)
-    write_atomically(folder / "model.safetensors", _weights(energy, {"format": "pt"}))
-    write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True).encode())
-    return folder
+    return _save("energy", energy, folder)
 
 
 def load_energy(folder: str | Path) -> Energy:
@@ -66,18 +50,62 @@ def load_energy(folder: str | Path) -> Energy:
     Parameter containing:
     tensor([3., 1.], requires_grad=True)
     """
+    return _load("energy", folder)
+
+
+def save_world(world: World, folder: str | Path) -> Path:
+    """Write a world as `save_energy` writes an energy, with the same errors."""
+    return _save("world", world, folder)
+
+
+def load_world(folder: str | Path) -> World:
+    """The world that `save_world` wrote, with the errors of `load_energy`.
+
+    >>> import tempfile
+    >>> from lowland.worlds import VectorWorld
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = load_world(save_world(VectorWorld(observations=3, actions=1, latents=2), folder))
+    >>> type(again).__name__, again.latents
+    ('VectorWorld', 2)
+    """
+    return _load("world", folder)
+
+
+def _save(kind: str, module: Energy | World, folder: str | Path) -> Path:
+    folder = Path(folder)
+    given = module._hub_mixin_config if isinstance(module._hub_mixin_config, dict) else {}
+    missing = [
+        name
+        for name, parameter in list(type(module)._hub_mixin_init_parameters.items())[1:]
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and name not in given
+    ]
+    if missing:
+        raise UnsupportedError(
+            f"{type(module).__name__} was built with {missing[0]}=, which is not plain JSON: keep its weights with "
+            "export_safetensors, and build it in code before loading them."
+        )
+    config = {kind: type(module).__name__, "lowland": __version__} | dict(given)
+    write_atomically(folder / "model.safetensors", _weights(module, {"format": "pt"}))
+    write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True).encode())
+    return folder
+
+
+def _load(kind: str, folder: str | Path) -> Any:
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
-        kind = find("energy", config["energy"])
-        given = {name: _plain(value) for name, value in config.items() if name not in ("energy", "lowland")}
-        energy = kind(**given)
-        energy.load_state_dict(load_file(folder / "model.safetensors"))
+        found = find(kind, config[kind])
+        given = {name: _plain(value) for name, value in config.items() if name not in (kind, "lowland")}
+        module = found(**given)
+        module.load_state_dict(load_file(folder / "model.safetensors"))
     except OptionError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} does not hold a saved energy that can be read: {error}") from error
-    return energy
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{folder} does not hold a saved {kind} that can be read: {reason}") from error
+    return module
 
 
 def _plain(value: Any) -> Any:
