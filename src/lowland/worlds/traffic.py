@@ -17,7 +17,7 @@ from lowland.registry import register
 from lowland.worlds.base import State, World, WorldCase
 from lowland.worlds.kinematics import advance
 
-_REACH, _SPEED = 20.0, 5.0
+_REACH, _SPEED, _HARDEST = 20.0, 5.0, 10.0
 _PER_CAR, _PER_PAIR = 9, 7
 
 
@@ -28,7 +28,8 @@ class TrafficWorld(World):
     f sums a layer of units of pairs over all neighbours of a car, the own car among them, and adds the latent before
     its first hidden layer, so that each car has a latent of its own (the additive fusion of Henaff, Canziani & LeCun
     2019, section 3.1, on states in place of images). The own car moves by `lowland.worlds.kinematics`, which defines
-    its actions, and cars that are not present stay where they are. Positions in m, velocities in m/s, dt in s.
+    its actions, and cars that are not present stay where they are. f is kept within ±10 m/s² by a tanh. Positions in m,
+    velocities in m/s, dt in s.
 
     A state holds `own` (B, 5), `size` (B, 2), `cars` (B, C, 4) with x, y, vx, vy, `car_size` (B, C, 2), `present`
     (B, C) and `road` (B, 4): right edge, left edge, width of a lane, middle of the first lane.
@@ -100,7 +101,9 @@ class TrafficWorld(World):
             hidden = functional.silu(self.second(hidden[:, None] * first)) * second
         else:
             hidden = functional.silu(self.second(hidden))[:, None]
-        change = self.last(hidden).flatten(0, 1) * self.scale
+        # No car brakes harder than this; with it a roll-out cannot run away.
+        most = _HARDEST * self.dt
+        change = most * torch.tanh(self.last(hidden).flatten(0, 1) * self.scale / most)
         own = advance(state["own"], action, state["size"][:, 0], self.dt)
         given = {name: value.repeat_interleave(count, 0) if count > 1 else value for name, value in state.items()}
         place, velocity = given["cars"].chunk(2, dim=-1)
@@ -144,8 +147,8 @@ class TrafficWorld(World):
             cars[..., 3],
             torch.sin(phase),
             torch.cos(phase),
-            torch.exp(-((cars[..., 1] - right) / width)),
-            torch.exp(-((left - cars[..., 1]) / width)),
+            torch.exp(-((cars[..., 1] - right) / width).clamp_min(-1)),
+            torch.exp(-((left - cars[..., 1]) / width).clamp_min(-1)),
             length[:, 1:] / _SPEED - 1,
             torch.tanh((x[:, None] - cars[..., 0]) / _REACH),
             near.sum(dim=2) / 4 - 1,
