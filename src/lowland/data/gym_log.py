@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -173,14 +174,14 @@ def _open(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError(f"There is no log at {path}.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray):
-                raise DataError(f"{path} holds a single array: save observations and actions by name with np.savez.")
-            return {name: np.asarray(file[name]) for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            arrays = {} if isinstance(found, np.ndarray) else {name: np.asarray(found[name]) for name in found.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is not an .npz file of plain arrays that can be read: {error}") from None
+    if isinstance(found, np.ndarray):
+        raise DataError(f"{path} holds a single array: save observations and actions by name with np.savez.")
+    return arrays
 
 
 def _one_of(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path) -> np.ndarray:

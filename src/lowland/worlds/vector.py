@@ -95,7 +95,7 @@ class VectorWorld(World):
         return (state["observation"] - self.mean) / self.deviation
 
     def misfit(self, predicted: State, actual: State) -> Tensor:
-        """(B,), squared errors in units of the deviation of one step's changes: copying the last state costs about D."""
+        """(B,), squared errors in units of the deviation of one step's changes: a copy of the state costs about D."""
         return ((predicted["observation"] - actual["observation"]) / self.change_deviation).square().sum(dim=1)
 
     def _code(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:

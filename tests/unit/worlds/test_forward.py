@@ -139,10 +139,9 @@ def test_the_full_size_is_that_of_the_paper() -> None:
 
 @pytest.mark.parametrize("decoder", ["additive", "warp"])
 def test_a_convolutional_world_trains_on_films(decoder: str) -> None:
-    """A bar that moves down by one row a step."""
-    frames = torch.zeros(30, 1, 16, 8)
-    for t in range(30):
-        frames[t, 0, t % 16] = 1
+    """A bar of six rows moves down by one row a step."""
+    rows, times = torch.arange(16), torch.arange(30)[:, None]
+    frames = ((rows - times) % 16 < 6).float()[:, None, :, None].expand(-1, 1, -1, 8)
     film = torch.stack([frames[t : t + 2] for t in range(29)])
     own = torch.arange(29.0)[:, None].expand(-1, 2)
     path = {"image": film, "own": own, "actions": torch.zeros(28, 2)}

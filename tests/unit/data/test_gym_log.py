@@ -1,0 +1,155 @@
+"""Logs of plants are read as they are commonly written, and bad ones are one clear sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lowland.data.gym_log import from_shares, read_gym_log, to_shares, write_gym_log
+from lowland.data.gym_record import record_gym_log
+from lowland.errors import DataError, OptionError
+
+STEPS = 10
+
+
+def arrays(**changes: Any) -> dict[str, Any]:
+    made = {"observations": np.arange(2.0 * STEPS).reshape(STEPS, 2), "actions": np.linspace(-3, 5, STEPS)[:, None]}
+    return {name: array for name, array in (made | changes).items() if array is not None}
+
+
+def saved(folder: Path, **changes: Any) -> Path:
+    np.savez(folder / "log.npz", **arrays(**changes))
+    return folder / "log.npz"
+
+
+def lengths(path: Path) -> list[int]:
+    return [len(each["actions"]) for each in read_gym_log(path).paths]
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"terminals": np.isin(np.arange(STEPS), [3, 9])},
+        {"terminations": np.arange(STEPS) == 3, "truncations": np.arange(STEPS) == 9},
+        {"dones": (np.arange(STEPS) == 3).astype(float)},
+        {"timeouts": np.arange(STEPS) == 3},
+        {"episode_ends": np.array([4, 10])},
+    ],
+)
+def test_ends_of_episodes_by_any_name(ends: dict[str, Any], tmp_path: Path) -> None:
+    assert lengths(saved(tmp_path, **ends)) == [3, 5]
+    assert lengths(saved(tmp_path, next_observations=np.zeros((STEPS, 2)), **ends)) == [4, 6]
+
+
+def test_actions_are_shares_of_their_bounds(tmp_path: Path) -> None:
+    log = read_gym_log(saved(tmp_path))
+    shares = log.paths[0]["actions"]
+    assert (float(shares.min()), log.sizes) == (-1.0, (2, 1))
+    wide = read_gym_log(saved(tmp_path, action_low=np.array([-5.0]), action_high=np.array([5.0])))
+    assert wide.low is not None
+    assert wide.high is not None
+    torch.testing.assert_close(wide.paths[0]["actions"][0], torch.tensor([-0.6]))
+    np.testing.assert_allclose(from_shares(to_shares(np.array([1.5]), wide.low, wide.high), wide.low, wide.high), 1.5)
+
+
+def test_whole_numbers_are_choices(tmp_path: Path) -> None:
+    log = read_gym_log(saved(tmp_path, actions=np.arange(STEPS) % 3))
+    assert log.low is None
+    assert torch.equal(log.paths[0]["actions"][:3], torch.eye(3))
+
+
+def test_steps_that_are_not_finite_are_left_out_and_named(tmp_path: Path) -> None:
+    observations = arrays()["observations"]
+    observations[4, 0] = np.nan
+    log = read_gym_log(saved(tmp_path, observations=observations))
+    assert [len(each["actions"]) for each in log.paths] == [3, 4]
+    assert log.dropped == ("1 of 10 steps have NaN or infinity and were left out.",)
+    assert all(bool(torch.isfinite(each["observation"]).all()) for each in log.paths)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"observations": None}, "has no array called observations .*, only actions"),
+        ({"actions": None}, "has no array called actions"),
+        (
+            {"observations": np.zeros((STEPS + 1, 2))},
+            "11 observations but 10 actions. The last observation has no action",
+        ),
+        ({"observations": np.zeros((3, 2))}, "3 observations but 10 actions"),
+        ({"observations": np.full((STEPS, 2), np.nan)}, "no two finite steps in a row"),
+        ({"observations": np.array(["a"] * STEPS)}, "numbers .* are needed"),
+        ({"observations": np.zeros((1, 2)), "actions": np.zeros((1, 1))}, "holds 1 steps"),
+        ({"next_observations": np.zeros((STEPS, 3))}, "next observations have the shape"),
+        ({"terminals": np.zeros(3)}, "terminals has 3 entries, but there are 10 steps"),
+        ({"episode_ends": np.array([4, 99])}, "episode_ends must count from 1 to 10"),
+        ({"actions": -np.arange(STEPS)}, "whole numbers from -9 to 0"),
+        ({"action_low": np.zeros(2)}, "action_low must have 1 numbers"),
+        ({"action_low": np.ones(1), "action_high": np.zeros(1)}, "action_low is above action_high"),
+    ],
+)
+def test_bad_logs(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=words):
+        read_gym_log(saved(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"observations,actions\n1,2\n"])
+def test_files_that_are_no_logs(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "log.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="can be read"):
+        read_gym_log(path)
+    with pytest.raises(DataError, match="There is no log"):
+        read_gym_log(tmp_path / "missing.npz")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(DataError, match="single array"):
+        read_gym_log(tmp_path / "one.npy")
+    np.savez(path, observations=np.array([{}, {}], dtype=object), actions=np.zeros(2))
+    with pytest.raises(DataError, match="can be read"):
+        read_gym_log(path)
+
+
+def test_a_truncated_file_is_one_sentence(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    whole = path.read_bytes()
+    for length in (10, len(whole) // 2, len(whole) - 5):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="can be read"):
+            read_gym_log(path)
+
+
+def test_recorded_written_and_read_again(tmp_path: Path) -> None:
+    log = record_gym_log("Pendulum-v1", steps=450, seed=3)
+    assert [len(path["actions"]) for path in log.paths] == [200, 200, 50]
+    again = read_gym_log(write_gym_log(log, tmp_path / "log.npz"))
+    for one, other in zip(log.paths, again.paths, strict=True):
+        assert torch.equal(one["observation"], other["observation"])
+        torch.testing.assert_close(one["actions"], other["actions"])
+    choices = record_gym_log("CartPole-v1", steps=60, longest=10)
+    assert choices.sizes == (4, 2)
+    assert max(len(path["actions"]) for path in choices.paths) <= 10
+    same = read_gym_log(write_gym_log(choices, tmp_path / "choices.npz"))
+    assert torch.equal(same.paths[0]["actions"], choices.paths[0]["actions"])
+
+
+def test_held_out_are_whole_episodes() -> None:
+    log = record_gym_log("Pendulum-v1", steps=100, longest=10)
+    train, held = log.split(0.2)
+    assert (len(train.paths), len(held.paths)) == (8, 2)
+    one = record_gym_log("Pendulum-v1", steps=100)
+    assert [part.steps for part in one.split(0.2)] == [80, 20]
+    with pytest.raises(OptionError, match="hold out"):
+        log.split(1.0)
+
+
+def test_plants_that_cannot_be_recorded() -> None:
+    with pytest.raises(OptionError, match="cannot make"):
+        record_gym_log("Pendulm-v1", steps=10)
+    with pytest.raises(OptionError, match="Box of observations"):
+        record_gym_log("FrozenLake-v1", steps=10)
+    with pytest.raises(OptionError, match="at least 1 step"):
+        record_gym_log("Pendulum-v1", steps=0)
