@@ -67,6 +67,16 @@ class Replay:
     [{'episode': 0, 'vehicle': 1, 'success': True, 'distance': 176.0, 'reason': 'reached', 'seconds': 17.6}]
     """
 
+    episodes: Tensor
+    rows: Tensor
+    own: Tensor
+    size: Tensor
+    vehicle: Tensor
+    frame: Tensor
+    steps: Tensor
+    reason: Tensor
+    images: Tensor
+
     def __init__(
         self,
         tracks: Tracks,
@@ -135,17 +145,31 @@ class Replay:
     def reset(self, episodes: Tensor | None = None) -> dict[str, Tensor]:
         """Begin the given episodes, all by default, at the end of their context; returns the state."""
         chosen = torch.arange(len(self)) if episodes is None else torch.as_tensor(episodes)
-        self.episodes = chosen.to(self.scene.device)
-        self.rows = self.starts[self.episodes]
-        self.own, self.size = self.scene.own[self.rows], self.scene.size[self.rows]
-        self.vehicle, self.frame = self.scene.vehicle[self.rows], self.scene.frame[self.rows]
-        self.steps = torch.zeros_like(self.rows)
-        self.reason = torch.zeros_like(self.rows)
+        beginning = self._beginning(chosen.to(self.scene.device))
+        self._kept = tuple(beginning)
+        for name, leaf in beginning.items():
+            setattr(self, name, leaf)
         self._look()
-        if self.camera is not None:
-            back = torch.arange(1 - (self.history or 1), 1, device=self.scene.device) * self.scene.every
-            self.images = self.camera.logged(self.scene, self.rows[:, None] + back)
         return self.state()
+
+    def restart(self, rows: Tensor, episodes: Tensor) -> dict[str, Tensor]:
+        """Begin other episodes in some rows of the batch; returns the state of all."""
+        fresh = self._beginning(episodes.to(self.scene.device))
+        for name, leaf in fresh.items():
+            setattr(self, name, getattr(self, name).index_copy(0, rows.to(self.scene.device), leaf))
+        self._look()
+        return self.state()
+
+    def _beginning(self, episodes: Tensor) -> dict[str, Tensor]:
+        """What is kept of each episode, by the name of its attribute."""
+        scene, rows = self.scene, self.starts[episodes]
+        none = torch.zeros_like(rows)
+        kept = {"episodes": episodes, "rows": rows, "own": scene.own[rows], "size": scene.size[rows]}
+        kept |= {"vehicle": scene.vehicle[rows], "frame": scene.frame[rows], "steps": none, "reason": none}
+        if self.camera is not None:
+            back = torch.arange(1 - (self.history or 1), 1, device=scene.device) * scene.every
+            kept["images"] = self.camera.logged(scene, rows[:, None] + back)
+        return kept
 
     def state(self) -> dict[str, Tensor]:
         """What a policy sees now."""
@@ -219,11 +243,9 @@ class Replay:
 
     def select(self, rows: Tensor) -> None:
         """Go on with some of the episodes only."""
-        for name in ("episodes", "rows", "own", "size", "vehicle", "frame", "steps", "reason"):
+        for name in self._kept:
             setattr(self, name, getattr(self, name)[rows])
         self.near = self.near[0][rows], self.near[1][rows]
-        if self.camera is not None:
-            self.images = self.images[rows]
 
     def run(self, policy: Policy, episodes: Tensor | None = None, batch: int = 256) -> list[dict[str, Any]]:
         """Drive episodes to their ends: a row for each, with success, distance (m), reason and seconds.

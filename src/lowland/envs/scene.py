@@ -66,6 +66,8 @@ class Scene:
         """(R, 8), ordered by frame: x, y, vx, vy, heading (2), length, width."""
         self.owner = self._kept(vehicle[order])
         self.row = self._kept(order)
+        self.place = torch.empty_like(self.row)
+        self.place[self.row] = torch.arange(len(order), device=self.device)
         self.vehicle, self.frame = self._kept(vehicle), self._kept(frame)
         self.first, self.stop = self._kept(first), self._kept(stop)
         self.size = self._kept(np.stack([tracks.length, tracks.width], 1).astype(np.float32))
@@ -124,13 +126,11 @@ class Scene:
         rows = rows.to(self.device)
         place, there = self.nearest(self.own[rows], self.frame[rows], self.vehicle[rows], cars)
         other = self.row[place]
-        back = torch.empty_like(self.row)
-        back[self.row] = torch.arange(len(self.row), device=self.device)
         states: list[dict[str, Tensor]] = []
         for t in range(steps + 1):
             own_row, row = rows + t * self.every, other + t * self.every
             alive = there & (row < self.stop[other])
-            now = back[torch.where(alive, row, other)]
+            now = self.place[torch.where(alive, row, other)]
             states.append(self.state(self.own[own_row], self.size[own_row], now, alive))
         actions = torch.stack([self.action[rows + t * self.every] for t in range(steps)], dim=1)
         return {name: torch.stack([s[name] for s in states], dim=1) for name in states[0]}, actions.clamp(-1, 1)

@@ -47,7 +47,9 @@ def wilson(successes: int, count: int, z: float = _Z95) -> Interval:
     middle = rate + extra / 2
     half = z * math.sqrt(rate * (1 - rate) / count + extra / (4 * count))
     # At the ends rounding could leave the rate outside of its interval by one digit.
-    return Interval(rate, min(rate, (middle - half) / (1 + extra)), max(rate, (middle + half) / (1 + extra)))
+    return Interval(
+        rate, min(rate, max((middle - half) / (1 + extra), 0.0)), max(rate, min((middle + half) / (1 + extra), 1.0))
+    )
 
 
 def paired_bootstrap(

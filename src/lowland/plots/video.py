@@ -1,0 +1,116 @@
+"""Films: H.264 in an mp4, small enough for a page, and trips of several drivers through the same scene.
+
+Shape letters: H rows and W columns of a picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lowland.envs.trip import Trip
+from lowland.errors import OptionError, ShapeError
+
+Picture = npt.NDArray[np.uint8]
+
+
+def write_video(path: Path, pictures: Iterable[Picture], rate: int = 20, quality: int = 26) -> Path:
+    """Write pictures as an mp4 that every browser plays (H.264, yuv420p), through PyAV.
+
+    The file appears under its name when it is whole. An odd row or column is cut off, since the format has none.
+
+    Args:
+        path: ends in .mp4.
+        pictures: (H, W, 3) uint8 each, all of one size.
+        rate: pictures in a second.
+        quality: constant rate factor of x264, from 0 (exact) to 51; 26 is small and shows no blocks in drawings.
+
+    Raises:
+        OptionError: if the path does not end in .mp4, or the rate or quality is out of range.
+        ShapeError: if there are no pictures, or their sizes or types differ.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = write_video(Path(folder) / "film.mp4", (np.full((32, 48, 3), k, np.uint8) for k in range(5)))
+    ...     file.stat().st_size > 500
+    True
+    """
+    import av
+
+    if path.suffix != ".mp4" or not 1 <= rate <= 240 or not 0 <= quality <= 51:
+        raise OptionError(
+            "A film needs a name that ends in .mp4, a rate of 1 to 240 and a quality of 0 to 51, not "
+            f"{path.name!r}, {rate} and {quality}."
+        )
+    unfinished, size = path.with_name(f".{path.name}.part"), None
+    try:
+        with av.open(str(unfinished), "w", format="mp4", options={"movflags": "faststart"}) as file:
+            stream = file.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "medium"})
+            stream.pix_fmt, stream.thread_count = "yuv420p", 1
+            for picture in pictures:
+                if (
+                    picture.ndim != 3
+                    or picture.shape[2] != 3
+                    or picture.dtype != np.uint8
+                    or min(picture.shape[:2]) < 2
+                ):
+                    raise ShapeError(f"A picture must be (H, W, 3) of uint8, not {picture.shape} of {picture.dtype}.")
+                even = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
+                if size is None:
+                    size = even.shape
+                    stream.height, stream.width = size[:2]
+                if even.shape != size:
+                    raise ShapeError(
+                        f"All pictures of a film must be of one size, but {size} is followed by {even.shape}."
+                    )
+                for packet in stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")):
+                    file.mux(packet)
+            if size is None:
+                raise ShapeError("A film needs at least one picture.")
+            for packet in stream.encode():
+                file.mux(packet)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def drive_video(
+    path: Path,
+    trips: Sequence[Trip],
+    rate: int = 20,
+    size: tuple[int, int] = (1280, 272),
+    metres: float = 130.0,
+    pause: float = 1.5,
+) -> Path:
+    """Film trips in real time, one below the other, each with the name of its driver and how it ended.
+
+    Args:
+        path: ends in .mp4.
+        trips: see `lowland.envs.trip.record`; of the same episode to compare drivers.
+        rate: pictures in a second.
+        size: width and height of each trip in pixels.
+        metres: along the road, over the width.
+        pause: seconds that the last picture stays.
+
+    Raises:
+        OptionError: if there are no trips.
+    """
+    if not trips:
+        raise OptionError("A film needs at least one trip.")
+    seconds = max(trip.seconds for trip in trips)
+
+    def pictures() -> Iterable[Picture]:
+        kept: dict[int, Picture] = {}
+        for number in range(math.ceil((seconds + pause) * rate)):
+            now = number / rate
+            for row, trip in enumerate(trips):
+                if now <= trip.seconds + 1 / rate or row not in kept:
+                    kept[row] = trip.picture(now, size, metres)
+            yield np.concatenate([kept[row] for row in range(len(trips))])
+
+    return write_video(path, pictures(), rate)
