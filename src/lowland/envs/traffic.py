@@ -1,0 +1,222 @@
+"""Replayed traffic as environments of Gymnasium: one car, or a batch of them at once.
+
+Shape letters: B environments, K nearest cars, P images of a history, C channels of H × W pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from torch import Tensor
+
+from lowland.data.tracks import Tracks
+from lowland.data.traffic import traffic
+from lowland.envs.drawing import Own, Picture, draw
+from lowland.envs.picture import Camera
+from lowland.envs.replay import REASONS, Replay
+from lowland.errors import DomainError, OptionError
+from lowland.worlds.base import Cost
+from lowland.worlds.driving_costs import DrivingCost
+from lowland.worlds.kinematics import check_action
+
+Observation = dict[str, Any]
+_FAR = 1e6  # of a position or a speed, in metres and seconds
+
+
+class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
+    """One car among replayed traffic; `gymnasium.make("lowland/TrafficReplay-v0")` after `import lowland.envs`.
+
+    The observation is the traffic state of `lowland.envs.Replay`, without its batch axis. The action is acceleration
+    and turn in shares of their bounds. The reward is −C(s[t+1], a[t]). An episode terminates by a collision, off the
+    road, or at its end (`succeeded`), and is truncated when time runs out.
+
+    Args:
+        tracks: the log, or which part of the traffic that ships with the package: the first recording of it.
+        image: height and width of an image to observe, or a `Camera`; none by default.
+        history, until, cars: see `Replay`.
+        cost: C; `DrivingCost()` by default.
+        render_mode: "rgb_array" or none.
+
+    `reset(options={"episode": 3})` begins a given episode; otherwise it is drawn at random.
+
+    >>> import lowland.envs
+    >>> env = gymnasium.make("lowland/TrafficReplay-v0", tracks="validation")
+    >>> observation, info = env.reset(seed=0)
+    >>> observation["cars"].shape
+    (10, 4)
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012 (Gymnasium declares it)
+
+    def __init__(
+        self,
+        tracks: Tracks | Literal["train", "validation", "test"] = "train",
+        *,
+        image: Camera | tuple[int, int] | None = None,
+        history: int | None = None,
+        until: Literal["section", "recording"] = "section",
+        cars: int = 10,
+        cost: Cost | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise OptionError(f"Traffic is rendered as 'rgb_array', not {render_mode!r}.")
+        self.replay = Replay(_log(tracks), until=until, cars=cars, image=image, history=history)
+        self.cost, self.render_mode = cost or DrivingCost(), render_mode
+        self.observation_space, self.action_space = _observations(self.replay), _actions()
+        self.path: list[npt.NDArray[np.float64]] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed)
+        episode = (options or {}).get("episode")
+        if episode is None:
+            episode = int(self.np_random.integers(len(self.replay)))
+        if not 0 <= episode < len(self.replay):
+            raise OptionError(f"Episodes go from 0 to {len(self.replay) - 1}, but {episode} was asked for.")
+        state = self.replay.reset(torch.tensor([episode]))
+        self.path = [self._pose()]
+        return _first(_observed(state)), {"episode": episode, "distance": 0.0, "succeeded": False, "reason": ""}
+
+    def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        given = torch.as_tensor(np.asarray(action, dtype=np.float32))[None]
+        state, stand = self.replay.step(given)
+        self.path.append(self._pose())
+        reward, reason = float(_rewards(self.cost, state, given)[0]), int(self.replay.reason[0])
+        info = {
+            "episode": int(self.replay.episodes[0]),
+            "distance": float(stand["distance"][0]),
+            "succeeded": bool(stand["succeeded"][0]),
+            "reason": REASONS[reason],
+        }
+        return _first(_observed(state)), reward, reason in (1, 2, 3), reason == 4, info
+
+    def render(self) -> Picture | None:
+        """(H, W, 3), the road around the car; None without a render mode."""
+        if self.render_mode is None or not self.path:
+            return None
+        length, width = self.replay.size[0].tolist()
+        trail = np.stack(self.path)[:-1, :2]
+        reason = REASONS[int(self.replay.reason[0])]
+        own = Own(self.path[-1], (length, width), int(self.replay.vehicle[0]), trail, reason=reason)
+        return draw(self.replay.scene, float(self.replay.frame[0]), own)
+
+    def _pose(self) -> npt.NDArray[np.float64]:
+        return self.replay.own[0].double().numpy()
+
+
+class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]):
+    """A batch of cars, each in a scene of its own, moved at once; `gymnasium.make_vec` finds it by the same name.
+
+    An environment that is done begins another episode at its next step, whose action it ignores and whose reward is 0
+    (Gymnasium's `AutoresetMode.NEXT_STEP`).
+
+    Args:
+        num_envs: B.
+        tracks, image, history, until, cars, cost: see `TrafficReplay`.
+
+    >>> env = TrafficReplayVector(num_envs=3, tracks="validation")
+    >>> env.reset(seed=0)[0]["own"].shape
+    (3, 5)
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        tracks: Tracks | Literal["train", "validation", "test"] = "train",
+        *,
+        image: Camera | tuple[int, int] | None = None,
+        history: int | None = None,
+        until: Literal["section", "recording"] = "section",
+        cars: int = 10,
+        cost: Cost | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise OptionError(f"A batch needs at least 1 environment, but num_envs is {num_envs}.")
+        self.num_envs = num_envs
+        self.replay = Replay(_log(tracks), until=until, cars=cars, image=image, history=history)
+        self.cost = cost or DrivingCost()
+        self.single_observation_space, self.single_action_space = _observations(self.replay), _actions()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        if isinstance(seed, list):
+            raise OptionError("The batch draws its episodes from one stream: give a single seed.")
+        super().reset(seed=seed)
+        state = self.replay.reset(self._drawn(self.num_envs))
+        return _observed(state), self._info()
+
+    def step(
+        self, actions: npt.ArrayLike
+    ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+        given = torch.as_tensor(np.asarray(actions, dtype=np.float32))
+        check_action(given, self.num_envs)
+        over = (self.replay.reason > 0).nonzero()[:, 0]
+        state, _ = self.replay.step(given)
+        reward = _rewards(self.cost, state, given)
+        if len(over):
+            state = self.replay.restart(over, self._drawn(len(over)))
+            reward = reward.index_fill(0, over, 0.0)
+        reason = self.replay.reason.numpy()
+        return _observed(state), reward.numpy(), np.isin(reason, (1, 2, 3)), reason == 4, self._info()
+
+    def _drawn(self, count: int) -> Tensor:
+        return torch.from_numpy(self.np_random.integers(len(self.replay), size=count))
+
+    def _info(self) -> dict[str, Any]:
+        stand = self.replay.info()
+        return {
+            "episode": self.replay.episodes.numpy().copy(),
+            "distance": stand["distance"].numpy(),
+            "succeeded": stand["succeeded"].numpy(),
+        }
+
+
+def _log(tracks: Tracks | Literal["train", "validation", "test"]) -> Tracks:
+    return traffic(tracks)[0] if isinstance(tracks, str) else tracks
+
+
+def _actions() -> spaces.Space[npt.NDArray[Any]]:
+    return spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+
+def _observations(replay: Replay) -> spaces.Dict:
+    found: dict[str, spaces.Space[Any]] = {}
+    for name, leaf in replay.reset(torch.arange(1)).items():
+        low, high, kind = (0, 255, np.uint8) if name == "image" else (-_FAR, _FAR, np.float32)
+        low, high = (0.0, 1.0) if name == "present" else (low, high)
+        found[name] = spaces.Box(low, high, tuple(leaf.shape[1:]), kind)
+    return spaces.Dict(found)
+
+
+def _observed(state: dict[str, Tensor]) -> Observation:
+    """Arrays of their own, which later steps do not change."""
+    return {name: np.array(leaf.numpy()) for name, leaf in state.items()}
+
+
+def _first(observation: Observation) -> Observation:
+    return {name: leaf[0] for name, leaf in observation.items()}
+
+
+def _rewards(cost: Cost, state: dict[str, Tensor], action: Tensor) -> Tensor:
+    with torch.no_grad():
+        value = cost(state, action)
+    if not bool(torch.isfinite(value).all()):
+        raise DomainError(
+            f"The cost is not a finite number in {int((~torch.isfinite(value)).sum())} of {len(value)} environments: "
+            "look for a division by zero or the root of a negative number in it."
+        )
+    return -value
