@@ -131,9 +131,12 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser = add("report", "build the page of a run again and print where it is")
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
-    parser = add("data", "list, get and check data sets", runs=False)
-    parser.add_argument("action", metavar="list|get|check", choices=("list", "get", "check"))
-    parser.add_argument("name", metavar="NAME", nargs="?", help="of the data set")
+    parser = add("data", "list, get and check data sets, or make one: simulated traffic", runs=False)
+    parser.add_argument("action", metavar="list|get|check|make", choices=("list", "get", "check", "make"))
+    parser.add_argument("name", metavar="NAME", nargs="?", help="of the data set; traffic is the one that is made")
+    parser.add_argument("--seed", type=int, default=0, help="make: of the simulation (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="make: recorded (default: %(default)g)")
+    parser.add_argument("--out", type=Path, help="make: .npz file to write (default: traffic-SEED.npz)")
     parser = add("export", "export the energies of a run for use elsewhere")
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
@@ -295,8 +298,22 @@ def _data(options: argparse.Namespace) -> int:
         lines = [(d.name, d.what, d.size, d.licence, d.source.package) for d in data.DATASETS.values()]
         return _table(("data set", "what", "size", "licence", "package"), lines)
     if options.name is None:
-        raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', data.DATASETS)}")
-    print(data.get(options.name) if options.action == "get" else data.check(options.name))
+        known = ["traffic"] if options.action == "make" else data.DATASETS
+        raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', known)}")
+    if options.action == "make":
+        return _make(options)
+    print(*data.get(options.name) if options.action == "get" else [data.check(options.name)], sep="\n")
+    return 0
+
+
+def _make(options: argparse.Namespace) -> int:
+    from lowland.data.logs import save_tracks
+    from lowland.data.simulate import simulate
+
+    if options.name != "traffic":
+        raise OptionError(f"There is no data set {options.name!r} to make. {nearest(options.name, ['traffic'])}")
+    tracks = simulate(options.seed, options.minutes)
+    print(save_tracks(tracks, options.out or Path(f"traffic-{options.seed}.npz")))
     return 0
 
 

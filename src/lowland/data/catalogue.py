@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from lowland.data import lookup
 from lowland.data.images import Images
 from lowland.data.lookup import Source
+from lowland.data.tracks import Tracks
 from lowland.errors import OptionError, nearest
 
-Loader: TypeAlias = Callable[[str | Path | None], Images]
+Data: TypeAlias = Images | list[Tracks]
+"""What a data set may be: images in three splits, or logs of traffic."""
+Loader: TypeAlias = Callable[[str | Path | None], Data]
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,11 @@ class Dataset:
 
     Args:
         what: one sentence on the contents.
-        size: number and size of the images, in words.
+        size: number and size of the images or logs, in words.
         licence: of the package or of the data, as it states it.
         source: package, version, checksums and how to get it.
         load: the function that reads it.
+        also: further packages that hold a part of it.
     """
 
     what: str
@@ -32,6 +36,7 @@ class Dataset:
     licence: str
     source: Source
     load: Loader
+    also: tuple[Source, ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,20 +47,23 @@ class Dataset:
 DATASETS: dict[str, Dataset] = {}
 
 
-def dataset(*, what: str, size: str, licence: str, source: Source) -> Callable[[Loader], Loader]:
-    """Decorator for a function `(data_dir=None) -> Images`: enters it in `DATASETS` under `source.name`.
+L = TypeVar("L", bound=Loader)
+
+
+def dataset(*, what: str, size: str, licence: str, source: Source, also: tuple[Source, ...] = ()) -> Callable[[L], L]:
+    """Decorator for a function `(data_dir=None)` that returns images or logs: enters it under `source.name`.
 
     Raises:
         OptionError: if another data set has that name.
     """
 
-    def enter(function: Loader) -> Loader:
+    def enter(function: L) -> L:
         other = DATASETS.get(source.name)
         if other is not None and other.load.__module__ != function.__module__:
             raise OptionError(
                 f"Two data sets are called {source.name}: {other.load.__module__}, {function.__module__}."
             )
-        DATASETS[source.name] = Dataset(what, size, licence, source, function)
+        DATASETS[source.name] = Dataset(what, size, licence, source, function, also)
         return function
 
     return enter
@@ -69,29 +77,33 @@ def find(name: str) -> Dataset:
 
 
 def load(name: str, data_dir: str | Path | None = None) -> Images:
-    """Read a data set by name.
+    """Read a data set of images by name.
 
     Args:
         data_dir: a folder that holds the archive or its files. Without it: the cache folder, an installed package, and
             last the package client (see `lowland.data.lookup`).
 
     Raises:
-        OptionError: if there is no data set of that name.
+        OptionError: if there is no data set of that name, or it is no set of images.
         DataError: if the data are missing, unreadable, truncated, or have a wrong checksum.
 
     >>> load("digits").shape
     (1, 8, 8)
     """
-    return find(name).load(data_dir)
+    data = find(name).load(data_dir)
+    if not isinstance(data, Images):
+        raise OptionError(f"The data set {name} holds logs of traffic, and images are needed.")
+    return data
 
 
-def get(name: str) -> Path:
-    """Make sure that a data set is on this machine; returns the archive in the cache, or the folder that holds it.
+def get(name: str) -> list[Path]:
+    """Make sure that a data set is on this machine; returns its archives in the cache, or the folders that hold it.
 
-    >>> get("digits").name
-    'data'
+    >>> [path.name for path in get("digits")]
+    ['data']
     """
-    return lookup.ensure(find(name).source)
+    found = find(name)
+    return [lookup.ensure(source) for source in (found.source, *found.also)]
 
 
 def check(name: str, data_dir: str | Path | None = None) -> str:
@@ -100,7 +112,10 @@ def check(name: str, data_dir: str | Path | None = None) -> str:
     >>> check("digits")
     'digits: 1200 train, 297 validation and 300 test images of 1 × 8 × 8 in 10 classes, from scikit-learn'
     """
-    images = load(name, data_dir)
+    images = find(name).load(data_dir)
+    if not isinstance(images, Images):
+        vehicles, rows = sum(len(log.vehicles) for log in images), sum(map(len, images))
+        return f"{name}: {len(images)} logs of traffic with {vehicles:,} vehicles and {rows:,} rows"
     sizes = f"{len(images.train)} train, {len(images.validation)} validation and {len(images.test)} test images"
     shape = " × ".join(map(str, images.shape))
     return f"{name}: {sizes} of {shape} in {len(images.classes)} classes, from {images.source}"

@@ -21,6 +21,8 @@ Columns: TypeAlias = dict[str, npt.NDArray[Any]]
 
 FASTEST = 70.0
 """Metres per second; faster than any vehicle in traffic (250 km/h)."""
+FARTHEST = 1e7
+"""Metres; a coordinate beyond it, as NaN, is none."""
 GAP = 0.5
 """Seconds; a gap up to this length is bridged by a straight line."""
 LANE_WIDTH = 3.7
@@ -63,6 +65,8 @@ def clean(
     (4, ['duplicate frames', 'gaps', 'no lanes', 'one lane'])
     """
     label = f"The log {name}" if name else "The log"
+    if not 0 < dt < 10:
+        raise DataError(f"{label} has frames {dt:g} s apart: its times are not in seconds.")
     rows = _columns(columns, label)
     faults: list[Fault] = []
 
@@ -74,7 +78,7 @@ def clean(
             faults.append(Fault(kind, count, sentence(count)))
             rows = {key: values[chosen] for key, values in rows.items()}
 
-    finite = np.isfinite(rows["x"]) & np.isfinite(rows["y"])
+    finite = (np.abs(rows["x"]) < FARTHEST) & (np.abs(rows["y"]) < FARTHEST)
     keep(finite, "no numbers", lambda n: f"{_many(n, 'row')} without a finite position left out.")
     order = np.lexsort((rows["frame"], rows["vehicle"]))
     rows = {key: values[order] for key, values in rows.items()}
@@ -114,11 +118,16 @@ def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
     if missing := [key for key in wanted if key not in columns]:
         raise DataError(f"{label} has no column {missing[0]}; it needs {', '.join(wanted)}.")
     try:
-        rows: Columns = {key: np.array(columns[key], dtype=np.int64) for key in ("vehicle", "frame")}
-        rows |= {key: np.array(columns[key], dtype=np.float64) for key in REAL}
-        rows["lane"] = np.array(columns.get("lane", np.full(len(rows["vehicle"]), -1)), dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
+        rows: Columns = {key: np.array(columns[key], dtype=np.float64) for key in wanted}
+        rows["lane"] = np.array(columns.get("lane", np.full(len(rows["vehicle"]), np.nan)), dtype=np.float64)
+    except (TypeError, ValueError) as error:
         raise DataError(f"{label} has a column that does not hold numbers ({error}).") from None
+    rows["lane"] = np.nan_to_num(rows["lane"], nan=-1)
+    for key in WHOLE:
+        # The test is false for NaN; beyond 2⁵³ numbers of vehicles would coincide.
+        if not (np.abs(rows[key]) < 2**53).all():
+            raise DataError(f"{label} has a {key} that is no whole number.")
+        rows[key] = np.round(rows[key]).astype(np.int64)
     if len({values.shape for values in rows.values()}) != 1 or rows["vehicle"].ndim != 1:
         raise DataError(f"The columns of {label[0].lower()}{label[1:]} differ in length.")
     if not len(rows["vehicle"]):

@@ -6,6 +6,7 @@ that an interrupted or damaged download never passes for whole.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -142,12 +143,11 @@ def _watch(process: subprocess.Popen[bytes], source: Source, work: Path) -> bool
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            # The client may remove its own temporary files between the listing and the look.
-            continue
+    # A client removes its own temporary files and folders meanwhile; `os.walk` passes over folders that are gone.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(place, name).stat().st_size
     return total
 
 

@@ -52,7 +52,7 @@ class Source:
         return {
             "npm": f"npm pack {self.package}@{self.version}",
             "apt": f"apt-get download {self.package}={self.version}",
-            "pip": f"pip download --no-deps --no-binary :all: {self.package}=={self.version}",
+            "pip": f"pip download --no-deps --no-binary {self.package} {self.package}=={self.version}",
             "curl": f"curl --fail --location --remote-name {self.address}",
         }[self.client]
 

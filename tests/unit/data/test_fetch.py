@@ -117,7 +117,7 @@ def test_pip_checks_the_sum_before_it_runs_the_package(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     fetch.fetch(replace(source, client="pip"))
     assert (tmp_path / "said").read_text().splitlines() == [
-        "-m pip download --no-deps --no-binary :all: --require-hashes --requirement requirements.txt",
+        "-m pip download --no-deps --no-binary tiny-data --require-hashes --requirement requirements.txt",
         f"tiny-data==1.0 --hash=sha256:{sha256(packed)}",
     ]
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lowland.data.cleaning import Fault
 from lowland.data.tracks import Integers, Road, Tracks
-from lowland.errors import DataError
+from lowland.errors import DataError, LowlandError
 
 FORMAT = "lowland tracks 1"
 LARGEST = 50_000_000
@@ -59,8 +61,8 @@ def save_tracks(tracks: Tracks, path: str | Path) -> Path:
     return path
 
 
-def load_tracks(payload: bytes, name: str) -> tuple[Tracks, list[Any]]:
-    """The log in the bytes of a file, and no faults: what Lowland wrote was clean.
+def load_tracks(payload: bytes, name: str, road: Road | None = None) -> tuple[Tracks, list[Fault]]:
+    """The log in the bytes of a file, on another road if one is given; no faults, since what Lowland wrote was clean.
 
     Raises:
         DataError: if the file is damaged or of another kind.
@@ -71,8 +73,9 @@ def load_tracks(payload: bytes, name: str) -> tuple[Tracks, list[Any]]:
         head = json.loads(columns.pop("head").tobytes())
         if head["format"] != FORMAT:
             raise DataError(f"{name} is of the format {head['format']!r}, which this version of Lowland does not know.")
-        return _assemble(columns, head), []
-    except DataError:
+        tracks = _assemble(columns, head)
+        return (tracks if road is None else replace(tracks, road=road, lane=road.lane_of(tracks.y))), []
+    except LowlandError:
         raise
     except Exception as error:  # noqa: BLE001  a damaged archive fails in any of zlib, zipfile, numpy and json
         kind = type(error).__name__

@@ -1,0 +1,198 @@
+"""CommonRoad XML, versions 2018b and 2020a (Althoff, Koschi & Manzinger 2017): lanelets and recorded vehicles.
+
+Read with Python's own parser: the package commonroad-io pins an old protobuf that breaks TensorBoard and ONNX. The road
+is straightened along the left bound of its leftmost lanes: x is the length along it, y the distance from it.
+
+Shape letters: N points, V vertices.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import numpy as np
+
+from lowland.data.cleaning import Fault, clean
+from lowland.data.tracks import Floats, Road, Tracks
+from lowland.errors import DataError
+
+_SPACING = 2.0
+"""Metres between the vertices of a reference line."""
+_SMOOTHED = 11
+"""Vertices over which a reference line is averaged, so that the kinks of its drawing do not show in speeds."""
+
+
+def read_commonroad(root: ElementTree.Element, name: str, road: Road | None = None) -> tuple[Tracks, list[Fault]]:
+    """The recorded vehicles of a scenario, and what was wrong with them.
+
+    Raises:
+        DataError: without lanelets or trajectories (a set-based scenario has only regions), or for broken numbers.
+    """
+    try:
+        lanelets = {lanelet.key: lanelet for lanelet in map(_lanelet, root.findall("lanelet"))}
+        dt = float(root.get("timeStepSize", "0.1"))
+        rows, without = _rows(root, name)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{name} is no whole CommonRoad scenario: an element is missing or no number ({error})."
+        ) from None
+    if not lanelets:
+        raise DataError(f"{name} has no lanelets, so that it cannot be said where its road runs.")
+    chain = _carriageway(lanelets, rows[:, 2:4])
+    line = Reference(np.concatenate([lanelets[key].left for key in chain]))
+    x, y = line.project(rows[:, 2:4])
+    columns = {"vehicle": rows[:, 0], "frame": rows[:, 1], "x": x, "y": y, "length": rows[:, 4], "width": rows[:, 5]}
+    tracks, faults = clean(columns, road or _road(lanelets, chain, line), dt, root.get("benchmarkID", name))
+    if 2 * int((tracks.lane < 0).sum()) > len(tracks):
+        raise DataError(f"{name} is not a straight section: most of its vehicles drive beside its longest road.")
+    if without:
+        faults.append(Fault("no trajectory", without, f"{without} obstacles without a trajectory left out."))
+    return tracks, [fault for fault in faults if fault.kind != "no lanes"]
+
+
+def _rows(root: ElementTree.Element, name: str) -> tuple[Floats, int]:
+    """(N, 6): vehicle, frame, x, y, length, width; and how many obstacles have no trajectory."""
+    obstacles = root.findall("dynamicObstacle")
+    obstacles += [each for each in root.findall("obstacle") if each.findtext("role") == "dynamic"]
+    rows: list[tuple[float, ...]] = []
+    without = 0
+    for obstacle in obstacles:
+        states = [*obstacle.findall("initialState"), *obstacle.findall("trajectory/state")]
+        if obstacle.find("trajectory") is None or any(state.find("position/point") is None for state in states):
+            without += 1
+            continue
+        size = [float(obstacle.findtext(f"shape/rectangle/{side}", "0")) for side in ("length", "width")]
+        rows += [
+            (float(obstacle.get("id", "")), _number(state, "time/exact"), _number(state, "position/point/x"),
+             _number(state, "position/point/y"), *size)
+            for state in states
+        ]  # fmt: skip
+    if not rows:
+        what = "only regions that vehicles may occupy (it is set-based)" if without else "no moving vehicle"
+        raise DataError(f"{name} cannot be replayed: it holds {what}, and no recorded trajectory.")
+    return np.array(rows), without
+
+
+def _number(element: ElementTree.Element, path: str) -> float:
+    return float(element.findtext(path, "missing"))
+
+
+@dataclass(frozen=True, eq=False)
+class _Lanelet:
+    key: str
+    left: Floats
+    right: Floats
+    next: tuple[str, ...]
+    beside: dict[str, str]
+    """Neighbours in the same direction, by "Left" and "Right"."""
+
+
+def _lanelet(element: ElementTree.Element) -> _Lanelet:
+    left, right = (
+        np.array([[_number(point, "x"), _number(point, "y")] for point in element.findall(f"{side}Bound/point")])
+        for side in ("left", "right")
+    )
+    if min(len(left), len(right)) < 2:
+        raise ValueError("a lanelet with fewer than two points on a side")
+    beside = {
+        side: found.get("ref", "")
+        for side in ("Left", "Right")
+        if (found := element.find(f"adjacent{side}")) is not None and found.get("drivingDir") == "same"
+    }
+    following = tuple(each.get("ref", "") for each in element.findall("successor"))
+    return _Lanelet(element.get("id", ""), left, right, following, beside)
+
+
+def _carriageway(lanelets: dict[str, _Lanelet], places: Floats) -> list[str]:
+    """The chain of leftmost lanelets that has the most vehicles on its right, within ten lanes."""
+    inner = {key for key, lanelet in lanelets.items() if "Left" not in lanelet.beside} or set(lanelets)
+    followed = {key for inside in inner for key in lanelets[inside].next}
+    best, most = [next(iter(inner))], -1
+    for start in sorted(inner - followed) or sorted(inner):
+        chain = [start]
+        while options := [key for key in lanelets[chain[-1]].next if key in inner and key not in chain]:
+            chain.append(max(options, key=lambda key: len(lanelets[key].left)))
+        line = Reference(np.concatenate([lanelets[key].left for key in chain]))
+        x, y = line.project(places)
+        count = int(((x >= 0) & (x <= line.length) & (y <= 1) & (y > -40)).sum())
+        if count > most:
+            best, most = chain, count
+    return best
+
+
+def _road(lanelets: dict[str, _Lanelet], chain: list[str], line: Reference) -> Road:
+    """The cross-section with the most lanes among those along the chain."""
+    sections = []
+    for key in chain:
+        row = [key]
+        while (right := lanelets[row[-1]].beside.get("Right")) in lanelets and right not in row:
+            row.append(str(right))
+        sections.append(row)
+    lanes = max(Counter(map(len, sections)))
+    widest = [row for row in sections if len(row) == lanes]
+    bounds = [np.concatenate([lanelets[row[0]].left for row in widest])]
+    bounds += [np.concatenate([lanelets[row[lane]].right for row in widest]) for lane in range(lanes)]
+    edges = sorted(float(np.median(line.project(bound)[1])) for bound in bounds)
+    return Road(0.0, line.length, tuple(edges))
+
+
+class Reference:
+    """A smooth line along a road, continued straight at both ends.
+
+    >>> line = Reference(np.array([[0.0, 0.0], [100.0, 0.0]]))
+    >>> [places.round(6).tolist() for places in line.project(np.array([[30.0, 2.0], [-5.0, -1.0]]))]
+    [[30.0, -5.0], [2.0, -1.0]]
+
+    Raises:
+        DataError: if the points have no length, or are not finite.
+    """
+
+    def __init__(self, points: Floats) -> None:
+        along = np.concatenate([[0], np.hypot(*np.diff(points, axis=0).T)]).cumsum()
+        kept = np.diff(along, prepend=-1) > 1e-6
+        if not np.isfinite(along).all() or kept.sum() < 2:
+            raise DataError("The bound of a lane has no length.")
+        self.length = float(along[-1])
+        count = max(round(self.length / _SPACING), 1) + 1
+        even = np.linspace(0, self.length, count)
+        line = np.stack([np.interp(even, along[kept], axis[kept]) for axis in points.T], axis=1)
+        self.spacing, self.margin = self.length / (count - 1), 3 * _SMOOTHED
+        # Point reflection at both ends keeps their place and continues their direction.
+        ends = np.arange(1, self.margin + 1)
+        first, last = (line[min(1, count - 1)] - line[0]), (line[-1] - line[-2])
+        line = np.concatenate([line[0] - ends[::-1, None] * first, line, line[-1] + ends[:, None] * last])
+        kernel = np.ones(_SMOOTHED) / _SMOOTHED
+        smooth = np.stack([np.convolve(axis, kernel, mode="valid") for axis in line.T], axis=1)
+        self.line = np.asarray(smooth, dtype=np.float64)
+        self.margin -= _SMOOTHED // 2
+        tangent = np.asarray(np.gradient(self.line, axis=0), dtype=np.float64)
+        self.tangent = tangent / np.hypot(*tangent.T)[:, None]
+
+    def project(self, points: Floats) -> tuple[Floats, Floats]:
+        """Length along the line and distance to its left, (N,) each: s such that (p − c(s)) · t(s) = 0.
+
+        The line and its tangent are interpolated, so that s has no steps where a polyline has kinks.
+        """
+        place = np.empty(len(points))
+        for part in np.array_split(np.arange(len(points)), len(points) // 4096 + 1):
+            squared = ((points[part, None] - self.line) ** 2).sum(axis=2)
+            place[part] = squared.argmin(axis=1)
+        for _ in range(20):
+            off = points - self._at(self.line, place)
+            # Beyond the ends the line goes on straight, so that one step of any length is right.
+            place = place + (off * self._at(self.tangent, place)).sum(axis=1) / self.spacing
+        tangent = self._at(self.tangent, place)
+        off = points - self._at(self.line, place)
+        return (place - self.margin) * self.spacing, tangent[:, 0] * off[:, 1] - tangent[:, 1] * off[:, 0]
+
+    def _at(self, values: Floats, place: Floats) -> Floats:
+        """Values between vertices, and beyond the ends: lines go on straight, tangents stay."""
+        clipped = np.clip(place, 0, len(values) - 1)
+        grid = np.arange(len(values))
+        inside = np.stack([np.interp(clipped, grid, axis) for axis in values.T], axis=1)
+        if values is self.line:
+            end = np.where(place < 0, 0, len(values) - 1).astype(int)
+            inside = inside + ((place - clipped) * self.spacing)[:, None] * self.tangent[end]
+        return inside

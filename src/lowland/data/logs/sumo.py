@@ -1,0 +1,78 @@
+"""SUMO's floating-car output (`--fcd-output`): every vehicle at every time step, in the coordinates of the network.
+
+Its position is the middle of the front bumper and its angle is clockwise from north. The file has no sizes: those of
+SUMO's ordinary car are taken. The section must be straight; it is turned so that x is the mean direction of travel.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+
+from lowland.data.cleaning import FARTHEST, Fault, clean
+from lowland.data.tracks import Road, Tracks
+from lowland.errors import DataError
+
+LENGTH, WIDTH = 5.0, 1.8
+"""Metres, of SUMO's default vehicle."""
+_STRAIGHT = 0.35
+"""Radians (20°), by which vehicles may differ from the mean direction."""
+
+
+def read_sumo(root: ElementTree.Element, name: str, road: Road | None = None) -> tuple[Tracks, list[Fault]]:
+    """The vehicles of a floating-car output. Lanes are numbered within their edge, 0 the rightmost.
+
+    Raises:
+        DataError: for broken numbers, no vehicles, or a road that is not straight.
+    """
+    times: list[float] = []
+    rows: list[tuple[float, ...]] = []
+    numbers: dict[str, int] = {}
+    sized = True
+    try:
+        for step in root.findall("timestep"):
+            times.append(float(step.get("time", "missing")))
+            for each in step.findall("vehicle"):
+                whose = numbers.setdefault(each.get("id", ""), len(numbers))
+                sized = sized and "length" in each.attrib
+                lane = each.get("lane", "").rpartition("_")[2]
+                rows.append(
+                    (whose, times[-1], *(float(each.get(key, "missing")) for key in ("x", "y", "angle")),
+                     float(each.get("length", LENGTH)), float(each.get("width", WIDTH)),
+                     float(lane) if lane.isdecimal() else -1)
+                )  # fmt: skip
+    except ValueError as error:
+        raise DataError(f"{name} is no whole floating-car output of SUMO: {error}.") from None
+    if not rows:
+        raise DataError(f"{name} is a floating-car output of SUMO without a vehicle in it.")
+    table = np.array(rows)
+    if not (np.abs(table) < FARTHEST).all():
+        raise DataError(f"{name} holds numbers that are not finite or no places on Earth.")
+    vehicle, time, x, y, angle, length, width, lane = table.T
+    heading = np.pi / 2 - np.deg2rad(angle)
+    mean = np.arctan2(np.sin(heading).mean(), np.cos(heading).mean())
+    turned = np.abs(np.angle(np.exp(1j * (heading - mean)))) > _STRAIGHT
+    if turned.mean() > 0.05:
+        raise DataError(
+            f"{name} is not a straight section of one direction: {100 * turned.mean():.0f} % of its vehicles drive "
+            "more than 20° away from the others. Record one stretch of the network."
+        )
+    dt = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    if not dt > 0:
+        raise DataError(f"{name} has time steps that do not increase.")
+    x, y = x - np.cos(heading) * length / 2, y - np.sin(heading) * length / 2
+    columns = {
+        "vehicle": vehicle,
+        "frame": np.round(time / dt),
+        "x": np.cos(mean) * x + np.sin(mean) * y,
+        "y": np.cos(mean) * y - np.sin(mean) * x,
+        "length": length,
+        "width": width,
+        "lane": lane,
+    }
+    tracks, faults = clean(columns, road, round(dt, 6), name)
+    if not sized:
+        sentence = f"The file has no sizes of vehicles: {LENGTH:g} × {WIDTH:g} m, SUMO's ordinary car, taken for all."
+        faults.append(Fault("no sizes", len(tracks.vehicles), sentence))
+    return tracks, faults
