@@ -77,6 +77,8 @@ def clean(
             count = len(np.unique(rows[by][~chosen])) if by else int((~chosen).sum())
             faults.append(Fault(kind, count, sentence(count)))
             rows = {key: values[chosen] for key, values in rows.items()}
+        if not chosen.any():
+            raise DataError(f"{label} has no rows that can be used. {' '.join(fault.sentence for fault in faults)}")
 
     finite = (np.abs(rows["x"]) < FARTHEST) & (np.abs(rows["y"]) < FARTHEST)
     keep(finite, "no numbers", lambda n: f"{_many(n, 'row')} without a finite position left out.")
@@ -100,8 +102,6 @@ def clean(
         lambda n: f"{_many(n, 'vehicle')} that drive against the others left out: a road has one direction.",
         by="vehicle",
     )
-    if not len(rows["vehicle"]):
-        raise DataError(f"{label} has no rows that can be used. {' '.join(fault.sentence for fault in faults)}".strip())
     rows, filled, left = _bridge(rows, dt)
     if filled or left:
         sentence = f"{_many(filled, 'gap')} of up to {GAP:g} s bridged by a straight line; {left} longer left open."

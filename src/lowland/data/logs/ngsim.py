@@ -45,15 +45,22 @@ def read_ngsim(text: str, name: str, road: Road | None = None) -> tuple[Tracks, 
     Raises:
         DataError: for a damaged file, or one in which several places are mixed.
     """
-    first = text[: text.find("\n")]
+    first, _, body = text.partition("\n")
     names, delimiter, skip = COLUMNS, None, 0
     if "," in first:
         names, delimiter, skip = [word.strip().lower() for word in first.split(",")], ",", 1
         if missing := [column for column in _READ if column not in names]:
             raise DataError(f"{name} has no column {missing[0]}, which recordings of NGSIM have.")
+        if not body.strip():
+            raise DataError(f"{name} has no rows.")
     try:
         table: npt.NDArray[np.float64] = np.loadtxt(
-            io.StringIO(text), delimiter=delimiter, skiprows=skip, ndmin=2, usecols=[names.index(key) for key in _READ]
+            io.StringIO(text),
+            delimiter=delimiter,
+            skiprows=skip,
+            ndmin=2,
+            comments=None,
+            usecols=[names.index(key) for key in _READ],
         )
     except (ValueError, IndexError) as error:
         raise DataError(f"{name} is damaged: {_brief(error)}. Each row of NGSIM has 18 numbers.") from None
