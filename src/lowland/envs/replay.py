@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from lowland.data.tracks import Tracks
+from lowland.envs.boxes import overlap
 from lowland.envs.picture import Camera
 from lowland.envs.scene import Scene
 from lowland.errors import DataError, OptionError
+from lowland.worlds.base import Cost
 from lowland.worlds.driving_costs import PixelDrivingCost
 from lowland.worlds.kinematics import advance, check_action
 
@@ -113,25 +115,9 @@ class Replay:
             self.price = PixelDrivingCost(crop=self.camera.crop)
         self.goal = tracks.road.length_to - margin
         least = max(context + 20 if frames is None else frames, context + 2 * every)
-        segments = tracks.segments()
-        long = segments[:, 1] - segments[:, 0] >= least
-        if not long.any():
-            raise DataError(
-                f"{tracks.label} has no vehicle with {least} frames in a row ({context} frames of context and what is "
-                f"left to drive); the longest stretch has {int(np.diff(segments).max())}."
-            )
-        if vehicles is not None:
-            long &= np.isin(tracks.vehicle[segments[:, 0]], vehicles)
-        if until == "section":
-            long &= (tracks.x[segments[:, 0]] <= tracks.road.length_from + entry) & (
-                tracks.x[segments[:, 1] - 1] >= self.goal
-            )
-        if not long.any():
-            raise DataError(
-                f"{tracks.label} has no vehicle to control that was logged from the beginning to the end of the "
-                "section. For short recordings use until='recording'."
-            )
-        self.starts = torch.from_numpy(segments[long, 0] + context - 1).to(self.scene.device)
+        whole = entry if until == "section" else None
+        first = _stretches(tracks, vehicles, least, context, whole, self.goal)
+        self.starts = torch.from_numpy(first + context - 1).to(self.scene.device)
         self.reset(torch.arange(0))
 
     def __len__(self) -> int:
@@ -247,30 +233,60 @@ class Replay:
             setattr(self, name, getattr(self, name)[rows])
         self.near = self.near[0][rows], self.near[1][rows]
 
-    def run(self, policy: Policy, episodes: Tensor | None = None, batch: int = 256) -> list[dict[str, Any]]:
+    def logged(self, rows: Tensor, steps: int) -> tuple[dict[str, Tensor], Tensor]:
+        """What happened from some rows of the log on, to learn from: `Scene.logged`, with images where there are any.
+
+        Args:
+            rows: (B,), of `starts(…, before=(history − 1) · every)` of the scene.
+            steps: T.
+
+        Returns:
+            States (B, T + 1, …) and actions (B, T, 2). Images of a history are views of one film and take no memory of
+            their own.
+        """
+        states, actions = self.scene.logged(rows, steps, self.cars)
+        if self.camera is not None:
+            before = (self.history or 1) - 1
+            times = torch.arange(-before, steps + 1, device=self.scene.device) * self.scene.every
+            film = self.camera.logged(self.scene, rows.to(self.scene.device)[:, None] + times)
+            states["image"] = film.unfold(1, before + 1, 1).movedim(-1, 2) if self.history else film
+        return states, actions
+
+    def run(
+        self, policy: Policy, episodes: Tensor | None = None, batch: int = 256, cost: Cost | None = None
+    ) -> list[dict[str, Any]]:
         """Drive episodes to their ends: a row for each, with success, distance (m), reason and seconds.
 
         Args:
             policy: see `Policy`.
             episodes: which ones, all by default.
             batch: how many at once.
+            cost: adds `cost`, its mean over the steps that were driven.
         """
         chosen = torch.arange(len(self)) if episodes is None else torch.as_tensor(episodes)
         rows: list[dict[str, Any]] = []
         for chunk in chosen.split(batch):
-            state = self.reset(chunk)
+            state, spent = self.reset(chunk), torch.zeros(len(chunk), device=self.scene.device)
             if hasattr(policy, "reset"):
                 policy.reset(len(chunk))  # pyright: ignore[reportFunctionMemberAccess]
             while len(self.episodes):
+                running = self.reason == 0
                 with torch.no_grad():
                     action = policy(state)
-                state, info = self.step(action)
+                    state, info = self.step(action)
+                    if cost is not None:
+                        given = torch.zeros_like(self.own[:, :2]) if action is None else action
+                        spent = spent + torch.where(running, cost(state, given), 0.0)
                 done = info["done"]
-                if bool(done.all()) or int(done.sum()) * 4 >= len(done):
-                    rows += self._outcomes(done)
+                if int(done.sum()) * 4 >= len(done):
+                    found = self._outcomes(done)
+                    if cost is not None:
+                        mean = (spent / self.steps)[done].tolist()
+                        found = [row | {"cost": value} for row, value in zip(found, mean, strict=True)]
+                    rows += found
                     left = (~done).nonzero()[:, 0]
                     self.select(left)
-                    state = {name: leaf[left] for name, leaf in state.items()}
+                    state, spent = {name: leaf[left] for name, leaf in state.items()}, spent[left]
                     if hasattr(policy, "select"):
                         policy.select(left)  # pyright: ignore[reportFunctionMemberAccess]
         return sorted(rows, key=lambda row: row["episode"])
@@ -290,25 +306,27 @@ class Replay:
         ]
 
 
-def overlap(one: Tensor, one_size: Tensor, other: Tensor, other_size: Tensor) -> Tensor:
-    """Whether two rectangles overlap, by the separating axis theorem on their four axes.
-
-    Args:
-        one, other: (…, 4): centre and unit vector of the heading.
-        one_size, other_size: (…, 2): length and width.
-
-    >>> here, ahead = torch.tensor([0.0, 0.0, 1.0, 0.0]), torch.tensor([4.0, 0.0, 1.0, 0.0])
-    >>> overlap(here, torch.tensor([4.5, 1.8]), ahead, torch.tensor([4.5, 1.8]))
-    tensor(True)
-    """
-    gap = other[..., :2] - one[..., :2]
-    cosine = (one[..., 2:] * other[..., 2:]).sum(-1).abs()
-    sine = (one[..., 2] * other[..., 3] - one[..., 3] * other[..., 2]).abs()
-    apart = torch.zeros_like(cosine, dtype=torch.bool)
-    for axis, mine, theirs in ((one, one_size, other_size), (other, other_size, one_size)):
-        dx, dy = axis[..., 2], axis[..., 3]
-        along = (gap[..., 0] * dx + gap[..., 1] * dy).abs()
-        across = (gap[..., 1] * dx - gap[..., 0] * dy).abs()
-        apart = apart | (2 * along > mine[..., 0] + theirs[..., 0] * cosine + theirs[..., 1] * sine)
-        apart = apart | (2 * across > mine[..., 1] + theirs[..., 0] * sine + theirs[..., 1] * cosine)
-    return ~apart
+def _stretches(
+    tracks: Tracks, vehicles: npt.ArrayLike | None, least: int, context: int, entry: float | None, goal: float
+) -> npt.NDArray[np.int64]:
+    """First rows of the stretches that make an episode; with `entry` only of cars that drove the whole section."""
+    segments = tracks.segments()
+    long = segments[:, 1] - segments[:, 0] >= least
+    if not long.any():
+        raise DataError(
+            f"{tracks.label} has no vehicle with {least} frames in a row ({context} frames of context and what is "
+            f"left to drive); the longest stretch has {int(np.diff(segments).max())}."
+        )
+    if vehicles is not None:
+        long &= np.isin(tracks.vehicle[segments[:, 0]], vehicles)
+        if not long.any():
+            raise DataError(f"None of the vehicles to control has {least} frames in a row in the log {tracks.name}.")
+    if entry is not None:
+        long &= tracks.x[segments[:, 0]] <= tracks.road.length_from + entry
+        long &= tracks.x[segments[:, 1] - 1] >= goal
+    if not long.any():
+        raise DataError(
+            f"{tracks.label} has no vehicle to control that was logged from the beginning to the end of the section. "
+            "For short recordings use until='recording'."
+        )
+    return segments[long, 0]

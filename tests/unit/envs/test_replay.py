@@ -8,9 +8,10 @@ import torch
 
 from lowland.data.tracks import Road, Tracks
 from lowland.envs.drivers import human, no_action, sanity_drivers
-from lowland.envs.replay import Replay, overlap
+from lowland.envs.replay import Replay
 from lowland.envs.scene import ALONG
 from lowland.errors import DataError, DomainError, OptionError, ShapeError
+from lowland.worlds.driving_costs import DrivingCost
 from lowland.worlds.kinematics import advance
 
 
@@ -36,10 +37,9 @@ def test_the_logged_actions_reproduce_the_log(log: Tracks) -> None:
 def test_the_human_reaches_the_end_and_a_car_that_does_not_brake_crashes(log: Tracks) -> None:
     replay = Replay(log)
     assert all(row["success"] and row["reason"] == "reached" for row in replay.run(human))
+    chosen = torch.arange(1, len(replay), 3)
     for name, driver in sanity_drivers().items():
-        rows = replay.run(driver, batch=7)
-        assert len(rows) == len(replay), name
-        assert [row["episode"] for row in rows] == list(range(len(replay)))
+        assert [row["episode"] for row in replay.run(driver, chosen, batch=4)] == chosen.tolist(), name
     assert "collision" in {row["reason"] for row in replay.run(blind)}
 
 
@@ -94,28 +94,6 @@ def test_windows_to_learn_from_follow_the_same_cars(log: Tracks) -> None:
     torch.testing.assert_close(step[there[:, 1:]] / 0.2, states["cars"][:, 1:, :, 2:][there[:, 1:]], atol=1e-3, rtol=0)
 
 
-def test_rectangles_overlap_as_their_outlines_do() -> None:
-    generator = torch.Generator().manual_seed(0)
-    angle = torch.rand(400, 2, generator=generator) * 6.3
-    centre = torch.rand(400, 2, 2, generator=generator) * 6
-    size = torch.rand(400, 2, 2, generator=generator) * 4 + 0.5
-    box = torch.cat([centre, angle.cos()[..., None], angle.sin()[..., None]], dim=-1)
-    found = overlap(box[:, 0], size[:, 0], box[:, 1], size[:, 1])
-    grid = torch.stack(torch.meshgrid(*[torch.linspace(-0.5, 0.5, 60)] * 2, indexing="ij"), -1).reshape(-1, 2)
-    local = grid[None] * size[:, 0, None]
-    d = box[:, 0, None, 2:]
-    points = box[:, 0, None, :2] + torch.stack(
-        [local[..., 0] * d[..., 0] - local[..., 1] * d[..., 1], local[..., 0] * d[..., 1] + local[..., 1] * d[..., 0]],
-        -1,
-    )
-    e, way = box[:, 1, None, 2:], points - box[:, 1, None, :2]
-    along = (way[..., 0] * e[..., 0] + way[..., 1] * e[..., 1]).abs() <= size[:, 1, None, 0] / 2
-    across = (way[..., 1] * e[..., 0] - way[..., 0] * e[..., 1]).abs() <= size[:, 1, None, 1] / 2
-    sampled = (along & across).any(dim=1)
-    assert bool((found | ~sampled).all())  # a common point is an overlap
-    assert int((found & ~sampled).sum()) <= 8  # and only slivers between the points of the grid are missed
-
-
 @pytest.mark.parametrize(
     ("action", "error", "words"),
     [
@@ -138,6 +116,8 @@ def test_logs_that_are_too_short_are_refused() -> None:
         Replay(log)
     with pytest.raises(DataError, match="until='recording'"):
         Replay(log, frames=28)
+    with pytest.raises(DataError, match="None of the vehicles"):
+        Replay(log, vehicles=[7], frames=28)
     with pytest.raises(DataError, match="fewer steps"):
         Replay(log, until="recording", frames=28).scene.starts(steps=20)
 
@@ -172,3 +152,29 @@ def test_options_that_do_not_fit_are_refused(log: Tracks) -> None:
         Replay(log, history=2)
     with pytest.raises(OptionError, match="not 'forever'"):
         Replay(log, until="forever")  # pyright: ignore[reportArgumentType]
+
+
+def test_what_was_logged_has_the_images_that_a_replay_shows(log: Tracks) -> None:
+    replay = Replay(log, image=(39, 8), history=3)
+    rows = replay.starts[:4]
+    states, actions = replay.logged(rows, steps=5)
+    assert states["image"].shape == (4, 6, 3, 3, 39, 8)
+    state = replay.reset(torch.arange(4))
+    for t in range(6):
+        assert all(torch.equal(states[name][:, t], state[name]) for name in ("own", "image", "road"))
+        state, _ = replay.step(None)
+    assert actions.shape == (4, 5, 2)
+
+
+def test_the_cost_of_an_episode_is_its_mean_over_steps(log: Tracks) -> None:
+    replay = Replay(log)
+    counted = replay.run(human, cost=lambda state, action: torch.ones(len(action)))
+    assert {row["cost"] for row in counted} == {1.0}
+    price = DrivingCost()
+    alone = replay.run(no_action, torch.tensor([5]), cost=price)[0]
+    replay.reset(torch.tensor([5]))
+    total, steps = 0.0, 0
+    while not int(replay.reason[0]):
+        state, _ = replay.step(torch.zeros(1, 2))
+        total, steps = total + float(price(state)), steps + 1
+    assert alone["cost"] == pytest.approx(total / steps, rel=1e-5)
