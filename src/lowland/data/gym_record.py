@@ -16,7 +16,12 @@ Policy: TypeAlias = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def record_gym_log(
-    environment: str, steps: int = 20_000, seed: int = 0, policy: Policy | None = None, longest: int | None = None
+    environment: str,
+    steps: int = 20_000,
+    seed: int = 0,
+    policy: Policy | None = None,
+    longest: int | None = None,
+    gusts: float = 0.0,
 ) -> GymLog:
     """Drive a Gymnasium environment and keep what happened.
 
@@ -26,9 +31,12 @@ def record_gym_log(
         seed: of the environment and of the actions.
         policy: chooses the actions; by default they are uniform on the action space.
         longest: steps after which an episode ends, whatever the environment says.
+        gusts: standard deviation of Gaussian noise that is added to each action on its way to the plant, in halves of
+            its range. The log holds the action that was chosen, so that what happens is not told by it alone.
 
     Raises:
-        OptionError: for an environment that Gymnasium does not have, or whose spaces are no vectors of numbers.
+        OptionError: for an environment that Gymnasium does not have, or whose spaces are no vectors of numbers; or for
+            negative gusts, or gusts where actions are choices.
 
     >>> log = record_gym_log("Pendulum-v1", steps=300)
     >>> len(log.paths), log.sizes, log.low
@@ -51,6 +59,8 @@ def record_gym_log(
             f"{environment} has the observations {plant.observation_space} and the actions {space}, but a log needs a "
             "Box of observations, and a bounded Box or numbers of actions."
         )
+    if not gusts >= 0 or (gusts and not bounded):
+        raise OptionError(f"gusts must be at least 0, and 0 where actions are choices, but it is {gusts}.")
     generator = np.random.default_rng(seed)
     choices = int(space.n) if isinstance(space, gymnasium.spaces.Discrete) else 0
     low, high = (None, None) if not isinstance(space, gymnasium.spaces.Box) else (space.low.ravel(), space.high.ravel())
@@ -64,10 +74,14 @@ def record_gym_log(
             if policy is not None:
                 action = np.asarray(policy(seen[-1], generator))
             elif low is None or high is None:
-                action = generator.integers(choices)
+                action = np.asarray(generator.integers(choices))
             else:
                 action = generator.uniform(low, high).astype(space.dtype).reshape(space.shape or ())
-            observation, _, terminated, truncated, _ = plant.step(action)
+            done = action
+            if gusts and low is not None and high is not None:
+                gust = 0.5 * (high - low) * gusts * generator.normal(size=low.shape)
+                done = np.clip(action.ravel() + gust, low, high).astype(low.dtype).reshape(np.shape(action))
+            observation, _, terminated, truncated, _ = plant.step(done)
             seen.append(np.ravel(observation))
             taken.append(np.ravel(action))
             over, left = terminated or truncated, left - 1

@@ -17,15 +17,17 @@ from lowland.nn.layers import mlp
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.tensors import map_value
-from lowland.worlds.base import State, World
+from lowland.worlds.base import State, World, standardise
 from lowland.worlds.forward import ForwardModel, windows
 from lowland.worlds.vector import VectorWorld
 
 
 class Posterior(nn.Module):
-    """q(z[t] | s[t], s[t+1]) = N(μ, σ²) by a perceptron on φ(s[t]), φ(s[t+1]) − φ(s[t]) and a[t].
+    """q(z[t] | s[t], s[t+1]) = N(μ, σ²) from φ(s[t]), a[t] and the surprise φ(s[t+1]) − φ(g(s[t], a[t], 0)).
 
-    Any module with the same call may take its place.
+    What the model foresees without z need not be found out a second time, and of a surprise that is small against the
+    state a network would learn slowly: all inputs are z-scored at the start of training. Any module with the same call
+    may take its place.
 
     Args:
         features: D, the size of `world.features(state)`.
@@ -41,6 +43,9 @@ class Posterior(nn.Module):
     torch.Size([5, 2])
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
         self,
         features: int,
@@ -51,12 +56,24 @@ class Posterior(nn.Module):
     ) -> None:
         super().__init__()
         self.network = mlp(2 * features + actions, *hidden, 2 * latents, generator=generator)
+        self.register_buffer("mean", torch.zeros(2 * features + actions))
+        self.register_buffer("deviation", torch.ones(2 * features + actions))
 
     def forward(self, world: World, state: State, action: Tensor, following: State) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of z[t], (B, Z) each, for s[t], a[t] and s[t+1]."""
-        before, after = world.features(state), world.features(following)
-        mean, log_variance = self.network(torch.cat([before, after - before, action], dim=1)).chunk(2, dim=1)
+        inputs = (self._inputs(world, state, action, following) - self.mean) / self.deviation
+        mean, log_variance = self.network(inputs).chunk(2, dim=1)
         return mean, log_variance
+
+    @torch.no_grad()
+    def initialise(self, world: World, state: State, action: Tensor, following: State) -> None:
+        """Take the scales of the inputs from data, as `forward` gets them."""
+        standardise(self._inputs(world, state, action, following), self.mean, self.deviation)
+
+    @torch.no_grad()
+    def _inputs(self, world: World, state: State, action: Tensor, following: State) -> Tensor:
+        surprise = world.features(following) - world.features(world.step(state, action))
+        return torch.cat([world.features(state), surprise, action], dim=1)
 
 
 @register("shaping")
@@ -109,8 +126,10 @@ class ForwardTraining(Shaping):
         return {"energy": [*energy.parameters(), *own]}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """The world takes its scales from the data: said here, because the training loop skips the base's own."""
+        """The world takes its scales from the data, and then the posterior."""
         super().prepare(energy, data)
+        if isinstance(energy, ForwardModel) and isinstance(self.posterior, Posterior):
+            self.posterior.initialise(energy.world, *_steps(data.x, data.y))
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         if not isinstance(energy, ForwardModel):
@@ -136,10 +155,7 @@ class ForwardTraining(Shaping):
         """Mean and log-variance of q(z[t] | s[t], s[t+1]) for all steps, (B, T, Z) each."""
         assert self.posterior is not None
         steps = x["actions"].shape[1]
-        path = {name: torch.cat([x["state"][name][:, None], tensor], dim=1) for name, tensor in y.items()}
-        before = map_value(lambda tensor: tensor[:, :-1].flatten(0, 1), path)
-        after = map_value(lambda tensor: tensor[:, 1:].flatten(0, 1), path)
-        found = self.posterior(world, before, x["actions"].flatten(0, 1), after)
+        found = self.posterior(world, *_steps(x, y))
         mean, log_variance = (value.unflatten(0, (-1, steps)) for value in found)
         return mean, log_variance.clamp_max(self.largest)
 
@@ -155,6 +171,14 @@ class ForwardTraining(Shaping):
         world = VectorWorld(2, 1, latents=2, hidden=16, dropout=0.1)
         batch = Batch(y, x, torch.arange(len(x["actions"])))
         return ShapingCase(cls(Posterior(2, 1, 2, (16,))), ForwardModel(world, x["state"], 4), batch)
+
+
+def _steps(x: Any, y: State) -> tuple[State, Tensor, State]:
+    """All steps of all trajectories as rows: s[t], a[t] and s[t+1], (B · T, …) each."""
+    path = {name: torch.cat([x["state"][name][:, None], tensor], dim=1) for name, tensor in y.items()}
+    before = map_value(lambda tensor: tensor[:, :-1].flatten(0, 1), path)
+    after = map_value(lambda tensor: tensor[:, 1:].flatten(0, 1), path)
+    return before, x["actions"].flatten(0, 1), after
 
 
 def kl_to_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
