@@ -114,7 +114,7 @@ def windows(paths: Sequence[State], horizon: int, every: int = 1) -> tuple[dict[
     """
     starts, actions, following = [], [], []
     for path in paths:
-        first = torch.arange(0, len(path["actions"]) - horizon + 1, every)
+        first = torch.arange(0, max(0, len(path["actions"]) - horizon + 1), every)
         index = first[:, None] + torch.arange(horizon)
         states = {name: tensor for name, tensor in path.items() if name != "actions"}
         starts.append({name: tensor[first] for name, tensor in states.items()})
