@@ -1,0 +1,74 @@
+"""What is in a log of traffic: speeds, gaps, changes of lanes, density and flow.
+
+Shape letters: N rows of the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowland.data.tracks import Floats, Tracks
+
+_STANDING = 0.5
+"""Metres per second; below it a time headway says nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class LogSummary:
+    """Measures of a log, in metres and seconds.
+
+    Args:
+        speed: (N,), along the road.
+        acceleration: of rows that have a neighbour in time, along the road.
+        gap: from bumper to bumper to the car ahead in the same lane, where there is one.
+        headway: the gap over the speed, of cars that move.
+        lane_changes: how many.
+        kilometres: driven by all vehicles together.
+        density: vehicles per kilometre and lane.
+        flow: vehicles per hour and lane, density times mean speed.
+    """
+
+    speed: Floats
+    acceleration: Floats
+    gap: Floats
+    headway: Floats
+    lane_changes: int
+    kilometres: float
+    density: float
+    flow: float
+
+
+def summarise(tracks: Tracks) -> LogSummary:
+    """Measure a log. Lanes are those of its road; a change counts where both lanes are known and no gap lies between.
+
+    >>> from lowland.data.tracks import Road
+    >>> columns = [np.repeat([1, 2], 3), np.tile(range(3), 2), np.r_[0:3, 20:23], [1.8] * 6, [4.0] * 6, [1.8] * 6]
+    >>> found = summarise(Tracks(*columns, lane=[0] * 6, road=Road(0, 23, (0.0, 3.7))))
+    >>> found.gap.tolist(), found.headway.round(3).tolist(), found.lane_changes, round(found.density)
+    ([16.0, 16.0, 16.0], [1.6, 1.6, 1.6], 0, 87)
+    """
+    speed = tracks.velocities()[0]
+    joined = (np.diff(tracks.vehicle) == 0) & (np.diff(tracks.frame) == 1)
+    both = joined & (tracks.lane[1:] >= 0) & (tracks.lane[:-1] >= 0)
+    order = np.lexsort((tracks.x, tracks.lane, tracks.frame))
+    behind, ahead = order[:-1], order[1:]
+    pair = (tracks.frame[behind] == tracks.frame[ahead]) & (tracks.lane[behind] == tracks.lane[ahead])
+    pair &= tracks.lane[behind] >= 0
+    behind, ahead = behind[pair], ahead[pair]
+    gap = tracks.x[ahead] - tracks.x[behind] - (tracks.length[ahead] + tracks.length[behind]) / 2
+    moving = speed[behind] > _STANDING
+    road, frames = tracks.road, max(round(tracks.seconds / tracks.dt), 1)
+    inside = (tracks.lane >= 0) & (tracks.x >= road.length_from) & (tracks.x <= road.length_to)
+    density = inside.sum() / frames / road.lanes / (road.length_to - road.length_from) * 1000
+    return LogSummary(
+        speed=speed,
+        acceleration=np.diff(speed)[joined] / tracks.dt,
+        gap=gap,
+        headway=gap[moving] / speed[behind][moving],
+        lane_changes=int((np.diff(tracks.lane)[both] != 0).sum()),
+        kilometres=float(np.diff(tracks.x)[joined].sum()) / 1000,
+        density=float(density),
+        flow=float(density * speed.mean() * 3.6),
+    )

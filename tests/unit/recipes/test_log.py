@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from lowland.data.cleaning import clean
+from lowland.data.logs import write_table
+from lowland.errors import DataError, OptionError
+from lowland.evaluation.traffic_log import summarise
+from lowland.plots.traffic_log import histograms, space_time
+from lowland.recipes.base import execute, load, start
+
+
+def cars(frames=150, lanes=2, dt=0.1):
+    """Four cars in each lane, 20 m apart, at 10 m/s."""
+    vehicle, frame = (axis.ravel() for axis in np.meshgrid(np.arange(4 * lanes), np.arange(frames), indexing="ij"))
+    return {
+        "vehicle": vehicle,
+        "frame": frame,
+        "x": 20.0 * (vehicle % 4) + 10 * dt * frame,
+        "y": 1.85 + 3.7 * (vehicle // 4),
+        "length": np.full(len(vehicle), 4.5),
+        "width": np.full(len(vehicle), 1.8),
+        "lane": vehicle // 4,
+    }
+
+
+def test_a_summary_counts_what_was_put_in():
+    rows = cars()
+    rows["y"] = np.where((rows["vehicle"] == 7) & (rows["frame"] >= 100), 1.85, rows["y"])
+    found = summarise(clean(rows)[0])
+    assert found.lane_changes == 1
+    assert found.kilometres == pytest.approx(8 * 149 / 1000)
+    # Cars 7 and 3 both stood at the head of their lanes; at its end the changer is beside car 3, as if inside it.
+    assert np.median(found.gap) == pytest.approx(15.5)
+    assert np.median(found.headway) == pytest.approx(1.55)
+    assert np.abs(found.acceleration).max() < 1e-9
+    assert found.flow == pytest.approx(found.density * 36)
+
+
+def test_smoke_writes_a_page(tmp_path):
+    config = load("log").preset("smoke")
+    run = execute(config, start(config, tmp_path, "smoke"))
+    results = json.loads((run.folder / "results.json").read_text())
+    measured = {row["method"]: row["measured"] for row in results}
+    assert measured["human"] == 100
+    assert list(measured) == ["human", "no action", "constant speed", "IDM"]
+    assert "None was found" in (run.folder / "report.html").read_text()
+
+
+def test_a_log_of_the_users_with_faults(tmp_path):
+    log = clean(cars())[0]
+    path = write_table(log, tmp_path / "mine.csv")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:500] + lines[501:] + lines[-1:]) + "\n")
+    config = load("log")(tracks=str(path), episodes=5)
+    page = (execute(config, start(config, tmp_path / "runs")).folder / "report.html").read_text()
+    assert "duplicate frames" in page
+    assert "1 gap of up to 0.5 s bridged" in page
+
+
+def test_a_log_too_short_to_drive_in_still_has_a_page(tmp_path):
+    path = write_table(clean(cars(frames=12, lanes=1))[0], tmp_path / "short.csv")
+    config = load("log")(tracks=str(path))
+    run = execute(config, start(config, tmp_path / "runs"))
+    page = (run.folder / "report.html").read_text()
+    assert "Nobody can drive in this log" in page
+    assert "the longest stretch has 12" in page
+    assert "one lane" in page
+    assert not run.results
+
+
+def test_what_cannot_be_shown():
+    with pytest.raises(OptionError, match="episodes must be at least 1"):
+        load("log")(episodes=0)
+    with pytest.raises(OptionError, match="at least one array"):
+        histograms({})
+    assert histograms({"x": (np.zeros(2), (0.0, 1.0))}).axes[0].texts[0].get_text() == "too few"
+    log = clean(cars())[0]
+    with pytest.raises(OptionError, match="no vehicle in a lane"):
+        space_time(log.select(log.lane < 0))
+    assert [ax.get_title(loc="left") for ax in space_time(log).axes[:2]] == [
+        "Lane 1, the leftmost",
+        "Lane 0, the rightmost",
+    ]
+
+
+def test_a_missing_log_is_one_sentence(tmp_path):
+    config = load("log")(tracks=str(tmp_path / "none.csv"))
+    with pytest.raises(DataError, match="There is no log"):
+        execute(config, start(config, tmp_path))
