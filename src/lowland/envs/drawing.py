@@ -73,8 +73,10 @@ def draw(scene: Scene, frame: float, own: Own, size: tuple[int, int] = (1280, 27
     road = scene.tracks.road
     scale = _FINER * width / metres
     begin = own.pose[0] - 0.4 * metres
-    # The road is in the middle of what the line of text leaves free.
-    top = (road.right + road.left) / 2 + (1 + _HEADER) * height * _FINER / scale / 2
+    # The road, or where it is too wide the car, is in the middle of what the line of text leaves free.
+    fits = (road.left - road.right) * scale <= (1 - _HEADER) * height * _FINER
+    middle = (road.right + road.left) / 2 if fits else own.pose[1]
+    top = middle + (1 + _HEADER) * height * _FINER / scale / 2
     image = Image.new("RGB", (width * _FINER, height * _FINER), _VERGE)
     pen = ImageDraw.Draw(image)
 

@@ -1,4 +1,4 @@
-"""Pictures: the same landscape for every energy, grids of images, tables in colour, curves, animations.
+"""Pictures: the same landscape for every energy, grids of images, tables in colour, curves, animations, films.
 
 Pure functions that return a `matplotlib.figure.Figure`. None shows a window, changes matplotlib's global
 settings or draws random numbers.
@@ -14,6 +14,7 @@ from lowland.plots.images import images
 from lowland.plots.landscape import landscape, landscape_grid
 from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
+from lowland.plots.video import drive_video, write_video
 
 __all__ = [
     "Field",
@@ -21,10 +22,12 @@ __all__ = [
     "animate",
     "auroc_heatmap",
     "curves",
+    "drive_video",
     "images",
     "landscape",
     "landscape_grid",
     "measure",
     "photographs",
     "plane_through",
+    "write_video",
 ]

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from lowland.envs.trip import Trip
 from lowland.errors import OptionError, ShapeError
+
+if TYPE_CHECKING:
+    from lowland.envs.trip import Trip
 
 Picture = npt.NDArray[np.uint8]
 
@@ -86,6 +89,7 @@ def drive_video(
     size: tuple[int, int] = (1280, 272),
     metres: float = 130.0,
     pause: float = 1.5,
+    longest: float = 60.0,
 ) -> Path:
     """Film trips in real time, one below the other, each with the name of its driver and how it ended.
 
@@ -96,17 +100,18 @@ def drive_video(
         size: width and height of each trip in pixels.
         metres: along the road, over the width.
         pause: seconds that the last picture stays.
+        longest: seconds after which the film ends, whatever is left of the trips.
 
     Raises:
         OptionError: if there are no trips.
     """
     if not trips:
         raise OptionError("A film needs at least one trip.")
-    seconds = max(trip.seconds for trip in trips)
+    seconds = min(longest, max(trip.seconds for trip in trips) + pause)
 
     def pictures() -> Iterable[Picture]:
         kept: dict[int, Picture] = {}
-        for number in range(math.ceil((seconds + pause) * rate)):
+        for number in range(math.ceil(seconds * rate)):
             now = number / rate
             for row, trip in enumerate(trips):
                 if now <= trip.seconds + 1 / rate or row not in kept:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lowland.registry import expose
 from lowland.worlds.base import Cost, State, World, WorldCase
+from lowland.worlds.driving_costs import DrivingCost, PixelDrivingCost
 from lowland.worlds.forward import ForwardModel, windows
 from lowland.worlds.forward_training import ForwardTraining, Posterior
 from lowland.worlds.rollout import Rollout, rollout
@@ -17,9 +18,11 @@ from lowland.worlds.uncertainty import Ensemble, Spread, measure, variance
 
 __all__ = [
     "Cost",
+    "DrivingCost",
     "Ensemble",
     "ForwardModel",
     "ForwardTraining",
+    "PixelDrivingCost",
     "Posterior",
     "Rollout",
     "Spread",
