@@ -20,10 +20,14 @@ MINUTES = 8.0
 """Length of each recording."""
 
 
-def traffic(part: Literal["train", "validation", "test"] = "train") -> list[Tracks]:
+def traffic(part: Literal["train", "validation", "test"] = "train", count: int = 0) -> list[Tracks]:
     """The recordings of a part, one a simulation: six lanes, about 42 vehicles per km and lane, 9 m/s by the mean.
 
     `lowland data make traffic --seed N --minutes 8` makes them again (see `lowland.data.simulate`).
+
+    Args:
+        part: "train", "validation" or "test".
+        count: how many recordings; 0 for all.
 
     Raises:
         OptionError: if there is no such part.
@@ -34,5 +38,5 @@ def traffic(part: Literal["train", "validation", "test"] = "train") -> list[Trac
     if part not in SEEDS:
         raise OptionError(f"There is no part {part!r} of the traffic. {nearest(part, SEEDS)}")
     folder = files("lowland.data") / "recordings"
-    names = [f"traffic-{seed}.npz" for seed in SEEDS[part]]
+    names = [f"traffic-{seed}.npz" for seed in SEEDS[part][: count or None]]
     return [load_tracks((folder / name).read_bytes(), name)[0] for name in names]

@@ -1,0 +1,310 @@
+"""Driving learned from logs alone (rows W1, W4–W9): logs → forward models → policies → a test in held-out traffic."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from lowland.domains import Box
+from lowland.envs.drivers import sanity_drivers
+from lowland.envs.replay import Policy as Driver
+from lowland.errors import OptionError
+from lowland.evaluation.success import recovered
+from lowland.nn.scene import SceneEncoder
+from lowland.planning.energy import PlanEnergy
+from lowland.planning.policies import Imitation, Policy
+from lowland.planning.through_the_model import ThroughTheModel
+from lowland.recipes.base import Recipe, recipe
+from lowland.recipes.drive_logs import Course, read_logs, recordings
+from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS, MPUR, WORLDS, Method
+from lowland.recipes.drive_page import rates, write_page
+from lowland.reports.run import Run
+from lowland.shaping.base import Batch
+from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.training.fit import fit
+from lowland.worlds.driving_costs import DrivingCost
+from lowland.worlds.forward import ForwardModel
+from lowland.worlds.forward_training import ForwardTraining
+from lowland.worlds.rollout import rollout
+from lowland.worlds.traffic import TrafficWorld
+from lowland.worlds.uncertainty import measure
+
+Outcomes = list[dict[str, Any]]
+
+
+@recipe(
+    "drive",
+    shows="From logs of traffic alone a model of what the others do is learned, and through it a policy, by the "
+    "gradient of what driving costs and of how unsure the model is. It is tested in traffic that neither has seen.",
+    rows=("W1", "W4", "W5", "W6", "W7", "W8", "W9"),
+    minutes=40,
+    title="Driving learned from logs alone",
+)
+@dataclass(frozen=True)
+class DriveRecipe(Recipe):
+    """E(s, a) = mean over futures of Σ_t γᵗ [C(s[t+1]) + λ U(s[t], a[t])], and a policy that lowers it."""
+
+    tracks: str = ""
+    """A log of your own: CSV, NGSIM text, CommonRoad XML or SUMO floating-car data. None: simulated traffic."""
+    seeds: int = 1
+    """Repetitions, each with its own models and policies."""
+    methods: tuple[str, ...] = tuple(method.name for method in METHODS)
+    """Policies to train; no action, human replay, constant speed and IDM are always there."""
+    windows: int = 24000
+    """Pieces of the log to learn from."""
+    model_steps: int = 2000
+    """Updates of each forward model."""
+    model_horizon: int = 15
+    """Steps of 0.2 s that a model is unrolled for while it is trained."""
+    imitation_steps: int = 4000
+    """Updates of imitation, of 128 states each."""
+    policy_steps: int = 2000
+    """Updates of each policy that is trained through a model."""
+    horizon: int = 20
+    """Steps of 0.2 s that a policy is rolled out for while it is trained."""
+    batch: int = 64
+    """Roll-outs of an update."""
+    rate: float = 0.001
+    """Learning rate of the policies."""
+    model_rate: float = 0.01
+    """Learning rate of the forward models; it falls linearly to zero."""
+    uncertainty: float = 0.5
+    """λ, the weight of the uncertainty cost, z-scored at each step of the roll-out."""
+    hinge: float = 0.5
+    """Uncertainty counts above this, in standard deviations; the released code of the paper has 0.5."""
+    masks: int = 10
+    """Dropout masks by which the uncertainty is measured."""
+    expert: float = 1.0
+    """μ, the weight of the expert's actions in MPER."""
+    kl: float = 0.05
+    """β, the price of what the posterior tells."""
+    cars: int = 10
+    """Other cars that a state holds."""
+    episodes: int = 500
+    """Test episodes at most, evenly spaced in the test recordings."""
+    recordings: int = 0
+    """Training recordings to learn from; 0 for all."""
+    film: float = 30.0
+    """Longest film in seconds."""
+    real: bool = True
+    """Also drive in the real US-101 recordings, where they are at hand or can be got."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "smoke": {
+            "methods": ("imitation", "VG", "MPUR z-dropout"), "windows": 120, "model_steps": 2, "imitation_steps": 5,
+            "policy_steps": 2, "horizon": 3, "model_horizon": 3, "batch": 8, "masks": 2, "episodes": 6, "real": False,
+            "recordings": 1, "film": 0.1,
+        }
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        whole = (self.seeds, self.model_steps, self.imitation_steps, self.policy_steps, self.horizon, self.batch)
+        if min(*whole, self.model_horizon, self.cars, self.episodes) < 1 or self.masks < 2 or self.windows < self.batch:
+            raise OptionError(
+                "seeds, steps, horizons, batch, cars and episodes must be at least 1, masks at least 2 and windows at "
+                "least the batch."
+            )
+        known = {method.name for method in METHODS}
+        if unknown := set(self.methods) - known:
+            raise OptionError(
+                f"There is no method called {sorted(unknown)[0]!r}: choose from {', '.join(sorted(known))}."
+            )
+
+    def run(self, run: Run) -> None:
+        methods = [method for method in METHODS if method.name in self.methods]
+        worlds = [name for name in WORLDS if any(method.world == name for method in methods)]
+        through = sum(bool(method.world) for method in methods)
+        run.expect(len(DRIVERS) + self.seeds * (2 * len(worlds) + 2 * len(methods) + through))
+        logs = read_logs(self.tracks, self.cars, self.device, self.recordings)
+        if not self.tracks:
+            run.stand_in(
+                "Simulated traffic stands in for the recordings of the freeway I-80 that the published figures are of."
+            )
+        steps = max(self.model_horizon, self.horizon)
+        pieces = logs.pieces(self.windows, steps, self.generator())
+        courses = [logs.courses(self.episodes), recordings(self.real, self.cars, self.device)]
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name, driver in sanity_drivers().items():
+            found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(_drive, courses, driver))]
+        policies: dict[str, Policy] = {}
+        errors: dict[str, dict[str, Tensor]] = {}
+        for seed in range(self.seeds):
+            models = {name: self._world(run, name, pieces, seed) for name in worlds}
+            checks = {
+                name: run.stage(f"seed-{seed}/errors/{name}", partial(_errors, model, logs.unseen(steps)))
+                for name, model in models.items()
+            }
+            for method in methods:
+                policy = self._policy(method, seed)
+                learn = partial(self._learn, method, policy, models, pieces, seed)
+                label = f"seed-{seed}/{method.name.replace(' ', '-')}"
+                learned = run.stage(f"{label}/policy", learn, [policy])
+                outcome = run.stage(f"{label}/test", partial(_drive, courses, policy.eval()))
+                outcome["learned"] = learned
+                if method.world:
+                    outcome["told"] = run.stage(
+                        f"{label}/imagined", partial(self._imagined, policy, models[method.world], courses[0])
+                    )
+                found.setdefault(method.name, []).append(outcome)
+                policies.setdefault(method.name, policy)
+            errors = errors or checks
+        self._results(run, found)
+        write_page(run, self, found, policies, errors, logs.faults, courses)
+
+    # Learning
+
+    def _world(self, run: Run, kind: str, pieces: dict[str, Any], seed: int) -> TrafficWorld:
+        latents = 0 if kind == DETERMINISTIC else 2 * self.cars
+        world = TrafficWorld(latents=latents, cars=self.cars, generator=self.generator(10 * seed)).to(self.device)
+        run.stage(f"seed-{seed}/model/{kind}", partial(self._model, kind, world, pieces, seed), [world])
+        return world.eval()
+
+    def _model(self, kind: str, world: TrafficWorld, pieces: dict[str, Any], seed: int) -> dict[str, Any]:
+        steps = self.model_horizon
+        states = {name: tensor[:, 1 : steps + 1] for name, tensor in pieces["states"].items()}
+        x = {"state": _first(pieces["states"]), "actions": pieces["actions"][:, :steps]}
+        energy = ForwardModel(world, x["state"], steps).to(self.device)
+        posterior = world.posterior(self.generator(10 * seed + 1)) if world.latents else None
+        shaping = ForwardTraining(posterior, self.kl, 0.5 if kind == DROPPED else 0.0, seed=seed).to(self.device)
+        schedule = partial(_falling, self.model_steps)
+        result = fit(
+            energy, (x, states), shaping, self.model_steps, self.batch, self.model_rate, clip=100.0,
+            schedule=schedule, validation=0.0, progress=False, seed=seed, log_every=_every(self.model_steps),
+        )  # fmt: skip
+        return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
+
+    def _policy(self, method: Method, seed: int) -> Policy:
+        generator = self.generator(10 * seed + 2)
+        eyes = SceneEncoder(64, generator)
+        actions = Box(2, low=-1.0, high=1.0)
+        policy = Policy(eyes, eyes.size, actions, (128, 128), gaussian=method.gaussian, generator=generator)
+        return policy.to(self.device)
+
+    def _learn(
+        self, method: Method, policy: Policy, models: Mapping[str, TrafficWorld], pieces: dict[str, Any], seed: int
+    ) -> dict[str, Any]:
+        states, options = _first(pieces["states"]), {"validation": 0.0, "progress": False, "seed": seed}
+        if not method.world:
+            actions, steps = pieces["actions"][:, 0], self.imitation_steps
+            result = fit(
+                Imitation(policy), (states, actions), MinimumEnergy(), steps, min(128, len(actions)), self.rate,
+                schedule=partial(_falling, steps), log_every=_every(steps), **options,
+            )  # fmt: skip
+            return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
+        plan = self._plan(method, models[method.world], pieces)
+        shaping = ThroughTheModel(policy, self.expert if method.expert else 0.0, seed=seed).to(self.device)
+        data = Batch(pieces["actions"][:, : self.horizon] if method.expert else None, states)
+        result = fit(
+            plan, data, shaping, self.policy_steps, self.batch, self.rate, clip=5.0,
+            schedule=partial(_falling, self.policy_steps), log_every=_every(self.policy_steps), **options,
+        )  # fmt: skip
+        return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
+
+    def _plan(self, method: Method, world: TrafficWorld, pieces: dict[str, Any]) -> PlanEnergy:
+        spread, weight = None, self.uncertainty if method.uncertainty else 0.0
+        if weight:
+            few = min(512, len(pieces["actions"]))
+            start = {name: tensor[:few] for name, tensor in _first(pieces["states"]).items()}
+            spread = measure(world, start, pieces["actions"][:few, : self.horizon], masks=self.masks)
+        hinge = self.hinge if weight else None
+        return PlanEnergy(
+            world, DrivingCost(), self.horizon, weight, hinge, spread, self.masks, futures=1, discount=0.99
+        ).to(self.device)
+
+    # Testing
+
+    @torch.no_grad()
+    def _imagined(self, policy: Policy, world: TrafficWorld, courses: Sequence[Course]) -> dict[str, Tensor]:
+        """What the policy costs in its model and in the replay from the same states on, in the mean of each step."""
+        cost, told, true = DrivingCost(), [], []
+        for replay, episodes in courses:
+            state = replay.reset(episodes)
+            imagined = rollout(world, state, lambda state, t: policy(state), None, self.horizon).states
+            told.append(torch.stack([cost(_at(imagined, t)) for t in range(self.horizon)]))
+            seen = []
+            for _ in range(self.horizon):
+                state, info = replay.step(policy(state))
+                seen.append(torch.where(info["crashed"] | info["off_road"], 1.0, cost(state)))
+            true.append(torch.stack(seen))
+        return {"told": torch.cat(told, dim=1).mean(dim=1), "true": torch.cat(true, dim=1).mean(dim=1)}
+
+    def _results(self, run: Run, found: Mapping[str, list[dict[str, Any]]]) -> None:
+        published = {name: (figures[0], *figures[1:]) for name, figures in DRIVERS.items()}
+        published |= {method.name: (method.name, method.distance, method.success) for method in METHODS}
+        for part, data in (("test", self._data()), ("real", "US-101, real recordings, never trained on")):
+            for claim, place, read in (
+                ("success", 2, lambda row: 100.0 * row["success"]),
+                ("mean distance, m", 1, lambda row: row["distance"]),
+            ):
+                for name, outcomes in found.items():
+                    if not outcomes[0][part]:
+                        continue
+                    values = [statistics.fmean(read(row) for row in outcome[part]) for outcome in outcomes]
+                    sd = statistics.stdev(values) if len(values) > 1 else None
+                    known = published[name]
+                    run.result(
+                        id="W8" if part == "test" else "W9", claim=claim if part == "test" else f"{claim}, US-101",
+                        method=known[0], published=known[place] if part == "test" else None,
+                        measured=statistics.fmean(values), sd=sd, seeds=len(values),
+                        data=f"{data}, {len(outcomes[0][part])} episodes",
+                    )  # fmt: skip
+        if MPUR.name in found:
+            ours, best, worst = (float(rates(found[name]).mean()) for name in (MPUR.name, "human", "no action"))
+            if best > worst:
+                share = 100 * recovered(ours, worst, best)
+                claim = "share of the gap between no action and human that is closed, %"
+                run.result(id="W8", claim=claim, method=MPUR.name, measured=share, seeds=self.seeds, data=self._data())
+
+    def _data(self) -> str:
+        return "own log, cars held out" if self.tracks else "simulated traffic, held-out simulations"
+
+
+def _drive(courses: Sequence[Sequence[Course]], driver: Driver) -> dict[str, Any]:
+    """One row an episode, in held-out traffic and in real recordings."""
+    parts = {}
+    for part, several in zip(("test", "real"), courses, strict=True):
+        rows: Outcomes = []
+        for number, (replay, episodes) in enumerate(several):
+            rows += [{**row, "recording": number} for row in replay.run(driver, episodes)]
+        parts[part] = rows
+    return parts
+
+
+@torch.no_grad()
+def _errors(world: TrafficWorld, unseen: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Mean distance in m between the others and where they are expected, by step, and as if they went on evenly."""
+    states, actions = unseen["states"], unseen["actions"]
+    start = _first(states)
+    imagined = rollout(world, start, actions, None, actions.shape[1]).states
+    seconds = world.dt * torch.arange(1, actions.shape[1] + 1)
+    even = start["cars"][:, None, :, :2] + seconds[:, None, None] * start["cars"][:, None, :, 2:]
+    there, true = states["present"][:, 1:], states["cars"][:, 1:, :, :2]
+
+    def away(places: Tensor) -> Tensor:
+        return ((places - true).norm(dim=-1) * there).sum(dim=(0, 2)) / there.sum(dim=(0, 2))
+
+    still = start["cars"][:, None, :, :2].expand_as(true)
+    return {"model": away(imagined["cars"][..., :2]), "constant velocity": away(even), "standing still": away(still)}
+
+
+def _first(states: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor[:, 0] for name, tensor in states.items()}
+
+
+def _at(states: Mapping[str, Tensor], t: int) -> dict[str, Tensor]:
+    return {name: tensor[:, t] for name, tensor in states.items()}
+
+
+def _every(steps: int) -> int:
+    return max(1, steps // 100)
+
+
+def _falling(steps: int, step: int) -> float:
+    """A learning rate that falls linearly to zero."""
+    return max(0.0, 1 - step / steps)

@@ -1,0 +1,123 @@
+"""What the recipe `drive` learns from and is tested in: the shipped traffic or a log of the user's, and US-101."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowland.data.cleaning import Fault
+from lowland.data.logs import read_tracks
+from lowland.data.tracks import Tracks
+from lowland.data.traffic import traffic
+from lowland.data.us101 import us101
+from lowland.envs.replay import Replay
+from lowland.envs.scene import Scene
+from lowland.errors import DataError
+
+_log = logging.getLogger(__name__)
+_SHARES = (0.8, 0.1, 0.1)
+_HELD = 1000
+_LEAST = 40
+
+
+class Course(NamedTuple):
+    """A recording with the episodes that are driven in it."""
+
+    replay: Replay
+    episodes: Tensor
+
+
+@dataclass(frozen=True)
+class Logs:
+    """Recordings to learn from, to check models by and to be tested in, each with the vehicles that count there.
+
+    Of simulated traffic the parts are whole simulations; a log of the user's is split by vehicle.
+    """
+
+    train: list[Tracks]
+    held: list[Tracks]
+    test: list[Tracks]
+    vehicles: list[np.ndarray | None]
+    faults: list[Fault]
+    cars: int
+    device: str
+
+    def pieces(self, count: int, steps: int, generator: torch.Generator, part: str = "train") -> dict[str, Any]:
+        """`states` (N, T + 1, …) and `actions` (N, T, 2) of up to `count` pieces, evenly from all recordings."""
+        recordings, vehicles = (self.train, self.vehicles[0]) if part == "train" else (self.held, self.vehicles[1])
+        found = []
+        for tracks in recordings:
+            scene = Scene(tracks, device=self.device)
+            rows = scene.starts(steps, vehicles=vehicles)
+            few = torch.randperm(len(rows), generator=generator)[: -(-count // len(recordings))]
+            found.append(scene.logged(rows[few.to(rows.device)], steps, self.cars))
+        states = {name: torch.cat([part[0][name] for part in found]) for name in found[0][0]}
+        return {"states": states, "actions": torch.cat([part[1] for part in found])}
+
+    def unseen(self, steps: int) -> dict[str, Any]:
+        """Pieces to check a model by."""
+        return self.pieces(_HELD, steps, torch.Generator().manual_seed(0), "held")
+
+    def courses(self, episodes: int) -> list[Course]:
+        """The test: up to so many episodes, evenly spaced in the recordings.
+
+        Raises:
+            DataError: if no car is seen for long enough.
+        """
+        found = []
+        for tracks in self.test:
+            try:
+                replay = Replay(tracks, self.vehicles[2], cars=self.cars, device=self.device)
+            except DataError:  # in the user's own log no car need be seen along the whole section
+                replay = Replay(
+                    tracks, self.vehicles[2], until="recording", frames=_LEAST, cars=self.cars, device=self.device
+                )
+            wanted = min(len(replay), -(-episodes // len(self.test)))
+            found.append(Course(replay, torch.linspace(0, len(replay) - 1, wanted).round().long()))
+        return found
+
+
+def read_logs(path: str, cars: int, device: str, count: int = 0) -> Logs:
+    """The shipped traffic, or for a path the user's own log, cleaned.
+
+    Raises:
+        DataError: for a file that cannot be read, or too few cars.
+    """
+    if not path:
+        train, held, test = traffic("train", count), traffic("validation"), traffic("test", count)
+        return Logs(train, held, test, [None, None, None], [], cars, device)
+    tracks, faults = read_tracks(path)
+    for fault in faults:
+        _log.warning("%s", fault.sentence)
+    parts = tracks.split(_SHARES, torch.Generator().manual_seed(0))
+    if min(len(part) for part in parts) < 1:
+        raise DataError(
+            f"{tracks.label} has {len(tracks.vehicles)} vehicles, but at least 10 are needed: 80 % to learn from, 10 % "
+            "to check models by and 10 % for the test."
+        )
+    smooth = tracks.smooth()
+    return Logs([smooth], [smooth], [smooth], list(parts), faults, cars, device)
+
+
+def recordings(wanted: bool, cars: int, device: str) -> list[Course]:
+    """Every car of US-101 that was seen for at least 40 frames; none where the recordings cannot be had."""
+    if not wanted:
+        return []
+    try:
+        found = us101()
+    except DataError as error:
+        _log.warning("Without the real recordings of US-101: %s", error)
+        return []
+    courses = []
+    for tracks in found:
+        try:
+            replay = Replay(tracks, until="recording", frames=_LEAST, cars=cars, device=device)
+        except DataError:
+            continue  # a recording in which no car is seen for 40 frames
+        courses.append(Course(replay, torch.arange(len(replay))))
+    return courses

@@ -1,0 +1,251 @@
+"""The page of the recipe `drive`: the film, success by method, how it ends, what the models know, what they promise."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lowland.data.cleaning import Fault
+from lowland.envs.drivers import sanity_drivers
+from lowland.envs.trip import record
+from lowland.evaluation.success import Interval, paired_bootstrap, wilson
+from lowland.plots import curves
+from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
+from lowland.plots.video import drive_video
+from lowland.recipes.drive_logs import Course
+from lowland.recipes.drive_methods import METHODS, MPUR, VG
+from lowland.reports.run import Run
+
+if TYPE_CHECKING:
+    from lowland.recipes.drive import DriveRecipe
+
+Found = Mapping[str, list[dict[str, Any]]]
+_ENDS = {"reached": "#009e73", "time": "#e6c04a", "off road": "#7a5cc4", "collision": "#d55e00"}
+_SHOWN = ("human", "no action", "imitation", VG.name, MPUR.name)
+
+
+def write_page(
+    run: Run,
+    recipe: DriveRecipe,
+    found: Found,
+    policies: Mapping[str, Any],
+    errors: Mapping[str, Mapping[str, torch.Tensor]],
+    faults: Sequence[Fault],
+    courses: Sequence[Sequence[Course]],
+) -> None:
+    """Fill the page; films and galleries are those of the first seed."""
+    drivers = {**sanity_drivers(), **policies}
+    _write_film(run, recipe.film, found, drivers, courses[0])
+    _write_success(run, found)
+    if courses[1]:
+        _write_real(run, found)
+    _write_gallery(run, found, drivers, courses[0])
+    _write_models(run, recipe, errors)
+    _write_promises(run, recipe, found)
+    if faults:
+        run.section("What was found in the log")
+        run.table(("fault", "count", "what was done"), [[fault.kind, fault.count, fault.sentence] for fault in faults])
+
+
+def _write_film(run: Run, seconds: float, found: Found, drivers: Mapping[str, Any], courses: Sequence[Course]) -> None:
+    """The same scene for each driver: one that tells methods apart, if there is one."""
+    names = [name for name in _SHOWN if name in found]
+    best = MPUR.name if MPUR.name in found else names[-1]
+    ends = {name: [row["success"] for row in found[name][0]["test"]] for name in names}
+    count = len(ends[best])
+    number = max(range(count), key=lambda k: (ends[best][k], -sum(ends[name][k] for name in names)))
+    row = found[best][0]["test"][number]
+    replay = courses[row["recording"]].replay
+    trips = [record(replay, drivers[name], row["episode"], name) for name in names]
+    folder = run.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    file = drive_video(folder / "drive.mp4", trips, longest=seconds)
+    run.section("A car that nobody sees")
+    run.text(
+        "The orange car is driven by a policy; all others replay their log and do not react to it. Each lane of the "
+        "film is the same scene from the same start, driven by another policy."
+    )
+    run.video(file, f"Scene {number}, the first of those that tell these drivers apart best.")
+
+
+def _write_success(run: Run, found: Found) -> None:
+    run.section("Who arrives")
+    run.figure("success", _bars(found, "test"), "Share of test episodes, all seeds, with Wilson's 95 % intervals.")
+    run.figure("ends", _stacks(found, "test"), "How the episodes end.")
+    if MPUR.name not in found:
+        return
+    ours, generator = rates(found[MPUR.name]), np.random.default_rng(0)
+    rows = []
+    for name, outcomes in found.items():
+        if name == MPUR.name:
+            continue
+        gap = paired_bootstrap(ours, rates(outcomes), generator, draws=2000)
+        told = "no order is claimed" if gap.low <= 0 <= gap.high else "more" if gap.value > 0 else "less"
+        rows.append([name, *(100 * value for value in gap), told])
+    run.table(
+        ("against", "points", "from", "to", "successes of MPUR with z-dropout"),
+        rows,
+        "Difference of success on the same episodes, with the 95 % interval of a bootstrap over episodes and seeds.",
+    )
+
+
+def _write_real(run: Run, found: Found) -> None:
+    run.section("In real traffic")
+    rows = []
+    for name, outcomes in found.items():
+        every = [row for outcome in outcomes for row in outcome["real"]]
+        interval = wilson(sum(row["success"] for row in every), len(every))
+        ends = Counter(row["reason"] for row in every)
+        rows.append(
+            [name, len(every), *(100 * value for value in interval), ends.get("collision", 0), ends.get("off road", 0)]
+        )
+    run.text(
+        "The same policies in the recordings of US-101, on which nothing was trained. They are a few seconds long: "
+        "success is no collision and on the road until the recording of that car ends. Where two intervals overlap no "
+        "order is claimed."
+    )
+    run.table(("driver", "episodes", "success, %", "from", "to", "collisions", "off road"), rows)
+
+
+def _write_gallery(run: Run, found: Found, drivers: Mapping[str, Any], courses: Sequence[Course]) -> None:
+    """The last moment of some episodes that went wrong."""
+    items = []
+    for name in (MPUR.name, VG.name, "imitation"):
+        if name not in found:
+            continue
+        wrong = [row for row in found[name][0]["test"] if not row["success"]][:2]
+        for row in wrong:
+            trip = record(courses[row["recording"]].replay, drivers[name], row["episode"], name)
+            picture = trip.picture(trip.seconds, (720, 224), 70.0)
+            caption = f"{name}: {row['reason']} after {row['seconds']:.1f} s and {row['distance']:.0f} m"
+            items.append((_png(picture), caption))
+    if items:
+        run.section("What goes wrong")
+        run.grid("failures", items, 2)
+
+
+def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    if not errors:
+        return
+    first = next(iter(errors.values()))
+    seconds = [0.2 * (t + 1) for t in range(len(first["constant velocity"]))]
+    lines = {name: (seconds, table["model"].tolist()) for name, table in errors.items()}
+    lines["constant velocity"] = (seconds, first["constant velocity"].tolist())
+    run.section("What the models know")
+    run.text(
+        "A model sees the own car and the nearest others, and tells where they will be. In traffic that it has not "
+        f"seen it is {_better(first)} than to suppose that all go on evenly."
+    )
+    drawn = curves(lines, xlabel="seconds ahead", ylabel="mean distance, m")
+    run.figure(
+        "errors", drawn, f"Other cars, held-out recordings, latents at 0; trained over {recipe.model_horizon} steps."
+    )
+
+
+def _better(table: Mapping[str, torch.Tensor]) -> str:
+    share = 100 * (1 - float(table["model"][-1] / table["constant velocity"][-1]))
+    return f"{share:.0f} % nearer to the truth" if share > 0 else "no nearer to the truth"
+
+
+def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
+    """Predicted against true cost: a policy that exploits its model is promised more than it gets."""
+    shown = {name: outcomes[0]["told"] for name, outcomes in found.items() if "told" in outcomes[0]}
+    if not shown:
+        return
+    run.section("What the models promise")
+    run.text(
+        "From the same test states each policy is rolled out in its own model and in the replay. Where the model "
+        "promises a lower cost than comes, the policy has found a flaw in it, which is what the uncertainty cost is "
+        f"for. Costs are those of driving, the mean over {recipe.horizon} steps of 0.2 s; a collision costs 1."
+    )
+    rows = []
+    for name, told in shown.items():
+        promised, true = (float(told[key].mean()) for key in ("told", "true"))
+        learned = found[name][0]["learned"]["curves"]
+        last = learned["uncertainty"][-1] if "uncertainty" in learned else None
+        ends = Counter(row["reason"] for row in found[name][0]["test"])
+        rows.append([name, promised, true, true - promised, last, ends.get("collision", 0), ends.get("off road", 0)])
+    run.table(("policy", "promised", "true", "difference", "uncertainty", "collisions", "off road"), rows)
+    costs = {
+        name: outcomes[0]["learned"]["curves"]["cost"]
+        for name, outcomes in found.items()
+        if "learned" in outcomes[0] and "cost" in outcomes[0]["learned"]["curves"]
+    }
+    drawn = curves(
+        {
+            name: ([recipe.policy_steps * (k + 1) / len(values) for k in range(len(values))], _smooth(values))
+            for name, values in costs.items()
+        },
+        xlabel="updates",
+        ylabel="cost of a roll-out",
+    )
+    run.figure("training", drawn, "What driving costs in the model while the policy is trained (first seed).")
+
+
+def rates(outcomes: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Successes (S, N) as 0 and 1, for S seeds and N test episodes."""
+    return np.array([[float(row["success"]) for row in outcome["test"]] for outcome in outcomes])
+
+
+def _smooth(values: Sequence[float], width: int = 5) -> list[float]:
+    return [statistics.fmean(values[max(0, k - width + 1) : k + 1]) for k in range(len(values))]
+
+
+def _intervals(found: Found, part: str) -> dict[str, Interval]:
+    every = {name: [row for outcome in outcomes for row in outcome[part]] for name, outcomes in found.items()}
+    return {name: wilson(sum(row["success"] for row in rows), len(rows)) for name, rows in every.items()}
+
+
+def _bars(found: Found, part: str) -> Figure:
+    """Success of each driver; published figures as open circles."""
+    drawn = figure(7.6, 0.42 * len(found) + 0.9)
+    ax = drawn.add_subplot()
+    published = {method.name: method.success for method in METHODS} | {"human": 100.0, "no action": 16.2}
+    learned = {method.name for method in METHODS}
+    for place, (name, (rate, low, high)) in enumerate(_intervals(found, part).items()):
+        colour = ORANGE if name == MPUR.name else BLUE if name in learned else MUTED
+        ax.barh(-place, 100 * rate, height=0.62, color=colour, alpha=0.9)
+        ax.plot([100 * low, 100 * high], [-place, -place], color=INK, linewidth=1.2)
+        figure_there = published.get(name)
+        if figure_there is not None:
+            ax.plot(figure_there, -place, "o", markersize=6, markerfacecolor="white", markeredgecolor=INK, zorder=3)
+        ax.text(101.5, -place, f"{100 * rate:.1f}", va="center", fontsize=9, color=INK)
+    ax.set_yticks([-place for place in range(len(found))], list(found), fontsize=9)
+    ax.set_xlim(0, 110)
+    ruled(ax, None, "success, %   (circles: published, on I-80)")
+    ax.grid(axis="x", color=FAINT, linewidth=0.6)
+    ax.grid(axis="y", visible=False)
+    ax.set_axisbelow(True)
+    return drawn
+
+
+def _stacks(found: Found, part: str) -> Figure:
+    drawn = figure(7.6, 0.42 * len(found) + 0.9)
+    ax = drawn.add_subplot()
+    for place, outcomes in enumerate(found.values()):
+        ends, left = Counter(row["reason"] for outcome in outcomes for row in outcome[part]), 0.0
+        total = sum(ends.values())
+        for reason, colour in _ENDS.items():
+            share = 100 * ends.get(reason, 0) / total
+            ax.barh(-place, share, left=left, height=0.62, color=colour, label=reason if place == 0 else None)
+            left += share
+    ax.set_yticks([-place for place in range(len(found))], list(found), fontsize=9)
+    ax.set_xlim(0, 100)
+    ruled(ax, None, "share of episodes, %")
+    ax.grid(visible=False)
+    ax.legend(ncols=len(_ENDS), fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0))
+    return drawn
+
+
+def _png(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
