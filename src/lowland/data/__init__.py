@@ -1,4 +1,4 @@
-"""Real data sets that an ordinary package carries, and sets of points in the plane.
+"""Real data sets that an ordinary package carries, logs of traffic and of plants, and sets of points in the plane.
 
 Each data set is one file with a decorated function; importing this package imports every file beside it, so that a new
 one is found without being listed here. The names below are only the ones worth a place in the public face.
@@ -14,12 +14,14 @@ import pkgutil
 from lowland.data.catalogue import DATASETS, Dataset, check, dataset, get, load
 from lowland.data.cifar import cifar10
 from lowland.data.images import Images
+from lowland.data.logs import read_tracks, save_tracks
 from lowland.data.mnist_files import fashion_mnist, mnist
 from lowland.data.mnist_sample import mnist10k
 from lowland.data.natural import patches
 from lowland.data.optical_digits import digits
 from lowland.data.orl import faces
 from lowland.data.plane import TOYS, toy
+from lowland.data.tracks import Road, Tracks
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -29,6 +31,8 @@ __all__ = [
     "TOYS",
     "Dataset",
     "Images",
+    "Road",
+    "Tracks",
     "check",
     "cifar10",
     "dataset",
@@ -40,5 +44,7 @@ __all__ = [
     "mnist",
     "mnist10k",
     "patches",
+    "read_tracks",
+    "save_tracks",
     "toy",
 ]

@@ -107,7 +107,7 @@ class LogRecipe(Recipe):
             ],
         )
         if (log.lane >= 0).any():
-            run.figure("space-time", space_time(log), "Each line is a vehicle. Where lines bend flat, traffic stands.")
+            run.figure("space-time", space_time(log), "Each line is a vehicle: the flatter, the slower")
         kept = {
             "speed in m/s": (found.speed, (0.0, max(float(np.quantile(found.speed, 0.999)), 1.0))),
             "gap to the car ahead in m": (found.gap, (0.0, 60.0)),
