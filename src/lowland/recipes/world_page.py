@@ -126,7 +126,9 @@ def _write_calibration(run: Run, found: Found) -> None:
         name: (_times(found), torch.stack([one["crps"][name] for one in found]).mean(dim=0).tolist()) for name in scores
     }
     panels.append((curves(lines, title="CRPS", xlabel="steps ahead", ylabel="in deviations"), ""))
-    lines = {
+    # Nothing to draw for the deterministic model, which keeps its colour all the same.
+    lines = {DETERMINISTIC: (_times(found), [float("nan")] * _steps(found))}
+    lines |= {
         name: (_times(found), (100 * torch.stack([one["coverage"][name] for one in found]).mean(dim=0)).tolist())
         for name in inside
     }
