@@ -5,6 +5,7 @@ Shape letters: N points of an outline, T steps.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ def draw(scene: Scene, frame: float, own: Own, size: tuple[int, int] = (1280, 27
         share = (k + 1) / len(trail)
         pen.line([start, stop], fill=_mix(_ASPHALT, _OWN, 0.15 + 0.6 * share), width=round(0.45 * scale))
     for pose, length, breadth, number in _others(scene, frame, own.vehicle):
-        if abs(pose[0] - own.pose[0]) < metres + length:
+        if -length < pose[0] - begin < metres + length:
             _car(pen, at, pose, (length, breadth), _CARS[number * 7 % len(_CARS)], scale)
     _car(pen, at, own.pose, own.size, _CRASHED if own.reason in ("collision", "off road") else _OWN, scale)
     pen.rectangle([0, 0, width * _FINER, _HEADER * height * _FINER], fill=_VERGE)
@@ -156,9 +157,14 @@ def _outline(
     return pose[:2] + local @ np.array([[dx, dy], [-dy, dx]])
 
 
+@functools.cache
+def _font(points: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(points)
+
+
 def _write(pen: ImageDraw.ImageDraw, own: Own, width: int, height: int) -> None:
     line = _HEADER * height
-    font = ImageFont.load_default(max(9, round(0.72 * line)))
+    font = _font(max(9, round(0.72 * line)))
     speed = f"{3.6 * own.pose[4]:.0f} km/h"
     for text, across, anchor, colour in (
         (own.label, line / 2, "lm", _TEXT),

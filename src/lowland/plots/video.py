@@ -52,7 +52,7 @@ def write_video(path: Path, pictures: Iterable[Picture], rate: int = 20, quality
     unfinished, size = path.with_name(f".{path.name}.part"), None
     try:
         with av.open(str(unfinished), "w", format="mp4", options={"movflags": "faststart"}) as file:
-            stream = file.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "medium"})
+            stream = file.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "veryfast"})
             stream.pix_fmt, stream.thread_count = "yuv420p", 1
             for picture in pictures:
                 if (
