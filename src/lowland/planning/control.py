@@ -10,8 +10,9 @@ from torch import Tensor
 from lowland.errors import InferenceError, OptionError, check_instance
 from lowland.inference import Solution, Status, infer
 from lowland.planning.energy import PlanEnergy
-from lowland.solvers.base import Solver
-from lowland.tensors import batch_size, map_value
+from lowland.solvers.base import Solver, bind
+from lowland.solvers.loop import run
+from lowland.tensors import RowNoise, batch_size, map_value
 from lowland.worlds.base import State
 
 
@@ -59,7 +60,7 @@ class Controller:
         start = None
         if before is not None and len(before.value) == batch_size(state=state):
             start = torch.cat([before.value[:, 1:], before.value[:, -1:]], dim=1)
-        found = infer(self.plan, x=x, over="y", solver=self.solver, init=start, generator=self.generator)
+        found = self._again(x, start) if start is not None else self._first(x)
         broken = found.status == Status.NON_FINITE
         if bool(broken.any()):
             raise InferenceError(
@@ -70,6 +71,18 @@ class Controller:
         self.found = found
         self.seconds.append(time.perf_counter() - began)
         return found.value[:, 0]
+
+    def _first(self, x: State) -> Solution:
+        return infer(self.plan, x=x, over="y", solver=self.solver, generator=self.generator)
+
+    def _again(self, x: State, start: Tensor) -> Solution:
+        """As `infer`, without its look at whether energy and solver suit each other: they did one step before."""
+        problem = bind(self.plan, {"x": x}, "y", checked=True)
+        noise = RowNoise.from_generator(self.generator, torch.arange(len(start), device=start.device), problem.dtype)
+        trace = run(problem, self.solver, problem.domain.pack(start), noise)
+        energy = problem.value(trace.u) if trace.energy is None else trace.energy
+        value = problem.domain.unpack(trace.u)
+        return Solution(value, energy, trace.status, trace.steps, trace.residual, None, trace.accepted, self.solver)
 
     def latency(self) -> dict[str, float]:
         """Mean, median, 95th percentile and worst wall time of a call, in milliseconds.

@@ -63,7 +63,7 @@ class Elements:
     def video(self, file: Path, caption: str = "") -> None:
         """Add a film that stands in the folder of the run (MP4 or WebM)."""
         self.elements.append(
-            {"kind": "video", "caption": caption, "file": str(file.resolve().relative_to(self.folder))}
+            {"kind": "video", "caption": caption, "file": str(file.resolve().relative_to(self.folder.resolve()))}
         )
 
     def table(

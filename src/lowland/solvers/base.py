@@ -276,6 +276,8 @@ class Solver:
     stochastic = False
     direct = False
     """Whether one step ends it, so that the energy it tells is that of the u it returns, in memory of its own."""
+    tells_energy = False
+    """Whether, as after a direct method, the energy in `Info` is that of u itself and need not be computed again."""
 
     def __init__(self, max_steps: int, tol: float | None = None, check_every: int = 10) -> None:
         if max_steps < 0 or int(max_steps) != max_steps:

@@ -40,6 +40,7 @@ class Population(Solver):
     """
 
     stochastic = True
+    tells_energy = True
 
     def __init__(
         self, samples: int, deviation: float | None, max_steps: int, tol: float | None, check_every: int
@@ -60,7 +61,7 @@ class Population(Solver):
         if self.deviation is None and limits is not None:
             width = limits[1] - limits[0]
             deviation = torch.where(torch.isfinite(width), width / 4, deviation)
-        return Crowd(u, finite(problem.value(u)), u, deviation)
+        return Crowd(u, torch.full_like(u[:, 0], torch.inf), u, deviation)  # the start is the first candidate
 
     def draw(self, problem: Problem, noise: RowNoise) -> Tensor:
         return noise.normal(self.samples - 1, problem.size)

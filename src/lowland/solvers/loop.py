@@ -37,7 +37,7 @@ class Trace(NamedTuple):
     """What the loop returns.
 
     `u` (B, D), `status`, `steps` and `residual` (B,), `trajectory` (T + 1, B, D) or None, and `accepted` (B,), the
-    share of accepted proposals of a sampler, or None. `energy` (B,) is E at u where a direct method has found it.
+    share of accepted proposals of a sampler, or None. `energy` (B,) is E at u where the solver has found it.
     """
 
     u: Tensor
@@ -94,7 +94,7 @@ def run(
             out, ok = rows[:real][leaving], finite[:real][leaving]
             if len(out) == batch and bool(ok.all()):
                 u = state.u if solver.direct else u.copy_(state.u[:batch])
-                energy = info.energy if solver.direct else None
+                energy = info.energy if solver.direct or solver.tells_energy else None
             else:
                 u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
             if info.residual is not None:
