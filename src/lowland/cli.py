@@ -295,7 +295,10 @@ def _data(options: argparse.Namespace) -> int:
     from lowland import data
 
     if options.action == "list":
-        lines = [(d.name, d.what, d.size, d.licence, d.source.package) for d in data.DATASETS.values()]
+        lines = [
+            (d.name, d.what, d.size, d.licence, ", ".join(source.package for source in (d.source, *d.also)))
+            for d in data.DATASETS.values()
+        ]
         return _table(("data set", "what", "size", "licence", "package"), lines)
     if options.name is None:
         known = ["traffic"] if options.action == "make" else data.DATASETS

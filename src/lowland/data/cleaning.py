@@ -81,30 +81,30 @@ def clean(
             raise DataError(f"{label} has no rows that can be used. {' '.join(fault.sentence for fault in faults)}")
 
     finite = (np.abs(rows["x"]) < FARTHEST) & (np.abs(rows["y"]) < FARTHEST)
-    keep(finite, "no numbers", lambda n: f"{_many(n, 'row')} without a finite position left out.")
+    keep(finite, "no numbers", lambda n: f"{many(n, 'row')} without a finite position left out.")
     order = np.lexsort((rows["frame"], rows["vehicle"]))
     rows = {key: values[order] for key, values in rows.items()}
     again = (np.diff(rows["vehicle"], prepend=-1) == 0) & (np.diff(rows["frame"], prepend=-1) == 0)
     again[:1] = False
-    keep(~again, "duplicate frames", lambda n: f"{_many(n, 'row')} of a frame that the vehicle already had left out.")
+    keep(~again, "duplicate frames", lambda n: f"{many(n, 'row')} of a frame that the vehicle already had left out.")
     _check_units(rows, dt, label)
     _fill_sizes(rows)
     sized = (rows["length"] > 0) & (rows["width"] > 0)
-    keep(sized, "no size", lambda n: f"{_many(n, 'vehicle')} without a length or width left out.", by="vehicle")
+    keep(sized, "no size", lambda n: f"{many(n, 'vehicle')} without a length or width left out.", by="vehicle")
     keep(
         _steady(rows, dt),
         "teleports",
-        lambda n: f"{_many(n, 'row')} beyond a jump faster than {FASTEST:.0f} m/s left out; the longest part is kept.",
+        lambda n: f"{many(n, 'row')} beyond a jump faster than {FASTEST:.0f} m/s left out; the longest part is kept.",
     )
     keep(
         _forward(rows),
         "against traffic",
-        lambda n: f"{_many(n, 'vehicle')} that drive against the others left out: a road has one direction.",
+        lambda n: f"{many(n, 'vehicle')} driving against the others left out: a road has one direction.",
         by="vehicle",
     )
     rows, filled, left = _bridge(rows, dt)
     if filled or left:
-        sentence = f"{_many(filled, 'gap')} of up to {GAP:g} s bridged by a straight line; {left} longer left open."
+        sentence = f"{many(filled, 'gap')} of up to {GAP:g} s bridged by a straight line; {left} longer left open."
         faults.append(Fault("gaps", filled + left, sentence))
     road = _lanes(rows, road, faults)
     if road.lanes == 1:
@@ -234,13 +234,13 @@ def _lanes(rows: Columns, road: Road | None, faults: list[Fault]) -> Road:
             middles = np.linspace(low, high, max(round((high - low) / LANE_WIDTH), 0) + 1).tolist()
         road = Road(*span, edges=edges_between(middles))
     if not len(known):
-        sentence = f"The log names no lanes: {_many(road.lanes, 'lane')} taken from the lateral positions."
+        sentence = f"The log names no lanes: {many(road.lanes, 'lane')} taken from the lateral positions."
         faults.append(Fault("no lanes", road.lanes, sentence))
     rows["lane"] = road.lane_of(rows["y"])
     outside = rows["lane"] < 0
     if outside.any():
         count = int(outside.sum())
-        faults.append(Fault("beside the road", count, f"{_many(count, 'row')} beside the road kept, without a lane."))
+        faults.append(Fault("beside the road", count, f"{many(count, 'row')} beside the road kept, without a lane."))
     return road
 
 
@@ -259,5 +259,6 @@ def edges_between(middles: list[float]) -> tuple[float, ...]:
     return (lanes[0] - half, *inner, lanes[-1] + half)
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """A number with its noun."""
     return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"

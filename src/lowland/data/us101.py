@@ -45,7 +45,7 @@ SCENARIOS = (
 @dataset(
     what="Recordings of dense traffic on the freeway US-101 (NGSIM 2005), as CommonRoad scenarios: for tests.",
     size="10 logs, 289 vehicles",
-    licence="BSD-3-Clause (packages); NGSIM data of the US Department of Transportation, public domain",
+    licence="BSD (packages); recorded by NGSIM, US Department of Transportation",
     source=_REACH,
     also=(_CHECKER,),
 )

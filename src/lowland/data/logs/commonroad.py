@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from lowland.data.cleaning import Fault, clean
+from lowland.data.cleaning import Fault, clean, many
 from lowland.data.tracks import Floats, Road, Tracks
 from lowland.errors import DataError
 
@@ -48,7 +48,7 @@ def read_commonroad(root: ElementTree.Element, name: str, road: Road | None = No
     if 2 * int((tracks.lane < 0).sum()) > len(tracks):
         raise DataError(f"{name} is not a straight section: most of its vehicles drive beside its longest road.")
     if without:
-        faults.append(Fault("no trajectory", without, f"{without} obstacles without a trajectory left out."))
+        faults.append(Fault("no trajectory", without, f"{many(without, 'obstacle')} without a trajectory left out."))
     return tracks, [fault for fault in faults if fault.kind != "no lanes"]
 
 
