@@ -1,4 +1,4 @@
-"""Driving costs: ten scenes worked out by hand, images against vectors, and gradients by finite differences."""
+"""Driving costs: scenes and pixels worked out by hand, and gradients by finite differences."""
 
 from __future__ import annotations
 

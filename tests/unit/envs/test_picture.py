@@ -10,8 +10,10 @@ import torch
 
 from lowland.data.tracks import Tracks
 from lowland.envs.picture import Camera
+from lowland.envs.replay import Replay
 from lowland.envs.scene import Scene
 from lowland.errors import OptionError
+from lowland.worlds.driving_costs import DrivingCost, PixelDrivingCost
 
 
 def slowly(camera: Camera, scene: Scene, own: list[float], size: list[float], frame: int, vehicle: int) -> np.ndarray:
@@ -75,6 +77,22 @@ def test_both_ways_of_drawing_agree(log: Tracks) -> None:
     own[:, 2:4] = torch.stack([angle.cos(), angle.sin()], dim=1)
     given = (scene, own, scene.size[rows], scene.frame[rows], scene.vehicle[rows])
     torch.testing.assert_close(camera.draw(*given), camera._plain(*given), rtol=0, atol=0)
+
+
+def test_images_cost_what_vectors_cost_to_a_pixel(log: Tracks) -> None:
+    """The last row of pixels that a car ahead covers in full begins at most one pixel, and its centre lies at most one
+    and a half, beyond the car's end; along the road the cost falls by 1 in d_safe."""
+    replay = Replay(log, image=(117, 24))
+    state = replay.reset()
+    # All look along the road from the middle of their lanes, so that only cars ahead or behind count.
+    own = state["own"].clone()
+    own[:, 1] = (own[:, 1] / 3.7).floor() * 3.7 + 1.85
+    own[:, 2:4] = torch.tensor([1.0, 0.0])
+    image = Camera().draw(replay.scene, own, state["size"], replay.frame, replay.vehicle)
+    state = state | {"own": own, "image": image}
+    vectors, pixels = DrivingCost().parts(state)["proximity"], PixelDrivingCost().parts(state)["proximity"]
+    assert 0 < float(vectors.max()) < 1
+    assert bool(((vectors - pixels).abs() <= 1.5 * 0.6171 / (1.5 * own[:, 4] + 1)).all())
 
 
 @pytest.mark.parametrize("size", [(117, 0), (3, 24), (5000, 24), (11.5, 4)])
