@@ -134,8 +134,8 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser = add("data", "list, get and check data sets, or make one: simulated traffic", runs=False)
     parser.add_argument("action", metavar="list|get|check|make", choices=("list", "get", "check", "make"))
     parser.add_argument("name", metavar="NAME", nargs="?", help="of the data set; traffic is the one that is made")
-    parser.add_argument("--seed", type=int, default=0, help="make: of the simulation (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=8.0, help="make: recorded (default: %(default)g)")
+    parser.add_argument("--seed", type=int, help="make: of the simulation (default: 0)")
+    parser.add_argument("--minutes", type=float, help="make: recorded (default: 8)")
     parser.add_argument("--out", type=Path, help="make: .npz file to write (default: traffic-SEED.npz)")
     parser = add("export", "export the energies of a run for use elsewhere")
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
@@ -294,6 +294,9 @@ def _report(options: argparse.Namespace) -> int:
 def _data(options: argparse.Namespace) -> int:
     from lowland import data
 
+    made = {name: value for name in ("seed", "minutes", "out") if (value := getattr(options, name)) is not None}
+    if made and options.action != "make":
+        raise OptionError(f"`lowland data {options.action}` has no option --{next(iter(made))}: only make has it.")
     if options.action == "list":
         lines = [
             (d.name, d.what, d.size, d.licence, ", ".join(source.package for source in (d.source, *d.also)))
@@ -304,19 +307,18 @@ def _data(options: argparse.Namespace) -> int:
         known = ["traffic"] if options.action == "make" else data.DATASETS
         raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', known)}")
     if options.action == "make":
-        return _make(options)
+        return _make(options.name, **made)
     print(*data.get(options.name) if options.action == "get" else [data.check(options.name)], sep="\n")
     return 0
 
 
-def _make(options: argparse.Namespace) -> int:
+def _make(name: str, seed: int = 0, minutes: float = 8.0, out: Path | None = None) -> int:
     from lowland.data.logs import save_tracks
     from lowland.data.simulate import simulate
 
-    if options.name != "traffic":
-        raise OptionError(f"There is no data set {options.name!r} to make. {nearest(options.name, ['traffic'])}")
-    tracks = simulate(options.seed, options.minutes)
-    print(save_tracks(tracks, options.out or Path(f"traffic-{options.seed}.npz")))
+    if name != "traffic":
+        raise OptionError(f"There is no data set {name!r} to make. {nearest(name, ['traffic'])}")
+    print(save_tracks(simulate(seed, minutes), out or Path(f"traffic-{seed}.npz")))
     return 0
 
 

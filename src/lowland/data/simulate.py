@@ -6,6 +6,7 @@ waves, so the limits of lanes move here, one zone is slow, and the exit opens an
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass, replace
@@ -93,7 +94,7 @@ def simulate(seed: int, minutes: float = 10.0, scene: Scene | None = None) -> Tr
     except ImportError:
         raise UnsupportedError("Traffic is simulated by SUMO: run `pip install libsumo eclipse-sumo`.") from None
     with tempfile.TemporaryDirectory() as folder:
-        net = _network(scene, Path(folder), Path(sumo.SUMO_HOME) / "bin" / "netconvert")
+        net = _network(scene, Path(folder), str(Path(sumo.SUMO_HOME) / "bin"))
         demand = Path(folder) / "demand.rou.xml"
         demand.write_text(_demand(scene, scene.warm_up + 60 * minutes))
         options = {
@@ -110,16 +111,20 @@ def simulate(seed: int, minutes: float = 10.0, scene: Scene | None = None) -> Tr
         words = [str(word) for pair in options.items() for word in pair]
         try:
             libsumo.start(["sumo", *words])
-            rows = _record(libsumo, scene, seed, minutes)
-        except libsumo.TraCIException as error:
+            try:
+                rows = _record(libsumo, scene, seed, minutes)
+            finally:
+                libsumo.close()
+        except (libsumo.TraCIException, libsumo.FatalTraCIError) as error:
             raise DataError(f"SUMO could not simulate the traffic ({error}).") from error
-        finally:
-            libsumo.close()
     return _tracks(rows, scene, seed)
 
 
-def _network(scene: Scene, folder: Path, netconvert: Path) -> Path:
+def _network(scene: Scene, folder: Path, programs: str) -> Path:
     """A straight road, made by SUMO's own tool."""
+    netconvert = shutil.which("netconvert", path=programs)
+    if netconvert is None:
+        raise UnsupportedError(f"SUMO's netconvert is not in {programs}: run `pip install eclipse-sumo`.")
     places = [i * scene.stretch for i in range(scene.edges + 1)]
     nodes = "".join(f"<node id='n{i}' x='{x}' y='0'/>" for i, x in enumerate(places))
     edges = "".join(

@@ -72,6 +72,12 @@ def test_no_client_on_the_machine(source):
         fetch.fetch(source)
 
 
+def test_a_folder_that_the_client_removes_meanwhile_counts_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("four")
+    monkeypatch.setattr(fetch.os, "walk", lambda folder: [(str(folder), [], ["file", "gone"])])
+    assert fetch._size(tmp_path) == 4
+
+
 def test_a_wrong_checksum_is_not_kept(source, cache, programs):
     programs("npm", "echo other > tiny-1.0.tgz")
     with pytest.raises(DataError, match=r"brought a tiny-1\.0\.tgz whose SHA-256 is .* It was not kept"):

@@ -12,7 +12,7 @@ from lowland import cli
 from lowland.data.logs import read_tracks
 from lowland.data.simulate import Scene, simulate
 from lowland.data.traffic import SEEDS, traffic
-from lowland.errors import OptionError, UnsupportedError
+from lowland.errors import DataError, OptionError, UnsupportedError
 
 
 def test_no_seed_is_in_two_parts():
@@ -52,6 +52,10 @@ def test_making_traffic_says_what_it_needs(monkeypatch, capsys):
     assert cli.main(["data", "make", "trafic"]) == 2
     assert "Did you mean 'traffic'" in capsys.readouterr().err
     assert cli.main(["data", "make"]) == 2
+    assert cli.main(["data", "get", "digits", "--seed", "1"]) == 2
+    assert "`lowland data get` has no option --seed: only make has it" in capsys.readouterr().err
+    with pytest.raises(DataError, match="netconvert failed"):
+        simulate(0, 0.1, Scene(lanes=0))
     with pytest.raises(OptionError, match="seed from 0"):
         simulate(-1)
     with pytest.raises(OptionError, match="0 to 600 minutes"):
