@@ -34,7 +34,8 @@ REASONS = ("", "reached", "collision", "off road", "time")
 class Replay:
     """Episodes from a log of traffic: the other cars replay it and do not react, as in Henaff et al. (2019), section 5.
 
-    The own car is where the log has it for `context` frames and is controlled from then on. An episode ends by
+    Many episodes run at once; their own cars do not see each other. The own car is where the log has it for `context`
+    frames and is controlled from then on. An episode ends by
 
     - *collision*: the rectangles of the own car and of another one overlap;
     - *off road*: its centre passes an edge of the road;
@@ -46,7 +47,7 @@ class Replay:
         vehicles: those that are controlled, an episode for each; all by default.
         until: "section" takes vehicles that were logged from within `entry` metres of the section's beginning to
             within `margin` of its end; "recording", for short recordings, all stretches of at least `frames` frames.
-        cars: K, how many others the state has.
+        cars: K, how many others the state has: the nearest, with a metre across the road as far as three along it.
         every: frames of the log for one action.
         context: frames before the own car is controlled.
         frames: fewest frames of a stretch; context + 20 by default.
