@@ -86,8 +86,8 @@ def simulate(seed: int, minutes: float = 10.0, scene: Scene | None = None) -> Tr
         OptionError: for a seed below 0, or a recording without a length.
     """
     scene = scene or Scene()
-    if seed < 0 or not 0 < minutes <= 600:
-        raise OptionError(f"A recording needs a seed from 0 and 0 to 600 minutes, not {seed} and {minutes}.")
+    if seed < 0 or not 1 / 600 <= minutes <= 600:
+        raise OptionError(f"A recording needs a seed from 0 and a frame to 600 minutes, not {seed} and {minutes}.")
     try:
         import libsumo
         import sumo

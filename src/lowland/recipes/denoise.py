@@ -26,7 +26,7 @@ OURS = "learned dictionary"
     shows="A few atoms explain a picture and none explain noise: a dictionary learned from the noisy picture alone "
     "tells them apart.",
     rows=("S1", "S2"),
-    minutes=3,
+    minutes=1.2,
     title="Denoising by sparse coding",
 )
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ GRIDS: Mapping[str, tuple[dict[str, float], ...]] = {
     shows="A recurrent sparse encoder trained for reconstruction, sparsity and class together, against a ReLU network "
     "of its width and a classifier on codes that never saw a class.",
     rows=("S8",),
-    minutes=12,
+    minutes=7,
     title="Sparse codes that know the class",
 )
 @dataclass(frozen=True)

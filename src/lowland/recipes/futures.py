@@ -39,7 +39,7 @@ Films = Mapping[str, tuple[Tensor, Tensor]]
     shows="Where the past does not tell the future, a latent variable makes several predictions of one input, and the "
     "best of ten is far closer to what happens than the one answer of a deterministic network.",
     rows=("S15",),
-    minutes=6,
+    minutes=3.5,
     title="Several futures",
 )
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ Found = dict[str, dict[str, float]]
     shows="A generator is trained with one latent for each sample and neither encoder nor adversary. An encoder that "
     "is trained afterwards guesses the latent of a new image, and a few steps of inference finish what it began.",
     rows=("S14",),
-    minutes=5,
+    minutes=1.5,
     title="A generator without an encoder",
 )
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from lowland.reports.run import Run
     shows="A few steps of a solver, their matrices learned, give the sparse code that the solver itself finds only "
     "after many: LISTA, LISTA with partial mutual inhibition, and learned coordinate descent.",
     rows=("S2", "S3", "S4", "S5"),
-    minutes=6,
+    minutes=5,
     title="Encoders that learned to infer",
 )
 @dataclass(frozen=True)

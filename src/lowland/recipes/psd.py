@@ -37,7 +37,7 @@ THRESHOLDS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
     shows="A dictionary of natural patches and an encoder that predicts the sparse code are learned together; then the "
     "encoder alone stands in for inference.",
     rows=("S6", "A2"),
-    minutes=4,
+    minutes=2.5,
     title="Predictive sparse decomposition",
 )
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from lowland.training.fit import fit
     shows="Sparsity over overlapping pools of units on a sheet lays out the atoms of natural patches as a map, in "
     "which neighbours have similar orientations.",
     rows=("S12",),
-    minutes=6,
+    minutes=5.5,
     title="Atoms that find their neighbours",
 )
 @dataclass(frozen=True)

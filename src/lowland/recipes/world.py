@@ -13,10 +13,11 @@ from torch import Tensor
 
 from lowland.data.gym_log import GymLog, read_gym_log
 from lowland.data.gym_record import record_gym_log
-from lowland.errors import DataError, OptionError
+from lowland.errors import DataError, OptionError, nearest
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, path_features, sensitivity
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.world_page import DETERMINISTIC, DROPPED, RESIDUALS, VARIATIONAL, write_page, write_results
+from lowland.recipes.world_traffic import run_traffic
 from lowland.reports.run import Run
 from lowland.tensors import RowNoise, map_value, select
 from lowland.training.export import save_world
@@ -29,6 +30,7 @@ from lowland.worlds.uncertainty import variance
 from lowland.worlds.vector import VectorWorld
 
 Pieces = tuple[Mapping[str, Any], State]
+DATA = ("plant", "traffic")
 STARTS = 300
 
 
@@ -44,6 +46,10 @@ STARTS = 300
 class WorldRecipe(Recipe):
     """s[t+1] = g(s[t], a[t], z[t]), trained deterministically, with a posterior over z, and with z-dropout."""
 
+    data: str = "plant"
+    """A log of a plant (plant), or images of the shipped traffic (traffic), with the options steps and pieces."""
+    pieces: int = 600
+    """Pieces of traffic to learn from."""
     log: str = ""
     """An .npz file with observations, actions and episode ends; without one, a log of `plant` is made here."""
     plant: str = "Pendulum-v1"
@@ -70,16 +76,31 @@ class WorldRecipe(Recipe):
     """Futures drawn from each start."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "smoke": {"transitions": 600, "seeds": 1, "steps": 10, "evaluated": 10, "hidden": 16, "futures": 9}
+        "smoke": {
+            "transitions": 600,
+            "seeds": 1,
+            "steps": 10,
+            "pieces": 20,
+            "evaluated": 10,
+            "hidden": 16,
+            "futures": 9,
+        }
     }
 
     def __post_init__(self) -> None:
         if min(self.seeds, self.horizon, self.steps, self.latents, self.hidden, self.transitions) < 1:
             raise OptionError("seeds, horizon, steps, latents, hidden and transitions must be at least 1.")
+        if self.data not in DATA:
+            raise OptionError(f"There are no data called {self.data!r} for this recipe. {nearest(self.data, DATA)}")
+        if self.pieces < 1:
+            raise OptionError(f"pieces must be at least 1, but it is {self.pieces}.")
         if self.evaluated < 2 or self.futures < 9:
             raise OptionError("evaluated must be at least 2, and futures 9.")
 
     def run(self, run: Run) -> None:
+        if self.data == "traffic":
+            run_traffic(self, run, self.steps, self.pieces)
+            return
         run.expect(5 * self.seeds)
         log = self._log()
         train, test = log.split(0.15, self.seed)

@@ -58,7 +58,7 @@ def test_making_traffic_says_what_it_needs(monkeypatch, capsys):
         simulate(0, 0.1, Scene(lanes=0))
     with pytest.raises(OptionError, match="seed from 0"):
         simulate(-1)
-    with pytest.raises(OptionError, match="0 to 600 minutes"):
+    with pytest.raises(OptionError, match="a frame to 600 minutes"):
         simulate(0, 0)
     monkeypatch.setitem(sys.modules, "libsumo", None)
     with pytest.raises(UnsupportedError, match="pip install libsumo eclipse-sumo"):

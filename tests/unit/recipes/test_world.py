@@ -34,6 +34,13 @@ def test_results_have_baselines_and_survive_a_resume(tmp_path: Path) -> None:
     assert load_world(run.folder / "checkpoints" / "world").latents == 4
 
 
+def test_images_of_traffic(tmp_path: Path) -> None:
+    config = dataclasses.replace(WorldRecipe.preset("smoke"), data="traffic", steps=2)
+    run = execute(config, start(config, tmp_path, "smoke"))
+    assert {"copy the last state (baseline)", "warp of the last frame"} <= {row["method"] for row in run.results}
+    assert all(row["measured"] is not None for row in run.results)
+
+
 def test_a_log_of_ones_own(tmp_path: Path) -> None:
     path = write_gym_log(record_gym_log("CartPole-v1", steps=400, longest=40), tmp_path / "mine.npz")
     config = dataclasses.replace(WorldRecipe.preset("smoke"), log=str(path))
@@ -66,7 +73,9 @@ def test_no_log_at_all(tmp_path: Path) -> None:
         execute(config, start(config, tmp_path, "smoke"))
 
 
-@pytest.mark.parametrize("options", [{"seeds": 0}, {"futures": 2}, {"evaluated": 1}, {"steps": 0}])
+@pytest.mark.parametrize(
+    "options", [{"data": "plan"}, {"pieces": 0}, {"seeds": 0}, {"futures": 2}, {"evaluated": 1}, {"steps": 0}]
+)
 def test_options_that_cannot_be(options: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         WorldRecipe.from_options(options)
