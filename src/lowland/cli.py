@@ -126,7 +126,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "run", "run a recipe and write its page", epilog="`lowland run NAME --help` shows the options of a recipe."
     )
     parser.add_argument("name", metavar="NAME", help="of the recipe, as in `lowland list`")
-    parser.add_argument("--preset", help="smoke (seconds), cpu (default) or gpu")
+    parser.add_argument("--preset", help="smoke (seconds), cpu (default), gpu, or one of the recipe's own")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run: its folder, or latest")
     parser = add("report", "build the page of a run again and print where it is")
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
@@ -259,8 +259,10 @@ def _help(name: str) -> int:
 
     from lowland.recipes import base
 
-    shared = "Also: --preset smoke|cpu|gpu, --resume RUN|latest, --runs DIR, --debug."
-    tyro.cli(base.load(name), args=["--help"], prog=f"lowland run {name}", description=f"{entry.shows} {shared}")
+    recipe = base.load(name)
+    presets = "|".join(dict.fromkeys((*base.PRESETS, *recipe.presets)))
+    shared = f"Also: --preset {presets}, --resume RUN|latest, --runs DIR, --debug."
+    tyro.cli(recipe, args=["--help"], prog=f"lowland run {name}", description=f"{entry.shows} {shared}")
     return 0
 
 

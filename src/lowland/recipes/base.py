@@ -28,7 +28,8 @@ class Recipe:
 
     A subclass is a frozen dataclass whose fields, each with a default and a line of documentation below it, are its
     options. It defines `run`, does its work in `run.stage(...)` so that a killed run resumes, and takes all randomness
-    from `self.seed`. `presets` may change defaults for `smoke` (seconds, for tests), `cpu` and `gpu`.
+    from `self.seed`. `presets` may change defaults for `smoke` (seconds, for tests), `cpu` and `gpu`, and may add
+    presets of its own.
     """
 
     seed: int = 0
@@ -56,8 +57,9 @@ class Recipe:
         Raises:
             OptionError: if there is no such preset, or it sets an option that the recipe lacks.
         """
-        if name not in PRESETS:
-            raise OptionError(f"There is no preset called {name!r}. {nearest(name, PRESETS)}")
+        known = dict.fromkeys((*PRESETS, *cls.presets))
+        if name not in known:
+            raise OptionError(f"{cls.entry.name} has no preset called {name!r}. {nearest(name, known)}")
         options = {"device": "cuda", **cls.presets.get(name, {})} if name == "gpu" else cls.presets.get(name, {})
         return cls.from_options(options)
 
@@ -98,9 +100,7 @@ def recipe(
             if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 raise OptionError(f"The option {field.name!r} of the recipe {name} needs a default.")
         cls.entry = Entry(name, shows, tuple(rows), minutes, title, cls.__module__, cls.__name__)
-        for preset, options in cls.presets.items():
-            if preset not in PRESETS:
-                raise OptionError(f"The recipe {name} has an unknown preset {preset!r}. {nearest(preset, PRESETS)}")
+        for options in cls.presets.values():
             cls.from_options(options)
         register("recipe")(cls)
         return cls

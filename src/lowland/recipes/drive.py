@@ -6,10 +6,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowland.domains import Box
 from lowland.envs.drivers import sanity_drivers
@@ -27,6 +28,7 @@ from lowland.recipes.drive_page import rates, write_page
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.training.export import export_safetensors, import_safetensors
 from lowland.training.fit import fit
 from lowland.worlds.driving_costs import DrivingCost
 from lowland.worlds.forward import ForwardModel
@@ -36,6 +38,8 @@ from lowland.worlds.traffic import TrafficWorld
 from lowland.worlds.uncertainty import measure
 
 Outcomes = list[dict[str, Any]]
+SHIPPED = Path(__file__).parent / "drive_models"
+"""Made by `lowland run drive`, whose `checkpoints` they are."""
 
 
 @recipe(
@@ -50,6 +54,8 @@ Outcomes = list[dict[str, Any]]
 class DriveRecipe(Recipe):
     """E(s, a) = mean over futures of Σ_t γᵗ [C(s[t+1]) + λ U(s[t], a[t])], and a policy that lowers it."""
 
+    models: str = ""
+    """Folder of trained models to drive with, such as RUN/checkpoints; `shipped`: those of the package. None: train."""
     tracks: str = ""
     """A log of your own: CSV, NGSIM text, CommonRoad XML or SUMO floating-car data. None: simulated traffic."""
     seeds: int = 1
@@ -58,7 +64,7 @@ class DriveRecipe(Recipe):
     """Policies to train; no action, human replay, constant speed and IDM are always there."""
     windows: int = 24000
     """Pieces of the log to learn from."""
-    model_steps: int = 2000
+    model_steps: int = 1500
     """Updates of each forward model."""
     model_horizon: int = 15
     """Steps of 0.2 s that a model is unrolled for while it is trained."""
@@ -66,8 +72,8 @@ class DriveRecipe(Recipe):
     """Updates of imitation, of 128 states each."""
     policy_steps: int = 2000
     """Updates of each policy that is trained through a model."""
-    horizon: int = 20
-    """Steps of 0.2 s that a policy is rolled out for while it is trained."""
+    horizon: int = 15
+    """Steps of 0.2 s that a policy is rolled out for while it is trained: 3 s, as in the paper."""
     batch: int = 64
     """Roll-outs of an update."""
     rate: float = 0.001
@@ -96,6 +102,7 @@ class DriveRecipe(Recipe):
     """Also drive in the real US-101 recordings, where they are at hand or can be got."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "demo": {"models": "shipped", "methods": ("imitation", "VG", "MPUR z-dropout"), "episodes": 300, "real": False},
         "smoke": {
             "methods": ("imitation", "VG", "MPUR z-dropout"), "windows": 120, "model_steps": 2, "imitation_steps": 5,
             "policy_steps": 2, "horizon": 3, "model_horizon": 3, "batch": 8, "masks": 2, "episodes": 6, "real": False,
@@ -110,6 +117,15 @@ class DriveRecipe(Recipe):
                 "seeds, steps, horizons, batch, cars and episodes must be at least 1, masks at least 2 and windows at "
                 "least the batch."
             )
+        if self.models and self.seeds > 1:
+            raise OptionError("There is one set of trained models: leave out models, or set seeds to 1.")
+        if self.models and self.models != "shipped":
+            if not Path(self.models).is_dir():
+                raise OptionError(
+                    f"There is no folder {self.models} with models: name the checkpoints of an earlier run."
+                )
+            # The new run is the latest as soon as it begins.
+            object.__setattr__(self, "models", str(Path(self.models).resolve()))
         known = {method.name for method in METHODS}
         if unknown := set(self.methods) - known:
             raise OptionError(
@@ -127,7 +143,7 @@ class DriveRecipe(Recipe):
                 "Simulated traffic stands in for the recordings of the freeway I-80 that the published figures are of."
             )
         steps = max(self.model_horizon, self.horizon)
-        pieces = logs.pieces(self.windows, steps, self.generator())
+        pieces = {} if self.models else logs.pieces(self.windows, steps, self.generator())
         courses = [logs.courses(self.episodes), recordings(self.real, self.cars, self.device)]
         found: dict[str, list[dict[str, Any]]] = {}
         for name, driver in sanity_drivers().items():
@@ -143,8 +159,13 @@ class DriveRecipe(Recipe):
             for method in methods:
                 policy = self._policy(method, seed)
                 learn = partial(self._learn, method, policy, models, pieces, seed)
-                label = f"seed-{seed}/{method.name.replace(' ', '-')}"
+                short = method.name.replace(" ", "-")
+                if self.models:
+                    learn = partial(self._read, f"policy-{short}", policy)
+                label = f"seed-{seed}/{short}"
                 learned = run.stage(f"{label}/policy", learn, [policy])
+                if seed == 0:
+                    export_safetensors(policy, run.checkpoints / f"policy-{short}.safetensors")
                 outcome = run.stage(f"{label}/test", partial(_drive, courses, policy.eval()))
                 outcome["learned"] = learned
                 if method.world:
@@ -162,8 +183,18 @@ class DriveRecipe(Recipe):
     def _world(self, run: Run, kind: str, pieces: dict[str, Any], seed: int) -> TrafficWorld:
         latents = 0 if kind == DETERMINISTIC else 2 * self.cars
         world = TrafficWorld(latents=latents, cars=self.cars, generator=self.generator(10 * seed)).to(self.device)
-        run.stage(f"seed-{seed}/model/{kind}", partial(self._model, kind, world, pieces, seed), [world])
+        name = f"world-{kind}"
+        learn = partial(self._read, name, world) if self.models else partial(self._model, kind, world, pieces, seed)
+        run.stage(f"seed-{seed}/model/{kind}", learn, [world])
+        if seed == 0:
+            export_safetensors(world, run.checkpoints / f"{name}.safetensors")
         return world.eval()
+
+    def _read(self, name: str, module: nn.Module) -> dict[str, Any]:
+        """Trained weights in place of training; nothing is known of how they were learned."""
+        folder = SHIPPED if self.models == "shipped" else Path(self.models)
+        import_safetensors(module, folder / f"{name}.safetensors")
+        return {"curves": {}}
 
     def _model(self, kind: str, world: TrafficWorld, pieces: dict[str, Any], seed: int) -> dict[str, Any]:
         steps = self.model_horizon

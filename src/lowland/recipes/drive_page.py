@@ -179,6 +179,8 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
         for name, outcomes in found.items()
         if "learned" in outcomes[0] and "cost" in outcomes[0]["learned"]["curves"]
     }
+    if not costs:
+        return
     drawn = curves(
         {
             name: ([recipe.policy_steps * (k + 1) / len(values) for k in range(len(values))], _smooth(values))

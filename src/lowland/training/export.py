@@ -154,6 +154,19 @@ class AsModule(nn.Module):
         return self.energy.energy(None if x is None else self.energy.encode(x), given.get("y"), given.get("z"))
 
 
+def import_safetensors(module: nn.Module, path: str | Path) -> None:
+    """Load the weights that `export_safetensors` wrote into a module that was built alike.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged, or its weights are not those of the module.
+    """
+    try:
+        module.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path} does not hold weights for this {type(module).__name__}: {reason}") from None
+
+
 def _paths(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     """All tensors of a value, each with the way to it."""
     if isinstance(value, Mapping):

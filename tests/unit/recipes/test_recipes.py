@@ -100,7 +100,6 @@ def test_a_decorator_that_cannot_be_read_is_an_error(
     ("module", "body", "words"),
     [
         ("plugged_reserved", "resume: int = 1", "may not have an option 'resume'"),
-        ("plugged_preset", "presets = {'tiny': {}}", "unknown preset 'tiny'"),
         ("plugged_option", "presets = {'smoke': {'m': 1}}", "no option 'm'"),
     ],
 )
