@@ -7,8 +7,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-ch
 .PHONY: demo test lint types layers duplicates docs examples wheel ci clean
 
 demo: $(VENV)/.lowland
-	$(BIN)/lowland run strategies --preset cpu
-	@echo "The page: $(CURDIR)/runs/strategies/latest/report.html"
+	$(BIN)/lowland run drive --preset demo
+	@echo "The page: $(CURDIR)/runs/drive/latest/report.html"
+	@echo "The film: $(CURDIR)/runs/drive/latest/figures/drive.mp4"
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
