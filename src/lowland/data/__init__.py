@@ -13,6 +13,8 @@ import pkgutil
 
 from lowland.data.catalogue import DATASETS, Dataset, check, dataset, get, load
 from lowland.data.cifar import cifar10
+from lowland.data.gym_log import GymLog, read_gym_log, write_gym_log
+from lowland.data.gym_record import record_gym_log
 from lowland.data.images import Images
 from lowland.data.logs import read_tracks, save_tracks
 from lowland.data.mnist_files import fashion_mnist, mnist
@@ -30,6 +32,7 @@ __all__ = [
     "DATASETS",
     "TOYS",
     "Dataset",
+    "GymLog",
     "Images",
     "Road",
     "Tracks",
@@ -44,7 +47,10 @@ __all__ = [
     "mnist",
     "mnist10k",
     "patches",
+    "read_gym_log",
     "read_tracks",
+    "record_gym_log",
     "save_tracks",
     "toy",
+    "write_gym_log",
 ]

@@ -10,6 +10,7 @@ from lowland.evaluation.collapse import (
     reconstruction_error,
 )
 from lowland.evaluation.energy_gap import EnergyGap, auroc, baselines, energy_gap, scores
+from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
 from lowland.evaluation.frechet import frechet_distance
 from lowland.evaluation.gap_report import GapReport, GapRow, gap_report
 from lowland.evaluation.negatives import (
@@ -36,13 +37,17 @@ __all__ = [
     "baselines",
     "codebook_perplexity",
     "covariance_noise",
+    "coverage",
+    "crps",
     "densest_share",
     "effective_rank",
     "energy_gap",
     "energy_spread",
+    "errors_by_horizon",
     "frechet_distance",
     "gap_report",
     "grid",
+    "imagine",
     "low_energy_volume",
     "make_negatives",
     "paired_bootstrap",
@@ -52,6 +57,7 @@ __all__ = [
     "reconstruction_error",
     "recovered",
     "scores",
+    "sensitivity",
     "shuffled_patches",
     "statistics",
     "summary",

@@ -146,12 +146,12 @@ def _write(
     run.section("Error against horizon")
     last = {name: 1000 * float(errors[-1]) for name, errors in found["errors"].items()}
     ratios = {name: float(other / own) for name, (own, other) in found["swapped"].items()}
-    heard = "listens to them" if ratios["warp"] > 1.05 else "hardly listens to them yet"
+    heard = "listens to them" if ratios["warp"] > 1.05 else "hardly listens to them"
     run.text(
         f"The squared error of the channel of the other cars. After {SCORED} steps it is {last['warp']:.0f} for the "
-        f"warp, {last['additive']:.0f} for the additive decoder and {last[COPY]:.0f} for the last frame, copied. A frame "
-        "that is empty where the cars may be anywhere has a low error, too, so look at the films. With another sample's "
-        f"actions the warp's error is {ratios['warp']:.2f} times as large: after so short a training it {heard}."
+        f"warp, {last['additive']:.0f} for the additive decoder and {last[COPY]:.0f} for the last frame, copied. An "
+        "empty frame, where the cars may be anywhere, has a low error, too, so look at the films. With "
+        f"another sample's actions the warp's error is {ratios['warp']:.2f} times as large: so far it {heard}."
     )
     lines: dict[str, Any] = {}
     for name, errors in found["errors"].items():
