@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import torch
@@ -48,9 +49,17 @@ class Controller:
         self.seconds: list[float] = []
         """Wall time of each call, for all its rows together."""
 
-    def reset(self) -> None:
-        """Forget the last plan, as at the start of an episode."""
+    def reset(self, batch: int | None = None) -> None:
+        """Forget the last plan, as at the start of an episode; how many rows come next makes no difference."""
         self.found = None
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with the plans of some rows only, as where the other episodes have ended."""
+        if self.found is not None:
+            kept = {
+                name: getattr(self.found, name)[rows] for name in ("value", "energy", "status", "steps", "residual")
+            }
+            self.found = dataclasses.replace(self.found, **kept, trajectory=None, accepted=None)
 
     @torch.no_grad()
     def __call__(self, state: State) -> Tensor:

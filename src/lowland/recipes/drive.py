@@ -147,18 +147,18 @@ class DriveRecipe(Recipe):
         courses = [logs.courses(self.episodes), recordings(self.real, self.cars, self.device)]
         found: dict[str, list[dict[str, Any]]] = {}
         for name, driver in sanity_drivers().items():
-            found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(_drive, courses, driver))]
+            found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, driver))]
         policies: dict[str, Policy] = {}
         errors: dict[str, dict[str, Tensor]] = {}
         for seed in range(self.seeds):
-            models = {name: self._world(run, name, pieces, seed) for name in worlds}
+            models = {name: self.world(run, name, pieces, seed) for name in worlds}
             checks = {
                 name: run.stage(f"seed-{seed}/errors/{name}", partial(_errors, model, logs.unseen(steps)))
                 for name, model in models.items()
             }
             for method in methods:
-                policy = self._policy(method, seed)
-                learn = partial(self._learn, method, policy, models, pieces, seed)
+                policy = self.policy(method, seed)
+                learn = partial(self.learn, method, policy, models, pieces, seed)
                 short = method.name.replace(" ", "-")
                 if self.models:
                     learn = partial(self._read, f"policy-{short}", policy)
@@ -166,7 +166,7 @@ class DriveRecipe(Recipe):
                 learned = run.stage(f"{label}/policy", learn, [policy])
                 if seed == 0:
                     export_safetensors(policy, run.checkpoints / f"policy-{short}.safetensors")
-                outcome = run.stage(f"{label}/test", partial(_drive, courses, policy.eval()))
+                outcome = run.stage(f"{label}/test", partial(drive, courses, policy.eval()))
                 outcome["learned"] = learned
                 if method.world:
                     outcome["told"] = run.stage(
@@ -180,7 +180,8 @@ class DriveRecipe(Recipe):
 
     # Learning
 
-    def _world(self, run: Run, kind: str, pieces: dict[str, Any], seed: int) -> TrafficWorld:
+    def world(self, run: Run, kind: str, pieces: dict[str, Any], seed: int) -> TrafficWorld:
+        """A trained forward model of one of the `WORLDS`."""
         latents = 0 if kind == DETERMINISTIC else 2 * self.cars
         world = TrafficWorld(latents=latents, cars=self.cars, generator=self.generator(10 * seed)).to(self.device)
         name = f"world-{kind}"
@@ -210,16 +211,18 @@ class DriveRecipe(Recipe):
         )  # fmt: skip
         return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
 
-    def _policy(self, method: Method, seed: int) -> Policy:
+    def policy(self, method: Method, seed: int) -> Policy:
+        """A policy that has learned nothing yet."""
         generator = self.generator(10 * seed + 2)
         eyes = SceneEncoder(64, generator)
         actions = Box(2, low=-1.0, high=1.0)
         policy = Policy(eyes, eyes.size, actions, (128, 128), gaussian=method.gaussian, generator=generator)
         return policy.to(self.device)
 
-    def _learn(
+    def learn(
         self, method: Method, policy: Policy, models: Mapping[str, TrafficWorld], pieces: dict[str, Any], seed: int
     ) -> dict[str, Any]:
+        """Train a policy by a method; the curves of its training."""
         states, options = _first(pieces["states"]), {"validation": 0.0, "progress": False, "seed": seed}
         if not method.world:
             actions, steps = pieces["actions"][:, 0], self.imitation_steps
@@ -268,7 +271,7 @@ class DriveRecipe(Recipe):
     def _results(self, run: Run, found: Mapping[str, list[dict[str, Any]]]) -> None:
         published = {name: (figures[0], *figures[1:]) for name, figures in DRIVERS.items()}
         published |= {method.name: (method.name, method.distance, method.success) for method in METHODS}
-        for part, data in (("test", self._data()), ("real", "US-101, real recordings, never trained on")):
+        for part, data in (("test", self.data), ("real", "US-101, real recordings, never trained on")):
             for claim, place, read in (
                 ("success", 2, lambda row: 100.0 * row["success"]),
                 ("mean distance, m", 1, lambda row: row["distance"]),
@@ -290,13 +293,15 @@ class DriveRecipe(Recipe):
             if best > worst:
                 share = 100 * recovered(ours, worst, best)
                 claim = "share of the gap between no action and human that is closed, %"
-                run.result(id="W8", claim=claim, method=MPUR.name, measured=share, seeds=self.seeds, data=self._data())
+                run.result(id="W8", claim=claim, method=MPUR.name, measured=share, seeds=self.seeds, data=self.data)
 
-    def _data(self) -> str:
+    @property
+    def data(self) -> str:
+        """What the test is on, in words."""
         return "own log, cars held out" if self.tracks else "simulated traffic, held-out simulations"
 
 
-def _drive(courses: Sequence[Sequence[Course]], driver: Driver) -> dict[str, Any]:
+def drive(courses: Sequence[Sequence[Course]], driver: Driver) -> dict[str, Any]:
     """One row an episode, in held-out traffic and in real recordings."""
     parts = {}
     for part, several in zip(("test", "real"), courses, strict=True):

@@ -1,0 +1,212 @@
+"""Planning in place of a policy (rows W2, W3): model-predictive control in traffic with every solver, and its actor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+
+from lowland.envs.drivers import sanity_drivers
+from lowland.envs.replay import Replay
+from lowland.errors import OptionError, nearest
+from lowland.evaluation.success import summary
+from lowland.planning.control import Controller
+from lowland.planning.energy import PlanEnergy
+from lowland.planning.policies import Imitation, Policy
+from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
+from lowland.recipes.base import recipe
+from lowland.recipes.drive import DriveRecipe, drive
+from lowland.recipes.drive_logs import Course, Logs, read_logs
+from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, IMITATION
+from lowland.reports.run import Run
+from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.solvers.adam import Adam
+from lowland.solvers.base import Solver
+from lowland.solvers.cem import CEM
+from lowland.solvers.gradient_descent import GradientDescent
+from lowland.solvers.icem import ICEM
+from lowland.solvers.langevin import Langevin
+from lowland.solvers.lbfgs import LBFGS
+from lowland.solvers.mppi import MPPI
+from lowland.training.fit import fit
+from lowland.worlds.driving_costs import DrivingCost
+from lowland.worlds.traffic import TrafficWorld
+
+SOLVERS: dict[str, Callable[[int, int], Solver]] = {
+    "Adam": lambda steps, samples: Adam(0.1, max_steps=steps, tol=None),
+    "gradient descent": lambda steps, samples: GradientDescent(0.05, max_steps=steps, tol=None),
+    "L-BFGS": lambda steps, samples: LBFGS(max_steps=steps, tol=None),
+    "Langevin": lambda steps, samples: Langevin(0.02, temperature=1e-3, max_steps=steps),
+    "CEM": lambda steps, samples: CEM(samples, max_steps=steps, tol=None, deviation=0.3),
+    "iCEM": lambda steps, samples: ICEM(samples, max_steps=steps, tol=None, deviation=0.3),
+    "MPPI": lambda steps, samples: MPPI(samples, max_steps=steps, tol=None, deviation=0.3),
+}
+"""By name: (steps, samples) → a solver; actions are in shares of their bounds."""
+
+
+@recipe(
+    "drive-plan",
+    shows="No policy is needed to drive: at every step a plan is sought that has a low energy in the model, its first "
+    "action is done, and the next plan starts from the rest. Any solver will do, and an actor can learn from it.",
+    rows=("W2", "W3"),
+    minutes=25,
+    title="Driving by planning",
+)
+@dataclass(frozen=True)
+class DrivePlanRecipe(DriveRecipe):
+    """Receding horizons in the forward model of the recipe `drive`, in the same held-out traffic."""
+
+    methods: tuple[str, ...] = (IMITATION.name,)
+    """Policies to drive beside the planners."""
+    solvers: tuple[str, ...] = tuple(SOLVERS)
+    """By which plans are sought."""
+    solver_steps: int = 5
+    """Steps of a solver for each plan; 5 in the paper."""
+    samples: int = 64
+    """Candidates of CEM, iCEM and MPPI in each step."""
+    teacher: str = "Adam"
+    """The solver whose plans the actor learns from."""
+    lessons: int = 400
+    """Trips in the training recordings from which the actor learns."""
+    actor_steps: int = 4000
+    """Updates of the actor, of 128 states each."""
+    episodes: int = 200
+    """Test episodes at most, evenly spaced in the test recordings."""
+    real: bool = False
+    """Also drive in the real US-101 recordings, where they are at hand or can be got."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "smoke": DriveRecipe.presets["smoke"]
+        | {
+            "methods": ("imitation",), "solvers": ("Adam", "CEM"), "solver_steps": 1, "samples": 4, "lessons": 4,
+            "actor_steps": 3, "episodes": 2,
+        }
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (*self.solvers, self.teacher):
+            if name not in SOLVERS:
+                raise OptionError(f"There is no solver called {name!r} here. {nearest(name, SOLVERS)}")
+        if min(self.solver_steps, self.lessons, self.actor_steps) < 1 or self.samples < 4:
+            raise OptionError("solver_steps, lessons and actor_steps must be at least 1, and samples at least 4.")
+        if self.teacher not in self.solvers:
+            raise OptionError(f"The teacher {self.teacher!r} must be one of the solvers that drive.")
+
+    def run(self, run: Run) -> None:
+        run.expect(5 + len(self.solvers) + 2)
+        logs = read_logs(self.tracks, self.cars, self.device, self.recordings)
+        pieces = {} if self.models else logs.pieces(self.windows, self.model_horizon, self.generator())
+        courses = [logs.courses(self.episodes), []]
+        world = self.world(run, DETERMINISTIC, pieces, self.seed)
+        found: dict[str, dict[str, Any]] = {}
+        for name, driver in sanity_drivers().items():
+            found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, driver))
+        for name in self.solvers:
+            found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(self._planned, name, world, courses))
+        actor = self.policy(IMITATION, self.seed)
+        learned = run.stage("actor", partial(self._distilled, world, actor, logs), [actor])
+        label = f"actor of {self.teacher}"
+        found[label] = run.stage("test/actor", partial(drive, courses, actor.eval()))
+        self._page(run, found, label, learned)
+
+    def planner(self, name: str, world: TrafficWorld) -> Controller:
+        """A receding horizon in the model, with one of the `SOLVERS`."""
+        plan = PlanEnergy(world, DrivingCost(), self.horizon, futures=0, discount=0.99)
+        return Controller(plan, SOLVERS[name](self.solver_steps, self.samples), self.generator(5))
+
+    def _planned(self, name: str, world: TrafficWorld, courses: list[list[Course]]) -> dict[str, Any]:
+        outcome = drive(courses, self.planner(name, world))
+        # Latency is that of one car: a batch of cars is planned for at less cost each.
+        alone = self.planner(name, world)
+        replay = courses[0][0].replay
+        state = replay.reset(courses[0][0].episodes[:1])
+        for _ in range(min(20, 4 * self.episodes)):
+            state, _ = replay.step(alone(state))
+        return {**outcome, "latency": alone.latency()}
+
+    def _distilled(self, world: TrafficWorld, actor: Policy, logs: Logs) -> dict[str, float]:
+        """The teacher drives in the training recordings, and the actor learns what it did there."""
+        teacher, states, actions = self.planner(self.teacher, world), [], []
+        for tracks in logs.train:
+            replay = _training(tracks, logs, self.cars, self.device)
+            count = min(len(replay), -(-self.lessons // len(logs.train)))
+            state = replay.reset(torch.linspace(0, len(replay) - 1, count).round().long())
+            teacher.reset()
+            while len(replay.episodes):
+                action = teacher(state)
+                states.append(state)
+                actions.append(action)
+                state, info = replay.step(action)
+                left = (~info["done"]).nonzero()[:, 0]
+                if len(left) < len(action):
+                    replay.select(left)
+                    teacher.select(left)
+                    state = {name: leaf[left] for name, leaf in state.items()}
+        x = {name: torch.cat([state[name] for state in states]) for name in states[0]}
+        y = torch.cat(actions)
+        schedule = partial(_falling, self.actor_steps)
+        result = fit(
+            Imitation(actor), (x, y), MinimumEnergy(), self.actor_steps, min(128, len(y)), self.rate,
+            schedule=schedule, validation=0.0, progress=False, seed=self.seed,
+        )  # fmt: skip
+        return {"states": float(len(y)), "error": result.history["loss/energy"].values[-1]}
+
+    def _page(self, run: Run, found: dict[str, dict[str, Any]], label: str, learned: dict[str, float]) -> None:
+        rows, data = [], f"{self.data}, {len(found['human']['test'])} episodes"
+        for name, outcome in found.items():
+            told = summary(outcome["test"])
+            method = DRIVERS[name][0] if name in DRIVERS else name
+            share = 100 * told["success"].value
+            run.result(id="W3" if name == label else "W2", claim="success", method=method, measured=share, data=data)
+            late = outcome.get("latency")
+            ends = told["reasons"]
+            rows.append(
+                [method, share, 100 * told["success"].low, 100 * told["success"].high, told["distance"],
+                 ends.get("collision", 0), ends.get("off road", 0), late and late["median"], late and late["p95"]]
+            )  # fmt: skip
+        for name, outcome in found.items():
+            if "latency" in outcome:
+                run.result(
+                    id="W2", claim="planning latency for one car, median, ms", method=name,
+                    measured=outcome["latency"]["median"], data=f"horizon {self.horizon} steps of 0.2 s",
+                )  # fmt: skip
+        run.section("Who arrives")
+        run.figure("success", _bars(found, label))
+        names = ("driver", "success, %", "from", "to", "metres", "collisions", "off road", "latency, ms", "95 %, ms")
+        caption = (
+            f"Each plan is {self.horizon} steps of 0.2 s and gets {self.solver_steps} steps of its solver, from the "
+            f"last plan on. Intervals are Wilson's. The actor learned from {learned['states']:.0f} states."
+        )
+        run.table(names, rows, caption)
+
+
+def _training(tracks: Any, logs: Logs, cars: int, device: str) -> Replay:
+    return Replay(tracks, logs.vehicles[0], cars=cars, device=device, frames=None if logs.vehicles[0] is None else 40)
+
+
+def _falling(steps: int, step: int) -> float:
+    """A learning rate that falls linearly to zero."""
+    return max(0.0, 1 - step / steps)
+
+
+def _bars(found: dict[str, dict[str, Any]], label: str) -> Figure:
+    drawn = figure(7.6, 0.42 * len(found) + 0.9)
+    ax = drawn.add_subplot()
+    for place, (name, outcome) in enumerate(found.items()):
+        rate, low, high = summary(outcome["test"])["success"]
+        colour = ORANGE if name == label else BLUE if "latency" in outcome else MUTED
+        ax.barh(-place, 100 * rate, height=0.62, color=colour, alpha=0.9)
+        ax.plot([100 * low, 100 * high], [-place, -place], color=INK, linewidth=1.2)
+        ax.text(101.5, -place, f"{100 * rate:.1f}", va="center", fontsize=9, color=INK)
+    ax.set_yticks([-place for place in range(len(found))], list(found), fontsize=9)
+    ax.set_xlim(0, 110)
+    ruled(ax, None, "success, %")
+    ax.grid(axis="x", color=FAINT, linewidth=0.6)
+    ax.grid(axis="y", visible=False)
+    ax.set_axisbelow(True)
+    return drawn
