@@ -48,6 +48,6 @@ def test_a_page_with_one_of_everything(chromium: str, everything: Path, tmp_path
 def test_the_page_of_a_recipe(chromium: str, recipe: str, tmp_path: Path) -> None:
     assert cli.main(["run", recipe, "--preset", "smoke", "--runs", str(tmp_path)]) == 0
     folder = tmp_path / recipe / "latest"
-    pictures = [path for path in (folder / "figures").iterdir() if path.suffix != ".html"]
+    pictures = [path for path in (folder / "figures").iterdir() if path.suffix not in (".html", ".mp4")]
     assert pictures
     _check(chromium, folder, tmp_path, len(pictures))

@@ -1,0 +1,122 @@
+"""The recipes of driving at the size of their smoke presets: every path, own logs, trained models, bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lowland.data.logs import write_table
+from lowland.data.traffic import traffic
+from lowland.errors import CheckpointError, OptionError
+from lowland.recipes.base import Recipe, execute, load, start
+from lowland.recipes.drive import SHIPPED
+from lowland.recipes.drive_methods import DRIVERS, METHODS
+
+
+def smoke(name: str, **options: Any) -> Recipe:
+    return dataclasses.replace(load(name).preset("smoke"), **options)
+
+
+def results(config: Recipe, runs: Path) -> tuple[Path, list[dict[str, Any]]]:
+    run = execute(config, start(config, runs, "smoke"))
+    return run.folder, json.loads((run.folder / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `drive` with every method."""
+    every = tuple(method.name for method in METHODS)
+    folder, rows = results(smoke("drive", methods=every), tmp_path_factory.mktemp("runs"))
+    told = {row["method"]: row["measured"] for row in rows if row["claim"] == "success"}
+    assert set(told) == {*every, *(label for label, *_ in DRIVERS.values())}
+    assert all(0 <= rate <= 100 for rate in told.values())
+    assert told[DRIVERS["human"][0]] == 100
+    return folder
+
+
+def test_the_film_plays(first: Path) -> None:
+    import av
+
+    with av.open(str(first / "figures" / "drive.mp4")) as film:
+        assert len(list(film.decode(video=0))) >= 1
+
+
+def test_trained_models_drive_as_they_did(first: Path, tmp_path: Path) -> None:
+    """The policies come from their files; what is driven with them is the same to the last digit."""
+    config = smoke("drive", models=str(first / "checkpoints"))
+    _, again = results(config, tmp_path)
+    before = {
+        (row["claim"], row["method"]): row["measured"] for row in json.loads((first / "results.json").read_text())
+    }
+    for row in again:
+        assert row["measured"] == before[row["claim"], row["method"]]
+
+
+def test_a_log_of_ones_own(tmp_path: Path) -> None:
+    log = traffic("validation")[0]
+    few = log.of(log.vehicles[200:260])
+    file = write_table(few, tmp_path / "my.csv")
+    folder, rows = results(smoke("drive", tracks=str(file)), tmp_path)
+    assert {row["data"].split(",")[0] for row in rows} == {"own log"}
+    assert "stand" not in json.loads((folder / "page.json").read_text())["stand_ins"]
+
+
+@pytest.mark.parametrize("name", ["drive-horizon", "drive-plan"])
+def test_the_others_run(name: str, tmp_path: Path) -> None:
+    _, rows = results(smoke(name), tmp_path)
+    assert sum(row["claim"].startswith("success") for row in rows) >= 4
+
+
+def test_shipped_models_fit_and_drive(tmp_path: Path) -> None:
+    config = smoke("drive", models="shipped")
+    _, rows = results(config, tmp_path)
+    assert len(rows) > 8
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"methods": ("MPUR",)}, "no method called 'MPUR'"),
+        ({"models": "nowhere"}, "no folder nowhere"),
+        ({"models": "shipped", "seeds": 2}, "one set of trained models"),
+        ({"masks": 1}, "masks at least 2"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        smoke("drive", **options)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "of another module"])
+def test_damaged_models_are_refused_in_a_sentence(first: Path, tmp_path: Path, damage: str) -> None:
+    folder = shutil.copytree(first / "checkpoints", tmp_path / "models")
+    file = folder / "world-z-dropout.safetensors"
+    other = (folder / "world-deterministic.safetensors").read_bytes()
+    file.write_bytes(file.read_bytes()[:-100] if damage == "truncated" else other)
+    config = smoke("drive", models=str(folder))
+    with pytest.raises(CheckpointError, match=r"world-z-dropout\.safetensors does not hold"):
+        execute(config, start(config, tmp_path, "smoke"))
+
+
+def test_a_run_resumes_to_the_same_numbers(first: Path) -> None:
+    before = (first / "results.json").read_text()
+    (first / "stages" / "seed-0" / "VG" / "policy.safetensors").unlink()
+    options = json.loads((first / "config.json").read_text())["options"]
+    config = load("drive").from_options(options)
+    execute(config, start(config, first.parent.parent, "smoke", first))
+    assert (first / "results.json").read_text() == before
+
+
+def test_seeds_give_deviations(tmp_path: Path) -> None:
+    _, rows = results(smoke("drive", methods=("imitation",), seeds=2), tmp_path)
+    (row,) = (row for row in rows if row["method"] == "imitation" and row["claim"] == "success")
+    assert row["seeds"] == 2
+    assert row["sd"] is not None
+    assert torch.get_num_threads() >= 1
