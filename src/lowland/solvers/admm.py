@@ -94,7 +94,10 @@ class ADMM(Solver):
         rho, age = state.rho, state.age + 1
         way, value = problem.smooth_prox(state.ahead, rho)
         taken = int(age[0])
-        looked = taken % self.check_every == 0 or taken == self.max_steps
+        balancing = self.adaptive and 2 * taken <= self.max_steps
+        # A look costs as much as half a step; where nobody asks for it, it is left out.
+        asked = balancing or self.tol is not None
+        looked = taken == self.max_steps or (asked and taken % self.check_every == 0)
         # x − u, since x = 2u − w + way; without a look it is not kept.
         moved = way - (state.w - state.u) if looked else None
         u, w, ahead = self._relax(problem, state, way)
@@ -102,7 +105,7 @@ class ADMM(Solver):
             return Split(u, w, ahead, rho, age), Info(value, torch.full_like(value, torch.inf))
         change = u - state.u
         residual = self._residual(problem, rho, change - moved, moved)
-        if self.adaptive and 2 * taken <= self.max_steps:
+        if balancing:
             rho, w = self._balance(rho, u, w, moved, change)
             ahead = 2 * u - w
         return Split(u, w, ahead, rho, age), Info(value, residual)
