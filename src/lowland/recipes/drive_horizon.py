@@ -24,8 +24,8 @@ _PUBLISHED = {5: 58.3, 10: 59.2, 15: 75.2, 20: 74.9}
 
 @recipe(
     "drive-horizon",
-    shows="A policy that is trained over a few tenths of a second learns nothing of what its actions lead to. The "
-    "longer the roll-out through the model, the more often it arrives.",
+    shows="How far must a policy look ahead, while it is trained through a model, to learn where its actions lead? "
+    "Roll-outs of several lengths, and one test.",
     rows=("W8",),
     minutes=40,
     title="How far ahead to look",

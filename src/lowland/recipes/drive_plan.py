@@ -51,7 +51,7 @@ SOLVERS: dict[str, Callable[[int, int], Solver]] = {
 @recipe(
     "drive-plan",
     shows="No policy is needed to drive: at every step a plan is sought that has a low energy in the model, its first "
-    "action is done, and the next plan starts from the rest. Any solver will do, and an actor can learn from it.",
+    "action is done, and the next plan starts from the rest. Every solver is tried, and an actor learns from one.",
     rows=("W2", "W3"),
     minutes=25,
     title="Driving by planning",
