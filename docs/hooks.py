@@ -14,8 +14,8 @@ from mkdocs.structure.nav import Navigation
 PACKAGE = Path(__file__).parent.parent / "src" / "lowland"
 ORDER = {
     "": (
-        "index tutorial concepts strategies sparse estimators driving logs recipes catalogue rows principles add_energy "
-        "add_solver api"
+        "index tutorial concepts strategies sparse estimators driving logs recipes catalogue rows principles "
+        "add_energy add_solver api"
     ).split(),
     "concepts": "energy problem_and_solver free_energy adjoint shaping recipe evaluation".split(),
     "strategies": "index c1 c2 c3 a1 a2 a3 a4".split(),
