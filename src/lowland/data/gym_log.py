@@ -6,6 +6,7 @@ Shape letters: N steps of the whole log, L of an episode, D size of an observati
 from __future__ import annotations
 
 import dataclasses
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -170,6 +171,13 @@ def from_shares(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     return low + (shares + 1) / 2 * (high - low)
 
 
+_DAMAGED = (
+    ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError, SyntaxError, struct.error,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a damaged archive ends in; NotImplementedError is a RuntimeError."""
+
+
 def _open(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError(f"There is no log at {path}.")
@@ -177,10 +185,14 @@ def _open(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
             arrays = {} if isinstance(found, np.ndarray) else {name: np.asarray(found[name]) for name in found.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise DataError(f"{path} is not an .npz file of plain arrays that can be read: {error}") from None
     if isinstance(found, np.ndarray):
         raise DataError(f"{path} holds a single array: save observations and actions by name with np.savez.")
+    for name in (*FOLLOWING, *BOUNDS, *ENDS, *LENGTHS):
+        array = arrays.get(name)
+        if array is not None and (array.dtype.kind not in "fiub" or (not array.ndim and name not in BOUNDS)):
+            raise DataError(f"{path}: {name} is {array.dtype} of shape {array.shape}, but numbers (N, …) are needed.")
     return arrays
 
 

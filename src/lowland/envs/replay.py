@@ -196,9 +196,7 @@ class Replay:
         crashed = self._crashed()
         y, road = self.own[:, 1], scene.road
         off_road = (y < road[0]) | (y > road[1])
-        succeeded = self.own[:, 0] >= self.goal
-        if self.until == "recording":
-            succeeded = succeeded | ended
+        succeeded = ended if self.until == "recording" else self.own[:, 0] >= self.goal
         late = (later >= scene.frames - 1) | (self.steps * scene.step_seconds >= self.limit)
         found = late.long() * 4
         for code, when in ((1, succeeded), (3, off_road), (2, crashed)):

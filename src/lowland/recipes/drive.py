@@ -204,7 +204,7 @@ class DriveRecipe(Recipe):
         energy = ForwardModel(world, x["state"], steps).to(self.device)
         posterior = world.posterior(self.generator(10 * seed + 1)) if world.latents else None
         shaping = ForwardTraining(posterior, self.kl, 0.5 if kind == DROPPED else 0.0, seed=seed).to(self.device)
-        schedule = partial(_falling, self.model_steps)
+        schedule = partial(falling, self.model_steps)
         result = fit(
             energy, (x, states), shaping, self.model_steps, self.batch, self.model_rate, clip=100.0,
             schedule=schedule, validation=0.0, progress=False, seed=seed, log_every=_every(self.model_steps),
@@ -225,10 +225,12 @@ class DriveRecipe(Recipe):
         """Train a policy by a method; the curves of its training."""
         states, options = _first(pieces["states"]), {"validation": 0.0, "progress": False, "seed": seed}
         if not method.world:
-            actions, steps = pieces["actions"][:, 0], self.imitation_steps
+            # Imitation learns from every state of the pieces, not only from where the others start their roll-outs.
+            actions, steps = pieces["actions"].flatten(0, 1), self.imitation_steps
+            states = {name: tensor[:, :-1].flatten(0, 1) for name, tensor in pieces["states"].items()}
             result = fit(
                 Imitation(policy), (states, actions), MinimumEnergy(), steps, min(128, len(actions)), self.rate,
-                schedule=partial(_falling, steps), log_every=_every(steps), **options,
+                schedule=partial(falling, steps), log_every=_every(steps), **options,
             )  # fmt: skip
             return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
         plan = self._plan(method, models[method.world], pieces)
@@ -236,7 +238,7 @@ class DriveRecipe(Recipe):
         data = Batch(pieces["actions"][:, : self.horizon] if method.expert else None, states)
         result = fit(
             plan, data, shaping, self.policy_steps, self.batch, self.rate, clip=5.0,
-            schedule=partial(_falling, self.policy_steps), log_every=_every(self.policy_steps), **options,
+            schedule=partial(falling, self.policy_steps), log_every=_every(self.policy_steps), **options,
         )  # fmt: skip
         return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
 
@@ -318,7 +320,7 @@ def _errors(world: TrafficWorld, unseen: Mapping[str, Any]) -> dict[str, Tensor]
     states, actions = unseen["states"], unseen["actions"]
     start = _first(states)
     imagined = rollout(world, start, actions, None, actions.shape[1]).states
-    seconds = world.dt * torch.arange(1, actions.shape[1] + 1)
+    seconds = world.dt * torch.arange(1, actions.shape[1] + 1, device=actions.device)
     even = start["cars"][:, None, :, :2] + seconds[:, None, None] * start["cars"][:, None, :, 2:]
     there, true = states["present"][:, 1:], states["cars"][:, 1:, :, :2]
 
@@ -341,6 +343,6 @@ def _every(steps: int) -> int:
     return max(1, steps // 100)
 
 
-def _falling(steps: int, step: int) -> float:
+def falling(steps: int, step: int) -> float:
     """A learning rate that falls linearly to zero."""
     return max(0.0, 1 - step / steps)

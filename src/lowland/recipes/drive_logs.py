@@ -69,15 +69,20 @@ class Logs:
         Raises:
             DataError: if no car is seen for long enough.
         """
+        return self._courses(self.test, self.vehicles[2], episodes)
+
+    def lessons(self, episodes: int) -> list[Course]:
+        """As `courses`, in the recordings to learn from."""
+        return self._courses(self.train, self.vehicles[0], episodes)
+
+    def _courses(self, recordings: list[Tracks], vehicles: np.ndarray | None, episodes: int) -> list[Course]:
         found = []
-        for tracks in self.test:
+        for tracks in recordings:
             try:
-                replay = Replay(tracks, self.vehicles[2], cars=self.cars, device=self.device)
+                replay = Replay(tracks, vehicles, cars=self.cars, device=self.device)
             except DataError:  # in the user's own log no car need be seen along the whole section
-                replay = Replay(
-                    tracks, self.vehicles[2], until="recording", frames=_LEAST, cars=self.cars, device=self.device
-                )
-            wanted = min(len(replay), -(-episodes // len(self.test)))
+                replay = Replay(tracks, vehicles, until="recording", frames=_LEAST, cars=self.cars, device=self.device)
+            wanted = min(len(replay), -(-episodes // len(recordings)))
             found.append(Course(replay, torch.linspace(0, len(replay) - 1, wanted).round().long()))
         return found
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 Found = Mapping[str, list[dict[str, Any]]]
 _ENDS = {"reached": "#009e73", "time": "#e6c04a", "off road": "#7a5cc4", "collision": "#d55e00"}
+_ARRIVED = (
+    "Share of test episodes, mean over seeds, with Wilson's 95 % intervals. Episodes are those of cars that were "
+    "logged along the whole section, so that human replay can only fail by what the replay itself gets wrong."
+)
 _SHOWN = ("human", "no action", "imitation", VG.name, MPUR.name)
 
 
@@ -73,12 +77,14 @@ def _write_film(run: Run, seconds: float, found: Found, drivers: Mapping[str, An
         "The orange car is driven by a policy; all others replay their log and do not react to it. Each lane of the "
         "film is the same scene from the same start, driven by another policy."
     )
-    run.video(file, f"Scene {number}, the first of those that tell these drivers apart best.")
+    run.video(
+        file, f"Scene {number}, chosen because {best} arrives there and as many of the others as possible do not."
+    )
 
 
 def _write_success(run: Run, found: Found) -> None:
     run.section("Who arrives")
-    run.figure("success", _bars(found, "test"), "Share of test episodes, all seeds, with Wilson's 95 % intervals.")
+    run.figure("success", _bars(found, "test"), _ARRIVED)
     run.figure("ends", _stacks(found, "test"), "How the episodes end.")
     if MPUR.name not in found:
         return
@@ -102,10 +108,16 @@ def _write_real(run: Run, found: Found) -> None:
     rows = []
     for name, outcomes in found.items():
         every = [row for outcome in outcomes for row in outcome["real"]]
-        interval = wilson(sum(row["success"] for row in every), len(every))
+        interval = _pooled(every, len(outcomes))
         ends = Counter(row["reason"] for row in every)
         rows.append(
-            [name, len(every), *(100 * value for value in interval), ends.get("collision", 0), ends.get("off road", 0)]
+            [
+                name,
+                len(every) // len(outcomes),
+                *(100 * value for value in interval),
+                ends.get("collision", 0),
+                ends.get("off road", 0),
+            ]
         )
     run.text(
         "The same policies in the recordings of US-101, on which nothing was trained. They are a few seconds long: "
@@ -141,13 +153,17 @@ def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[st
     lines["constant velocity"] = (seconds, first["constant velocity"].tolist())
     run.section("What the models know")
     run.text(
-        "A model sees the own car and the nearest others, and tells where they will be. In traffic that it has not "
-        f"seen it is {_better(first)} than to suppose that all go on evenly."
+        f"A model sees the own car and the nearest others, and tells where they will be. {_unseen(recipe)} it is "
+        f"{_better(first)} than to suppose that all go on evenly."
     )
     drawn = curves(lines, xlabel="seconds ahead", ylabel="mean distance, m")
     run.figure(
         "errors", drawn, f"Other cars, held-out recordings, latents at 0; trained over {recipe.model_horizon} steps."
     )
+
+
+def _unseen(recipe: DriveRecipe) -> str:
+    return "Around cars that were held out" if recipe.tracks else "In traffic that it has not seen"
 
 
 def _better(table: Mapping[str, torch.Tensor]) -> str:
@@ -166,11 +182,11 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
         "promises a lower cost than comes, the policy has found a flaw in it, which is what the uncertainty cost is "
         f"for. Costs are those of driving, the mean over {recipe.horizon} steps of 0.2 s; a collision costs 1."
     )
-    rows = []
+    rows, unsure = [], {method.name for method in METHODS if method.uncertainty}
     for name, told in shown.items():
         promised, true = (float(told[key].mean()) for key in ("told", "true"))
         learned = found[name][0]["learned"]["curves"]
-        last = learned["uncertainty"][-1] if "uncertainty" in learned else None
+        last = learned["uncertainty"][-1] if name in unsure else None
         ends = Counter(row["reason"] for row in found[name][0]["test"])
         rows.append([name, promised, true, true - promised, last, ends.get("collision", 0), ends.get("off road", 0)])
     run.table(("policy", "promised", "true", "difference", "uncertainty", "collisions", "off road"), rows)
@@ -203,7 +219,12 @@ def _smooth(values: Sequence[float], width: int = 5) -> list[float]:
 
 def _intervals(found: Found, part: str) -> dict[str, Interval]:
     every = {name: [row for outcome in outcomes for row in outcome[part]] for name, outcomes in found.items()}
-    return {name: wilson(sum(row["success"] for row in rows), len(rows)) for name, rows in every.items()}
+    return {name: _pooled(rows, len(found[name])) for name, rows in every.items()}
+
+
+def _pooled(rows: Sequence[Mapping[str, Any]], seeds: int) -> Interval:
+    """Wilson's interval of the mean over seeds, with no more episodes than there are: seeds drive the same ones."""
+    return wilson(round(sum(bool(row["success"]) for row in rows) / seeds), len(rows) // seeds)
 
 
 def _bars(found: Found, part: str) -> Figure:

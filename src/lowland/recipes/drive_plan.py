@@ -11,7 +11,6 @@ import torch
 from matplotlib.figure import Figure
 
 from lowland.envs.drivers import sanity_drivers
-from lowland.envs.replay import Replay
 from lowland.errors import OptionError, nearest
 from lowland.evaluation.success import summary
 from lowland.planning.control import Controller
@@ -19,7 +18,7 @@ from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
 from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
 from lowland.recipes.base import recipe
-from lowland.recipes.drive import DriveRecipe, drive
+from lowland.recipes.drive import DriveRecipe, drive, falling
 from lowland.recipes.drive_logs import Course, Logs, read_logs
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, IMITATION
 from lowland.reports.run import Run
@@ -132,10 +131,8 @@ class DrivePlanRecipe(DriveRecipe):
     def _distilled(self, world: TrafficWorld, actor: Policy, logs: Logs) -> dict[str, float]:
         """The teacher drives in the training recordings, and the actor learns what it did there."""
         teacher, states, actions = self.planner(self.teacher, world), [], []
-        for tracks in logs.train:
-            replay = _training(tracks, logs, self.cars, self.device)
-            count = min(len(replay), -(-self.lessons // len(logs.train)))
-            state = replay.reset(torch.linspace(0, len(replay) - 1, count).round().long())
+        for replay, episodes in logs.lessons(self.lessons):
+            state = replay.reset(episodes)
             teacher.reset()
             while len(replay.episodes):
                 action = teacher(state)
@@ -149,7 +146,7 @@ class DrivePlanRecipe(DriveRecipe):
                     state = {name: leaf[left] for name, leaf in state.items()}
         x = {name: torch.cat([state[name] for state in states]) for name in states[0]}
         y = torch.cat(actions)
-        schedule = partial(_falling, self.actor_steps)
+        schedule = partial(falling, self.actor_steps)
         result = fit(
             Imitation(actor), (x, y), MinimumEnergy(), self.actor_steps, min(128, len(y)), self.rate,
             schedule=schedule, validation=0.0, progress=False, seed=self.seed,
@@ -183,15 +180,6 @@ class DrivePlanRecipe(DriveRecipe):
             f"last plan on. Intervals are Wilson's. The actor learned from {learned['states']:.0f} states."
         )
         run.table(names, rows, caption)
-
-
-def _training(tracks: Any, logs: Logs, cars: int, device: str) -> Replay:
-    return Replay(tracks, logs.vehicles[0], cars=cars, device=device, frames=None if logs.vehicles[0] is None else 40)
-
-
-def _falling(steps: int, step: int) -> float:
-    """A learning rate that falls linearly to zero."""
-    return max(0.0, 1 - step / steps)
 
 
 def _bars(found: dict[str, dict[str, Any]], label: str) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,30 @@ def test_plants_that_cannot_be_recorded() -> None:
         record_gym_log("FrozenLake-v1", steps=10)
     with pytest.raises(OptionError, match="at least 1 step"):
         record_gym_log("Pendulum-v1", steps=0)
+
+
+def test_flipped_bytes_are_a_sentence_or_a_log(tmp_path: Path) -> None:
+    path = write_gym_log(record_gym_log("CartPole-v1", steps=60, longest=20), tmp_path / "mine.npz")
+    whole, generator = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for place in generator.integers(len(whole), size=300):
+        damaged = whole.copy()
+        damaged[place] ^= int(generator.integers(1, 256))
+        path.write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            read_gym_log(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("next_observations", np.array("x")),
+        ("dones", np.array(["a"] * 40)),
+        ("action_low", np.array(["a"])),
+        ("episode_ends", np.float64(3.0)),
+    ],
+)
+def test_arrays_that_are_no_numbers_are_a_sentence(name: str, array: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, observations=np.zeros((40, 2)), actions=np.zeros((40, 1)), **{name: array})
+    with pytest.raises(DataError, match=f"{name} is .* but numbers"):
+        read_gym_log(path)
