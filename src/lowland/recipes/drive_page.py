@@ -186,7 +186,7 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
     for name, told in shown.items():
         promised, true = (float(told[key].mean()) for key in ("told", "true"))
         learned = found[name][0]["learned"]["curves"]
-        last = learned["uncertainty"][-1] if name in unsure else None
+        last = learned["uncertainty"][-1] if name in unsure and "uncertainty" in learned else None
         ends = Counter(row["reason"] for row in found[name][0]["test"])
         rows.append([name, promised, true, true - promised, last, ends.get("collision", 0), ends.get("off road", 0)])
     run.table(("policy", "promised", "true", "difference", "uncertainty", "collisions", "off road"), rows)
