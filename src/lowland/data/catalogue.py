@@ -99,8 +99,9 @@ def load(name: str, data_dir: str | Path | None = None) -> Images:
 def get(name: str) -> list[Path]:
     """Make sure that a data set is on this machine; returns its archives in the cache, or the folders that hold it.
 
-    >>> [path.name for path in get("digits")]
-    ['data']
+    >>> for path in get("digits"):
+    ...     print(path.name)
+    data
     """
     found = find(name)
     return [lookup.ensure(source) for source in (found.source, *found.also)]

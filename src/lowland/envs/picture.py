@@ -34,8 +34,8 @@ class Camera:
         third: "off_road" as in the released code, or "own", the own car, as in the paper.
         crop: metres along and across.
 
-    >>> [round(side, 3) for side in Camera().pixel]
-    [0.617, 0.617]
+    >>> tuple(round(side, 3) for side in Camera().pixel)
+    (0.617, 0.617)
     """
 
     height: int = 117

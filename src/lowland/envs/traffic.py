@@ -124,7 +124,8 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
         tracks, image, history, until, cars, cost: see `TrafficReplay`.
 
     >>> env = TrafficReplayVector(num_envs=3, tracks="validation")
-    >>> env.reset(seed=0)[0]["own"].shape
+    >>> state, _ = env.reset(seed=0)
+    >>> state["own"].shape
     (3, 5)
     """
 

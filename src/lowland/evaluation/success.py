@@ -38,8 +38,8 @@ def wilson(successes: int, count: int, z: float = _Z95) -> Interval:
     Raises:
         OptionError: unless 0 ≤ successes ≤ count and count ≥ 1.
 
-    >>> [round(number, 4) for number in wilson(8, 10)]
-    [0.8, 0.4902, 0.9433]
+    >>> tuple(round(number, 4) for number in wilson(8, 10))
+    (0.8, 0.4902, 0.9433)
     """
     if not 0 <= successes <= count or count < 1:
         raise OptionError(f"A rate needs 0 <= successes <= count and count >= 1, not {successes} of {count}.")

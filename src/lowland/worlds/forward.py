@@ -109,7 +109,8 @@ def windows(paths: Sequence[State], horizon: int, every: int = 1) -> tuple[dict[
 
     >>> path = {"observation": torch.arange(6.0)[:, None], "actions": torch.zeros(5, 1)}
     >>> x, y = windows((path, path), horizon=2, every=3)
-    >>> x["state"]["observation"].flatten().tolist(), y["observation"].shape
+    >>> first = x["state"]
+    >>> first["observation"].flatten().tolist(), y["observation"].shape
     ([0.0, 3.0, 0.0, 3.0], torch.Size([4, 2, 1]))
     """
     starts, actions, following = [], [], []

@@ -49,8 +49,9 @@ class TrafficWorld(World):
     >>> state = {"own": torch.tensor([[0.0, 1.85, 1.0, 0.0, 9.0]]), "size": torch.tensor([[4.5, 1.8]])}
     >>> state |= {"cars": torch.zeros(1, 10, 4), "car_size": torch.ones(1, 10, 2), "present": torch.zeros(1, 10)}
     >>> state |= {"road": torch.tensor([[0.0, 22.2, 3.7, 1.85]])}
-    >>> round(world.step(state, torch.zeros(1, 2))["own"][0, 0].item(), 3)
-    1.8
+    >>> after = world.step(state, torch.zeros(1, 2))
+    >>> after["own"].round(decimals=2)
+    tensor([[1.8000, 1.8500, 1.0000, 0.0000, 9.0000]])
     """
 
     scale: Tensor

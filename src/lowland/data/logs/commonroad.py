@@ -142,8 +142,9 @@ class Reference:
     """A smooth line along a road, continued straight at both ends.
 
     >>> line = Reference(np.array([[0.0, 0.0], [100.0, 0.0]]))
-    >>> [places.round(6).tolist() for places in line.project(np.array([[30.0, 2.0], [-5.0, -1.0]]))]
-    [[30.0, -5.0], [2.0, -1.0]]
+    >>> along, across = line.project(np.array([[30.0, 2.0], [-5.0, -1.0]]))
+    >>> along.round(6).tolist(), across.round(6).tolist()
+    ([30.0, -5.0], [2.0, -1.0])
 
     Raises:
         DataError: if the points have no length, or are not finite.
