@@ -129,7 +129,7 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
     (3, 5)
     """
 
-    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012 (the same)
 
     def __init__(
         self,

@@ -231,15 +231,13 @@ class PlanEnergy(Energy):
                 z = None if z_TRZ is None else z_TRZ[first:last].flatten(0, 1)
                 masks = _rows(masks_BTKM[:, first:last], repeats).transpose(0, 1).flatten(0, 1)
                 spread = variance(self.world, _joined(states[:-1]), together, z, masks)
-                sums[1].append(weights @ self._counted(spread.reshape(-1, rows), first, last))
+                sums[1].append(weights @ self._counted(spread.reshape(-1, rows), first))
         cost = torch.stack(sums[0]).sum(dim=0)
         return cost, torch.stack(sums[1]).sum(dim=0) if sums[1] else torch.zeros_like(cost)
 
-    def _counted(self, spread_TR: Tensor, first: int, last: int) -> Tensor:
+    def _counted(self, spread_TR: Tensor, first: int) -> Tensor:
         if self.usual is not None:
-            place = torch.arange(first, last, device=spread_TR.device).clamp_max(self.usual.shape[1] - 1)
-            mean, deviation = self.usual[:, place, None].to(spread_TR.dtype)
-            spread_TR = (spread_TR - mean) / deviation
+            spread_TR = Spread(*self.usual).score(spread_TR, first)
         return spread_TR if self.hinge is None else (spread_TR - self.hinge).clamp_min(0)
 
     def _dtype(self, state: State) -> torch.dtype:

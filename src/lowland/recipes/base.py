@@ -164,6 +164,15 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def falling(steps: int, step: int) -> float:
+    """A learning rate that falls linearly to zero, as a share of the first, for `ll.fit(schedule=...)`.
+
+    >>> falling(4, 0), falling(4, 3)
+    (1.0, 0.25)
+    """
+    return max(0.0, 1 - step / steps)
+
+
 def check_device(device: str) -> None:
     """Raise an OptionError unless the device can be used here."""
     try:

@@ -21,7 +21,7 @@ from lowland.nn.scene import SceneEncoder
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
 from lowland.planning.through_the_model import ThroughTheModel
-from lowland.recipes.base import Recipe, recipe
+from lowland.recipes.base import Recipe, falling, recipe
 from lowland.recipes.drive_logs import Course, read_logs, recordings
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS, MPUR, WORLDS, Method
 from lowland.recipes.drive_page import rates, write_page
@@ -33,7 +33,7 @@ from lowland.training.fit import fit
 from lowland.worlds.driving_costs import DrivingCost
 from lowland.worlds.forward import ForwardModel
 from lowland.worlds.forward_training import ForwardTraining
-from lowland.worlds.rollout import rollout
+from lowland.worlds.rollout import at, rollout
 from lowland.worlds.traffic import TrafficWorld
 from lowland.worlds.uncertainty import measure
 
@@ -200,7 +200,7 @@ class DriveRecipe(Recipe):
     def _model(self, kind: str, world: TrafficWorld, pieces: dict[str, Any], seed: int) -> dict[str, Any]:
         steps = self.model_horizon
         states = {name: tensor[:, 1 : steps + 1] for name, tensor in pieces["states"].items()}
-        x = {"state": _first(pieces["states"]), "actions": pieces["actions"][:, :steps]}
+        x = {"state": at(pieces["states"], 0), "actions": pieces["actions"][:, :steps]}
         energy = ForwardModel(world, x["state"], steps).to(self.device)
         posterior = world.posterior(self.generator(10 * seed + 1)) if world.latents else None
         shaping = ForwardTraining(posterior, self.kl, 0.5 if kind == DROPPED else 0.0, seed=seed).to(self.device)
@@ -223,7 +223,7 @@ class DriveRecipe(Recipe):
         self, method: Method, policy: Policy, models: Mapping[str, TrafficWorld], pieces: dict[str, Any], seed: int
     ) -> dict[str, Any]:
         """Train a policy by a method; the curves of its training."""
-        states, options = _first(pieces["states"]), {"validation": 0.0, "progress": False, "seed": seed}
+        states, options = at(pieces["states"], 0), {"validation": 0.0, "progress": False, "seed": seed}
         if not method.world:
             # Imitation learns from every state of the pieces, not only from where the others start their roll-outs.
             actions, steps = pieces["actions"].flatten(0, 1), self.imitation_steps
@@ -246,7 +246,7 @@ class DriveRecipe(Recipe):
         spread, weight = None, self.uncertainty if method.uncertainty else 0.0
         if weight:
             few = min(512, len(pieces["actions"]))
-            start = {name: tensor[:few] for name, tensor in _first(pieces["states"]).items()}
+            start = {name: tensor[:few] for name, tensor in at(pieces["states"], 0).items()}
             spread = measure(world, start, pieces["actions"][:few, : self.horizon], masks=self.masks)
         hinge = self.hinge if weight else None
         return PlanEnergy(
@@ -262,7 +262,7 @@ class DriveRecipe(Recipe):
         for replay, episodes in courses:
             state = replay.reset(episodes)
             imagined = rollout(world, state, lambda state, t: policy(state), None, self.horizon).states
-            told.append(torch.stack([cost(_at(imagined, t)) for t in range(self.horizon)]))
+            told.append(torch.stack([cost(at(imagined, t)) for t in range(self.horizon)]))
             seen = []
             for _ in range(self.horizon):
                 state, info = replay.step(policy(state))
@@ -318,7 +318,7 @@ def drive(courses: Sequence[Sequence[Course]], driver: Driver) -> dict[str, Any]
 def _errors(world: TrafficWorld, unseen: Mapping[str, Any]) -> dict[str, Tensor]:
     """Mean distance in m between the others and where they are expected, by step, and as if they went on evenly."""
     states, actions = unseen["states"], unseen["actions"]
-    start = _first(states)
+    start = at(states, 0)
     imagined = rollout(world, start, actions, None, actions.shape[1]).states
     seconds = world.dt * torch.arange(1, actions.shape[1] + 1, device=actions.device)
     even = start["cars"][:, None, :, :2] + seconds[:, None, None] * start["cars"][:, None, :, 2:]
@@ -331,18 +331,6 @@ def _errors(world: TrafficWorld, unseen: Mapping[str, Any]) -> dict[str, Tensor]
     return {"model": away(imagined["cars"][..., :2]), "constant velocity": away(even), "standing still": away(still)}
 
 
-def _first(states: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor[:, 0] for name, tensor in states.items()}
-
-
-def _at(states: Mapping[str, Tensor], t: int) -> dict[str, Tensor]:
-    return {name: tensor[:, t] for name, tensor in states.items()}
-
-
 def _every(steps: int) -> int:
+    """How often to log, for about a hundred points of a curve."""
     return max(1, steps // 100)
-
-
-def falling(steps: int, step: int) -> float:
-    """A learning rate that falls linearly to zero."""
-    return max(0.0, 1 - step / steps)

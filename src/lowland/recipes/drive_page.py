@@ -21,7 +21,7 @@ from lowland.plots import curves
 from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
 from lowland.plots.video import drive_video
 from lowland.recipes.drive_logs import Course
-from lowland.recipes.drive_methods import METHODS, MPUR, VG
+from lowland.recipes.drive_methods import DRIVERS, METHODS, MPUR, VG
 from lowland.reports.run import Run
 
 if TYPE_CHECKING:
@@ -84,7 +84,11 @@ def _write_film(run: Run, seconds: float, found: Found, drivers: Mapping[str, An
 
 def _write_success(run: Run, found: Found) -> None:
     run.section("Who arrives")
-    run.figure("success", _bars(found, "test"), _ARRIVED)
+    colours = {method.name: BLUE for method in METHODS} | {MPUR.name: ORANGE}
+    published = {name: driver[2] for name, driver in DRIVERS.items()} | {
+        method.name: method.success for method in METHODS
+    }
+    run.figure("success", success_bars(_intervals(found, "test"), colours, published), _ARRIVED)
     run.figure("ends", _stacks(found, "test"), "How the episodes end.")
     if MPUR.name not in found:
         return
@@ -227,23 +231,24 @@ def _pooled(rows: Sequence[Mapping[str, Any]], seeds: int) -> Interval:
     return wilson(round(sum(bool(row["success"]) for row in rows) / seeds), len(rows) // seeds)
 
 
-def _bars(found: Found, part: str) -> Figure:
-    """Success of each driver; published figures as open circles."""
-    drawn = figure(7.6, 0.42 * len(found) + 0.9)
+def success_bars(
+    intervals: Mapping[str, Interval],
+    colours: Mapping[str, str],
+    published: Mapping[str, float | None] | None = None,
+) -> Figure:
+    """A bar in percent for each driver, with its interval; published figures, in percent, as open circles."""
+    drawn = figure(7.6, 0.42 * len(intervals) + 0.9)
     ax = drawn.add_subplot()
-    published = {method.name: method.success for method in METHODS} | {"human": 100.0, "no action": 16.2}
-    learned = {method.name for method in METHODS}
-    for place, (name, (rate, low, high)) in enumerate(_intervals(found, part).items()):
-        colour = ORANGE if name == MPUR.name else BLUE if name in learned else MUTED
-        ax.barh(-place, 100 * rate, height=0.62, color=colour, alpha=0.9)
+    for place, (name, (rate, low, high)) in enumerate(intervals.items()):
+        ax.barh(-place, 100 * rate, height=0.62, color=colours.get(name, MUTED), alpha=0.9)
         ax.plot([100 * low, 100 * high], [-place, -place], color=INK, linewidth=1.2)
-        figure_there = published.get(name)
-        if figure_there is not None:
-            ax.plot(figure_there, -place, "o", markersize=6, markerfacecolor="white", markeredgecolor=INK, zorder=3)
+        known = (published or {}).get(name)
+        if known is not None:
+            ax.plot(known, -place, "o", markersize=6, markerfacecolor="white", markeredgecolor=INK, zorder=3)
         ax.text(101.5, -place, f"{100 * rate:.1f}", va="center", fontsize=9, color=INK)
-    ax.set_yticks([-place for place in range(len(found))], list(found), fontsize=9)
+    ax.set_yticks([-place for place in range(len(intervals))], list(intervals), fontsize=9)
     ax.set_xlim(0, 110)
-    ruled(ax, None, "success, %   (circles: published, on I-80)")
+    ruled(ax, None, "success, %   (circles: published, on I-80)" if published else "success, %")
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.grid(axis="y", visible=False)
     ax.set_axisbelow(True)

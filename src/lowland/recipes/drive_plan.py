@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from matplotlib.figure import Figure
 
 from lowland.envs.drivers import sanity_drivers
 from lowland.errors import OptionError, nearest
@@ -16,11 +15,12 @@ from lowland.evaluation.success import summary
 from lowland.planning.control import Controller
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
-from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
-from lowland.recipes.base import recipe
-from lowland.recipes.drive import DriveRecipe, drive, falling
+from lowland.plots.style import BLUE, ORANGE
+from lowland.recipes.base import falling, recipe
+from lowland.recipes.drive import DriveRecipe, drive
 from lowland.recipes.drive_logs import Course, Logs, read_logs
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, IMITATION
+from lowland.recipes.drive_page import success_bars
 from lowland.reports.run import Run
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.solvers.adam import Adam
@@ -59,8 +59,8 @@ SOLVERS: dict[str, Callable[[int, int], Solver]] = {
 class DrivePlanRecipe(DriveRecipe):
     """Receding horizons in the forward model of the recipe `drive`, in the same held-out traffic."""
 
-    methods: tuple[str, ...] = (IMITATION.name,)
-    """Policies to drive beside the planners."""
+    methods: tuple[str, ...] = ()
+    """None here: it is planners that drive."""
     solvers: tuple[str, ...] = tuple(SOLVERS)
     """By which plans are sought."""
     solver_steps: int = 5
@@ -81,7 +81,7 @@ class DrivePlanRecipe(DriveRecipe):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": DriveRecipe.presets["smoke"]
         | {
-            "methods": ("imitation",), "solvers": ("Adam", "CEM"), "solver_steps": 1, "samples": 4, "lessons": 4,
+            "methods": (), "solvers": ("Adam", "CEM"), "solver_steps": 1, "samples": 4, "lessons": 4,
             "actor_steps": 3, "episodes": 2,
         }
     }  # fmt: skip
@@ -93,6 +93,8 @@ class DrivePlanRecipe(DriveRecipe):
                 raise OptionError(f"There is no solver called {name!r} here. {nearest(name, SOLVERS)}")
         if min(self.solver_steps, self.lessons, self.actor_steps) < 1 or self.samples < 4:
             raise OptionError("solver_steps, lessons and actor_steps must be at least 1, and samples at least 4.")
+        if self.methods or self.seeds > 1:
+            raise OptionError("drive-plan has planners, and one seed: leave out methods and seeds, or run drive.")
         if self.teacher not in self.solvers:
             raise OptionError(f"The teacher {self.teacher!r} must be one of the solvers that drive.")
 
@@ -101,13 +103,13 @@ class DrivePlanRecipe(DriveRecipe):
         logs = read_logs(self.tracks, self.cars, self.device, self.recordings)
         pieces = {} if self.models else logs.pieces(self.windows, self.model_horizon, self.generator())
         courses = [logs.courses(self.episodes), []]
-        world = self.world(run, DETERMINISTIC, pieces, self.seed)
+        world = self.world(run, DETERMINISTIC, pieces, 0)
         found: dict[str, dict[str, Any]] = {}
         for name, driver in sanity_drivers().items():
             found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, driver))
         for name in self.solvers:
             found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(self._planned, name, world, courses))
-        actor = self.policy(IMITATION, self.seed)
+        actor = self.policy(IMITATION, 0)
         learned = run.stage("actor", partial(self._distilled, world, actor, logs), [actor])
         label = f"actor of {self.teacher}"
         found[label] = run.stage("test/actor", partial(drive, courses, actor.eval()))
@@ -173,28 +175,11 @@ class DrivePlanRecipe(DriveRecipe):
                     measured=outcome["latency"]["median"], data=f"horizon {self.horizon} steps of 0.2 s",
                 )  # fmt: skip
         run.section("Who arrives")
-        run.figure("success", _bars(found, label))
+        colours = {name: BLUE for name, outcome in found.items() if "latency" in outcome} | {label: ORANGE}
+        run.figure("success", success_bars({n: summary(o["test"])["success"] for n, o in found.items()}, colours))
         names = ("driver", "success, %", "from", "to", "metres", "collisions", "off road", "latency, ms", "95 %, ms")
         caption = (
             f"Each plan is {self.horizon} steps of 0.2 s and gets {self.solver_steps} steps of its solver, from the "
             f"last plan on. Intervals are Wilson's. The actor learned from {learned['states']:.0f} states."
         )
         run.table(names, rows, caption)
-
-
-def _bars(found: dict[str, dict[str, Any]], label: str) -> Figure:
-    drawn = figure(7.6, 0.42 * len(found) + 0.9)
-    ax = drawn.add_subplot()
-    for place, (name, outcome) in enumerate(found.items()):
-        rate, low, high = summary(outcome["test"])["success"]
-        colour = ORANGE if name == label else BLUE if "latency" in outcome else MUTED
-        ax.barh(-place, 100 * rate, height=0.62, color=colour, alpha=0.9)
-        ax.plot([100 * low, 100 * high], [-place, -place], color=INK, linewidth=1.2)
-        ax.text(101.5, -place, f"{100 * rate:.1f}", va="center", fontsize=9, color=INK)
-    ax.set_yticks([-place for place in range(len(found))], list(found), fontsize=9)
-    ax.set_xlim(0, 110)
-    ruled(ax, None, "success, %")
-    ax.grid(axis="x", color=FAINT, linewidth=0.6)
-    ax.grid(axis="y", visible=False)
-    ax.set_axisbelow(True)
-    return drawn

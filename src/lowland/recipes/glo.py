@@ -16,7 +16,7 @@ from lowland.energies.generator import Generator
 from lowland.errors import OptionError, nearest
 from lowland.inference import infer
 from lowland.nn.layers import mlp
-from lowland.recipes.base import Recipe, recipe
+from lowland.recipes.base import Recipe, falling, recipe
 from lowland.recipes.glo_page import ENCODER, EXACT, LINEAR, MEAN, PCA, POLISHED, UNTRAINED, write_page
 from lowland.reports.run import Run
 from lowland.shaping.regularised.code_prediction import CodePrediction
@@ -112,7 +112,7 @@ class GloRecipe(Recipe):
 
     def _learn(self, energy: Generator, shaping: LearnedLatents, train: Tensor, seed: int) -> dict[str, Any]:
         """The latents, and the error ‖y − G(z)‖² along the way."""
-        schedule = partial(_falling, self.steps)
+        schedule = partial(falling, self.steps)
         options = {"validation": 0.0, "progress": False, "log_every": max(1, self.steps // 50)}
         batch = min(128, len(train))
         result = fit(energy, train, shaping, self.steps, batch, self.rate, schedule=schedule, seed=seed, **options)
@@ -132,7 +132,7 @@ class GloRecipe(Recipe):
     def _teach(self, energy: Generator, encoder: nn.Module, train: Tensor, latents: Tensor, seed: int) -> None:
         """The encoder learns the latents that the training images were given."""
         shaping = CodePrediction(encoder, codes=latents.to(train))
-        schedule, batch = partial(_falling, self.encoder_steps), min(128, len(train))
+        schedule, batch = partial(falling, self.encoder_steps), min(128, len(train))
         fit(
             energy, train, shaping, self.encoder_steps, batch, self.rate, schedule=schedule, seed=seed, validation=0.0,
             progress=False,
@@ -189,8 +189,3 @@ class GloRecipe(Recipe):
         for method, values in found[0]["measured"].items():
             if "gap" in values and method != EXACT:
                 row("objective gap, (E − E of exact inference) / E of exact inference", method, lambda one: one["gap"])
-
-
-def _falling(steps: int, step: int) -> float:
-    """A learning rate that falls linearly to zero."""
-    return 1 - step / steps

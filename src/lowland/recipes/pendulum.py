@@ -148,7 +148,7 @@ class PendulumRecipe(Recipe):
 
     def _learn(self, world: Ensemble, paths: Sequence[State], seed: int) -> dict[str, Any]:
         x, y = windows(paths, WINDOW)
-        count, schedule = min(128, len(x["actions"])), partial(_falling, self.updates)
+        count, schedule = min(128, len(x["actions"])), partial(_cosine, self.updates)
         for number, member in enumerate(world.worlds):
             assert isinstance(member, VectorWorld)
             energy = ForwardModel(member, x["state"], WINDOW)
@@ -176,7 +176,7 @@ class PendulumRecipe(Recipe):
     def _train(self, plan: PlanEnergy, policy: Policy, starts: Tensor, seed: int, updates: int) -> None:
         fit(
             plan, Batch(None, {"observation": starts}), ThroughTheModel(policy, seed=seed), updates,
-            min(64, len(starts)), 4e-3, clip=50, schedule=partial(_falling, updates), seed=seed, validation=0.0,
+            min(64, len(starts)), 4e-3, clip=50, schedule=partial(_cosine, updates), seed=seed, validation=0.0,
             progress=False,
         )  # fmt: skip
 
@@ -253,5 +253,6 @@ def _error(plan: PlanEnergy, runs: PlantRuns) -> float:
     return float(torch.stack(errors).mean().sqrt())
 
 
-def _falling(steps: int, step: int) -> float:
+def _cosine(steps: int, step: int) -> float:
+    """A learning rate that falls to zero along half a cosine (Loshchilov & Hutter 2017)."""
     return 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -61,10 +61,10 @@ def write_page(run: Run, config: PendulumRecipe, found: Sequence[Mapping[str, An
     _region(run, config, found, kept)
 
 
-def _row(run: Run, id: str, claim: str, method: str, values: Sequence[float], data: str) -> None:  # noqa: A002
+def _row(run: Run, system: str, claim: str, method: str, values: Sequence[float], data: str) -> None:
     sd = statistics.stdev(values) if len(values) > 1 else None
     run.result(
-        id=id, claim=claim, method=method, measured=statistics.fmean(values), sd=sd, seeds=len(values), data=data
+        id=system, claim=claim, method=method, measured=statistics.fmean(values), sd=sd, seeds=len(values), data=data
     )
 
 

@@ -22,6 +22,18 @@ class Spread(NamedTuple):
     mean: Tensor
     deviation: Tensor
 
+    def score(self, values: Tensor, first: int = 0) -> Tensor:
+        """(U[t] − mean[t]) / deviation[t] of values (T′, …) from step `first` on; steps beyond the end are its last.
+
+        >>> Spread(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.0])).score(torch.tensor([[2.0], [4.0], [5.0]]))
+        tensor([[2.],
+                [2.],
+                [3.]])
+        """
+        place = torch.arange(first, first + len(values), device=values.device).clamp_max(len(self.mean) - 1)
+        mean, deviation = (part[place].to(values).reshape(-1, *[1] * (values.ndim - 1)) for part in self)
+        return (values - mean) / deviation
+
 
 def variance(
     world: World,
@@ -29,15 +41,13 @@ def variance(
     action: Tensor,
     z: Tensor | None,
     masks: Tensor,
-    spread: Spread | None = None,
-    step: int = 0,
-    hinge: float | None = None,
 ) -> Tensor:
     """U = tr Cov over k of φ(g(s, a, z, mask_k)), (B,), φ being the z-scored features of the world.
 
     It is differentiable in state and action: an agent that lowers it stays where the model knows what happens. Source:
     Henaff, Canziani & LeCun 2019, equation 5 (row W7). There the cost is the trace, with weight 0.5; in the released
-    code each step of the roll-out is z-scored with statistics of training data, and only what is above a hinge counts.
+    code each step of the roll-out is z-scored with statistics of training data (`Spread.score`), and only what is above
+    a hinge counts (`lowland.planning.PlanEnergy`).
 
     Args:
         world: with dropout, or an `Ensemble`.
@@ -45,9 +55,6 @@ def variance(
         action: a[t], (B, A).
         z: z[t], (B, Z), or None.
         masks: (B, K, M) from `world.draw_mask(noise, K)`, K ≥ 2.
-        spread: what is usual on training data, from `measure`: U becomes (U − mean_t) / deviation_t.
-        step: t, for `spread`; a step beyond its end counts as its last.
-        hinge: max(U − hinge, 0) in place of U; None for no hinge. The released code has 0.5.
 
     Raises:
         OptionError: for a world without dropout, or fewer than two masks.
@@ -67,11 +74,7 @@ def variance(
     if count < 2:
         raise OptionError(f"A variance needs at least two masks, but there is {count}.")
     features = world.features(world.branches(state, action, z, masks))
-    value = features.unflatten(0, (-1, count)).var(dim=1).sum(dim=-1)
-    if spread is not None:
-        place = min(step, len(spread.mean) - 1)
-        value = (value - spread.mean[place]) / spread.deviation[place]
-    return value if hinge is None else (value - hinge).clamp_min(0)
+    return features.unflatten(0, (-1, count)).var(dim=1).sum(dim=-1)
 
 
 @torch.no_grad()

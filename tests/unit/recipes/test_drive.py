@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from lowland.data.logs import write_table
 from lowland.data.traffic import traffic
@@ -64,7 +63,7 @@ def test_a_log_of_ones_own(tmp_path: Path) -> None:
     file = write_table(few, tmp_path / "my.csv")
     folder, rows = results(smoke("drive", tracks=str(file)), tmp_path)
     assert {row["data"].split(",")[0] for row in rows} == {"own log"}
-    assert "stand" not in json.loads((folder / "page.json").read_text())["stand_ins"]
+    assert json.loads((folder / "page.json").read_text())["stand_ins"] == []
 
 
 @pytest.mark.parametrize("name", ["drive-horizon", "drive-plan"])
@@ -119,4 +118,3 @@ def test_seeds_give_deviations(tmp_path: Path) -> None:
     (row,) = (row for row in rows if row["method"] == "imitation" and row["claim"] == "success")
     assert row["seeds"] == 2
     assert row["sd"] is not None
-    assert torch.get_num_threads() >= 1
