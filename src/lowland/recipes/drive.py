@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,15 +22,18 @@ from lowland.nn.scene import SceneEncoder
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
 from lowland.planning.through_the_model import ThroughTheModel
-from lowland.recipes.base import Recipe, falling, recipe
+from lowland.recipes.base import falling, recipe
 from lowland.recipes.drive_logs import Course, read_logs, recordings
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS, MPUR, WORLDS, Method
+from lowland.recipes.drive_options import SMALL, DriveOptions, PolicyOptions, model_folder
 from lowland.recipes.drive_page import rates, write_page
+from lowland.recipes.drive_promises import promises
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.training.export import export_safetensors, import_safetensors
 from lowland.training.fit import fit
+from lowland.worlds.base import World
 from lowland.worlds.driving_costs import DrivingCost
 from lowland.worlds.forward import ForwardModel
 from lowland.worlds.forward_training import ForwardTraining
@@ -51,51 +55,19 @@ SHIPPED = Path(__file__).parent / "drive_models"
     title="Driving learned from logs alone",
 )
 @dataclass(frozen=True)
-class DriveRecipe(Recipe):
+class DriveRecipe(PolicyOptions):
     """E(s, a) = mean over futures of Σ_t γᵗ [C(s[t+1]) + λ U(s[t], a[t])], and a policy that lowers it."""
 
     models: str = ""
     """Folder of trained models to drive with, such as RUN/checkpoints; `shipped`: those of the package. None: train."""
-    tracks: str = ""
-    """A log of your own: CSV, NGSIM text, CommonRoad XML or SUMO floating-car data. None: simulated traffic."""
-    seeds: int = 1
-    """Repetitions, each with its own models and policies."""
     methods: tuple[str, ...] = tuple(method.name for method in METHODS)
     """Policies to train; no action, human replay, constant speed and IDM are always there."""
-    windows: int = 24000
-    """Pieces of the log to learn from."""
-    model_steps: int = 1500
-    """Updates of each forward model."""
-    model_horizon: int = 15
-    """Steps of 0.2 s that a model is unrolled for while it is trained."""
     imitation_steps: int = 4000
     """Updates of imitation, of 128 states each."""
-    policy_steps: int = 2000
-    """Updates of each policy that is trained through a model."""
     horizon: int = 15
     """Steps of 0.2 s that a policy is rolled out for while it is trained: 3 s, as in the paper."""
-    batch: int = 64
-    """Roll-outs of an update."""
-    rate: float = 0.001
-    """Learning rate of the policies."""
-    model_rate: float = 0.01
-    """Learning rate of the forward models; it falls linearly to zero."""
-    uncertainty: float = 0.5
-    """λ, the weight of the uncertainty cost, z-scored at each step of the roll-out."""
-    hinge: float = 0.5
-    """Uncertainty counts above this, in standard deviations; the released code of the paper has 0.5."""
-    masks: int = 10
-    """Dropout masks by which the uncertainty is measured."""
     expert: float = 1.0
     """μ, the weight of the expert's actions in MPER."""
-    kl: float = 0.05
-    """β, the price of what the posterior tells."""
-    cars: int = 10
-    """Other cars that a state holds."""
-    episodes: int = 500
-    """Test episodes at most, evenly spaced in the test recordings."""
-    recordings: int = 0
-    """Training recordings to learn from; 0 for all."""
     film: float = 30.0
     """Longest film in seconds."""
     real: bool = True
@@ -103,29 +75,21 @@ class DriveRecipe(Recipe):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {"models": "shipped", "methods": ("imitation", "VG", "MPUR z-dropout"), "episodes": 300, "real": False},
-        "smoke": {
-            "methods": ("imitation", "VG", "MPUR z-dropout"), "windows": 120, "model_steps": 2, "imitation_steps": 5,
-            "policy_steps": 2, "horizon": 3, "model_horizon": 3, "batch": 8, "masks": 2, "episodes": 6, "real": False,
-            "recordings": 1, "film": 0.1,
-        }
+        "smoke": SMALL
+        | {
+            "methods": ("imitation", "VG", "MPUR z-dropout"), "imitation_steps": 5, "policy_steps": 2, "horizon": 3,
+            "masks": 2, "real": False, "film": 0.1,
+        },
     }  # fmt: skip
 
     def __post_init__(self) -> None:
-        whole = (self.seeds, self.model_steps, self.imitation_steps, self.policy_steps, self.horizon, self.batch)
-        if min(*whole, self.model_horizon, self.cars, self.episodes) < 1 or self.masks < 2 or self.windows < self.batch:
-            raise OptionError(
-                "seeds, steps, horizons, batch, cars and episodes must be at least 1, masks at least 2 and windows at "
-                "least the batch."
-            )
+        super().__post_init__()
+        if min(self.imitation_steps, self.horizon) < 1 or not self.expert >= 0 or not self.film > 0:
+            raise OptionError("imitation_steps and horizon must be at least 1, expert not negative and film positive.")
         if self.models and self.seeds > 1:
             raise OptionError("There is one set of trained models: leave out models, or set seeds to 1.")
-        if self.models and self.models != "shipped":
-            if not Path(self.models).is_dir():
-                raise OptionError(
-                    f"There is no folder {self.models} with models: name the checkpoints of an earlier run."
-                )
-            # The new run is the latest as soon as it begins.
-            object.__setattr__(self, "models", str(Path(self.models).resolve()))
+        # The new run is the latest as soon as it begins.
+        object.__setattr__(self, "models", model_folder(self.models))
         known = {method.name for method in METHODS}
         if unknown := set(self.methods) - known:
             raise OptionError(
@@ -170,8 +134,12 @@ class DriveRecipe(Recipe):
                 outcome["learned"] = learned
                 if method.world:
                     outcome["told"] = run.stage(
-                        f"{label}/imagined", partial(self._imagined, policy, models[method.world], courses[0])
-                    )
+                        f"{label}/promises",
+                        partial(
+                            promises, policy, models[method.world], courses[0], logs.unseen(steps), self.horizon,
+                            self.masks,
+                        ),
+                    )  # fmt: skip
                 found.setdefault(method.name, []).append(outcome)
                 policies.setdefault(method.name, policy)
             errors = errors or checks
@@ -180,14 +148,15 @@ class DriveRecipe(Recipe):
 
     # Learning
 
-    def world(self, run: Run, kind: str, pieces: dict[str, Any], seed: int) -> TrafficWorld:
-        """A trained forward model of one of the `WORLDS`."""
+    def world(self, run: Run, kind: str, pieces: dict[str, Any], seed: int, label: str = "") -> TrafficWorld:
+        """A trained forward model of one of the `WORLDS`; those with a label of their own are not exported."""
         latents = 0 if kind == DETERMINISTIC else 2 * self.cars
-        world = TrafficWorld(latents=latents, cars=self.cars, generator=self.generator(10 * seed)).to(self.device)
+        generator = self.generator(10 * seed)
+        world = TrafficWorld(latents=latents, cars=self.cars, hidden=self.hidden, generator=generator).to(self.device)
         name = f"world-{kind}"
         learn = partial(self._read, name, world) if self.models else partial(self._model, kind, world, pieces, seed)
-        run.stage(f"seed-{seed}/model/{kind}", learn, [world])
-        if seed == 0:
+        run.stage(f"seed-{seed}/model/{label or kind}", learn, [world])
+        if seed == 0 and not label:
             export_safetensors(world, run.checkpoints / f"{name}.safetensors")
         return world.eval()
 
@@ -220,7 +189,7 @@ class DriveRecipe(Recipe):
         return policy.to(self.device)
 
     def learn(
-        self, method: Method, policy: Policy, models: Mapping[str, TrafficWorld], pieces: dict[str, Any], seed: int
+        self, method: Method, policy: Policy, models: Mapping[str, World], pieces: dict[str, Any], seed: int
     ) -> dict[str, Any]:
         """Train a policy by a method; the curves of its training."""
         states, options = at(pieces["states"], 0), {"validation": 0.0, "progress": False, "seed": seed}
@@ -242,7 +211,7 @@ class DriveRecipe(Recipe):
         )  # fmt: skip
         return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
 
-    def _plan(self, method: Method, world: TrafficWorld, pieces: dict[str, Any]) -> PlanEnergy:
+    def _plan(self, method: Method, world: World, pieces: dict[str, Any]) -> PlanEnergy:
         spread, weight = None, self.uncertainty if method.uncertainty else 0.0
         if weight:
             few = min(512, len(pieces["actions"]))
@@ -254,21 +223,6 @@ class DriveRecipe(Recipe):
         ).to(self.device)
 
     # Testing
-
-    @torch.no_grad()
-    def _imagined(self, policy: Policy, world: TrafficWorld, courses: Sequence[Course]) -> dict[str, Tensor]:
-        """What the policy costs in its model and in the replay from the same states on, in the mean of each step."""
-        cost, told, true = DrivingCost(), [], []
-        for replay, episodes in courses:
-            state = replay.reset(episodes)
-            imagined = rollout(world, state, lambda state, t: policy(state), None, self.horizon).states
-            told.append(torch.stack([cost(at(imagined, t)) for t in range(self.horizon)]))
-            seen = []
-            for _ in range(self.horizon):
-                state, info = replay.step(policy(state))
-                seen.append(torch.where(info["crashed"] | info["off_road"], 1.0, cost(state)))
-            true.append(torch.stack(seen))
-        return {"told": torch.cat(told, dim=1).mean(dim=1), "true": torch.cat(true, dim=1).mean(dim=1)}
 
     def _results(self, run: Run, found: Mapping[str, list[dict[str, Any]]]) -> None:
         published = {name: (figures[0], *figures[1:]) for name, figures in DRIVERS.items()}
@@ -301,6 +255,13 @@ class DriveRecipe(Recipe):
     def data(self) -> str:
         """What the test is on, in words."""
         return "own log, cars held out" if self.tracks else "simulated traffic, held-out simulations"
+
+
+def as_drive(options: DriveOptions, **changes: Any) -> DriveRecipe:
+    """The recipe `drive` with the options that another one has, which borrows its models and policies."""
+    known = {field.name for field in dataclasses.fields(DriveRecipe)}
+    shared = {name: value for name, value in dataclasses.asdict(options).items() if name in known}
+    return DriveRecipe(**shared | changes)
 
 
 def drive(courses: Sequence[Sequence[Course]], driver: Driver) -> dict[str, Any]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import statistics
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
-from lowland.envs.drivers import sanity_drivers
-from lowland.errors import OptionError
+from lowland.errors import OptionError, nearest
 from lowland.plots import curves
 from lowland.recipes.base import recipe
-from lowland.recipes.drive import DriveRecipe, drive
-from lowland.recipes.drive_logs import read_logs
-from lowland.recipes.drive_methods import DRIVERS, METHODS, MPUR
-from lowland.recipes.drive_page import rates
+from lowland.recipes.drive import as_drive
+from lowland.recipes.drive_methods import METHODS, MPUR
+from lowland.recipes.drive_options import SMALL, PolicyOptions
+from lowland.recipes.drive_variants import Variant, compare, shares
 from lowland.reports.run import Run
 
 _PUBLISHED = {5: 58.3, 10: 59.2, 15: 75.2, 20: 74.9}
@@ -31,66 +27,41 @@ _PUBLISHED = {5: 58.3, 10: 59.2, 15: 75.2, 20: 74.9}
     title="How far ahead to look",
 )
 @dataclass(frozen=True)
-class DriveHorizonRecipe(DriveRecipe):
+class DriveHorizonRecipe(PolicyOptions):
     """The recipe `drive` for one method, with roll-outs of several lengths."""
 
-    methods: tuple[str, ...] = (MPUR.name,)
-    """The method, one of those of `drive` that go through a model."""
+    method: str = MPUR.name
+    """One of the methods of `drive` that go through a model."""
     horizons: tuple[int, ...] = (1, 2, 5, 10, 15)
     """Lengths of the roll-out, in steps of 0.2 s."""
-    real: bool = False
-    """Also drive in the real US-101 recordings, where they are at hand or can be got."""
+    expert: float = 1.0
+    """μ, the weight of the expert's actions, if the method is MPER."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "smoke": DriveRecipe.presets["smoke"] | {"methods": (MPUR.name,), "horizons": (1, 3)}
+        "smoke": SMALL | {"policy_steps": 2, "masks": 2, "horizons": (1, 3)}
     }
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.methods) != 1 or not next(method for method in METHODS if method.name in self.methods).world:
-            raise OptionError("drive-horizon takes one method, and one that is trained through a model.")
-        if not self.horizons or min(self.horizons) < 1:
-            raise OptionError("horizons must be whole numbers of at least 1 step.")
-        if self.models:
-            raise OptionError("drive-horizon trains its policies: leave out models.")
+        known = [method.name for method in METHODS if method.world]
+        if self.method not in known:
+            raise OptionError(f"No method through a model is called {self.method!r}. {nearest(self.method, known)}")
+        if not self.horizons or min(self.horizons) < 1 or len(set(self.horizons)) < len(self.horizons):
+            raise OptionError("horizons must be whole numbers of at least 1 step, each of them once.")
 
     def run(self, run: Run) -> None:
-        (method,) = (method for method in METHODS if method.name in self.methods)
-        logs = read_logs(self.tracks, self.cars, self.device, self.recordings)
-        if not self.tracks:
-            run.stand_in("Simulated traffic stands in for the recordings of I-80 that the published figures are of.")
-        run.expect(2 + self.seeds * (1 + 2 * len(self.horizons)))
-        steps = max(self.model_horizon, *self.horizons)
-        pieces = logs.pieces(self.windows, steps, self.generator())
-        courses = [logs.courses(self.episodes), []]
-        drivers = sanity_drivers()
-        data = f"{self.data}, {sum(len(course.episodes) for course in courses[0])} episodes"
-        for name in ("human", "no action"):
-            outcome = run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, drivers[name]))
-            share = 100 * float(rates([outcome]).mean())
+        method = next(method for method in METHODS if method.name == self.method)
+        variants = [Variant(f"horizon {steps}", method, as_drive(self, horizon=steps)) for steps in self.horizons]
+        found, data = compare(run, self, variants)
+        means = []
+        for horizon, variant in zip(self.horizons, variants, strict=True):
+            mean, sd = shares(found, variant.name)
+            means.append(mean)
             run.result(
-                id="W8", claim="success", method=DRIVERS[name][0], measured=share, published=DRIVERS[name][2], data=data
-            )
-        found: dict[int, list[float]] = {horizon: [] for horizon in self.horizons}
-        for seed in range(self.seeds):
-            models = {method.world: self.world(run, method.world, pieces, seed)}
-            for horizon in self.horizons:
-                one = dataclasses.replace(self, horizon=horizon)
-                policy = self.policy(method, seed)
-                learn = partial(one.learn, method, policy, models, pieces, seed)
-                run.stage(f"seed-{seed}/horizon-{horizon}/policy", learn, [policy])
-                outcome = run.stage(f"seed-{seed}/horizon-{horizon}/test", partial(drive, courses, policy.eval()))
-                found[horizon].append(100 * float(rates([outcome]).mean()))
-        for horizon, values in found.items():
-            run.result(
-                id="W8", claim=f"success, roll-out of {0.2 * horizon:.1f} s", method=method.name,
-                measured=statistics.fmean(values), sd=statistics.stdev(values) if len(values) > 1 else None,
+                id="W8", claim=f"success, roll-out of {0.2 * horizon:.1f} s", method=method.name, measured=mean, sd=sd,
                 published=_PUBLISHED.get(horizon) if method is MPUR else None, seeds=self.seeds, data=data,
             )  # fmt: skip
-        seconds = [0.2 * horizon for horizon in self.horizons]
-        lines: dict[str, Any] = {
-            method.name: (seconds, [statistics.fmean(found[horizon]) for horizon in self.horizons])
-        }
+        lines: dict[str, Any] = {method.name: ([0.2 * horizon for horizon in self.horizons], means)}
         known = {horizon: figure for horizon, figure in _PUBLISHED.items() if horizon <= max(self.horizons)}
         if method is MPUR and known:
             lines["published, I-80"] = ([0.2 * horizon for horizon in known], list(known.values()))

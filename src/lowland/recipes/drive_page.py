@@ -177,23 +177,16 @@ def _better(table: Mapping[str, torch.Tensor]) -> str:
 
 def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
     """Predicted against true cost: a policy that exploits its model is promised more than it gets."""
-    shown = {name: outcomes[0]["told"] for name, outcomes in found.items() if "told" in outcomes[0]}
+    shown = {name: outcomes for name, outcomes in found.items() if "told" in outcomes[0]}
     if not shown:
         return
     run.section("What the models promise")
     run.text(
-        "From the same test states each policy is rolled out in its own model and in the replay. Where the model "
+        "Again and again on its way each policy is also rolled out in its own model, from where it is. Where the model "
         "promises a lower cost than comes, the policy has found a flaw in it, which is what the uncertainty cost is "
         f"for. Costs are those of driving, the mean over {recipe.horizon} steps of 0.2 s; a collision costs 1."
     )
-    rows, unsure = [], {method.name for method in METHODS if method.uncertainty}
-    for name, told in shown.items():
-        promised, true = (float(told[key].mean()) for key in ("told", "true"))
-        learned = found[name][0]["learned"]["curves"]
-        last = learned["uncertainty"][-1] if name in unsure and "uncertainty" in learned else None
-        ends = Counter(row["reason"] for row in found[name][0]["test"])
-        rows.append([name, promised, true, true - promised, last, ends.get("collision", 0), ends.get("off road", 0)])
-    run.table(("policy", "promised", "true", "difference", "uncertainty", "collisions", "off road"), rows)
+    write_promises(run, shown)
     costs = {
         name: outcomes[0]["learned"]["curves"]["cost"]
         for name, outcomes in found.items()
@@ -210,6 +203,30 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
         ylabel="cost of a roll-out",
     )
     run.figure("training", drawn, "What driving costs in the model while the policy is trained (first seed).")
+
+
+def write_promises(run: Run, found: Found) -> None:
+    """The table of costs and uncertainties that were imagined and true, means over seeds."""
+    rows = []
+    for name, outcomes in found.items():
+        means = {
+            key: statistics.fmean(float(outcome["told"][key].mean()) for outcome in outcomes)
+            for key in outcomes[0]["told"]
+        }
+        ends = Counter(row["reason"] for outcome in outcomes for row in outcome["test"])
+        total = sum(ends.values())
+        failed = (100 * ends.get(reason, 0) / total for reason in ("collision", "off road"))
+        rows.append(
+            [name, means["told"], means["true"], means["true"] - means["told"], means["unsure"], means["unsure_true"],
+             *failed]
+        )  # fmt: skip
+    run.table(
+        ("policy", "promised cost", "true cost", "difference", "uncertainty, imagined", "uncertainty, true",
+         "collisions, %", "off road, %"),
+        rows,
+        "Uncertainty is that of the model in which the policy was trained, in standard deviations from what is usual "
+        "along the held-out log. Failures are those of the whole test.",
+    )  # fmt: skip
 
 
 def rates(outcomes: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -17,9 +17,10 @@ from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
 from lowland.plots.style import BLUE, ORANGE
 from lowland.recipes.base import falling, recipe
-from lowland.recipes.drive import DriveRecipe, drive
+from lowland.recipes.drive import as_drive, drive
 from lowland.recipes.drive_logs import Course, Logs, read_logs
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, IMITATION
+from lowland.recipes.drive_options import SMALL, DriveOptions, model_folder
 from lowland.recipes.drive_page import success_bars
 from lowland.reports.run import Run
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
@@ -56,11 +57,13 @@ SOLVERS: dict[str, Callable[[int, int], Solver]] = {
     title="Driving by planning",
 )
 @dataclass(frozen=True)
-class DrivePlanRecipe(DriveRecipe):
+class DrivePlanRecipe(DriveOptions):
     """Receding horizons in the forward model of the recipe `drive`, in the same held-out traffic."""
 
-    methods: tuple[str, ...] = ()
-    """None here: it is planners that drive."""
+    models: str = ""
+    """Folder of trained models to plan with, such as RUN/checkpoints; `shipped`: those of the package. None: train."""
+    horizon: int = 15
+    """Steps of 0.2 s of a plan."""
     solvers: tuple[str, ...] = tuple(SOLVERS)
     """By which plans are sought."""
     solver_steps: int = 5
@@ -75,14 +78,12 @@ class DrivePlanRecipe(DriveRecipe):
     """Updates of the actor, of 128 states each."""
     episodes: int = 200
     """Test episodes at most, evenly spaced in the test recordings."""
-    real: bool = False
-    """Also drive in the real US-101 recordings, where they are at hand or can be got."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "smoke": DriveRecipe.presets["smoke"]
+        "smoke": SMALL
         | {
-            "methods": (), "solvers": ("Adam", "CEM"), "solver_steps": 1, "samples": 4, "lessons": 4,
-            "actor_steps": 3, "episodes": 2,
+            "solvers": ("Adam", "CEM"), "solver_steps": 1, "samples": 4, "lessons": 4, "actor_steps": 3,
+            "episodes": 2, "horizon": 3,
         }
     }  # fmt: skip
 
@@ -91,29 +92,31 @@ class DrivePlanRecipe(DriveRecipe):
         for name in (*self.solvers, self.teacher):
             if name not in SOLVERS:
                 raise OptionError(f"There is no solver called {name!r} here. {nearest(name, SOLVERS)}")
-        if min(self.solver_steps, self.lessons, self.actor_steps) < 1 or self.samples < 4:
-            raise OptionError("solver_steps, lessons and actor_steps must be at least 1, and samples at least 4.")
-        if self.methods or self.seeds > 1:
-            raise OptionError("drive-plan has planners, and one seed: leave out methods and seeds, or run drive.")
+        if min(self.horizon, self.solver_steps, self.lessons, self.actor_steps) < 1 or self.samples < 4:
+            raise OptionError(
+                "horizon, solver_steps, lessons and actor_steps must be at least 1, and samples at least 4."
+            )
         if self.teacher not in self.solvers:
             raise OptionError(f"The teacher {self.teacher!r} must be one of the solvers that drive.")
+        object.__setattr__(self, "models", model_folder(self.models))
 
     def run(self, run: Run) -> None:
         run.expect(5 + len(self.solvers) + 2)
         logs = read_logs(self.tracks, self.cars, self.device, self.recordings)
         pieces = {} if self.models else logs.pieces(self.windows, self.model_horizon, self.generator())
         courses = [logs.courses(self.episodes), []]
-        world = self.world(run, DETERMINISTIC, pieces, 0)
+        base = as_drive(self)
+        world = base.world(run, DETERMINISTIC, pieces, 0)
         found: dict[str, dict[str, Any]] = {}
         for name, driver in sanity_drivers().items():
             found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, driver))
         for name in self.solvers:
             found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(self._planned, name, world, courses))
-        actor = self.policy(IMITATION, 0)
+        actor = base.policy(IMITATION, 0)
         learned = run.stage("actor", partial(self._distilled, world, actor, logs), [actor])
         label = f"actor of {self.teacher}"
         found[label] = run.stage("test/actor", partial(drive, courses, actor.eval()))
-        self._page(run, found, label, learned)
+        self._page(run, found, label, learned, base.data)
 
     def planner(self, name: str, world: TrafficWorld) -> Controller:
         """A receding horizon in the model, with one of the `SOLVERS`."""
@@ -155,8 +158,10 @@ class DrivePlanRecipe(DriveRecipe):
         )  # fmt: skip
         return {"states": float(len(y)), "error": result.history["loss/energy"].values[-1]}
 
-    def _page(self, run: Run, found: dict[str, dict[str, Any]], label: str, learned: dict[str, float]) -> None:
-        rows, data = [], f"{self.data}, {len(found['human']['test'])} episodes"
+    def _page(
+        self, run: Run, found: dict[str, dict[str, Any]], label: str, learned: dict[str, float], test: str
+    ) -> None:
+        rows, data = [], f"{test}, {len(found['human']['test'])} episodes"
         for name, outcome in found.items():
             told = summary(outcome["test"])
             method = DRIVERS[name][0] if name in DRIVERS else name

@@ -114,6 +114,9 @@ class Ensemble(World):
     alike. `variance` is then over the members (Chua et al. 2018, "Deep reinforcement learning in a handful of
     trials").
 
+    Each member learned a meaning of its own for the latent z. With latents the first member therefore imagines alone,
+    without a mask, and `branches` compares what the members predict at z = 0, the mean of the prior.
+
     Args:
         worlds: the N members, at least 2, with the same states, actions and latents.
 
@@ -140,11 +143,13 @@ class Ensemble(World):
         self.worlds = nn.ModuleList(worlds)
 
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
+        if mask is None and self.latents:
+            return self._member(0).step(state, action, z)
         weights = action.new_full((len(action), 1, self.masked), 1 / self.masked) if mask is None else mask[:, None]
         return self._mix(state, action, z, weights)
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
-        return self._mix(state, action, z, masks)
+        return self._mix(state, action, None, masks)
 
     def _mix(self, state: State, action: Tensor, z: Tensor | None, weights: Tensor) -> State:
         """Each member is asked once; weights (B, K, N) → B · K rows."""

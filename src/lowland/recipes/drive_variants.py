@@ -1,0 +1,111 @@
+"""Policies that are trained through models in several ways, and driven in the same test; their models are shared."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+
+from lowland.envs.drivers import sanity_drivers
+from lowland.recipes.drive import DriveRecipe, as_drive, drive
+from lowland.recipes.drive_logs import read_logs
+from lowland.recipes.drive_methods import DRIVERS, Method
+from lowland.recipes.drive_options import PolicyOptions
+from lowland.recipes.drive_page import rates
+from lowland.recipes.drive_promises import promises
+from lowland.reports.run import Run
+from lowland.tensors import select
+from lowland.worlds.base import World
+from lowland.worlds.uncertainty import Ensemble
+
+Outcomes = dict[str, list[dict[str, Any]]]
+
+
+class Variant(NamedTuple):
+    """One way to train a policy through a model.
+
+    Attributes:
+        name: on the page.
+        method: whose world, policy and terms of the cost it has.
+        recipe: `drive` with the options of this variant.
+        members: forward models that tell by their spread how unsure they are; 1 for the dropout masks of one model.
+    """
+
+    name: str
+    method: Method
+    recipe: DriveRecipe
+    members: int = 1
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Of each member, the same for variants that share it."""
+        kind = f"{self.method.world}-{self.recipe.hidden}-units-{self.recipe.windows}-pieces"
+        return tuple(f"{kind}-{number + 1}" for number in range(self.members))
+
+
+def compare(run: Run, options: PolicyOptions, variants: Sequence[Variant], promised: int = 0) -> tuple[Outcomes, str]:
+    """Train and drive each variant, with all seeds: outcomes of the test, by name, and what the test was on.
+
+    Human replay and no action come first, one outcome each, and have their results written.
+
+    Args:
+        run: whose stages these are.
+        options: what the variants have in common: logs, seeds and the test.
+        variants: those to compare.
+        promised: steps of the roll-outs by which costs that were imagined and true costs are compared; 0 for none.
+    """
+    base = as_drive(options)
+    logs = read_logs(base.tracks, base.cars, base.device, base.recordings)
+    if not base.tracks:
+        run.stand_in("Simulated traffic stands in for the recordings of I-80 that the published figures are of.")
+    models = {name for variant in variants for name in variant.models}
+    run.expect(2 + options.seeds * (len(models) + (3 if promised else 2) * len(variants)))
+    steps = max(options.model_horizon, promised, *(variant.recipe.horizon for variant in variants))
+    pieces = logs.pieces(options.windows, steps, options.generator())
+    courses = [logs.courses(options.episodes), []]
+    data = f"{base.data}, {sum(len(course.episodes) for course in courses[0])} episodes"
+    found: Outcomes = {}
+    for name in ("human", "no action"):
+        found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, sanity_drivers()[name]))]
+        share, (label, _, published) = 100 * float(rates(found[name]).mean()), DRIVERS[name]
+        run.result(id="W8", claim="success", method=label, measured=share, published=published, data=data)
+    unseen = logs.unseen(steps) if promised else {}
+    for seed in range(options.seeds):
+        trained: dict[str, World] = {}
+        for variant in variants:
+            name, method, one, _ = variant
+            world, policy = _model(run, variant, pieces, seed, trained), one.policy(method, seed)
+            place = f"seed-{seed}/{_short(name)}"
+            learn = partial(one.learn, method, policy, {method.world: world}, pieces, seed)
+            run.stage(f"{place}/policy", learn, [policy])
+            outcome = run.stage(f"{place}/test", partial(drive, courses, policy.eval()))
+            if promised:
+                check = partial(promises, policy, world, courses[0], unseen, promised, one.masks)
+                outcome["told"] = run.stage(f"{place}/promises", check)
+            found.setdefault(name, []).append(outcome)
+    return found, data
+
+
+def shares(found: Outcomes, name: str) -> tuple[float, float | None]:
+    """Mean success in percent, and its standard deviation over seeds."""
+    values = [100 * float(rates([outcome]).mean()) for outcome in found[name]]
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def _model(run: Run, variant: Variant, pieces: dict[str, Any], seed: int, trained: dict[str, World]) -> World:
+    """The model of a variant; members of an ensemble differ in first weights and in the order of the training data."""
+    count, most = len(pieces["actions"]), variant.recipe.windows
+    some = torch.linspace(0, count - 1, min(most, count)).long().to(pieces["actions"].device)
+    for number, label in enumerate(variant.models):
+        if label not in trained:
+            part, own = pieces if most >= count else select(pieces, some), seed + 1000 * number
+            trained[label] = variant.recipe.world(run, variant.method.world, part, own, label)
+    members = [trained[label] for label in variant.models]
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def _short(name: str) -> str:
+    return name.replace(", ", "-").replace(" ", "-")
