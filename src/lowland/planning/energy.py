@@ -17,7 +17,7 @@ from lowland.energies.base import Energy, ReferenceCase, Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, check_instance
 from lowland.inference import soft_minimum
 from lowland.registry import register
-from lowland.tensors import RowNoise, leaves
+from lowland.tensors import RowNoise, leaves, map_value
 from lowland.worlds.base import Cost, State, World
 from lowland.worlds.linear import LinearWorld
 from lowland.worlds.rollout import Act
@@ -173,19 +173,20 @@ class PlanEnergy(Energy):
         each = y_BNTA.shape[1]
         plans_BNTA = y_BNTA[:, :, None].expand(-1, -1, max(self.futures, 1), -1, -1)
         plans_TRA = plans_BNTA.flatten(0, 2).transpose(0, 1).contiguous()
-        return self.total(self.terms(x, lambda state, t: plans_TRA[t], each))
+        return self.total(self.terms(x, plans_TRA, each))
 
     def total(self, terms: Terms) -> Tensor:
         """E of the terms, (B, N): cost and uncertainty together, over all futures."""
         cost, uncertainty = terms
         return soft_minimum(cost + self.uncertainty * uncertainty if self.uncertainty else cost, self.beta)
 
-    def terms(self, x: Mapping[str, Tensor], act: Act, each: int = 1) -> Terms:
+    def terms(self, x: Mapping[str, Tensor], act: Act | Tensor, each: int = 1) -> Terms:
         """What `act` does in the world, for N = `each` rows of every sample.
 
         Args:
             x: as `encode` or `draw` returned it.
-            act: act(s[t], t) → a[t] (R, A): the rows of a sample are after one another, and in them its futures.
+            act: act(s[t], t) → a[t] (R, A), or the actions themselves (T, R, A): the rows of a sample are after one
+                another, and in them its futures.
             each: N.
         """
         count = max(self.futures, 1)
@@ -199,7 +200,7 @@ class PlanEnergy(Energy):
         return Terms(*(part.reshape(-1, each, count) for part in (together, risk)))
 
     def _terms(
-        self, state: State, act: Act, z_TRZ: Tensor | None, masks_BTKM: Tensor | None, repeats: int
+        self, state: State, act: Act | Tensor, z_TRZ: Tensor | None, masks_BTKM: Tensor | None, repeats: int
     ) -> tuple[Tensor, Tensor]:
         """Discounted sums of the costs and of the uncertainty of each row, (R,) both."""
         rows = leaves(state)[0].shape[0]
@@ -209,14 +210,14 @@ class PlanEnergy(Energy):
         sums: list[list[Tensor]] = [[], []]
         for first in range(0, self.horizon, block):
             last = min(first + block, self.horizon)
-            states, actions = [state], []
+            z = None if z_TRZ is None else z_TRZ[first:last]
             try:
-                for t in range(first, last):
-                    actions.append(act(state, t))
-                    state = self.world.step(state, actions[-1], None if z_TRZ is None else z_TRZ[t])
-                    states.append(state)
-                together = torch.cat(actions)
-                costs = self.cost(_joined(states[1:]), together)
+                if isinstance(act, Tensor):
+                    actions, after = act[first:last], self.world.unroll(state, act[first:last], z)
+                else:
+                    actions, after = self._follow(state, act, z, first, last)
+                together = actions.flatten(0, 1)
+                costs = self.cost(map_value(lambda part: part.flatten(0, 1), after), together)
             except KeyError as error:
                 raise ShapeError(
                     f"The world, the cost or the policy asks for a part of the state that is called {error}, but the "
@@ -228,12 +229,22 @@ class PlanEnergy(Energy):
             weights = self.discounts[first:last].to(costs.dtype)
             sums[0].append(weights @ costs.reshape(-1, rows))
             if self.uncertainty and masks_BTKM is not None:
-                z = None if z_TRZ is None else z_TRZ[first:last].flatten(0, 1)
+                before = {name: torch.cat([state[name], part[:-1].flatten(0, 1)]) for name, part in after.items()}
                 masks = _rows(masks_BTKM[:, first:last], repeats).transpose(0, 1).flatten(0, 1)
-                spread = variance(self.world, _joined(states[:-1]), together, z, masks)
+                spread = variance(self.world, before, together, None if z is None else z.flatten(0, 1), masks)
                 sums[1].append(weights @ self._counted(spread.reshape(-1, rows), first))
+            state = map_value(lambda part: part[-1], after)
         cost = torch.stack(sums[0]).sum(dim=0)
         return cost, torch.stack(sums[1]).sum(dim=0) if sums[1] else torch.zeros_like(cost)
+
+    def _follow(self, state: State, act: Act, z_TRZ: Tensor | None, first: int, last: int) -> tuple[Tensor, State]:
+        """What a policy does from step `first` on: actions (T, R, A), and the states after them, (T, R, …) each."""
+        states, actions = [], []
+        for t in range(first, last):
+            actions.append(act(state, t))
+            state = self.world.step(state, actions[-1], None if z_TRZ is None else z_TRZ[t - first])
+            states.append(state)
+        return torch.stack(actions), {name: torch.stack([one[name] for one in states]) for name in states[0]}
 
     def _counted(self, spread_TR: Tensor, first: int) -> Tensor:
         if self.usual is not None:
@@ -271,10 +282,3 @@ def _rows(tensor: Tensor, repeats: int) -> Tensor:
     if repeats == 1:
         return tensor
     return tensor[:, None].expand(-1, repeats, *tensor.shape[1:]).flatten(0, 1)
-
-
-def _joined(states: list[State]) -> State:
-    """The rows of several steps below one another, (T · R, …)."""
-    if len(states) == 1:
-        return states[0]
-    return {name: torch.cat([state[name] for state in states]) for name in states[0]}

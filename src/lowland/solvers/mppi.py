@@ -58,7 +58,7 @@ class MPPI(Population):
             unit = finite.std(dim=1, keepdim=True).clamp_min(torch.finfo(above.dtype).tiny)
         # With no finite candidate at all, inf − inf leaves no weights and the mean stays.
         weights = torch.softmax(-above / (self.temperature * unit), dim=1).nan_to_num(nan=1 / self.samples)
-        mean = torch.einsum("bn,bnd->bd", weights, points_BND)
+        mean = torch.bmm(weights[:, None], points_BND)[:, 0]
         return mean, self.decay * state.deviation
 
     @classmethod

@@ -1,6 +1,6 @@
 """What a world model is: one step s[t+1] = g(s[t], a[t], z[t]), all noise being an explicit input.
 
-Shape letters: B samples, A size of an action, Z of a latent, M units that a dropout mask acts on.
+Shape letters: B samples, T steps, A size of an action, Z of a latent, M units that a dropout mask acts on.
 """
 
 from __future__ import annotations
@@ -51,6 +51,22 @@ class World(nn.Module, PyTorchModelHubMixin):
             mask: (B, M), 0 where a unit is dropped and 1 / (1 − dropout) elsewhere; None for no dropout.
         """
         raise NotImplementedError
+
+    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State:
+        """s[1], …, s[T] under actions that are known beforehand, each tensor (T, B, …).
+
+        A subclass may do for all steps at once what does not depend on the state.
+
+        Args:
+            state: s[0].
+            actions: (T, B, A).
+            z: (T, B, Z), or None.
+        """
+        states = []
+        for t in range(len(actions)):
+            state = self.step(state, actions[t], None if z is None else z[t])
+            states.append(state)
+        return {name: torch.stack([one[name] for one in states]) for name in states[0]}
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
         """The next states under K masks (B, K, M): B · K rows, the K of a sample one after the other.
