@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowland.nn.convolutional import FilmEncoder, FilmPolicy, FrameDecoder
+from lowland.nn.convolutional import FilmEncoder, FilmEyes, FrameDecoder
 from lowland.nn.convolutional_lista import ConvolutionalLISTA
 from lowland.nn.layers import linear, mlp
 from lowland.nn.learned_coordinate_descent import LearnedCoordinateDescent
@@ -12,7 +12,7 @@ __all__ = [
     "LISTA",
     "ConvolutionalLISTA",
     "FilmEncoder",
-    "FilmPolicy",
+    "FilmEyes",
     "FrameDecoder",
     "LearnedCoordinateDescent",
     "linear",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lowland.errors import OptionError, ShapeError
 from lowland.nn.layers import mlp
@@ -20,6 +21,8 @@ from lowland.nn.layers import mlp
 L = TypeVar("L", bound=nn.Module)
 SLOPE = 0.2
 _FAR = 10.0
+_SEEN = 3
+_LEAST = 0.05
 
 
 def activation() -> nn.Module:
@@ -182,32 +185,47 @@ class FrameDecoder(nn.Module):
         return self.layers(code)
 
 
-class FilmPolicy(nn.Module):
-    """(B, P, C, H, W) and (B, *own) → (B, outputs): a `FilmEncoder` with three fully connected layers after it.
+class FilmEyes(nn.Module):
+    """A state with `image` (B, P, C, H, W) and `own` (B, 5) → (B, `size`), what a policy sees in films.
 
-    The policy network of Henaff, Canziani & LeCun 2019: hidden layers of 256 units.
+    With three fully connected layers of 256 after it, as `lowland.planning.Policy` has them, it is the policy network
+    of Henaff, Canziani & LeCun 2019. Of the own car it gets heading and speed, but not the place: that is in the
+    images, and the policy is then the same anywhere on any road.
 
     Args:
-        encoder: owned by the policy.
-        outputs: A for an action, 2 A for mean and log-deviation.
-        hidden: units of each of the three layers.
-        generator: draws their weights.
+        frames: P.
+        channels: C.
+        size: (H, W).
+        maps, hidden: see `FilmEncoder`.
+        generator: draws the weights.
 
-    >>> policy = FilmPolicy(FilmEncoder(2, 3, (64, 16), own=(5,), maps=(4, 8, 8)), outputs=2, hidden=16)
-    >>> policy(torch.zeros(4, 2, 3, 64, 16), torch.zeros(4, 5)).shape
-    torch.Size([4, 2])
+    >>> eyes = FilmEyes(2, 3, (64, 16), maps=(4, 8, 8), hidden=16)
+    >>> eyes({"image": torch.zeros(4, 2, 3, 64, 16), "own": torch.zeros(4, 5)}).shape[1] == eyes.size
+    True
     """
 
     def __init__(
-        self, encoder: FilmEncoder, outputs: int, hidden: int = 256, generator: torch.Generator | None = None
+        self,
+        frames: int,
+        channels: int,
+        size: tuple[int, int],
+        maps: Sequence[int] = (64, 128, 256),
+        hidden: int = 256,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        sizes = math.prod(encoder.shape), hidden, hidden, hidden, outputs
-        self.head = mlp(*sizes, activation=activation, generator=generator)
+        self.encoder = FilmEncoder(frames, channels, size, (_SEEN,), maps, hidden, generator)
+        self.size = math.prod(self.encoder.shape)
 
-    def forward(self, image: Tensor, own: Tensor | None = None) -> Tensor:
-        return self.head(torch.nn.functional.leaky_relu(self.encoder(image, own), SLOPE).flatten(1))
+    def initialise(self, own: Tensor) -> None:
+        """Take the scales of headings and speeds from vectors (…, 5) of own cars."""
+        seen = own[..., -_SEEN:].flatten(0, -2)
+        self.encoder.own_mean.copy_(seen.mean(dim=0))
+        self.encoder.own_deviation.copy_(seen.std(dim=0).clamp_min(_LEAST))
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        code = self.encoder(state["image"], state["own"][..., -_SEEN:])
+        return functional.leaky_relu(code, SLOPE).flatten(1)
 
 
 def as_real(image: Tensor, module: nn.Module) -> Tensor:
@@ -231,5 +249,5 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     across = (2 * (columns + flow[:, :, 0]) + 1) / width - 1
     down = (2 * (rows + flow[:, :, 1]) + 1) / height - 1
     grid = torch.stack(torch.broadcast_tensors(across, down), dim=-1).expand(*image.shape, 2)
-    seen = nn.functional.grid_sample(image.flatten(0, 1)[:, None], grid.flatten(0, 1), align_corners=False)
+    seen = functional.grid_sample(image.flatten(0, 1)[:, None], grid.flatten(0, 1), align_corners=False)
     return seen[:, 0].unflatten(0, image.shape[:2])

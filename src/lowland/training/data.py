@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -30,7 +31,9 @@ class Steps(NamedTuple):
 
 
 class Samples(Protocol):
-    """A data set with random access: `take(rows)` is the batch of those rows."""
+    """A data set with random access: `take(rows)` is the batch of those rows, of which `at_once` fit into memory."""
+
+    at_once: int
 
     def __len__(self) -> int: ...
 
@@ -39,6 +42,8 @@ class Samples(Protocol):
 
 class Memory:
     """Data that lie in tensors: a batch is an indexing operation."""
+
+    at_once = sys.maxsize
 
     def __init__(self, y: Any, x: Any = None) -> None:
         self.y, self.x = y, x
@@ -58,6 +63,8 @@ class Mapped:
         y: as `numpy.load(file, mmap_mode="r")` gives it.
         energy: batches come in its type, and are checked to suit it.
     """
+
+    at_once = sys.maxsize
 
     def __init__(self, y: np.memmap, energy: Energy) -> None:
         _check_numbers(y, "y")
@@ -86,6 +93,8 @@ def release(array: np.memmap) -> None:
 class Stored:
     """A data set of PyTorch with random access: a batch is collated from its items."""
 
+    at_once = sys.maxsize
+
     def __init__(self, dataset: Any, energy: Energy) -> None:
         self.dataset, self.energy = dataset, energy
 
@@ -95,6 +104,42 @@ class Stored:
     def take(self, rows: Tensor) -> Batch:
         batch = as_batch(default_collate([self.dataset[int(row)] for row in rows]), self.energy)
         return checked(dataclasses.replace(batch, index=rows), self.energy)
+
+
+class Drawn:
+    """Samples that are made when a batch asks for them, such as images of scenes: data for `fit` that fit no memory.
+
+    Args:
+        count: how many samples there are.
+        draw: rows (B,) → their batch, always the same for the same rows.
+        at_once: how many are drawn to take scales from, before training.
+
+    >>> data = Drawn(1000, lambda rows: Batch(y=rows[:, None] / 1000), at_once=8)
+    >>> data.draw(torch.tensor([500])).y
+    tensor([[0.5000]])
+    """
+
+    def __init__(self, count: int, draw: Callable[[Tensor], Batch], at_once: int = 128) -> None:
+        self.count, self.draw, self.at_once = count, draw, at_once
+
+
+class Placed:
+    """`Drawn` samples, on the device of the energy. They are checked once: whoever draws them draws all alike."""
+
+    def __init__(self, data: Drawn, energy: Energy) -> None:
+        if data.count < 1:
+            raise ShapeError("The data are empty: at least one sample is needed.")
+        self.data, self.energy, self.at_once = data, energy, data.at_once
+        batch = self.take(torch.arange(min(data.count, 2)))
+        check_finite(batch.y, "y")
+        check_finite(batch.x, "x")
+        energy.check(("z",) if batch.y is not None else ("y", "z"), x=batch.x, y=batch.y)
+
+    def __len__(self) -> int:
+        return self.data.count
+
+    def take(self, rows: Tensor) -> Batch:
+        return placed(dataclasses.replace(self.data.draw(rows), index=rows), self.energy)
 
 
 def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
@@ -253,7 +298,7 @@ class Stream:
 
     def sample(self, count: int) -> Batch:
         """Up to `count` training samples, for `Shaping.prepare`."""
-        return self.samples.take(self.order.all[:count])
+        return self.samples.take(self.order.all[: min(count, self.samples.at_once)])
 
 
 class LoaderStream:
@@ -336,6 +381,8 @@ def prepare(data: Any, energy: Energy, batch_size: int | None, validation: float
     if isinstance(data, Images):
         memory, held = _images(data, energy, validation)
         samples: Samples = memory
+    elif isinstance(data, Drawn):
+        samples = Placed(data, energy)
     elif isinstance(data, Dataset | np.memmap):
         samples = Stored(data, energy) if isinstance(data, Dataset) else Mapped(data, energy)
         if not len(samples):

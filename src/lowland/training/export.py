@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -154,13 +154,24 @@ class AsModule(nn.Module):
         return self.energy.energy(None if x is None else self.energy.encode(x), given.get("y"), given.get("z"))
 
 
-def import_safetensors(module: nn.Module, path: str | Path) -> None:
+def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Load the weights that `export_safetensors` wrote into a module that was built alike.
 
+    Args:
+        metadata: text by name that the file must have in its header; the empty string stands for none.
+
     Raises:
-        CheckpointError: if the file is missing or damaged, or its weights are not those of the module.
+        CheckpointError: if the file is missing or damaged, or its weights or its metadata are not those of the module.
     """
     try:
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+        for name, wanted in (metadata or {}).items():
+            if found.get(name, "") != wanted:
+                raise CheckpointError(
+                    f"{path} was made for {name} {found.get(name) or 'that it does not name'}, but "
+                    f"{wanted or 'none'} is asked for: use models that were made for it, or train again."
+                )
         module.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())

@@ -88,7 +88,8 @@ def fit(
         energy: E(x, y, z).
         data: y as a tensor, an array or a dictionary of tensors; a pair (x, y); `ll.data.Images`; a PyTorch Dataset or
             DataLoader of any of these (a loader keeps its own order and batches, and nothing is held out of it). Of an
-            array on disk, `numpy.load(file, mmap_mode="r")`, one batch at a time is in memory.
+            array on disk, `numpy.load(file, mmap_mode="r")`, one batch at a time is in memory; so it is of what is made
+            as it is asked for, `lowland.training.data.Drawn`.
         shaping: the training method.
         max_steps: optimiser steps, or updates, in all.
         batch_size: samples of a step; by default 128, or all where there are fewer.

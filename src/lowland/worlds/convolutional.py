@@ -120,9 +120,11 @@ class ConvolutionalWorld(World):
         return self._decode(state, self._fuse(state, action, z), mask)
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
+        """As of every world, but of a film the new frame alone, (B · K, 1, C, H, W): the others are known."""
         count = masks.shape[1]
         code = self._fuse(state, action, z).repeat_interleave(count, dim=0)
-        again = {name: tensor.repeat_interleave(count, dim=0) for name, tensor in state.items()}
+        newest = {**state, "image": state["image"][:, -1:]}
+        again = {name: tensor.repeat_interleave(count, dim=0) for name, tensor in newest.items()}
         return self._decode(again, code, masks.flatten(0, 1))
 
     def features(self, state: State) -> Tensor:

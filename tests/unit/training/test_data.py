@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import lowland as ll
 from lowland.errors import DomainError, LowlandError, OptionError, ShapeError
 from lowland.shaping.base import Batch
-from lowland.training.data import BLOCK, LoaderStream, Order, Stream, as_batch, prepare
+from lowland.training.data import BLOCK, Drawn, LoaderStream, Order, Stream, as_batch, prepare
 
 
 def rows_of(stream, last):
@@ -45,7 +45,7 @@ def test_held_out_rows_are_never_trained_on(bowl, points):
     assert torch.equal(ready.held_out, again.held_out)
 
 
-@pytest.mark.parametrize("kind", ["tensor", "array", "array64", "named", "dataset", "batch"])
+@pytest.mark.parametrize("kind", ["tensor", "array", "array64", "named", "dataset", "batch", "drawn"])
 def test_every_kind_of_data_gives_the_same_batches(kind, bowl, points):
     data = {
         "tensor": points,
@@ -54,6 +54,7 @@ def test_every_kind_of_data_gives_the_same_batches(kind, bowl, points):
         "named": {"y": points},
         "dataset": TensorDataset(points),
         "batch": Batch(points),
+        "drawn": Drawn(len(points), lambda rows: Batch(points[rows])),
     }[kind]
     ready = prepare(data, bowl(), 4, 0.0, seed=0)
     batch = ready.samples.take(torch.tensor([3, 1]))
@@ -149,3 +150,8 @@ def test_an_empty_loader_says_so(bowl, points):
 def test_a_batch_passes_through(bowl, points):
     batch = Batch(points)
     assert as_batch(batch, bowl()) is batch
+
+
+def test_few_are_drawn_to_take_scales_from(bowl, points):
+    ready = prepare(Drawn(len(points), lambda rows: Batch(points[rows]), at_once=6), bowl(), 4, 0.0, seed=0)
+    assert len(Stream(ready.samples, Order(ready.train, 4, 0), 0, 9).sample(4096).y) == 6

@@ -11,6 +11,7 @@ from torch import nn
 import lowland as ll
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.training import export_onnx, export_program, export_safetensors, load_energy, save_energy
+from lowland.training.export import import_safetensors
 
 
 def ellipse():
@@ -55,6 +56,13 @@ def test_weights_of_any_module(tmp_path):
     with safe_open(path, framework="pt") as file:
         assert set(file.keys()) == {"weight", "bias"}
         assert (file.metadata()["note"], file.metadata()["class"]) == ("hello", "Linear")
+
+
+def test_weights_that_were_made_for_something_else_are_refused(tmp_path):
+    path = export_safetensors(nn.Linear(2, 3), tmp_path / "a.safetensors", {"image": "64 × 16"})
+    import_safetensors(nn.Linear(2, 3), path, {"image": "64 × 16", "note": ""})
+    with pytest.raises(CheckpointError, match=r"was made for image 64 × 16, but 117 × 24 is asked for"):
+        import_safetensors(nn.Linear(2, 3), path, {"image": "117 × 24"})
 
 
 def test_a_program_takes_any_batch(tmp_path):

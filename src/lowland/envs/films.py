@@ -1,0 +1,84 @@
+"""Pieces of logs as films: images are drawn when they are asked for, since those of all pieces would fill the memory.
+
+Shape letters: B pieces, T steps, P frames of context, C channels, H and W rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lowland.envs.picture import Camera
+from lowland.envs.scene import Scene
+
+
+class Films:
+    """Pieces of T steps from several logs, with what a forward model of images learns from.
+
+    A state has `image` (P, C, H, W) from 0 to 1 with the newest frame last, and of the own car `own` (5,), `size` (2,)
+    and `road` (4,). One core draws about 240,000 images of 64 × 16 a second, which is nothing beside a network.
+
+    Args:
+        starts: of each log its scene, on the CPU, and the rows where pieces begin: `Scene.starts(steps, before)` with
+            `before` at least (P − 1) · `every`.
+        camera: draws the images.
+        frames: P.
+        steps: T.
+        device: where the states go.
+
+    >>> from lowland.data.traffic import traffic
+    >>> scene = Scene(traffic("validation")[0])
+    >>> films = Films([(scene, scene.starts(5, before=6)[:100])], Camera(64, 16), frames=4, steps=5)
+    >>> state = films.states(torch.tensor([0, 7]), steps=5)
+    >>> len(films), state["image"].shape, films.actions.shape
+    (100, torch.Size([2, 6, 4, 3, 64, 16]), torch.Size([100, 5, 2]))
+    """
+
+    def __init__(
+        self,
+        starts: Sequence[tuple[Scene, Tensor]],
+        camera: Camera,
+        frames: int,
+        steps: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.scenes = [scene for scene, _ in starts]
+        self.camera, self.frames, self.steps, self.device = camera, frames, steps, device
+        self.scene = torch.cat([torch.full_like(rows, number) for number, (_, rows) in enumerate(starts)])
+        self.row = torch.cat([rows for _, rows in starts])
+        known = [
+            torch.stack([scene.action[rows + t * scene.every] for t in range(steps)], dim=1) for scene, rows in starts
+        ]
+        self.actions = torch.cat(known).clamp(-1, 1)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def states(self, pieces: Tensor, first: Tensor | int = 0, steps: int = 0) -> dict[str, Tensor]:
+        """States s[first], …, s[first + steps] of some pieces, each tensor (B, steps + 1, …).
+
+        The images of one piece are views of one film.
+
+        Args:
+            pieces: (B,), their numbers.
+            first: the step of each, (B,), or the same for all.
+            steps: how many more.
+        """
+        where, begin = self.scene[pieces], self.row[pieces]
+        first = torch.as_tensor(first).expand(len(pieces))
+        order, parts = [], []
+        for number, scene in enumerate(self.scenes):
+            (mine,) = (where == number).nonzero(as_tuple=True)
+            if len(mine):
+                times = first[mine, None] + torch.arange(1 - self.frames, steps + 1)
+                rows = begin[mine, None] + times * scene.every
+                shown = rows[:, self.frames - 1 :]
+                road = scene.road.expand(*shown.shape, 4)
+                parts.append((self.camera.logged(scene, rows), scene.own[shown], scene.size[shown], road))
+                order.append(mine)
+        back = torch.cat(order).argsort()
+        film, own, size, road = (torch.cat(part)[back].to(self.device) for part in zip(*parts, strict=True))
+        images = (film.to(own.dtype) / 255).unfold(1, self.frames, 1).movedim(-1, 2)
+        return {"image": images, "own": own, "size": size, "road": road}
