@@ -213,11 +213,11 @@ class PlanEnergy(Energy):
             z = None if z_TRZ is None else z_TRZ[first:last]
             try:
                 if isinstance(act, Tensor):
-                    actions, after = act[first:last], self.world.unroll(state, act[first:last], z)
+                    together = act[first:last].flatten(0, 1)
+                    after = map_value(lambda part: part.flatten(0, 1), self.world.unroll(state, act[first:last], z))
                 else:
-                    actions, after = self._follow(state, act, z, first, last)
-                together = actions.flatten(0, 1)
-                costs = self.cost(map_value(lambda part: part.flatten(0, 1), after), together)
+                    together, after = self._follow(state, act, z, first, last)
+                costs = self.cost(after, together)
             except KeyError as error:
                 raise ShapeError(
                     f"The world, the cost or the policy asks for a part of the state that is called {error}, but the "
@@ -229,22 +229,22 @@ class PlanEnergy(Energy):
             weights = self.discounts[first:last].to(costs.dtype)
             sums[0].append(weights @ costs.reshape(-1, rows))
             if self.uncertainty and masks_BTKM is not None:
-                before = {name: torch.cat([state[name], part[:-1].flatten(0, 1)]) for name, part in after.items()}
+                before = _joined([state, map_value(lambda part: part[:-rows], after)]) if last > first + 1 else state
                 masks = _rows(masks_BTKM[:, first:last], repeats).transpose(0, 1).flatten(0, 1)
                 spread = variance(self.world, before, together, None if z is None else z.flatten(0, 1), masks)
                 sums[1].append(weights @ self._counted(spread.reshape(-1, rows), first))
-            state = map_value(lambda part: part[-1], after)
+            state = map_value(lambda part: part[-rows:], after)
         cost = torch.stack(sums[0]).sum(dim=0)
         return cost, torch.stack(sums[1]).sum(dim=0) if sums[1] else torch.zeros_like(cost)
 
     def _follow(self, state: State, act: Act, z_TRZ: Tensor | None, first: int, last: int) -> tuple[Tensor, State]:
-        """What a policy does from step `first` on: actions (T, R, A), and the states after them, (T, R, …) each."""
+        """What a policy does from step `first` on: actions (T · R, A), and the states after them, (T · R, …) each."""
         states, actions = [], []
         for t in range(first, last):
             actions.append(act(state, t))
             state = self.world.step(state, actions[-1], None if z_TRZ is None else z_TRZ[t - first])
             states.append(state)
-        return torch.stack(actions), {name: torch.stack([one[name] for one in states]) for name in states[0]}
+        return torch.cat(actions), _joined(states)
 
     def _counted(self, spread_TR: Tensor, first: int) -> Tensor:
         if self.usual is not None:
@@ -282,3 +282,10 @@ def _rows(tensor: Tensor, repeats: int) -> Tensor:
     if repeats == 1:
         return tensor
     return tensor[:, None].expand(-1, repeats, *tensor.shape[1:]).flatten(0, 1)
+
+
+def _joined(states: list[State]) -> State:
+    """The rows of several steps below one another, (T · R, …)."""
+    if len(states) == 1:
+        return states[0]
+    return {name: torch.cat([state[name] for state in states]) for name in states[0]}
