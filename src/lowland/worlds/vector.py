@@ -89,8 +89,9 @@ class VectorWorld(World):
     def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State:
         """As `step` T times, to rounding. Without gradients it is made for speed, in z-scored observations.
 
-        The z-scores are part of the last weights then, observation, action and latent go through one product, each
-        sample is a column, so that thin matrices have long rows, and a step allocates nothing.
+        Each sample is a column then, so that thin matrices have long rows; each layer is one product, since biases are
+        weights of a row of ones, the z-scores are part of the last weights, and observation, action and latent lie
+        below one another; and a step allocates nothing.
         """
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return super().unroll(state, actions, z)
@@ -100,22 +101,23 @@ class VectorWorld(World):
         if self.from_latent is not None and z is not None:
             weights.append(self.from_latent.weight)
             known.append(z)
+        scale, shift = self.change_deviation / self.deviation, self.change_mean / self.deviation
+        w1, w2, w3 = torch.cat(weights, dim=1), _with_bias(self.second), _with_bias(self.third)
+        w4 = scale[:, None] * _with_bias(self.out)
+        w4[:, -1] += shift
         steps, rows, _ = actions.shape
         path = actions.new_empty(self.observations, steps + 1, rows)
         path[:, 0] = self.features(state).T
         inputs = torch.cat([path[:, 1:].transpose(0, 1), *(part.transpose(1, 2) for part in known)], dim=1)
-        scale = (self.change_deviation / self.deviation)[:, None]
-        shift = self.out.bias[:, None] * scale + (self.change_mean / self.deviation)[:, None]
-        w1, w2, w3, w4 = torch.cat(weights, dim=1), self.second.weight, self.third.weight, self.out.weight * scale
-        b2, b3 = self.second.bias[:, None], self.third.bias[:, None]
-        one, other = actions.new_empty(2, len(b2), rows)
+        one, other = actions.new_ones(2, len(w1) + 1, rows)
+        to_one, to_other = one[:-1], other[:-1]
         now, *later = path.unbind(1)
         for after, read, seen in zip(later, inputs.unbind(), inputs[:, : self.observations].unbind(), strict=True):
             torch.clamp(now, -_FAR, _FAR, out=seen)
-            functional.silu(torch.mm(w1, read, out=one), inplace=True)
-            functional.silu(torch.mm(w2, one, out=other).add_(b2), inplace=True)
-            functional.silu(torch.mm(w3, other, out=one).add_(b3), inplace=True)
-            now = torch.addmm(now, w4, one, out=after).add_(shift)
+            functional.silu(torch.mm(w1, read, out=to_one), inplace=True)
+            functional.silu(torch.mm(w2, one, out=to_other), inplace=True)
+            functional.silu(torch.mm(w3, other, out=to_one), inplace=True)
+            now = torch.addmm(now, w4, one, out=after)
         return {"observation": path[:, 1:].permute(1, 2, 0) * self.deviation + self.mean}
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
@@ -153,3 +155,7 @@ class VectorWorld(World):
     def reference_case(cls) -> WorldCase:
         state = {"observation": torch.randn(4, 3, generator=torch.Generator().manual_seed(0))}
         return WorldCase(cls(3, 2, latents=2, hidden=16, dropout=0.2), state)
+
+
+def _with_bias(layer: nn.Linear) -> Tensor:
+    return torch.cat([layer.weight, layer.bias[:, None]], dim=1)
