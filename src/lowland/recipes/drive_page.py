@@ -88,8 +88,8 @@ def _write_success(run: Run, found: Found) -> None:
     published = {name: driver[2] for name, driver in DRIVERS.items()} | {
         method.name: method.success for method in METHODS
     }
-    run.figure("success", success_bars(_intervals(found, "test"), colours, published), _ARRIVED)
-    run.figure("ends", _stacks(found, "test"), "How the episodes end.")
+    run.figure("success", success_bars(intervals(found, "test"), colours, published), _ARRIVED)
+    run.figure("ends", stacks(found, "test"), "How the episodes end.")
     if MPUR.name not in found:
         return
     ours, generator = rates(found[MPUR.name]), np.random.default_rng(0)
@@ -209,10 +209,7 @@ def write_promises(run: Run, found: Found) -> None:
     """The table of costs and uncertainties that were imagined and true, means over seeds."""
     rows = []
     for name, outcomes in found.items():
-        means = {
-            key: statistics.fmean(float(outcome["told"][key].mean()) for outcome in outcomes)
-            for key in outcomes[0]["told"]
-        }
+        means = {key: promised(outcomes, key) for key in outcomes[0]["told"]}
         ends = Counter(row["reason"] for outcome in outcomes for row in outcome["test"])
         total = sum(ends.values())
         failed = (100 * ends.get(reason, 0) / total for reason in ("collision", "off road"))
@@ -229,6 +226,11 @@ def write_promises(run: Run, found: Found) -> None:
     )  # fmt: skip
 
 
+def promised(outcomes: Sequence[Mapping[str, Any]], key: str) -> float:
+    """Mean of one of the `promises` over all steps and seeds."""
+    return statistics.fmean(float(outcome["told"][key].mean()) for outcome in outcomes)
+
+
 def rates(outcomes: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """Successes (S, N) as 0 and 1, for S seeds and N test episodes."""
     return np.array([[float(row["success"]) for row in outcome["test"]] for outcome in outcomes])
@@ -238,7 +240,8 @@ def _smooth(values: Sequence[float], width: int = 5) -> list[float]:
     return [statistics.fmean(values[max(0, k - width + 1) : k + 1]) for k in range(len(values))]
 
 
-def _intervals(found: Found, part: str) -> dict[str, Interval]:
+def intervals(found: Found, part: str) -> dict[str, Interval]:
+    """Success of each driver, the mean over its seeds."""
     every = {name: [row for outcome in outcomes for row in outcome[part]] for name, outcomes in found.items()}
     return {name: _pooled(rows, len(found[name])) for name, rows in every.items()}
 
@@ -272,7 +275,8 @@ def success_bars(
     return drawn
 
 
-def _stacks(found: Found, part: str) -> Figure:
+def stacks(found: Found, part: str) -> Figure:
+    """How the episodes of each driver ended, in shares of all of them."""
     drawn = figure(7.6, 0.42 * len(found) + 0.9)
     ax = drawn.add_subplot()
     for place, outcomes in enumerate(found.values()):

@@ -21,6 +21,8 @@ from lowland.worlds.uncertainty import Spread, measure, variance
 
 STRETCHES = 4
 """Times that a policy is rolled out in its model along each episode, one after the other."""
+_USUAL = 500
+_COST = DrivingCost()
 
 
 @torch.no_grad()
@@ -41,8 +43,8 @@ def promises(
         horizon: T.
         masks: K.
     """
-    actions = logged["actions"][:, :horizon]
-    start = at(logged["states"], 0)
+    actions = logged["actions"][:_USUAL, :horizon]
+    start = select(at(logged["states"], 0), torch.arange(len(actions), device=actions.device))
     usual = measure(world, start, actions, _futures(world, len(actions), actions.shape[1], actions.device), masks)
     found: dict[str, list[Tensor]] = {"told": [], "true": [], "unsure": [], "unsure_true": []}
     for replay, episodes in courses:
@@ -67,9 +69,6 @@ def promises(
             found["unsure"].append(_unsure(world, [true[0], *told[:-1]], imagined.actions.unbind(1), z, usual, masks))
             found["unsure_true"].append(_unsure(world, true[:-1], done, z, usual, masks))
     return {name: torch.cat(parts, dim=1).mean(dim=1) for name, parts in found.items()}
-
-
-_COST = DrivingCost()
 
 
 def _futures(world: World, rows: int, steps: int, device: torch.device) -> Tensor | None:

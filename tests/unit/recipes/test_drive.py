@@ -14,8 +14,9 @@ from lowland.data.logs import write_table
 from lowland.data.traffic import traffic
 from lowland.errors import CheckpointError, OptionError
 from lowland.recipes.base import Recipe, execute, load, start
-from lowland.recipes.drive import SHIPPED
+from lowland.recipes.drive import SHIPPED, DriveRecipe
 from lowland.recipes.drive_methods import DRIVERS, METHODS
+from lowland.recipes.drive_remedies import NAMES, PAIRS, DriveRemediesRecipe
 
 
 def smoke(name: str, **options: Any) -> Recipe:
@@ -66,10 +67,35 @@ def test_a_log_of_ones_own(tmp_path: Path) -> None:
     assert json.loads((folder / "page.json").read_text())["stand_ins"] == []
 
 
-@pytest.mark.parametrize("name", ["drive-horizon", "drive-plan"])
+@pytest.mark.parametrize("name", ["drive-horizon", "drive-plan", "drive-remedies"])
 def test_the_others_run(name: str, tmp_path: Path) -> None:
     _, rows = results(smoke(name), tmp_path)
     assert sum(row["claim"].startswith("success") for row in rows) >= 4
+
+
+def test_each_remedy_changes_one_thing() -> None:
+    config = load("drive-remedies")()
+    assert isinstance(config, DriveRemediesRecipe)
+    every = {name: variant for name, (variant, _) in config.every().items()}
+    assert tuple(every) == NAMES
+    assert {name for pair in PAIRS for name in pair} <= set(NAMES)
+    assert len({(one.method, one.recipe, one.members) for one in every.values()}) == len(every)
+    # The ensemble has the model of MPUR as its first member, and each other member a model of its own.
+    assert every["MPUR, ensemble"].models[0] == every["MPUR"].models[0]
+    assert len(set(every["MPUR, ensemble"].models)) == config.members
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("drive-horizon", "models"), ("drive-horizon", "horizon"), ("drive-horizon", "real"), ("drive-horizon", "film"),
+        ("drive-plan", "seeds"), ("drive-plan", "uncertainty"), ("drive-plan", "film"), ("drive-remedies", "models"),
+        ("drive-remedies", "imitation_steps"),
+    ],
+)  # fmt: skip
+def test_no_recipe_has_an_option_that_it_ignores(name: str, option: str) -> None:
+    with pytest.raises(OptionError, match=f"has no option '{option}'"):
+        load(name).from_options({option: getattr(DriveRecipe, option)})
 
 
 def test_shipped_models_fit_and_drive(tmp_path: Path) -> None:
@@ -91,6 +117,21 @@ def test_shipped_models_fit_and_drive(tmp_path: Path) -> None:
 def test_options_that_cannot_be(options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         smoke("drive", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("drive-horizon", {"method": "imitation"}, "No method through a model is called 'imitation'"),
+        ("drive-horizon", {"horizons": (5, 5)}, "each of them once"),
+        ("drive-plan", {"models": "nowhere"}, "no folder nowhere"),
+        ("drive-remedies", {"variants": ("MPURR",)}, "no variant called 'MPURR'"),
+        ("drive-remedies", {"uncertainty": 0.0}, "uncertainty positive"),
+    ],
+)
+def test_options_of_the_others_that_cannot_be(name: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        smoke(name, **options)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "of another module"])

@@ -112,6 +112,17 @@ def test_the_spread_over_an_ensemble_is_that_of_its_members() -> None:
     torch.testing.assert_close(world.step(state, action)["observation"], answers.mean(dim=0))
 
 
+def test_members_with_latents_are_compared_at_the_mean_of_the_prior_and_the_first_imagines() -> None:
+    """Z means something else to each member: neither their mean under one z nor their spread says anything."""
+    members = [VectorWorld(2, 1, latents=3, hidden=8, generator=torch.Generator().manual_seed(n)) for n in range(3)]
+    world, state, action = Ensemble(members), {"observation": torch.ones(4, 2)}, torch.zeros(4, 1)
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    masks = world.draw_mask(RowNoise(0, torch.arange(4)), 3)
+    at_mean = torch.stack([member.step(state, action)["observation"] for member in members])
+    torch.testing.assert_close(variance(world, state, action, z, masks), at_mean.var(dim=0).sum(dim=1))
+    assert torch.equal(world.step(state, action, z)["observation"], members[0].step(state, action, z)["observation"])
+
+
 def test_the_spread_is_small_on_data_and_grows_away_from_them() -> None:
     """What an ensemble was trained on, its members agree on: at three times the range they do not, by far."""
     x, y = windows([drift(400)], horizon=1)

@@ -1,0 +1,103 @@
+"""The page of the recipe `drive-remedies`: success, promised against true cost, uncertainty, and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lowland.evaluation.success import Interval, paired_bootstrap
+from lowland.plots.style import BLUE, INK, MUTED, ORANGE, figure, ruled
+from lowland.recipes.drive_page import Found, intervals, promised, rates, stacks, success_bars, write_promises
+from lowland.reports.run import Run
+
+_CAREFUL = "MPUR"
+_AIM = 30.0
+
+
+def write_page(
+    run: Run, found: Found, changes: Mapping[str, str], pairs: Sequence[tuple[str, str]], updates: int
+) -> None:
+    """Fill the page.
+
+    Args:
+        run: of the recipe.
+        found: outcomes by name: those that learn nothing, then those of `changes`.
+        changes: what is changed in each variant, in words.
+        pairs: names whose difference is what the uncertainty cost is worth.
+        updates: of each policy.
+    """
+    run.section("What the uncertainty cost is worth")
+    run.text(
+        "A policy is trained by going down the cost that a learned model foresees, so that it will find whatever the "
+        "model gets wrong. MPUR adds a cost where the model is unsure: published, on I-80, that takes success from 0 % "
+        "to 74.8 %. Here the same is tried with one thing changed at a time."
+    )
+    colours = {name: ORANGE if name.startswith(_CAREFUL) else BLUE for name in changes}
+    bars = success_bars(intervals(found, "test"), colours)
+    run.figure(
+        "success", bars, f"Orange: with the uncertainty cost; blue: without. {updates} updates of each policy, and "
+        "Wilson's 95 % intervals.",
+    )  # fmt: skip
+    _write_gaps(run, {pair: _gap(found, pair) for pair in pairs})
+    run.table(("variant", "what is changed"), [[name, words] for name, words in changes.items()])
+    told = {name: found[name] for name in changes}
+    run.section("What the models promise, and what comes")
+    run.text(
+        "A policy that exploits its model is promised a low cost and gets a high one, and it is led to where the model "
+        "is unsure. Every few seconds on its way each policy is also rolled out in its own model, from where it is: "
+        "open circles are what was imagined, full ones what came. With the uncertainty cost the two should be closer "
+        "together, and the uncertainty lower."
+    )
+    run.figure(
+        "promises", _promises(told), "Mean cost of driving; uncertainty in standard deviations from the usual along "
+        "the held-out log, of the model in which the policy was trained.",
+    )  # fmt: skip
+    write_promises(run, told)
+    run.section("How the episodes end")
+    run.figure("ends", stacks(found, "test"), "Shares of all test episodes.")
+
+
+def _gap(found: Found, pair: tuple[str, str]) -> Interval:
+    one, other = (rates(found[name]) for name in pair)
+    return Interval(*(100 * value for value in paired_bootstrap(one, other, np.random.default_rng(0), draws=2000)))
+
+
+def _write_gaps(run: Run, gaps: Mapping[tuple[str, str], Interval]) -> None:
+    if not gaps:
+        return
+    rows = []
+    for (one, other), gap in gaps.items():
+        told = "no order is claimed" if gap.low <= 0 <= gap.high else "more" if gap.value > 0 else "fewer"
+        rows.append([f"{one} against {other}", *gap, told])
+    reached = sum(gap.value >= _AIM for gap in gaps.values())
+    known = "The ensemble has the model of the row without uncertainty cost as its first member. "
+    run.text(
+        f"{reached} of {len(gaps)} pairs that differ by the uncertainty cost are {_AIM:.0f} points apart or more, in "
+        f"favour of it. {known if any('ensemble' in one for one, _ in gaps) else ''}"
+    )
+    run.table(
+        ("policies", "points", "from", "to", "successes of the first"),
+        rows,
+        "Difference of success on the same episodes, with the 95 % interval of a bootstrap over episodes and seeds.",
+    )
+
+
+def _promises(found: Found) -> Figure:
+    """For each variant a line from what was imagined to what came: of the cost, and of the uncertainty."""
+    drawn = figure(9.4, 0.36 * len(found) + 1.1)
+    axes = drawn.subplots(1, 2, sharey=True)
+    panels = (("cost of driving", "told", "true"), ("uncertainty, deviations", "unsure", "unsure_true"))
+    for ax, (label, imagined, came) in zip(axes, panels, strict=True):
+        for place, (name, outcomes) in enumerate(found.items()):
+            first, last = (promised(outcomes, key) for key in (imagined, came))
+            colour = ORANGE if name.startswith(_CAREFUL) else BLUE
+            ax.plot([first, last], [-place, -place], color=colour, linewidth=2, alpha=0.5)
+            ax.plot(first, -place, "o", markersize=6, markerfacecolor="white", markeredgecolor=colour)
+            ax.plot(last, -place, "o", markersize=6, color=colour)
+        ruled(ax, None, label)
+        ax.grid(axis="y", visible=False)
+    axes[0].set_yticks([-place for place in range(len(found))], list(found), fontsize=9, color=INK)
+    axes[1].axvline(0, color=MUTED, linewidth=0.8)
+    return drawn
