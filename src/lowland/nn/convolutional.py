@@ -21,8 +21,7 @@ from lowland.nn.layers import mlp
 L = TypeVar("L", bound=nn.Module)
 SLOPE = 0.2
 _FAR = 10.0
-_SEEN = 3
-_LEAST = 0.05
+_SPEED = 5.0
 
 
 def activation() -> nn.Module:
@@ -214,17 +213,12 @@ class FilmEyes(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = FilmEncoder(frames, channels, size, (_SEEN,), maps, hidden, generator)
+        self.encoder = FilmEncoder(frames, channels, size, (2,), maps, hidden, generator)
         self.size = math.prod(self.encoder.shape)
 
-    def initialise(self, own: Tensor) -> None:
-        """Take the scales of headings and speeds from vectors (…, 5) of own cars."""
-        seen = own[..., -_SEEN:].flatten(0, -2)
-        self.encoder.own_mean.copy_(seen.mean(dim=0))
-        self.encoder.own_deviation.copy_(seen.std(dim=0).clamp_min(_LEAST))
-
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:
-        code = self.encoder(state["image"], state["own"][..., -_SEEN:])
+        _, _, _, across, speed = state["own"].unbind(dim=-1)
+        code = self.encoder(state["image"], torch.stack([10 * across, speed / _SPEED - 2], dim=-1))
         return functional.leaky_relu(code, SLOPE).flatten(1)
 
 

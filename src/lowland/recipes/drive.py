@@ -10,15 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from lowland.domains import Box
 from lowland.envs.drivers import sanity_drivers
 from lowland.envs.replay import Policy as Driver
 from lowland.errors import OptionError
 from lowland.evaluation.success import recovered
-from lowland.nn.scene import SceneEncoder
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
 from lowland.planning.through_the_model import ThroughTheModel
@@ -28,17 +25,14 @@ from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHO
 from lowland.recipes.drive_options import SMALL, DriveOptions, PolicyOptions, model_folder
 from lowland.recipes.drive_page import rates, write_page
 from lowland.recipes.drive_promises import promises
+from lowland.recipes.drive_tier import ImageTier, VectorTier
 from lowland.reports.run import Run
-from lowland.shaping.base import Batch
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.training.export import export_safetensors, import_safetensors
 from lowland.training.fit import fit
 from lowland.worlds.base import World
-from lowland.worlds.driving_costs import DrivingCost
 from lowland.worlds.forward import ForwardModel
 from lowland.worlds.forward_training import ForwardTraining
-from lowland.worlds.rollout import at, rollout
-from lowland.worlds.traffic import TrafficWorld
 from lowland.worlds.uncertainty import measure
 
 Outcomes = list[dict[str, Any]]
@@ -72,6 +66,18 @@ class DriveRecipe(PolicyOptions):
     """Longest film in seconds."""
     real: bool = True
     """Also drive in the real US-101 recordings, where they are at hand or can be got."""
+    image: tuple[int, ...] = ()
+    """Height and width of the images that are seen, as in the paper. None: the nearest cars, as numbers."""
+    every: int = 2
+    """Frames of the log, 0.1 s apart, for one action; the paper has 1."""
+    frames: int = 4
+    """Images that a model and a policy look at, one action apart."""
+    maps: tuple[int, ...] = (16, 32, 48)
+    """Feature maps of the three stages of a model of images, and of the eyes of its policies."""
+    latents: int = 8
+    """Size of the latent of a model of images."""
+    decoder: str = "warp"
+    """How a model of images makes the next one: `warp` of the last, or `additive` to it, as in the paper."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {"models": "shipped", "methods": ("imitation", "VG", "MPUR z-dropout"), "episodes": 300, "real": False},
@@ -80,12 +86,26 @@ class DriveRecipe(PolicyOptions):
             "methods": ("imitation", "VG", "MPUR z-dropout"), "imitation_steps": 5, "policy_steps": 2, "horizon": 3,
             "masks": 2, "real": False, "film": 0.1,
         },
+        "pixels": {
+            "image": (64, 16), "methods": ("imitation", "VG", "SVG", "MPUR z-dropout"), "imitation_steps": 1500,
+            "model_steps": 2500, "model_horizon": 10, "horizon": 15, "batch": 16, "masks": 4, "model_rate": 1e-3,
+            "rate": 3e-4, "kl": 1e-4,
+        },
+        "gpu": {
+            "image": (117, 24), "every": 1, "frames": 20, "maps": (64, 128, 256), "hidden": 256, "latents": 32,
+            "decoder": "additive", "horizon": 30, "model_horizon": 20, "model_steps": 20000, "policy_steps": 5000,
+            "model_rate": 1e-4, "rate": 1e-4, "kl": 1e-6, "seeds": 3,
+        },
     }  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.imitation_steps, self.horizon) < 1 or not self.expert >= 0 or not self.film > 0:
             raise OptionError("imitation_steps and horizon must be at least 1, expert not negative and film positive.")
+        if self.image and (len(self.image) != 2 or min(*self.image, self.frames, self.latents, *self.maps) < 1):
+            raise OptionError("image must be a height and a width, and frames, latents and maps at least 1.")
+        if self.every < 1:
+            raise OptionError("every must be at least 1 frame.")
         if self.models and self.seeds > 1:
             raise OptionError("There is one set of trained models: leave out models, or set seeds to 1.")
         # The new run is the latest as soon as it begins.
@@ -99,25 +119,32 @@ class DriveRecipe(PolicyOptions):
     def run(self, run: Run) -> None:
         methods = [method for method in METHODS if method.name in self.methods]
         worlds = [name for name in WORLDS if any(method.world == name for method in methods)]
+        if self.image and worlds and not self.models:
+            worlds = list(dict.fromkeys([DETERMINISTIC, *worlds]))  # from which the others go on
         through = sum(bool(method.world) for method in methods)
         run.expect(len(DRIVERS) + self.seeds * (2 * len(worlds) + 2 * len(methods) + through))
-        logs = read_logs(self.tracks, self.cars, self.device, self.recordings)
+        tier = self.tier
+        logs = read_logs(self.tracks, self.cars, self.device, self.recordings, tier.sight)
         if not self.tracks:
             run.stand_in(
                 "Simulated traffic stands in for the recordings of the freeway I-80 that the published figures are of."
             )
         steps = max(self.model_horizon, self.horizon)
-        pieces = {} if self.models else logs.pieces(self.windows, steps, self.generator())
-        courses = [logs.courses(self.episodes), recordings(self.real, self.cars, self.device)]
+        pieces = None if self.models else tier.pieces(logs, self.windows, steps, self.generator())
+        unseen = tier.unseen(logs, steps)
+        courses = [logs.courses(self.episodes), recordings(self.real, self.cars, self.device, tier.sight)]
         found: dict[str, list[dict[str, Any]]] = {}
         for name, driver in sanity_drivers().items():
             found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, driver))]
         policies: dict[str, Policy] = {}
         errors: dict[str, dict[str, Tensor]] = {}
         for seed in range(self.seeds):
-            models = {name: self.world(run, name, pieces, seed) for name in worlds}
+            models: dict[str, World] = {}
+            for name in worlds:
+                start = models.get(DETERMINISTIC) if self.image else None
+                models[name] = self.world(run, name, pieces, seed, start=start)
             checks = {
-                name: run.stage(f"seed-{seed}/errors/{name}", partial(_errors, model, logs.unseen(steps)))
+                name: run.stage(f"seed-{seed}/errors/{name}", partial(tier.errors, model, unseen))
                 for name, model in models.items()
             }
             for method in methods:
@@ -129,15 +156,15 @@ class DriveRecipe(PolicyOptions):
                 label = f"seed-{seed}/{short}"
                 learned = run.stage(f"{label}/policy", learn, [policy])
                 if seed == 0:
-                    export_safetensors(policy, run.checkpoints / f"policy-{short}.safetensors")
+                    export_safetensors(policy, run.checkpoints / f"policy-{short}.safetensors", tier.note)
                 outcome = run.stage(f"{label}/test", partial(drive, courses, policy.eval()))
                 outcome["learned"] = learned
                 if method.world:
                     outcome["told"] = run.stage(
                         f"{label}/promises",
                         partial(
-                            promises, policy, models[method.world], courses[0], logs.unseen(steps), self.horizon,
-                            self.masks,
+                            promises, policy, models[method.world], courses[0], unseen, self.horizon, self.masks,
+                            tier.cost,
                         ),
                     )  # fmt: skip
                 found.setdefault(method.name, []).append(outcome)
@@ -148,78 +175,84 @@ class DriveRecipe(PolicyOptions):
 
     # Learning
 
-    def world(self, run: Run, kind: str, pieces: dict[str, Any], seed: int, label: str = "") -> TrafficWorld:
-        """A trained forward model of one of the `WORLDS`; those with a label of their own are not exported."""
-        latents = 0 if kind == DETERMINISTIC else 2 * self.cars
-        generator = self.generator(10 * seed)
-        world = TrafficWorld(latents=latents, cars=self.cars, hidden=self.hidden, generator=generator).to(self.device)
+    @property
+    def tier(self) -> VectorTier | ImageTier:
+        """What is seen, and by which models and policies."""
+        return ImageTier(self) if self.image else VectorTier(self)
+
+    @property
+    def dt(self) -> float:
+        """Seconds from one action to the next."""
+        return 0.1 * self.every
+
+    def world(self, run: Run, kind: str, pieces: Any, seed: int, label: str = "", start: World | None = None) -> World:
+        """A trained forward model of one of the `WORLDS`; those with a label of their own are not exported.
+
+        With `start` it goes on from that one: in the paper stochastic models do from the deterministic one.
+        """
+        world = self.tier.world(kind != DETERMINISTIC, self.generator(10 * seed)).to(self.device)
+        if start is not None:
+            world.load_state_dict(start.state_dict(), strict=False)
         name = f"world-{kind}"
         learn = partial(self._read, name, world) if self.models else partial(self._model, kind, world, pieces, seed)
         run.stage(f"seed-{seed}/model/{label or kind}", learn, [world])
         if seed == 0 and not label:
-            export_safetensors(world, run.checkpoints / f"{name}.safetensors")
+            export_safetensors(world, run.checkpoints / f"{name}.safetensors", self.tier.note)
         return world.eval()
 
     def _read(self, name: str, module: nn.Module) -> dict[str, Any]:
         """Trained weights in place of training; nothing is known of how they were learned."""
         folder = SHIPPED if self.models == "shipped" else Path(self.models)
-        import_safetensors(module, folder / f"{name}.safetensors")
+        import_safetensors(module, folder / f"{name}.safetensors", self.tier.note)
         return {"curves": {}}
 
-    def _model(self, kind: str, world: TrafficWorld, pieces: dict[str, Any], seed: int) -> dict[str, Any]:
-        steps = self.model_horizon
-        states = {name: tensor[:, 1 : steps + 1] for name, tensor in pieces["states"].items()}
-        x = {"state": at(pieces["states"], 0), "actions": pieces["actions"][:, :steps]}
-        energy = ForwardModel(world, x["state"], steps).to(self.device)
-        posterior = world.posterior(self.generator(10 * seed + 1)) if world.latents else None
+    def _model(self, kind: str, world: World, pieces: Any, seed: int) -> dict[str, Any]:
+        tier, steps = self.tier, self.model_horizon
+        energy = ForwardModel(world, tier.few(pieces, 1)[0], steps).to(self.device)
+        posterior = tier.posterior(world, self.generator(10 * seed + 1)) if world.latents else None
         shaping = ForwardTraining(posterior, self.kl, 0.5 if kind == DROPPED else 0.0, seed=seed).to(self.device)
         schedule = partial(falling, self.model_steps)
         result = fit(
-            energy, (x, states), shaping, self.model_steps, self.batch, self.model_rate, clip=100.0,
-            schedule=schedule, validation=0.0, progress=False, seed=seed, log_every=_every(self.model_steps),
+            energy, tier.trips(pieces, steps), shaping, self.model_steps, self.batch, self.model_rate,
+            clip=tier.clips[0], schedule=schedule, validation=0.0, progress=False, seed=seed,
+            log_every=_every(self.model_steps),
         )  # fmt: skip
         return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
 
     def policy(self, method: Method, seed: int) -> Policy:
         """A policy that has learned nothing yet."""
-        generator = self.generator(10 * seed + 2)
-        eyes = SceneEncoder(64, generator)
-        actions = Box(2, low=-1.0, high=1.0)
-        policy = Policy(eyes, eyes.size, actions, (128, 128), gaussian=method.gaussian, generator=generator)
-        return policy.to(self.device)
+        return self.tier.policy(method.gaussian, self.generator(10 * seed + 2)).to(self.device)
 
     def learn(
-        self, method: Method, policy: Policy, models: Mapping[str, World], pieces: dict[str, Any], seed: int
+        self, method: Method, policy: Policy, models: Mapping[str, World], pieces: Any, seed: int
     ) -> dict[str, Any]:
         """Train a policy by a method; the curves of its training."""
-        states, options = at(pieces["states"], 0), {"validation": 0.0, "progress": False, "seed": seed}
+        tier, options = self.tier, {"validation": 0.0, "progress": False, "seed": seed}
         if not method.world:
             # Imitation learns from every state of the pieces, not only from where the others start their roll-outs.
-            actions, steps = pieces["actions"].flatten(0, 1), self.imitation_steps
-            states = {name: tensor[:, :-1].flatten(0, 1) for name, tensor in pieces["states"].items()}
+            (data, count), steps = tier.moments(pieces), self.imitation_steps
             result = fit(
-                Imitation(policy), (states, actions), MinimumEnergy(), steps, min(128, len(actions)), self.rate,
+                Imitation(policy), data, MinimumEnergy(), steps, min(128, count), self.rate,
                 schedule=partial(falling, steps), log_every=_every(steps), **options,
             )  # fmt: skip
             return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
         plan = self._plan(method, models[method.world], pieces)
         shaping = ThroughTheModel(policy, self.expert if method.expert else 0.0, seed=seed).to(self.device)
-        data = Batch(pieces["actions"][:, : self.horizon] if method.expert else None, states)
+        data = tier.starts(pieces, self.horizon if method.expert else 0)
         result = fit(
-            plan, data, shaping, self.policy_steps, self.batch, self.rate, clip=5.0,
+            plan, data, shaping, self.policy_steps, self.batch, self.rate, clip=tier.clips[1],
             schedule=partial(falling, self.policy_steps), log_every=_every(self.policy_steps), **options,
         )  # fmt: skip
         return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
 
-    def _plan(self, method: Method, world: World, pieces: dict[str, Any]) -> PlanEnergy:
+    def _plan(self, method: Method, world: World, pieces: Any) -> PlanEnergy:
         spread, weight = None, self.uncertainty if method.uncertainty else 0.0
         if weight:
-            few = min(512, len(pieces["actions"]))
-            start = {name: tensor[:few] for name, tensor in at(pieces["states"], 0).items()}
-            spread = measure(world, start, pieces["actions"][:few, : self.horizon], masks=self.masks)
+            start, actions = self.tier.few(pieces, 512)
+            spread = measure(world, start, actions[:, : self.horizon], masks=self.masks)
         hinge = self.hinge if weight else None
         return PlanEnergy(
-            world, DrivingCost(), self.horizon, weight, hinge, spread, self.masks, futures=1, discount=0.99
+            world, self.tier.cost, self.horizon, weight, hinge, spread, self.masks, futures=1, discount=0.99
         ).to(self.device)
 
     # Testing
@@ -273,23 +306,6 @@ def drive(courses: Sequence[Sequence[Course]], driver: Driver) -> dict[str, Any]
             rows += [{**row, "recording": number} for row in replay.run(driver, episodes)]
         parts[part] = rows
     return parts
-
-
-@torch.no_grad()
-def _errors(world: TrafficWorld, unseen: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Mean distance in m between the others and where they are expected, by step, and as if they went on evenly."""
-    states, actions = unseen["states"], unseen["actions"]
-    start = at(states, 0)
-    imagined = rollout(world, start, actions, None, actions.shape[1]).states
-    seconds = world.dt * torch.arange(1, actions.shape[1] + 1, device=actions.device)
-    even = start["cars"][:, None, :, :2] + seconds[:, None, None] * start["cars"][:, None, :, 2:]
-    there, true = states["present"][:, 1:], states["cars"][:, 1:, :, :2]
-
-    def away(places: Tensor) -> Tensor:
-        return ((places - true).norm(dim=-1) * there).sum(dim=(0, 2)) / there.sum(dim=(0, 2))
-
-    still = start["cars"][:, None, :, :2].expand_as(true)
-    return {"model": away(imagined["cars"][..., :2]), "constant velocity": away(even), "standing still": away(still)}
 
 
 def _every(steps: int) -> int:

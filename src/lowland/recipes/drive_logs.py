@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +38,8 @@ class Course(NamedTuple):
 class Logs:
     """Recordings to learn from, to check models by and to be tested in, each with the vehicles that count there.
 
-    Of simulated traffic the parts are whole simulations; a log of the user's is split by vehicle.
+    Of simulated traffic the parts are whole simulations; a log of the user's is split by vehicle. `sight` are options
+    of the replay: how many frames of the log an action takes, and images.
     """
 
     train: list[Tracks]
@@ -46,16 +49,31 @@ class Logs:
     faults: list[Fault]
     cars: int
     device: str
+    sight: Mapping[str, Any]
 
-    def pieces(self, count: int, steps: int, generator: torch.Generator, part: str = "train") -> dict[str, Any]:
-        """`states` (N, T + 1, …) and `actions` (N, T, 2) of up to `count` pieces, evenly from all recordings."""
+    def starts(
+        self,
+        count: int,
+        steps: int,
+        generator: torch.Generator,
+        part: str = "train",
+        before: int = 0,
+        device: str | None = None,
+    ) -> list[tuple[Scene, Tensor]]:
+        """Scenes of all recordings and rows where up to `count` pieces begin, with `before` rows before them."""
         recordings, vehicles = (self.train, self.vehicles[0]) if part == "train" else (self.held, self.vehicles[1])
         found = []
         for tracks in recordings:
-            scene = Scene(tracks, device=self.device)
-            rows = scene.starts(steps, vehicles=vehicles)
+            scene = Scene(tracks, self.sight.get("every", 2), device or self.device)
+            rows = scene.starts(steps, before, vehicles)
             few = torch.randperm(len(rows), generator=generator)[: -(-count // len(recordings))]
-            found.append(scene.logged(rows[few.to(rows.device)], steps, self.cars))
+            found.append((scene, rows[few.to(rows.device)]))
+        return found
+
+    def pieces(self, count: int, steps: int, generator: torch.Generator, part: str = "train") -> dict[str, Any]:
+        """`states` (N, T + 1, …) and `actions` (N, T, 2) of up to `count` pieces, evenly from all recordings."""
+        starts = self.starts(count, steps, generator, part)
+        found = [scene.logged(rows, steps, self.cars) for scene, rows in starts]
         states = {name: torch.cat([part[0][name] for part in found]) for name in found[0][0]}
         return {"states": states, "actions": torch.cat([part[1] for part in found])}
 
@@ -79,23 +97,27 @@ class Logs:
         found = []
         for tracks in recordings:
             try:
-                replay = Replay(tracks, vehicles, cars=self.cars, device=self.device)
+                replay = Replay(tracks, vehicles, cars=self.cars, device=self.device, **self.sight)
             except DataError:  # in the user's own log no car need be seen along the whole section
-                replay = Replay(tracks, vehicles, until="recording", frames=_LEAST, cars=self.cars, device=self.device)
+                replay = Replay(
+                    tracks, vehicles, until="recording", frames=_LEAST, cars=self.cars, device=self.device, **self.sight
+                )
             wanted = min(len(replay), -(-episodes // len(recordings)))
             found.append(Course(replay, torch.linspace(0, len(replay) - 1, wanted).round().long()))
         return found
 
 
-def read_logs(path: str, cars: int, device: str, count: int = 0) -> Logs:
-    """The shipped traffic, or for a path the user's own log, cleaned.
+def read_logs(
+    path: str, cars: int, device: str, count: int = 0, sight: Mapping[str, Any] = MappingProxyType({})
+) -> Logs:
+    """The shipped traffic, or for a path the user's own log, cleaned; `sight` as in `Logs`.
 
     Raises:
         DataError: for a file that cannot be read, or too few cars.
     """
     if not path:
         train, held, test = traffic("train", count), traffic("validation"), traffic("test", count)
-        return Logs(train, held, test, [None, None, None], [], cars, device)
+        return Logs(train, held, test, [None, None, None], [], cars, device, sight)
     tracks, faults = read_tracks(path)
     for fault in faults:
         _log.warning("%s", fault.sentence)
@@ -106,10 +128,10 @@ def read_logs(path: str, cars: int, device: str, count: int = 0) -> Logs:
             "to check models by and 10 % for the test."
         )
     smooth = tracks.smooth()
-    return Logs([smooth], [smooth], [smooth], list(parts), faults, cars, device)
+    return Logs([smooth], [smooth], [smooth], list(parts), faults, cars, device, sight)
 
 
-def recordings(wanted: bool, cars: int, device: str) -> list[Course]:
+def recordings(wanted: bool, cars: int, device: str, sight: Mapping[str, Any] = MappingProxyType({})) -> list[Course]:
     """Every car of US-101 that was seen for at least 40 frames; none where the recordings cannot be had."""
     if not wanted:
         return []
@@ -121,7 +143,7 @@ def recordings(wanted: bool, cars: int, device: str) -> list[Course]:
     courses = []
     for tracks in found:
         try:
-            replay = Replay(tracks, until="recording", frames=_LEAST, cars=cars, device=device)
+            replay = Replay(tracks, until="recording", frames=_LEAST, cars=cars, device=device, **sight)
         except DataError:
             continue  # a recording in which no car is seen for 40 frames
         courses.append(Course(replay, torch.arange(len(replay))))

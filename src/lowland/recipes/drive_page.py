@@ -151,16 +151,19 @@ def _write_gallery(run: Run, found: Found, drivers: Mapping[str, Any], courses: 
 def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
     if not errors:
         return
-    first = next(iter(errors.values()))
-    seconds = [0.2 * (t + 1) for t in range(len(first["constant velocity"]))]
-    lines = {name: (seconds, table["model"].tolist()) for name, table in errors.items()}
-    lines["constant velocity"] = (seconds, first["constant velocity"].tolist())
+    tier, first = recipe.tier, next(iter(errors.values()))
+    told = {f"model, {name}": table["model"] for name, table in errors.items()} | {tier.baseline: first[tier.baseline]}
+    seconds = [recipe.dt * (t + 1) for t in range(len(first["model"]))]
+    for name, values in told.items():
+        for step in sorted({0, len(seconds) // 2, len(seconds) - 1}):
+            method = f"{name} (baseline)" if name == tier.baseline else name
+            claim = f"{tier.error}, {seconds[step]:.1f} s ahead"
+            run.result(id="W1", claim=claim, method=method, measured=float(values[step]), data=recipe.data)
     run.section("What the models know")
-    run.text(
-        f"A model sees the own car and the nearest others, and tells where they will be. {_unseen(recipe)} it is "
-        f"{_better(first)} than to suppose that all go on evenly."
+    run.text(f"{tier.told} {_unseen(recipe)} it is {_better(first, tier.baseline)} than the {tier.baseline}.")
+    drawn = curves(
+        {name: (seconds, values.tolist()) for name, values in told.items()}, xlabel="seconds ahead", ylabel=tier.error
     )
-    drawn = curves(lines, xlabel="seconds ahead", ylabel="mean distance, m")
     run.figure(
         "errors", drawn, f"Other cars, held-out recordings, latents at 0; trained over {recipe.model_horizon} steps."
     )
@@ -170,8 +173,8 @@ def _unseen(recipe: DriveRecipe) -> str:
     return "Around cars that were held out" if recipe.tracks else "In traffic that it has not seen"
 
 
-def _better(table: Mapping[str, torch.Tensor]) -> str:
-    share = 100 * (1 - float(table["model"][-1] / table["constant velocity"][-1]))
+def _better(table: Mapping[str, torch.Tensor], baseline: str) -> str:
+    share = 100 * (1 - float(table["model"][-1] / table[baseline][-1]))
     return f"{share:.0f} % nearer to the truth" if share > 0 else "no nearer to the truth"
 
 
@@ -184,7 +187,8 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
     run.text(
         "Again and again on its way each policy is also rolled out in its own model, from where it is. Where the model "
         "promises a lower cost than comes, the policy has found a flaw in it, which is what the uncertainty cost is "
-        f"for. Costs are those of driving, the mean over {recipe.horizon} steps of 0.2 s; a collision costs 1."
+        f"for. Costs are those of driving, the mean over {recipe.horizon} steps of {recipe.dt:.1f} s; a collision "
+        "costs 1."
     )
     write_promises(run, shown)
     costs = {

@@ -33,8 +33,8 @@ from lowland.solvers.langevin import Langevin
 from lowland.solvers.lbfgs import LBFGS
 from lowland.solvers.mppi import MPPI
 from lowland.training.fit import fit
+from lowland.worlds.base import World
 from lowland.worlds.driving_costs import DrivingCost
-from lowland.worlds.traffic import TrafficWorld
 
 SOLVERS: dict[str, Callable[[int, int], Solver]] = {
     "Adam": lambda steps, samples: Adam(0.1, max_steps=steps, tol=None),
@@ -118,12 +118,12 @@ class DrivePlanRecipe(DriveOptions):
         found[label] = run.stage("test/actor", partial(drive, courses, actor.eval()))
         self._page(run, found, label, learned, base.data)
 
-    def planner(self, name: str, world: TrafficWorld) -> Controller:
+    def planner(self, name: str, world: World) -> Controller:
         """A receding horizon in the model, with one of the `SOLVERS`."""
         plan = PlanEnergy(world, DrivingCost(), self.horizon, futures=0, discount=0.99)
         return Controller(plan, SOLVERS[name](self.solver_steps, self.samples), self.generator(5))
 
-    def _planned(self, name: str, world: TrafficWorld, courses: list[list[Course]]) -> dict[str, Any]:
+    def _planned(self, name: str, world: World, courses: list[list[Course]]) -> dict[str, Any]:
         outcome = drive(courses, self.planner(name, world))
         # Latency is that of one car: a batch of cars is planned for at less cost each.
         alone = self.planner(name, world)
@@ -133,7 +133,7 @@ class DrivePlanRecipe(DriveOptions):
             state, _ = replay.step(alone(state))
         return {**outcome, "latency": alone.latency()}
 
-    def _distilled(self, world: TrafficWorld, actor: Policy, logs: Logs) -> dict[str, float]:
+    def _distilled(self, world: World, actor: Policy, logs: Logs) -> dict[str, float]:
         """The teacher drives in the training recordings, and the actor learns what it did there."""
         teacher, states, actions = self.planner(self.teacher, world), [], []
         for replay, episodes in logs.lessons(self.lessons):

@@ -27,7 +27,13 @@ _COST = DrivingCost()
 
 @torch.no_grad()
 def promises(
-    policy: Policy, world: World, courses: Sequence[Course], logged: Mapping[str, Any], horizon: int, masks: int
+    policy: Policy,
+    world: World,
+    courses: Sequence[Course],
+    logged: Mapping[str, Any],
+    horizon: int,
+    masks: int,
+    cost: DrivingCost = _COST,
 ) -> dict[str, Tensor]:
     """Means over test episodes at each step of a roll-out: `told` and `true` cost, `unsure` and `unsure_true`, (T,).
 
@@ -42,6 +48,7 @@ def promises(
         logged: `states` and `actions` (B, T, 2) of which the usual uncertainty is taken.
         horizon: T.
         masks: K.
+        cost: C.
     """
     actions = logged["actions"][:_USUAL, :horizon]
     start = select(at(logged["states"], 0), torch.arange(len(actions), device=actions.device))
@@ -61,9 +68,9 @@ def promises(
             true, costs = [state], []
             for _ in range(horizon):
                 state, info = replay.step(policy(state))
-                costs.append(torch.where(info["crashed"] | info["off_road"], 1.0, _COST(state)))
+                costs.append(torch.where(info["crashed"] | info["off_road"], 1.0, cost(state)))
                 true.append(state)
-            found["told"].append(torch.stack([_COST(one) for one in told]))
+            found["told"].append(torch.stack([cost(one) for one in told]))
             found["true"].append(torch.stack(costs))
             done = [policy(one) for one in true[:-1]]
             found["unsure"].append(_unsure(world, [true[0], *told[:-1]], imagined.actions.unbind(1), z, usual, masks))
