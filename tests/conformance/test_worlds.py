@@ -177,6 +177,9 @@ def test_branches_are_steps_under_each_mask(name: str) -> None:
         torch.testing.assert_close(found[:, k], one, rtol=1e-9, atol=1e-10)
     expected = found.var(dim=1).sum(dim=1)
     torch.testing.assert_close(variance(world, state, action, z, masks), expected)
+    shared = variance(world, state, action, z, masks[:1])
+    each = variance(world, state, action, z, masks[:1].expand(len(action), -1, -1))
+    torch.testing.assert_close(shared, each, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", masked())

@@ -230,7 +230,10 @@ class PlanEnergy(Energy):
             sums[0].append(weights @ costs.reshape(-1, rows))
             if self.uncertainty and masks_BTKM is not None:
                 before = _joined([state, map_value(lambda part: part[:-rows], after)]) if last > first + 1 else state
-                masks = _rows(masks_BTKM[:, first:last], repeats).transpose(0, 1).flatten(0, 1)
+                masks = masks_BTKM[:, first:last]
+                # Masks that all rows have in common cost a world less than masks of each row.
+                shared = len(masks) == 1 or masks.stride(0) == 0
+                masks = masks[0] if shared else _rows(masks, repeats).transpose(0, 1).flatten(0, 1)
                 spread = variance(self.world, before, together, None if z is None else z.flatten(0, 1), masks)
                 sums[1].append(weights @ self._counted(spread.reshape(-1, rows), first))
             state = map_value(lambda part: part[-rows:], after)

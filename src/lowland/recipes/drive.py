@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from lowland.envs.drivers import sanity_drivers
@@ -28,6 +29,7 @@ from lowland.recipes.drive_promises import promises
 from lowland.recipes.drive_tier import ImageTier, VectorTier
 from lowland.reports.run import Run
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.tensors import RowNoise
 from lowland.training.export import export_safetensors, import_safetensors
 from lowland.training.fit import fit
 from lowland.worlds.base import World
@@ -88,8 +90,8 @@ class DriveRecipe(PolicyOptions):
         },
         "pixels": {
             "image": (64, 16), "methods": ("imitation", "VG", "SVG", "MPUR z-dropout"), "imitation_steps": 1500,
-            "model_steps": 2500, "model_horizon": 10, "horizon": 15, "batch": 16, "masks": 4, "model_rate": 1e-3,
-            "rate": 3e-4, "kl": 1e-4,
+            "model_steps": 2500, "model_horizon": 10, "horizon": 15, "batch": 16, "policy_batch": 16, "masks": 4,
+            "model_rate": 1e-3, "rate": 3e-4, "kl": 1e-4,
         },
         "gpu": {
             "image": (117, 24), "every": 1, "frames": 20, "maps": (64, 128, 256), "hidden": 256, "latents": 32,
@@ -240,7 +242,7 @@ class DriveRecipe(PolicyOptions):
         shaping = ThroughTheModel(policy, self.expert if method.expert else 0.0, seed=seed).to(self.device)
         data = tier.starts(pieces, self.horizon if method.expert else 0)
         result = fit(
-            plan, data, shaping, self.policy_steps, self.batch, self.rate, clip=tier.clips[1],
+            plan, data, shaping, self.policy_steps, self.policy_batch, self.rate, clip=tier.clips[1],
             schedule=partial(falling, self.policy_steps), log_every=_every(self.policy_steps), **options,
         )  # fmt: skip
         return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
@@ -249,7 +251,10 @@ class DriveRecipe(PolicyOptions):
         spread, weight = None, self.uncertainty if method.uncertainty else 0.0
         if weight:
             start, actions = self.tier.few(pieces, 512)
-            spread = measure(world, start, actions[:, : self.horizon], masks=self.masks)
+            # As in training, where each roll-out draws its future.
+            noise = RowNoise(0, torch.arange(len(actions), device=actions.device))
+            z = world.prior(noise, self.horizon) if world.latents else None
+            spread = measure(world, start, actions[:, : self.horizon], z, self.masks)
         hinge = self.hinge if weight else None
         return PlanEnergy(
             world, self.tier.cost, self.horizon, weight, hinge, spread, self.masks, futures=1, discount=0.99

@@ -34,7 +34,7 @@ class DriveOptions(Recipe):
     hidden: int = 64
     """Units of the hidden layers of the forward models."""
     batch: int = 64
-    """Roll-outs of an update."""
+    """Pieces of the log in an update of a model."""
     rate: float = 0.001
     """Learning rate of the policies."""
     cars: int = 10
@@ -59,6 +59,8 @@ class PolicyOptions(DriveOptions):
     """Repetitions, each with its own models and policies."""
     policy_steps: int = 2000
     """Updates of each policy that is trained through a model."""
+    policy_batch: int = 32
+    """Roll-outs of such an update."""
     uncertainty: float = 0.5
     """λ, the weight of the uncertainty cost, z-scored at each step of the roll-out."""
     hinge: float | None = 0.5
@@ -70,9 +72,11 @@ class PolicyOptions(DriveOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.seeds, self.policy_steps) < 1 or self.masks < 2 or not self.uncertainty >= 0 or not self.kl >= 0:
+        least = (self.seeds, self.policy_steps, self.policy_batch)
+        if min(least) < 1 or self.masks < 2 or not self.uncertainty >= 0 or not self.kl >= 0:
             raise OptionError(
-                "seeds and policy_steps must be at least 1, masks at least 2, and uncertainty and kl not negative."
+                "seeds, policy_steps and policy_batch must be at least 1, masks at least 2, and uncertainty and kl not "
+                "negative."
             )
 
 

@@ -69,13 +69,15 @@ class World(nn.Module, PyTorchModelHubMixin):
         return {name: torch.stack([one[name] for one in states]) for name in states[0]}
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
-        """The next states under K masks (B, K, M): B · K rows, the K of a sample one after the other.
+        """The next states under K masks: B · K rows, the K of a sample one after the other.
+
+        Masks are (G, K, M): each of G runs of B / G rows has masks of its own, and mostly G = B.
 
         A subclass may share between the masks what does not depend on them, such as its encoder.
         """
         count = masks.shape[1]
         rows, again = repeat_rows(state, count), repeat_rows(z, count)
-        return self.step(rows, repeat_rows(action, count), again, masks.flatten(0, 1))
+        return self.step(rows, repeat_rows(action, count), again, each_row(masks, len(action)).flatten(0, 1))
 
     def features(self, state: State) -> Tensor:
         """(B, D), what the model predicts of a state, z-scored with the statistics of its training data."""
@@ -104,6 +106,11 @@ class World(nn.Module, PyTorchModelHubMixin):
         """(B, *shape, M), dropout masks, for `step`."""
         kept = noise.uniform(*shape, self.masked) >= self.dropout
         return kept.to(noise.dtype) / (1 - self.dropout)
+
+
+def each_row(masks: Tensor, rows: int) -> Tensor:
+    """Masks (G, K, M) of G runs of rows as masks of each row, (B, K, M); see `World.branches`."""
+    return masks if len(masks) == rows else masks.repeat_interleave(rows // len(masks), dim=0)
 
 
 def standardise(values: Tensor, mean: Tensor, deviation: Tensor) -> None:

@@ -17,7 +17,7 @@ from lowland.errors import OptionError, nearest
 from lowland.nn.convolutional import SLOPE, FilmEncoder, FrameDecoder, activation, as_real, convolution, warp
 from lowland.nn.layers import linear, mlp
 from lowland.registry import register
-from lowland.worlds.base import State, World, WorldCase, standardise
+from lowland.worlds.base import State, World, WorldCase, each_row, standardise
 
 DECODERS = ("additive", "warp")
 _FURTHEST = 8.0
@@ -125,7 +125,7 @@ class ConvolutionalWorld(World):
         code = self._fuse(state, action, z).repeat_interleave(count, dim=0)
         newest = {**state, "image": state["image"][:, -1:]}
         again = {name: tensor.repeat_interleave(count, dim=0) for name, tensor in newest.items()}
-        return self._decode(again, code, masks.flatten(0, 1))
+        return self._decode(again, code, each_row(masks, len(action)).flatten(0, 1))
 
     def features(self, state: State) -> Tensor:
         """(B, D): last frame and z-scored last vector, so that ‖φ − φ'‖² is the sum of their mean squared errors."""

@@ -23,12 +23,13 @@ _PER_CAR, _PER_PAIR = 9, 7
 
 @register("world")
 class TrafficWorld(World):
-    """v′ = v + f(car, its neighbours, z)·dt and p′ = p + (v + v′)/2·dt for each other car; the own car by kinematics.
+    """v′ = v + f(car, its neighbours, z)·dt and p′ = p + v′·dt for each other car; the own car by kinematics.
 
     f sums a layer of units of pairs over all neighbours of a car, the own car among them, and adds the latent before
     its first hidden layer, so that each car has a latent of its own (the additive fusion of Henaff, Canziani & LeCun
     2019, section 3.1, on states in place of images). The own car moves by `lowland.worlds.kinematics`, which defines
-    its actions, and cars that are not present stay where they are. f is kept within ±10 m/s² by a tanh. Positions in m,
+    its actions, and cars that are not present stay where they are. A logged v′ is what the car moved in the step, so
+    that p′ is exact where v′ is. f is kept within ±10 m/s² by a tanh. Positions in m,
     velocities in m/s, dt in s.
 
     A state holds `own` (B, 5), `size` (B, 2), `cars` (B, C, 4) with x, y, vx, vy, `car_size` (B, C, 2), `present`
@@ -91,28 +92,43 @@ class TrafficWorld(World):
         return self.branches(state, action, z, None if mask is None else mask[:, None])
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor | None) -> State:
-        """The next states under each of K masks (B, K, M), (B · K, …); what no mask touches is computed once."""
+        """The next states under each of K masks, (B · K, …); what no mask touches is computed once."""
         before = self.before(state)
         if z is not None and self.fuse is not None:
             before = before + self.fuse(z.unflatten(-1, (self.cars, self.each)))
-        hidden = functional.silu(before)
+        hidden = functional.relu(before)
         count = 1 if masks is None else masks.shape[1]
-        if masks is not None:
-            first, second = masks.unsqueeze(2).chunk(2, dim=-1)
-            hidden = functional.silu(self.second(hidden[:, None] * first)) * second
+        if masks is None:
+            change = self.last(functional.relu(self.second(hidden)))
+        elif len(masks) < len(hidden):
+            change = self._shared(hidden, masks)
         else:
-            hidden = functional.silu(self.second(hidden))[:, None]
+            first, second = masks.unsqueeze(2).chunk(2, dim=-1)
+            change = self.last(functional.relu(self.second(hidden[:, None] * first)) * second).flatten(0, 1)
         # No car brakes harder than this; with it a roll-out cannot run away.
         most = _HARDEST * self.dt
-        change = most * torch.tanh(self.last(hidden).flatten(0, 1) * self.scale / most)
+        change = most * torch.tanh(change * self.scale / most)
         own = advance(state["own"], action, state["size"][:, 0], self.dt)
         given = {name: value.repeat_interleave(count, 0) if count > 1 else value for name, value in state.items()}
         place, velocity = given["cars"].chunk(2, dim=-1)
         change = change * given["present"][..., None]
-        moved = place + (velocity + 0.5 * change) * self.dt * given["present"][..., None]
+        moved = place + (velocity + change) * self.dt * given["present"][..., None]
         cars = torch.cat([moved, velocity + change], dim=-1)
         own = own.repeat_interleave(count, 0) if count > 1 else own
         return {**given, "own": own, "cars": cars}
+
+    def _shared(self, hidden: Tensor, masks: Tensor) -> Tensor:
+        """The last layer's answers (B · K, C, 2) where many rows share masks (G, K, M), which then act on weights."""
+        count, size = masks.shape[1], hidden.shape[2]
+        first, second = masks.chunk(2, dim=2)
+        inner = (first.transpose(1, 2)[..., None] * self.second.weight.T[:, None]).flatten(2)
+        # One product for all K: the last layers are blocks along a diagonal.
+        blocks = torch.eye(count, device=masks.device, dtype=masks.dtype)[:, None, :, None]
+        outer = (blocks * (second[..., None] * self.last.weight.T)[:, :, :, None]).flatten(3).flatten(1, 2)
+        rows = hidden.reshape(len(masks), -1, size)
+        units = functional.relu(torch.baddbmm(self.second.bias.repeat(count), rows, inner))
+        answers = torch.baddbmm(self.last.bias.repeat(count), units, outer)
+        return answers.view(len(hidden), self.cars, count, 2).transpose(1, 2).flatten(0, 1)
 
     def before(self, state: State) -> Tensor:
         """What the first hidden layer of f gets of each car and its neighbours, (B, C, H)."""
@@ -141,7 +157,7 @@ class TrafficWorld(World):
         others = functional.pad(others, (1, 0), value=1.0)
         near = there[:, None] * others * torch.exp(-((along / (2 * _REACH)) ** 2))
         # The units come first here, so that every operation runs along whole rows of memory.
-        units = functional.silu(torch.addmm(self.pairs.bias[:, None], self.pairs.weight, pairs))
+        units = functional.relu(torch.addmm(self.pairs.bias[:, None], self.pairs.weight, pairs))
         pooled = (units.unflatten(1, near.shape) * near).sum(dim=-1).permute(1, 2, 0)
         phase = 2 * torch.pi * (cars[..., 1] - road[:, None, 3]) / width
         each = [

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lowland.errors import OptionError
 from lowland.tensors import RowNoise, batch_size
-from lowland.worlds.base import State, World
+from lowland.worlds.base import State, World, each_row
 
 
 class Spread(NamedTuple):
@@ -54,7 +54,7 @@ def variance(
         state: s[t].
         action: a[t], (B, A).
         z: z[t], (B, Z), or None.
-        masks: (B, K, M) from `world.draw_mask(noise, K)`, K ≥ 2.
+        masks: (B, K, M) from `world.draw_mask(noise, K)`, K ≥ 2; or (G, K, M), each for B / G rows after one another.
 
     Raises:
         OptionError: for a world without dropout, or fewer than two masks.
@@ -149,7 +149,7 @@ class Ensemble(World):
         return self._mix(state, action, z, weights)
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
-        return self._mix(state, action, None, masks)
+        return self._mix(state, action, None, each_row(masks, len(action)))
 
     def _mix(self, state: State, action: Tensor, z: Tensor | None, weights: Tensor) -> State:
         """Each member is asked once; weights (B, K, N) → B · K rows."""

@@ -13,7 +13,7 @@ from lowland.domains import Box, Reals
 from lowland.errors import OptionError, ShapeError
 from lowland.nn.layers import linear
 from lowland.registry import register
-from lowland.worlds.base import State, World, WorldCase, standardise
+from lowland.worlds.base import State, World, WorldCase, each_row, standardise
 
 _FAR = 10.0
 
@@ -121,7 +121,7 @@ class VectorWorld(World):
         return {"observation": path[:, 1:].permute(1, 2, 0) * self.deviation + self.mean}
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
-        code = self._code(state, action, z)[:, None] * masks
+        code = self._code(state, action, z)[:, None] * each_row(masks, len(action))
         before = state["observation"].repeat_interleave(masks.shape[1], dim=0)
         return self._decode(before, code.flatten(0, 1))
 
