@@ -22,6 +22,7 @@ from lowland.worlds.base import State, World, WorldCase, each_row, standardise
 DECODERS = ("additive", "warp")
 _FURTHEST = 8.0
 _KEEP = 3.0
+_LEAST = 0.05
 
 
 @register("world")
@@ -110,6 +111,8 @@ class ConvolutionalWorld(World):
         before, after = self._last(state["own"]), states["own"] if states["own"].ndim == 3 else states["own"][:, :, -1]
         path = torch.cat([before[:, None], after], dim=1)
         standardise(path, self.encoder.own_mean, self.encoder.own_deviation)
+        # The noise of what hardly varies, such as a heading's cosine, must not outweigh what tells where the car goes.
+        self.encoder.own_deviation.clamp_min_(_LEAST)
         standardise(path.diff(dim=1), self.change_mean, self.change_deviation)
 
     def encode(self, state: State) -> Tensor:

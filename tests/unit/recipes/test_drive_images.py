@@ -1,0 +1,70 @@
+"""The recipe `drive` on images: every path at a small size, and models of another size."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowland.errors import CheckpointError, OptionError
+from lowland.recipes.base import Recipe, execute, load, start
+from lowland.recipes.drive import DriveRecipe
+from lowland.recipes.drive_methods import DRIVERS, METHODS
+
+TINY: dict[str, Any] = {"image": (16, 8), "frames": 2, "maps": (4, 6), "hidden": 8, "latents": 2, "episodes": 4}
+
+
+def smoke(**options: Any) -> Recipe:
+    return dataclasses.replace(load("drive").preset("smoke"), **TINY | options)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every method."""
+    config = smoke(methods=tuple(method.name for method in METHODS))
+    return execute(config, start(config, tmp_path_factory.mktemp("runs"), "smoke")).folder
+
+
+def test_every_method_drives_in_the_same_test(first: Path) -> None:
+    rows = json.loads((first / "results.json").read_text())
+    told = {row["method"]: row for row in rows if row["claim"] == "success"}
+    assert set(told) == {*(method.name for method in METHODS), *(label for label, *_ in DRIVERS.values())}
+    assert told[DRIVERS["human"][0]]["measured"] == 100
+    assert {row["data"] for row in told.values()} == {"simulated traffic, held-out simulations, 4 episodes"}
+    judged = {row["method"] for row in rows if row["claim"].startswith("squared error of other cars")}
+    assert judged == {f"model, {name}" for name in ("deterministic", "stochastic", "z-dropout")} | {
+        "copy of the last frame (baseline)"
+    }
+
+
+def test_a_run_resumes_to_the_same_numbers(first: Path) -> None:
+    before = (first / "results.json").read_text()
+    for name in ("model/z-dropout", "MPUR-z-dropout/policy", "imitation/policy"):
+        (first / "stages" / "seed-0" / f"{name}.safetensors").unlink()
+    config = load("drive").from_options(json.loads((first / "config.json").read_text())["options"])
+    execute(config, start(config, first.parent.parent, "smoke", first))
+    assert (first / "results.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"image": (24, 8)}, r"made for images of 16 × 8, 2 of them 0\.2 s apart, but of 24 × 8"),
+        ({"image": ()}, r"made for images of 16 × 8, .* but none is asked for"),
+        ({"every": 1}, r"2 of them 0\.1 s apart is asked for"),
+    ],
+)
+def test_models_of_other_images_are_refused_in_a_sentence(first: Path, options: dict[str, Any], words: str) -> None:
+    config = smoke(models=str(first / "checkpoints"), **options)
+    assert isinstance(config, DriveRecipe)
+    with pytest.raises(CheckpointError, match=words):
+        config._read("world-deterministic", config.tier.world(False, config.generator()))
+
+
+@pytest.mark.parametrize("options", [{"image": (16,)}, {"image": (0, 8)}, {"frames": 0}, {"every": 0}])
+def test_images_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="at least 1"):
+        smoke(**options)
