@@ -1,180 +1,214 @@
-"""The recipe `world` on images of traffic: film strips of what the convolutional model foresees, beside the truth.
+"""The recipe `world` on images of traffic: two decoders of the convolutional model, and how good their futures are.
 
-Shape letters: B samples, N futures, T steps, P frames of context, C channels, H and W rows and columns.
+Shape letters: B starts, N futures, T steps, P frames of context, C channels, H and W rows and columns, D cells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import functional
 
-from lowland.data.traffic import traffic
-from lowland.envs.replay import Replay
-from lowland.evaluation.forward_models import COPY
-from lowland.plots import curves
-from lowland.plots.style import INK, bare, figure
-from lowland.recipes.base import Recipe
+from lowland.data.tracks import Tracks
+from lowland.envs.films import Films
+from lowland.envs.picture import Camera
+from lowland.envs.scene import Scene
+from lowland.evaluation.forward_models import COPY, VELOCITY, coverage, crps, sensitivity
+from lowland.recipes.base import falling
+from lowland.recipes.drive import DriveRecipe
+from lowland.recipes.drive_logs import Logs, read_logs
+from lowland.recipes.drive_tier import ImageTier
+from lowland.recipes.world_traffic_page import BATCH, SIZE, write_page, write_results
 from lowland.reports.run import Run
-from lowland.tensors import RowNoise, map_value, repeat_rows
+from lowland.tensors import RowNoise, map_value
 from lowland.training.export import save_world
 from lowland.training.fit import fit
-from lowland.worlds.base import State
-from lowland.worlds.convolutional import DECODERS, ConvolutionalPosterior, ConvolutionalWorld
+from lowland.worlds.base import State, World
+from lowland.worlds.convolutional import DECODERS
+from lowland.worlds.driving_costs import CARS
 from lowland.worlds.forward import ForwardModel
-from lowland.worlds.forward_training import ForwardTraining
-from lowland.worlds.rollout import rollout
+from lowland.worlds.forward_training import ForwardTraining, kl_to_normal
+from lowland.worlds.rollout import at
 
-SIZE, FRAMES, HORIZON, SCORED, BATCH = (64, 16), 4, 5, 15, 16
-CARS = 1
-_LATENTS, _MAPS, _HIDDEN, _KL, _SHOWN = 8, (16, 32, 48), 64, 1e-4, (1, 3, 6, 10, 15)
-_NAMES: dict[str, str] = {"warp": "warp of the last frame", "additive": "sigmoid of last frame + change (the paper's)"}
+if TYPE_CHECKING:
+    from lowland.recipes.world import WorldRecipe
 
-
-def run_traffic(config: Recipe, run: Run, steps: int, pieces: int) -> None:
-    """Both decoders, each first without z and then with z-dropout, on the shipped traffic; scored on other traffic.
-
-    Args:
-        config: for seed and device.
-        run: whose page is filled.
-        steps: updates before z comes in, and again as many after it.
-        pieces: of the log to learn from.
-    """
-    run.expect(2 * len(DECODERS) + 1)
-    x, y = films("train", pieces, HORIZON, config.generator(1), config.device)
-    worlds = {name: _train(config, run, name, steps, x, y) for name in DECODERS}
-    for name, world in worlds.items():
-        save_world(world, run.checkpoints / f"world-{name}")
-    found = run.stage("scores", partial(_score, config, worlds, pieces))
-    _write(run, found, worlds, pieces, steps)
+Trained = Mapping[str, tuple[World, ForwardTraining]]
+FRAMES, STARTS, SHOWN, DRAWN = 4, 48, 3, 3
+MAPS, RATE, PIXELS = (16, 32, 48), 1e-3, 1 / 300
+"""Of `kl`, a 300th is the price of a nat here: the error of an image is a mean over pixels, not a sum over numbers."""
+_REACH, _CELL, _LEAST = 80.0, (8, 4), 0.02
 
 
-def films(part: Any, count: int, steps: int, generator: torch.Generator, device: str) -> tuple[dict[str, Any], State]:
-    """Pieces (x, y) of the shipped traffic as films of 4 frames 0.2 s apart, and the vector of the own car."""
-    tracks = traffic(part, 1)[0]
-    replay = Replay(tracks, image=SIZE)
-    rows = replay.scene.starts(steps + FRAMES - 1)
-    few = torch.randperm(len(rows), generator=generator)[:count]
-    states, actions = replay.logged(rows[few], steps + FRAMES - 1)
-    film = (states["image"].to(device).float() / 255).unfold(1, FRAMES, 1).movedim(-1, 2)
-    path = {"image": film, "own": states["own"][:, FRAMES - 1 :].to(device)}
-    x = {"state": map_value(lambda tensor: tensor[:, 0], path), "actions": actions[:, FRAMES - 1 :].to(device)}
-    return x, map_value(lambda tensor: tensor[:, 1:], path)
+def run_traffic(config: WorldRecipe, run: Run) -> None:
+    """Both decoders, each first without z and then with z-dropout, scored in traffic that they have not seen."""
+    run.describe(
+        "A forward model of traffic", "From images of what was around a car, a network learns what will be there; "
+        "with a latent variable it draws several futures, which are scored against what happened.", ("W1", "W5"),
+    )  # fmt: skip
+    run.expect(config.seeds * (2 * len(DECODERS) + 1))
+    base = DriveRecipe(
+        image=SIZE, frames=FRAMES, maps=MAPS, latents=config.latents, hidden=config.hidden, tracks=config.log,
+        device=config.device,
+    )  # fmt: skip
+    logs = read_logs(config.log, base.cars, base.device, 1, base.tier.sight)
+    if not config.log:
+        run.stand_in("Simulated traffic stands in for recordings of a freeway.")
+    pieces = max(1, config.transitions // config.horizon)
+    unseen, found = _unseen(config, logs, base), []
+    models: dict[str, tuple[World, ForwardTraining]] = {}
+    for seed in range(config.seeds):
+        films = ImageTier(base).pieces(logs, pieces, config.horizon, config.generator(10 * seed + 1))
+        for name in DECODERS:
+            models[name] = _train(config, run, name, ImageTier(replace(base, decoder=name)), films, seed)
+            if seed == 0:
+                save_world(models[name][0], run.checkpoints / f"world-{name}")
+        found.append(run.stage(f"seed-{seed}/scores", partial(_score, config, models, unseen, seed)))
+    size = sum(parameter.numel() for parameter in models["warp"][0].parameters())
+    log = f"log {config.log}, cars held out" if config.log else "simulated traffic, another simulation"
+    data = f"{log}, {len(unseen)} starts; {2 * config.steps:,} updates of {BATCH} pieces"
+    write_results(run, found, data)
+    write_page(run, found, logs.faults, size)
 
 
-def _train(config: Recipe, run: Run, decoder: str, steps: int, x: Mapping[str, Any], y: State) -> ConvolutionalWorld:
-    world = ConvolutionalWorld(
-        SIZE, FRAMES, own=(5,), latents=_LATENTS, maps=_MAPS, hidden=_HIDDEN, decoder=decoder,
-        generator=config.generator(2),
-    ).to(config.device)  # fmt: skip
-    energy = ForwardModel(world, x["state"], HORIZON)
-    posterior = ConvolutionalPosterior(world, _HIDDEN, config.generator(3))
-    for name, shaping in (
-        ("without-z", ForwardTraining(seed=config.seed)),
-        ("z-dropout", ForwardTraining(posterior, _KL, seed=config.seed).to(config.device)),
-    ):
+def _unseen(config: WorldRecipe, logs: Logs, base: DriveRecipe) -> Films:
+    before, generator = (FRAMES - 1) * base.every, torch.Generator().manual_seed(0)
+    count = min(STARTS, max(SHOWN, config.transitions // 50))
+    starts = logs.starts(count, config.evaluated, generator, "held", before=before, device="cpu")
+    return Films(starts, Camera(*SIZE), FRAMES, config.evaluated, config.device)
+
+
+def _train(
+    config: WorldRecipe, run: Run, decoder: str, tier: ImageTier, films: Films, seed: int
+) -> tuple[World, ForwardTraining]:
+    world = tier.world(True, config.generator(10 * seed + 2)).to(config.device)
+    energy = ForwardModel(world, tier.few(films, 1)[0], config.horizon)
+    posterior = tier.posterior(world, config.generator(10 * seed + 3))
+    shapings = {
+        "without-z": ForwardTraining(seed=seed),
+        "z-dropout": ForwardTraining(posterior, PIXELS * config.kl, seed=seed).to(config.device),
+    }
+    for name, shaping in shapings.items():
 
         def learn(shaping: ForwardTraining = shaping) -> dict[str, list[float]]:
-            options = {"validation": 0.0, "progress": False, "clip": 5.0, "seed": config.seed, "log_every": 10}
-            batch = min(BATCH, len(x["actions"]))
-            result = fit(energy, (x, y), shaping, steps, batch, schedule=lambda s: 1 - s / steps, **options)
+            result = fit(
+                energy, tier.trips(films, config.horizon), shaping, config.steps, min(BATCH, len(films)), RATE,
+                clip=5.0, schedule=partial(falling, config.steps), validation=0.0, progress=False, seed=seed,
+                log_every=10,
+            )  # fmt: skip
             return {key: list(curve.values) for key, curve in result.history.items()}
 
-        run.stage(f"{decoder}/{name}", learn, [energy, shaping])
-    return world
+        run.stage(f"seed-{seed}/{decoder}/{name}", learn, [energy, shaping])
+    return world, shapings["z-dropout"]
 
 
 @torch.no_grad()
-def _score(config: Recipe, worlds: Mapping[str, ConvolutionalWorld], pieces: int) -> dict[str, Any]:
-    """Squared errors of the other cars' channel at each step, and a few films."""
-    x, y = films("validation", min(100, pieces), SCORED, config.generator(4), config.device)
-    truth, last = y["image"][:, :, -1], x["state"]["image"][:, None, -1]
-    found: dict[str, Any] = {"errors": {COPY: _error(last, truth)}, "shown": {"truth": truth[:3]}, "swapped": {}}
-    for name, world in worlds.items():
-        rows = len(truth)
-        noise = RowNoise(config.seed, torch.arange(rows, device=truth.device))
-        alone = _imagined(world, x, None)
-        found["errors"][name] = _error(alone, truth)
-        swapped = {**x, "actions": x["actions"].roll(1, dims=0)}
-        own, other = (_imagined(world, each, world.prior(noise, SCORED)) for each in (x, swapped))
-        found["swapped"][name] = [_error(one, truth).mean() for one in (own, other)]
-        few = {
-            "state": map_value(lambda t: repeat_rows(t[:3], 2), x["state"]),
-            "actions": repeat_rows(x["actions"][:3], 2),
-        }
-        z = world.prior(RowNoise(config.seed + 9, torch.arange(6, device=truth.device)), SCORED)
-        found["shown"][name] = {"zero": alone[:3], "drawn": _imagined(world, few, z).unflatten(0, (3, 2))}
+def _score(config: WorldRecipe, models: Trained, films: Films, seed: int) -> dict[str, Any]:
+    """Errors, CRPS, coverage, sensitivity and KL on held-out starts, and a few films."""
+    states = films.states(torch.arange(len(films)), steps=films.steps)
+    x = {"state": at(states, 0), "actions": films.actions.to(config.device)}
+    y = map_value(lambda tensor: tensor[:, 1:], states)
+    truth, last = y["image"][:, :, -1], x["state"]["image"][:, -1]
+    even = carried_on(films, states["own"][:, 1:], states["size"][:, 1:])
+    answers = {COPY: last[:, None].expand_as(truth), VELOCITY: even}
+    shown: dict[str, Any] = {"truth": truth[:SHOWN], VELOCITY: even[:SHOWN], "past": x["state"]["image"][:SHOWN]}
+    shown["size"] = states["size"][:SHOWN, 0]
+    cells, noise = _cells(truth), RowNoise(seed, torch.arange(len(truth), device=truth.device))
+    found: dict[str, Any] = {"shown": shown, "crps": {}, "coverage": {}, "sensitivity": {}, "kl": {}}
+    for name, (world, shaping) in models.items():
+        answers[name] = _imagined(world, x, None)
+        z = world.prior(noise, config.futures, films.steps)
+        few = [_imagined(world, x, z[:, n])[:SHOWN] for n in range(DRAWN)]
+        shown[name] = {"zero": answers[name][:SHOWN], "drawn": torch.stack(few, dim=1)}
+        samples = torch.stack([_cells(_imagined(world, x, z[:, n])) for n in range(config.futures)], dim=1)
+        found["crps"][name] = crps(samples, cells).mean(dim=(0, 2))
+        found["level"], found["coverage"][name] = covered(samples, cells, config.generator(10 * seed + 4))
+        means, log_variances = shaping.infer(world, x, y)
+        found["kl"][name] = kl_to_normal(means, log_variances).mean()
+        rows = sensitivity(world, x, y, means, seed)
+        found["sensitivity"][name] = [[*key, value] for key, value in rows.items()]
+    found["errors"] = {
+        name: (frames - truth)[:, :, CARS].square().mean(dim=(0, 2, 3)) for name, frames in answers.items()
+    }
+    for name, frames in answers.items():
+        key = f"{name}, z = 0" if name in models else name
+        found["crps"][key] = crps(_cells(frames)[:, None], cells).mean(dim=(0, 2))
     return found
 
 
-def _imagined(world: ConvolutionalWorld, x: Mapping[str, Any], z: Tensor | None) -> Tensor:
-    """The newest frame of each step, (B, T, C, H, W)."""
-    return rollout(world, x["state"], x["actions"], z, SCORED).states["image"][:, :, -1]
+def _imagined(world: World, x: Mapping[str, Any], z: Tensor | None) -> Tensor:
+    """The newest frame of each step, (B, T, C, H, W); a whole roll-out of films would fill the memory."""
+    state: State = x["state"]
+    frames = []
+    for t in range(x["actions"].shape[1]):
+        state = world.step(state, x["actions"][:, t], None if z is None else z[:, t])
+        frames.append(state["image"][:, -1])
+    return torch.stack(frames, dim=1)
 
 
-def _error(frames: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of the other cars' channel at each step, (T,)."""
-    return (frames[:, :, CARS] - truth[:, :, CARS]).square().mean(dim=(0, 2, 3))
+def _cells(frames: Tensor) -> Tensor:
+    """(B, T, D), how much of each cell of about 9 m × 3.7 m other cars cover."""
+    return functional.avg_pool2d(frames[:, :, CARS], _CELL).flatten(2)
 
 
-def _write(
-    run: Run, found: Mapping[str, Any], worlds: Mapping[str, ConvolutionalWorld], pieces: int, steps: int
-) -> None:
-    data = f"shipped traffic, {pieces:,} pieces, {2 * steps:,} updates of {BATCH}; scored on another simulation"
-    for step in (1, 5, SCORED):
-        for name, errors in found["errors"].items():
-            method = f"{name} (baseline)" if name == COPY else _NAMES[name]
-            claim = f"squared error of other cars in the image, times 1,000, step {step} of 0.2 s"
-            run.result(id="W1", claim=claim, method=method, measured=1000 * float(errors[step - 1]), data=data)
-    for name, (own, other) in found["swapped"].items():
-        claim = "squared error with another sample's actions, as a multiple of that with its own, z from the prior"
-        run.result(id="W5", claim=claim, method=_NAMES[name], measured=float(other / own), data=data)
-    size = sum(parameter.numel() for parameter in worlds["warp"].parameters())
-    run.section("What the model sees coming")
-    run.text(
-        f"Images of {SIZE[0]} × {SIZE[1]} around a car: lane markings, other cars and what is off the road, in three "
-        f"colours. The models have about {size:,} weights and look at {FRAMES} frames, 0.2 s apart; each film below "
-        "follows the actions of the log, in a scene of another simulation. z = 0 is the mean of the prior, and two "
-        "films have z drawn from it."
+def covered(samples: Tensor, truth: Tensor, generator: torch.Generator) -> tuple[float, Tensor]:
+    """`coverage` of cells (B, N, T, D) by step, where at least one of the N futures and the truth has a car.
+
+    All N + 1 are treated alike, so that the share is still the nominal one if the truth is drawn as they are. Values
+    that differ by less than 2 % of a cell count as equal, and their order is drawn.
+    """
+    both = torch.cat([samples, truth[:, None]], dim=1)
+    blurred = both + _LEAST * torch.rand(both.shape, generator=generator).to(both.device)
+    chosen = (both > _LEAST).any(dim=1)
+    level, shares = 0.0, []
+    for t in range(truth.shape[1]):
+        values = blurred[:, :, t].movedim(1, 2)[chosen[:, t]][:, :, None, None]
+        if not len(values):  # no future has a car anywhere
+            shares.append(truth.new_tensor(torch.nan))
+            continue
+        level, share = coverage(values[:, :-1], values[:, -1])
+        shares.append(share[0])
+    return level, torch.stack(shares)
+
+
+def carried_on(films: Films, own: Tensor, size: Tensor) -> Tensor:
+    """The frames (B, T, C, H, W) if all others went on evenly while the own car goes where it went, `own` (B, T, 5)."""
+    parts: list[np.ndarray] = []
+    steps = own.shape[1]
+    for number in range(len(films)):
+        cars = _around(films, number)
+        times = np.arange(1, steps + 1)
+        path = cars[:, None, :2] + cars[:, None, 2:4] * times[:, None] * films.scenes[0].step_seconds
+        rest = np.broadcast_to(cars[:, None, 6:8], path.shape)
+        frame = np.broadcast_to(number * (steps + 1) + times, path.shape[:2])
+        parts.append(np.concatenate([path, rest, frame[..., None]], axis=2))
+    # A car far away is there in every frame, so that none is without cars.
+    frames = np.arange(len(films) * (steps + 1))
+    idle = np.stack([np.full_like(frames, -1e6), 0 * frames, 0 * frames + 1, 0 * frames + 1, frames], axis=1)
+    paths = [idle.astype(float)[None], *parts]
+    table = np.concatenate([path.reshape(-1, 5) for path in paths])
+    counts = np.concatenate([np.full(len(path), path.shape[1]) for path in paths])
+    vehicle = np.repeat(np.arange(len(counts)), counts)
+    dt, road = films.scenes[0].step_seconds, films.scenes[0].tracks.road
+    x, y, length, width, frame = table.T
+    moved = Tracks(vehicle, frame, x, y, length, width, np.full(len(table), -1), road, dt)
+    when = torch.arange(len(films))[:, None] * (steps + 1) + torch.arange(1, steps + 1)
+    nobody = torch.full((when.numel(),), -1)
+    image = films.camera.draw(
+        Scene(moved, every=1), own.cpu().flatten(0, 1), size.cpu().flatten(0, 1), when.flatten(), nobody
     )
-    for start in range(len(found["shown"]["truth"])):
-        run.figure(f"film-{start + 1}", _strips(found["shown"], start), f"Scene {start + 1}")
-    run.section("Error against horizon")
-    last = {name: 1000 * float(errors[-1]) for name, errors in found["errors"].items()}
-    ratios = {name: float(other / own) for name, (own, other) in found["swapped"].items()}
-    heard = "listens to them" if ratios["warp"] > 1.05 else "hardly listens to them"
-    run.text(
-        f"The squared error of the channel of the other cars. After {SCORED} steps it is {last['warp']:.0f} for the "
-        f"warp, {last['additive']:.0f} for the additive decoder and {last[COPY]:.0f} for the last frame, copied. An "
-        "empty frame, where the cars may be anywhere, has a low error, too, so look at the films. With "
-        f"another sample's actions the warp's error is {ratios['warp']:.2f} times as large: so far it {heard}."
-    )
-    lines: dict[str, Any] = {}
-    for name, errors in found["errors"].items():
-        lines[_NAMES.get(name, COPY)] = (list(range(1, SCORED + 1)), (1000 * errors).tolist())
-    drawn = curves(lines, title="Other cars in the image", xlabel="steps of 0.2 s", ylabel="squared error × 1,000")
-    run.figure("errors", drawn, "At z = 0")
+    return image.unflatten(0, when.shape).to(own) / 255
 
 
-def _strips(shown: Mapping[str, Any], start: int) -> Figure:
-    """A column a film and step: truth, and each decoder at z = 0 and for two z."""
-    rows = {"what happened": shown["truth"][start]}
-    for name in ("warp", "additive"):
-        rows[f"{name}, z = 0"] = shown[name]["zero"][start]
-        for n, film in enumerate(shown[name]["drawn"][start]):
-            rows[f"{name}, z drawn {n + 1}"] = film
-    drawn = figure(9.4, 4.6)
-    axes = drawn.subplots(1, len(rows))
-    for ax, (name, film) in zip(axes, rows.items(), strict=True):
-        frames = [film[step - 1] for step in _SHOWN]
-        gap = torch.ones(3, SIZE[0], 1)
-        sheet = torch.cat([part for frame in frames for part in (frame, gap)][:-1], dim=2)
-        ax.imshow(sheet.movedim(0, 2).clamp(0, 1).numpy(), interpolation="nearest", origin="upper")
-        bare(ax)
-        ax.set_title(name, fontsize=8.5, color=INK)
-        ax.set_xlabel("steps " + " ".join(map(str, _SHOWN)), fontsize=6.5, color=INK)
-    return drawn
+def _around(films: Films, number: int) -> np.ndarray:
+    """The other cars near the start of a piece, (cars, 8) as in `Scene.table`."""
+    scene, row = films.scenes[int(films.scene[number])], films.row[number]
+    place, there = scene.nearest(scene.own[row][None], scene.frame[row][None], scene.vehicle[row][None], scene.most)
+    cars = scene.table[place[0, there[0]]]
+    return cars[(cars[:, 0] - scene.own[row, 0]).abs() < _REACH].double().numpy()
