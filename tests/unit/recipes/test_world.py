@@ -79,7 +79,7 @@ def test_cars_that_go_on_evenly_are_where_they_are_drawn() -> None:
 
 
 def test_the_truth_is_covered_as_often_as_it_should_be() -> None:
-    """The truth is a draw like the others: at each step 80 % of about 2,900 cells lie inside, ± 0.75 %; four deviations."""
+    """The truth is a draw like the others: at each step 80 % of about 2,900 cells lie inside, give or take 0.75 %."""
     generator = torch.Generator().manual_seed(0)
     drawn = (torch.rand(50, 10, 3, 60, generator=generator) - 0.7).clamp_min(0)
     level, shares = covered(drawn[:, :9], drawn[:, 9], generator)
