@@ -90,13 +90,13 @@ class DriveRecipe(PolicyOptions):
         },
         "pixels": {
             "image": (64, 16), "methods": ("imitation", "VG", "SVG", "MPUR z-dropout"), "imitation_steps": 1500,
-            "model_steps": 2500, "model_horizon": 10, "horizon": 15, "batch": 16, "policy_batch": 16, "masks": 4,
-            "model_rate": 1e-3, "rate": 3e-4, "kl": 1e-4,
+            "model_steps": 2500, "model_horizon": 10, "horizon": 12, "batch": 16, "policy_batch": 16, "masks": 4,
+            "model_rate": 0.002, "rate": 3e-4, "kl": 1e-4,
         },
         "gpu": {
             "image": (117, 24), "every": 1, "frames": 20, "maps": (64, 128, 256), "hidden": 256, "latents": 32,
             "decoder": "additive", "horizon": 30, "model_horizon": 20, "model_steps": 20000, "policy_steps": 5000,
-            "model_rate": 1e-4, "rate": 1e-4, "kl": 1e-6, "seeds": 3,
+            "policy_batch": 64, "model_rate": 1e-4, "rate": 1e-4, "kl": 1e-6, "seeds": 3,
         },
     }  # fmt: skip
 
