@@ -24,9 +24,14 @@ from torch import Tensor
 
 import lowland as ll
 from lowland.domains import Box
+from lowland.nn.scene import SceneEncoder
 from lowland.planning import Controller, PlanEnergy, Policy, ThroughTheModel
 from lowland.shaping import Batch
+from lowland.tensors import batch_size
 from lowland.worlds import VectorWorld
+from lowland.worlds.base import State
+from lowland.worlds.driving_costs import DrivingCost
+from lowland.worlds.traffic import TrafficWorld, example
 
 ITERATIONS, HORIZON = 4, 20
 
@@ -124,11 +129,24 @@ def imagined(rounds: int, batch: int = 1024) -> dict[str, Any]:
     )
 
 
-def updates(rounds: int, batch: int = 96) -> dict[str, Any]:
+def pendulum_updates(rounds: int, batch: int = 96) -> dict[str, Any]:
     world = VectorWorld(3, 1, latents=4, hidden=64, dropout=0.1)
     plan = PlanEnergy(world, cost, 30, uncertainty=0.5, masks=10, futures=1, discount=0.99)
     policy = Policy(world.features, 3, Box(1, low=-1.0, high=1.0))
-    shaping, data = ThroughTheModel(policy), Batch(None, states(batch))
+    return updates("pendulum", plan, policy, states(batch), rounds)
+
+
+def driving_updates(rounds: int, batch: int = 32) -> dict[str, Any]:
+    """Model, policy and batch of the recipe `drive`."""
+    plan = PlanEnergy(TrafficWorld(latents=20), DrivingCost(), 30, uncertainty=0.5, masks=10, futures=1, discount=0.99)
+    eyes = SceneEncoder()
+    policy = Policy(eyes, eyes.size, Box(2, low=-1.0, high=1.0), (128, 128))
+    return updates("driving", plan, policy, example(10, batch), rounds)
+
+
+def updates(name: str, plan: PlanEnergy, policy: Policy, state: State, rounds: int) -> dict[str, Any]:
+    batch = batch_size(state=state)
+    shaping, data = ThroughTheModel(policy), Batch(None, state)
     optimiser, weights = torch.optim.Adam(policy.parameters(), lr=1e-4, fused=True), list(policy.parameters())
 
     def run() -> None:
@@ -141,7 +159,13 @@ def updates(rounds: int, batch: int = 96) -> dict[str, Any]:
 
     seconds = statistics.median(race({"ours": run}, rounds, 1)["ours"])
     return row(
-        f"policy updates, T = 30, 10 masks, batch of {batch}", "updates/s", 1 / seconds, "none", None, 1, why="no rival"
+        f"policy updates, {name}, T = 30, 10 masks, batch of {batch}",
+        "updates/s",
+        1 / seconds,
+        "none",
+        None,
+        1,
+        why="no rival",
     )
 
 
@@ -154,7 +178,7 @@ def main() -> None:
     rounds = 3 if options.quick else 15
     sizes = ((64, 128), (64, 512), (512, 512))
     rows = [imagined(rounds), *(latency(*size, rounds, not options.quick) for size in sizes)]
-    rows.append(updates(rounds))
+    rows += [pendulum_updates(rounds), driving_updates(rounds)]
     print(f"{date.today()}, {device()}\n")
     print(table(rows))
     if options.json:
