@@ -221,7 +221,13 @@ def _run(options: argparse.Namespace, rest: list[str], resume: list[str]) -> int
     config = _parse(recipe, default, rest)
     run = base.start(config, options.runs, preset, folder)
     resume.append(f"lowland run {entry.name} --resume {run.folder}")
-    base.execute(config, run)
+    try:
+        base.execute(config, run)
+    except LowlandError:
+        # What the options or the data lack, they lack again.
+        if not any((run.folder / "stages").rglob("*.safetensors")):
+            resume.clear()
+        raise
     resume.clear()
     print(run.folder / "report.html")
     return 0
@@ -248,6 +254,7 @@ def _parse(recipe: type[Recipe], default: Recipe, words: list[str]) -> Recipe:
         # A title, a rule, the reason, a rule, and help that `--help` gives as well.
         blocks = [" ".join(block.split()) for block in re.split(r"^[^\w\n]*$", heard.getvalue(), flags=re.MULTILINE)]
         reason = next(iter([block for block in blocks if block][1:2]), f"{' '.join(words)} cannot be read").rstrip(".")
+        reason = reason.removeprefix(f"Error parsing {recipe.__name__}: ")
         raise OptionError(f"{reason}. See `lowland run {name} --help`.") from None
 
 

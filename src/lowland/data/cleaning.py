@@ -137,17 +137,23 @@ def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
 
 def _check_units(rows: Columns, dt: float, label: str) -> None:
     """Raise where the typical vehicle is no vehicle in metres and seconds."""
-    lengths = rows["length"][np.isfinite(rows["length"]) & (rows["length"] > 0)]
-    length = float(np.median(lengths)) if len(lengths) else 4.5
+    length, width = (_median(rows[name], usual) for name, usual in (("length", 4.5), ("width", 1.8)))
     speeds = _speeds(rows, dt)
     speed = float(np.median(speeds)) if len(speeds) else 0.0
-    if length > 10 or length < 1 or speed > FASTEST:
+    # Lorries are long, but no wider than a lane.
+    if length > 30 or (length > 10 and width > 3.5) or length < 1 or speed > FASTEST:
         what = f"its vehicles are {length:.3g} long and drive at {speed:.3g} a second, by the median"
         guess = "feet" if 10 < length < 30 else "another unit"
         raise DataError(
             f"{label} does not seem to be in metres and seconds, but in {guess}: {what}. Convert it, or correct the "
             f"time between frames, which is taken as {dt:g} s."
         )
+
+
+def _median(values: Floats, usual: float) -> float:
+    """Of what is positive and finite; the usual value where nothing is."""
+    known = values[np.isfinite(values) & (values > 0)]
+    return float(np.median(known)) if len(known) else usual
 
 
 def _speeds(rows: Columns, dt: float) -> Floats:

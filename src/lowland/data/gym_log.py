@@ -127,7 +127,9 @@ def read_gym_log(path: str | Path) -> GymLog:
         dropped = (f"{int((~good).sum())} of {len(good)} steps have NaN or infinity and were left out.",)
     paths = _cut(observations, shares, following, good, _last(arrays, len(actions), path))
     if not paths:
-        raise DataError(f"{path} has no two finite steps in a row: nothing can be learned from it.{' '.join(dropped)}")
+        raise DataError(
+            f"{path} has no two finite steps in a row: nothing can be learned from it. {' '.join(dropped)}".strip()
+        )
     return GymLog(paths, low, high, path.stem, dropped)
 
 
@@ -185,8 +187,11 @@ def _open(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
             arrays = {} if isinstance(found, np.ndarray) else {name: np.asarray(found[name]) for name in found.files}
-    except _DAMAGED as error:
-        raise DataError(f"{path} is not an .npz file of plain arrays that can be read: {error}") from None
+    except _DAMAGED:
+        raise DataError(
+            f"{path} is not an .npz file of plain arrays that can be read: it is damaged, of another kind, or holds "
+            "Python objects."
+        ) from None
     if isinstance(found, np.ndarray):
         raise DataError(f"{path} holds a single array: save observations and actions by name with np.savez.")
     for name in (*FOLLOWING, *BOUNDS, *ENDS, *LENGTHS):

@@ -103,6 +103,8 @@ class WorldRecipe(Recipe):
             return
         run.expect(5 * self.seeds)
         log = self._log()
+        if not any(bool((path["observation"] != path["observation"][0]).any()) for path in log.paths):
+            raise DataError(f"{log.name}: no observation ever changes, so that there is nothing to learn.")
         train, test = log.split(0.15, self.seed)
         longest = max(len(path["actions"]) for path in test.paths) - 1
         evaluated = min(self.evaluated, longest)

@@ -163,19 +163,34 @@ def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
     Raises:
         CheckpointError: if the file is missing or damaged, or its weights or its metadata are not those of the module.
     """
+    whose = f"{path} does not hold weights for this {type(module).__name__}"
     try:
         with safe_open(path, framework="pt") as file:
             found = file.metadata() or {}
-        for name, wanted in (metadata or {}).items():
-            if found.get(name, "") != wanted:
-                raise CheckpointError(
-                    f"{path} was made for {name} {found.get(name) or 'that it does not name'}, but "
-                    f"{wanted or 'none'} is asked for: use models that were made for it, or train again."
-                )
-        module.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} does not hold weights for this {type(module).__name__}: {reason}") from None
+        weights = load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{whose}: there is no such file.") from None
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{whose}: {' '.join(str(error).split())}") from None
+    for name, wanted in (metadata or {}).items():
+        made, asked = (f"with {name} {text}" if text else f"without {name}" for text in (found.get(name, ""), wanted))
+        if made != asked:
+            raise CheckpointError(f"{whose}: they were made {made}, but are used {asked}. Train again, or use others.")
+    if reason := _difference(module.state_dict(), weights):
+        raise CheckpointError(f"{whose}: {reason}. Use the options that they were made with, or train again.")
+    module.load_state_dict(weights)
+
+
+def _difference(needed: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """The first thing by which weights are not those that are needed; nothing if they are."""
+    for name, tensor in needed.items():
+        if name not in found:
+            return f"{name} is missing"
+        if found[name].shape != tensor.shape:
+            made, asked = (" × ".join(map(str, part.shape)) for part in (found[name], tensor))
+            return f"{name} has the shape {made}, but should have {asked}"
+    extra = sorted(set(found) - set(needed))
+    return f"{extra[0]} has no place in it" if extra else ""
 
 
 def _paths(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Tensor]]:

@@ -113,6 +113,12 @@ def test_other_units_are_refused(scale, dt, words):
         clean(rows, dt=dt, name="mine")
 
 
+def test_lorries_are_no_cars_in_feet():
+    log, faults = clean({**raw(), "length": np.full(len(raw()["x"]), 12.0), "width": np.full(len(raw()["x"]), 2.5)})
+    assert (log.length == 12).all()
+    assert not faults
+
+
 @pytest.mark.parametrize("dt", [0.0, -0.1, float("nan"), 100.0])
 def test_frames_need_a_time_between_them(dt):
     with pytest.raises(DataError, match="not in seconds"):

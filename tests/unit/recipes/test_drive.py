@@ -145,6 +145,19 @@ def test_damaged_models_are_refused_in_a_sentence(first: Path, tmp_path: Path, d
         execute(config, start(config, tmp_path, "smoke"))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hidden": 32}, r"pairs\.weight has the shape 32 × 7, but should have 16 × 7"),
+        ({"image": (64, 16)}, "made without images, but are used with images of 64 × 16"),
+    ],
+)
+def test_models_of_another_size_are_refused(first: Path, tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    config = smoke("drive", models=str(first / "checkpoints"), episodes=1, **options)
+    with pytest.raises(CheckpointError, match=words):
+        execute(config, start(config, tmp_path, "smoke"))
+
+
 def test_a_run_resumes_to_the_same_numbers(first: Path) -> None:
     before = (first / "results.json").read_text()
     (first / "stages" / "seed-0" / "VG" / "policy.safetensors").unlink()

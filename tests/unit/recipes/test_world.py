@@ -99,9 +99,10 @@ def test_a_log_of_ones_own(tmp_path: Path) -> None:
     ("arrays", "words"),
     [
         ({"observations": np.zeros((50, 2))}, "no array called actions"),
-        ({"observations": np.zeros((3, 2)), "actions": np.zeros((3, 1))}, "at least 3 are needed"),
+        ({"observations": np.zeros((99, 2)), "actions": np.ones((99, 1))}, "no observation ever changes"),
+        ({"observations": np.eye(3, 2), "actions": np.zeros((3, 1))}, "at least 3 are needed"),
         (
-            {"observations": np.zeros((40, 2)), "actions": np.zeros((40, 1)), "dones": np.arange(40) % 5 == 4},
+            {"observations": np.eye(40, 2), "actions": np.zeros((40, 1)), "dones": np.arange(40) % 5 == 4},
             "None of the .* trajectories has 6 steps",
         ),
     ],
