@@ -90,7 +90,7 @@ class DriveRecipe(PolicyOptions):
         },
         "pixels": {
             "image": (64, 16), "methods": ("imitation", "VG", "SVG", "MPUR z-dropout"), "imitation_steps": 1500,
-            "model_steps": 2500, "model_horizon": 10, "horizon": 12, "batch": 16, "policy_batch": 16, "masks": 4,
+            "model_steps": 2000, "model_horizon": 10, "horizon": 12, "batch": 16, "policy_batch": 16, "masks": 4,
             "model_rate": 0.002, "rate": 3e-4, "kl": 1e-4,
         },
         "gpu": {
