@@ -36,7 +36,7 @@ NAMES = (
     "uncertainty cost, with other weights, without the hinge, with an ensemble, other models and roll-outs, and little "
     "data.",
     rows=("W7", "W8"),
-    minutes=180,
+    minutes=140,
     title="Does the uncertainty cost pay?",
 )
 @dataclass(frozen=True)
