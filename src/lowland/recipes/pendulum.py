@@ -46,7 +46,7 @@ Found = Mapping[str, Any]
     shows="From a log of random actions, a learned model is enough to swing a pendulum up, by planning or by a policy "
     "trained inside the model. Then a part of the log is withheld, to see what the uncertainty cost does there.",
     rows=("W1", "W2", "W4", "W7"),
-    minutes=8,
+    minutes=7,
     title="A pendulum from a log",
 )
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PendulumRecipe(Recipe):
 
     log: int = 20_000
     """Transitions of the log, with actions drawn uniformly."""
-    seeds: int = 3
+    seeds: int = 2
     """Repetitions, each with its own log, models and policies."""
     members: int = 4
     """Networks of the model; their variance is its uncertainty."""
