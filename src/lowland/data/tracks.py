@@ -221,6 +221,37 @@ class Tracks:
             places[:, start:stop] = (total[:, here + half + 1] - total[:, here - half]) / (2 * half + 1)
         return replace(self, x=places[0], y=places[1])
 
+    def resample(self, dt: float = 0.1) -> Tracks:
+        """The same motion in frames of `dt` seconds, positions in between by linear interpolation.
+
+        A new frame takes its lane from the nearest old one. A stretch too short for any new frame is left out.
+
+        Raises:
+            OptionError: if dt is not positive.
+            DataError: if no new frame falls into any stretch.
+
+        >>> x, one = [0.0, 1.0, 2.0], [1, 1, 1]
+        >>> slow = Tracks(one, [0, 1, 2], x, one, one, one, one, Road(0.0, 300.0, (0.0, 3.7)), dt=0.05).resample(0.1)
+        >>> slow.frame.tolist(), slow.x.tolist(), slow.dt
+        ([0, 1], [0.0, 2.0], 0.1)
+        """
+        if not dt > 0:
+            raise OptionError(f"dt must be a positive number of seconds, but it is {dt}.")
+        rows, frames, places = [], [], []
+        for start, stop in self.segments():
+            seconds = self.frame[start:stop] * self.dt
+            new = np.arange(np.ceil(seconds[0] / dt - 1e-6), np.floor(seconds[-1] / dt + 1e-6) + 1)
+            here = np.interp(new * dt, seconds, np.arange(stop - start))
+            rows.append(start + np.round(here).astype(np.int64))
+            frames.append(new.astype(np.int64))
+            places.append([np.interp(here, np.arange(stop - start), part[start:stop]) for part in (self.x, self.y)])
+        kept = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+        if not len(kept):
+            raise DataError(f"{self.label} has no stretch as long as {dt:g} s.")
+        x, y = np.concatenate(places, axis=1)
+        same = {name: getattr(self, name)[kept] for name in ("vehicle", "lane", "length", "width")}
+        return replace(self, **same, frame=np.concatenate(frames), x=x, y=y, dt=dt)
+
     def split(self, shares: Sequence[float], generator: torch.Generator) -> list[Integers]:
         """Vehicles drawn at random into parts, such as 80, 10 and 10 %, each given by its vehicles.
 

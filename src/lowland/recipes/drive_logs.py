@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 _SHARES = (0.8, 0.1, 0.1)
 _HELD = 1000
 _LEAST = 40
+FRAME = 0.1
+"""Seconds between the frames of a log that the recipes of driving count in."""
 
 
 class Course(NamedTuple):
@@ -81,19 +83,14 @@ class Logs:
         """Pieces to check a model by."""
         return self.pieces(_HELD, steps, torch.Generator().manual_seed(0), "held")
 
-    def courses(self, episodes: int) -> list[Course]:
-        """The test: up to so many episodes, evenly spaced in the recordings.
+    def courses(self, episodes: int, part: Literal["train", "held", "test"] = "test") -> list[Course]:
+        """Up to so many episodes, evenly spaced in the recordings of a part.
 
         Raises:
             DataError: if no car is seen for long enough.
         """
-        return self._courses(self.test, self.vehicles[2], episodes)
-
-    def lessons(self, episodes: int) -> list[Course]:
-        """As `courses`, in the recordings to learn from."""
-        return self._courses(self.train, self.vehicles[0], episodes)
-
-    def _courses(self, recordings: list[Tracks], vehicles: np.ndarray | None, episodes: int) -> list[Course]:
+        number = ("train", "held", "test").index(part)
+        recordings, vehicles = (self.train, self.held, self.test)[number], self.vehicles[number]
         found = []
         for tracks in recordings:
             try:
@@ -121,6 +118,9 @@ def read_logs(
     tracks, faults = read_tracks(path)
     for fault in faults:
         _log.warning("%s", fault.sentence)
+    if abs(tracks.dt - FRAME) > 1e-6:
+        _log.info("The frames of %s, %g s apart, are brought to %g s.", tracks.label, tracks.dt, FRAME)
+        tracks = tracks.resample(FRAME)
     parts = tracks.split(_SHARES, torch.Generator().manual_seed(0))
     if min(len(part) for part in parts) < 1:
         raise DataError(

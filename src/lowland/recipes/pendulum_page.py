@@ -133,7 +133,7 @@ def _landscape(policy: Policy, plan: PlanEnergy, paths: Tensor) -> Figure:
     drawn = figure(6.4, 4.6)
     ax = drawn.subplots()
     lines = ax.contourf(angles, speeds, value, levels=24, cmap=LAND)
-    drawn.colorbar(lines, ax=ax, label="cost of the next 2 s").outline.set_visible(False)
+    drawn.colorbar(lines, ax=ax, label=f"cost of the next {0.05 * plan.horizon:g} s").outline.set_visible(False)
     _paths(ax, paths, ORANGE)
     _labels(ax, "The land that the policy descends")
     return drawn

@@ -239,3 +239,20 @@ def test_windows_lie_within_stretches():
         log.windows(61)
     with pytest.raises(OptionError, match="at least one frame"):
         log.windows(0)
+
+
+def test_even_motion_stays_even_at_another_rate_and_gaps_stay():
+    frames = np.r_[0:26, 40:66]
+    count, seconds = len(frames), 0.04 * frames
+    log = Tracks(
+        np.ones(count), frames, 3 + 10 * seconds, 1 + 0.1 * seconds, np.full(count, 4.5), np.full(count, 1.8),
+        np.zeros(count), ROAD, dt=0.04,
+    )  # fmt: skip
+    slow = log.resample(0.1)
+    assert slow.dt == 0.1
+    np.testing.assert_array_equal(slow.frame, np.r_[0:11, 16:27])
+    np.testing.assert_allclose(slow.x, 3 + 10 * 0.1 * slow.frame, rtol=1e-12)
+    np.testing.assert_allclose(slow.y, 1 + 0.1 * 0.1 * slow.frame, rtol=1e-12)
+    np.testing.assert_allclose(slow.resample(0.04).x, 3 + 10 * 0.04 * slow.resample(0.04).frame, rtol=1e-12)
+    with pytest.raises(DataError, match="no stretch"):
+        log.select(np.arange(1, 3)).resample(1.0)

@@ -52,9 +52,9 @@ def test_a_run_resumes_to_the_same_numbers(first: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"image": (24, 8)}, r"made for images of 16 × 8, 2 of them 0\.2 s apart, but of 24 × 8"),
-        ({"image": ()}, r"made for images of 16 × 8, .* but none is asked for"),
-        ({"every": 1}, r"2 of them 0\.1 s apart is asked for"),
+        ({"image": (24, 8)}, r"made with images of 16 × 8, 2 of them 0\.2 s apart, but are used with images of 24 × 8"),
+        ({"image": ()}, r"made with images of 16 × 8, .* but are used without images"),
+        ({"every": 1}, r"used with images of 16 × 8, 2 of them 0\.1 s apart"),
     ],
 )
 def test_models_of_other_images_are_refused_in_a_sentence(first: Path, options: dict[str, Any], words: str) -> None:
