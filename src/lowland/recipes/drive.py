@@ -226,9 +226,9 @@ class DriveRecipe(PolicyOptions):
         return self.tier.policy(method.gaussian, self.generator(10 * seed + 2)).to(self.device)
 
     def learn(
-        self, method: Method, policy: Policy, models: Mapping[str, World], pieces: Any, seed: int
+        self, method: Method, policy: Policy, models: Mapping[str, World], pieces: Any, seed: int, seen: Any = None
     ) -> dict[str, Any]:
-        """Train a policy by a method; the curves of its training."""
+        """Train a policy by a method; the curves of its training. `seen`: pieces that the models know, if not all."""
         tier, options = self.tier, {"validation": 0.0, "progress": False, "seed": seed}
         if not method.world:
             # Imitation learns from every state of the pieces, not only from where the others start their roll-outs.
@@ -238,7 +238,7 @@ class DriveRecipe(PolicyOptions):
                 schedule=partial(falling, steps), log_every=_every(steps), **options,
             )  # fmt: skip
             return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
-        plan = self._plan(method, models[method.world], pieces)
+        plan = self._plan(method, models[method.world], pieces if seen is None else seen)
         shaping = ThroughTheModel(policy, self.expert if method.expert else 0.0, seed=seed).to(self.device)
         data = tier.starts(pieces, self.horizon if method.expert else 0)
         result = fit(

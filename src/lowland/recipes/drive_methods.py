@@ -32,12 +32,13 @@ class Method(NamedTuple):
 
 IMITATION = Method("imitation", distance=73.8, success=7.3)
 VG = Method("VG", DETERMINISTIC, distance=11.9, success=0.0)
+MPUR_DETERMINISTIC = Method("MPUR deterministic", DETERMINISTIC, uncertainty=True, distance=162.4, success=69.1)
 MPUR = Method("MPUR z-dropout", DROPPED, uncertainty=True, distance=171.2, success=74.8)
 METHODS = (
     IMITATION,
     VG,
     Method("SVG", STOCHASTIC, gaussian=True, distance=17.1, success=0.0),
-    Method("MPUR deterministic", DETERMINISTIC, uncertainty=True, distance=162.4, success=69.1),
+    MPUR_DETERMINISTIC,
     Method("MPUR stochastic", STOCHASTIC, uncertainty=True, distance=166.8, success=71.8),
     MPUR,
     Method("MPER deterministic", DETERMINISTIC, expert=True, distance=157.4, success=63.7),

@@ -187,8 +187,8 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
     run.text(
         "Again and again on its way each policy is also rolled out in its own model, from where it is. Where the model "
         "promises a lower cost than comes, the policy has found a flaw in it, which is what the uncertainty cost is "
-        f"for. Costs are those of driving, the mean over {recipe.horizon} steps of {recipe.dt:.1f} s; a collision "
-        "costs 1."
+        f"for. Costs are those of driving, means over roll-outs of {recipe.horizon} steps of {recipe.dt:.1f} s; a step "
+        "into a collision or off the road costs 1. What was imagined counts as long as the car really drove on."
     )
     write_promises(run, shown)
     costs = {
@@ -226,13 +226,13 @@ def write_promises(run: Run, found: Found) -> None:
          "collisions, %", "off road, %"),
         rows,
         "Uncertainty is that of the model in which the policy was trained, in standard deviations from what is usual "
-        "along the held-out log. Failures are those of the whole test.",
+        "along the held-out log. Failures are those of all episodes.",
     )  # fmt: skip
 
 
 def promised(outcomes: Sequence[Mapping[str, Any]], key: str) -> float:
-    """Mean of one of the `promises` over all steps and seeds."""
-    return statistics.fmean(float(outcome["told"][key].mean()) for outcome in outcomes)
+    """One of the `promises`, the mean over seeds."""
+    return statistics.fmean(outcome["told"][key] for outcome in outcomes)
 
 
 def rates(outcomes: Sequence[Mapping[str, Any]]) -> np.ndarray:

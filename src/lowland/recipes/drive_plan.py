@@ -136,7 +136,7 @@ class DrivePlanRecipe(DriveOptions):
     def _distilled(self, world: World, actor: Policy, logs: Logs) -> dict[str, float]:
         """The teacher drives in the training recordings, and the actor learns what it did there."""
         teacher, states, actions = self.planner(self.teacher, world), [], []
-        for replay, episodes in logs.lessons(self.lessons):
+        for replay, episodes in logs.courses(self.lessons, "train"):
             state = replay.reset(episodes)
             teacher.reset()
             while len(replay.episodes):

@@ -5,7 +5,7 @@ Shape letters: B episodes, T steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,18 +33,19 @@ def promises(
     logged: Mapping[str, Any],
     horizon: int,
     masks: int,
-    cost: DrivingCost = _COST,
-) -> dict[str, Tensor]:
-    """Means over test episodes at each step of a roll-out: `told` and `true` cost, `unsure` and `unsure_true`, (T,).
+    cost: Callable[[State], Tensor] = _COST,
+) -> dict[str, float]:
+    """`told` and `true` cost of a step, and its uncertainty, `unsure` and `unsure_true`: means over steps of episodes.
 
     A policy drives, and at each T-th step it is also rolled out in the model from where it is, for T steps, with z from
-    the prior. A collision or leaving the road costs 1 from then on. The uncertainty is that along the imagined and
+    the prior. All four are means over the same steps: those up to the true end of an episode, however the roll-out goes
+    on. A last step that ends in a collision or off the road costs 1. The uncertainty is that along the imagined and
     along the true states, in deviations from what is usual in the log, by `worlds.uncertainty.measure`.
 
     Args:
         policy: that drives.
         world: that it was trained in.
-        courses: test episodes.
+        courses: the episodes.
         logged: `states` and `actions` (B, T, 2) of which the usual uncertainty is taken.
         horizon: T.
         masks: K.
@@ -65,17 +66,22 @@ def promises(
             z = _futures(world, len(going), horizon, going.device)
             imagined = rollout(world, state, lambda state, t: policy(state), z, horizon)
             told = [at(imagined.states, t) for t in range(horizon)]
-            true, costs = [state], []
+            true, costs, driven = [state], [], []
             for _ in range(horizon):
+                driven.append(replay.reason == 0)
                 state, info = replay.step(policy(state))
                 costs.append(torch.where(info["crashed"] | info["off_road"], 1.0, cost(state)))
                 true.append(state)
-            found["told"].append(torch.stack([cost(one) for one in told]))
-            found["true"].append(torch.stack(costs))
             done = [policy(one) for one in true[:-1]]
-            found["unsure"].append(_unsure(world, [true[0], *told[:-1]], imagined.actions.unbind(1), z, usual, masks))
-            found["unsure_true"].append(_unsure(world, true[:-1], done, z, usual, masks))
-    return {name: torch.cat(parts, dim=1).mean(dim=1) for name, parts in found.items()}
+            values = {
+                "told": torch.stack([cost(one) for one in told]),
+                "true": torch.stack(costs),
+                "unsure": _unsure(world, [true[0], *told[:-1]], imagined.actions.unbind(1), z, usual, masks),
+                "unsure_true": _unsure(world, true[:-1], done, z, usual, masks),
+            }
+            for name, value in values.items():
+                found[name].append(value[torch.stack(driven)])
+    return {name: float(torch.cat(parts).mean()) for name, parts in found.items()}
 
 
 def _futures(world: World, rows: int, steps: int, device: torch.device) -> Tensor | None:

@@ -1,11 +1,11 @@
-"""Policies that are trained through models in several ways, and driven in the same test; their models are shared."""
+"""Policies that are trained through models in several ways, and driven in the same traffic; models are shared."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -46,16 +46,23 @@ class Variant(NamedTuple):
         return tuple(f"{kind}-{number + 1}" for number in range(self.members))
 
 
-def compare(run: Run, options: PolicyOptions, variants: Sequence[Variant], promised: int = 0) -> tuple[Outcomes, str]:
-    """Train and drive each variant, with all seeds: outcomes of the test, by name, and what the test was on.
+def compare(
+    run: Run,
+    options: PolicyOptions,
+    variants: Sequence[Variant],
+    promised: int = 0,
+    part: Literal["test", "held"] = "test",
+) -> tuple[Outcomes, str]:
+    """Train and drive each variant, with all seeds: outcomes by name, and in what they drove.
 
     Human replay and no action come first, one outcome each, and have their results written.
 
     Args:
         run: whose stages these are.
-        options: what the variants have in common: logs, seeds and the test.
+        options: what the variants have in common: logs, seeds and episodes.
         variants: those to compare.
         promised: steps of the roll-outs by which costs that were imagined and true costs are compared; 0 for none.
+        part: where they drive: in the test, or where settings are compared, in the recordings that are held for checks.
     """
     base = as_drive(options)
     logs = read_logs(base.tracks, base.cars, base.device, base.recordings)
@@ -65,8 +72,9 @@ def compare(run: Run, options: PolicyOptions, variants: Sequence[Variant], promi
     run.expect(2 + options.seeds * (len(models) + (3 if promised else 2) * len(variants)))
     steps = max(options.model_horizon, promised, *(variant.recipe.horizon for variant in variants))
     pieces = logs.pieces(options.windows, steps, options.generator())
-    courses = [logs.courses(options.episodes), []]
-    data = f"{base.data}, {sum(len(course.episodes) for course in courses[0])} episodes"
+    courses = [logs.courses(options.episodes, part), []]
+    where = base.data if part == "test" or base.tracks else "simulated traffic, validation simulation"
+    data = f"{where}, {sum(len(course.episodes) for course in courses[0])} episodes"
     found: Outcomes = {}
     for name in ("human", "no action"):
         found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, sanity_drivers()[name]))]
@@ -77,9 +85,10 @@ def compare(run: Run, options: PolicyOptions, variants: Sequence[Variant], promi
         trained: dict[str, World] = {}
         for variant in variants:
             name, method, one, _ = variant
-            world, policy = _model(run, variant, pieces, seed, trained), one.policy(method, seed)
+            seen = _seen(pieces, one.windows)
+            world, policy = _model(run, variant, seen, seed, trained), one.policy(method, seed)
             place = f"seed-{seed}/{_short(name)}"
-            learn = partial(one.learn, method, policy, {method.world: world}, pieces, seed)
+            learn = partial(one.learn, method, policy, {method.world: world}, pieces, seed, seen)
             run.stage(f"{place}/policy", learn, [policy])
             outcome = run.stage(f"{place}/test", partial(drive, courses, policy.eval()))
             if promised:
@@ -95,14 +104,18 @@ def shares(found: Outcomes, name: str) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
+def _seen(pieces: dict[str, Any], most: int) -> dict[str, Any]:
+    """The pieces that a model learns from: at most so many, evenly from all."""
+    count, device = len(pieces["actions"]), pieces["actions"].device
+    return pieces if most >= count else select(pieces, torch.linspace(0, count - 1, most).long().to(device))
+
+
 def _model(run: Run, variant: Variant, pieces: dict[str, Any], seed: int, trained: dict[str, World]) -> World:
     """The model of a variant; members of an ensemble differ in first weights and in the order of the training data."""
-    count, most = len(pieces["actions"]), variant.recipe.windows
-    some = torch.linspace(0, count - 1, min(most, count)).long().to(pieces["actions"].device)
     for number, label in enumerate(variant.models):
         if label not in trained:
-            part, own = pieces if most >= count else select(pieces, some), seed + 1000 * number
-            trained[label] = variant.recipe.world(run, variant.method.world, part, own, label)
+            own = seed + 1000 * number
+            trained[label] = variant.recipe.world(run, variant.method.world, pieces, own, label)
     members = [trained[label] for label in variant.models]
     return members[0] if len(members) == 1 else Ensemble(members)
 

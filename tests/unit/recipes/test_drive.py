@@ -13,10 +13,11 @@ import pytest
 from lowland.data.logs import write_table
 from lowland.data.traffic import traffic
 from lowland.errors import CheckpointError, OptionError
+from lowland.recipes import drive
 from lowland.recipes.base import Recipe, execute, load, start
 from lowland.recipes.drive import SHIPPED, DriveRecipe
 from lowland.recipes.drive_methods import DRIVERS, METHODS
-from lowland.recipes.drive_remedies import NAMES, PAIRS, DriveRemediesRecipe
+from lowland.recipes.drive_remedies import APART, NAMES, PAIRS, DriveRemediesRecipe
 
 
 def smoke(name: str, **options: Any) -> Recipe:
@@ -78,11 +79,24 @@ def test_each_remedy_changes_one_thing() -> None:
     assert isinstance(config, DriveRemediesRecipe)
     every = {name: variant for name, (variant, _) in config.every().items()}
     assert tuple(every) == NAMES
-    assert {name for pair in PAIRS for name in pair} <= set(NAMES)
+    assert {name for pair in (*PAIRS, *APART) for name in pair} <= set(NAMES)
     assert len({(one.method, one.recipe, one.members) for one in every.values()}) == len(every)
+    # The difference of a pair is that of the uncertainty cost, and of nothing else.
+    assert all(every[one].models[0] == every[other].models[0] for one, other in PAIRS)
+    assert all(every[one].models[0] != every[other].models[0] for one, other in APART)
     # The ensemble has the model of MPUR as its first member, and each other member a model of its own.
     assert every["MPUR, ensemble"].models[0] == every["MPUR"].models[0]
     assert len(set(every["MPUR, ensemble"].models)) == config.members
+
+
+def test_settings_are_compared_outside_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is usual is measured where the model learned, which with little data are few pieces."""
+    pieces, real = set(), drive.measure
+    monkeypatch.setattr(drive, "measure", lambda *given: (pieces.add(len(given[2])), real(*given))[1])
+    config = smoke("drive-remedies", variants=("MPUR", "MPUR, little data"))
+    _, rows = results(config, tmp_path)
+    assert pieces == {120, 16}
+    assert {row["data"] for row in rows} == {"simulated traffic, validation simulation, 4 episodes"}
 
 
 @pytest.mark.parametrize(
