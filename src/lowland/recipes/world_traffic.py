@@ -24,7 +24,7 @@ from lowland.recipes.base import falling
 from lowland.recipes.drive import DriveRecipe
 from lowland.recipes.drive_logs import Logs, read_logs
 from lowland.recipes.drive_tier import ImageTier
-from lowland.recipes.world_traffic_page import BATCH, SIZE, write_page, write_results
+from lowland.recipes.world_traffic_page import write_page, write_results
 from lowland.reports.run import Run
 from lowland.tensors import RowNoise, map_value
 from lowland.training.export import save_world
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from lowland.recipes.world import WorldRecipe
 
 Trained = Mapping[str, tuple[World, ForwardTraining]]
-FRAMES, STARTS, SHOWN, DRAWN = 4, 48, 3, 3
-MAPS, RATE, PIXELS = (16, 32, 48), 1e-3, 1 / 300
+STARTS, SHOWN, DRAWN = 48, 3, 3
+RATE, PIXELS = 1e-3, 1 / 300
 """Of `kl`, a 300th is the price of a nat here: the error of an image is a mean over pixels, not a sum over numbers."""
 _REACH, _CELL, _LEAST = 80.0, (8, 4), 0.02
 
@@ -53,18 +53,17 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
         "with a latent variable it draws several futures, which are scored against what happened.", ("W1", "W5"),
     )  # fmt: skip
     run.expect(config.seeds * (2 * len(DECODERS) + 1))
-    base = DriveRecipe(
-        image=SIZE, frames=FRAMES, maps=MAPS, latents=config.latents, hidden=config.hidden, tracks=config.log,
-        device=config.device,
-    )  # fmt: skip
-    logs = read_logs(config.log, base.cars, base.device, 1, base.tier.sight)
+    given = {"latents": config.latents, "hidden": config.hidden, "tracks": config.log, "device": config.device}
+    base = DriveRecipe(**DriveRecipe.presets["pixels"] | given)
+    tier = ImageTier(base)
+    logs = read_logs(config.log, base.cars, base.device, 1, tier.sight)
     if not config.log:
         run.stand_in("Simulated traffic stands in for recordings of a freeway.")
     pieces = max(1, config.transitions // config.horizon)
-    unseen, found = _unseen(config, logs, base), []
+    unseen, found = _unseen(config, logs, tier), []
     models: dict[str, tuple[World, ForwardTraining]] = {}
     for seed in range(config.seeds):
-        films = ImageTier(base).pieces(logs, pieces, config.horizon, config.generator(10 * seed + 1))
+        films = tier.pieces(logs, pieces, config.horizon, config.generator(10 * seed + 1))
         for name in DECODERS:
             models[name] = _train(config, run, name, ImageTier(replace(base, decoder=name)), films, seed)
             if seed == 0:
@@ -72,16 +71,17 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
         found.append(run.stage(f"seed-{seed}/scores", partial(_score, config, models, unseen, seed)))
     size = sum(parameter.numel() for parameter in models["warp"][0].parameters())
     log = f"log {config.log}, cars held out" if config.log else "simulated traffic, another simulation"
-    data = f"{log}, {len(unseen)} starts; {2 * config.steps:,} updates of {BATCH} pieces"
+    data = f"{log}, {len(unseen)} starts; {2 * config.steps:,} updates of {base.batch} pieces"
     write_results(run, found, data)
     write_page(run, found, logs.faults, size)
 
 
-def _unseen(config: WorldRecipe, logs: Logs, base: DriveRecipe) -> Films:
-    before, generator = (FRAMES - 1) * base.every, torch.Generator().manual_seed(0)
+def _unseen(config: WorldRecipe, logs: Logs, tier: ImageTier) -> Films:
+    frames, every = tier.options.frames, tier.options.every
+    before, generator = (frames - 1) * every, torch.Generator().manual_seed(0)
     count = min(STARTS, max(SHOWN, config.transitions // 50))
     starts = logs.starts(count, config.evaluated, generator, "held", before=before, device="cpu")
-    return Films(starts, Camera(*SIZE), FRAMES, config.evaluated, config.device)
+    return Films(starts, Camera(*tier.size), frames, config.evaluated, config.device)
 
 
 def _train(
@@ -89,7 +89,7 @@ def _train(
 ) -> tuple[World, ForwardTraining]:
     world = tier.world(True, config.generator(10 * seed + 2)).to(config.device)
     energy = ForwardModel(world, tier.few(films, 1)[0], config.horizon)
-    posterior = tier.posterior(world, config.generator(10 * seed + 3))
+    posterior, batch = tier.posterior(world, config.generator(10 * seed + 3)), min(tier.options.batch, len(films))
     shapings = {
         "without-z": ForwardTraining(seed=seed),
         "z-dropout": ForwardTraining(posterior, PIXELS * config.kl, seed=seed).to(config.device),
@@ -98,7 +98,7 @@ def _train(
 
         def learn(shaping: ForwardTraining = shaping) -> dict[str, list[float]]:
             result = fit(
-                energy, tier.trips(films, config.horizon), shaping, config.steps, min(BATCH, len(films)), RATE,
+                energy, tier.trips(films, config.horizon), shaping, config.steps, batch, RATE,
                 clip=5.0, schedule=partial(falling, config.steps), validation=0.0, progress=False, seed=seed,
                 log_every=10,
             )  # fmt: skip
@@ -119,6 +119,7 @@ def _score(config: WorldRecipe, models: Trained, films: Films, seed: int) -> dic
     answers = {COPY: last[:, None].expand_as(truth), VELOCITY: even}
     shown: dict[str, Any] = {"truth": truth[:SHOWN], VELOCITY: even[:SHOWN], "past": x["state"]["image"][:SHOWN]}
     shown["size"] = states["size"][:SHOWN, 0]
+    shown["seconds"] = [films.scenes[0].step_seconds * (t + 1) for t in range(films.steps)]
     cells, noise = _cells(truth), RowNoise(seed, torch.arange(len(truth), device=truth.device))
     found: dict[str, Any] = {"shown": shown, "crps": {}, "coverage": {}, "sensitivity": {}, "kl": {}}
     for name, (world, shaping) in models.items():

@@ -23,7 +23,6 @@ from lowland.plots.video import write_video
 from lowland.reports.run import Run
 from lowland.worlds.driving_costs import CARS, CROP, LANES, OFF_ROAD
 
-SIZE, BATCH, DT = (64, 16), 16, 0.2
 NAMES = {"warp": "warp of the last frame", "additive": "sigmoid of last frame + change (the paper's)"}
 Found = Sequence[Mapping[str, Any]]
 _ASPHALT, _VERGE, _LINE = (0.20, 0.22, 0.26), (0.36, 0.45, 0.37), (0.93, 0.94, 0.96)
@@ -48,14 +47,14 @@ def write_results(run: Run, found: Found, data: str) -> None:
             data=data,
         )  # fmt: skip
 
-    first = found[0]
-    last = len(first["errors"][COPY])
+    first, seconds = found[0], found[0]["shown"]["seconds"]
+    last = len(seconds)
     for step in sorted({1, min(5, last), last}):
-        claim = f"squared error of other cars in the image, times 1,000, {DT * step:.1f} s ahead"
+        claim = f"squared error of other cars in the image, times 1,000, {seconds[step - 1]:.1f} s ahead"
         for name in first["errors"]:
             row("W1", claim, name, lambda one, n=name, s=step: 1000 * one["errors"][n][s - 1])
     for name in first["crps"]:
-        claim = f"CRPS of how much of a cell cars cover, times 1,000, mean over {DT * last:.1f} s"
+        claim = f"CRPS of how much of a cell cars cover, times 1,000, mean over {seconds[-1]:.1f} s"
         row("W5", claim, name, lambda one, n=name: 1000 * one["crps"][n].mean())
     for name in first["coverage"]:
         claim = f"cells inside the interval for {100 * first['level']:.0f} %, in percent"
@@ -67,42 +66,44 @@ def write_results(run: Run, found: Found, data: str) -> None:
 
 def write_page(run: Run, found: Found, faults: Sequence[Fault], size: int) -> None:
     """Fill the page; films are those of the first seed, curves the means of all."""
-    first, last = found[0], len(found[0]["errors"][COPY])
+    shown: Mapping[str, Any] = found[0]["shown"]
+    seconds: Sequence[float] = shown["seconds"]
+    height, width = shown["truth"].shape[-2:]
     run.section("Several futures")
     run.text(
         "What happened around the orange car, and what each model expects, given the car's own actions: with z = 0, "
-        f"the mean of the prior, and with three z that are drawn from it. Models see images of {SIZE[0]} × {SIZE[1]}, "
-        f"72 m along the road and 15 m across, {DT:.1f} s apart, in three channels: markings, other cars, and what is "
-        f"off the road. They have about {size:,} weights, and learned from other recordings than these."
+        f"the mean of the prior, and with three z that are drawn from it. Models see images of {height} × {width}, "
+        f"72 m along the road and 15 m across, {seconds[0]:.1f} s apart, in three channels: markings, other cars, and "
+        f"what is off the road. They have about {size:,} weights, and learned from other recordings than these."
     )
     path = run.folder / "figures" / "futures.mp4"
     path.parent.mkdir(exist_ok=True)
-    run.video(write_video(path, _film(first["shown"]), rate=5), "Half as fast as in reality.")
-    run.figure("futures", _strips(first["shown"], 0), "The first scene at several times")
-    _write_errors(run, found, last)
-    _write_calibration(run, found, last)
+    run.video(write_video(path, _film(shown), rate=5), "Half as fast as in reality.")
+    run.figure("futures", _strips(shown, 0), "The first scene at several times")
+    _write_errors(run, found, seconds)
+    _write_calibration(run, found, seconds)
     _write_sensitivity(run, found)
     if faults:
         run.section("What was found in the log")
         run.table(("fault", "count", "what was done"), [[fault.kind, fault.count, fault.sentence] for fault in faults])
 
 
-def _write_errors(run: Run, found: Found, last: int) -> None:
+def _write_errors(run: Run, found: Found, seconds: Sequence[float]) -> None:
     run.section("Error against horizon")
     ends = {name: 1000 * _mean(found, "errors", name)[-1] for name in found[0]["errors"]}
     best = min(ends[COPY], ends[VELOCITY])
     run.text(
-        f"The squared error of the channel of other cars, at z = 0. {DT * last:.1f} s ahead it is {ends['warp']:.0f} "
+        f"The squared error of the channel of other cars, at z = 0. {seconds[-1]:.1f} s ahead it is {ends['warp']:.0f} "
         f"for the warp and {ends['additive']:.0f} for the additive decoder, and {best:.0f} for the better of two "
         "simple answers: the last frame again, and all other cars drawn as if they went on evenly, which knows the "
         "speed of each car exactly. An empty frame has a low error, too, so look at the films."
     )
-    lines = {named(name): (_times(last), (1000 * _mean(found, "errors", name)).tolist()) for name in ends}
+    lines = {named(name): (seconds, (1000 * _mean(found, "errors", name)).tolist()) for name in ends}
     title, ylabel = "Other cars in the image", "squared error × 1,000"
     run.figure("errors", curves(lines, title=title, xlabel="seconds ahead", ylabel=ylabel), "Mean over seeds, z = 0")
 
 
-def _write_calibration(run: Run, found: Found, last: int) -> None:
+def _write_calibration(run: Run, found: Found, seconds: Sequence[float]) -> None:
     run.section("Are the futures right?")
     level, scores = 100 * found[0]["level"], {name: _mean(found, "crps", name).mean() for name in found[0]["crps"]}
     inside = {name: 100 * _mean(found, "coverage", name).nanmean() for name in found[0]["coverage"]}
@@ -115,10 +116,10 @@ def _write_calibration(run: Run, found: Found, last: int) -> None:
         f"future or the truth has a car. With z drawn, the CRPS of the warp is {told} than with z = 0. Its interval "
         f"holds {inside['warp']:.0f} % of the truths, that of the additive decoder {inside['additive']:.0f} %."
     )
-    cloud = {name: (_times(last), (1000 * _mean(found, "crps", name)).tolist()) for name in scores}
+    cloud = {name: (seconds, (1000 * _mean(found, "crps", name)).tolist()) for name in scores}
     cloud = {named(name): line for name, line in cloud.items()}
-    spread = {named(name): (_times(last), (100 * _mean(found, "coverage", name)).tolist()) for name in inside}
-    spread["what it should be"] = (_times(last), [level] * last)
+    spread = {named(name): (seconds, (100 * _mean(found, "coverage", name)).tolist()) for name in inside}
+    spread["what it should be"] = (seconds, [level] * len(seconds))
     run.figure("crps", curves(cloud, title="CRPS", xlabel="seconds ahead", ylabel="× 1,000"), "Lower is better")
     run.figure("coverage", curves(spread, title="Coverage", xlabel="seconds ahead", ylabel="percent inside"))
 
@@ -152,10 +153,6 @@ def _mean(found: Found, part: str, name: str) -> Tensor:
     return torch.stack([one[part][name] for one in found]).mean(dim=0)
 
 
-def _times(last: int) -> list[float]:
-    return [DT * step for step in range(1, last + 1)]
-
-
 def _rows(shown: Mapping[str, Any], start: int) -> dict[str, Tensor]:
     """Films (T, C, H, W) of a scene by name: the truth, a baseline, and each decoder."""
     rows = {"what happened": shown["truth"][start], VELOCITY: shown[VELOCITY][start]}
@@ -173,7 +170,7 @@ def painted(frame: Tensor, size: Tensor) -> np.ndarray:
     for channel, colour in ((OFF_ROAD, _VERGE), (LANES, _LINE), (CARS, _OTHERS)):
         share = frame[channel].clamp(0, 1).numpy()[..., None]
         image = (1 - share) * image + share * np.array(colour)
-    half = [float(size[k]) / CROP[k] * SIZE[k] / 2 for k in range(2)]
+    half = [float(size[k]) / CROP[k] * side / 2 for k, side in enumerate((height, width))]
     rows, columns = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
     own = (np.abs(rows - height / 2) < half[0]) & (np.abs(columns - width / 2) < max(half[1], 0.8))
     image[own] = _OWN
@@ -187,7 +184,7 @@ def _film(shown: Mapping[str, Any]) -> Iterator[np.ndarray]:
         names, last = list(rows), len(shown["truth"][start]) - 1
         for t in range(-len(past), last + 1):
             panels = {name: painted(past[t] if t < 0 else rows[name][t], size) for name in names}
-            told = "what was seen before" if t < 0 else f"{DT * (t + 1):.1f} s ahead"
+            told = "what was seen before" if t < 0 else f"{shown['seconds'][t]:.1f} s ahead"
             columns = [names[:2], names[2:6], names[6:]]
             shelves = [[(name, panels[name]) for name in column] for column in columns]
             sheet = _sheet(shelves, 6, f"scene {start + 1}: {told}")
@@ -201,7 +198,7 @@ def _strips(shown: Mapping[str, Any], start: int) -> bytes:
     last = len(rows["what happened"])
     times = sorted({1, *(max(1, last * k // 4) for k in (1, 2, 3, 4))})
     columns = [
-        [(f"{name}, {DT * step:.1f} s", painted(film[step - 1], size)) for name, film in rows.items()]
+        [(f"{name}, {shown['seconds'][step - 1]:.1f} s", painted(film[step - 1], size)) for name, film in rows.items()]
         for step in times
     ]  # fmt: skip
     file = io.BytesIO()
@@ -211,7 +208,7 @@ def _strips(shown: Mapping[str, Any], start: int) -> bytes:
 
 def _sheet(columns: Sequence[Sequence[tuple[str, np.ndarray]]], scale: int, title: str = "") -> np.ndarray:
     """Pictures (W, H, 3) in columns on white, enlarged, each with its name above: (rows, columns, 3) uint8."""
-    high, wide = (scale * side for side in reversed(SIZE))
+    high, wide = (scale * side for side in columns[0][0][1].shape[:2])
     header, gap = 18, 12
     shape = (max(map(len, columns)) * (high + header + 6), len(columns) * (wide + gap) - gap, 3)
     sheet = np.full(shape, 255, np.uint8)
