@@ -53,8 +53,10 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
         "with a latent variable it draws several futures, which are scored against what happened.", ("W1", "W5"),
     )  # fmt: skip
     run.expect(config.seeds * (2 * len(DECODERS) + 1))
-    given = {"latents": config.latents, "hidden": config.hidden, "tracks": config.log, "device": config.device}
-    base = DriveRecipe(**DriveRecipe.presets["pixels"] | given)
+    small = {name: DriveRecipe.presets["pixels"][name] for name in ("image", "batch")}
+    base = DriveRecipe(
+        **small, latents=config.latents, hidden=config.hidden, tracks=config.log, device=config.device
+    )
     tier = ImageTier(base)
     logs = read_logs(config.log, base.cars, base.device, 1, tier.sight)
     if not config.log:
