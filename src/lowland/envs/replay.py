@@ -232,25 +232,6 @@ class Replay:
             setattr(self, name, getattr(self, name)[rows])
         self.near = self.near[0][rows], self.near[1][rows]
 
-    def logged(self, rows: Tensor, steps: int) -> tuple[dict[str, Tensor], Tensor]:
-        """What happened from some rows of the log on, to learn from: `Scene.logged`, with images where there are any.
-
-        Args:
-            rows: (B,), of `starts(…, before=(history − 1) · every)` of the scene.
-            steps: T.
-
-        Returns:
-            States (B, T + 1, …) and actions (B, T, 2). Images of a history are views of one film and take no memory of
-            their own.
-        """
-        states, actions = self.scene.logged(rows, steps, self.cars)
-        if self.camera is not None:
-            before = (self.history or 1) - 1
-            times = torch.arange(-before, steps + 1, device=self.scene.device) * self.scene.every
-            film = self.camera.logged(self.scene, rows.to(self.scene.device)[:, None] + times)
-            states["image"] = film.unfold(1, before + 1, 1).movedim(-1, 2) if self.history else film
-        return states, actions
-
     def run(
         self, policy: Policy, episodes: Tensor | None = None, batch: int = 256, cost: Cost | None = None
     ) -> list[dict[str, Any]]:

@@ -54,9 +54,7 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
     )  # fmt: skip
     run.expect(config.seeds * (2 * len(DECODERS) + 1))
     small = {name: DriveRecipe.presets["pixels"][name] for name in ("image", "batch")}
-    base = DriveRecipe(
-        **small, latents=config.latents, hidden=config.hidden, tracks=config.log, device=config.device
-    )
+    base = DriveRecipe(**small, latents=config.latents, hidden=config.hidden, tracks=config.log, device=config.device)
     tier = ImageTier(base)
     logs = read_logs(config.log, base.cars, base.device, 1, tier.sight)
     if not config.log:

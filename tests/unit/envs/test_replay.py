@@ -154,18 +154,6 @@ def test_options_that_do_not_fit_are_refused(log: Tracks) -> None:
         Replay(log, until="forever")  # pyright: ignore[reportArgumentType]
 
 
-def test_what_was_logged_has_the_images_that_a_replay_shows(log: Tracks) -> None:
-    replay = Replay(log, image=(39, 8), history=3)
-    rows = replay.starts[:4]
-    states, actions = replay.logged(rows, steps=5)
-    assert states["image"].shape == (4, 6, 3, 3, 39, 8)
-    state = replay.reset(torch.arange(4))
-    for t in range(6):
-        assert all(torch.equal(states[name][:, t], state[name]) for name in ("own", "image", "road"))
-        state, _ = replay.step(None)
-    assert actions.shape == (4, 5, 2)
-
-
 def test_the_cost_of_an_episode_is_its_mean_over_steps(log: Tracks) -> None:
     replay = Replay(log)
     counted = replay.run(human, cost=lambda state, action: torch.ones(len(action)))
