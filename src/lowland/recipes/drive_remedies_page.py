@@ -59,8 +59,9 @@ def write_page(
         "together, and the uncertainty lower."
     )
     run.figure(
-        "promises", _promises(told), "Mean cost of driving; uncertainty in standard deviations from the usual along "
-        "the held-out log, of the model in which the policy was trained.",
+        "promises", _promises(told), "Mean over the steps up to the true end of each episode: cost of driving, 1 for a "
+        "step into a collision or off the road; uncertainty in standard deviations from the usual along the held-out "
+        "log, of the model in which the policy was trained.",
     )  # fmt: skip
     write_promises(run, told)
     run.section("How the episodes end")
