@@ -17,8 +17,9 @@ from lowland.envs.scene import Scene
 class Films:
     """Pieces of T steps from several logs, with what a forward model of images learns from.
 
-    A state has `image` (P, C, H, W) from 0 to 1 with the newest frame last, and of the own car `own` (5,), `size` (2,)
-    and `road` (4,). One core draws about 240,000 images of 64 × 16 a second, which is nothing beside a network.
+    A state has `image` (P, C, H, W) from 0 to 1 with the newest frame last, and of the own car `own` (5,), `path`
+    (P, 5) with where it was at each image, `size` (2,) and `road` (4,). One core draws about 240,000 images of 64 × 16
+    a second, which is nothing beside a network.
 
     Args:
         starts: of each log its scene, on the CPU, and the rows where pieces begin: `Scene.starts(steps, before)` with
@@ -76,9 +77,9 @@ class Films:
                 rows = begin[mine, None] + times * scene.every
                 shown = rows[:, self.frames - 1 :]
                 road = scene.road.expand(*shown.shape, 4)
-                parts.append((self.camera.logged(scene, rows), scene.own[shown], scene.size[shown], road))
+                parts.append((self.camera.logged(scene, rows), scene.own[rows], scene.size[shown], road))
                 order.append(mine)
         back = torch.cat(order).argsort()
-        film, own, size, road = (torch.cat(part)[back].to(self.device) for part in zip(*parts, strict=True))
-        images = (film.to(own.dtype) / 255).unfold(1, self.frames, 1).movedim(-1, 2)
-        return {"image": images, "own": own, "size": size, "road": road}
+        film, way, size, road = (torch.cat(part)[back].to(self.device) for part in zip(*parts, strict=True))
+        images, path = (leaf.unfold(1, self.frames, 1).movedim(-1, 2) for leaf in (film.to(way.dtype) / 255, way))
+        return {"image": images, "own": path[:, :, -1], "path": path, "size": size, "road": road}

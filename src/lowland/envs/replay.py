@@ -54,7 +54,8 @@ class Replay:
         margin, entry: in metres.
         limit: in seconds of control.
         image: a `Camera`, or the height and width of one, adds `image` (B, 3, H, W) to states.
-        history: P adds the images of earlier steps, `image` (B, P, 3, H, W) with the newest last.
+        history: P adds the images of earlier steps, `image` (B, P, 3, H, W) with the newest last, and `path` (B, P, 5),
+            where the own car was at each.
         collision: "box", or "pixels" for what the paper has: proximity in the image above 0.99.
         device: where everything is computed.
 
@@ -79,6 +80,7 @@ class Replay:
     steps: Tensor
     reason: Tensor
     images: Tensor
+    path: Tensor
 
     def __init__(
         self,
@@ -156,6 +158,7 @@ class Replay:
         if self.camera is not None:
             back = torch.arange(1 - (self.history or 1), 1, device=scene.device) * scene.every
             kept["images"] = self.camera.logged(scene, rows[:, None] + back)
+            kept["path"] = scene.own[rows[:, None] + back]
         return kept
 
     def state(self) -> dict[str, Tensor]:
@@ -164,6 +167,8 @@ class Replay:
         state = self.scene.state(self.own, self.size, place[:, : self.cars], there[:, : self.cars])
         if self.camera is not None:
             state["image"] = self.images if self.history else self.images[:, -1]
+        if self.history:
+            state["path"] = self.path
         return state
 
     def step(self, action: Tensor | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -192,6 +197,7 @@ class Replay:
         if self.camera is not None:
             image = self.camera.draw(scene, self.own, self.size, self.frame, self.vehicle)
             self.images = torch.cat([self.images[:, 1:], image[:, None]], dim=1)
+            self.path = torch.cat([self.path[:, 1:], self.own[:, None]], dim=1)
 
         crashed = self._crashed()
         y, road = self.own[:, 1], scene.road

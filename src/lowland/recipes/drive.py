@@ -80,6 +80,8 @@ class DriveRecipe(PolicyOptions):
     """Size of the latent of a model of images."""
     decoder: str = "warp"
     """How a model of images makes the next one: `warp` of the last, or `additive` to it, as in the paper."""
+    ego: bool = False
+    """With images, move the own car by its known kinematics, always with `warp`; False: predict it, as in the paper."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {"models": "shipped", "methods": ("imitation", "VG", "MPUR z-dropout"), "episodes": 300, "real": False},
@@ -89,7 +91,8 @@ class DriveRecipe(PolicyOptions):
             "masks": 2, "real": False, "film": 0.1,
         },
         "pixels": {
-            "image": (64, 16), "methods": ("imitation", "VG", "SVG", "MPUR z-dropout"), "imitation_steps": 1500,
+            "image": (64, 16), "ego": True, "imitation_steps": 1500,
+            "methods": ("imitation", "VG", "SVG", "MPUR deterministic", "MPUR z-dropout"),
             "model_steps": 2000, "model_horizon": 10, "horizon": 12, "batch": 16, "policy_batch": 16, "masks": 4,
             "model_rate": 0.002, "rate": 3e-4, "kl": 1e-4,
         },

@@ -24,6 +24,7 @@ from lowland.training.data import Drawn
 from lowland.worlds.base import State, World
 from lowland.worlds.convolutional import ConvolutionalPosterior, ConvolutionalWorld
 from lowland.worlds.driving_costs import CARS, DrivingCost, PixelDrivingCost
+from lowland.worlds.ego import EgoWorld
 from lowland.worlds.rollout import at, rollout
 from lowland.worlds.traffic import TrafficWorld
 
@@ -127,11 +128,14 @@ class ImageTier:
         self.note = {"images": f"of {height} × {width}, {options.frames} of them {options.dt:.1f} s apart"}
 
     def world(self, latent: bool, generator: torch.Generator) -> World:
-        options = self.options
-        return ConvolutionalWorld(
-            self.size, options.frames, own=(5,), latents=options.latents if latent else 0, maps=options.maps,
-            hidden=options.hidden, decoder=options.decoder, generator=generator,
-        )  # fmt: skip
+        options, frames = self.options, self.options.frames
+        shared: dict[str, Any] = {
+            "latents": options.latents if latent else 0, "maps": options.maps, "hidden": options.hidden,
+            "generator": generator,
+        }  # fmt: skip
+        if options.ego:
+            return EgoWorld(self.size, frames, dt=options.dt, **shared)
+        return ConvolutionalWorld(self.size, frames, own=(frames, 5), decoder=options.decoder, **shared)
 
     def posterior(self, world: World, generator: torch.Generator) -> nn.Module:
         assert isinstance(world, ConvolutionalWorld)

@@ -7,6 +7,8 @@ an action, Z of a latent, F feature maps, K masks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ DECODERS = ("additive", "warp")
 _FURTHEST = 8.0
 _KEEP = 3.0
 _LEAST = 0.05
+_CAR = 5
 
 
 @register("world")
@@ -38,8 +41,10 @@ class ConvolutionalWorld(World):
     With `decoder="warp"` the next frame is the last one, each channel seen through a predicted flow of at most 8
     pixels, mixed with new content where there is something to be seen for the first time. The published model drops
     units in every layer. Here the masks act on feature maps from the fusion onwards, so that the masks of `branches`
-    share one encoding. States are {"image": (B, P, C, H, W), "own": (B, *own)}; other tensors are handed on as
-    they are.
+    share one encoding. States are {"image": (B, P, C, H, W), "own": (B, S)}, and with a vector for each frame "path"
+    (B, P, S), whose newest is `own`; other tensors are handed on as they are. Actions, too, are z-scored. A vector of
+    five numbers is taken for the x, y, heading and speed of `lowland.worlds.kinematics`: x counts from the newest
+    frame, and the speed stays at 0 or above.
 
     Args:
         size: (H, W) of a frame, along the road first.
@@ -64,6 +69,8 @@ class ConvolutionalWorld(World):
     torch.Size([3, 2, 3, 64, 16])
     """
 
+    action_mean: Tensor
+    action_deviation: Tensor
     change_mean: Tensor
     change_deviation: Tensor
 
@@ -96,6 +103,8 @@ class ConvolutionalWorld(World):
         self.encoder = FilmEncoder(frames, channels, size, own, maps, hidden, generator)
         flat = math.prod(self.encoder.shape)
         self.from_action = mlp(actions, hidden, hidden, flat, activation=activation, generator=generator)
+        self.register_buffer("action_mean", torch.zeros(actions))
+        self.register_buffer("action_deviation", torch.ones(actions))
         self.from_latent = linear(latents, flat, generator, bias=False) if latents else None
         self.first, self.second, self.third = (convolution(maps[-1], maps[-1], generator) for _ in range(3))
         self.to_frame = FrameDecoder(channels * (1 if decoder == "additive" else 4), size, maps, generator)
@@ -106,10 +115,11 @@ class ConvolutionalWorld(World):
             self.register_buffer("change_deviation", torch.ones(own[-1]))
 
     def initialise(self, state: State, actions: Tensor, states: State) -> None:
+        standardise(actions, self.action_mean, self.action_deviation)
         if not self.encoder.own:
             return
-        before, after = self._last(state["own"]), states["own"] if states["own"].ndim == 3 else states["own"][:, :, -1]
-        path = torch.cat([before[:, None], after], dim=1)
+        path = torch.cat([state["own"][:, None], states["own"]], dim=1)
+        path = path - self._origin(path[:, :1])
         standardise(path, self.encoder.own_mean, self.encoder.own_deviation)
         # The noise of what hardly varies, such as a heading's cosine, must not outweigh what tells where the car goes.
         self.encoder.own_deviation.clamp_min_(_LEAST)
@@ -117,10 +127,14 @@ class ConvolutionalWorld(World):
 
     def encode(self, state: State) -> Tensor:
         """The code of frames and vector, (B, F, h, w)."""
-        return self.encoder(state["image"], state.get("own"))
+        if not self.encoder.own:
+            return self.encoder(state["image"])
+        if len(self.encoder.own) == 1:
+            return self.encoder(state["image"], state["own"] - self._origin(state["own"]))
+        return self.encoder(state["image"], state["path"] - self._origin(state["path"][:, -1:]))
 
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
-        return self._decode(state, self._fuse(state, action, z), mask)
+        return self._decode(state, action, self._fuse(state, action, z), mask)
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
         """As of every world, but of a film the new frame alone, (B · K, 1, C, H, W): the others are known."""
@@ -128,48 +142,64 @@ class ConvolutionalWorld(World):
         code = self._fuse(state, action, z).repeat_interleave(count, dim=0)
         newest = {**state, "image": state["image"][:, -1:]}
         again = {name: tensor.repeat_interleave(count, dim=0) for name, tensor in newest.items()}
-        return self._decode(again, code, each_row(masks, len(action)).flatten(0, 1))
+        action = action.repeat_interleave(count, dim=0)
+        return self._decode(again, action, code, each_row(masks, len(code) // count).flatten(0, 1))
 
     def features(self, state: State) -> Tensor:
         """(B, D): last frame and z-scored last vector, so that ‖φ − φ'‖² is the sum of their mean squared errors."""
         frame = as_real(state["image"], self)[:, -1].flatten(1)
         parts = [frame / math.sqrt(frame.shape[1])]
         if self.encoder.own:
-            own = (self._last(state["own"]) - self.encoder.own_mean) / self.encoder.own_deviation
+            own = (state["own"] - self.encoder.own_mean) / self.encoder.own_deviation
             parts.append(own / math.sqrt(own.shape[1]))
         return torch.cat(parts, dim=1)
 
-    def _last(self, own: Tensor) -> Tensor:
-        return own if len(self.encoder.own) == 1 else own[:, -1]
+    def _origin(self, own: Tensor) -> Tensor:
+        """The x of cars and 0 elsewhere: roads go on, and no image depends on how far."""
+        return functional.pad(own[..., :1], (0, own.shape[-1] - 1)) if own.shape[-1] == _CAR else torch.zeros_like(own)
 
     def _fuse(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
-        code = self.encode(state) + self.from_action(action).unflatten(1, self.encoder.shape)
-        if self.from_latent is not None and z is not None:
-            code = code + self.from_latent(z).unflatten(1, self.encoder.shape)
-        return functional.leaky_relu(code, SLOPE)
+        scaled = (action - self.action_mean) / self.action_deviation
+        code = self.encode(state) + self.from_action(scaled).unflatten(1, self.encoder.shape)
+        return functional.leaky_relu(code + self._told(z), SLOPE)
 
-    def _decode(self, state: State, code: Tensor, mask: Tensor | None) -> State:
+    def _told(self, z: Tensor | None) -> Tensor | float:
+        """The code of the latent."""
+        return 0.0 if self.from_latent is None or z is None else self.from_latent(z).unflatten(1, self.encoder.shape)
+
+    def _decode(self, state: State, action: Tensor, code: Tensor, mask: Tensor | None) -> State:
         early, late = (None, None) if mask is None else mask[:, :, None, None].chunk(2, dim=1)
         code = code if early is None else code * early
         inner = functional.leaky_relu(self.second(functional.leaky_relu(self.first(code), SLOPE)), SLOPE)
         code = functional.leaky_relu(code + self.third(inner if late is None else inner * late), SLOPE)
         film = as_real(state["image"], self)
-        frame = self._frame(self.to_frame(code), film[:, -1])
+        frame, own = self._after(state, action, code, film[:, -1])
         made = dict(state) | {"image": torch.cat([film[:, 1:], frame[:, None]], dim=1)}
-        if self.to_own is not None:
-            before = self._last(state["own"])
-            after = before + self.change_mean + self.change_deviation * self.to_own(code.flatten(1))
-            kept = state["own"]
-            made["own"] = after if len(self.encoder.own) == 1 else torch.cat([kept[:, 1:], after[:, None]], dim=1)
+        if own is not None:
+            made["own"] = own
+            if "path" in state:
+                made["path"] = torch.cat([state["path"][:, 1:], own[:, None]], dim=1)
         return made
+
+    def _after(self, state: State, action: Tensor, code: Tensor, last: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The next frame and the next vector."""
+        frame = self._frame(self.to_frame(code), last)
+        if self.to_own is None:
+            return frame, None
+        own = state["own"] + self.change_mean + self.change_deviation * self.to_own(code.flatten(1))
+        return frame, torch.cat([own[:, :-1], own[:, -1:].clamp_min(0)], dim=1) if own.shape[1] == _CAR else own
 
     def _frame(self, answer: Tensor, last: Tensor) -> Tensor:
         if self.decoder == "additive":
             return torch.sigmoid(answer + last)
+        return self._mixed(answer, partial(warp, last))
+
+    def _mixed(self, answer: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
+        """The last frame `seen` through a flow (B, C, 2, H, W) in pixels, and what is new in it."""
         flow, keep, fresh = answer.unflatten(1, (self.channels, 4)).split((2, 1, 1), dim=2)
-        seen = warp(last, _FURTHEST * torch.tanh(flow / _FURTHEST))
         share = torch.sigmoid(keep[:, :, 0] + _KEEP)
-        return share * seen + (1 - share) * torch.sigmoid(fresh[:, :, 0])
+        new = torch.sigmoid(fresh[:, :, 0] - _KEEP)
+        return share * seen(_FURTHEST * torch.tanh(flow / _FURTHEST)) + (1 - share) * new
 
     @classmethod
     def reference_case(cls) -> WorldCase:

@@ -1,0 +1,146 @@
+"""The forward model of films that keeps the own car and the world apart: only what the others do is learned.
+
+Shape letters: B samples, P frames of context, C channels, H and W rows and columns, Z of a latent.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.nn.convolutional import SLOPE, as_real
+from lowland.registry import register
+from lowland.worlds.base import State, WorldCase
+from lowland.worlds.convolutional import ConvolutionalWorld
+from lowland.worlds.driving_costs import CARS, CROP
+from lowland.worlds.kinematics import advance
+
+
+@register("world")
+class EgoWorld(ConvolutionalWorld):
+    """i[t+1](q) = m f_i(W q + flow) + (1 − m) new, with (flow, m, new) = f(film, z), and own[t+1] by `kinematics`.
+
+    In a log a driver's actions are small and follow from what there is to see. A model that gets them as one more input
+    learns from the film what comes next, and so little from the action that at the bounds its images hardly answer.
+    Here the own car moves by the known `advance`, and W, from where a pixel of the next frame is seen in the last one,
+    by how it moved: images answer to actions exactly. The film is first seen from where the car will be, so that what
+    stands still stands still in it, and the network, which gets neither action nor vector, tells how each channel moves
+    on the road (at most 8 pixels a step) and what is new. All is differentiable in the actions.
+
+    Sobal, Canziani, Carion, Cho & LeCun 2022, "Separating the world and ego models for self-driving"
+    (arXiv:2204.07184), for the separation; warps: Jaderberg et al. 2015. Others do not react to the own car, as they do
+    not in the replay. States are those of `Films` and of `Replay` with a history: `image` (B, P, C, H, W), `own`
+    (B, 5), `path` (B, P, 5) and `size` (B, 2).
+
+    Args:
+        size: (H, W) of a frame, along the road first.
+        frames: P.
+        channels: C.
+        dt: seconds of a step.
+        latents, maps, hidden, dropout, generator: as of `ConvolutionalWorld`.
+        crop: metres that a frame shows, along and across.
+
+    >>> world, state = EgoWorld.reference_case()
+    >>> world.step(state, torch.tensor([[0.0, 0.5]]).expand(4, 2))["image"].shape
+    torch.Size([4, 2, 3, 16, 8])
+    """
+
+    drift: Tensor
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (64, 16),
+        frames: int = 4,
+        channels: int = 3,
+        dt: float = 0.2,
+        latents: int = 8,
+        maps: tuple[int, ...] = (16, 32, 48),
+        hidden: int = 64,
+        dropout: float = 0.1,
+        crop: tuple[float, float] = CROP,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(
+            size, frames, channels, (), latents=latents, maps=maps, hidden=hidden, dropout=dropout, decoder="warp",
+            generator=generator,
+        )  # fmt: skip
+        del self.from_action
+        self.dt, self.crop = dt, crop
+        self.register_buffer("drift", torch.zeros(channels, 2))
+
+    def initialise(self, state: State, actions: Tensor, states: State) -> None:
+        """Other cars are at first taken to move as fast as the own car usually does in the log."""
+        super().initialise(state, actions, states)
+        pixel = self.crop[0] / self.encoder.film[2]
+        self.drift[CARS, 1] = states["own"][..., 4].mean() * self.dt / pixel
+
+    def encode(self, state: State) -> Tensor:
+        """The code of the film, each frame seen from where the car will be, before it turns."""
+        film = as_real(state["image"], self)
+        where = seen_from(self._ahead(state)[:, None], state["path"], film.shape[-2:], self.crop)
+        return self.encoder(sample(film.flatten(0, 1), where.flatten(0, 1)).unflatten(0, film.shape[:2]))
+
+    def _ahead(self, state: State) -> Tensor:
+        """The next place, which no action changes, with the present heading; (B, 5)."""
+        x, y, dx, dy, v = state["own"].unbind(dim=1)
+        return torch.stack([x + v * dx * self.dt, y + v * dy * self.dt, dx, dy, v], dim=1)
+
+    def _fuse(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
+        return functional.leaky_relu(self.encode(state) + self._told(z), SLOPE)
+
+    def _after(self, state: State, action: Tensor, code: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        own = advance(state["own"], action, state["size"][:, 0], self.dt)
+        size = last.shape[-2:]
+        answer = sample(self.to_frame(code), seen_from(own, self._ahead(state), size, self.crop))
+        where = seen_from(own, state["own"], size, self.crop)[:, None]
+
+        def seen(flow: Tensor) -> Tensor:
+            moved = where + (flow + self.drift[:, :, None, None]).movedim(2, -1) * (2 / flow.new_tensor(size[::-1]))
+            return sample(last.flatten(0, 1)[:, None], moved.flatten(0, 1))[:, 0].unflatten(0, last.shape[:2])
+
+        return self._mixed(answer, seen), own
+
+    @classmethod
+    def reference_case(cls) -> WorldCase:
+        noise = torch.Generator().manual_seed(0)
+        # A film read exactly at its pixels has two slopes, so that here the path is not quite where the car is.
+        path = torch.tensor([3.0, 5.0, 0.8, 0.6, 9.0]) + torch.rand(4, 3, 5, generator=noise)
+        path = torch.cat([path[..., :2], functional.normalize(path[..., 2:4], dim=-1), path[..., 4:]], dim=-1)
+        state = {"image": torch.rand(4, 2, 3, 16, 8, generator=noise), "own": path[:, 2], "path": path[:, :2]}
+        state["size"] = torch.tensor([4.5, 1.8]).expand(4, 2)
+        return WorldCase(cls((16, 8), 2, latents=2, maps=(4, 6, 8), hidden=8, dropout=0.2), state)
+
+
+def seen_from(here: Tensor, there: Tensor, size: tuple[int, ...], crop: tuple[float, float] = CROP) -> Tensor:
+    """Where the pixels of an image taken at `here` lie in one taken at `there`, (…, H, W, 2), as `grid_sample` has it.
+
+    (1, 1) is the lower right corner and (−1, −1) the upper left one; row 0 is ahead and column 0 to the left.
+
+    Args:
+        here, there: (…, 5), states of the own car, broadcast against each other.
+        size: (H, W).
+        crop: metres that images show, along and across.
+
+    >>> own = torch.tensor([0.0, 0.0, 1.0, 0.0, 10.0])
+    >>> two_metres_on = own + torch.tensor([2.0, 0.0, 0.0, 0.0, 0.0])
+    >>> (seen_from(two_metres_on, own, (2, 1), (8.0, 4.0))[:, 0]).tolist()  # half the height is 4 m
+    [[0.0, -1.0], [0.0, 0.0]]
+    """
+    half_length, half_width = crop[0] / 2, crop[1] / 2
+    like = {"dtype": here.dtype, "device": here.device}
+    down, right = (((2 * torch.arange(count, **like) + 1) / count - 1) for count in size)
+    ahead, left = -half_length * down[:, None], -half_width * right
+    x, y, hx, hy = (here - there)[..., :2].unbind(-1) + here[..., 2:4].unbind(-1)
+    tx, ty = there[..., 2], there[..., 3]
+    cosine, sine, forward, aside = (
+        part[..., None, None] for part in (tx * hx + ty * hy, tx * hy - ty * hx, x * tx + y * ty, y * tx - x * ty)
+    )
+    rows = (forward + ahead * cosine - left * sine) / -half_length
+    columns = (aside + ahead * sine + left * cosine) / -half_width
+    return torch.stack(torch.broadcast_tensors(columns, rows), dim=-1)
+
+
+def sample(image: Tensor, where: Tensor) -> Tensor:
+    """(N, C, H, W) read at `where` (N, H, W, 2), bilinear between pixels; beyond its edge the image goes on evenly."""
+    return functional.grid_sample(image, where, padding_mode="border", align_corners=False)
