@@ -125,7 +125,8 @@ class ImageTier:
         self.options, self.cost = options, PixelDrivingCost()
         height, width = self.size = options.image[0], options.image[1]
         self.sight: dict[str, Any] = {"every": options.every, "image": self.size, "history": options.frames}
-        self.note = {"images": f"of {height} × {width}, {options.frames} of them {options.dt:.1f} s apart"}
+        known = ", the own car moved by its kinematics" if options.ego else ""
+        self.note = {"images": f"of {height} × {width}, {options.frames} of them {options.dt:.1f} s apart{known}"}
 
     def world(self, latent: bool, generator: torch.Generator) -> World:
         options, frames = self.options, self.options.frames

@@ -40,6 +40,12 @@ def test_every_method_drives_in_the_same_test(first: Path) -> None:
     }
 
 
+def test_a_model_with_known_kinematics_drives_as_well(tmp_path: Path) -> None:
+    config = smoke(methods=("MPUR z-dropout",), ego=True)
+    rows = json.loads((execute(config, start(config, tmp_path, "smoke")).folder / "results.json").read_text())
+    assert any(row["claim"] == "success" and row["method"] == "MPUR z-dropout" for row in rows)
+
+
 def test_a_run_resumes_to_the_same_numbers(first: Path) -> None:
     before = (first / "results.json").read_text()
     for name in ("model/z-dropout", "MPUR-z-dropout/policy", "imitation/policy"):
