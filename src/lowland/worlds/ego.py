@@ -124,8 +124,9 @@ def seen_from(here: Tensor, there: Tensor, size: tuple[int, ...], crop: tuple[fl
 
     >>> own = torch.tensor([0.0, 0.0, 1.0, 0.0, 10.0])
     >>> two_metres_on = own + torch.tensor([2.0, 0.0, 0.0, 0.0, 0.0])
-    >>> (seen_from(two_metres_on, own, (2, 1), (8.0, 4.0))[:, 0]).tolist()  # half the height is 4 m
-    [[0.0, -1.0], [0.0, 0.0]]
+    >>> columns, rows = seen_from(two_metres_on, own, (2, 1), (8.0, 4.0)).unbind(dim=-1)
+    >>> rows.flatten().round(decimals=3).add(0.0).tolist()  # half the height is 4 m
+    [-1.0, 0.0]
     """
     half_length, half_width = crop[0] / 2, crop[1] / 2
     like = {"dtype": here.dtype, "device": here.device}
