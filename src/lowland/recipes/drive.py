@@ -61,7 +61,7 @@ class DriveRecipe(PolicyOptions):
     imitation_steps: int = 4000
     """Updates of imitation, of 128 states each."""
     horizon: int = 15
-    """Steps of 0.2 s that a policy is rolled out for while it is trained: 3 s, as in the paper."""
+    """Actions, 0.2 s apart by default, that a policy is rolled out for while it is trained: 3 s, as in the paper."""
     expert: float = 1.0
     """μ, the weight of the expert's actions in MPER."""
     film: float = 30.0
@@ -110,6 +110,13 @@ class DriveRecipe(PolicyOptions):
             raise OptionError("imitation_steps and horizon must be at least 1, expert not negative and film positive.")
         if self.image and (len(self.image) != 2 or min(*self.image, self.frames, self.latents, *self.maps) < 1):
             raise OptionError("image must be a height and a width, and frames, latents and maps at least 1.")
+        if not self.image:
+            plain = {field.name: field.default for field in dataclasses.fields(self)}
+            for name in ("frames", "maps", "latents", "decoder", "ego"):
+                if getattr(self, name) != plain[name]:
+                    raise OptionError(f"{name} is an option of models of images: set image too, such as 64 16.")
+        if self.ego and self.decoder != "warp":
+            raise OptionError("With ego the next image is a warp of the last one: leave decoder out.")
         if self.every < 1:
             raise OptionError("every must be at least 1 frame.")
         if self.models and self.seeds > 1:

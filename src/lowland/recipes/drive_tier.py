@@ -19,7 +19,7 @@ from lowland.nn.scene import SceneEncoder
 from lowland.planning.policies import Policy
 from lowland.recipes.drive_logs import Logs
 from lowland.shaping.base import Batch
-from lowland.tensors import map_value
+from lowland.tensors import map_value, select
 from lowland.training.data import Drawn
 from lowland.worlds.base import State, World
 from lowland.worlds.convolutional import ConvolutionalPosterior, ConvolutionalWorld
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 _ACTIONS = Box(2, low=-1.0, high=1.0)
 _SHOWN = 200
+
+
+def _spaced(total: int, count: int) -> Tensor:
+    """Up to `count` numbers below `total`, evenly spaced."""
+    return torch.linspace(0, total - 1, min(count, total)).round().long()
 
 
 class VectorTier:
@@ -80,8 +85,9 @@ class VectorTier:
         return logs.unseen(steps)
 
     def few(self, pieces: dict[str, Any], count: int) -> tuple[State, Tensor]:
-        """The first states of some pieces, and their actions."""
-        return map_value(lambda tensor: tensor[:count], at(pieces["states"], 0)), pieces["actions"][:count]
+        """The first states of some pieces of all recordings, and their actions."""
+        rows = _spaced(len(pieces["actions"]), count)
+        return select(at(pieces["states"], 0), rows), pieces["actions"][rows]
 
     def trips(self, pieces: dict[str, Any], steps: int) -> Any:
         """Data for `ForwardTraining`: a first state with actions, and the states that followed."""
@@ -166,7 +172,7 @@ class ImageTier:
         }
 
     def few(self, pieces: Films, count: int) -> tuple[State, Tensor]:
-        rows = torch.arange(min(count, len(pieces)))
+        rows = _spaced(len(pieces), count)
         return at(pieces.states(rows), 0), pieces.actions[rows].to(self.options.device)
 
     def trips(self, pieces: Films, steps: int) -> Drawn:

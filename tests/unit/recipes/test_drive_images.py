@@ -59,7 +59,10 @@ def test_a_run_resumes_to_the_same_numbers(first: Path) -> None:
     ("options", "words"),
     [
         ({"image": (24, 8)}, r"made with images of 16 × 8, 2 of them 0\.2 s apart, but are used with images of 24 × 8"),
-        ({"image": ()}, r"made with images of 16 × 8, .* but are used without images"),
+        (
+            {"image": (), "frames": 4, "maps": (16, 32, 48), "latents": 8},
+            r"made with images of 16 × 8, .* but are used without images",
+        ),
         ({"every": 1}, r"used with images of 16 × 8, 2 of them 0\.1 s apart"),
     ],
 )
@@ -74,3 +77,16 @@ def test_models_of_other_images_are_refused_in_a_sentence(first: Path, options: 
 def test_images_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="at least 1"):
         smoke(**options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"frames": 3}, {"maps": (4, 8)}, {"latents": 2}, {"decoder": "additive"}, {"ego": True}]
+)
+def test_options_of_images_are_not_ignored_without_them(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="set image too"):
+        DriveRecipe(**options)
+
+
+def test_ego_has_one_decoder() -> None:
+    with pytest.raises(OptionError, match="leave decoder out"):
+        DriveRecipe(image=(16, 8), ego=True, decoder="additive")
