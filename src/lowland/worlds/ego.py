@@ -19,7 +19,7 @@ from lowland.worlds.kinematics import advance
 
 @register("world")
 class EgoWorld(ConvolutionalWorld):
-    """i[t+1](q) = m f_i(W q + flow) + (1 − m) new, with (flow, m, new) = f(film, z), and own[t+1] by `kinematics`.
+    """i′(q) = m i(W q + flow) + (1 − m) new, with (flow, m, new) = f(film, z), and own′ by `kinematics`.
 
     In a log a driver's actions are small and follow from what there is to see. A model that gets them as one more input
     learns from the film what comes next, and so little from the action that at the bounds its images hardly answer.
