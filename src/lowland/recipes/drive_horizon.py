@@ -23,7 +23,7 @@ _PUBLISHED = {5: 58.3, 10: 59.2, 15: 75.2, 20: 74.9}
     shows="How far must a policy look ahead, while it is trained through a model, to learn where its actions lead? "
     "Roll-outs of several lengths, and one test.",
     rows=("W8",),
-    minutes=40,
+    minutes=15,
     title="How far ahead to look",
 )
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ SOLVERS: dict[str, Callable[[int, int], Solver]] = {
     shows="No policy is needed to drive: at every step a plan is sought that has a low energy in the model, its first "
     "action is done, and the next plan starts from the rest. Every solver is tried, and an actor learns from one.",
     rows=("W2", "W3"),
-    minutes=25,
+    minutes=120,
     title="Driving by planning",
 )
 @dataclass(frozen=True)

@@ -137,12 +137,12 @@ class ImageTier:
     def world(self, latent: bool, generator: torch.Generator) -> World:
         options, frames = self.options, self.options.frames
         shared: dict[str, Any] = {
-            "latents": options.latents if latent else 0, "maps": options.maps, "hidden": options.hidden,
-            "generator": generator,
+            "latents": options.latents if latent else 0, "maps": options.maps, "generator": generator
         }  # fmt: skip
         if options.ego:
             return EgoWorld(self.size, frames, dt=options.dt, **shared)
-        return ConvolutionalWorld(self.size, frames, own=(frames, 5), decoder=options.decoder, **shared)
+        own, decoder, hidden = (frames, 5), options.decoder, options.hidden
+        return ConvolutionalWorld(self.size, frames, own=own, decoder=decoder, hidden=hidden, **shared)
 
     def posterior(self, world: World, generator: torch.Generator) -> nn.Module:
         assert isinstance(world, ConvolutionalWorld)

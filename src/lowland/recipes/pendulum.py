@@ -46,7 +46,7 @@ Found = Mapping[str, Any]
     shows="From a log of random actions, a learned model is enough to swing a pendulum up, by planning or by a policy "
     "trained inside the model. Then a part of the log is withheld, to see what the uncertainty cost does there.",
     rows=("W1", "W2", "W4", "W7"),
-    minutes=7,
+    minutes=6,
     title="A pendulum from a log",
 )
 @dataclass(frozen=True)

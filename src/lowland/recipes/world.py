@@ -40,7 +40,7 @@ STARTS = 300
     shows="From a log alone, a network learns what a plant will do; with a latent variable it draws several futures, "
     "which are scored against what happened.",
     rows=("W1", "W5", "W7"),
-    minutes=4,
+    minutes=2,
     title="A forward model of a plant",
 )
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class EgoWorld(ConvolutionalWorld):
         frames: P.
         channels: C.
         dt: seconds of a step.
-        latents, maps, hidden, dropout, generator: as of `ConvolutionalWorld`.
+        latents, maps, dropout, generator: as of `ConvolutionalWorld`.
         crop: metres that a frame shows, along and across.
 
     >>> world, state = EgoWorld.reference_case()
@@ -56,16 +56,15 @@ class EgoWorld(ConvolutionalWorld):
         dt: float = 0.2,
         latents: int = 8,
         maps: tuple[int, ...] = (16, 32, 48),
-        hidden: int = 64,
         dropout: float = 0.1,
         crop: tuple[float, float] = CROP,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(
-            size, frames, channels, (), latents=latents, maps=maps, hidden=hidden, dropout=dropout, decoder="warp",
+            size, frames, channels, (), latents=latents, maps=maps, hidden=1, dropout=dropout, decoder="warp",
             generator=generator,
         )  # fmt: skip
-        del self.from_action
+        del self.from_action  # the only user of `hidden`, since there is no vector either
         self.dt, self.crop = dt, crop
         self.register_buffer("drift", torch.zeros(channels, 2))
 
@@ -109,7 +108,7 @@ class EgoWorld(ConvolutionalWorld):
         path = torch.cat([path[..., :2], functional.normalize(path[..., 2:4], dim=-1), path[..., 4:]], dim=-1)
         state = {"image": torch.rand(4, 2, 3, 16, 8, generator=noise), "own": path[:, 2], "path": path[:, :2]}
         state["size"] = torch.tensor([4.5, 1.8]).expand(4, 2)
-        return WorldCase(cls((16, 8), 2, latents=2, maps=(4, 6, 8), hidden=8, dropout=0.2), state)
+        return WorldCase(cls((16, 8), 2, latents=2, maps=(4, 6, 8), dropout=0.2), state)
 
 
 def seen_from(here: Tensor, there: Tensor, size: tuple[int, ...], crop: tuple[float, float] = CROP) -> Tensor:

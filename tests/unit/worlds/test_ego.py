@@ -32,7 +32,7 @@ def replay() -> Replay:
 
 def still() -> EgoWorld:
     """A model that has learned that what stands, stands, and that nothing is new."""
-    world = EgoWorld(SIZE, 3, latents=0, maps=(4, 4), hidden=8)
+    world = EgoWorld(SIZE, 3, latents=0, maps=(4, 4))
     last = world.to_frame.layers[-1]
     assert isinstance(last, torch.nn.ConvTranspose2d)
     assert last.bias is not None
