@@ -8,10 +8,11 @@ import time
 import torch
 from torch import Tensor
 
-from lowland.errors import InferenceError, OptionError, check_instance
+from lowland.errors import InferenceError, OptionError, ShapeError, check_instance
 from lowland.inference import Solution, Status, infer
 from lowland.planning.energy import PlanEnergy
 from lowland.solvers.base import Solver, bind
+from lowland.solvers.cem import finite
 from lowland.solvers.loop import run
 from lowland.tensors import RowNoise, batch_size, map_value
 from lowland.worlds.base import State
@@ -24,10 +25,15 @@ class Controller:
     (row W2; Henaff, Canziani & LeCun 2019, section 3.2, where the solver is Adam with 5 steps). Any solver will do; of
     iCEM's, the shifted plan is the elite that is kept. `reset` forgets the plan; so does another number of rows.
 
+    With few steps a solver does not get from one valley to the next, such as from going on to braking, and a step of a
+    fixed length may also end higher than it began. With `starts` the search begins at the lowest of the shifted plan
+    and of these, and what it finds is taken only where it is lower still.
+
     Args:
         plan: the energy of a sequence of actions.
         solver: how it is minimised; with few steps, since each plan goes on from the last.
         generator: draws the futures, masks and candidates; by default one with seed 0.
+        starts: plans (N, T, A) that are tried as starts each time; None: the shifted plan only.
 
     Raises:
         InferenceError: in a call, where a plan has no finite cost.
@@ -39,9 +45,19 @@ class Controller:
     (torch.Size([1, 1]), 1)
     """
 
-    def __init__(self, plan: PlanEnergy, solver: Solver, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        plan: PlanEnergy,
+        solver: Solver,
+        generator: torch.Generator | None = None,
+        starts: Tensor | None = None,
+    ) -> None:
         check_instance(plan, PlanEnergy, "plan")
         check_instance(solver, Solver, "solver")
+        shape = plan.domains["y"].shape
+        if starts is not None and (starts.ndim != 3 or starts.shape[1:] != shape or not len(starts)):
+            raise ShapeError(f"starts must be plans (N, {shape[0]}, {shape[1]}), but it is {tuple(starts.shape)}.")
+        self.starts = starts
         self.plan, self.solver = plan, solver
         self.generator = generator or torch.Generator().manual_seed(0)
         self.found: Solution | None = None
@@ -69,7 +85,10 @@ class Controller:
         start = None
         if before is not None and len(before.value) == batch_size(state=state):
             start = torch.cat([before.value[:, 1:], before.value[:, -1:]], dim=1)
-        found = self._again(x, start) if start is not None else self._first(x)
+        if self.starts is not None:
+            found = self._from_lowest(x, start, self.starts)
+        else:
+            found = self._again(x, start) if start is not None else self._first(x)
         broken = found.status == Status.NON_FINITE
         if bool(broken.any()):
             raise InferenceError(
@@ -80,6 +99,19 @@ class Controller:
         self.found = found
         self.seconds.append(time.perf_counter() - began)
         return found.value[:, 0]
+
+    def _from_lowest(self, x: State, shifted: Tensor | None, starts_NTA: Tensor) -> Solution:
+        problem = bind(self.plan, {"x": x}, "y", checked=True)
+        tried_BND = problem.domain.pack(starts_NTA)[None].expand(batch_size(x=x), -1, -1)
+        if shifted is not None:
+            tried_BND = torch.cat([problem.domain.pack(shifted)[:, None], tried_BND], dim=1)
+        energy, which = finite(problem.candidates(tried_BND)).min(dim=1)
+        start = problem.domain.unpack(tried_BND[torch.arange(len(which)), which])
+        found = self._again(x, start)
+        worse = ~(found.energy < energy) & torch.isfinite(energy)
+        status = torch.where(worse, int(Status.MAX_STEPS), found.status).to(found.status.dtype)
+        kept = torch.where(worse[:, None, None], start, found.value)
+        return dataclasses.replace(found, value=kept, energy=torch.where(worse, energy, found.energy), status=status)
 
     def _first(self, x: State) -> Solution:
         return infer(self.plan, x=x, over="y", solver=self.solver, generator=self.generator)

@@ -66,7 +66,7 @@ class PlanEnergy(Energy):
 
     Args:
         world: the forward model g; it is not changed.
-        cost: C(next state, action) → (B,).
+        cost: C(next state, action) → (B,). What its method `held(state)` returns, if it has one, is added to s[0].
         horizon: T, in steps.
         uncertainty: λ, in units of C; 0 for none.
         hinge: U counts above this value only; None for no hinge.
@@ -147,7 +147,8 @@ class PlanEnergy(Energy):
 
     def frozen(self, state: State, futures: RowNoise, masks: RowNoise) -> dict[str, Tensor]:
         """The state with futures and masks of these streams: one for each sample, or one for all."""
-        given, first = dict(state), leaves(state, "The state")[0]
+        first = leaves(state, "The state")[0]
+        given = dict(state) | (self.cost.held(state) if hasattr(self.cost, "held") else {})
         rows, device = first.shape[0], first.device
         if self.futures and "futures" not in given:
             z = self.world.prior(futures, self.futures, self.horizon)

@@ -128,7 +128,7 @@ class ImageTier:
     error, baseline = "squared error of other cars in the image, times 1,000", "copy of the last frame"
 
     def __init__(self, options: DriveRecipe) -> None:
-        self.options, self.cost = options, PixelDrivingCost()
+        self.options, self.cost = options, PixelDrivingCost(by_place=options.ego)
         height, width = self.size = options.image[0], options.image[1]
         self.sight: dict[str, Any] = {"every": options.every, "image": self.size, "history": options.frames}
         known = ", the own car moved by its kinematics" if options.ego else ""
@@ -150,7 +150,8 @@ class ImageTier:
 
     def policy(self, gaussian: bool, generator: torch.Generator) -> Policy:
         options = self.options
-        eyes = FilmEyes(options.frames, 3, self.size, options.maps, options.hidden, generator)
+        through = not options.ego  # where the own place tells what an action does, images need not
+        eyes = FilmEyes(options.frames, 3, self.size, options.maps, options.hidden, generator, through)
         hidden = (options.hidden,) * 3
         return Policy(eyes, eyes.size, _ACTIONS, hidden, gaussian=gaussian, generator=generator)
 

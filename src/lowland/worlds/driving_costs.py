@@ -9,7 +9,9 @@ and c metres to the left of its centre, with its length L, width W and speed v:
 - off-road = the same mask, over what is not road.
 
 C = proximity + 0.2 · lane in the paper; its code adds off-road with weight 1. Speed and size are detached inside the
-masks, so that slowing down is no way to cheat the reach that grows with speed. Each cost lies in [0, 1].
+masks, so that no gradient tells to slow down for the sake of the reach, which grows with speed. A search that compares
+costs by their values would find that all the same: for it the state has `pace` (B,), a speed to use inside the masks in
+place of its own (see `DrivingCost.held`). Each cost lies in [0, 1].
 
 Shape letters: B samples, K other cars, C channels of an image of H × W pixels, P images of a history.
 """
@@ -30,10 +32,10 @@ LANES, CARS, OFF_ROAD = 0, 1, 2
 """Channels of an image."""
 
 
-def along(distance: Tensor, own: Tensor, size: Tensor) -> Tensor:
-    """m_x of |l| in metres; `own` (…, 5) and `size` (…, 2) are broadcast against it, and no gradient reaches them."""
+def along(distance: Tensor, speed: Tensor, size: Tensor) -> Tensor:
+    """m_x of |l| in metres; `speed` (…,) and `size` (…, 2) are broadcast against it, and no gradient reaches them."""
     full = ((size[..., 0].detach() - 1) / 2).clamp_min(0)
-    safe = 1.5 * own[..., 4].detach().abs() + 1
+    safe = 1.5 * speed.detach().abs() + 1
     return ((full + safe - distance) / safe).clamp(0, 1)
 
 
@@ -42,6 +44,11 @@ def across(distance: Tensor, size: Tensor) -> Tensor:
     width = size[..., 1].detach()
     full = ((width - 1) / 2).clamp_min(0)
     return ((width - distance) / (width - full)).clamp(0, 1)
+
+
+def pace(state: State) -> Tensor:
+    """The speed by which proximity reaches, (…,): the own one, unless the state holds another."""
+    return state["pace"] if "pace" in state else state["own"][..., 4]
 
 
 def proximity(state: State) -> Tensor:
@@ -60,7 +67,7 @@ def proximity(state: State) -> Tensor:
     half = state["car_size"] / 2
     ahead = ((way[..., 0] * dx + way[..., 1] * dy).abs() - half[..., 0]).clamp_min(0)
     beside = ((way[..., 1] * dx - way[..., 0] * dy).abs() - half[..., 1]).clamp_min(0)
-    return (along(ahead, own, size) * across(beside, size) * state["present"]).amax(dim=-1)
+    return (along(ahead, pace(state)[..., None], size) * across(beside, size) * state["present"]).amax(dim=-1)
 
 
 def _triangle(aside: Tensor, state: State) -> Tensor:
@@ -108,6 +115,8 @@ class DrivingCost:
     Args:
         lane: w_lane, 0.2 in the paper.
         off_road: w_off, 1 in the released code, 0 in the paper.
+        steady: in a plan, proximity reaches by the speed with which the plan begins. Otherwise plans that are compared
+            by their values, as by CEM or a line search, stop the car in the middle of the road, where it fears no one.
 
     >>> road = torch.tensor([[0.0, 8.0, 4.0, 2.0]])
     >>> state = {"own": torch.tensor([[0.0, 3.0, 1.0, 0.0, 9.0]]), "size": torch.tensor([[5.0, 2.0]]), "road": road}
@@ -116,11 +125,15 @@ class DrivingCost:
     tensor([0.1000])
     """
 
-    def __init__(self, lane: float = 0.2, off_road: float = 1.0) -> None:
+    def __init__(self, lane: float = 0.2, off_road: float = 1.0, steady: bool = False) -> None:
         for name, weight in (("lane", lane), ("off_road", off_road)):
             if not 0 <= weight < math.inf:
                 raise OptionError(f"The weight of {name} must be a finite number of at least 0, but it is {weight}.")
-        self.lane, self.off_road = lane, off_road
+        self.lane, self.off_road, self.steady = lane, off_road, steady
+
+    def held(self, state: State) -> State:
+        """What stays as it is where a plan begins; `PlanEnergy` adds it to the state."""
+        return {"pace": pace(state)} if self.steady else {}
 
     def parts(self, state: State) -> dict[str, Tensor]:
         """The three costs by name, (B,) each and not weighted."""
@@ -138,34 +151,54 @@ class PixelDrivingCost(DrivingCost):
     [0, 1] or uint8, with the channels lane markings, other cars, off-road (or the own car: then `off_road` must be 0).
     Row 0 is ahead and column 0 to the left; see `lowland.envs.picture`. It also has `own`, `size` and `road`.
 
+    A sharp image is even inside a car and outside of it, so that the maximum hardly changes with the image as the own
+    car moves by less than a pixel, and then at once. With `by_place` the gradient is therefore that of the same cost
+    written the other way round: the image is held still and the masks move over it with the place and the heading in
+    `own`, as max_q m(q) I(q + δ) = max_p m(p − δ) I(p). The values are the same.
+
     Args:
-        lane, off_road: as in `DrivingCost`.
+        lane, off_road, steady: as in `DrivingCost`.
         crop: metres that the image shows, along and across.
+        by_place: differentiate with respect to the own place in the image, for worlds in which nobody reacts to the own
+            car, such as `EgoWorld`; False: with respect to the image.
 
     Raises:
         ShapeError: if there is no such image, or it has too few channels.
+
+    >>> own = torch.tensor([[0.0, 0.0, 1.0, 0.0, 10.0]], requires_grad=True)
+    >>> state = {"image": torch.zeros(1, 3, 64, 16), "own": own, "size": torch.tensor([[5.0, 2.0]])}
+    >>> state["image"][:, CARS, 22:24] = 1.0  # the end of a car, 9.6 m ahead; the mask falls over 16 m
+    >>> near = PixelDrivingCost(by_place=True).near(state)
+    >>> near.detach(), torch.autograd.grad(near.sum(), own)[0][0, 0]
+    (tensor([0.5257]), tensor(0.0625))
     """
 
-    def __init__(self, lane: float = 0.2, off_road: float = 1.0, crop: tuple[float, float] = CROP) -> None:
-        super().__init__(lane, off_road)
-        self.crop = crop
+    def __init__(
+        self,
+        lane: float = 0.2,
+        off_road: float = 1.0,
+        crop: tuple[float, float] = CROP,
+        by_place: bool = False,
+        steady: bool = False,
+    ) -> None:
+        super().__init__(lane, off_road, steady)
+        self.crop, self.by_place = crop, by_place
 
     def near(self, state: State) -> Tensor:
         """(B,), proximity alone; it needs no `road`."""
-        image, ahead, beside, own, size = self._seen(state)
-        mask = along(ahead, own, size)[:, :, None] * across(beside, size)[:, None]
-        return (mask * image[:, CARS]).amax(dim=(1, 2))
+        image, ahead, beside, size = self._seen(state)
+        speed = pace(state)[:, None, None].to(image.dtype)
+        return (along(ahead, speed, size) * across(beside, size) * image[:, CARS]).amax(dim=(1, 2))
 
     def parts(self, state: State) -> dict[str, Tensor]:
-        image, ahead, beside, _, size = self._seen(state)
+        image, ahead, beside, size = self._seen(state)
         band = (ahead <= size[..., 0].detach() / 2).to(image.dtype)
-        triangle = (1 - beside / (state["road"][:, None, 2].to(image.dtype) / 2)).clamp_min(0)
-        mask = band[:, :, None] * triangle[:, None]
+        mask = band * (1 - beside / (state["road"][:, None, None, 2].to(image.dtype) / 2)).clamp_min(0)
         lane, off_road = ((mask * image[:, channel]).amax(dim=(1, 2)) for channel in (LANES, OFF_ROAD))
         return {"proximity": self.near(state), "lane": lane, "off_road": off_road}
 
-    def _seen(self, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The newest image, (B, C, H, W) in [0, 1], |l| (H,) and |c| (W,) of its pixels, own (B, 1, 5) and size."""
+    def _seen(self, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The newest image (B, C, H, W) in [0, 1], |l| and |c| of its pixels and size, broadcast to (B, H, W)."""
         image = state.get("image")
         if image is None or image.ndim not in (4, 5) or image.shape[-3] < 3:
             shape = None if image is None else tuple(image.shape)
@@ -175,9 +208,15 @@ class PixelDrivingCost(DrivingCost):
             )
         image = image[:, -1] if image.ndim == 5 else image
         image = image if image.is_floating_point() else image / 255
-        ahead, beside = (
-            ((torch.arange(count, dtype=image.dtype, device=image.device) + 0.5) / count - 0.5).abs() * metres
+        ahead, left = (
+            (0.5 - (torch.arange(count, dtype=image.dtype, device=image.device) + 0.5) / count) * metres
             for count, metres in zip(image.shape[-2:], self.crop, strict=True)
         )
-        own, size = (state[name][:, None].to(image.dtype) for name in ("own", "size"))
-        return image, ahead, beside, own, size
+        ahead, left = ahead[:, None], left[None]
+        own, size = (state[name][:, None, None].to(image.dtype) for name in ("own", "size"))
+        if self.by_place:
+            image, still = image.detach(), own.detach()
+            dx, dy, x, y = still[..., 2], still[..., 3], *(own - still)[..., :2].unbind(-1)
+            turn = dx * own[..., 3] - dy * own[..., 2]
+            ahead, left = ahead - (x * dx + y * dy) + left * turn, left - (y * dx - x * dy) - ahead * turn
+        return image, ahead.abs(), left.abs(), size
