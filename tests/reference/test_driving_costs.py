@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from lowland.errors import OptionError, ShapeError
-from lowland.worlds.driving_costs import DrivingCost, PixelDrivingCost
+from lowland.planning import PlanEnergy
+from lowland.worlds.driving_costs import DrivingCost, PixelDrivingCost, across, along
+from lowland.worlds.traffic import TrafficWorld
 
 # The own car is 5 m × 2 m, so m_x is 1 up to (5 − 1)/2 = 2 m and m_y is 1 up to (2 − 1)/2 = 0.5 m and 0 from 2 m on.
 # Three lanes of 4 m, from y = 0 to 12. Others are 4 m × 2 m, so they begin 2 m and 1 m before their centres.
@@ -127,6 +129,54 @@ def test_gradients_by_finite_differences() -> None:
         return PixelDrivingCost(crop=(20.0, 8.0))(state | {"image": picture})
 
     assert torch.autograd.gradcheck(pixels, (image.requires_grad_(),))
+
+
+INSIDE = [
+    # As above, away from where masks have kinks.
+    ("proximity", 1, 9.5, -1.5),
+    ("proximity", 1, -10.5, 1.5),
+    ("lane", 0, 1.5, 0.5),
+    ("lane", 0, -1.5, -1.5),
+    ("off_road", 2, 0.5, -1.5),
+]
+
+
+@pytest.mark.parametrize(("name", "channel", "ahead", "beside"), INSIDE)
+def test_by_place_the_mask_moves_over_the_image(name: str, channel: int, ahead: float, beside: float) -> None:
+    """The gradient is that of the mask at the pixel, whose place on the road is fixed while the car moves and turns."""
+    state = scene(angle=0.1) | {"image": picture((40, 10), channel, ahead, beside)}
+    price, half_lane = PixelDrivingCost(crop=(40.0, 10.0), by_place=True), state["road"][:, 2] / 2
+    start, size = state["own"], state["size"]
+    left = torch.stack([-start[:, 3], start[:, 2]], dim=1)
+    pixel = start[:, :2] + ahead * start[:, 2:4] + beside * left
+
+    def by_hand(own: torch.Tensor) -> torch.Tensor:
+        way, heading = pixel - own[:, :2], torch.nn.functional.normalize(own[:, 2:4], dim=1)
+        far = (way * heading).sum(dim=1).abs()
+        aside = (way[:, 1] * heading[:, 0] - way[:, 0] * heading[:, 1]).abs()
+        if name == "proximity":
+            return along(far, own[:, 4], size) * across(aside, size)
+        return (far <= size[:, 0] / 2) * (1 - aside / half_lane).clamp_min(0)
+
+    own = start.clone().requires_grad_()
+    part = price.parts(state | {"own": own})[name]
+    torch.testing.assert_close(part.detach(), PixelDrivingCost(crop=(40.0, 10.0)).parts(state)[name])
+    expected, found = (torch.autograd.grad(value.sum(), own)[0] for value in (by_hand(own), part))
+    assert bool(expected[:, :2].all())
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_a_steady_cost_keeps_the_reach_with_which_a_plan_begins() -> None:
+    """Plans are compared by values, so that a gradient that is cut off would not keep them from stopping the car."""
+    own = torch.tensor([[0.0, 2.0, 1.0, 0.0, 10.0]])
+    state = {"own": own, "size": torch.tensor([[5.0, 2.0]]), "road": torch.tensor([[0.0, 8.0, 4.0, 2.0]])}
+    state |= {"cars": torch.tensor([[[14.0, 2.0, 10.0, 0.0]]]), "car_size": torch.tensor([[[5.0, 2.0]]])}
+    state |= {"present": torch.ones(1, 1)}
+    world = TrafficWorld(cars=1, dt=0.2, generator=torch.Generator().manual_seed(0))
+    for price, stops in ((DrivingCost(lane=0.0), True), (DrivingCost(lane=0.0, steady=True), False)):
+        plan = PlanEnergy(world, price, 1)
+        going, braking = (plan(x=state, y=torch.tensor([[[a, 0.0]]])) for a in (0.0, -1.0))
+        assert bool(braking < going) == stops
 
 
 def test_slowing_down_is_no_way_to_cheat() -> None:

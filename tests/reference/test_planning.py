@@ -126,6 +126,28 @@ def test_the_receding_horizon_follows_the_exact_feedback() -> None:
     assert len(controller(map_rows(state)).shape) == 2
 
 
+def test_a_plan_starts_from_the_lowest_of_several() -> None:
+    """Between two valleys, of which the far one is deeper, only a start there finds it; no step may end higher."""
+    world = LinearWorld([[1.0]], [[1.0]])
+
+    def valleys(state: dict[str, Tensor], action: Tensor) -> Tensor:
+        place = state["state"][:, 0]
+        return torch.minimum((place - 0.5).square() + 1, (place + 3).square())
+
+    plan, state = PlanEnergy(world, valleys, 2), {"state": torch.zeros(1, 1)}
+    starts = torch.tensor([[[0.0], [0.0]], [[-2.5], [0.0]]])
+    near = Controller(plan, ll.solvers.Adam(0.05, max_steps=40, tol=None))
+    far = Controller(plan, ll.solvers.Adam(0.05, max_steps=40, tol=None), starts=starts)
+    assert float(near(state)) > 0
+    assert float(far(state)) < -2.5
+    wild = Controller(plan, ll.solvers.GradientDescent(10.0, max_steps=1, tol=None), starts=starts)
+    assert float(wild(state)) == -2.5, "what the solver found is higher than its start"
+    assert wild.found is not None
+    torch.testing.assert_close(wild.found.energy, plan(x=state, y=starts[1:]).detach())
+    with pytest.raises(ShapeError, match="starts must be plans"):
+        Controller(plan, ll.solvers.Adam(), starts=starts[:, :1])
+
+
 def map_rows(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor[:1] for name, tensor in state.items()}
 

@@ -148,7 +148,8 @@ class PlanEnergy(Energy):
     def frozen(self, state: State, futures: RowNoise, masks: RowNoise) -> dict[str, Tensor]:
         """The state with futures and masks of these streams: one for each sample, or one for all."""
         first = leaves(state, "The state")[0]
-        given = dict(state) | (self.cost.held(state) if hasattr(self.cost, "held") else {})
+        held = getattr(self.cost, "held", None)
+        given = dict(state) | (held(state) if held else {})
         rows, device = first.shape[0], first.device
         if self.futures and "futures" not in given:
             z = self.world.prior(futures, self.futures, self.horizon)

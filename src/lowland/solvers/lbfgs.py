@@ -16,7 +16,6 @@ from lowland.registry import register
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support, continuous
 
 _ARMIJO = 1e-4
-_LOOKS = 20
 
 
 class Memory(NamedTuple):
@@ -44,21 +43,24 @@ class LBFGS(Solver):
 
     Args:
         memory: M.
+        looks: how many t are tried in a step. Where E has kinks there is often none, and all rows wait for the search.
         max_steps, tol, check_every: see `Solver`; the residual is ‖u − project(u − g)‖∞.
 
     Raises:
-        OptionError: if memory is below 1.
+        OptionError: if memory or looks is below 1.
 
     >>> import lowland as ll
     >>> ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=LBFGS()).status
     tensor([0], dtype=torch.int8)
     """
 
-    def __init__(self, memory: int = 10, max_steps: int = 200, tol: float | None = 1e-4, check_every: int = 2) -> None:
+    def __init__(
+        self, memory: int = 10, max_steps: int = 200, tol: float | None = 1e-4, check_every: int = 2, looks: int = 20
+    ) -> None:
         super().__init__(max_steps, tol, check_every)
-        if memory < 1:
-            raise OptionError(f"memory must be at least 1, but it is {memory}.")
-        self.memory = memory
+        if min(memory, looks) < 1:
+            raise OptionError(f"memory and looks must be at least 1, but they are {memory} and {looks}.")
+        self.memory, self.looks = memory, looks
 
     def supports(self, problem: Problem) -> Support:
         if not problem.domain.discrete and problem.domain.limits(problem.dtype) is None:
@@ -132,7 +134,7 @@ class LBFGS(Solver):
         u, energy, gradient = state.u, state.energy, state.gradient
         slack = 4 * torch.finfo(u.dtype).eps * energy.abs()
         found, t = torch.zeros_like(waiting), 1.0
-        for _ in range(_LOOKS):
+        for _ in range(self.looks):
             trial = problem.domain.confine(state.u + t * direction)
             there, gradient_there = problem.value_and_gradient(trial)
             promised = (state.gradient * (trial - state.u)).sum(dim=1)
