@@ -130,7 +130,7 @@ def test_a_plan_starts_from_the_lowest_of_several() -> None:
     """Between two valleys, of which the far one is deeper, only a start there finds it; no step may end higher."""
     world = LinearWorld([[1.0]], [[1.0]])
 
-    def valleys(state: dict[str, Tensor], action: Tensor) -> Tensor:
+    def valleys(state: Any, action: Tensor) -> Tensor:
         place = state["state"][:, 0]
         return torch.minimum((place - 0.5).square() + 1, (place + 3).square())
 
