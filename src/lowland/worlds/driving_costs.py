@@ -166,11 +166,13 @@ class PixelDrivingCost(DrivingCost):
         ShapeError: if there is no such image, or it has too few channels.
 
     >>> own = torch.tensor([[0.0, 0.0, 1.0, 0.0, 10.0]], requires_grad=True)
-    >>> state = {"image": torch.zeros(1, 3, 64, 16), "own": own, "size": torch.tensor([[5.0, 2.0]])}
-    >>> state["image"][:, CARS, 22:24] = 1.0  # the end of a car, 9.6 m ahead; the mask falls over 16 m
+    >>> image = torch.zeros(1, 3, 64, 16)
+    >>> image[:, CARS, 22:24] = 1.0  # the end of a car, 9.6 m ahead; the mask falls over 16 m
+    >>> state = {"image": image, "own": own, "size": torch.tensor([[5.0, 2.0]])}
     >>> near = PixelDrivingCost(by_place=True).near(state)
-    >>> near.detach(), torch.autograd.grad(near.sum(), own)[0][0, 0]
-    (tensor([0.5257]), tensor(0.0625))
+    >>> (slope,) = torch.autograd.grad(near.sum(), own)
+    >>> near.detach(), slope.flatten().tolist()[:1]
+    (tensor([0.5257]), [0.0625])
     """
 
     def __init__(
