@@ -179,6 +179,16 @@ def test_a_steady_cost_keeps_the_reach_with_which_a_plan_begins() -> None:
         assert bool(braking < going) == stops
 
 
+def test_a_pace_stands_in_for_the_speed_in_images_too() -> None:
+    image, held = {"image": picture((40, 10), 1, 9.5, -1.5)}, torch.tensor([2.0], dtype=torch.float64)
+    fast, slow = scene(speed=10.0) | image, scene(speed=2.0) | image
+    price = PixelDrivingCost(crop=(40.0, 10.0), steady=True)
+    assert float(price.near(slow)) < float(price.near(fast))
+    assert float(price.near(fast | {"pace": held})) == float(price.near(slow))
+    assert float(price.held(fast)["pace"]) == 10.0
+    assert not PixelDrivingCost().held(fast)
+
+
 def test_slowing_down_is_no_way_to_cheat() -> None:
     state = scene(cars=((12.0, 0.0),))
     own = state["own"].clone().requires_grad_()

@@ -148,6 +148,18 @@ def test_a_plan_starts_from_the_lowest_of_several() -> None:
         Controller(plan, ll.solvers.Adam(), starts=starts[:, :1])
 
 
+def test_a_capped_line_search_looks_no_further() -> None:
+    """Half a step is needed to go down, so that one look finds none and two do."""
+    world = LinearWorld([[1.0]], [[1.0]])
+    plan = PlanEnergy(world, lambda state, action: state["state"][:, 0].abs(), 1)
+    ends = [
+        ll.infer(plan, x={"state": torch.tensor([[0.4]])}, over="y", solver=ll.solvers.LBFGS(looks=n, max_steps=1))
+        for n in (1, 2)
+    ]
+    assert float(ends[0].value) == 0.0
+    assert float(ends[1].value) == pytest.approx(-0.5)
+
+
 def map_rows(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor[:1] for name, tensor in state.items()}
 
@@ -198,5 +210,7 @@ def test_bad_input_gets_one_sentence() -> None:
         ll.infer(plan, x=state, over="y", init=torch.full((1, 3, 1), 2.0))
     with pytest.raises(UnsupportedError, match="only the actions"):
         ll.infer(plan, y=torch.zeros(1, 3, 1), over="x")
+    with pytest.raises(OptionError, match="looks must be at least 1"):
+        ll.solvers.LBFGS(looks=0)
     with pytest.raises(OptionError, match="not planned yet"):
         Controller(plan, ll.solvers.Adam()).latency()

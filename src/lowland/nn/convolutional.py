@@ -198,8 +198,7 @@ class FilmEyes(nn.Module):
         maps, hidden: see `FilmEncoder`.
         generator: draws the weights.
         through: whether gradients go on through what is seen to the actions before. Edges of sharp images make that
-            part noisy; without it the gradient of a policy that drives varies an eighth as much, at two thirds of the
-            time.
+            part noisy, and where `own` tells as well what an action does it can be left out.
 
     >>> eyes = FilmEyes(2, 3, (64, 16), maps=(4, 8, 8), hidden=16)
     >>> eyes({"image": torch.zeros(4, 2, 3, 64, 16), "own": torch.zeros(4, 5)}).shape[1] == eyes.size
