@@ -21,6 +21,7 @@ _PACKAGES = {
     "solver": ("lowland.solvers",),
     "shaping": ("lowland.shaping", "lowland.worlds", "lowland.planning"),
     "world": ("lowland.worlds",),
+    "encoder": ("lowland.nn.encoders",),
     "recipe": ("lowland.recipes",),
 }
 _registered: dict[str, dict[str, type]] = {kind: {} for kind in _PACKAGES}
@@ -30,7 +31,7 @@ def register(kind: str) -> Callable[[type[T]], type[T]]:
     """Class decorator: enters the class under its own name.
 
     Args:
-        kind: "energy", "solver", "shaping", "world" or "recipe".
+        kind: "energy", "solver", "shaping", "world", "encoder" or "recipe".
 
     Raises:
         OptionError: if the kind is unknown, or another class of that name is already registered.

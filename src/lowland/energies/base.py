@@ -119,6 +119,9 @@ class Energy(nn.Module, PyTorchModelHubMixin):
     tensor([2., 2., 2.])
     """
 
+    views = False
+    """Whether it is trained on samples y alone, of which the shaping makes pairs (x, y)."""
+
     def __init__(self, **domains: Domain) -> None:
         super().__init__()
         for name in domains:

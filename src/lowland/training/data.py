@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 
 from lowland.data.images import Images
 from lowland.domains import Binary, Product
-from lowland.energies.base import VARIABLES, Energy
+from lowland.energies.base import Energy
 from lowland.errors import DomainError, OptionError, ShapeError
 from lowland.shaping.base import Batch
 from lowland.tensors import batch_size, check_finite, leaves, map_value, select
@@ -133,7 +133,7 @@ class Placed:
         batch = self.take(torch.arange(min(data.count, 2)))
         check_finite(batch.y, "y")
         check_finite(batch.x, "x")
-        energy.check(("z",) if batch.y is not None else ("y", "z"), x=batch.x, y=batch.y)
+        energy.check(_free(batch, energy), x=batch.x, y=batch.y)
 
     def __len__(self) -> int:
         return self.data.count
@@ -165,6 +165,11 @@ def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
             return Batch(data[1], data[0], index)
         raise ShapeError(f"Data must be y or a pair (x, y), but this is a sequence of {len(data)} parts.")
     return Batch(data, None, index)
+
+
+def _free(batch: Batch, energy: Energy) -> tuple[str, ...]:
+    """The variables that training data need not hold: z, y where they are x alone, and x where views are made of y."""
+    return ("z", *(("y",) if batch.y is None else ()), *(("x",) if batch.x is None and energy.views else ()))
 
 
 def _check_numbers(value: np.ndarray, name: str) -> None:
@@ -205,10 +210,9 @@ def placed(batch: Batch, energy: Energy) -> Batch:
 def checked(batch: Batch, energy: Energy) -> Batch:
     """The batch where the energy is, or one clear error: wrong variables, rank, type, NaN or infinity."""
     batch = placed(batch, energy)
-    free = tuple(name for name in VARIABLES if name not in ("x", "y"))
     for name in ("y", "x"):
         check_finite(getattr(batch, name), name)
-    energy.check(free, x=batch.x, y=batch.y)
+    energy.check(_free(batch, energy), x=batch.x, y=batch.y)
     return batch
 
 
@@ -227,7 +231,7 @@ def in_memory(data: Any, energy: Energy) -> Memory:
         first = Batch(*(map_value(lambda t: t[:1].to(device), part) for part in (y, x)))
         if len(place) > 1:
             raise ShapeError(f"The parts of the data are on different devices: {sorted(map(str, place))}.")
-        energy.check(("z",) if first.y is not None else ("y", "z"), x=first.x, y=first.y)
+        energy.check(_free(first, energy), x=first.x, y=first.y)
     check_finite(y, "y")
     check_finite(x, "x")
     _check_inside(y, energy)

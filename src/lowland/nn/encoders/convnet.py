@@ -1,0 +1,53 @@
+"""A small convolutional network, the encoder of the recipes that run on a CPU."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from lowland.errors import OptionError
+from lowland.nn.convolutional import convolution, stage_sizes
+from lowland.registry import register
+
+
+@register("encoder")
+class ConvNet(nn.Module):
+    """(B, C, H, W) → (B, F): stages of a 3 × 3 convolution with stride 2, batch normalisation and ReLU; then the mean.
+
+    Args:
+        shape: (C, H, W).
+        maps: feature maps of each stage; the last is F.
+        norm: whether there is batch normalisation.
+        generator: draws the weights.
+
+    Raises:
+        OptionError: if nothing would be left of the image.
+
+    >>> ConvNet((1, 28, 28)).size, ConvNet((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+    (256, torch.Size([2, 256]))
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        maps: tuple[int, ...] = (32, 64, 128, 256),
+        norm: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if not maps:
+            raise OptionError("A ConvNet needs at least one stage: give its feature maps, such as (32, 64).")
+        generator = generator or torch.Generator().manual_seed(0)
+        self.shape, self.size = tuple(shape), maps[-1]
+        stage_sizes((shape[1], shape[2]), len(maps))
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise((shape[0], *maps)):
+            layers += [convolution(inputs, outputs, generator, stride=2)]
+            layers += [nn.BatchNorm2d(outputs)] if norm else []
+            layers += [nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image).mean(dim=(2, 3))

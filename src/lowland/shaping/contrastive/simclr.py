@@ -1,0 +1,45 @@
+"""In-batch negatives (row J2): the other samples of a batch are what a view must not be near to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.errors import OptionError
+from lowland.registry import register
+from lowland.shaping.base import ShapingCase
+from lowland.shaping.joint import JointShaping, Views, jitter
+
+
+@register("shaping")
+class SimCLR(JointShaping):
+    """L = −mean over all 2N views i of log e^{s(i, j)} / Σ_{k ≠ i} e^{s(i, k)}, j the other view, s = cos / τ.
+
+    Chen, Kornblith, Norouzi & Hinton 2020, equation 1 (NT-Xent), on the embeddings behind the projector; −s is the
+    cosine energy over τ, up to a constant, so that this is the group loss of F. See `JointShaping` for the arguments.
+
+    Args:
+        temperature: τ > 0; 0.5 in the paper for CIFAR-10.
+
+    >>> case = SimCLR.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def __init__(self, views: Views | None = None, temperature: float = 0.5, seed: int = 0) -> None:
+        super().__init__(views, seed)
+        if not temperature > 0:
+            raise OptionError(f"The temperature must be positive, but it is {temperature}.")
+        self.temperature = temperature
+
+    def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        both = functional.normalize(torch.cat([a, b]), dim=1)
+        scores = both @ both.T / self.temperature
+        scores = scores.masked_fill(torch.eye(len(both), dtype=torch.bool, device=both.device), -torch.inf)
+        other = torch.arange(len(both), device=both.device).roll(len(a))
+        return functional.cross_entropy(scores, other), {"first": (scores.argmax(dim=1) == other).float().mean()}
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        return cls.case(cls(jitter))

@@ -1,0 +1,54 @@
+"""Variance, invariance and covariance (row J7): embeddings that must spread out in every dimension."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lowland.registry import register
+from lowland.shaping.base import ShapingCase
+from lowland.shaping.joint import JointShaping, Views, jitter
+
+
+@register("shaping")
+class VICReg(JointShaping):
+    """L = λ mean ‖a − b‖² / D + μ (v(a) + v(b)) + ν (c(a) + c(b)).
+
+    v(a) = mean over d of [1 − √(Var a_d + ε)]⁺, c(a) = Σ_{d ≠ e} Cov(a)_{de}² / D, variances with N − 1. Bardes, Ponce
+    & LeCun 2022, equations 1 to 6; v is averaged over the views as in their code. See `JointShaping` for the arguments.
+
+    Args:
+        invariance, variance, covariance: λ, μ, ν.
+        epsilon: ε.
+
+    >>> case = VICReg.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def __init__(
+        self,
+        views: Views | None = None,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+        epsilon: float = 1e-4,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(views, seed)
+        self.invariance, self.variance, self.covariance, self.epsilon = invariance, variance, covariance, epsilon
+
+    def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        near = (a - b).square().mean()
+        wide, apart = near.new_zeros(()), near.new_zeros(())
+        for part in (a, b):
+            centred = part - part.mean(dim=0)
+            covariance = centred.T @ centred / (len(part) - 1)
+            wide = wide + (1 - (covariance.diagonal() + self.epsilon).sqrt()).clamp_min(0).mean() / 2
+            apart = apart + (covariance.square().sum() - covariance.diagonal().square().sum()) / part.shape[1]
+        loss = self.invariance * near + self.variance * wide + self.covariance * apart
+        metrics = {"invariance": near.detach(), "variance": wide.detach(), "covariance": apart.detach()}
+        return loss, metrics
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        return cls.case(cls(jitter))
