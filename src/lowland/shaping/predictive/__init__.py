@@ -1,1 +1,1 @@
-"""Predictive shapings: hidden parts of a sample, or of its representation, from the parts that are seen (rows J5, J7)."""
+"""Predictive shapings: hidden parts of a sample or of its representation, from what is seen (rows J5, J7)."""
