@@ -95,7 +95,7 @@ class DriveRecipe(PolicyOptions):
             "image": (64, 16), "ego": True, "imitation_steps": 1500,
             "methods": ("imitation", "VG", "SVG", "MPUR z-dropout"),
             "model_steps": 2000, "model_horizon": 10, "horizon": 12, "batch": 16, "policy_batch": 16, "masks": 4,
-            "model_rate": 0.002, "kl": 1e-4,
+            "model_rate": 0.002, "kl": 1e-4, "uncertainty": 0.05,
         },
         "gpu": {
             "image": (117, 24), "every": 1, "frames": 20, "maps": (64, 128, 256), "hidden": 256, "latents": 32,

@@ -76,12 +76,12 @@ class DrivePlanRecipe(DriveOptions):
     """Candidates of CEM, iCEM and MPPI in each step."""
     teacher: str = "Adam"
     """The solver whose plans the actor learns from."""
-    lessons: int = 300
+    lessons: int = 450
     """Trips in the training recordings from which the actor learns."""
     rounds: int = 3
     """Parts of the lessons. In the first the teacher drives, in the others the actor, and the teacher tells what to do
     where that leads (DAgger: Ross, Gordon & Bagnell 2011)."""
-    actor_steps: int = 6000
+    actor_steps: int = 15000
     """Updates of the actor after each round, of 128 states each."""
     episodes: int = 100
     """Test episodes at most, evenly spaced in the test recordings."""
