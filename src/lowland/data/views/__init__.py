@@ -3,3 +3,12 @@
 A family of views is a frozen dataclass that is called with samples (B, *shape) and a `RowNoise`, and returns samples of
 the same shape: row r depends on sample r and stream r alone, so that a run that is resumed sees the same views.
 """
+
+from __future__ import annotations
+
+from lowland.data.views.images import ImageViews
+from lowland.data.views.jigsaw import Jigsaw
+from lowland.data.views.series import SeriesViews
+from lowland.data.views.vectors import VectorViews
+
+__all__ = ["ImageViews", "Jigsaw", "SeriesViews", "VectorViews"]

@@ -1,0 +1,70 @@
+"""The jigsaw view: the patches of an image in a random order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.data.views.images import ImageViews
+from lowland.data.views.options import check_samples
+from lowland.errors import OptionError
+from lowland.tensors import RowNoise
+
+
+def _patch_views() -> ImageViews:
+    return ImageViews(crop=(0.5, 0.9), ratio=(1, 1), flip=0)
+
+
+@dataclass(frozen=True)
+class Jigsaw:
+    """Images (B, C, H, W) cut into a grid of patches, each a view of its own, put together in a random order.
+
+    The pretext transformation of Misra & van der Maaten 2020 (PIRL, section 3.1; after Noroozi & Favaro 2016), where 9
+    patches are encoded one by one and their representations joined; here they make an image again, which any encoder
+    takes. A side that the grid does not divide is enlarged before and shrunk after.
+
+    Args:
+        grid: patches along each side.
+        patch: how each patch is changed; by default cropped to about 64 of 85 pixels, as in PIRL, and coloured.
+
+    Raises:
+        OptionError: for a grid below 2, or patches that would change their size.
+        ShapeError: see `ImageViews`.
+
+    >>> views = Jigsaw(grid=2, patch=ImageViews.none())
+    >>> views(torch.arange(4.0).reshape(1, 1, 2, 2), RowNoise(0, torch.arange(1))).flatten()
+    tensor([2., 1., 0., 3.])
+    """
+
+    grid: int = 3
+    patch: ImageViews = field(default_factory=_patch_views)
+
+    def __post_init__(self) -> None:
+        if self.grid < 2:
+            raise OptionError(f"A jigsaw has at least 2 patches along a side, but grid is {self.grid}.")
+        if self.patch.size is not None:
+            raise OptionError("The patches of a jigsaw keep their size: leave `size` of `patch` out.")
+
+    @torch.no_grad()
+    def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
+        check_samples(samples, noise, "(B, C, H, W)")
+        grid, (count, channels, height, width) = self.grid, samples.shape
+        tall, wide = -(-height // grid), -(-width // grid)
+        divided = _resize(samples, grid * tall, grid * wide)
+        patches = divided.reshape(count, channels, grid, tall, grid, wide).permute(0, 2, 4, 1, 3, 5)
+        patches = patches.reshape(count, grid * grid, channels, tall, wide)
+        order = noise.uniform(grid * grid).argsort(dim=1)
+        patches = patches.gather(1, order[:, :, None, None, None].expand_as(patches)).flatten(0, 1)
+        streams = noise.streams[:, None] * grid**2 + torch.arange(grid**2, device=order.device)
+        patches = self.patch(patches, RowNoise(noise.spawn(), streams.flatten(), noise.dtype))
+        patches = patches.reshape(count, grid, grid, channels, tall, wide).permute(0, 3, 1, 4, 2, 5)
+        return _resize(patches.reshape(count, channels, grid * tall, grid * wide), height, width)
+
+
+def _resize(image: Tensor, height: int, width: int) -> Tensor:
+    if image.shape[2:] == (height, width):
+        return image
+    return functional.interpolate(image, (height, width), mode="bilinear", antialias=True, align_corners=False)
