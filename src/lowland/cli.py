@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import inspect
 import io
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from lowland.recipes.base import Recipe
 
 FORMATS = ("onnx", "safetensors", "program")
+MADE = ("seed", "minutes", "count", "out")
+"""Options of `lowland data make`."""
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130
 PLACE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 """Errors of the system that mean that a folder was badly chosen."""
@@ -131,12 +134,13 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser = add("report", "build the page of a run again and print where it is")
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
-    parser = add("data", "list, get and check data sets, or make one: simulated traffic", runs=False)
+    parser = add("data", "list, get and check data sets, or make one: traffic or photos", runs=False)
     parser.add_argument("action", metavar="list|get|check|make", choices=("list", "get", "check", "make"))
-    parser.add_argument("name", metavar="NAME", nargs="?", help="of the data set; traffic is the one that is made")
-    parser.add_argument("--seed", type=int, help="make: of the simulation (default: 0)")
-    parser.add_argument("--minutes", type=float, help="make: recorded (default: 8)")
-    parser.add_argument("--out", type=Path, help="make: .npz file to write (default: traffic-SEED.npz)")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="of the data set; traffic and photos are made")
+    parser.add_argument("--seed", type=int, help="make traffic: of the simulation (default: 0)")
+    parser.add_argument("--minutes", type=float, help="make traffic: recorded (default: 8)")
+    parser.add_argument("--count", type=int, help="make photos: pieces of sample photographs (default: 500)")
+    parser.add_argument("--out", type=Path, help="make: file or folder to write (default: traffic-SEED.npz, photos)")
     parser = add("export", "export the energies of a run for use elsewhere")
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
@@ -303,7 +307,7 @@ def _report(options: argparse.Namespace) -> int:
 def _data(options: argparse.Namespace) -> int:
     from lowland import data
 
-    made = {name: value for name in ("seed", "minutes", "out") if (value := getattr(options, name)) is not None}
+    made = {name: value for name in MADE if (value := getattr(options, name)) is not None}
     if made and options.action != "make":
         raise OptionError(f"`lowland data {options.action}` has no option --{next(iter(made))}: only make has it.")
     if options.action == "list":
@@ -313,7 +317,7 @@ def _data(options: argparse.Namespace) -> int:
         ]
         return _table(("data set", "what", "size", "licence", "package"), lines)
     if options.name is None:
-        known = ["traffic"] if options.action == "make" else data.DATASETS
+        known = ["photos", "traffic"] if options.action == "make" else data.DATASETS
         raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', known)}")
     if options.action == "make":
         return _make(options.name, **made)
@@ -321,14 +325,28 @@ def _data(options: argparse.Namespace) -> int:
     return 0
 
 
-def _make(name: str, seed: int = 0, minutes: float = 8.0, out: Path | None = None) -> int:
+def _make(name: str, **given: Any) -> int:
+    makers: dict[str, Callable[..., Path]] = {"photos": _make_photos, "traffic": _make_traffic}
+    if name not in makers:
+        raise OptionError(f"There is no data set {name!r} to make. {nearest(name, makers)}")
+    takes = inspect.signature(makers[name]).parameters
+    if unknown := [option for option in given if option not in takes]:
+        raise OptionError(f"`lowland data make {name}` has no option --{unknown[0]}. {nearest('', takes)}")
+    print(makers[name](**given))
+    return 0
+
+
+def _make_traffic(seed: int = 0, minutes: float = 8.0, out: Path | None = None) -> Path:
     from lowland.data.logs import save_tracks
     from lowland.data.simulate import simulate
 
-    if name != "traffic":
-        raise OptionError(f"There is no data set {name!r} to make. {nearest(name, ['traffic'])}")
-    print(save_tracks(simulate(seed, minutes), out or Path(f"traffic-{seed}.npz")))
-    return 0
+    return save_tracks(simulate(seed, minutes), out or Path(f"traffic-{seed}.npz"))
+
+
+def _make_photos(count: int = 500, out: Path = Path("photos")) -> Path:
+    from lowland.data.photos import sample_photos
+
+    return sample_photos(out, count)
 
 
 def _export(options: argparse.Namespace) -> int:
