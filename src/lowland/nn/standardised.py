@@ -1,0 +1,41 @@
+"""An encoder that standardises what it is given, so that whoever uses it cannot forget to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Standardised(nn.Module):
+    """h((x − m) / d), with the mean m and the deviation d of each channel, which are stored with the weights.
+
+    Args:
+        encoder: h, (B, *shape) → (B, size), with both as attributes.
+
+    >>> from lowland.nn.encoders.perceptron import Perceptron
+    >>> encoder = Standardised(Perceptron((8,), size=16))
+    >>> encoder(torch.zeros(2, 8)).shape, encoder.shape, encoder.size
+    (torch.Size([2, 16]), (8,), 16)
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.shape: tuple[int, ...] = tuple(encoder.shape)  # pyright: ignore[reportArgumentType]
+        self.size: int = encoder.size  # pyright: ignore[reportAttributeAccessIssue]
+        channels = (self.shape[0], *(1 for _ in self.shape[1:]))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    def measure(self, sample: Tensor) -> None:
+        """Take m and d from samples (N, *shape); a channel that does not vary has d = 1."""
+        axes = [0, *range(2, sample.ndim)]
+        self.mean.copy_(sample.mean(dim=axes).view_as(self.mean))
+        spread = sample.std(dim=axes, correction=0).view_as(self.mean)
+        self.deviation.copy_(torch.where(spread > 1e-6 * (1 + self.mean.abs()), spread, torch.ones_like(spread)))
+
+    def forward(self, sample: Tensor) -> Tensor:
+        return self.encoder((sample - self.mean) / self.deviation)

@@ -1,0 +1,113 @@
+"""The source of classes with all that they use of Lowland, as one text that stands alone."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import sys
+from types import ModuleType
+from typing import Any
+
+from lowland.errors import UnsupportedError
+
+_PACKAGE = "lowland"
+
+
+class _Bundle:
+    """Definitions in an order in which each stands behind what it uses, and the imports from outside."""
+
+    def __init__(self) -> None:
+        self.imports: set[str] = set()
+        self.texts: list[str] = []
+        self.owners: dict[str, str] = {}
+        self.done: set[tuple[str, int]] = set()
+
+    def add(self, module: ModuleType, name: str) -> None:
+        """Take over what a module calls by a name, with all that it uses."""
+        definitions, imported = _names(module)
+        if name in imported:
+            source, original, line = imported[name]
+            if source.split(".")[0] != _PACKAGE:
+                self.imports.add(line)
+            elif source != f"{_PACKAGE}.registry":
+                if original != name:
+                    raise UnsupportedError(f"{module.__name__} renames {original} as {name}, which cannot stand alone.")
+                self.add(sys.modules[source], original)
+            return
+        if name not in definitions or name == "register":
+            return
+        owner = self.owners.setdefault(name, module.__name__)
+        if owner != module.__name__:
+            raise UnsupportedError(
+                f"Two things that an encoder uses are called {name}: in {owner} and {module.__name__}."
+            )
+        node = definitions[name]
+        place = (module.__name__, node.lineno)
+        if place in self.done:
+            return
+        self.done.add(place)
+        for used in sorted(_used(node)):
+            if used != name:
+                self.add(module, used)
+        self.texts.append(_text(module, node))
+
+
+def source_of(*kinds: type) -> str:
+    """Code that defines these classes and imports nothing of Lowland.
+
+    Raises:
+        UnsupportedError: if two things in different files share a name, or a source is not to be had.
+
+    >>> from lowland.nn.encoders.perceptron import Perceptron
+    >>> code = source_of(Perceptron)
+    >>> "def mlp" in code, "from lowland" in code.split("class Perceptron")[0]
+    (True, False)
+    """
+    bundle = _Bundle()
+    for kind in kinds:
+        bundle.add(sys.modules[kind.__module__], kind.__name__)
+    return "\n".join(sorted(bundle.imports)) + "\n\n\n" + "\n\n\n".join(bundle.texts) + "\n"
+
+
+def _names(module: ModuleType) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str, str]]]:
+    """Statements of a module by what they define, and its imports: (module, name there, line) by name."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError) as error:
+        raise UnsupportedError(f"The source of {module.__name__} is not at hand: {error}.") from error
+    definitions: dict[str, ast.stmt] = {}
+    imported: dict[str, tuple[str, str, str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            definitions[node.name] = node
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+            definitions |= dict.fromkeys(names, node)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                single = ast.unparse(_single(node, alias))
+                source = node.module or "" if isinstance(node, ast.ImportFrom) else alias.name
+                bound = alias.asname or (alias.name if isinstance(node, ast.ImportFrom) else alias.name.split(".")[0])
+                imported[bound] = (source, alias.name, single)
+    return definitions, imported
+
+
+def _single(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
+    if isinstance(node, ast.Import):
+        return ast.Import(names=[alias])
+    return ast.ImportFrom(module=node.module, names=[alias], level=node.level)
+
+
+def _used(node: ast.AST) -> set[str]:
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return {name for name in names if not hasattr(builtins, name)}
+
+
+def _text(module: ModuleType, node: Any) -> str:
+    """The lines of a statement as they were written, without the decorator that registers it."""
+    lines = inspect.getsource(module).split("\n")
+    kept = [mark for mark in getattr(node, "decorator_list", []) if not ast.unparse(mark).startswith("register(")]
+    first = min([mark.lineno for mark in kept], default=node.lineno)
+    return "\n".join(lines[first - 1 : node.end_lineno])
