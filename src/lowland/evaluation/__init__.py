@@ -1,4 +1,4 @@
-"""What an energy is worth: the energy gap, the volume of its low land, collapse, reconstruction and calibration."""
+"""What an energy is worth: the energy gap, the volume of its low land, collapse, what can be read out of it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from lowland.evaluation.negatives import (
     statistics,
     uniform_box,
 )
+from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 
@@ -31,6 +32,7 @@ __all__ = [
     "GapReport",
     "GapRow",
     "Interval",
+    "Probe",
     "Statistics",
     "Volume",
     "auroc",
@@ -53,6 +55,7 @@ __all__ = [
     "paired_bootstrap",
     "perturbed",
     "pixel_noise",
+    "probe",
     "rankme",
     "reconstruction_error",
     "recovered",

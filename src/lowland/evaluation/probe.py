@@ -1,0 +1,168 @@
+"""The frozen linear probe: what a linear classifier can read out of representations that no longer change.
+
+Shape letters: N samples, D size of a representation, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.errors import DomainError, OptionError, ShapeError
+from lowland.tensors import check_finite
+
+Labelled: TypeAlias = tuple[Tensor, Tensor]
+"""Representations (N, ...), taken flat, with their labels (N,) int64."""
+
+WEIGHT_DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""λ that are tried, the largest first, each from the minimum of the one before: a path of solutions is found quickly."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A linear classifier with what it reached.
+
+    Attributes:
+        accuracy: share of the test samples that are right; None where no test samples were given.
+        validation: the same of the validation samples, by which λ was chosen.
+        weight_decay: λ.
+        tried: validation accuracy by λ.
+        weight, bias: (K, D) and (K,), of representations as they are.
+    """
+
+    accuracy: float | None
+    validation: float
+    weight_decay: float
+    tried: dict[float, float]
+    weight: Tensor = field(repr=False)
+    bias: Tensor = field(repr=False)
+
+    def logits(self, representations: Tensor) -> Tensor:
+        """Scores of the classes, (N, K)."""
+        return functional.linear(representations.flatten(1).to(self.weight), self.weight, self.bias)
+
+    def right(self, labelled: Labelled) -> float:
+        """The share of samples whose highest score is that of their label."""
+        return float((self.logits(labelled[0]).argmax(dim=1) == labelled[1].to(self.weight.device)).double().mean())
+
+
+def probe(
+    train: Labelled,
+    validation: Labelled,
+    test: Labelled | None = None,
+    weight_decays: Sequence[float] = WEIGHT_DECAYS,
+    max_steps: int = 100,
+) -> Probe:
+    """Multinomial logistic regression on standardised representations, λ chosen on the validation samples.
+
+    Each feature is shifted and scaled by its mean and deviation over the training samples. For each λ the minimum of
+    `logistic_regression` is sought, from that of the λ before; the test samples are looked at once, by the best.
+
+    Args:
+        train, validation, test: representations and labels; leave `test` out while a method is being chosen.
+        weight_decays: λ to try; of equally good ones the first wins.
+        max_steps: steps of L-BFGS for each λ.
+
+    Raises:
+        ShapeError, DomainError: for representations or labels that do not fit together or are not finite.
+        OptionError: for training samples of one class, or a λ below 0.
+
+    >>> points = torch.cat([torch.eye(2) + 0.1 * torch.rand(2, generator=torch.Generator().manual_seed(n))
+    ...                     for n in range(20)])
+    >>> labels = torch.tensor([0, 1]).repeat(20)
+    >>> probe((points, labels), (points, labels)).validation
+    1.0
+    """
+    splits = {"training": train, "validation": validation} | ({} if test is None else {"test": test})
+    for name, labelled in splits.items():
+        check_labelled(labelled, name, train[0])
+    if not weight_decays or min(weight_decays) < 0:
+        raise OptionError(f"weight_decays must be numbers of at least 0, at least one, but they are {weight_decays}.")
+    features, labels = train[0].detach().flatten(1), train[1].to(train[0].device)
+    classes = 1 + max(int(part[1].max()) for part in splits.values())
+    if len(labels.unique()) < 2:
+        raise OptionError("A probe needs training samples of at least two classes, but all have one label.")
+    mean, scale = features.mean(dim=0), features.std(dim=0, correction=0)
+    # A feature that does not vary says nothing; divided by its rounding errors it would be noise.
+    scale = torch.where(scale > 1e-6 * (mean.abs() + scale.max()), scale, torch.inf)
+    standard = (features - mean) / scale
+    found: Probe | None = None
+    tried: dict[float, float] = {}
+    at: Tensor | None = None
+    for decay in weight_decays:
+        at = logistic_regression(standard, labels, decay, classes, start=at, max_steps=max_steps)
+        weight = at[:, :-1] / scale
+        made = Probe(None, 0.0, decay, tried, weight, at[:, -1] - weight @ mean)
+        tried[decay] = made.right(validation)
+        if found is None or tried[decay] > tried[found.weight_decay]:
+            found = made
+    assert found is not None
+    accuracy = None if test is None else found.right(test)
+    return Probe(accuracy, tried[found.weight_decay], found.weight_decay, tried, found.weight, found.bias)
+
+
+def logistic_regression(
+    features: Tensor,
+    labels: Tensor,
+    weight_decay: float,
+    classes: int,
+    start: Tensor | None = None,
+    max_steps: int = 100,
+    tolerance: float = 1e-5,
+) -> Tensor:
+    """The (K, D + 1) of W and b that minimise mean_n −log softmax(W x_n + b)[label_n] + ½ λ ‖W‖², b the last column.
+
+    This is scikit-learn's `LogisticRegression(C=1 / (λ N))`: b is not decayed.
+
+    Args:
+        features: (N, D), best of about unit deviation.
+        labels: (N,) in 0 … K − 1.
+        weight_decay: λ.
+        classes: K.
+        start: where to begin; zeros by default.
+        max_steps: of L-BFGS.
+        tolerance: it stops where no entry of the gradient is larger.
+
+    >>> at = logistic_regression(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), 0.1, 2)
+    >>> bool(at[1, 0] > 0), bool(at[0, 0] < 0)
+    (True, True)
+    """
+    size = features.shape[1]
+    begin = features.new_zeros(classes, size + 1) if start is None else start.detach().to(features)
+    at = begin.clone().requires_grad_()
+    optimiser = torch.optim.LBFGS(
+        [at], max_iter=max_steps, tolerance_grad=tolerance, tolerance_change=0.0, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        with torch.enable_grad():
+            scores = functional.linear(features, at[:, :size], at[:, size])
+            loss = functional.cross_entropy(scores, labels) + 0.5 * weight_decay * at[:, :size].square().sum()
+            at.grad = torch.autograd.grad(loss, at)[0]
+        return loss.detach()
+
+    optimiser.step(closure)
+    return at.detach()
+
+
+def check_labelled(labelled: Labelled, name: str, like: Tensor) -> None:
+    """Raise unless these are representations as large as `like`, finite, each with a label."""
+    representations, labels = labelled
+    if representations.ndim < 2 or not len(representations) or representations.shape[1:] != like.shape[1:]:
+        raise ShapeError(
+            f"The {name} representations must have shape (N, ...) with at least one row, and the same in every split, "
+            f"but it is {tuple(representations.shape)}."
+        )
+    if labels.shape != representations.shape[:1] or labels.dtype != torch.int64:
+        raise ShapeError(
+            f"The {name} labels must be int64 ({len(representations)},), but they are {labels.dtype} "
+            f"{tuple(labels.shape)}."
+        )
+    if int(labels.min()) < 0:
+        raise DomainError(f"The {name} labels must be at least 0, but one is {int(labels.min())}.")
+    check_finite(representations, f"The {name} representations")
