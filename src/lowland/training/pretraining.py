@@ -1,0 +1,234 @@
+"""Pretraining of an encoder: method, network and hyper-parameters are chosen by the amount of data."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowland.data.views import ImageViews, SeriesViews, VectorViews
+from lowland.energies.joint_embedding import JointEmbedding
+from lowland.errors import LowlandError, OptionError, nearest
+from lowland.nn.standardised import Standardised
+from lowland.registry import registered
+from lowland.shaping.joint import JointShaping, Views
+from lowland.training.encoder_files import build_encoder
+
+AUTO = "auto"
+LEAST = 16
+"""Samples without which nothing is pretrained."""
+_VIEWS: dict[str, type] = {"images": ImageViews, "series": SeriesViews, "vectors": VectorViews}
+_ENCODERS = {"images": "ConvNet", "series": "ResNet1d", "vectors": "Perceptron"}
+_BATCH, _SEEN, _FEWEST, _MOST = 128, 50_000, 5, 200
+_EMBEDDING = 128
+_WARM = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be trained, and why.
+
+    Args:
+        kind: "images", "series" or "vectors".
+        method: name of a shaping.
+        encoder: name of an encoder.
+        batch: samples of a step.
+        steps: optimiser steps.
+        reasons: a sentence for each choice that was not the user's.
+    """
+
+    kind: str
+    method: str
+    encoder: str
+    batch: int
+    steps: int
+    reasons: tuple[str, ...] = ()
+
+
+def plan(
+    kind: str, count: int, method: str = AUTO, encoder: str = AUTO, batch: int = 0, epochs: int = 0, steps: int = 0
+) -> Plan:
+    """Choose what is not given by the number of samples.
+
+    Args:
+        kind: "images", "series" or "vectors".
+        count: samples to train on.
+        method, encoder: names, or "auto".
+        batch, epochs, steps: 0 to choose; steps go before epochs.
+
+    Raises:
+        OptionError: for fewer than 16 samples, an unknown method or encoder, a batch of one sample or larger than the
+            data, or a negative number.
+
+    >>> chosen = plan("images", 500)
+    >>> chosen.method, chosen.batch, chosen.steps
+    ('VICReg', 128, 300)
+    """
+    if count < LEAST:
+        found = "is one sample" if count == 1 else f"are {count} samples"
+        raise OptionError(
+            f"There {found} to learn from, but pretraining compares samples with each other and needs at least {LEAST}."
+        )
+    if min(batch, epochs, steps) < 0:
+        raise OptionError("batch, epochs and steps must be positive, or 0 to be chosen.")
+    reasons = []
+    if method.lower() == AUTO:
+        method = "VICReg"
+        reasons.append(
+            "VICReg: it needs neither negatives nor a second network, so it gets along with small batches, and the "
+            "terms of its loss say what goes wrong."
+        )
+    if encoder.lower() == AUTO:
+        encoder = _ENCODERS[kind]
+        reasons.append(f"{encoder}: the small encoder for {kind}, which a CPU trains in minutes.")
+    if not batch:
+        batch = min(_BATCH, 2 ** int(math.log2(count / 2)))
+        reasons.append(f"Batches of {batch}: {_BATCH}, or the power of two below half of the {count:,} samples.")
+    if batch > count:
+        raise OptionError(f"A batch of {batch} is larger than the {count:,} samples to train on: lower --batch.")
+    if batch == 1:
+        raise OptionError("A batch of 1 has nothing to compare, and no variance to normalise by: raise --batch.")
+    each = max(1, count // batch)
+    if not steps:
+        if not epochs:
+            epochs = max(_FEWEST, min(_MOST, round(_SEEN / count)))
+            reasons.append(
+                f"{epochs} epochs: until {_SEEN:,} samples have been seen, but {_FEWEST} to {_MOST} epochs in all."
+            )
+        steps = epochs * each
+    return Plan(kind, method_class(method).__name__, _encoder(encoder), batch, steps, tuple(reasons))
+
+
+def methods() -> dict[str, type[JointShaping]]:
+    """The methods of joint embedding by name.
+
+    >>> "VICReg" in methods(), "MinimumEnergy" in methods()
+    (True, False)
+    """
+    return {name: kind for name, kind in registered("shaping").items() if issubclass(kind, JointShaping)}
+
+
+def method_class(name: str) -> type[JointShaping]:
+    """The method of a name, capitals or not."""
+    known = methods()
+    for own, kind in known.items():
+        if own.lower() == name.lower().replace("-", "").replace("_", ""):
+            return kind
+    raise OptionError(f"There is no method called {name!r}. {nearest(name, known)}")
+
+
+def _encoder(name: str) -> str:
+    known = {own.lower(): own for own in registered("encoder")}
+    if name.lower() not in known:
+        raise OptionError(f"There is no encoder called {name!r}. {nearest(name, known.values())}")
+    return known[name.lower()]
+
+
+def views_of(kind: str, name: str = AUTO) -> Views:
+    """The views of a kind of data: the usual ones, or a preset by its name, such as none or crop_only.
+
+    >>> views_of("series", "none").jitter
+    0
+    """
+    cls = _VIEWS[kind]
+    presets = {key: getattr(cls, key) for key, value in vars(cls).items() if isinstance(value, classmethod)}
+    if name == AUTO:
+        return cls()
+    if name.replace("-", "_") not in presets:
+        raise OptionError(f"There are no views of {kind} called {name!r}. {nearest(name, [AUTO, *presets])}")
+    return presets[name.replace("-", "_")]()
+
+
+def build(
+    chosen: Plan,
+    shape: tuple[int, ...],
+    encoder_options: Mapping[str, Any] | None = None,
+    method_options: Mapping[str, Any] | None = None,
+    views: str = AUTO,
+    seed: int = 0,
+) -> tuple[JointEmbedding, JointShaping, Standardised]:
+    """The energy, the shaping that trains it, and the encoder inside of the energy.
+
+    Args:
+        chosen: from `plan`.
+        shape: of a sample.
+        encoder_options, method_options: arguments of their constructors.
+        views: see `views_of`.
+        seed: of first weights and views.
+
+    Raises:
+        OptionError: for an argument that a constructor lacks, an encoder that does not take such samples, or a batch
+            that is too small for the method.
+
+    >>> energy, shaping, encoder = build(plan("vectors", 100), (7,))
+    >>> type(shaping).__name__, energy.size, encoder.size
+    ('VICReg', 16, 128)
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + 1)
+    encoder = Standardised(_built(chosen, shape, encoder_options or {}, generator))
+    method = method_class(chosen.method)
+    # Twice as many samples as dimensions, so that a batch says something about the covariance of its embeddings.
+    embedding = max(8, min(_EMBEDDING, chosen.batch // 2))
+    hidden = 2 * embedding
+    energy = JointEmbedding(
+        encoder, (hidden, embedding), predictor=(hidden,) if method.predicts else None, generator=generator
+    )
+    options = dict(method_options or {})
+    known = inspect.signature(method).parameters
+    for name in options:
+        if name not in known or name in ("views", "seed"):
+            free = [key for key in known if key not in ("views", "seed")]
+            raise OptionError(f"{chosen.method} has no option {name!r}. {nearest(name, free)}")
+    shaping = method(views=views_of(chosen.kind, views), seed=seed, **options)
+    if chosen.batch < shaping.least:
+        raise OptionError(f"{chosen.method} needs batches of at least {shaping.least} samples, not {chosen.batch}.")
+    return energy, shaping, encoder
+
+
+def _built(chosen: Plan, shape: tuple[int, ...], options: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
+    known = [name for name in inspect.signature(registered("encoder")[chosen.encoder]).parameters if name != "shape"]
+    for name in options:
+        if name not in known or name == "generator":
+            raise OptionError(f"{chosen.encoder} has no option {name!r}. {nearest(name, known[:-1])}")
+    try:
+        encoder = build_encoder(chosen.encoder, shape, {**options, "generator": generator})
+        with torch.no_grad():
+            encoder.eval()(torch.zeros(2, *shape))
+        return encoder.train()
+    except LowlandError:
+        raise
+    except (IndexError, TypeError, ValueError, RuntimeError) as error:
+        size = " × ".join(map(str, shape))
+        raise OptionError(f"{chosen.encoder} does not take {chosen.kind} of {size}: choose another encoder.") from error
+
+
+def warm_cosine(steps: int, step: int) -> float:
+    """The learning rate as a share of the highest: up for a tenth of the steps, then down along a cosine.
+
+    >>> round(warm_cosine(100, 4), 2), warm_cosine(100, 10), round(warm_cosine(100, 55), 2)
+    (0.5, 1.0, 0.5)
+    """
+    warm = max(1, round(_WARM * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def described(views: Any) -> str:
+    """Views as text that says what differs from the defaults.
+
+    >>> described(SeriesViews.crop_only())
+    'SeriesViews(warp=0, scale=0, jitter=0)'
+    """
+    changed = {
+        field.name: value
+        for field in dataclasses.fields(views)
+        if (value := getattr(views, field.name)) != field.default
+    }
+    return f"{type(views).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
