@@ -36,6 +36,10 @@ class TrainingError(LowlandError, RuntimeError):
     result: object = None
 
 
+class CollapseError(TrainingError):
+    """Embeddings that have become the same for all samples: training goes on only towards nothing."""
+
+
 class OptionError(LowlandError, ValueError):
     """An unknown name or an option with a value that cannot be used."""
 

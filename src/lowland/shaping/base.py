@@ -15,16 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from lowland.energies.base import Energy
+from lowland.shaping.processes import place
 from lowland.tensors import RowNoise, leaves
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch of data: y, an optional x, and `index` (B,) int64, the position of each sample in the data set."""
+    """One batch of data: y, an optional x, and `index` (B,) int64, the position of each sample in the data set.
+
+    `total` is how many samples the data set has, where that is known; `Shaping.prepare` is told it.
+    """
 
     y: Any
     x: Any = None
     index: Tensor | None = None
+    total: int | None = None
 
 
 class Losses(NamedTuple):
@@ -97,11 +102,7 @@ class Shaping(nn.Module):
             energy.constrain()
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **options: Any) -> None:
-        """Buffers take the size of the saved ones, which is known only from an energy and data."""
-        for name, buffer in self._buffers.items():
-            saved = state_dict.get(prefix + name)
-            if saved is not None and buffer is not None and saved.shape != buffer.shape:
-                setattr(self, name, buffer.new_empty(saved.shape))
+        take_sizes(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
     def advance(self) -> None:
@@ -110,10 +111,13 @@ class Shaping(nn.Module):
         self._calls = 0
 
     def noise(self, reference: Tensor) -> RowNoise:
-        """Streams of random numbers for the rows of `reference`, one stream a row, fresh at each step and each call."""
+        """Streams of random numbers for the rows of `reference`, one stream a row, fresh at each step and each call.
+
+        Where several processes train as one, a row has the stream that it would have in the batch of all of them.
+        """
         self._calls += 1
         seed = (int(self.seed) * 1_000_003 + int(self.step)) * 101 + self._calls
-        rows = torch.arange(reference.shape[0], device=reference.device)
+        rows = torch.arange(len(reference), device=reference.device) + place().rank * len(reference)
         return RowNoise(seed, rows, reference.dtype)
 
     def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
@@ -122,6 +126,14 @@ class Shaping(nn.Module):
         generator = torch.Generator(device)
         generator.manual_seed((int(self.seed) * 1_000_003 + int(self.step)) * 101 + self._calls)
         return generator
+
+
+def take_sizes(module: nn.Module, state_dict: Any, prefix: str) -> None:
+    """Give buffers the size of the saved ones, which is known only from an energy and data; before they are loaded."""
+    for name, buffer in module._buffers.items():
+        saved = state_dict.get(prefix + name)
+        if saved is not None and buffer is not None and saved.shape != buffer.shape:
+            setattr(module, name, buffer.new_empty(saved.shape))
 
 
 class ShapingCase(NamedTuple):

@@ -6,18 +6,19 @@ Shape letters: B samples of one process, N samples of all processes, D size of a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.distributed.nn import functional as across
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from lowland.energies.base import Energy
 from lowland.energies.joint_embedding import JointEmbedding
-from lowland.errors import ShapeError, check_instance
+from lowland.errors import OptionError, ShapeError, UnsupportedError, check_instance
 from lowland.nn.encoders.perceptron import Perceptron
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
+from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase, take_sizes
+from lowland.shaping.collapse import check_collapse
+from lowland.shaping.processes import gathered, place
 from lowland.tensors import RowNoise
 
 Views: TypeAlias = Callable[[Tensor, RowNoise], Tensor]
@@ -29,42 +30,76 @@ class JointShaping(Shaping):
 
     The views are two draws of `views` on a batch of samples y. Of a batch of pairs (x, y), such as neighbouring frames,
     each part is one view. Both go through the network as one batch, so that batch normalisation sees them together.
+    Where several processes train as one, the loss is that of the samples of all; only batch normalisation is of one.
 
     Args:
         views: how a sample is changed; None takes it as it is, which only pairs make sense of.
         seed: see `Shaping`.
+        alarm: steps between looks at the embeddings: one that finds them collapsed raises a CollapseError; 0 for none.
+
+    Raises:
+        ShapeError: for a batch with fewer samples than the loss compares.
+        UnsupportedError: for an energy that has no predictor where the method needs one, or has one for nothing.
+        CollapseError: for embeddings that no longer tell samples apart; see `lowland.shaping.collapse`.
     """
 
     least = 2
     """Samples that the loss needs in a batch."""
+    predicts = False
+    """Whether the method trains a predictor."""
 
-    def __init__(self, views: Views | None = None, seed: int = 0) -> None:
+    def __init__(self, views: Views | None = None, seed: int = 0, alarm: int = 100) -> None:
         super().__init__(seed)
-        self.views = views
+        if alarm < 0:
+            raise OptionError(f"alarm must be a number of steps, or 0 for no alarm, but it is {alarm}.")
+        self.views, self.alarm = views, alarm
+        self.second: Views | None = None
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Two views of each sample, (B, *shape) each."""
+        """Two views of each sample, (B, *shape) each; the other one by `second`, where a method has one."""
         first = batch.y if batch.x is None else batch.x
-        if len(first) < self.least:
+        self.enough(len(first) * place().size, self.least)
+        views, second = self.views, self.second or self.views
+        return (
+            first if views is None else views(first, self.noise(first)),
+            batch.y if second is None else second(batch.y, self.noise(batch.y)),
+        )
+
+    def enough(self, count: int, least: int) -> None:
+        """Raise a ShapeError unless a batch of `count` samples has at least `least`."""
+        if count < least:
             raise ShapeError(
-                f"{type(self).__name__} compares the samples of a batch and needs at least {self.least} of them, but "
-                f"this batch has {len(first)}."
+                f"{type(self).__name__} compares the samples of a batch and needs at least {least} of them, but this "
+                f"batch has {count}: raise batch_size"
+                + (", or make the embedding smaller." if least > type(self).least else ".")
             )
-        if self.views is None:
-            return first, batch.y
-        return self.views(first, self.noise(first)), self.views(batch.y, self.noise(batch.y))
+
+    def checked(self, energy: Energy) -> JointEmbedding:
+        """The energy, where this method can train it."""
+        check_instance(energy, JointEmbedding, "The energy")
+        assert isinstance(energy, JointEmbedding)
+        if self.predicts == (energy.predictor is None):
+            what = "needs a predictor: make it" if self.predicts else "trains no predictor: make the energy"
+            how = "with" if self.predicts else "without"
+            raise UnsupportedError(f"{type(self).__name__} {what} {how} predictor=(…) in JointEmbedding.")
+        return energy
+
+    def watch(self, a: Tensor) -> dict[str, Tensor]:
+        """Metrics of the embeddings (N, D) of a batch; every so many steps, the look for collapse."""
+        step = int(self.step)
+        if self.training and self.alarm and step and step % self.alarm == 0:
+            check_collapse(a, type(self).__name__, step)
+        return {"deviation": a.detach().std(dim=0).mean()}
 
     def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """L, a scalar, and metrics, from the embeddings (N, D) of both views of all samples of all processes."""
         raise NotImplementedError
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        check_instance(energy, JointEmbedding, "The energy")
-        assert isinstance(energy, JointEmbedding)
-        embedded = energy.embed(torch.cat(self.pair(batch)))
+        embedded = self.checked(energy).embed(torch.cat(self.pair(batch)))
         a, b = (gathered(half) for half in embedded.chunk(2))
         loss, metrics = self.loss(a, b)
-        return Losses({"energy": loss}, metrics | {"deviation": a.detach().std(dim=0).mean()})
+        return Losses({"energy": loss}, metrics | self.watch(a))
 
     @classmethod
     def case(cls, shaping: JointShaping, predictor: tuple[int, ...] | None = None) -> ShapingCase:
@@ -76,16 +111,49 @@ class JointShaping(Shaping):
         )
 
 
+class TowardsTarget(JointShaping):
+    """L = ℓ(p(a), b′) + ℓ(p(b), a′): the prediction from each view against the target embedding of the other.
+
+    a′, b′ are constants: the embeddings by a `Target` that follows the network where there is a momentum, and
+    otherwise the network's own, a and b, behind a stop-gradient. A subclass is its `loss` ℓ. See `JointShaping` for the
+    other arguments.
+
+    Args:
+        momentum: of the target network; None for no such network.
+    """
+
+    predicts = True
+
+    def __init__(
+        self, views: Views | None = None, momentum: float | None = None, seed: int = 0, alarm: int = 100
+    ) -> None:
+        super().__init__(views, seed, alarm)
+        self.target = None if momentum is None else Target(momentum)
+
+    def prepare(self, energy: Energy, data: Batch) -> None:
+        super().prepare(energy, data)
+        if self.target is not None:
+            self.target.start(self.checked(energy).branch)
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        energy, both = self.checked(energy), torch.cat(self.pair(batch))
+        embedded = energy.embed(both)
+        target = embedded.detach() if self.target is None else self.target(energy.branch, both)
+        a, b = (gathered(half) for half in energy.predict(embedded).chunk(2))
+        slow_a, slow_b = (gathered(half) for half in target.chunk(2))
+        one, metrics = self.loss(a, slow_b)
+        other, _ = self.loss(b, slow_a)
+        return Losses({"energy": one + other}, metrics | self.watch(slow_a))
+
+    def after_step(self, energy: Energy, batch: Batch) -> None:
+        super().after_step(energy, batch)
+        if self.target is not None:
+            self.target.follow(self.checked(energy).branch)
+
+
 def jitter(sample: Tensor, noise: RowNoise) -> Tensor:
     """Samples with 0.1 ε added, the views of the reference cases."""
     return sample + 0.1 * noise.normal(*sample.shape[1:])
-
-
-def gathered(part: Tensor) -> Tensor:
-    """The rows (B, …) of every process, one after another, (N, …), with gradients to all of them."""
-    if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
-        return part
-    return torch.cat(across.all_gather(part.contiguous()))
 
 
 class Target(nn.Module):
@@ -102,6 +170,8 @@ class Target(nn.Module):
 
     def __init__(self, momentum: float = 0.99) -> None:
         super().__init__()
+        if not 0 <= momentum <= 1:
+            raise OptionError(f"The momentum must be in [0, 1], but it is {momentum}.")
         self.momentum = momentum
         self.register_buffer("weights", torch.zeros(0))
 
@@ -124,7 +194,9 @@ class Target(nn.Module):
         counters = {name: buffer.clone() for name, buffer in network.named_buffers() if not buffer.is_floating_point()}
         return functional_call(network, own | counters, (sample,))
 
-    _load_from_state_dict = Shaping._load_from_state_dict
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **options: Any) -> None:
+        take_sizes(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:

@@ -204,7 +204,7 @@ def placed(batch: Batch, energy: Energy) -> Batch:
     if own is None or own.device.type == "cpu":
         return batch
     device, parts = own.device, (batch.y, batch.x, batch.index)
-    return Batch(*(map_value(lambda t: t.to(device, non_blocking=True), part) for part in parts))
+    return Batch(*(map_value(lambda t: t.to(device, non_blocking=True), part) for part in parts), total=batch.total)
 
 
 def checked(batch: Batch, energy: Energy) -> Batch:
@@ -302,7 +302,8 @@ class Stream:
 
     def sample(self, count: int) -> Batch:
         """Up to `count` training samples, for `Shaping.prepare`."""
-        return self.samples.take(self.order.all[: min(count, self.samples.at_once)])
+        batch = self.samples.take(self.order.all[: min(count, self.samples.at_once)])
+        return dataclasses.replace(batch, total=len(self.samples))
 
 
 class LoaderStream:

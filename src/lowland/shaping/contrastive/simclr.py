@@ -12,8 +12,36 @@ from lowland.shaping.base import ShapingCase
 from lowland.shaping.joint import JointShaping, Views, jitter
 
 
+class InBatch(JointShaping):
+    """L = −mean of g(p_i) over all 2N views, p_i = e^{s(i, j)} / Σ_{k ≠ i} e^{s(i, k)}, j the other view, s = cos / τ.
+
+    A subclass is its g. See `JointShaping` for the other arguments.
+
+    Args:
+        temperature: τ > 0.
+    """
+
+    def __init__(self, views: Views | None = None, temperature: float = 0.5, seed: int = 0, alarm: int = 100) -> None:
+        super().__init__(views, seed, alarm)
+        if not temperature > 0:
+            raise OptionError(f"The temperature must be positive, but it is {temperature}.")
+        self.temperature = temperature
+
+    def gain(self, log_p: Tensor) -> Tensor:
+        """g, (2N,), from log p, (2N,)."""
+        raise NotImplementedError
+
+    def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        both = functional.normalize(torch.cat([a, b]), dim=1)
+        scores = both @ both.T / self.temperature
+        scores = scores.masked_fill(torch.eye(len(both), dtype=torch.bool, device=both.device), -torch.inf)
+        other = torch.arange(len(both), device=both.device).roll(len(a))
+        log_p = -functional.cross_entropy(scores, other, reduction="none")
+        return -self.gain(log_p).mean(), {"first": (scores.detach().argmax(dim=1) == other).float().mean()}
+
+
 @register("shaping")
-class SimCLR(JointShaping):
+class SimCLR(InBatch):
     """L = −mean over all 2N views i of log e^{s(i, j)} / Σ_{k ≠ i} e^{s(i, k)}, j the other view, s = cos / τ.
 
     Chen, Kornblith, Norouzi & Hinton 2020, equation 1 (NT-Xent), on the embeddings behind the projector; −s is the
@@ -27,18 +55,8 @@ class SimCLR(JointShaping):
     ['energy']
     """
 
-    def __init__(self, views: Views | None = None, temperature: float = 0.5, seed: int = 0) -> None:
-        super().__init__(views, seed)
-        if not temperature > 0:
-            raise OptionError(f"The temperature must be positive, but it is {temperature}.")
-        self.temperature = temperature
-
-    def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        both = functional.normalize(torch.cat([a, b]), dim=1)
-        scores = both @ both.T / self.temperature
-        scores = scores.masked_fill(torch.eye(len(both), dtype=torch.bool, device=both.device), -torch.inf)
-        other = torch.arange(len(both), device=both.device).roll(len(a))
-        return functional.cross_entropy(scores, other), {"first": (scores.argmax(dim=1) == other).float().mean()}
+    def gain(self, log_p: Tensor) -> Tensor:
+        return log_p
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -33,8 +33,9 @@ class VICReg(JointShaping):
         covariance: float = 1.0,
         epsilon: float = 1e-4,
         seed: int = 0,
+        alarm: int = 100,
     ) -> None:
-        super().__init__(views, seed)
+        super().__init__(views, seed, alarm)
         self.invariance, self.variance, self.covariance, self.epsilon = invariance, variance, covariance, epsilon
 
     def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,0 +1,83 @@
+"""Pairs with a margin (row J1): what belongs together is drawn near, what does not is pushed past a margin."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.errors import OptionError, ShapeError
+from lowland.registry import register
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.joint import JointShaping, Views, jitter
+from lowland.shaping.processes import gathered
+
+
+@register("shaping")
+class DrLIM(JointShaping):
+    """L = ½ mean_i D(a_i, b_i)² + ½ mean over the negatives (i, j) of ([m − D(a_i, b_j)]⁺)², D Euclidean.
+
+    Hadsell, Chopra & LeCun 2006, equation 4 (there a sum over given pairs), on the embeddings as they leave the
+    projector. Positives are the two views of a sample, or a pair (x, y) of the data; negatives are a_i with those b_j
+    of the batch that come nearest to it (hard negatives), of all other samples or, where identities are known, of all
+    of other identities. See `JointShaping` for the arguments.
+
+    Args:
+        margin: m > 0, in units of D.
+        hardest: how many negatives for each sample, the nearest first; None takes all, as in the paper.
+        identities: (n,) int64, of each sample of the data set, by its position there.
+
+    Raises:
+        ShapeError: if a batch brings no indices into `identities`, or they go beyond it.
+
+    >>> case = DrLIM.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    identities: Tensor | None
+
+    def __init__(
+        self,
+        views: Views | None = None,
+        margin: float = 1.0,
+        hardest: int | None = 1,
+        identities: Tensor | None = None,
+        seed: int = 0,
+        alarm: int = 100,
+    ) -> None:
+        super().__init__(views, seed, alarm)
+        if not margin > 0 or (hardest is not None and hardest < 1):
+            raise OptionError(f"margin must be positive and hardest at least 1, not {margin} and {hardest}.")
+        self.margin, self.hardest = margin, hardest
+        self.register_buffer("identities", identities, persistent=False)
+
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        embedded = self.checked(energy).embed(torch.cat(self.pair(batch)))
+        a, b = (gathered(half) for half in embedded.chunk(2))
+        who = torch.arange(len(a), device=a.device)
+        if self.identities is not None:
+            if batch.index is None or int(batch.index.max()) >= len(self.identities):
+                raise ShapeError(
+                    f"DrLIM has identities of {len(self.identities)} samples, but the batch does not say which of "
+                    "them its samples are: give the identity of every sample of the data set, in its order."
+                )
+            who = self.identities[gathered(batch.index)]
+        loss, metrics = self.loss(a, b, who)
+        return Losses({"energy": loss}, metrics | self.watch(a))
+
+    def loss(self, a: Tensor, b: Tensor, who: Tensor) -> tuple[Tensor, dict[str, Tensor]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """L and metrics; `who` (N,) tells samples that may be negatives of each other by different numbers."""
+        far = (a[:, None] - b[None]).square().sum(dim=2).clamp_min(1e-12).sqrt()
+        allowed = who[:, None] != who[None]
+        short = (self.margin - far).clamp_min(0).masked_fill(~allowed, 0)
+        if self.hardest is not None:
+            short, chosen = short.topk(min(self.hardest, len(a) - 1), dim=1)
+            allowed = allowed.gather(1, chosen)
+        negative = short.square().sum() / allowed.sum().clamp_min(1)
+        positive = (a - b).square().sum(dim=1).mean()
+        return (positive + negative) / 2, {"positive": positive.detach(), "negative": negative.detach()}
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        return cls.case(cls(jitter))

@@ -1,0 +1,54 @@
+"""Whitening (row J7): embeddings are made white before they are compared, so that they cannot be all the same."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.registry import register
+from lowland.shaping.base import ShapingCase
+from lowland.shaping.joint import JointShaping, Views, jitter
+
+
+@register("shaping")
+class WMSE(JointShaping):
+    """L = mean_i ‖u_i / ‖u_i‖ − v_i / ‖v_i‖‖², u = W_a (a − mean a), v alike of b, WᵀW = Σ⁻¹.
+
+    Ermolov, Siarohin, Sangineto & Sebe 2021, equations 4 to 6 and the cosine form of the distance: Σ is the covariance
+    over the batch, of each view apart, with N − 1, and W the inverse of its Cholesky factor. The paper whitens parts of
+    2 D samples; here the whole batch is one part. See `JointShaping` for the arguments.
+
+    Args:
+        epsilon: Σ is (1 − ε) Σ + ε I, so that it can be inverted.
+
+    Raises:
+        ShapeError: for a batch of fewer than 2 D samples, the paper's least, whose covariance says too little.
+
+    >>> case = WMSE.reference_case()
+    >>> list(case.shaping(case.energy, case.batch).losses)
+    ['energy']
+    """
+
+    def __init__(self, views: Views | None = None, epsilon: float = 1e-4, seed: int = 0, alarm: int = 100) -> None:
+        super().__init__(views, seed, alarm)
+        self.epsilon = epsilon
+
+    def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        self.enough(len(a), 2 * a.shape[1])
+        u, v = (functional.normalize(self.white(part), dim=1) for part in (a, b))
+        loss = (u - v).square().sum(dim=1).mean()
+        return loss, {"cosine": 1 - loss.detach() / 2}
+
+    def white(self, part: Tensor) -> Tensor:
+        """W (a − mean a), (N, D): of mean 0 and covariance I."""
+        part = part.float() if part.dtype in (torch.float16, torch.bfloat16) else part
+        centred = part - part.mean(dim=0)
+        covariance = centred.T @ centred / (len(part) - 1)
+        eye = torch.eye(part.shape[1], dtype=part.dtype, device=part.device)
+        factor = torch.linalg.cholesky((1 - self.epsilon) * covariance + self.epsilon * eye)
+        return torch.linalg.solve_triangular(factor, centred.T, upper=False).T
+
+    @classmethod
+    def reference_case(cls) -> ShapingCase:
+        return cls.case(cls(jitter))
