@@ -20,7 +20,7 @@ Labelled: TypeAlias = tuple[Tensor, Tensor]
 """Representations (N, ...), taken flat, with their labels (N,) int64."""
 
 WEIGHT_DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-"""λ that are tried, the largest first, each from the minimum of the one before: a path of solutions is found quickly."""
+"""λ that are tried, the largest first, each from the minimum of the one before: the way is short."""
 
 
 @dataclass(frozen=True, eq=False)
