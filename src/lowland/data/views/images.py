@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lowland.data.views.colour import adjust, mix, turn_hue
+from lowland.data.views.colour import adjust, grey, turn_hue
 from lowland.data.views.options import check_probabilities, check_range, check_samples, check_strengths
 from lowland.data.views.resample import apply, gaussian, interpolation
 from lowland.errors import OptionError, ShapeError
 from lowland.tensors import RowNoise
 
 _TRIES = 10
+_BLOCK = 2**16
+"""Pixels of a channel that a processor changes at once: what fits its cache, and is not asked of the system anew."""
+_DRAWN = (
+    "top",
+    "left",
+    "flip",
+    "colour",
+    "brightness",
+    "contrast",
+    "saturation",
+    "hue",
+    "grey",
+    "blur",
+    "sigma",
+    "solarise",
+    "mask",
+    "mask_top",
+    "mask_left",
+)
 
 
 @dataclass(frozen=True)
@@ -113,87 +133,134 @@ class ImageViews:
     @torch.no_grad()
     def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
         check_samples(samples, noise, "(B, C, H, W)")
-        coloured = self.colour > 0 and max(self.brightness, self.contrast, self.saturation, self.hue) > 0
-        if (coloured or self.grey) and samples.shape[1] not in (1, 3):
+        count, channels, *shape = samples.shape
+        if (self._recolours or self.grey) and channels not in (1, 3):
             raise ShapeError(
-                f"Colour and grey are defined for 1 or 3 channels, but the images have {samples.shape[1]}: switch them "
-                "off with colour=0, grey=0."
+                f"Colour and grey are defined for 1 or 3 channels, but the images have {channels}: switch them off "
+                "with colour=0, grey=0."
             )
-        # One draw for all, so that a row's numbers do not depend on which steps are switched on.
-        drawn = noise.uniform(20 + 4 * _TRIES)
-        view = self._place(samples, drawn)
-        if coloured:
-            view = self._colour(view, drawn)
-        if self.grey and view.shape[1] == 3:
-            kept = (drawn[:, 9] >= self.grey).to(view)
-            view = (mix(kept, view) @ view.flatten(2)).view_as(view)
+        height, width = self.size or shape
+        drawn = self.draw(noise, (shape[0], shape[1]))
+        views = samples.new_empty(count, channels, height, width)
+        block = max(1, _BLOCK // max(shape[0] * shape[1], height * width)) if samples.device.type == "cpu" else count
+        for first in range(0, count, block):
+            rows = slice(first, first + block)
+            changed = self._change(samples[rows].transpose(0, 1), {name: each[rows] for name, each in drawn.items()})
+            views[rows] = changed.transpose(0, 1)
+        return views
+
+    def draw(self, noise: RowNoise, shape: tuple[int, int]) -> dict[str, Tensor]:
+        """What happens to each image of this (H, W): numbers (B,), by the names of the options.
+
+        Places and lengths are in pixels, and `wide` is negative where the image is flipped. Factors are 1, and turns
+        of the hue 0, where colours stay; `sigma` is 0 where there is no blur.
+        """
+        # One draw for all steps, so that what a step does is the same whether or not others are switched on.
+        numbers = noise.uniform(len(_DRAWN) + 4 * _TRIES)
+        u: dict[str, Tensor] = dict(zip(_DRAWN, numbers.unbind(dim=1), strict=False))
+        boxes, masks = numbers[:, len(_DRAWN) :].chunk(2, dim=1)
+        drawn = self._draw_colour(u) if self._recolours else {}
+        if self._places(shape):
+            tall, wide = self._box(self.crop, shape, boxes)
+            top, left = u["top"] * (shape[0] - tall), u["left"] * (shape[1] - wide)
+            flipped = u["flip"] < self.flip
+            left, wide = torch.where(flipped, left + wide, left), torch.where(flipped, -wide, wide)
+            drawn |= {"top": top, "tall": tall, "left": left, "wide": wide}
+        if self.grey:
+            drawn["grey"] = u["grey"] < self.grey
         if self.blur:
-            view = self._blur(view, drawn)
+            drawn["sigma"] = torch.where(u["blur"] < self.blur, _between(self.sigma, u["sigma"]), 0)
         if self.solarise:
-            turned = (drawn[:, 12] < self.solarise)[:, None, None, None] & (view >= self.threshold)
-            view = torch.where(turned, 1 - view, view)
+            drawn["solarise"] = u["solarise"] < self.solarise
         if self.mask:
-            view = self._mask(view, drawn)
-        return view
+            size = self.size or shape
+            tall, wide = (side.round() for side in self._box(self.masked, size, masks))
+            drawn |= {"mask": u["mask"] < self.mask, "mask_tall": tall, "mask_wide": wide}
+            drawn |= {"mask_top": (u["mask_top"] * (size[0] - tall)).round()}
+            drawn |= {"mask_left": (u["mask_left"] * (size[1] - wide)).round()}
+        return drawn
 
-    def _place(self, image: Tensor, drawn: Tensor) -> Tensor:
-        """Crop, resize and flip in one."""
-        height, width = image.shape[2:]
-        size = self.size or (height, width)
-        if self.crop[0] == 1 and not self.flip and size == (height, width):
-            return image
-        tall, wide = self._box(self.crop, height, width, drawn[:, 20 : 20 + 2 * _TRIES])
-        top, left = drawn[:, 0] * (height - tall), drawn[:, 1] * (width - wide)
-        flipped = drawn[:, 2] < self.flip
-        left, wide = torch.where(flipped, left + wide, left), torch.where(flipped, -wide, wide)
-        return apply(image, interpolation(top, tall, height, size[0]), interpolation(left, wide, width, size[1]))
+    @property
+    def _recolours(self) -> bool:
+        return self.colour > 0 and max(self.brightness, self.contrast, self.saturation, self.hue) > 0
 
-    def _box(self, share: tuple[float, float], height: int, width: int, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    def _places(self, shape: tuple[int, int]) -> bool:
+        return self.crop[0] < 1 or self.flip > 0 or self.size not in (None, shape)
+
+    def _draw_colour(self, u: dict[str, Tensor]) -> dict[str, Tensor]:
+        changed, drawn = u["colour"] < self.colour, {}
+        for name in ("brightness", "contrast", "saturation"):
+            strength = getattr(self, name)
+            drawn[name] = torch.where(changed, _between((max(0.0, 1 - strength), 1 + strength), u[name]), 1)
+        return drawn | {"hue": torch.where(changed, _between((-self.hue, self.hue), u["hue"]), 0)}
+
+    def _box(self, share: tuple[float, float], shape: tuple[int, int], drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Height and width (B,) of a random rectangle: the first of ten that fits, else the largest in the middle."""
+        height, width = shape
         if share[0] == 1:
             return torch.full_like(drawn[:, 0], height), torch.full_like(drawn[:, 0], width)
         area, form = drawn.chunk(2, dim=1)
-        area = (share[0] + (share[1] - share[0]) * area) * (height * width)
-        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
-        form = torch.exp(low + (high - low) * form)
+        area = _between(share, area) * (height * width)
+        form = _between((math.log(self.ratio[0]), math.log(self.ratio[1])), form).exp()
         tall, wide = (area / form).sqrt(), (area * form).sqrt()
         fits = (tall <= height) & (wide <= width)
-        first = fits.byte().argmax(dim=1, keepdim=True)
-        ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
-        none = ~fits.any(dim=1)
+        first, ratio = fits.byte().argmax(dim=1, keepdim=True), min(max(width / height, self.ratio[0]), self.ratio[1])
+        some = fits.any(dim=1)
         return (
-            torch.where(none, min(height, width / ratio), tall.gather(1, first)[:, 0]),
-            torch.where(none, min(width, height * ratio), wide.gather(1, first)[:, 0]),
+            torch.where(some, tall.gather(1, first)[:, 0], min(height, width / ratio)),
+            torch.where(some, wide.gather(1, first)[:, 0], min(width, height * ratio)),
         )
 
-    def _colour(self, view: Tensor, drawn: Tensor) -> Tensor:
-        changed = drawn[:, 3] < self.colour
+    def _change(self, images: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+        """Some images (C, B, H, W), changed as it was drawn."""
+        height, width = self.size or images.shape[2:]
+        if "tall" in drawn:
+            rows = interpolation(drawn["top"], drawn["tall"], images.shape[2], height)
+            columns = interpolation(drawn["left"], drawn["wide"], images.shape[3], width)
+            images = apply(images, rows, columns)
+        else:
+            images = images.clone(memory_format=torch.contiguous_format)  # the steps below work in place
+        if self._recolours:
+            factors = {name: drawn[name][:, None, None] for name in ("brightness", "contrast", "saturation")}
+            adjust(images, **factors)
+            if self.hue and len(images) == 3:
+                turn_hue(images, drawn["hue"][:, None, None])
+            images.clamp_(0, 1)
+        if self.grey and len(images) == 3:
+            _change_some(images, drawn["grey"], lambda some, _: grey(some).expand_as(some))
+        if self.blur:
+            _change_some(images, drawn["sigma"] > 0, lambda some, rows: _blur(some, drawn["sigma"][rows]))
+        if self.solarise:
+            _change_some(images, drawn["solarise"], lambda some, _: torch.where(some >= self.threshold, 1 - some, some))
+        if self.mask:
+            _change_some(images, drawn["mask"], lambda some, rows: _fill(some, drawn, rows))
+        return images
 
-        def factor(column: int, strength: float) -> Tensor:
-            low = max(0.0, 1 - strength)
-            return torch.where(changed, low + (1 + strength - low) * drawn[:, column], 1)
 
-        view = adjust(view, factor(4, self.brightness), factor(5, self.contrast), factor(6, self.saturation))
-        if self.hue and view.shape[1] == 3:
-            view = turn_hue(view, torch.where(changed, self.hue * (2 * drawn[:, 7] - 1), 0))
-        return view.clamp_(0, 1)
+def _between(ends: tuple[float, float], share: Tensor) -> Tensor:
+    return ends[0] + (ends[1] - ends[0]) * share
 
-    def _blur(self, view: Tensor, drawn: Tensor) -> Tensor:
-        rows = (drawn[:, 10] < self.blur).nonzero()[:, 0]
-        if not len(rows):
-            return view
-        sigma = self.sigma[0] + (self.sigma[1] - self.sigma[0]) * drawn[rows, 11]
-        height, width = view.shape[2:]
-        blurred = apply(view[rows], gaussian(sigma, height), gaussian(sigma, width))
-        return view.index_copy(0, rows, blurred)
 
-    def _mask(self, view: Tensor, drawn: Tensor) -> Tensor:
-        height, width = view.shape[2:]
-        tall, wide = self._box(self.masked, height, width, drawn[:, 20 + 2 * _TRIES :])
-        inside = (drawn[:, 13] < self.mask)[:, None, None]
-        for axis, (share, length, whole) in enumerate(((drawn[:, 14], tall, height), (drawn[:, 15], wide, width))):
-            first = (share * (whole - length)).round()
-            place = torch.arange(whole, device=view.device)
-            along = (place >= first[:, None]) & (place < (first + length.round())[:, None])
-            inside = inside & (along[:, :, None] if axis == 0 else along[:, None, :])
-        return torch.where(inside[:, None], view.mean(dim=(2, 3), keepdim=True), view)
+def _change_some(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Change the chosen samples (B,) of images (C, B, H, W) alone, in place."""
+    rows = chosen.nonzero()[:, 0]
+    if len(rows):
+        images.index_copy_(1, rows, change(images.index_select(1, rows), rows))
+
+
+def _blur(images: Tensor, sigma: Tensor) -> Tensor:
+    height, width = images.shape[2:]
+    rows = gaussian(sigma, height)
+    return apply(images, rows, rows if width == height else gaussian(sigma, width))
+
+
+def _fill(images: Tensor, drawn: dict[str, Tensor], rows: Tensor) -> Tensor:
+    """A rectangle of each image takes the mean colour."""
+
+    def along(side: str, length: str, pixels: int) -> Tensor:
+        past = torch.arange(pixels, device=images.device) - drawn[side][rows, None]
+        return (past >= 0) & (past < drawn[length][rows, None])
+
+    inside = along("mask_top", "mask_tall", images.shape[2])[:, :, None]
+    inside = inside & along("mask_left", "mask_wide", images.shape[3])[:, None, :]
+    return torch.where(inside, images.mean(dim=(2, 3), keepdim=True), images)
