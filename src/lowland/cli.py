@@ -1,4 +1,4 @@
-"""The command line: lowland list | run | report | data | export.
+"""The command line: lowland list | run | report | data | pretrain | embed | export.
 
 Nothing heavy is imported before a command needs it, so that `lowland --help` and `lowland list` answer at once. No
 error ends in a traceback: a mistake of the user is one sentence and exit code 2, any other failure one sentence and
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lowland import __version__
-from lowland.errors import CheckpointError, LowlandError, OptionError, nearest
+from lowland.errors import CheckpointError, LowlandError, OptionError, TrainingError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -141,6 +141,8 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("--minutes", type=float, help="make traffic: recorded (default: 8)")
     parser.add_argument("--count", type=int, help="make photos: pieces of sample photographs (default: 500)")
     parser.add_argument("--out", type=Path, help="make: file or folder to write (default: traffic-SEED.npz, photos)")
+    parser = add("pretrain", "learn an encoder from a folder of images or series, without labels", add_help=False)
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="of images, or of .npy or .csv series")
     parser = add("export", "export the energies of a run for use elsewhere")
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
@@ -160,6 +162,8 @@ def _dispatch(words: list[str], resume: list[str]) -> int:
         return 0
     if not words[0].startswith("-") and words[0] not in kinds:
         raise OptionError(f"There is no command {words[0]!r}. {nearest(words[0], kinds)}")
+    if words[0] == "pretrain":
+        words = _as_recipe(words)
     if words[0] == "run" and len(words) > 1 and not words[1].startswith("-") and {"-h", "--help"} & set(words):
         return _help(words[1])
     options, rest = top.parse_known_args(words)
@@ -169,6 +173,16 @@ def _dispatch(words: list[str], resume: list[str]) -> int:
         known = kinds[options.command].options
         raise OptionError(f"`lowland {options.command}` does not know {rest[0]!r}. {nearest(rest[0], known)}")
     return {"list": _list, "report": _report, "data": _data, "export": _export}[options.command](options)
+
+
+def _as_recipe(words: list[str]) -> list[str]:
+    """`lowland pretrain FOLDER …` is `lowland run pretrain --folder FOLDER …`."""
+    rest = words[1:]
+    if rest and not rest[0].startswith("-"):
+        rest = ["--folder", *rest]
+    elif not {"-h", "--help", "--resume"} & {word.split("=")[0] for word in rest}:
+        raise OptionError("`lowland pretrain` needs the FOLDER of your images or series, as its first word.")
+    return ["run", "pretrain", *rest]
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -227,13 +241,16 @@ def _run(options: argparse.Namespace, rest: list[str], resume: list[str]) -> int
     resume.append(f"lowland run {entry.name} --resume {run.folder}")
     try:
         base.execute(config, run)
-    except LowlandError:
-        # What the options or the data lack, they lack again.
+    except LowlandError as error:
+        # What the options or the data lack, they lack again; and the same training fails at the same step.
+        if isinstance(error, TrainingError):
+            print(run.folder / "report.html")
+            resume.clear()
         if not any((run.folder / "stages").rglob("*.safetensors")):
             resume.clear()
         raise
     resume.clear()
-    print(run.folder / "report.html")
+    print(run.folder / "report.html", *run.made, sep="\n")
     return 0
 
 

@@ -39,12 +39,14 @@ class Run(Elements):
     Attributes:
         folder: where everything is written.
         config: {"recipe", "preset", "options"}, as stored in `config.json`.
+        made: files for the user besides the page, which the command line names at the end.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         super().__init__(folder)
         self.config = config
         self.title, self.shows, self.rows = config["recipe"], "", ()
+        self.made: list[Path] = []
         self._metrics: dict[str, list[list[Any]]] = {}
         self._seconds: dict[str, float] = {}
         self._stage: str | None = None

@@ -1,0 +1,174 @@
+"""The page of the recipe `pretrain`: what was found, what was chosen and why, and whether it paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lowland.data.folder import Folder
+from lowland.errors import TrainingError
+from lowland.plots.contact import contact_sheet
+from lowland.plots.curves import curves
+from lowland.plots.scatter import scatter
+from lowland.recipes.pretrain_test import RAW, TEST, TRAINED, UNTRAINED, Split
+from lowland.reports.run import Run
+from lowland.shaping.joint import JointShaping
+from lowland.tensors import RowNoise
+from lowland.training.fit import FitResult
+from lowland.training.pretraining import Plan, described
+
+_SHOWN = 24
+_SKIPPED = 40
+_PICTURES = 120
+_CLAIMS = {
+    "linear probe": ("J6", "right by a linear probe, test samples with labels"),
+    "kNN": ("J6", "right by the 5 nearest neighbours, test samples with labels"),
+    "pairs told apart": ("J7", "two views of one unseen sample are nearer than views of two (AUROC)"),
+    "RankMe": ("J7", "directions that the representations use (RankMe)"),
+}
+
+
+def write_found(
+    run: Run, name: str, data: Folder, parts: Split, chosen: Plan, shaping: JointShaping, rate: float
+) -> None:
+    """What was in the folder, and what is going to be done with it: on the page also of a run that fails."""
+    run.section("What was found")
+    size = " × ".join(map(str, data.shape))
+    what = f"{data.kind} of {size}" if data.kind == "images" else f"windows of series, {size} (channels × steps)"
+    run.text(f"**{name}**: {len(data):,} {what}, from {len(set(data.files)):,} files. " + " ".join(data.notes))
+    held = f"{len(parts.test):,} were set apart before training and serve as test"
+    if parts.labels is not None:
+        known = int((parts.labels >= 0).sum())
+        run.text(
+            f"{known:,} samples have one of {len(parts.classes)} labels: {', '.join(parts.classes[:20])}"
+            f"{' …' if len(parts.classes) > 20 else ''}. {held}, {100 * TEST:.0f} % of the labelled files. Labels are "
+            "used afterwards, to measure, and never to pretrain. " + " ".join(parts.notes)
+        )
+    else:
+        run.text(f"There are no labels. {held}. With `--labels` the page would say what a classifier gains.")
+    if data.skipped:
+        run.text(f"**{len(data.skipped)} files could not be used** and were left out:")
+        run.table(("file", "why"), data.skipped[:_SKIPPED])
+        if len(data.skipped) > _SKIPPED:
+            run.text(f"… and {len(data.skipped) - _SKIPPED} more, which `skipped.txt` in the folder of the run lists.")
+        lines = "".join(f"{file}\t{why}\n" for file, why in data.skipped)
+        (run.folder / "skipped.txt").write_text(lines, encoding="utf-8")
+    count = min(_SHOWN, len(parts.train))
+    rows = parts.train[torch.linspace(0, len(parts.train) - 1, count).long()]
+    tiles = data.take(rows)
+    run.figure("samples", contact_sheet({str(number): part for number, part in _lines(tiles)}), "As they go in")
+    run.section("What was chosen")
+    run.text("".join(f"- {reason}\n" for reason in chosen.reasons) or "Everything was given.")
+    run.table(
+        ("", "value"),
+        [
+            ("method", chosen.method),
+            ("encoder", chosen.encoder),
+            ("training", f"{chosen.steps:,} steps of {chosen.batch} samples, rate {rate:g}"),
+            ("views", described(shaping.views)),
+        ],
+    )
+    few = tiles[:8]
+    noise = [RowNoise(number, torch.arange(len(few))) for number in range(2)]
+    views = {"sample": few, "a view": shaping.views(few, noise[0]), "another": shaping.views(few, noise[1])}  # pyright: ignore[reportOptionalCall]
+    run.figure(
+        "views",
+        contact_sheet(views),
+        "The two views of a sample shall have like embeddings, and those of two samples not",
+    )
+
+
+def _lines(tiles: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
+    """Twelve to a row; names of spaces keep the rows apart and show nothing."""
+    return [(" " * (number + 1), part) for number, part in enumerate(tiles.split(12))]
+
+
+def write_failure(run: Run, error: TrainingError, chosen: Plan) -> None:
+    """Why the training ended, with the curves so far."""
+    run.section("Training stopped")
+    run.text(f"**{type(error).__name__}**: {error}")
+    if isinstance(error.result, FitResult):
+        lines = {name: (list(curve.steps), list(curve.values)) for name, curve in error.result.history.items()}
+        _draw_training(run, lines, chosen, error.result.steps)
+
+
+def write_page(
+    run: Run, data: Folder, parts: Split, chosen: Plan, looks: Sequence[Mapping[str, Any]], test: Mapping[str, Any]
+) -> None:
+    """The table, the verdict, and all pictures."""
+    measured = test["measured"]
+    for measure, (system, claim) in _CLAIMS.items():
+        for method, row in measured.items():
+            if measure in row:
+                named = chosen.method if method == TRAINED else f"{method} (baseline)"
+                described_ = f"{len(parts.test):,} unseen samples"
+                run.result(id=system, claim=claim, method=named, measured=row[measure], data=described_)
+    run.section("Did it pay?")
+    run.text(_verdict(measured, chosen))
+    run.section("Training")
+    _draw_training(run, looks[-1]["curves"], chosen, chosen.steps)
+    rank = {"RankMe": ([one["step"] for one in looks], [one["rankme"] for one in looks])}
+    drawn = curves(rank, title="Directions that the representations use", xlabel="step", ylabel="RankMe")
+    run.figure("rankme", drawn, "Falling to a few is the beginning of collapse")
+    run.section("What the encoder makes of samples that it has not seen")
+    queries = data.take(test["queries"])
+    for method, name in ((TRAINED, "neighbours"), (RAW, "neighbours-raw")):
+        found = test["neighbours"][method]
+        rows = {
+            " " * (number + 1): torch.cat([query[None], data.take(near)])
+            for number, (query, near) in enumerate(zip(queries, found, strict=True))
+        }
+        caption = f"A sample that was set apart, at the left, and its nearest ones of those learned from: {method}"
+        run.figure(name, contact_sheet(rows, apart=1), caption)
+    rows, plane = test["plane_rows"], test["plane"]
+    labels = None if parts.labels is None else parts.labels[rows]
+    if labels is not None:
+        drawn = scatter(plane, labels, parts.classes, title="Representations, first two principal components")
+        run.figure("plane", drawn, "Each point is a sample that was set apart; the encoder knew no label")
+    if data.kind == "images":
+        some = slice(0, _PICTURES)
+        drawn = scatter(plane[some], pictures=data.take(rows[some]), title="The same plane, by picture")
+        run.figure("pictures", drawn, f"{min(_PICTURES, len(rows))} samples that were set apart")
+    elif labels is None:
+        run.figure("plane", scatter(plane, title="Representations, first two principal components"))
+    lines = {name: (range(1, len(values) + 1), values.tolist()) for name, values in test["spectra"].items()}
+    drawn = curves(lines, title="Spectrum", xlabel="direction", ylabel="singular value / largest", log="xy")
+    run.figure("spectrum", drawn, "How evenly the directions of the representation are used, after centring")
+
+
+def _draw_training(run: Run, lines: Mapping[str, Any], chosen: Plan, steps: int) -> None:
+    loss = {"loss": lines["loss/energy"]} if "loss/energy" in lines else {}
+    if not loss:
+        run.text(f"Nothing was recorded of {steps} steps.")
+        return
+    panels = [(curves(loss, title=f"{chosen.method}, loss of a batch", xlabel="step"), "")]
+    if "deviation" in lines:
+        spread = {"deviation": lines["deviation"]}
+        panels.append((curves(spread, title="Deviation of the embeddings in a batch", xlabel="step"), ""))
+    run.grid("training", panels, 2)
+
+
+def _verdict(measured: Mapping[str, Mapping[str, float]], chosen: Plan) -> str:
+    own, random, raw = measured[TRAINED], measured[UNTRAINED], measured[RAW]
+    measure = "linear probe"
+    if measure in own:
+        best = max(random[measure], raw[measure])
+        gain = 100 * (own[measure] - best)
+        pays = (
+            f"**Yes**: {gain:.1f} points more than the better of the two"
+            if gain > 0
+            else f"**No**: {-gain:.1f} points less than the better of the two"
+        )
+        return (
+            f"A linear classifier on the representations of {chosen.method} gets {100 * own[measure]:.1f} % of the "
+            f"test samples right, on those of the same network untrained {100 * random[measure]:.1f} %, and on the raw "
+            f"data {100 * raw[measure]:.1f} %. {pays}. The classifier is the same, its weight decay chosen on a part "
+            "of the training samples, and the test samples were looked at once."
+        )
+    return (
+        f"Without labels this can only be guessed. Two views of an unseen sample are nearer than views of two in "
+        f"{100 * own['pairs told apart']:.1f} % of the cases, untrained in {100 * random['pairs told apart']:.1f} %. "
+        f"The representations use {own['RankMe']:.0f} directions; untrained {random['RankMe']:.0f}."
+    )

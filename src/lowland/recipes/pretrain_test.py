@@ -1,0 +1,175 @@
+"""What `pretrain` measures: the encoder beside itself untrained and the raw data, on samples that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.data.folder import Folder
+from lowland.data.images import stratified
+from lowland.data.label_files import read_labels
+from lowland.energies.joint_embedding import JointEmbedding
+from lowland.errors import DataError
+from lowland.evaluation.collapse import rankme
+from lowland.evaluation.energy_gap import auroc
+from lowland.evaluation.probe import probe
+from lowland.tensors import RowNoise
+from lowland.training.pretraining import views_of
+
+TRAINED, UNTRAINED, RAW = "pretrained", "random encoder", "raw data"
+TEST, VALIDATION = 0.25, 0.25
+_FEW_LABELS = 12
+_MOST = 2000
+_QUERIES, _NEIGHBOURS, _VOTES = 6, 6, 5
+_SIDE = 16
+_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a folder: those that the encoder learns from, and those that it never sees.
+
+    Args:
+        train, test: rows (N,) int64.
+        labels: class of every sample, −1 where it is not known; None without labels.
+        classes: their names.
+        notes: sentences on the labels.
+    """
+
+    train: Tensor = field(repr=False)
+    test: Tensor = field(repr=False)
+    labels: Tensor | None = field(default=None, repr=False)
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def split(data: Folder, folder: Path, labels: str, seed: int) -> Split:
+    """A quarter of the labelled files is set apart, of every class alike; without labels a tenth of all files.
+
+    All windows of a file stay together.
+
+    Raises:
+        DataError: for labels that cannot be used, or fewer than 12 labelled files.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + 2)
+    files = list(dict.fromkeys(data.files))
+    number = {file: index for index, file in enumerate(files)}
+    owner = torch.tensor([number[file] for file in data.files])
+    if not labels:
+        apart = torch.randperm(len(files), generator=generator)[: max(1, len(files) // 10)]
+        held = torch.isin(owner, apart)
+        return Split((~held).nonzero()[:, 0], held.nonzero()[:, 0])
+    given, classes, notes = read_labels(labels, folder, data)
+    of_file = torch.full((len(files),), -1)
+    of_file[owner] = given
+    known = (of_file >= 0).nonzero()[:, 0]
+    if len(known) < _FEW_LABELS:
+        raise DataError(
+            f"{labels}: there are labels of {len(known)} files that could be read, but the probe needs at least "
+            f"{_FEW_LABELS}: leave out --labels, or label more."
+        )
+    held = torch.isin(owner, known[stratified(of_file[known], TEST, generator)[1]])
+    return Split((~held).nonzero()[:, 0], held.nonzero()[:, 0], given, classes, notes)
+
+
+@torch.no_grad()
+def represent(encoder: nn.Module, samples: Tensor) -> Tensor:
+    """Representations (N, size) on the CPU, by the encoder as it is used after training."""
+    training = encoder.training
+    encoder.eval()
+    place = next(encoder.parameters()).device
+    found = torch.cat([encoder(part.to(place)).cpu() for part in samples.split(_AT_ONCE)])
+    encoder.train(training)
+    return found
+
+
+def evaluate(
+    data: Folder,
+    parts: Split,
+    trained: tuple[JointEmbedding, nn.Module],
+    untrained: tuple[JointEmbedding, nn.Module],
+    views: str,
+    seed: int,
+) -> dict[str, Any]:
+    """All that the page shows: "measured" by method and measure, neighbours of a few samples, a plane, spectra."""
+    test = data.take(parts.test[:_MOST])
+    learned = parts.train[torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))[:_MOST]]
+    learned = learned.sort().values
+    shown = {
+        name: (represent(encoder, data.take(learned)), represent(encoder, test))
+        for name, (_, encoder) in {TRAINED: trained, UNTRAINED: untrained}.items()
+    }
+    shown[RAW] = (raw(data.take(learned)), raw(test))
+    measured: dict[str, dict[str, float]] = {name: {} for name in shown}
+    for name, (energy, _) in {TRAINED: trained, UNTRAINED: untrained}.items():
+        measured[name]["RankMe"] = rankme(torch.cat(shown[name]))
+        measured[name]["pairs told apart"] = _pairs(energy, test, views_of(data.kind, views), seed)
+    if parts.labels is not None:
+        known = learned[parts.labels[learned] >= 0], parts.test[:_MOST]
+        rows = torch.isin(learned, known[0])
+        for name, (ours, other) in shown.items():
+            measured[name] |= _probe(ours[rows], other, parts.labels[known[0]], parts.labels[known[1]], seed)
+    queries = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:_QUERIES]
+    near = {name: _nearest(ours, other[queries]) for name, (ours, other) in shown.items() if name != UNTRAINED}
+    centred = shown[TRAINED][1] - shown[TRAINED][1].mean(dim=0)
+    axes = torch.linalg.svd(centred.double(), full_matrices=False).Vh[:2].to(centred)
+    spectra = {name: _spectrum(torch.cat(shown[name])) for name in (TRAINED, UNTRAINED)}
+    return {
+        "measured": measured,
+        "queries": parts.test[queries],
+        "neighbours": {name: learned[rows] for name, rows in near.items()},
+        "plane": centred @ axes.T,
+        "plane_rows": parts.test[:_MOST],
+        "spectra": spectra,
+    }
+
+
+def raw(samples: Tensor) -> Tensor:
+    """The samples themselves as vectors, images of at most 16 × 16 pixels."""
+    if samples.ndim == 4 and samples.shape[2] > _SIDE:
+        samples = functional.interpolate(samples, (_SIDE, _SIDE), mode="area")
+    return samples.flatten(1)
+
+
+@torch.no_grad()
+def _pairs(energy: JointEmbedding, samples: Tensor, views: Any, seed: int) -> float:
+    """How often two views of one sample have a lower energy than views of two: the area under the ROC curve."""
+    training = energy.training
+    energy.eval()
+    place = next(energy.parameters()).device
+    same, other = [], []
+    for number, part in enumerate(samples.split(_AT_ONCE)):
+        rows = torch.arange(len(part)) + number * _AT_ONCE
+        first, second = (views(part, RowNoise(seed * 2 + which, rows)).to(place) for which in range(2))
+        same.append(energy(x=first, y=second))
+        other += [energy(x=first, y=second.roll(1, dims=0))] if len(part) > 1 else []
+    energy.train(training)
+    return auroc(torch.cat(same), torch.cat(other)) if other else float("nan")
+
+
+def _probe(train: Tensor, test: Tensor, labels: Tensor, truth: Tensor, seed: int) -> Mapping[str, float]:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    kept, drawn = stratified(labels, VALIDATION, torch.Generator().manual_seed(seed))
+    found = probe((train[kept], labels[kept]), (train[drawn], labels[drawn]), (test, truth))
+    unit = functional.normalize(train, dim=1).numpy(), functional.normalize(test, dim=1).numpy()
+    votes = KNeighborsClassifier(min(_VOTES, len(train))).fit(unit[0], labels.numpy())
+    assert found.accuracy is not None
+    return {"linear probe": found.accuracy, "kNN": float(votes.score(unit[1], truth.numpy()))}
+
+
+def _nearest(learned: Tensor, queries: Tensor) -> Tensor:
+    """Rows of the learned samples whose representations have the largest cosine with each query, (Q, K)."""
+    close = functional.normalize(queries, dim=1) @ functional.normalize(learned, dim=1).T
+    return close.topk(min(_NEIGHBOURS, len(learned)), dim=1).indices
+
+
+def _spectrum(codes: Tensor) -> Tensor:
+    values = torch.linalg.svdvals((codes - codes.mean(dim=0)).double())
+    return (values / values[0].clamp_min(1e-30)).float()
