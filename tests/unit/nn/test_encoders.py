@@ -87,6 +87,9 @@ def test_patches_are_cut_row_by_row() -> None:
     encoder = VisionTransformer((1, 4, 8), patch=4, width=12)
     image = torch.arange(32.0).reshape(1, 1, 4, 8)
     assert torch.equal(encoder.patches(image)[0, 1].reshape(4, 4), image[0, 0, :, 4:])
+    colour = torch.rand(2, 3, 8, 12)
+    encoder = VisionTransformer((3, 8, 12), patch=4, width=12)
+    assert torch.equal(encoder.image(encoder.patches(colour)), colour)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ the same shape: row r depends on sample r and stream r alone, so that a run that
 
 from __future__ import annotations
 
+from lowland.data.views.damage import Damage
 from lowland.data.views.images import ImageViews
 from lowland.data.views.jigsaw import Jigsaw
 from lowland.data.views.series import SeriesViews
 from lowland.data.views.vectors import VectorViews
 
-__all__ = ["ImageViews", "Jigsaw", "SeriesViews", "VectorViews"]
+__all__ = ["Damage", "ImageViews", "Jigsaw", "SeriesViews", "VectorViews"]

@@ -99,8 +99,14 @@ class VisionTransformer(nn.Module):
     def patches(self, image: Tensor) -> Tensor:
         """The pixels of each patch, (B, N, C · patch²), row by row."""
         (rows, columns), side = self.grid, self.patch
-        cut = image.reshape(len(image), -1, rows, side, columns, side)
+        cut = image.reshape(image.shape[0], -1, rows, side, columns, side)
         return cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+    def image(self, patches: Tensor) -> Tensor:
+        """The image (B, C, H, W) of its patches (B, N, C · patch²)."""
+        (rows, columns), side = self.grid, self.patch
+        cut = patches.reshape(patches.shape[0], rows, columns, -1, side, side)
+        return cut.permute(0, 3, 1, 4, 2, 5).reshape(patches.shape[0], *self.shape)
 
     def tokens(self, image: Tensor, keep: Tensor | None = None, seen: Tensor | None = None, last: int = 1) -> Tensor:
         """What the blocks make of the patches, (B, K, D).
@@ -112,7 +118,7 @@ class VisionTransformer(nn.Module):
             last: return the mean of so many last blocks, each normalised, in place of the last block alone.
         """
         token = self.embedding(picked(self.patches(image), keep))
-        token = token + picked(self.places[None].expand(len(image), -1, -1), keep)
+        token = token + picked(self.places[None].expand(image.shape[0], -1, -1), keep)
         outputs: list[Tensor] = []
         for number, block in enumerate(self.blocks):
             token = block(token, seen)
