@@ -10,9 +10,11 @@ from lowland.evaluation.collapse import (
     reconstruction_error,
 )
 from lowland.evaluation.energy_gap import EnergyGap, auroc, baselines, energy_gap, scores
+from lowland.evaluation.fine_tune import FineTuned, fine_tune
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
 from lowland.evaluation.frechet import frechet_distance
 from lowland.evaluation.gap_report import GapReport, GapRow, gap_report
+from lowland.evaluation.joint import alignment, pair_gap, spectrum, uniformity
 from lowland.evaluation.negatives import (
     Statistics,
     covariance_noise,
@@ -23,18 +25,22 @@ from lowland.evaluation.negatives import (
     statistics,
     uniform_box,
 )
+from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
+from lowland.evaluation.representations import represent
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 
 __all__ = [
     "EnergyGap",
+    "FineTuned",
     "GapReport",
     "GapRow",
     "Interval",
     "Probe",
     "Statistics",
     "Volume",
+    "alignment",
     "auroc",
     "baselines",
     "codebook_perplexity",
@@ -46,12 +52,16 @@ __all__ = [
     "energy_gap",
     "energy_spread",
     "errors_by_horizon",
+    "fine_tune",
     "frechet_distance",
     "gap_report",
     "grid",
     "imagine",
+    "knn",
     "low_energy_volume",
     "make_negatives",
+    "nearest_neighbours",
+    "pair_gap",
     "paired_bootstrap",
     "perturbed",
     "pixel_noise",
@@ -59,11 +69,14 @@ __all__ = [
     "rankme",
     "reconstruction_error",
     "recovered",
+    "represent",
     "scores",
     "sensitivity",
     "shuffled_patches",
+    "spectrum",
     "statistics",
     "summary",
     "uniform_box",
+    "uniformity",
     "wilson",
 ]

@@ -1,0 +1,103 @@
+"""How representations lie: alignment and uniformity on the sphere, their spectrum, and the energies of pairs.
+
+Shape letters: N samples, D size of a representation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.energies.base import Energy
+from lowland.errors import ShapeError
+from lowland.evaluation.energy_gap import auroc, scores
+
+
+def alignment(a: Tensor, b: Tensor, power: float = 2.0) -> float:
+    """Mean_i ‖ā_i − b̄_i‖^α, ā = a / ‖a‖: 0 where two views of a sample are one point, 2 where they are unrelated.
+
+    Wang & Isola 2020, section 4.1.2, equation for ℓ_align with α = 2. Low is good, and by itself says nothing: a
+    constant has 0.
+
+    Args:
+        a, b: (N, ...) representations of two views of each sample.
+        power: α.
+
+    >>> alignment(torch.eye(2), 3 * torch.eye(2)), alignment(torch.eye(2), torch.eye(2).flip(0))
+    (0.0, 2.0)
+    """
+    if a.shape != b.shape or a.ndim < 2 or not len(a):
+        raise ShapeError(f"Alignment needs two views (N, ...) of the same samples, not {a.shape} and {b.shape}.")
+    gap = _sphere(a) - _sphere(b)
+    return round(float(gap.norm(dim=1).pow(power).mean()), 12)
+
+
+def uniformity(codes: Tensor, t: float = 2.0) -> float:
+    """The log of the mean over pairs i < j of e^{−t ‖ā_i − ā_j‖²}, ā = a / ‖a‖: 0 for a constant, about −2t if spread.
+
+    Wang & Isola 2020, section 4.1.2, equation for ℓ_uniform with t = 2. Low is good. Independent points of the sphere
+    in many dimensions have about −4 for t = 2.
+
+    Args:
+        codes: (N, ...) representations; all N² / 2 pairs are looked at.
+        t: of the Gaussian kernel.
+
+    >>> uniformity(torch.ones(4, 3)), uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    (0.0, -8.0)
+    """
+    if codes.ndim < 2 or len(codes) < 2:
+        raise ShapeError(f"Uniformity needs at least two representations (N, ...), not {tuple(codes.shape)}.")
+    gaps = torch.pdist(_sphere(codes)).square()
+    return round(float((-t * gaps).exp().mean().log()), 12)
+
+
+def spectrum(codes: Tensor) -> Tensor:
+    """Singular values of the centred codes over the largest one, (min(N, D),), falling: how fast is what they use.
+
+    Jing, Vincent, LeCun & Tian 2022 ("dimensional collapse", section 3) look at it on a logarithmic scale: values that
+    drop to the floor are directions that the representations do not use. Codes that are all the same have zeros.
+
+    >>> spectrum(torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    tensor([1.0000, 0.5000])
+    """
+    if codes.ndim < 2 or len(codes) < 2:
+        raise ShapeError(f"A spectrum needs at least two representations (N, ...), not {tuple(codes.shape)}.")
+    flat = codes.detach().double().flatten(1)
+    values = torch.linalg.svdvals(flat - flat.mean(dim=0))
+    return (values / values[0].clamp_min(torch.finfo(values.dtype).tiny)).float()
+
+
+def pair_gap(energy: Energy, a: Tensor, b: Tensor) -> tuple[float, Tensor, Tensor]:
+    """AUROC with which F(x, y) tells views of different samples from two views of one; and both kinds of energies.
+
+    1 is perfect, ½ is chance. The negative of sample i is the view of sample i + 1, the last one's that of the first:
+    shuffle samples that lie in an order.
+
+    Args:
+        energy: of pairs, such as `JointEmbedding`, or any module in whose evaluation mode F is to be taken.
+        a, b: (N, *shape), two views of each sample.
+
+    Returns:
+        The AUROC, and F(a_i, b_i) and F(a_i, b_{i+1}), (N,) each.
+
+    >>> from lowland.energies.joint_embedding import JointEmbedding
+    >>> from lowland.nn.encoders import Perceptron
+    >>> x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    >>> pair_gap(JointEmbedding(Perceptron((8,)), ()), x, x)[0]
+    1.0
+    """
+    if a.shape != b.shape or len(a) < 2:
+        raise ShapeError(f"The energy gap needs two views of at least two samples, not {a.shape} and {b.shape}.")
+    modes = {module: module.training for module in energy.modules()}
+    energy.eval()
+    try:
+        near, far = scores(energy, b, a), scores(energy, b.roll(-1, dims=0), a)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return auroc(near, far), near, far
+
+
+def _sphere(codes: Tensor) -> Tensor:
+    return functional.normalize(codes.detach().double().flatten(1), dim=1)

@@ -1,0 +1,72 @@
+"""Nearest neighbours by cosine: a classifier without training, and retrieval.
+
+Shape letters: N samples, M queries, D size of a representation, k neighbours, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.errors import OptionError
+from lowland.evaluation.probe import Labelled, check_labelled
+
+
+def nearest_neighbours(queries: Tensor, bank: Tensor, k: int = 200, chunk: int = 1024) -> tuple[Tensor, Tensor]:
+    """Cosine and place in `bank` of the k nearest of each query, the nearest first: two tensors (M, k).
+
+    Exact: all M · N cosines are computed, `chunk` queries at a time, so that memory is chunk · N numbers.
+
+    Args:
+        queries, bank: (M, ...) and (N, ...), taken flat; a sample of zeros has cosine 0 to all.
+        k: neighbours.
+        chunk: queries at once.
+
+    Raises:
+        OptionError: if k is not in 1 … N.
+
+    >>> bank = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> nearest_neighbours(torch.tensor([[0.1, 1.0]]), bank, k=2)[1]
+    tensor([[1, 0]])
+    """
+    if not 1 <= k <= len(bank) or chunk < 1:
+        raise OptionError(f"k must be from 1 to {len(bank)}, the samples there are, and chunk at least 1, but k = {k}.")
+    unit = functional.normalize(bank.flatten(1), dim=1)
+    found = [
+        (functional.normalize(part.flatten(1).to(unit), dim=1) @ unit.T).topk(k, dim=1) for part in queries.split(chunk)
+    ]
+    return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
+
+
+def knn(train: Labelled, test: Labelled, k: int = 200, temperature: float = 0.07, chunk: int = 1024) -> float:
+    """Share of the test samples for which argmax_c Σ_{i ∈ N_k} e^{cos(x, x_i) / τ} [label_i = c] is their label.
+
+    N_k are the k training samples nearest by cosine. Wu, Xiong, Yu & Lin 2018 (instance discrimination, section 3.4),
+    with their k = 200 and τ = 0.07; where there are fewer training samples, k is their number.
+
+    Args:
+        train, test: representations and labels.
+        k: neighbours that vote.
+        temperature: τ > 0.
+        chunk: test samples at once.
+
+    Raises:
+        ShapeError, DomainError: for representations or labels that do not fit together or are not finite.
+        OptionError: for a temperature that is not positive.
+
+    >>> points = torch.eye(2).repeat(3, 1)
+    >>> knn((points, torch.tensor([0, 1] * 3)), (points, torch.tensor([0, 1] * 3)), k=3)
+    1.0
+    """
+    check_labelled(train, "training", train[0])
+    check_labelled(test, "test", train[0])
+    if not temperature > 0:
+        raise OptionError(f"The temperature must be positive, but it is {temperature}.")
+    cosine_Mk, place_Mk = nearest_neighbours(test[0], train[0], min(k, len(train[0])), chunk)
+    labels = train[1].to(place_Mk.device)
+    # A common factor of all votes of a query changes nothing and keeps the largest exponential at 1.
+    weight_Mk = ((cosine_Mk - cosine_Mk[:, :1]) / temperature).exp()
+    votes_MK = weight_Mk.new_zeros(len(cosine_Mk), int(labels.max()) + 1)
+    votes_MK.scatter_add_(1, labels[place_Mk], weight_Mk)
+    return float((votes_MK.argmax(dim=1) == test[1].to(votes_MK.device)).double().mean())

@@ -1,0 +1,37 @@
+"""Representations of many samples: what the frozen measures of an encoder are taken on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lowland.errors import OptionError
+
+
+@torch.no_grad()
+def represent(encoder: nn.Module, samples: Tensor, batch_size: int = 1024) -> Tensor:
+    """The encoder's output for each sample, (N, D) float32, where the samples lie.
+
+    The encoder computes where its parameters are, in evaluation mode, so that batch normalisation uses its averages and
+    a representation depends on its own sample alone; its modes are afterwards as before.
+
+    Args:
+        encoder: (B, *shape) → (B, D), such as one of `lowland.nn.encoders`, or `JointEmbedding.branch.encoder`.
+        samples: (N, *shape).
+        batch_size: samples that go through at once.
+
+    >>> from lowland.nn.encoders import ConvNet
+    >>> represent(ConvNet((1, 28, 28)), torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 256])
+    """
+    if batch_size < 1 or not len(samples):
+        raise OptionError(f"represent needs samples and a batch_size of at least 1, not {len(samples)}, {batch_size}.")
+    own = next(iter(encoder.parameters()), samples)
+    modes = {module: module.training for module in encoder.modules()}
+    encoder.eval()
+    try:
+        parts = [encoder(part.to(own)).float().to(samples.device) for part in samples.split(batch_size)]
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return torch.cat(parts)
