@@ -6,9 +6,9 @@ Shape letters: N samples, K classes, D size of a representation.
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from lowland.nn.layers import linear
 from lowland.shaping.base import Batch, Losses, Shaping
 from lowland.shaping.joint import Views
 from lowland.training.fit import fit
+from lowland.training.pretraining import warm_cosine
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ def fine_tune(
 ) -> FineTuned:
     """Train a copy of an encoder and a linear head on labels, once for each learning rate; validation chooses one.
 
-    AdamW with a rate that falls to zero as a cosine after a tenth of the steps. With a `head`, the linear probe of the
+    AdamW with a rate that rises for a tenth of the steps and then falls to zero along a cosine. With a `head`, the linear probe of the
     frozen encoder, training begins there (Kumar, Raghunathan, Jones, Ma & Liang 2022, "LP-FT"), so that few labels do
     not first distort what was learned without them. For training from scratch give an untrained encoder and no head.
 
@@ -132,7 +133,7 @@ def fine_tune(
         fit(
             _Labels(shape, classes, network), (train[0], answers), Supervised(views, seed), steps,
             min(batch_size, len(answers)), rate, "adamw", weight_decay,
-            schedule=cosine(steps), validation=0.0, seed=seed, progress=False,
+            schedule=partial(warm_cosine, steps), validation=0.0, seed=seed, progress=False,
         )  # fmt: skip
         tried[rate] = _right(network, validation)
         if found is None or tried[rate] > tried[found.rate]:
@@ -140,21 +141,6 @@ def fine_tune(
     assert found is not None
     accuracy = None if test is None else _right(found.network, test)
     return FineTuned(accuracy, found.validation, found.rate, tried, found.network)
-
-
-def cosine(steps: int, warm: float = 0.1) -> Callable[[int], float]:
-    """A learning rate that rises for a share `warm` of the steps and then falls to zero as a half cosine.
-
-    >>> rate = cosine(100)
-    >>> rate(0), rate(9), round(rate(55), 2), round(rate(99), 3)
-    (0.1, 1.0, 0.5, 0.0)
-    """
-    rising = max(1, round(warm * steps))
-
-    def factor(step: int) -> float:
-        return min((step + 1) / rising, (1 + math.cos(math.pi * max(0, step - rising) / max(1, steps - rising))) / 2)
-
-    return factor
 
 
 def _right(network: nn.Module, labelled: Labelled) -> float:

@@ -8,7 +8,7 @@ import torch
 from lowland.data.views import ImageViews
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import DomainError, OptionError, ShapeError
-from lowland.evaluation.fine_tune import Supervised, cosine, fine_tune
+from lowland.evaluation.fine_tune import Supervised, fine_tune
 from lowland.evaluation.joint import alignment, pair_gap, spectrum, uniformity
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import probe
@@ -74,14 +74,6 @@ def test_fine_tuning_takes_views() -> None:
         for views in (None, ImageViews.crop_only())
     )
     assert not torch.equal(represent(plain.network, images), represent(seen.network, images))
-
-
-def test_the_rate_rises_and_falls() -> None:
-    rate = cosine(20, warm=0.25)
-    values = [rate(step) for step in range(20)]
-    assert values[:5] == [0.2, 0.4, 0.6, 0.8, 1.0]
-    assert values[5:] == sorted(values[5:], reverse=True)
-    assert 0 < values[-1] < 0.02
 
 
 def test_bad_input_is_one_sentence() -> None:
