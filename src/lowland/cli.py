@@ -143,8 +143,14 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("--out", type=Path, help="make: file or folder to write (default: traffic-SEED.npz, photos)")
     parser = add("pretrain", "learn an encoder from a folder of images or series, without labels", add_help=False)
     parser.add_argument("folder", metavar="FOLDER", nargs="?", help="of images, or of .npy or .csv series")
-    parser = add("export", "export the energies of a run for use elsewhere")
-    parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
+    parser = add("embed", "make vectors of the files in a folder by a pretrained encoder", runs=False)
+    parser.add_argument("encoder", metavar="ENCODER", type=Path, help="encoder.safetensors of `lowland pretrain`")
+    parser.add_argument("folder", metavar="FOLDER", help="of images, or of .npy or .csv series")
+    parser.add_argument("--out", type=Path, default=Path("vectors.npy"), help=".npy or .parquet (default: %(default)s)")
+    parser = add("export", "export the energies of a run, or a pretrained encoder, for use elsewhere")
+    parser.add_argument(
+        "run", metavar="RUN", help="folder of a run, name of a recipe for its newest, or encoder.safetensors"
+    )
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
     parser.add_argument("--energy", metavar="NAME", help="only this one (default: all)")
     parser.add_argument("--part", metavar="PART", help="only a part of it that takes y, such as encoder")
@@ -172,7 +178,8 @@ def _dispatch(words: list[str], resume: list[str]) -> int:
     if rest:
         known = kinds[options.command].options
         raise OptionError(f"`lowland {options.command}` does not know {rest[0]!r}. {nearest(rest[0], known)}")
-    return {"list": _list, "report": _report, "data": _data, "export": _export}[options.command](options)
+    commands = {"list": _list, "report": _report, "data": _data, "embed": _embed, "export": _export}
+    return commands[options.command](options)
 
 
 def _as_recipe(words: list[str]) -> list[str]:
@@ -366,11 +373,44 @@ def _make_photos(count: int = 500, out: Path = Path("photos")) -> Path:
     return sample_photos(out, count)
 
 
+def _embed(options: argparse.Namespace) -> int:
+    from lowland.training.vectors import embed_folder
+
+    written, data = embed_folder(options.encoder, options.folder, options.out)
+    for note in (*data.notes, *(f"{file} {why}: it was left out." for file, why in data.skipped)):
+        print(f"lowland: {note}", file=sys.stderr)
+    print(*written, sep="\n")
+    return 0
+
+
+def _export_encoder(path: Path, options: argparse.Namespace) -> int:
+    import torch
+
+    from lowland import training
+    from lowland.training.encoder_files import load_encoder
+
+    if options.energy is not None or options.part is not None:
+        raise OptionError("An encoder is exported as a whole: leave out --energy and --part.")
+    if options.to == "safetensors":
+        raise OptionError(f"{path} is a safetensors file already, with encoder.py beside it to load it.")
+    encoder, _ = load_encoder(path)
+    example = torch.rand(2, *encoder.shape, generator=torch.Generator().manual_seed(0))
+    if options.to == "onnx":
+        print(training.export_onnx(encoder, example, path.with_suffix(".onnx")))
+    else:
+        print(training.export_program(encoder, example, path.with_suffix(".pt2")))
+    return 0
+
+
 def _export(options: argparse.Namespace) -> int:
+    if Path(options.run).suffix == ".safetensors":
+        return _export_encoder(Path(options.run), options)
     folder = _folder(options)
     from lowland import training
 
     kept = {path.parent.name: path.parent for path in sorted(folder.glob("checkpoints/*/config.json"))}
+    if not kept and (encoder := folder / "encoder" / "encoder.safetensors").is_file():
+        return _export_encoder(encoder, options)
     if not kept:
         raise CheckpointError(f"{folder} keeps no energy to export: its recipe saves none, or the run was cut short.")
     if options.energy is not None and options.energy not in kept:

@@ -18,6 +18,7 @@ from lowland.training.export import export_safetensors, import_safetensors
 from lowland.training.source_of import source_of
 
 KIND = "lowland encoder 1"
+WEIGHTS = "encoder.safetensors"
 
 
 def save_encoder(
@@ -46,22 +47,25 @@ def save_encoder(
     known = {"shape": list(encoder.shape), "size": encoder.size, "options": dict(options)} | dict(card)
     header = {"format": "pt", "kind": KIND, "class": kind.__name__, "card": json.dumps(known)}
     write_atomically(folder / "encoder.py", _code(kind).encode())
-    return export_safetensors(encoder, folder / "encoder.safetensors", header)
+    return export_safetensors(encoder, folder / WEIGHTS, header)
 
 
 def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
     """The encoder that `save_encoder` wrote, ready for use, and its card.
 
+    Args:
+        path: of the weights, of their folder, or of a run of `pretrain`.
+
     Raises:
         CheckpointError: if the file is missing, damaged or something else.
         OptionError: if there is no encoder of that class (a plugin that is not loaded, perhaps).
     """
-    path = Path(path)
+    path = weights_in(Path(path))
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
     except FileNotFoundError:
-        raise CheckpointError(f"There is no encoder at {path}.") from None
+        raise CheckpointError(f"There is no encoder at {path}: name the {WEIGHTS} of `lowland pretrain`.") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is not a whole encoder: {' '.join(str(error).split())}.") from None
     if header.get("kind") != KIND:
@@ -75,6 +79,12 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
         raise CheckpointError(f"{path} is not a whole encoder: its header says {error}.") from None
     import_safetensors(encoder, path)
     return encoder.eval(), card
+
+
+def weights_in(path: Path) -> Path:
+    """The weights of an encoder in a folder, or in a run; any other path as it is."""
+    inside = (path / WEIGHTS, path / "encoder" / WEIGHTS, path / "latest" / "encoder" / WEIGHTS)
+    return next((file for file in inside if file.is_file()), path)
 
 
 def build_encoder(name: str, shape: tuple[int, ...], options: Mapping[str, Any]) -> nn.Module:

@@ -21,7 +21,7 @@ from lowland.shaping.joint import JointShaping, Views
 from lowland.training.encoder_files import build_encoder
 
 AUTO = "auto"
-LEAST = 16
+LEAST = 8
 """Samples without which nothing is pretrained."""
 _VIEWS: dict[str, type] = {"images": ImageViews, "series": SeriesViews, "vectors": VectorViews}
 _ENCODERS = {"images": "ConvNet", "series": "ResNet1d", "vectors": "Perceptron"}
@@ -63,7 +63,7 @@ def plan(
         batch, epochs, steps: 0 to choose; steps go before epochs.
 
     Raises:
-        OptionError: for fewer than 16 samples, an unknown method or encoder, a batch of one sample or larger than the
+        OptionError: for fewer than 8 samples, an unknown method or encoder, a batch of one sample or larger than the
             data, or a negative number.
 
     >>> chosen = plan("images", 500)

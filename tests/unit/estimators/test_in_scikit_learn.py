@@ -13,12 +13,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import lowland as ll
-from lowland.estimators import ICA, PCA, DictionaryLearning, EnergyDetector, GaussianMixture, KMeans, SparseCoder
+from lowland.estimators import (
+    ICA,
+    PCA,
+    DictionaryLearning,
+    Embedder,
+    EnergyDetector,
+    GaussianMixture,
+    KMeans,
+    SparseCoder,
+)
 
 ALL = [
     ICA(max_iter=50),
     PCA(3),
     DictionaryLearning(5, 0.3, batch_size=30, epochs=2),
+    Embedder(epochs=5, encoder_options={"hidden": (16,), "size": 8}),
     EnergyDetector(contamination=0.2),
     GaussianMixture(2),
     KMeans(3, init=np.eye(3, 4)),

@@ -1,0 +1,81 @@
+"""Vectors of the files in a folder by an encoder, as a table."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowland.data.folder import Folder, read_folder
+from lowland.errors import OptionError
+from lowland.training.checkpoints import write_atomically
+from lowland.training.encoder_files import load_encoder
+
+SUFFIXES = (".npy", ".parquet")
+_AT_ONCE = 128
+
+
+def embed_folder(encoder: str | Path, folder: str | Path, out: str | Path = "vectors.npy") -> tuple[list[Path], Folder]:
+    """Write the representations of all samples of a folder; returns what was written, and what was read.
+
+    Args:
+        encoder: `encoder.safetensors` of `lowland pretrain`, or the folder it lies in.
+        folder: images or series, brought to the size that the encoder takes.
+        out: a `.npy` file, float32 (N, size), beside which a `.json` file names the sample of each row; or a
+            `.parquet` file with the columns file, start (of a window, in time steps) and vector.
+
+    Raises:
+        OptionError: for a file of another kind, or `.parquet` without the package pyarrow.
+        CheckpointError: for an encoder that cannot be read, or a file that cannot be written.
+        DataError: for a folder without anything that the encoder takes.
+    """
+    out = Path(out)
+    check_table(out)
+    network, card = load_encoder(encoder)
+    shape = tuple(card["shape"])
+    data = read_folder(folder, size=shape[-1], channels=shape[0], kind=card["kind"], leave=[out])
+    with torch.no_grad():
+        rows = torch.arange(len(data)).split(_AT_ONCE)
+        vectors = torch.cat([network(data.take(part)) for part in rows]).numpy()
+    if out.suffix == ".parquet":
+        write_atomically(out, _parquet(vectors, data.files, data.starts))
+        return [out], data
+    names = {"files": data.files, "starts": data.starts, "skipped": dict(data.skipped), "encoder": str(encoder)}
+    buffer = io.BytesIO()
+    np.save(buffer, vectors, allow_pickle=False)
+    write_atomically(out, buffer.getvalue())
+    write_atomically(out.with_suffix(".json"), json.dumps(names, indent=1).encode())
+    return [out, out.with_suffix(".json")], data
+
+
+def check_table(out: Path) -> None:
+    """Raise an OptionError unless a table of this name can be written here."""
+    if out.suffix not in SUFFIXES:
+        raise OptionError(f"{out} must end in {' or '.join(SUFFIXES)}.")
+    if out.suffix == ".parquet":
+        _pyarrow()
+
+
+def _pyarrow() -> Any:
+    try:
+        importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise OptionError(
+            "Parquet needs the package pyarrow: pip install pyarrow, or write vectors.npy instead."
+        ) from None
+    return importlib.import_module("pyarrow")
+
+
+def _parquet(vectors: np.ndarray, files: Sequence[str], starts: Sequence[int]) -> bytes:
+    pyarrow = _pyarrow()
+    column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.reshape(-1)), vectors.shape[1])
+    table = pyarrow.table({"file": list(files), "start": list(starts), "vector": column})
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink)
+    return sink.getvalue().to_pybytes()
