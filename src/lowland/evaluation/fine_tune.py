@@ -89,9 +89,10 @@ def fine_tune(
 ) -> FineTuned:
     """Train a copy of an encoder and a linear head on labels, once for each learning rate; validation chooses one.
 
-    AdamW with a rate that rises for a tenth of the steps and then falls to zero along a cosine. With a `head`, the linear probe of the
-    frozen encoder, training begins there (Kumar, Raghunathan, Jones, Ma & Liang 2022, "LP-FT"), so that few labels do
-    not first distort what was learned without them. For training from scratch give an untrained encoder and no head.
+    AdamW with a rate that rises for a tenth of the steps and then falls to zero along a cosine. With a `head`, the
+    linear probe of the frozen encoder, training begins there (Kumar, Raghunathan, Jones, Ma & Liang 2022, "LP-FT"), so
+    that few labels do not first distort what was learned without them. For training from scratch give an untrained
+    encoder and no head.
 
     Args:
         encoder: (B, *shape) → (B, D) with `shape` and `size`; it is left as it is.
