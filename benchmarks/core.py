@@ -32,13 +32,20 @@ STEP, TOLERANCE, EVERY = 0.1, 1e-4, 10
 MARGIN = "| case | unit | ours | rival | theirs | ratio | threads | error, ours | error, theirs |"
 
 
-def race(contestants: dict[str, Callable[[], Any]], rounds: int, threads: int) -> dict[str, list[float]]:
+def race(
+    contestants: dict[str, Callable[[], Any]],
+    rounds: int,
+    threads: int,
+    clock: Callable[[], float] | None = None,
+    warm: int = 2,
+) -> dict[str, list[float]]:
     """Seconds of each contestant in each round: processor time with one thread, time on the wall with more."""
     torch.set_num_threads(threads)
-    clock = time.process_time if threads == 1 else time.perf_counter
+    clock = clock or (time.process_time if threads == 1 else time.perf_counter)
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for run in contestants.values():
-        run(), run()  # the first run compiles and fills caches
+        for _ in range(warm):  # the first run compiles and fills caches
+            run()
     for turn in range(rounds):
         # There and back again, so that nobody always follows the same neighbour.
         for name, run in list(contestants.items())[:: 1 if turn % 2 else -1]:
@@ -270,9 +277,9 @@ def table(rows: list[dict[str, Any]], digits: int = 2) -> str:
     return "\n".join(lines)
 
 
-def versions() -> str:
+def versions(*packages: str) -> str:
     found = [f"Python {platform.python_version()}"]
-    for package in ("lowland", "torch", "ebmkit", "torchebm"):
+    for package in ("lowland", "torch", *packages):
         try:
             found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
@@ -295,7 +302,7 @@ def main() -> None:
         for batch, steps in ((64, 100),) if options.quick else ((1, 1000), (64, 500), (1024, 200)):
             rows += langevin(batch, steps, rounds, threads, errors)
         rows += stopping(128 if options.quick else 1024, rounds, threads)
-    print(f"{date.today()}, {device()}, {versions()}\n")
+    print(f"{date.today()}, {device()}, {versions('ebmkit', 'torchebm')}\n")
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
