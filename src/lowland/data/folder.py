@@ -97,13 +97,15 @@ def read_folder(
     kind = kind or next((name for name, found in groups.items() if found), "")
     chosen = groups.get(kind, [])
     if not chosen:
-        found = f"{len(files)} files of other kinds" if files else "nothing"
+        found = f"{len(files)} other file{'s' if len(files) > 1 else ''}" if files else "nothing"
         suffixes = ", ".join(sorted(IMAGES if kind == "images" else SERIES if kind else IMAGES | SERIES))
-        raise DataError(f"{root} has no {kind or 'images and no series'} in it, but {found}: it reads {suffixes}.")
+        raise DataError(
+            f"{root} has no {kind or 'images and no series'} in it, but {found}: what can be read is {suffixes}."
+        )
     values, places, unusable, notes = (read_images if kind == "images" else read_series)(root, chosen, size, channels)
     skipped += unusable
     if not len(values):
-        raise DataError(f"None of the {len(chosen)} {kind} in {root} can be used: {skipped[0][0]} {skipped[0][1]}.")
+        raise DataError(f"No {kind} in {root} can be used, of {len(chosen)} in all: {skipped[0][0]} {skipped[0][1]}.")
     others = [path for path in files if path not in set(chosen)]
     if others:
         named = ", ".join(_name(root, path) for path in others[:3]) + (" …" if len(others) > 3 else "")

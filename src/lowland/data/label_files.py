@@ -40,7 +40,7 @@ def read_labels(source: str, root: str | Path, folder: Folder) -> tuple[Tensor, 
     if len(counts) < 2:
         what = f"only one class, {next(iter(counts))!r}" if counts else "no label of a file that could be read"
         raise DataError(f"{where}: there is {what}, but a probe needs at least two classes: leave out --labels.")
-    if len(counts) > min(_MOST, len(given) // 2):
+    if len(counts) > min(_MOST, max(2, len(given) // 2)):
         raise DataError(
             f"{where}: {len(given)} files have {len(counts)} different labels, but a probe learns classes, of which "
             "each has several files."
@@ -64,7 +64,7 @@ def _table(path: Path, root: Path, known: set[str], skipped: set[str]) -> tuple[
     for name in known | skipped:
         bare.setdefault(name.rsplit("/", 1)[-1], set()).add(name)
     given: dict[str, str] = {}
-    lost, unread = [], 0
+    lost: list[str] = []
     for number, line in enumerate(lines, start=1):
         if len(line) < 2 or not line[1].strip():
             raise DataError(f"{path}, line {number}: there must be a file and its label, such as `cats/1.png,cat`.")

@@ -35,6 +35,10 @@ _PIECES = 20
 _LOOKED_AT = 512
 _MEASURED = 4096
 _PACED = 6
+_PREPARED = {
+    "images": "scaling the shorter side, and cutting to a square in the middle; pixels in [0, 1]",
+    "series": "cutting into windows, one after another; numbers as they are",
+}
 
 
 @recipe(
@@ -211,6 +215,7 @@ class PretrainRecipe(Recipe):
     ) -> None:
         card = {
             "kind": data.kind,
+            "prepared": _PREPARED[data.kind],
             "data": Path(self.folder).name or "sample photographs",
             "samples": len(parts.train),
             "skipped": len(data.skipped),

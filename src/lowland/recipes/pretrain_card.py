@@ -72,6 +72,7 @@ def _readme(encoder: Standardised, options: Mapping[str, Any], card: Mapping[str
         "network": f"{kind}({', '.join(f'{key}={value}' for key, value in options.items())})",
         "numbers in it": f"{sum(tensor.numel() for tensor in tensors):,}",
         "input": f"float32 (B, {', '.join(map(str, encoder.shape))}), {card['kind']}",
+        "prepared by": card["prepared"],
         "output": f"(B, {encoder.size})",
         "standardised inside by": f"mean {mean}; deviation {deviation}, for each channel",
         "learned from": f"{card['samples']:,} samples of {card['data']}; {card['skipped']} files could not be used",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from lowland.data.folder import Folder
 from lowland.errors import TrainingError
@@ -23,10 +24,10 @@ _SHOWN = 24
 _SKIPPED = 40
 _PICTURES = 120
 _CLAIMS = {
-    "linear probe": ("J6", "right by a linear probe, test samples with labels"),
-    "kNN": ("J6", "right by the 5 nearest neighbours, test samples with labels"),
-    "pairs told apart": ("J7", "two views of one unseen sample are nearer than views of two (AUROC)"),
-    "RankMe": ("J7", "directions that the representations use (RankMe)"),
+    "linear probe": ("J6", "classes that a linear probe gets right"),
+    "kNN": ("J6", "classes that 5 nearest neighbours get right"),
+    "pairs told apart": ("J7", "views of one sample nearer than views of two (AUROC)"),
+    "RankMe": ("J7", "directions that representations use (RankMe)"),
 }
 
 
@@ -91,7 +92,7 @@ def write_failure(run: Run, error: TrainingError, chosen: Plan) -> None:
     run.text(f"**{type(error).__name__}**: {error}")
     if isinstance(error.result, FitResult):
         lines = {name: (list(curve.steps), list(curve.values)) for name, curve in error.result.history.items()}
-        _draw_training(run, lines, chosen, error.result.steps)
+        _draw_training(run, lines, chosen)
 
 
 def write_page(
@@ -103,25 +104,33 @@ def write_page(
         for method, row in measured.items():
             if measure in row:
                 named = chosen.method if method == TRAINED else f"{method} (baseline)"
-                described_ = f"{len(parts.test):,} unseen samples"
-                run.result(id=system, claim=claim, method=named, measured=row[measure], data=described_)
+                run.result(
+                    id=system,
+                    claim=claim,
+                    method=named,
+                    measured=row[measure],
+                    data=f"{len(parts.test):,} unseen samples",
+                )
     run.section("Did it pay?")
     run.text(_verdict(measured, chosen))
     run.section("Training")
-    _draw_training(run, looks[-1]["curves"], chosen, chosen.steps)
     rank = {"RankMe": ([one["step"] for one in looks], [one["rankme"] for one in looks])}
-    drawn = curves(rank, title="Directions that the representations use", xlabel="step", ylabel="RankMe")
-    run.figure("rankme", drawn, "Falling to a few is the beginning of collapse")
+    panel = curves(rank, title="Directions that the representations use", xlabel="step", ylabel="RankMe")
+    _draw_training(run, looks[-1]["curves"], chosen, panel)
+    run.text("Directions that fall to a few are the beginning of a collapse, which would end the training by itself.")
     run.section("What the encoder makes of samples that it has not seen")
     queries = data.take(test["queries"])
-    for method, name in ((TRAINED, "neighbours"), (RAW, "neighbours-raw")):
-        found = test["neighbours"][method]
+    panels = []
+    for method in (TRAINED, RAW):
         rows = {
             " " * (number + 1): torch.cat([query[None], data.take(near)])
-            for number, (query, near) in enumerate(zip(queries, found, strict=True))
+            for number, (query, near) in enumerate(zip(queries, test["neighbours"][method], strict=True))
         }
-        caption = f"A sample that was set apart, at the left, and its nearest ones of those learned from: {method}"
-        run.figure(name, contact_sheet(rows, apart=1), caption)
+        panels.append(
+            (contact_sheet(rows, apart=1), f"nearest by the {'encoder' if method == TRAINED else 'raw data'}")
+        )
+    caption = "At the left of each row a sample that was set apart, then the nearest of those learned from"
+    run.grid("neighbours", panels, 2, caption)
     rows, plane = test["plane_rows"], test["plane"]
     labels = None if parts.labels is None else parts.labels[rows]
     if labels is not None:
@@ -138,16 +147,16 @@ def write_page(
     run.figure("spectrum", drawn, "How evenly the directions of the representation are used, after centring")
 
 
-def _draw_training(run: Run, lines: Mapping[str, Any], chosen: Plan, steps: int) -> None:
-    loss = {"loss": lines["loss/energy"]} if "loss/energy" in lines else {}
-    if not loss:
-        run.text(f"Nothing was recorded of {steps} steps.")
+def _draw_training(run: Run, lines: Mapping[str, Any], chosen: Plan, panel: Figure | None = None) -> None:
+    """The loss, and beside it a panel, by default the deviation of the embeddings."""
+    if "loss/energy" not in lines:
+        run.text("It ended before a loss was recorded.")
         return
-    panels = [(curves(loss, title=f"{chosen.method}, loss of a batch", xlabel="step"), "")]
-    if "deviation" in lines:
+    loss = curves({"loss": lines["loss/energy"]}, title=f"{chosen.method}, loss of a batch", xlabel="step")
+    if panel is None and "deviation" in lines:
         spread = {"deviation": lines["deviation"]}
-        panels.append((curves(spread, title="Deviation of the embeddings in a batch", xlabel="step"), ""))
-    run.grid("training", panels, 2)
+        panel = curves(spread, title="Deviation of the embeddings in a batch", xlabel="step")
+    run.grid("training", [(loss, ""), *([(panel, "")] if panel is not None else [])], 2)
 
 
 def _verdict(measured: Mapping[str, Mapping[str, float]], chosen: Plan) -> str:

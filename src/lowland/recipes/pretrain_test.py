@@ -101,30 +101,33 @@ def evaluate(
     test = data.take(parts.test[:_MOST])
     learned = parts.train[torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))[:_MOST]]
     learned = learned.sort().values
+    networks = {TRAINED: trained, UNTRAINED: untrained}
     shown = {
-        name: (represent(encoder, data.take(learned)), represent(encoder, test))
-        for name, (_, encoder) in {TRAINED: trained, UNTRAINED: untrained}.items()
+        name: (represent(part[1], data.take(learned)), represent(part[1], test)) for name, part in networks.items()
     }
+    ranks = {name: rankme(torch.cat(pair)) for name, pair in shown.items()}
     shown[RAW] = (raw(data.take(learned)), raw(test))
+    # A cosine says little where all vectors lie in one corner, as those of pixels do.
+    shown = {name: tuple(part - pair[0].mean(dim=0) for part in pair) for name, pair in shown.items()}
     measured: dict[str, dict[str, float]] = {name: {} for name in shown}
-    for name, (energy, _) in {TRAINED: trained, UNTRAINED: untrained}.items():
-        measured[name]["RankMe"] = rankme(torch.cat(shown[name]))
+    for name, (energy, _) in networks.items():
+        measured[name]["RankMe"] = ranks[name]
         measured[name]["pairs told apart"] = _pairs(energy, test, views_of(data.kind, views), seed)
     if parts.labels is not None:
-        known = learned[parts.labels[learned] >= 0], parts.test[:_MOST]
-        rows = torch.isin(learned, known[0])
+        rows = parts.labels[learned] >= 0
         for name, (ours, other) in shown.items():
-            measured[name] |= _probe(ours[rows], other, parts.labels[known[0]], parts.labels[known[1]], seed)
+            truth = parts.labels[parts.test[:_MOST]]
+            measured[name] |= _probe(ours[rows], other, parts.labels[learned][rows], truth, seed)
     queries = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:_QUERIES]
     near = {name: _nearest(ours, other[queries]) for name, (ours, other) in shown.items() if name != UNTRAINED}
-    centred = shown[TRAINED][1] - shown[TRAINED][1].mean(dim=0)
-    axes = torch.linalg.svd(centred.double(), full_matrices=False).Vh[:2].to(centred)
+    seen = shown[TRAINED][1]
+    axes = torch.linalg.svd((seen - seen.mean(dim=0)).double(), full_matrices=False).Vh[:2].to(seen)
     spectra = {name: _spectrum(torch.cat(shown[name])) for name in (TRAINED, UNTRAINED)}
     return {
         "measured": measured,
         "queries": parts.test[queries],
         "neighbours": {name: learned[rows] for name, rows in near.items()},
-        "plane": centred @ axes.T,
+        "plane": seen @ axes.T,
         "plane_rows": parts.test[:_MOST],
         "spectra": spectra,
     }
@@ -171,5 +174,6 @@ def _nearest(learned: Tensor, queries: Tensor) -> Tensor:
 
 
 def _spectrum(codes: Tensor) -> Tensor:
+    """Singular values of the centred codes, as shares of the largest."""
     values = torch.linalg.svdvals((codes - codes.mean(dim=0)).double())
     return (values / values[0].clamp_min(1e-30)).float()
