@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from lowland.energies.base import Energy
 from lowland.energies.joint_embedding import JointEmbedding
@@ -47,6 +48,8 @@ class JointShaping(Shaping):
     """Samples that the loss needs in a batch."""
     predicts = False
     """Whether the method trains a predictor."""
+    start: Tensor
+    """The deviation of the embeddings of the first batch."""
 
     def __init__(self, views: Views | None = None, seed: int = 0, alarm: int = 100) -> None:
         super().__init__(seed)
@@ -54,6 +57,7 @@ class JointShaping(Shaping):
             raise OptionError(f"alarm must be a number of steps, or 0 for no alarm, but it is {alarm}.")
         self.views, self.alarm = views, alarm
         self.second: Views | None = None
+        self.register_buffer("start", torch.tensor(0.0))
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two views of each sample, (B, *shape) each; the other one by `second`, where a method has one."""
@@ -86,10 +90,20 @@ class JointShaping(Shaping):
 
     def watch(self, a: Tensor) -> dict[str, Tensor]:
         """Metrics of the embeddings (N, D) of a batch; every so many steps, the look for collapse."""
-        step = int(self.step)
+        a, step = a.detach(), int(self.step)
+        deviation = self.deviation(a)
+        if self.training and step == 0:
+            self.start.copy_(deviation)
         if self.training and self.alarm and step and step % self.alarm == 0:
-            check_collapse(a, type(self).__name__, step)
-        return {"deviation": a.detach().std(dim=0).mean()}
+            check_collapse(a, float(deviation), float(self.start), type(self).__name__, step)
+        return {"deviation": deviation}
+
+    def deviation(self, a: Tensor) -> Tensor:
+        """The standard deviation of a dimension of the embeddings (N, D), as a share of what the method aims at.
+
+        By default that of their directions a / ‖a‖ times √D, which is 1 where they spread evenly over the sphere.
+        """
+        return functional.normalize(a, dim=1).std(dim=0).mean() * a.shape[1] ** 0.5
 
     def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """L, a scalar, and metrics, from the embeddings (N, D) of both views of all samples of all processes."""

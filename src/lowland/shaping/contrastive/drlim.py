@@ -78,6 +78,10 @@ class DrLIM(JointShaping):
         positive = (a - b).square().sum(dim=1).mean()
         return (positive + negative) / 2, {"positive": positive.detach(), "negative": negative.detach()}
 
+    def deviation(self, a: Tensor) -> Tensor:
+        # Of points of which two are m apart.
+        return a.std(dim=0).mean() * (2 * a.shape[1]) ** 0.5 / self.margin
+
     @classmethod
     def reference_case(cls) -> ShapingCase:
         return cls.case(cls(jitter))

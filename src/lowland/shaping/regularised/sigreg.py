@@ -72,6 +72,9 @@ class SIGReg(JointShaping):
         gap = (turned.cos().mean(dim=0) - normal).square() + turned.sin().mean(dim=0).square()
         return 2 * len(s_NM) * torch.trapezoid(gap * normal, t, dim=1)
 
+    def deviation(self, a: Tensor) -> Tensor:
+        return a.std(dim=0).mean()
+
     @classmethod
     def reference_case(cls) -> ShapingCase:
         return cls.case(cls(jitter))

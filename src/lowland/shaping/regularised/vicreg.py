@@ -50,6 +50,9 @@ class VICReg(JointShaping):
         metrics = {"invariance": near.detach(), "variance": wide.detach(), "covariance": apart.detach()}
         return loss, metrics
 
+    def deviation(self, a: Tensor) -> Tensor:
+        return a.std(dim=0).mean()
+
     @classmethod
     def reference_case(cls) -> ShapingCase:
         return cls.case(cls(jitter))
