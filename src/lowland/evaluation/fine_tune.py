@@ -36,6 +36,7 @@ class FineTuned:
         validation: the same of the validation samples, by which the learning rate was chosen.
         rate: the learning rate.
         tried: validation accuracy by learning rate.
+        seconds: wall time of all trainings.
         network: encoder and head, (N, *shape) → (N, K).
     """
 
@@ -43,6 +44,7 @@ class FineTuned:
     validation: float
     rate: float
     tried: dict[float, float]
+    seconds: float
     network: nn.Sequential = field(repr=False)
 
 
@@ -129,19 +131,21 @@ def fine_tune(
     answers = functional.one_hot(train[1], classes).to(own)
     found: FineTuned | None = None
     tried: dict[float, float] = {}
+    seconds = 0.0
     for rate in rates:
         network = nn.Sequential(copy.deepcopy(encoder), copy.deepcopy(first)).to(own.device)
-        fit(
+        trained = fit(
             _Labels(shape, classes, network), (train[0], answers), Supervised(views, seed), steps,
             min(batch_size, len(answers)), rate, "adamw", weight_decay,
             schedule=partial(warm_cosine, steps), validation=0.0, seed=seed, progress=False,
         )  # fmt: skip
         tried[rate] = _right(network, validation)
+        seconds += trained.seconds
         if found is None or tried[rate] > tried[found.rate]:
-            found = FineTuned(None, tried[rate], rate, tried, network)
+            found = FineTuned(None, tried[rate], rate, tried, 0.0, network)
     assert found is not None
     accuracy = None if test is None else _right(found.network, test)
-    return FineTuned(accuracy, found.validation, found.rate, tried, found.network)
+    return FineTuned(accuracy, found.validation, found.rate, tried, seconds, found.network)
 
 
 def _right(network: nn.Module, labelled: Labelled) -> float:
