@@ -18,44 +18,47 @@ def grey(images: Tensor) -> Tensor:
     """The grey of each pixel, (B, H, W)."""
     if len(images) == 1:
         return images[0].clone()
-    return (images.new_tensor(LUMA) @ images.flatten(1)).view(images.shape[1:])
+    mixed = images[0] * LUMA[0]
+    return mixed.add_(images[1], alpha=LUMA[1]).add_(images[2], alpha=LUMA[2])
 
 
-def adjust(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Brightness, contrast and saturation by factors b, c, s, without a clip between them.
+def linear(brightness: Tensor, contrast: Tensor, saturation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Brightness, contrast and saturation by factors b, c, s, without a clip between them, as one map.
 
         x ← b x,   x ← c x + (1 − c) m,   x ← s x + (1 − s) g,
 
     g being the grey of a pixel and m the mean of g over the image, at the time of each step. The three commute, and
-    together are x ← b c s x + b c (1 − s) g + b (1 − c) m. With one channel g = x.
+    together are x ← b c s x + b c (1 − s) g + b (1 − c) m. Returned are the three factors.
     """
-    shade = grey(images)
-    level = brightness * (1 - contrast) * shade.mean(dim=(1, 2), keepdim=True)
     gain = brightness * contrast
-    return images.mul_(gain * saturation).add_(shade.mul_(gain * (1 - saturation)).add_(level))
+    return gain * saturation, gain * (1 - saturation), brightness * (1 - contrast)
+
+
+def adjust(images: Tensor, own: Tensor, shade: Tensor, level: Tensor) -> Tensor:
+    """Map x to own x + shade g + level m, with the factors of `linear`. With one channel g = x."""
+    mixed = grey(images)
+    level = level * mixed.mean(dim=(1, 2), keepdim=True)
+    return images.mul_(own).add_(mixed.mul_(shade).add_(level))
 
 
 def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """The hue of HSV moved by a share of the full circle, in [−½, ½], at the same largest and smallest channel.
+    """The hue of HSV moved by a share of the full circle, in [−⅓, ⅓], at the same largest and smallest channel.
 
     Smith 1978 (Color gamut transform pairs), without its branches. With M and m the largest and the smallest channel,
-    q = (G − B) / (M − m) and e = (M − R) / (M − m), the angle from red in sixths of the circle is
+    C = M − m, q = (G − B) / C and e = (M − R) / C, the angle from red in sixths of the circle is
 
         a = q + e (3 sign(q) − 2 q)   in [−3, 3],
 
-    because |q| = 1 where 0 < e < 1. A channel at distance d from the angle is m + (M − m) clip(2 − d, 0, 1). The
-    values need not lie in [0, 1].
+    because |q| = 1 where 0 < e < 1. A channel at distance d from the angle is m + C clip(2 − d, 0, 1). All of it is
+    computed times C, which saves divisions. The values need not lie in [0, 1].
     """
-    red, green, blue = images
     top, low = images.amax(dim=0), images.amin(dim=0)
-    e, q = top - red, green - blue
+    e, q = top - images[0], images[1] - images[2]
     chroma = top.sub_(low)
-    share = chroma.clamp_min(torch.finfo(low.dtype).tiny ** 0.5).reciprocal_()
-    e.mul_(share)
-    q.mul_(share)
-    angle = torch.copysign(q.new_tensor(3.0), q).sub_(q, alpha=2).mul_(e).add_(q).add_(6 * turn)
-    angle.sub_(torch.div(angle, 6, out=q).round_(), alpha=6)
-    # With the angle in [−3, 3], 3 − d is | |angle − centre| − 3 | for each of the three channels.
-    centres = angle.new_tensor([0.0, 2.0, -2.0])[:, None, None, None]
-    near = torch.sub(angle, centres, out=images).abs_().sub_(3).abs_().clamp_(1, 2)
-    return near.mul_(chroma).add_(low.sub_(chroma))
+    twice = (e * q).div_(chroma.clamp_min(torch.finfo(low.dtype).tiny ** 0.5))
+    angle = torch.copysign(e.mul_(3), q).add_(q).sub_(twice, alpha=2).addcmul_(chroma, 6 * turn)
+    # 3 − d is | |a − centre| − 3 | for each of the three channels as long as |a − centre| ≤ 7.
+    for image, centre in zip(images, (0, 2, -2), strict=True):
+        torch.sub(angle, chroma, alpha=centre, out=image)
+    images.abs_().sub_(chroma, alpha=3).abs_().clamp_(chroma, torch.mul(chroma, 2, out=twice))
+    return images.add_(low.sub_(chroma))

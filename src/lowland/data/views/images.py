@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lowland.data.views.colour import adjust, grey, turn_hue
+from lowland.data.views.colour import adjust, grey, linear, turn_hue
 from lowland.data.views.options import check_probabilities, check_range, check_samples, check_strengths
-from lowland.data.views.resample import apply, gaussian, interpolation
+from lowland.data.views.resample import cells, gaussian, interpolation, resample
 from lowland.errors import OptionError, ShapeError
 from lowland.tensors import RowNoise
 
 _TRIES = 10
-_BLOCK = 2**16
+_BLOCK = 2**15
 """Pixels of a channel that a processor changes at once: what fits its cache, and is not asked of the system anew."""
 _DRAWN = (
     "top",
@@ -133,20 +133,22 @@ class ImageViews:
     @torch.no_grad()
     def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
         check_samples(samples, noise, "(B, C, H, W)")
-        count, channels, *shape = samples.shape
+        channels, *shape = samples.shape[1:]
         if (self._recolours or self.grey) and channels not in (1, 3):
             raise ShapeError(
                 f"Colour and grey are defined for 1 or 3 channels, but the images have {channels}: switch them off "
                 "with colour=0, grey=0."
             )
-        height, width = self.size or shape
         drawn = self.draw(noise, (shape[0], shape[1]))
-        views = samples.new_empty(count, channels, height, width)
-        block = max(1, _BLOCK // max(shape[0] * shape[1], height * width)) if samples.device.type == "cpu" else count
-        for first in range(0, count, block):
-            rows = slice(first, first + block)
-            changed = self._change(samples[rows].transpose(0, 1), {name: each[rows] for name, each in drawn.items()})
-            views[rows] = changed.transpose(0, 1)
+        views = self._crop_and_colour(samples, drawn)
+        if self.grey and channels == 3:
+            _change_some(views, drawn["grey"], lambda some, _: grey(some).expand_as(some))
+        if self.blur:
+            _change_some(views, drawn["sigma"] > 0, lambda some, rows: _blur(some, drawn["sigma"][rows]))
+        if self.solarise:
+            _change_some(views, drawn["solarise"], lambda some, _: torch.where(some >= self.threshold, 1 - some, some))
+        if self.mask:
+            _change_some(views, drawn["mask"], lambda some, rows: _fill(some, drawn, rows))
         return views
 
     def draw(self, noise: RowNoise, shape: tuple[int, int]) -> dict[str, Tensor]:
@@ -211,47 +213,64 @@ class ImageViews:
             torch.where(some, wide.gather(1, first)[:, 0], min(width, height * ratio)),
         )
 
-    def _change(self, images: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """Some images (C, B, H, W), changed as it was drawn."""
-        height, width = self.size or images.shape[2:]
+    def _crop_and_colour(self, samples: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+        """What every image goes through, block by block."""
+        height, width = self.size or samples.shape[2:]
+        places: tuple[Tensor, ...] = ()
+        factors: tuple[Tensor, ...] = ()
         if "tall" in drawn:
-            rows = interpolation(drawn["top"], drawn["tall"], images.shape[2], height)
-            columns = interpolation(drawn["left"], drawn["wide"], images.shape[3], width)
-            images = apply(images, rows, columns)
-        else:
-            images = images.clone(memory_format=torch.contiguous_format)  # the steps below work in place
+            rows = cells(drawn["top"], drawn["tall"], samples.shape[2], height)
+            places = rows + cells(drawn["left"], drawn["wide"], samples.shape[3], width)
         if self._recolours:
-            factors = {name: drawn[name][:, None, None] for name in ("brightness", "contrast", "saturation")}
-            adjust(images, **factors)
-            if self.hue and len(images) == 3:
-                turn_hue(images, drawn["hue"][:, None, None])
-            images.clamp_(0, 1)
-        if self.grey and len(images) == 3:
-            _change_some(images, drawn["grey"], lambda some, _: grey(some).expand_as(some))
-        if self.blur:
-            _change_some(images, drawn["sigma"] > 0, lambda some, rows: _blur(some, drawn["sigma"][rows]))
-        if self.solarise:
-            _change_some(images, drawn["solarise"], lambda some, _: torch.where(some >= self.threshold, 1 - some, some))
-        if self.mask:
-            _change_some(images, drawn["mask"], lambda some, rows: _fill(some, drawn, rows))
-        return images
+            linear_part = linear(drawn["brightness"], drawn["contrast"], drawn["saturation"])
+            factors = tuple(each[:, None, None] for each in (*linear_part, drawn["hue"]))
+        elif not places:
+            return samples.clone()  # the steps that follow work in place
+        views = samples.new_empty(*samples.shape[:2], height, width)
+        for rows in _blocks(samples, views):
+            images = samples[rows].transpose(0, 1)
+            if places:
+                here = [each[rows] for each in places]
+                images = resample(images, interpolation(*here[:2]), interpolation(*here[2:]))
+            if factors:
+                images = images if places else images.clone(memory_format=torch.contiguous_format)
+                self._recolour(images, [each[rows] for each in factors])
+            views[rows] = images.transpose(0, 1)
+        return views
+
+    def _recolour(self, images: Tensor, factors: Sequence[Tensor]) -> None:
+        *linear_part, turn = factors
+        adjust(images, *linear_part)
+        if self.hue and len(images) == 3:
+            times = 1 if self.hue <= 1 / 3 else 2  # a turn of more than a third of the circle is two of half of it
+            for _ in range(times):
+                turn_hue(images, turn / times)
+        images.clamp_(0, 1)
 
 
 def _between(ends: tuple[float, float], share: Tensor) -> Tensor:
     return ends[0] + (ends[1] - ends[0]) * share
 
 
-def _change_some(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Change the chosen samples (B,) of images (C, B, H, W) alone, in place."""
-    rows = chosen.nonzero()[:, 0]
-    if len(rows):
-        images.index_copy_(1, rows, change(images.index_select(1, rows), rows))
+def _blocks(*images: Tensor) -> Iterator[slice]:
+    """Slices of the samples (B, C, H, W), as many at once as the processor's cache holds; on other devices, all."""
+    pixels = max(each.shape[2] * each.shape[3] for each in images)
+    size = max(1, _BLOCK // pixels) if images[0].device.type == "cpu" else max(1, len(images[0]))
+    yield from (slice(first, first + size) for first in range(0, len(images[0]), size))
+
+
+def _change_some(views: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Change the chosen samples (B,) of images (B, C, H, W) alone, in place."""
+    every = chosen.nonzero()[:, 0]
+    for block in _blocks(views[: len(every)]):
+        rows = every[block]
+        views.index_copy_(0, rows, change(views.index_select(0, rows).transpose(0, 1), rows).transpose(0, 1))
 
 
 def _blur(images: Tensor, sigma: Tensor) -> Tensor:
     height, width = images.shape[2:]
     rows = gaussian(sigma, height)
-    return apply(images, rows, rows if width == height else gaussian(sigma, width))
+    return resample(images, rows, rows if width == height else gaussian(sigma, width))
 
 
 def _fill(images: Tensor, drawn: dict[str, Tensor], rows: Tensor) -> Tensor:
