@@ -104,16 +104,10 @@ class SslRecipe(Recipe):
         for name in self.methods:
             if name not in METHODS:
                 raise OptionError(f"There is no method {name!r}. {nearest(name, METHODS)}")
-        if (
-            min(self.seeds, self.widen, self.looks, self.neighbours, *self.maps) < 1
-            or self.batch < 2
-            or not self.epochs > 0
-        ):
-            raise OptionError(
-                "seeds, widen, looks, maps and neighbours must be at least 1, batch 2, and epochs positive."
-            )
-        if not (self.rate > 0 and self.decay >= 0 and self.temperature > 0):
-            raise OptionError("rate and temperature must be positive, and decay not negative.")
+        if min(self.seeds, self.widen, self.looks, self.neighbours, *self.maps) < 1 or self.batch < 2:
+            raise OptionError("seeds, widen, looks, maps and neighbours must be at least 1, and batch at least 2.")
+        if min(self.epochs, self.rate, self.temperature) <= 0 or self.decay < 0:
+            raise OptionError("epochs, rate and temperature must be positive, and decay not negative.")
 
     def run(self, run: Run) -> None:
         chosen = [METHODS[name] for name in self.methods or METHODS]
