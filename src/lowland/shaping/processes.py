@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn import functional as across
 
 _apart: ContextVar[bool] = ContextVar("apart", default=False)
 
@@ -43,15 +42,25 @@ def apart() -> Iterator[None]:
         _apart.reset(token)
 
 
+class _Gather(torch.autograd.Function):
+    """Rows of all processes; the gradient of the rows of one is the sum of those that the losses of all have there."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(place().size)]
+        distributed.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total.chunk(place().size)[place().rank]
+
+
 def gathered(part: Tensor) -> Tensor:
     """The rows (B, …) of every process, one after another, (N, …), with gradients to all of them."""
-    if place().size == 1:
-        return part
-    if part.requires_grad:
-        return torch.cat(across.all_gather(part.contiguous()))
-    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(place().size)]
-    distributed.all_gather(parts, part.contiguous())
-    return torch.cat(parts)
+    return part if place().size == 1 else _Gather.apply(part)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from lowland.domains import Binary, Product
 from lowland.energies.base import Energy
 from lowland.errors import DomainError, OptionError, ShapeError
 from lowland.shaping.base import Batch
+from lowland.shaping.processes import place
 from lowland.tensors import batch_size, check_finite, leaves, map_value, select
 
 BLOCK = 32
@@ -298,7 +299,9 @@ class Stream:
             yield Steps(self._batches(start, min(start + BLOCK, self.last)))
 
     def _batches(self, start: int, stop: int) -> Iterator[Batch]:
-        return (self.samples.take(self.order.rows(step)) for step in range(start, stop))
+        return (
+            self.samples.take(self.order.rows(step)[own_rows(self.order.batch_size)]) for step in range(start, stop)
+        )
 
     def sample(self, count: int) -> Batch:
         """Up to `count` training samples, for `Shaping.prepare`."""
@@ -306,8 +309,23 @@ class Stream:
         return dataclasses.replace(batch, total=len(self.samples))
 
 
+def own_rows(batch_size: int) -> slice:
+    """The rows of a batch that this process takes, where several train as one.
+
+    Raises:
+        OptionError: if the batch cannot be shared out evenly.
+    """
+    rank, size = place()
+    if batch_size % size:
+        raise OptionError(
+            f"A batch of {batch_size} samples cannot be shared out evenly to {size} processes: make batch_size a "
+            f"multiple of {size}, and drop the last batch of a DataLoader."
+        )
+    return slice(rank * batch_size // size, (rank + 1) * batch_size // size)
+
+
 class LoaderStream:
-    """The batches of a user's DataLoader, in its own order, epoch after epoch.
+    """The batches of a user's DataLoader, in its own order, epoch after epoch; of each, the part of this process.
 
     A resumed run skips as many batches as were seen, so it is exact if the loader gives the same batches again.
     """
@@ -324,7 +342,7 @@ class LoaderStream:
             before = step
             for data in self.loader:
                 if self.first <= step < self.last:
-                    yield Steps(iter([checked(as_batch(data, self.energy), self.energy)]))
+                    yield Steps(iter([_own_part(checked(as_batch(data, self.energy), self.energy))]))
                 step += 1
                 if step >= self.last:
                     return
@@ -334,6 +352,11 @@ class LoaderStream:
     def sample(self, count: int) -> Batch:
         """Up to `count` samples from the loader's first batches, for `Shaping.prepare`."""
         return gather(self.loader, self.energy, count)
+
+
+def _own_part(batch: Batch) -> Batch:
+    rows = own_rows(batch_size(y=batch.y, x=batch.x))
+    return Batch(*(map_value(lambda t: t[rows], part) for part in (batch.y, batch.x, batch.index)))
 
 
 def gather(loader: Any, energy: Energy, count: int) -> Batch:

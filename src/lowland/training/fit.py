@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import sys
 import time
 import warnings
@@ -17,6 +18,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
+from torch import distributed
 
 from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError, TrainingError
@@ -84,6 +86,10 @@ def fit(
     checkpoints, and a run that was killed or interrupted goes on with `resume=True` to the same numbers, bit for bit on
     a CPU. Without `run` no file is written.
 
+    Under `torchrun` the processes train as one: each takes its own part of each batch, gradients are averaged, and the
+    first alone writes files. A joint embedding then has the loss and the gradients that one process would have on the
+    whole batch; only batch normalisation is of the part.
+
     Args:
         energy: E(x, y, z).
         data: y as a tensor, an array or a dictionary of tensors; a pair (x, y); `ll.data.Images`; a PyTorch Dataset or
@@ -92,7 +98,7 @@ def fit(
             as it is asked for, `lowland.training.data.Drawn`.
         shaping: the training method.
         max_steps: optimiser steps, or updates, in all.
-        batch_size: samples of a step; by default 128, or all where there are fewer.
+        batch_size: samples of a step, of all processes together; by default 128, or all where there are fewer.
         lr, optimiser, weight_decay, clip, schedule: see `Learner`.
         validation: share of the data held out; 0 for none. `Images` bring their own validation images.
         validate_every: steps between validations; by default an epoch, or a twentieth of the run if that is longer.
@@ -104,8 +110,9 @@ def fit(
         log_every: steps between rows of the history.
         progress: a progress bar, where standard error is a terminal.
         loggers: further loggers of Lightning, such as `WandbLogger`.
-        accelerator, devices, precision: of Lightning's Trainer; by default where the energy lies, one device, and the
-            energy's own number type ("32-true" leaves it alone, float64 too); the other precision is "bf16-mixed".
+        accelerator, devices, precision: of Lightning's Trainer; by default where the energy lies, one device (under
+            torchrun one for each process), and the energy's own number type ("32-true" leaves it alone, float64 too);
+            the other precision is "bf16-mixed".
 
     Raises:
         ShapeError, DomainError: for data that are empty, not finite, or do not fit the energy.
@@ -135,11 +142,12 @@ def fit(
         raise OptionError("patience needs held-out data: set validation above 0, and pass tensors or a Dataset.")
     order = Order(prepared.train, prepared.batch_size, seed)
     settings = _settings(energy, shaping, prepared, seed, lr, optimiser)
+    leads = _rank() == 0
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints")
-    found = None if checkpoints is None else _open(checkpoints, resume, settings)
+    found = None if checkpoints is None else _open(checkpoints, resume, settings, leads)
     first = 0 if found is None else found[1]["learner"]["step"]
     recorder = FitRecorder(
-        logs=Logs(folder, first, loggers),
+        logs=Logs(folder, first, loggers) if leads else Logs(None, first, ()),
         last=max_steps,
         log_every=log_every,
         samples=prepared.samples,
@@ -227,9 +235,18 @@ def _settings(
     }
 
 
-def _open(checkpoints: Checkpoints, resume: bool, settings: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to go on from; writes the settings of a new run."""
+def _rank() -> int:
+    """The number of this process among those that torchrun or Lightning started; 0 leads: it writes logs and files."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+
+
+def _open(
+    checkpoints: Checkpoints, resume: bool, settings: dict[str, Any], leads: bool
+) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to go on from; the process that leads writes the settings of a new run."""
     record = checkpoints.folder.parent / "fit.json"
+    if not leads and not (resume and checkpoints.all()):
+        return None
     if not resume:
         if record.exists() or checkpoints.all():
             raise CheckpointError(
@@ -256,10 +273,17 @@ def _trainer(energy: Energy, accelerator: str | None, devices: int, precision: s
     own = next(iter(energy.parameters()), None)
     if accelerator is None:
         accelerator = "cpu" if own is None else {"cuda": "gpu"}.get(own.device.type, own.device.type)
+    nodes, strategy = 1, "auto"
+    if distributed.is_available() and distributed.is_torchelastic_launched():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+        strategy = "ddp" if devices * nodes > 1 else "auto"
     try:
         return pl.Trainer(
             accelerator=accelerator,
             devices=devices,
+            num_nodes=nodes,
+            strategy=strategy,
             precision=precision or "32-true",  # pyright: ignore[reportArgumentType]  checked above
             max_epochs=1,
             logger=False,

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError, TrainingError, UnsupportedError, check_instance, nearest
 from lowland.shaping.base import Batch, Losses, Shaping
+from lowland.shaping.processes import apart, as_first, average, place
 from lowland.training.data import LoaderStream, Steps, Stream, as_batch, gather, placed
 
 OptimiserFactory: TypeAlias = Callable[[list[nn.Parameter], float], Optimizer]
@@ -48,6 +49,8 @@ class Learner(pl.LightningModule):
 
     Each step computes the losses of a batch, differentiates each with respect to the parameters of its own group only,
     and then lets the optimiser of each group take its step. A shaping that defines `update` needs no optimiser.
+
+    Where several processes train as one, each starts with the parameters of the first, and gradients are averaged.
 
     Args:
         energy: trained in place.
@@ -179,6 +182,7 @@ class Learner(pl.LightningModule):
             own = self._groups[name]
             last = number == len(active) - 1
             grads = torch.autograd.grad(losses[name], own, retain_graph=not last, allow_unused=True)
+            average([grad for grad in grads if grad is not None])
             for parameter, grad in zip(own, grads, strict=True):
                 parameter.grad = grad
         counted = False
@@ -235,7 +239,8 @@ class Learner(pl.LightningModule):
                 module.training = False
                 for name, buffer in module._buffers.items():
                     module._buffers[name] = None if buffer is None else buffer.clone()
-            with torch.enable_grad():  # score matching differentiates the energy in its loss
+            # Score matching differentiates the energy in its loss. All processes validate on the same samples.
+            with torch.enable_grad(), apart():
                 found = self.shaping(self.energy, batch)
             return Losses(*({name: _off_graph(value) for name, value in part.items()} for part in found))
         finally:
@@ -252,9 +257,17 @@ class Learner(pl.LightningModule):
     # ---- hooks of Lightning
 
     def on_train_start(self) -> None:
-        if self.prepared:
-            return
-        self.prepared = True
+        if place().size > 1 and not self.shaping.trains_by_gradient:
+            raise UnsupportedError(
+                f"{type(self.shaping).__name__} changes parameters from the statistics of a batch, which several "
+                "processes do not share: train it in one process."
+            )
+        if not self.prepared:
+            self.prepared = True
+            self._prepare()
+        as_first(self)
+
+    def _prepare(self) -> None:
         if type(self.shaping).prepare is Shaping.prepare:
             return
         loader: Any = self.trainer.train_dataloader

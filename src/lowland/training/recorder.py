@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lowland.errors import OptionError
 from lowland.shaping.base import Batch, Losses
+from lowland.shaping.processes import of_first, place
 from lowland.training.checkpoints import Checkpoints
 from lowland.training.data import Samples
 from lowland.training.learner import Learner, flat
@@ -78,10 +79,14 @@ class FitRecorder:
     def _validate(self, learner: Learner) -> Row:
         assert self.samples is not None
         total: dict[str, float] = {}
-        for rows in self.held_out.split(self.batch_size):
+        held_out = self.held_out
+        if learner.energy.views and len(held_out) > self.batch_size:
+            # Losses that compare the samples of a batch mean something for batches of one size alone.
+            held_out = held_out[: len(held_out) // self.batch_size * self.batch_size]
+        for rows in held_out.split(self.batch_size):
             batch: Batch = learner.placed(self.samples.take(rows))
             for name, value in flat(learner.evaluate(batch), "validation/").items():
-                total[name] = total.get(name, 0.0) + float(value) * len(rows) / len(self.held_out)
+                total[name] = total.get(name, 0.0) + float(value) * len(rows) / len(held_out)
         if self.patience is not None:
             self._watch(total)
         return total
@@ -91,7 +96,8 @@ class FitRecorder:
         names = [name for name in row if name.startswith("validation/loss/")]
         if not names:
             raise OptionError("patience needs a validation loss, but this shaping gives none: leave patience out.")
-        value = row["validation/loss/energy" if "validation/loss/energy" in names else names[0]]
+        # Running averages of batch normalisation differ a little between processes, but all must stop together.
+        value = of_first(row["validation/loss/energy" if "validation/loss/energy" in names else names[0]])
         if value < self.best:
             self.best, self.waited = value, 0
         else:
@@ -117,7 +123,8 @@ class FitRecorder:
         """Write a checkpoint of the steps so far."""
         assert self.checkpoints is not None
         learner.trainer.save_checkpoint(self.checkpoints.path(learner.step), weights_only=False)
-        self.checkpoints.tidy()
+        if place().rank == 0:
+            self.checkpoints.tidy()
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs of this object."""
@@ -129,12 +136,17 @@ class FitRecorder:
 
     @contextmanager
     def catching_interrupts(self) -> Iterator[None]:
-        """The first Ctrl-C ends training after the step that runs; a second one acts at once, as usual."""
+        """The first Ctrl-C ends training after the step that runs; a second one acts at once, as usual.
+
+        Where several processes train as one, the first acts at once, too.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def note(number: int, frame: Any) -> None:
+            if place().size > 1:  # the others may be steps ahead or behind, and would wait for this one
+                raise KeyboardInterrupt
             self.interrupted = True
             signal.signal(signal.SIGINT, previous)
 
