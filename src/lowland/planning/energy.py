@@ -27,6 +27,8 @@ FROZEN = ("futures", "masks")
 """What `PlanEnergy.draw` adds to a state."""
 _ROWS = 8192
 """Rows that costs are computed for at once: more steps in one call cost less overhead, but no more memory than this."""
+_BLOCK = 512
+"""Rows of several samples that go through the world at once where no gradient is asked for: more leave the cache."""
 
 
 class Terms(NamedTuple):
@@ -172,8 +174,13 @@ class PlanEnergy(Energy):
 
     def _values(self, x: Mapping[str, Tensor], y_BNTA: Tensor) -> Tensor:
         """E of N plans for each sample, (B, N). The state and its futures are shared between them."""
-        each = y_BNTA.shape[1]
-        plans_BNTA = y_BNTA[:, :, None].expand(-1, -1, max(self.futures, 1), -1, -1)
+        each, count = y_BNTA.shape[1], max(self.futures, 1)
+        samples = max(1, _BLOCK // (each * count))
+        if len(y_BNTA) > samples and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            parts = range(0, len(y_BNTA), samples)
+            taken = [(map_value(lambda part, i=i: part[i : i + samples], dict(x)), y_BNTA[i : i + samples]) for i in parts]
+            return torch.cat([self._values(part, plans) for part, plans in taken])
+        plans_BNTA = y_BNTA[:, :, None].expand(-1, -1, count, -1, -1)
         plans_TRA = plans_BNTA.flatten(0, 2).transpose(0, 1).contiguous()
         return self.total(self.terms(x, plans_TRA, each))
 
