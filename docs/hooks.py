@@ -14,7 +14,7 @@ from mkdocs.structure.nav import Navigation
 PACKAGE = Path(__file__).parent.parent / "src" / "lowland"
 ORDER = {
     "": (
-        "index tutorial concepts strategies sparse estimators driving logs recipes catalogue rows principles "
+        "index tutorial concepts strategies sparse estimators pretrain driving logs recipes catalogue rows principles "
         "add_energy add_solver api"
     ).split(),
     "concepts": "energy problem_and_solver free_energy adjoint shaping recipe evaluation".split(),

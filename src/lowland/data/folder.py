@@ -67,7 +67,7 @@ def read_folder(
     windows of `size` steps, one after another.
 
     Args:
-        size: side of an image, or steps of a window; by default the median shorter side, at most 64, or the shortest
+        size: side of an image, or steps of a window; by default the median shorter side, at most 48, or the shortest
             series of at least 16 steps, at most 256.
         channels: of a sample, as an encoder that is trained already needs them; 0 to choose by the files.
         kind: "images" or "series"; by default what the folder has.

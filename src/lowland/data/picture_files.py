@@ -19,7 +19,7 @@ IMAGES = frozenset(
     (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
 """Suffixes that are taken for pictures."""
-_LARGEST = 64
+_LARGEST = 48
 _SMALLEST = 16
 _GREY = ("1", "L", "LA", "La", "I", "F")
 Header = tuple[bool, int, int]

@@ -28,7 +28,7 @@ from lowland.shaping.joint import JointShaping
 from lowland.training.data import Drawn
 from lowland.training.fit import FitResult, fit
 from lowland.training.options import read_options
-from lowland.training.pretraining import AUTO, Plan, build, plan, warm_cosine
+from lowland.training.pretraining import AUTO, Plan, build, check_enough, plan, warm_cosine
 
 _PIECES = 20
 """Parts of a training, between which it is looked at."""
@@ -111,14 +111,15 @@ class PretrainRecipe(Recipe):
         out = check_writable(Path(self.out) if self.out else run.folder / "encoder")
         folder, labels = self._folder(run)
         data = read_folder(folder, self.size, leave=[labels] if labels and labels != FOLDERS else [])
-        self._unchanged(run, data)
+        check_enough(len(data))
         parts = split(data, folder, labels, self.seed)
         chosen = plan(data.kind, len(parts.train), self.method, self.encoder, self.batch, self.epochs, self.steps)
         energy, shaping, encoder = self._build(chosen, data, parts)
+        self._unchanged(run, data)
         if self.minutes:
             pace = run.stage("pace", partial(self._pace, chosen, data, parts))
             chosen = pace_to(chosen, self.minutes, pace["seconds"])
-        run.expect(_PIECES + 3 + bool(self.minutes))
+        run.expect(min(_PIECES, chosen.steps) + 3 + bool(self.minutes))
         write_found(run, Path(self.folder).name or "sample photographs", data, parts, chosen, shaping, self.rate)
         try:
             looks = self._train(run, chosen, data, parts, energy, shaping, encoder)
@@ -142,7 +143,7 @@ class PretrainRecipe(Recipe):
 
     def _unchanged(self, run: Run, data: Folder) -> None:
         content = hashlib.sha256(repr((data.files, data.starts, data.shape)).encode())
-        content.update(data.values.numpy().tobytes())
+        content.update(data.values.reshape(-1).numpy())
         now = {"samples": len(data), "sha256": content.hexdigest()}
         before = run.stage("files", lambda: now)
         if before != now:

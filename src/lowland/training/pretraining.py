@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +70,7 @@ def plan(
     >>> chosen.method, chosen.batch, chosen.steps
     ('VICReg', 128, 300)
     """
-    if count < LEAST:
-        found = "is one sample" if count == 1 else f"are {count} samples"
-        raise OptionError(
-            f"There {found} to learn from, but pretraining compares samples with each other and needs at least {LEAST}."
-        )
+    check_enough(count)
     if min(batch, epochs, steps) < 0:
         raise OptionError("batch, epochs and steps must be positive, or 0 to be chosen.")
     reasons = []
@@ -102,7 +98,17 @@ def plan(
                 f"{epochs} epochs: until {_SEEN:,} samples have been seen, but {_FEWEST} to {_MOST} epochs in all."
             )
         steps = epochs * each
-    return Plan(kind, method_class(method).__name__, _encoder(encoder), batch, steps, tuple(reasons))
+    method, encoder = _named("method", method, methods()), _named("encoder", encoder, registered("encoder"))
+    return Plan(kind, method, encoder, batch, steps, tuple(reasons))
+
+
+def check_enough(count: int) -> None:
+    """Raise an OptionError for fewer samples than pretraining needs."""
+    if count < LEAST:
+        found = "is one sample" if count == 1 else f"are {count} samples"
+        raise OptionError(
+            f"There {found} to learn from, but pretraining compares samples with each other and needs at least {LEAST}."
+        )
 
 
 def methods() -> dict[str, type[JointShaping]]:
@@ -116,18 +122,15 @@ def methods() -> dict[str, type[JointShaping]]:
 
 def method_class(name: str) -> type[JointShaping]:
     """The method of a name, capitals or not."""
-    known = methods()
-    for own, kind in known.items():
-        if own.lower() == name.lower().replace("-", "").replace("_", ""):
-            return kind
-    raise OptionError(f"There is no method called {name!r}. {nearest(name, known)}")
+    return methods()[_named("method", name, methods())]
 
 
-def _encoder(name: str) -> str:
-    known = {own.lower(): own for own in registered("encoder")}
-    if name.lower() not in known:
-        raise OptionError(f"There is no encoder called {name!r}. {nearest(name, known.values())}")
-    return known[name.lower()]
+def _named(what: str, name: str, known: Iterable[str]) -> str:
+    """The known name that a user means by a name in any capitals."""
+    by_lower = {own.lower(): own for own in known}
+    if name.lower() not in by_lower:
+        raise OptionError(f"There is no {what} called {name!r}. {nearest(name.lower(), by_lower)}")
+    return by_lower[name.lower()]
 
 
 def views_of(kind: str, name: str = AUTO) -> Views:
