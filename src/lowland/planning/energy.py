@@ -177,9 +177,9 @@ class PlanEnergy(Energy):
         each, count = y_BNTA.shape[1], max(self.futures, 1)
         samples = max(1, _BLOCK // (each * count))
         if len(y_BNTA) > samples and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            parts = range(0, len(y_BNTA), samples)
-            taken = [(map_value(lambda part, i=i: part[i : i + samples], dict(x)), y_BNTA[i : i + samples]) for i in parts]
-            return torch.cat([self._values(part, plans) for part, plans in taken])
+            cut = [slice(first, first + samples) for first in range(0, len(y_BNTA), samples)]
+            parts = [({name: part[rows] for name, part in x.items()}, y_BNTA[rows]) for rows in cut]
+            return torch.cat([self._values(*part) for part in parts])
         plans_BNTA = y_BNTA[:, :, None].expand(-1, -1, count, -1, -1)
         plans_TRA = plans_BNTA.flatten(0, 2).transpose(0, 1).contiguous()
         return self.total(self.terms(x, plans_TRA, each))
