@@ -58,7 +58,7 @@ def test_a_method_that_collapses_is_a_row_with_its_reason(tmp_path: Path, monkey
     def collapse(*args: Any, **options: Any) -> None:
         raise CollapseError("The embeddings collapsed: all are one point.")
 
-    monkeypatch.setattr("lowland.recipes.ssl.fit", collapse)
+    monkeypatch.setattr("lowland.recipes.ssl_training.fit", collapse)
     recipe = load("ssl").from_options(SMALL)
     run = execute(recipe, start(recipe, tmp_path, "smoke"))
     assert [row["measured"] for row in _results(run) if row["method"] == "VICReg"] == [None, None, None]
