@@ -13,7 +13,7 @@ _FAR = 60.0
 
 
 def cells(first: Tensor, span: Tensor, inputs: int, outputs: int) -> tuple[Tensor, Tensor]:
-    """An interval [first, first + span] of an axis, cut in O cells: the places (B, O) of their centres, (B, I) of pixels.
+    """An interval [first, first + span] of an axis, cut in O cells: places (B, O) of their centres, (B, I) of pixels.
 
     Both are in units of the width of a cell or of 1, whichever is larger. A negative span runs backwards.
 

@@ -77,8 +77,8 @@ class SeriesViews:
         if self.scale:
             samples = samples * (1 + self.scale * normal[:, self.knots :, None])
         if self.jitter:
-            spread = self.jitter * samples.std(dim=2, keepdim=True, correction=0)
-            samples = torch.addcmul(samples, spread, noise.normal(channels, times))
+            spread = (samples - samples.mean(dim=2, keepdim=True)).square_().mean(dim=2, keepdim=True).sqrt_()
+            samples = torch.addcmul(samples, self.jitter * spread, noise.normal(channels, times))
         if self.mask:
             length = self.masked[0] + (self.masked[1] - self.masked[0]) * drawn[:, 3:4]
             share = (torch.arange(times, device=samples.device).to(samples) + 0.5) / times
