@@ -69,12 +69,10 @@ class DrLIM(JointShaping):
     def loss(self, a: Tensor, b: Tensor, who: Tensor) -> tuple[Tensor, dict[str, Tensor]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """L and metrics; `who` (N,) tells samples that may be negatives of each other by different numbers."""
         far = (a[:, None] - b[None]).square().sum(dim=2).clamp_min(1e-12).sqrt()
-        allowed = who[:, None] != who[None]
-        short = (self.margin - far).clamp_min(0).masked_fill(~allowed, 0)
+        far = far.masked_fill(who[:, None] == who[None], torch.inf)
         if self.hardest is not None:
-            short, chosen = short.topk(min(self.hardest, len(a) - 1), dim=1)
-            allowed = allowed.gather(1, chosen)
-        negative = short.square().sum() / allowed.sum().clamp_min(1)
+            far = far.topk(min(self.hardest, len(a) - 1), dim=1, largest=False).values
+        negative = (self.margin - far).clamp_min(0).square().sum() / far.isfinite().sum().clamp_min(1)
         positive = (a - b).square().sum(dim=1).mean()
         return (positive + negative) / 2, {"positive": positive.detach(), "negative": negative.detach()}
 
