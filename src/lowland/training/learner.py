@@ -184,7 +184,7 @@ class Learner(pl.LightningModule):
             grads = torch.autograd.grad(losses[name], own, retain_graph=not last, allow_unused=True)
             average([grad for grad in grads if grad is not None])
             for parameter, grad in zip(own, grads, strict=True):
-                parameter.grad = grad
+                parameter.grad = None if grad is None else _laid_out(grad, parameter)
         counted = False
         for name, optimiser in zip(self._groups, optimisers, strict=True):
             if name not in losses:
@@ -266,6 +266,12 @@ class Learner(pl.LightningModule):
             self.prepared = True
             self._prepare()
         as_first(self)
+        # A checkpoint holds the moments of its optimisers in the order of their axes, whatever the layout was.
+        for optimiser in self.trainer.optimizers:
+            for parameter, state in optimiser.state.items():
+                for name, value in state.items():
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        state[name] = _laid_out(value, parameter)
 
     def _prepare(self) -> None:
         if type(self.shaping).prepare is Shaping.prepare:
@@ -297,6 +303,13 @@ def flat(losses: Losses, prefix: str = "") -> dict[str, Any]:
     """Losses as "loss/GROUP" and metrics by their names, off the graph."""
     named = {f"{prefix}loss/{name}": _off_graph(value) for name, value in losses.losses.items()}
     return named | {prefix + name: _off_graph(value) for name, value in losses.metrics.items()}
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """The value in the memory layout of its parameter: a fused optimiser takes both number by number as they lie."""
+    if value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _off_graph(value: Any) -> Any:
