@@ -196,6 +196,7 @@ class Run(Elements):
     ) -> None:
         self._progress.close()
         if error is None:
+            (self.folder / "error.log").unlink(missing_ok=True)  # of an attempt before a resume
             self.write("finished")
             return
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
