@@ -77,7 +77,7 @@ def write_found(
     run.figure(
         "views",
         contact_sheet(views),
-        "The two views of a sample shall have like embeddings, and those of two samples not",
+        "Two views of one sample are to lie close, and those of two samples apart",
     )
 
 
@@ -112,7 +112,7 @@ def write_page(
                     data=f"{len(parts.test):,} unseen samples",
                 )
     run.section("Did it pay?")
-    run.text(_verdict(measured, chosen))
+    run.text(_verdict(measured, chosen, len(parts.test)))
     run.section("Training")
     rank = {"RankMe": ([one["step"] for one in looks], [one["rankme"] for one in looks])}
     panel = curves(rank, title="Directions that the representations use", xlabel="step", ylabel="RankMe")
@@ -137,9 +137,9 @@ def write_page(
         drawn = scatter(plane, labels, parts.classes, title="Representations, first two principal components")
         run.figure("plane", drawn, "Each point is a sample that was set apart; the encoder knew no label")
     if data.kind == "images":
-        some = slice(0, _PICTURES)
+        some = torch.linspace(0, len(rows) - 1, min(_PICTURES, len(rows))).long()
         drawn = scatter(plane[some], pictures=data.take(rows[some]), title="The same plane, by picture")
-        run.figure("pictures", drawn, f"{min(_PICTURES, len(rows))} samples that were set apart")
+        run.figure("pictures", drawn, f"{len(some)} samples that were set apart")
     elif labels is None:
         run.figure("plane", scatter(plane, title="Representations, first two principal components"))
     lines = {name: (range(1, len(values) + 1), values.tolist()) for name, values in test["spectra"].items()}
@@ -159,7 +159,7 @@ def _draw_training(run: Run, lines: Mapping[str, Any], chosen: Plan, panel: Figu
     run.grid("training", [(loss, ""), *([(panel, "")] if panel is not None else [])], 2)
 
 
-def _verdict(measured: Mapping[str, Mapping[str, float]], chosen: Plan) -> str:
+def _verdict(measured: Mapping[str, Mapping[str, float]], chosen: Plan, count: int) -> str:
     own, random, raw = measured[TRAINED], measured[UNTRAINED], measured[RAW]
     measure = "linear probe"
     if measure in own:
@@ -172,9 +172,10 @@ def _verdict(measured: Mapping[str, Mapping[str, float]], chosen: Plan) -> str:
         )
         return (
             f"A linear classifier on the representations of {chosen.method} gets {100 * own[measure]:.1f} % of the "
-            f"test samples right, on those of the same network untrained {100 * random[measure]:.1f} %, and on the raw "
-            f"data {100 * raw[measure]:.1f} %. {pays}. The classifier is the same, its weight decay chosen on a part "
-            "of the training samples, and the test samples were looked at once."
+            f"{count:,} test samples right, on those of the same network untrained {100 * random[measure]:.1f} %, and "
+            f"on the raw data {100 * raw[measure]:.1f} %. {pays}. One sample is {100 / count:.1f} points. The "
+            "classifier is the same, its weight decay chosen on a part of the training samples, and the test samples "
+            "were looked at once."
         )
     return (
         f"Without labels this can only be guessed. Two views of an unseen sample are nearer than views of two in "

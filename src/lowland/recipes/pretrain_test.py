@@ -24,7 +24,7 @@ from lowland.training.pretraining import views_of
 
 TRAINED, UNTRAINED, RAW = "pretrained", "random encoder", "raw data"
 TEST, VALIDATION = 0.25, 0.25
-_FEW_LABELS = 12
+_FEW_LABELS, _FEW_FILES, _FEW_OWNERS = 12, 4, 5
 _MOST = 2000
 _QUERIES, _NEIGHBOURS, _VOTES = 6, 6, 5
 _SIDE = 16
@@ -52,7 +52,8 @@ class Split:
 def split(data: Folder, folder: Path, labels: str, seed: int) -> Split:
     """A quarter of the labelled files is set apart, of every class alike; without labels a tenth of all files.
 
-    All windows of a file stay together.
+    All windows of a file stay together; only where there are fewer than five files, the last tenth of each is set
+    apart. Classes of fewer than four labelled files count as not labelled.
 
     Raises:
         DataError: for labels that cannot be used, or fewer than 12 labelled files.
@@ -62,20 +63,46 @@ def split(data: Folder, folder: Path, labels: str, seed: int) -> Split:
     number = {file: index for index, file in enumerate(files)}
     owner = torch.tensor([number[file] for file in data.files])
     if not labels:
-        apart = torch.randperm(len(files), generator=generator)[: max(1, len(files) // 10)]
-        held = torch.isin(owner, apart)
+        held = _unlabelled(owner, len(files), generator)
         return Split((~held).nonzero()[:, 0], held.nonzero()[:, 0])
     given, classes, notes = read_labels(labels, folder, data)
     of_file = torch.full((len(files),), -1)
     of_file[owner] = given
+    of_file, classes, more = _frequent(of_file, classes)
     known = (of_file >= 0).nonzero()[:, 0]
-    if len(known) < _FEW_LABELS:
+    if len(known) < _FEW_LABELS or len(classes) < 2:
         raise DataError(
-            f"{labels}: there are labels of {len(known)} files that could be read, but the probe needs at least "
-            f"{_FEW_LABELS}: leave out --labels, or label more."
+            f"{labels}: there are labels of {len(known)} files in {len(classes)} classes of at least {_FEW_FILES}, but "
+            f"the probe needs {_FEW_LABELS} files in two classes: leave out --labels, or label more."
         )
     held = torch.isin(owner, known[stratified(of_file[known], TEST, generator)[1]])
-    return Split((~held).nonzero()[:, 0], held.nonzero()[:, 0], given, classes, notes)
+    return Split((~held).nonzero()[:, 0], held.nonzero()[:, 0], of_file[owner], classes, (*notes, *more))
+
+
+def _unlabelled(owner: Tensor, files: int, generator: torch.Generator) -> Tensor:
+    """Which samples are set apart, given the file of each."""
+    if files < _FEW_OWNERS:
+        held = torch.zeros(len(owner), dtype=torch.bool)
+        for file in range(files):
+            own = (owner == file).nonzero()[:, 0]
+            held[own[len(own) - len(own) // 10 :]] = True
+        return held
+    return torch.isin(owner, torch.randperm(files, generator=generator)[: max(2, files // 10)])
+
+
+def _frequent(of_file: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
+    """Labels without those of rare classes, of which a part may have none; what is left, and a note."""
+    counts = torch.bincount(of_file[of_file >= 0], minlength=len(classes))
+    kept = (counts >= _FEW_FILES).nonzero()[:, 0]
+    if len(kept) == len(classes):
+        return of_file, classes, ()
+    anew = torch.full((len(classes) + 1,), -1)
+    anew[kept] = torch.arange(len(kept))
+    rare = [name for index, name in enumerate(classes) if index not in kept.tolist()]
+    named = ", ".join(rare[:5]) + (" …" if len(rare) > 5 else "")
+    note = f"Classes of fewer than {_FEW_FILES} labelled files count as not labelled: {named}."
+    # The last entry is that of files without a label, −1.
+    return anew[of_file], tuple(classes[index] for index in kept.tolist()), (note,)
 
 
 @torch.no_grad()
@@ -98,9 +125,8 @@ def evaluate(
     seed: int,
 ) -> dict[str, Any]:
     """All that the page shows: "measured" by method and measure, neighbours of a few samples, a plane, spectra."""
-    test = data.take(parts.test[:_MOST])
-    learned = parts.train[torch.randperm(len(parts.train), generator=torch.Generator().manual_seed(seed))[:_MOST]]
-    learned = learned.sort().values
+    learned, unseen = _some(parts.train, seed), _some(parts.test, seed)
+    test = data.take(unseen)
     networks = {TRAINED: trained, UNTRAINED: untrained}
     shown = {
         name: (represent(part[1], data.take(learned)), represent(part[1], test)) for name, part in networks.items()
@@ -116,21 +142,26 @@ def evaluate(
     if parts.labels is not None:
         rows = parts.labels[learned] >= 0
         for name, (ours, other) in shown.items():
-            truth = parts.labels[parts.test[:_MOST]]
+            truth = parts.labels[unseen]
             measured[name] |= _probe(ours[rows], other, parts.labels[learned][rows], truth, seed)
     queries = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:_QUERIES]
     near = {name: _nearest(ours, other[queries]) for name, (ours, other) in shown.items() if name != UNTRAINED}
-    seen = shown[TRAINED][1]
-    axes = torch.linalg.svd((seen - seen.mean(dim=0)).double(), full_matrices=False).Vh[:2].to(seen)
+    ours, other = shown[TRAINED]
+    axes = torch.linalg.svd(ours.double(), full_matrices=False).Vh[:2].to(ours)
     spectra = {name: _spectrum(torch.cat(shown[name])) for name in (TRAINED, UNTRAINED)}
     return {
         "measured": measured,
-        "queries": parts.test[queries],
+        "queries": unseen[queries],
         "neighbours": {name: learned[rows] for name, rows in near.items()},
-        "plane": seen @ axes.T,
-        "plane_rows": parts.test[:_MOST],
+        "plane": other @ axes.T,
+        "plane_rows": unseen,
         "spectra": spectra,
     }
+
+
+def _some(rows: Tensor, seed: int) -> Tensor:
+    """At most 2,000 rows, drawn at random, in their order."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:_MOST].sort().values]
 
 
 def raw(samples: Tensor) -> Tensor:

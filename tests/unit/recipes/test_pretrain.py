@@ -139,6 +139,25 @@ def test_windows_of_a_file_stay_together(tmp_path: Path) -> None:
     assert len(apart) == 2
 
 
+def test_the_end_of_a_single_recording_is_set_apart(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.arange(400.0))
+    parts = split(read_folder(tmp_path, size=20), tmp_path, "", 0)
+    assert parts.train.tolist() == list(range(18))
+    assert parts.test.tolist() == [18, 19]
+
+
+def test_rare_classes_are_not_probed(tmp_path: Path) -> None:
+    for number in range(20):
+        place = tmp_path / ("rare" if number < 3 else "a" if number < 10 else "b")
+        place.mkdir(exist_ok=True)
+        np.save(place / f"{number}.npy", np.zeros(20))
+    parts = split(read_folder(tmp_path), tmp_path, "folders", 0)
+    assert parts.classes == ("a", "b")
+    assert parts.labels is not None
+    assert parts.labels.tolist() == [0] * 7 + [1] * 10 + [-1] * 3
+    assert "count as not labelled: rare" in parts.notes[0]
+
+
 def test_a_collapse_ends_the_run_and_explains(photos: Path, tmp_path: Path, say: Callable) -> None:
     said = say(photos, *SMALL, "--options", "variance=0", "alarm=10", "--rate", "0.01", "--steps", "300", code=1)
     assert "collapsed" in said
@@ -177,7 +196,7 @@ MISTAKES: dict[str, tuple[str, int]] = {
     "PHOTOS --options variance": ("'variance' is not an option with a value", 2),
     "PHOTOS --labels one.csv": ("only one class, 'cat'", 1),
     "PHOTOS --labels lost.csv": ("labels 1 file that is not in", 1),
-    "PHOTOS --labels few.csv": ("there are labels of 4 files", 1),
+    "PHOTOS --labels few.csv": ("there are labels of 8 files in 2 classes of at least 4", 1),
     "PHOTOS --out one.csv/deep": ("cannot be written", 1),
 }
 CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -209,7 +228,7 @@ def test_a_mistake_is_one_sentence(
     (tmp_path / "empty").mkdir()
     (tmp_path / "one").mkdir()
     Image.new("RGB", (20, 20)).save(tmp_path / "one" / "a.png")
-    names = [f"astronaut-{number:02}.png" for number in range(4)]
+    names = [f"{name}-{number:02}.png" for name in ("astronaut", "brick") for number in range(4)]
     tables = {"one": [(name, "cat") for name in names], "lost": [("cat.png", "cat")]}
     tables["few"] = [(name, "ab"[number % 2]) for number, name in enumerate(names)]
     for name, lines in tables.items():
