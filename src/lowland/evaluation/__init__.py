@@ -29,6 +29,7 @@ from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
+from lowland.evaluation.verification import Verification, all_pairs, verification
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 
 __all__ = [
@@ -39,8 +40,10 @@ __all__ = [
     "Interval",
     "Probe",
     "Statistics",
+    "Verification",
     "Volume",
     "alignment",
+    "all_pairs",
     "auroc",
     "baselines",
     "codebook_perplexity",
@@ -78,5 +81,6 @@ __all__ = [
     "summary",
     "uniform_box",
     "uniformity",
+    "verification",
     "wilson",
 ]

@@ -12,6 +12,7 @@ from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
 from lowland.plots.images import images
 from lowland.plots.landscape import landscape, landscape_grid
+from lowland.plots.mosaic import mosaic
 from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
 from lowland.plots.video import drive_video, write_video
@@ -27,6 +28,7 @@ __all__ = [
     "landscape",
     "landscape_grid",
     "measure",
+    "mosaic",
     "photographs",
     "plane_through",
     "write_video",

@@ -1,0 +1,74 @@
+"""Films of handwritten digits that drift over a field and are thrown back by its walls."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.errors import OptionError, ShapeError
+
+
+class MovingDigits(NamedTuple):
+    """Films of one digit each.
+
+    `frames` (N, T, 1, S, S) with grey levels from 0 to 1, `place` (N, T, 2) the row and column of the middle of the
+    digit as shares of the field, each from 0 to 1.
+    """
+
+    frames: Tensor
+    place: Tensor
+
+
+def moving_digits(
+    digits: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    side: int = 32,
+    frames: int = 6,
+    speed: tuple[float, float] = (1.5, 4.0),
+) -> MovingDigits:
+    """A film of each digit, which moves in a straight line at a constant speed until a wall turns it.
+
+    Moving MNIST (Srivastava, Mansimov & Salakhutdinov 2015, section 3.1) with one digit.
+
+    Args:
+        digits: (N, 1, D, D), smaller than the field.
+        generator: draws places and velocities; by default one with seed 0.
+        side: S, pixels.
+        frames: T.
+        speed: in pixels a frame, drawn between the two ends.
+
+    Raises:
+        ShapeError: for digits that are not square images of one channel, or as large as the field.
+        OptionError: for fewer than two frames, or speeds out of order.
+
+    >>> films = moving_digits(torch.rand(3, 1, 14, 14))
+    >>> films.frames.shape, films.place.shape
+    (torch.Size([3, 6, 1, 32, 32]), torch.Size([3, 6, 2]))
+    """
+    if digits.ndim != 4 or digits.shape[1] != 1 or digits.shape[2] != digits.shape[3] or digits.shape[3] >= side:
+        raise ShapeError(
+            f"Digits must be square images (N, 1, D, D) with D below {side}, the side of the field, but they are "
+            f"{tuple(digits.shape)}."
+        )
+    if frames < 2 or not 0 <= speed[0] <= speed[1]:
+        raise OptionError(f"A film needs two frames or more and speeds in order, not {frames} and {speed}.")
+    generator = generator or torch.Generator().manual_seed(0)
+    count, size = len(digits), digits.shape[3]
+    start, angle, drawn = torch.rand(4, count, generator=generator).split([2, 1, 1])
+    pace = speed[0] + (speed[1] - speed[0]) * drawn[0]
+    velocity = pace[:, None] * torch.stack([(2 * torch.pi * angle[0]).sin(), (2 * torch.pi * angle[0]).cos()], dim=1)
+    room = side - size
+    path = room * start.T[:, None] + velocity[:, None] * torch.arange(frames)[:, None]
+    phase = torch.remainder(path, 2 * room)
+    corner = torch.minimum(phase, 2 * room - phase)
+    # Where each pixel of the field lies in the digit, as grid_sample counts: from −1 to 1 over its whole width.
+    pixel = torch.arange(side) + 0.5
+    inside = 2 * (pixel - corner[..., None]) / size - 1
+    down, across = inside.flatten(0, 1).unbind(dim=1)
+    grid = torch.stack([across[:, None, :].expand(-1, side, -1), down[:, :, None].expand(-1, -1, side)], dim=3)
+    films = functional.grid_sample(digits.repeat_interleave(frames, dim=0), grid, align_corners=False)
+    return MovingDigits(films.unflatten(0, (count, frames)).clamp(0, 1), corner / room)

@@ -1,0 +1,81 @@
+"""Verification: do two samples belong together? The curve of false alarms against misses, and where they are equal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowland.errors import DomainError, OptionError, ShapeError
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How well a distance tells pairs that belong together from pairs that do not.
+
+    Attributes:
+        equal_error: the rate at the threshold where as large a share of the strangers is accepted as of the others is
+            refused, interpolated between the two nearest thresholds.
+        accepted: share of the strangers that are accepted, rising, one for each threshold.
+        recognised: share of the pairs that belong together that are accepted.
+    """
+
+    equal_error: float
+    accepted: list[float] = field(repr=False)
+    recognised: list[float] = field(repr=False)
+
+
+def verification(distance: Tensor, together: Tensor) -> Verification:
+    """The verification curve of distances of pairs, small ones being accepted.
+
+    Args:
+        distance: (P,), of any unit.
+        together: (P,) bool, whether the two belong together.
+
+    Raises:
+        ShapeError, DomainError: for distances that are not finite, or not one for each pair.
+        OptionError: where all pairs are of one kind.
+
+    >>> verification(torch.tensor([0.1, 0.4, 0.3, 0.9]), torch.tensor([True, True, False, False])).equal_error
+    0.5
+    """
+    from sklearn.metrics import roc_curve
+
+    if distance.ndim != 1 or distance.shape != together.shape:
+        raise ShapeError(
+            f"Distances and kinds of pairs must be (P,) both, but they are {tuple(distance.shape)} and "
+            f"{tuple(together.shape)}."
+        )
+    if not bool(torch.isfinite(distance).all()):
+        raise DomainError("A distance between two samples is NaN or infinite.")
+    if together.all() or not together.any():
+        raise OptionError("A verification curve needs pairs that belong together and pairs that do not.")
+    accepted, recognised, _ = roc_curve(together.cpu().numpy(), -distance.double().cpu().numpy())
+    # Along the curve what is accepted rises and what is refused falls: they meet once.
+    over = accepted - (1 - recognised)
+    after = int(np.argmax(over >= 0))
+    share = 0.0 if after == 0 else -over[after - 1] / (over[after] - over[after - 1])
+    before = max(after - 1, 0)
+    equal = accepted[before] + share * (accepted[after] - accepted[before])
+    return Verification(float(equal), accepted.tolist(), recognised.tolist())
+
+
+def all_pairs(codes: Tensor, labels: Tensor, cosine: bool = False) -> tuple[Tensor, Tensor]:
+    """Distances of all pairs of N samples, and whether their labels are the same, (N (N − 1) / 2,) each.
+
+    Args:
+        codes: (N, ...), taken flat.
+        labels: (N,).
+        cosine: 1 − cos in place of the Euclidean distance.
+
+    >>> all_pairs(torch.tensor([[0.0], [3.0], [4.0]]), torch.tensor([0, 1, 1]))
+    (tensor([3., 4., 1.]), tensor([False, False,  True]))
+    """
+    flat = codes.flatten(1)
+    if cosine:
+        flat = torch.nn.functional.normalize(flat, dim=1)
+    first, second = torch.triu_indices(len(flat), len(flat), 1)
+    far = (flat[first] - flat[second]).norm(dim=1)
+    return far.square() / 2 if cosine else far, labels[first] == labels[second]
