@@ -1,0 +1,140 @@
+"""The page of the recipe `labels`: accuracy over labels, and what pretraining is worth with the fewest."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lowland.data.images import Images
+from lowland.evaluation.success import Interval
+from lowland.plots import curves
+from lowland.recipes.ssl_measures import PIXELS, RANDOM
+from lowland.reports.run import Run
+
+FROZEN, TUNED, SCRATCH = "pretrained, linear probe", "pretrained, fine-tuned", "from scratch"
+PRETRAINED = "pretrained, the better on validation"
+ROWS = (PRETRAINED, FROZEN, TUNED, SCRATCH, PIXELS, RANDOM)
+RIVALS = (SCRATCH, PIXELS)
+MARGIN = 0.03
+"""How much better than both rivals the pretrained network is asked to be with the fewest labels."""
+
+Found = Mapping[float, Sequence[Mapping[str, Any]]]
+"""What was measured, by share of the labels and then by seed."""
+
+
+def accuracies(found: Found, fraction: float, name: str) -> list[float]:
+    """Test accuracies, one for each draw of the labels."""
+    return [one["found"][name]["test"] for one in found[fraction]]
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> Interval | None:
+    """Mean difference with the 95 % interval of Student's t over pairs; None where there is one pair only.
+
+    >>> paired([0.8, 0.9, 0.85], [0.7, 0.8, 0.76]).value > 0.09
+    True
+    """
+    from scipy.stats import ttest_rel
+
+    if len(first) < 2:
+        return None
+    gaps = [a - b for a, b in zip(first, second, strict=True)]
+    if len(set(gaps)) == 1:
+        return Interval(gaps[0], gaps[0], gaps[0])
+    low, high = ttest_rel(first, second).confidence_interval(0.95)
+    return Interval(statistics.fmean(gaps), float(low), float(high))
+
+
+def write_results(run: Run, found: Found, best: str, data: str) -> None:
+    """Rows of `results.json`: test accuracies in percent, and differences with the fewest labels in points."""
+    for fraction, seeds in found.items():
+        for name in ROWS:
+            values = [100 * value for value in accuracies(found, fraction, name)]
+            baseline = name in (SCRATCH, PIXELS, RANDOM)
+            run.result(
+                id="J6", claim=f"% of the test images, {100 * fraction:g} % of the labels", seeds=len(seeds), data=data,
+                method=f"{name} (baseline)" if baseline else f"{name}, {best}", measured=statistics.fmean(values),
+                sd=statistics.stdev(values) if len(values) > 1 else None,
+            )  # fmt: skip
+    fewest = min(found)
+    for rival in RIVALS:
+        gap = paired(accuracies(found, fewest, PRETRAINED), accuracies(found, fewest, rival))
+        if gap is not None:
+            claim = f"points above {rival}, {100 * fewest:g} % of the labels"
+            for what, value in (("", gap.value), (", lower end of the 95 % interval", gap.low)):
+                run.result(
+                    id="J6", claim=claim + what, method=best, measured=100 * value, seeds=len(found[fewest]), data=data
+                )
+
+
+def write_page(run: Run, found: Found, choice: Mapping[str, Sequence[float]], best: str, data: Images) -> None:
+    """Fill the page."""
+    fewest = min(found)
+    run.section("What pretraining is worth")
+    shares = ", ".join(f"{100 * fraction:g} % ({seeds[0]['labels']})" for fraction, seeds in found.items())
+    run.text(
+        f"The network saw all {len(data.train)} training images without labels, trained by {best}. Then some got "
+        f"labels: {shares}. **From scratch** is the same network, trained on these labels alone with the same views, "
+        "for the same number of steps and with the same learning rates to choose from as fine-tuning. **Raw pixels** "
+        "and **random encoder** are logistic regressions, as is the linear probe. Whatever was chosen, in any row, was "
+        f"chosen on the same {len(data.validation)} labelled validation images; that is more labels than the smallest "
+        f"share may have. Of frozen and fine-tuned, “{PRETRAINED}” takes the better one on those images, for each draw "
+        "of the labels."
+    )
+    run.text(" ".join(_verdict(found, fewest, rival) for rival in RIVALS))
+    fractions = list(found)
+    rows = [
+        [f"{name} (baseline)" if name in (SCRATCH, PIXELS, RANDOM) else name]
+        + [_cell(accuracies(found, fraction, name)) for fraction in fractions]
+        for name in ROWS
+    ]
+    headings = [f"{100 * fraction:g} % of the labels" for fraction in fractions]
+    run.table(["% of the test images right", *headings], rows)
+    if len(fractions) > 1:
+        lines = {
+            name: (
+                [found[fraction][0]["labels"] for fraction in fractions],
+                [100 * statistics.fmean(accuracies(found, fraction, name)) for fraction in fractions],
+            )
+            for name in ROWS
+            if name != PRETRAINED
+        }
+        drawn = curves(lines, xlabel="labels", ylabel="% of the test images right", log="x")
+        run.figure("labels", drawn, "Means over draws of the labels")
+    run.section("How the method was chosen")
+    run.text(
+        f"Linear probes with {100 * fewest:g} % of the labels, on validation images; {best} was the best. No other "
+        "method was tried on test images."
+    )
+    run.table(
+        ["method", "% of the validation images right"],
+        [[title, _cell(values)] for title, values in sorted(choice.items(), key=lambda one: -statistics.fmean(one[1]))],
+    )
+    run.section("Every draw of the labels")
+    run.table(
+        ["draw", *ROWS[1:], "better on validation"],
+        [
+            [seed + 1, *(round(100 * one["found"][name]["test"], 1) for name in ROWS[1:]), one["better"]]
+            for seed, one in enumerate(found[fewest])
+        ],
+        f"% of the test images right, with {100 * fewest:g} % of the labels",
+    )
+
+
+def _cell(values: Sequence[float]) -> Any:
+    mean = round(100 * statistics.fmean(values), 1)
+    return mean if len(values) < 2 else (mean, round(100 * statistics.stdev(values), 1))
+
+
+def _verdict(found: Found, fewest: float, rival: str) -> str:
+    ours, theirs = (accuracies(found, fewest, name) for name in (PRETRAINED, rival))
+    gap, share = paired(ours, theirs), f"{100 * fewest:g} % of the labels"
+    if gap is None:
+        return f"With {share} it is {100 * (ours[0] - theirs[0]):+.1f} points from {rival}, in one draw of the labels."
+    enough = "at least" if gap.value >= MARGIN else "less than"
+    sure = "above" if gap.low > 0 else "not above"
+    return (
+        f"With {share} the pretrained network is {100 * gap.value:+.1f} points from {rival}, which is {enough} "
+        f"{100 * MARGIN:.0f} points better; the paired 95 % interval over {len(ours)} draws of the labels, from "
+        f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}, is {sure} zero."
+    )

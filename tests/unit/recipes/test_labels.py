@@ -1,0 +1,76 @@
+"""The recipe `labels`: the same labels for all rows, intervals over pairs, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any
+
+import pytest
+import torch
+
+from lowland.data import digits
+from lowland.errors import OptionError
+from lowland.recipes.base import load
+from lowland.recipes.labels import LabelsRecipe
+from lowland.recipes.labels_page import FROZEN, PRETRAINED, ROWS, TUNED, paired
+
+SMALL: dict[str, Any] = {
+    "data": "digits", "methods": ("vicreg",), "maps": (4,), "fractions": (0.1, 1.0), "seeds": 2, "tuned": (2, 2),
+    "rates": (0.003,),
+}  # fmt: skip
+
+
+def _recipe() -> LabelsRecipe:
+    recipe = load("labels").from_options(SMALL)
+    assert isinstance(recipe, LabelsRecipe)
+    return recipe
+
+
+def test_a_draw_of_the_labels_is_stratified_and_is_that_of_its_seed() -> None:
+    recipe, labels = _recipe(), digits().train_labels
+    rows = recipe._drawn(labels, 0.1, 0)
+    assert len(rows) == 120
+    # 120 of 1200 images of ten classes, the classes themselves being equal up to a few images.
+    assert torch.bincount(labels[rows]).tolist() == pytest.approx([12] * 10, abs=1)
+    assert torch.equal(rows, recipe._drawn(labels, 0.1, 0))
+    assert not torch.equal(rows, recipe._drawn(labels, 0.1, 1))
+    assert len(recipe._drawn(labels, 1.0, 3)) == len(labels)
+
+
+def test_all_rows_are_measured_and_the_better_one_is_chosen_on_validation() -> None:
+    recipe, data = _recipe(), digits()
+    found = recipe._compare(recipe.network(data, 0), data, 0.1, 0, steps=2)
+    assert set(found["found"]) == set(ROWS)
+    assert found["labels"] == 120
+    rows = found["found"]
+    assert rows[PRETRAINED]["validation"] == max(rows[FROZEN]["validation"], rows[TUNED]["validation"])
+    assert rows[PRETRAINED]["test"] == rows[found["better"]]["test"]
+
+
+def test_the_interval_is_that_of_students_t() -> None:
+    first, second = [0.80, 0.83, 0.79, 0.84, 0.81], [0.75, 0.80, 0.77, 0.78, 0.76]
+    gaps = [a - b for a, b in zip(first, second, strict=True)]
+    half = 2.7764451052 * statistics.stdev(gaps) / math.sqrt(5)  # the 97.5 % quantile with 4 degrees of freedom
+    found = paired(first, second)
+    assert found is not None
+    assert tuple(found) == pytest.approx(
+        (statistics.fmean(gaps), *(statistics.fmean(gaps) + s * half for s in (-1, 1)))
+    )
+    assert paired([0.5], [0.4]) is None
+    assert paired([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fractions": (0.1, 0.01)}, "fractions must rise"),
+        ({"methods": ()}, "there must be a method"),
+        ({"fractions": (0.1,)}, "its own number in tuned"),
+        ({"fractions": (0.1, 2.0)}, "at most 1"),
+        ({"rates": ()}, "at least one"),
+    ],
+)
+def test_bad_options_are_one_sentence(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        load("labels").from_options(SMALL | options)
