@@ -130,11 +130,11 @@ def _verdict(found: Found, fewest: float, rival: str) -> str:
     ours, theirs = (accuracies(found, fewest, name) for name in (PRETRAINED, rival))
     gap, share = paired(ours, theirs), f"{100 * fewest:g} % of the labels"
     if gap is None:
-        return f"With {share} it is {100 * (ours[0] - theirs[0]):+.1f} points from {rival}, in one draw of the labels."
+        return f"With {share} it is {100 * (ours[0] - theirs[0]):+.1f} points against “{rival}”, in one draw of them."
     enough = "at least" if gap.value >= MARGIN else "less than"
     sure = "above" if gap.low > 0 else "not above"
     return (
-        f"With {share} the pretrained network is {100 * gap.value:+.1f} points from {rival}, which is {enough} "
+        f"With {share} the pretrained network is {100 * gap.value:+.1f} points against “{rival}”, which is {enough} "
         f"{100 * MARGIN:.0f} points better; the paired 95 % interval over {len(ours)} draws of the labels, from "
         f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}, is {sure} zero."
     )
