@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -165,7 +166,7 @@ class ViewsRecipe(Recipe):
         """The 13 chemical measures of wines, standardised."""
         from sklearn.datasets import load_wine
 
-        measures = torch.from_numpy(load_wine().data).float()
+        measures = torch.from_numpy(np.asarray(load_wine(return_X_y=True)[0], dtype=np.float32))
         measures = (measures - measures.mean(dim=0)) / measures.std(dim=0)
         return measures[torch.randperm(len(measures), generator=self.generator(2))][: self.samples]
 
