@@ -67,7 +67,7 @@ def _pyarrow() -> Any:
         importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise OptionError(
-            "Parquet needs the package pyarrow: pip install pyarrow, or write vectors.npy instead."
+            "Parquet needs the package pyarrow: pip install lowland[parquet], or write vectors.npy instead."
         ) from None
     return importlib.import_module("pyarrow")
 
