@@ -57,7 +57,7 @@ STARTS = (-0.6, -0.2, 0.0, 0.2)
     shows="No policy is needed to drive: at every step a plan is sought that has a low energy in the model, its first "
     "action is done, and the next plan starts from the rest. Every solver is tried, and an actor learns from one.",
     rows=("W2", "W3"),
-    minutes=60,
+    minutes=90,
     title="Driving by planning",
 )
 @dataclass(frozen=True)
