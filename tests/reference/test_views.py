@@ -42,7 +42,7 @@ def grey(pixel: Tensor) -> Tensor:
 
 def triangle(place: Tensor, cell: Tensor, pixels: int) -> Tensor:
     """Weights of the pixels of an axis around a place on it, as wide as a cell of the view or as a pixel."""
-    return (1 - (torch.arange(pixels) + 0.5 - place).abs() / cell.abs().clamp_min(1)).clamp_min(0)
+    return (1 - (torch.arange(pixels, dtype=place.dtype) + 0.5 - place).abs() / cell.abs().clamp_min(1)).clamp_min(0)
 
 
 @pytest.mark.parametrize("size", [None, (5, 4), (16, 20)])
