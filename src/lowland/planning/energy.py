@@ -176,7 +176,7 @@ class PlanEnergy(Energy):
         """E of N plans for each sample, (B, N). The state and its futures are shared between them."""
         each, count = y_BNTA.shape[1], max(self.futures, 1)
         samples = max(1, _BLOCK // (each * count))
-        if len(y_BNTA) > samples and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and not torch.is_grad_enabled() and len(y_BNTA) > samples:
             cut = [slice(first, first + samples) for first in range(0, len(y_BNTA), samples)]
             parts = [({name: part[rows] for name, part in x.items()}, y_BNTA[rows]) for rows in cut]
             return torch.cat([self._values(*part) for part in parts])
