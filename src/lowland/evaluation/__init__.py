@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lowland.evaluation.collapse import (
     codebook_perplexity,
-    effective_rank,
     energy_spread,
     rankme,
     reconstruction_error,
@@ -31,6 +30,7 @@ from lowland.evaluation.representations import represent
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verification import Verification, all_pairs, verification
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
+from lowland.shaping.collapse import effective_rank
 
 __all__ = [
     "EnergyGap",

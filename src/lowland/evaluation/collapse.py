@@ -8,42 +8,8 @@ from torch import Tensor
 from lowland.energies.base import Energy, squared_distance
 from lowland.errors import DomainError, ShapeError
 from lowland.inference import infer
+from lowland.shaping.collapse import as_matrix, entropy_rank
 from lowland.solvers.base import Solver
-
-
-def _entropy_rank(values: Tensor, epsilon: float) -> float:
-    total = values.sum()
-    if not total > 0:
-        return 0.0
-    share = values / total + epsilon
-    return float(torch.exp(-(share * torch.where(share > 0, share, torch.ones_like(share)).log()).sum()))
-
-
-def _matrix(codes: Tensor) -> Tensor:
-    if codes.ndim < 2 or not codes.shape[0]:
-        raise ShapeError(f"Codes must have shape (N, ...), but it is {tuple(codes.shape)}.")
-    flat = codes.detach().double().flatten(1)
-    if not bool(torch.isfinite(flat).all()):
-        raise DomainError("The codes contain NaN or infinity: their rank is not defined.")
-    return flat
-
-
-def effective_rank(codes: Tensor) -> float:
-    """exp(−Σ p log p) with p the singular values of the centred codes over their sum: from 1 to min(N − 1, D).
-
-    Source: Roy & Vetterli, "The effective rank" (2007). Codes that are all the same have rank 0.
-
-    Args:
-        codes: (N, ...), flattened to (N, D).
-
-    >>> round(effective_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 4)
-    2.0
-    """
-    flat = _matrix(codes)
-    centred = flat - flat.mean(dim=0)
-    values = torch.linalg.svdvals(centred)
-    tiny = torch.finfo(flat.dtype).eps * max(flat.shape) * flat.norm()
-    return _entropy_rank(torch.where(values > tiny, values, torch.zeros_like(values)), 0.0)
 
 
 def rankme(codes: Tensor) -> float:
@@ -55,7 +21,7 @@ def rankme(codes: Tensor) -> float:
     >>> round(rankme(torch.ones(8, 4)), 2)
     1.0
     """
-    return _entropy_rank(torch.linalg.svdvals(_matrix(codes)), 1e-7)
+    return entropy_rank(torch.linalg.svdvals(as_matrix(codes)), 1e-7)
 
 
 def codebook_perplexity(codes: Tensor, size: int | None = None) -> float:

@@ -5,26 +5,48 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lowland.errors import CollapseError
+from lowland.errors import CollapseError, DomainError, ShapeError
 
 _FEW = 8
 _NARROW = 0.03
 _FLAT = 1.2
 
 
-def effective_rank(a_ND: Tensor) -> Tensor:
-    """exp(−Σ_k p_k log p_k), p_k = σ_k / Σ σ, of the singular values of the centred embeddings, in [1, min(N, D)].
+def entropy_rank(values: Tensor, epsilon: float) -> float:
+    """Exp(−Σ p log p) with p = values / Σ values + ε, of singular values (D,); 0 where all are 0."""
+    total = values.sum()
+    if not total > 0:
+        return 0.0
+    share = values / total + epsilon
+    return float(torch.exp(-(share * torch.where(share > 0, share, torch.ones_like(share)).log()).sum()))
 
-    Roy & Vetterli 2007; RankMe (Garrido et al. 2023, equations 1 and 2) is the same without centring. How many
-    directions of the embedding are in use; 1 where there is none.
 
-    >>> round(float(effective_rank(torch.cat([torch.eye(3), -torch.eye(3)]))), 4)
-    3.0
+def as_matrix(codes: Tensor) -> Tensor:
+    """Codes (N, ...) as (N, D) in float64; an error for NaN, infinity or no codes."""
+    if codes.ndim < 2 or not codes.shape[0]:
+        raise ShapeError(f"Codes must have shape (N, ...), but it is {tuple(codes.shape)}.")
+    flat = codes.detach().double().flatten(1)
+    if not bool(torch.isfinite(flat).all()):
+        raise DomainError("The codes contain NaN or infinity: their rank is not defined.")
+    return flat
+
+
+def effective_rank(codes: Tensor) -> float:
+    """exp(−Σ p log p) with p the singular values of the centred codes over their sum: from 1 to min(N − 1, D).
+
+    Source: Roy & Vetterli, "The effective rank" (2007). Codes that are all the same have rank 0.
+
+    Args:
+        codes: (N, ...), flattened to (N, D).
+
+    >>> round(effective_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 4)
+    2.0
     """
-    a_ND = a_ND.detach().double()
-    sigma = torch.linalg.svdvals(a_ND - a_ND.mean(dim=0))
-    share = sigma / sigma.sum().clamp_min(torch.finfo(torch.float64).tiny)
-    return torch.special.entr(share).sum().exp()
+    flat = as_matrix(codes)
+    centred = flat - flat.mean(dim=0)
+    values = torch.linalg.svdvals(centred)
+    tiny = torch.finfo(flat.dtype).eps * max(flat.shape) * flat.norm()
+    return entropy_rank(torch.where(values > tiny, values, torch.zeros_like(values)), 0.0)
 
 
 def check_collapse(a_ND: Tensor, deviation: float, start: float, method: str, step: int) -> None:
@@ -41,7 +63,7 @@ def check_collapse(a_ND: Tensor, deviation: float, start: float, method: str, st
     """
     if min(a_ND.shape) < _FEW or not bool(torch.isfinite(a_ND).all()):
         return
-    rank = float(effective_rank(a_ND))
+    rank = effective_rank(a_ND)
     if (deviation < _NARROW and deviation < start / 2) or rank < _FLAT:
         raise CollapseError(
             f"The embeddings collapsed: at step {step} of {method} those of {len(a_ND)} samples deviate from their "
