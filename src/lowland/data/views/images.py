@@ -228,7 +228,7 @@ class ImageViews:
             return samples.clone()  # the steps that follow work in place
         views = samples.new_empty(*samples.shape[:2], height, width)
         for rows in _blocks(samples, views):
-            images = samples[rows].transpose(0, 1)
+            images = samples[rows].contiguous().transpose(0, 1)  # of channels last, products would go one by one
             if places:
                 here = [each[rows] for each in places]
                 images = resample(images, interpolation(*here[:2]), interpolation(*here[2:]))
