@@ -68,7 +68,7 @@ class DrLIM(JointShaping):
 
     def loss(self, a: Tensor, b: Tensor, who: Tensor) -> tuple[Tensor, dict[str, Tensor]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """L and metrics; `who` (N,) tells samples that may be negatives of each other by different numbers."""
-        far = (a[:, None] - b[None]).square().sum(dim=2).clamp_min(1e-12).sqrt()
+        far = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")  # exact, and no (N, N, D) in memory
         far = far.masked_fill(who[:, None] == who[None], torch.inf)
         if self.hardest is not None:
             far = far.topk(min(self.hardest, len(a) - 1), dim=1, largest=False).values
