@@ -61,7 +61,7 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
-        Method("drlim", "J1", "DrLIM", lambda views, seed: DrLIM(views, seed=seed), distance="euclidean"),
+        Method("drlim", "J1", "DrLIM", lambda views, seed: DrLIM(views, 10.0, 16, seed=seed), distance="euclidean"),
         Method("simclr", "J2", "SimCLR", lambda views, seed: SimCLR(views, temperature=0.2, seed=seed)),
         Method("nca", "J2", "NCA", lambda views, seed: NCA(views, temperature=0.2, seed=seed)),
         Method("moco", "J2", "MoCo v2", lambda views, seed: MoCo(views, seed=seed)),

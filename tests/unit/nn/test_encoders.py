@@ -9,6 +9,7 @@ import torch
 
 import lowland as ll
 from lowland.errors import OptionError
+from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.encoders.resnet18 import ResNet18
 from lowland.nn.encoders.vision_transformer import VisionTransformer
 from lowland.registry import registered
@@ -108,3 +109,13 @@ def test_images_that_are_too_small_for_resnet18() -> None:
 def test_an_encoder_of_its_own_kind_makes_a_joint_embedding() -> None:
     energy = ll.energies.JointEmbedding(ResNet18((1, 8, 8), width=8), projector=(8,))
     assert energy(x=torch.rand(2, 1, 8, 8), y=torch.rand(2, 1, 8, 8)).shape == (2,)
+
+
+def test_unpooled_places_follow_one_another() -> None:
+    """An odd side is rounded up by each stage, and the mean over places is the pooled representation."""
+    shape, maps = (1, 28, 23), (4, 6)
+    flat, pooled = (ConvNet(shape, maps, pooled=kind).eval() for kind in (False, True))
+    sample = torch.rand(3, *shape)
+    assert flat.size == 6 * 7 * 6
+    assert flat(sample).shape == (3, flat.size)
+    torch.testing.assert_close(flat(sample).unflatten(1, (6, -1)).mean(dim=2), pooled(sample))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ class ConvNet(nn.Module):
         shape: (C, H, W).
         maps: feature maps of each stage; the last is F.
         norm: whether there is batch normalisation.
+        pooled: whether the mean over places is taken; otherwise all places follow one another, F h w numbers, which
+            suits images that are aligned, such as faces.
         generator: draws the weights.
 
     Raises:
@@ -34,14 +37,16 @@ class ConvNet(nn.Module):
         shape: tuple[int, int, int],
         maps: tuple[int, ...] = (32, 64, 128, 256),
         norm: bool = True,
+        pooled: bool = True,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if not maps:
             raise OptionError("A ConvNet needs at least one stage: give its feature maps, such as (32, 64).")
         generator = generator or torch.Generator().manual_seed(0)
-        self.shape, self.size = tuple(shape), maps[-1]
         stage_sizes((shape[1], shape[2]), len(maps))
+        places = math.prod(-(-side // 2 ** len(maps)) for side in shape[1:])
+        self.shape, self.pooled, self.size = tuple(shape), pooled, maps[-1] * (1 if pooled else places)
         layers: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise((shape[0], *maps)):
             layers += [convolution(inputs, outputs, generator, stride=2)]
@@ -56,4 +61,5 @@ class ConvNet(nn.Module):
         return self.layers(image.contiguous(memory_format=torch.channels_last))
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.maps(image).mean(dim=(2, 3))
+        maps = self.maps(image)
+        return maps.mean(dim=(2, 3)) if self.pooled else maps.flatten(1)
