@@ -39,15 +39,18 @@ class LabelsRecipe(Pretraining):
 
     What is chosen, is chosen on validation images: the method (by its linear probes with the fewest labels), weight
     decays, learning rates, and whether the pretrained network stays frozen or is tuned. Fine-tuning and training from
-    scratch try the same learning rates for the same number of steps with the same views. The network is larger than
-    that of `ssl`, for its random weights alone are a better start (82.7 % with 10,000 labels on validation images);
-    epochs, steps and rates are first guesses that were not compared with others.
+    scratch try the same learning rates for the same number of steps with the same views. A representation keeps its
+    places apart: with 1 % of the labels a linear probe on validation images has 82.5 % after 4 epochs of SimCLR, 80.8 %
+    with one stage more, and 79.6 % with one more and the mean over places (raw pixels 78.9 %; views `mild` with masks).
+    Steps and rates are first guesses that were not compared with others.
     """
 
     methods: tuple[str, ...] = ("simclr", "vicreg")
     """Methods of which the validation images choose one."""
-    maps: tuple[int, ...] = (32, 64, 128, 256)
+    maps: tuple[int, ...] = (16, 32, 64)
     """Feature maps of the convnet's stages, or of the first stage of the resnet18."""
+    pooled: bool = False
+    """Whether a representation of the convnet is the mean over places, or all places one after the other."""
     fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     """Shares of the labels, rising."""
     seeds: int = 5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lowland.data.views import Jigsaw
+from lowland.data.views import ImageViews, Jigsaw
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.shaping.contrastive.drlim import DrLIM
 from lowland.shaping.contrastive.moco import MoCo
@@ -58,6 +58,8 @@ class Method:
         return JointEmbedding(encoder, projector or (), predictor, self.distance, generator=generator)
 
 
+PATCHES = Jigsaw(2, ImageViews(crop=(0.8, 1.0), ratio=(1.0, 1.0), flip=0.0, colour=0.0, grey=0.0))
+"""Small images have room for four pieces, of which little is left where they are cropped much."""
 METHODS = {
     method.name: method
     for method in (
@@ -66,12 +68,12 @@ METHODS = {
         Method("nca", "J2", "NCA", lambda views, seed: NCA(views, temperature=0.2, seed=seed)),
         Method("moco", "J2", "MoCo v2", lambda views, seed: MoCo(views, seed=seed)),
         Method("moco-v3", "J2", "MoCo v3", lambda views, seed: MoCoV3(views, seed=seed), predictor=(256,)),
-        Method("pirl", "J2", "PIRL", lambda views, seed: PIRL(views, Jigsaw(2), seed=seed)),
+        Method("pirl", "J2", "PIRL", lambda views, seed: PIRL(views, PATCHES, 0.1, 0.2, seed=seed), rate=2.0),
         Method("vicreg", "J7", "VICReg", lambda views, seed: VICReg(views, seed=seed), (256, 256), distance="squared"),
-        Method("barlow", "J7", "Barlow Twins", lambda views, seed: BarlowTwins(views, seed=seed), (256, 256)),
+        Method("barlow", "J7", "Barlow Twins", lambda views, seed: BarlowTwins(views, seed=seed), (256, 256), rate=2.0),
         Method("sigreg", "J7", "SIGReg", lambda views, seed: SIGReg(views, seed=seed), distance="squared"),
         Method("wmse", "J7", "W-MSE", lambda views, seed: WMSE(views, seed=seed), (256, 64)),
-        Method("byol", "J7", "BYOL", lambda views, seed: BYOL(views, seed=seed), predictor=(256,)),
+        Method("byol", "J7", "BYOL", lambda views, seed: BYOL(views, seed=seed), predictor=(256,), rate=1.5),
         Method("simsiam", "J7", "SimSiam", lambda views, seed: SimSiam(views, seed=seed), predictor=(64,)),
     )
 }

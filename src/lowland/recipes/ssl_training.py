@@ -49,13 +49,15 @@ class Pretraining(Recipe):
     """Methods by name, such as simclr vicreg; all where none is named."""
     encoder: str = "convnet"
     """The network: convnet or resnet18."""
-    maps: tuple[int, ...] = (16, 32, 64, 128)
+    maps: tuple[int, ...] = (16, 32, 64, 96)
     """Feature maps of the convnet's stages, or of the first stage of the resnet18."""
+    pooled: bool = True
+    """Whether a representation of the convnet is the mean over places, or all places one after the other."""
     widen: int = 1
     """Factor of all layers of projectors and predictors."""
     views: str = "mild"
     """How images are changed: mild, simclr, vicreg, crop-only or none."""
-    epochs: float = 10.0
+    epochs: float = 12.0
     """Times that each training image is seen, by two views each time."""
     batch: int = 128
     """Images of a step of the pretraining."""
@@ -105,7 +107,7 @@ class Pretraining(Recipe):
         generator = self.generator(1000 + seed)
         if self.encoder == "resnet18":
             return ResNet18(data.shape, self.maps[0], generator=generator).to(self.device)
-        return ConvNet(data.shape, self.maps, generator=generator).to(self.device)
+        return ConvNet(data.shape, self.maps, pooled=self.pooled, generator=generator).to(self.device)
 
     def energy(self, method: Method, data: Images, seed: int) -> JointEmbedding:
         """What a method trains, with first weights."""
