@@ -16,6 +16,7 @@ from lowland.data.catalogue import load
 from lowland.data.views import ImageViews
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import OptionError, nearest
+from lowland.evaluation.fine_tune import fine_tune
 from lowland.evaluation.representations import represent
 from lowland.evaluation.verification import all_pairs, verification
 from lowland.nn.encoders.convnet import ConvNet
@@ -26,7 +27,7 @@ from lowland.shaping.contrastive.drlim import DrLIM
 from lowland.training.fit import fit
 
 DATA = ("faces", "digits", "mnist10k")
-RAW, PCA, RANDOM, METHOD = "raw pixels", "PCA", "random encoder", "DrLIM"
+RAW, PCA, RANDOM, SUPERVISED, METHOD = "raw pixels", "PCA", "random encoder", "supervised", "DrLIM"
 COMPONENTS = (8, 16, 32, 64, 128)
 Codes = Callable[[Tensor], Tensor]
 
@@ -59,7 +60,7 @@ class SiameseRecipe(Recipe):
     """Feature maps of the encoder's stages."""
     projector: tuple[int, ...] = (64,)
     """Layers from the representation to the embedding."""
-    margins: tuple[float, ...] = (5.0, 10.0, 20.0)
+    margins: tuple[float, ...] = (2.0, 5.0, 10.0)
     """Margins to choose from on the validation people."""
     hardest: int = 16
     """Negatives of each pair, the nearest first."""
@@ -136,6 +137,7 @@ class SiameseRecipe(Recipe):
                 for white in (False, True)
             },
             RANDOM: {"untrained": partial(represent, self._encoder(shape, self.generator(number)))},
+            SUPERVISED: {"a classifier of the training people": self._classify(train, who, number)},
             METHOD: {},
         }
         curve: dict[str, Any] = {}
@@ -154,6 +156,21 @@ class SiameseRecipe(Recipe):
         """Photographs of faces are aligned, so that each place of the last maps has a meaning of its own."""
         return ConvNet(shape, self.maps, generator=generator, pooled=False)
 
+    def _views(self) -> ImageViews:
+        """How bright somebody's hair and skin are says much about who it is: colours stay."""
+        return ImageViews(crop=(0.8, 1.0), colour=0, grey=0, flip=0.5 if self.data == "faces" else 0)
+
+    def _classify(self, images: Tensor, who: Tensor, number: int) -> Codes:
+        """Representations of the same network that learned to name the training people, in as many steps."""
+        shape = (images.shape[1], images.shape[2], images.shape[3])
+        people = images, who.unique(return_inverse=True)[1]
+        taught = fine_tune(
+            self._encoder(shape, self.generator(number)).to(self.device), people, people, views=self._views(),
+            rates=(self.rate,), steps=self.steps, batch_size=self.batch, generator=self.generator(200 + number),
+            seed=number,
+        )  # fmt: skip
+        return partial(represent, taught.network[0])
+
     def _learn(self, images: Tensor, who: Tensor, margin: float, number: int) -> tuple[JointEmbedding, dict[str, Any]]:
         """DrLIM on all ordered pairs of different photographs of one person."""
         same = who[:, None] == who[None]
@@ -162,9 +179,7 @@ class SiameseRecipe(Recipe):
         shape = (images.shape[1], images.shape[2], images.shape[3])
         encoder = self._encoder(shape, generator)
         energy = JointEmbedding(encoder, self.projector, distance="euclidean", generator=generator).to(self.device)
-        # How bright somebody's hair and skin are says much about who it is.
-        views = ImageViews(crop=(0.8, 1.0), colour=0, grey=0, flip=0.5 if self.data == "faces" else 0)
-        shaping = DrLIM(views, margin, self.hardest, who[first], seed=number)
+        shaping = DrLIM(self._views(), margin, self.hardest, who[first], seed=number)
         result = fit(
             energy, (images[first], images[second]), shaping.to(self.device), self.steps, min(self.batch, len(first)),
             self.rate, "adamw", weight_decay=1e-2, schedule=partial(falling, self.steps), validation=0.0, seed=number,
