@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from lowland.data.views import ImageViews, Jigsaw, SeriesViews
+from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews
 from lowland.data.views.colour import LUMA
 from lowland.data.views.resample import cells, interpolation, resample
 from lowland.tensors import RowNoise
@@ -201,6 +201,18 @@ def test_scale_jitter_and_mask_of_series() -> None:
     assert 49 <= changed.sum(dim=1).min() <= changed.sum(dim=1).max() <= 101
     assert (changed.diff(dim=1).sum(dim=1) <= 2).all()  # one span
     assert masked[changed[:, None].expand_as(series)].unique().numel() == 80  # the mean of each channel
+
+
+def test_noise_and_drop_of_vectors() -> None:
+    """Of 20,000 numbers, a deviation is known to within 4/√40,000 of it, a share to four of its standard errors."""
+    vectors = torch.randn(400, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    added = VectorViews(noise=0.3, drop=0)(vectors, noise(400)) - vectors
+    assert abs(added.std().item() - 0.3) < 4 * 0.3 / 40_000**0.5
+    assert abs(added.mean().item()) < 4 * 0.3 / 20_000**0.5
+    kept = VectorViews(noise=0, drop=0.2)(vectors, noise(400))
+    gone = kept == 0
+    assert torch.equal(kept[~gone], vectors[~gone])
+    assert abs(gone.double().mean().item() - 0.2) < 4 * (0.2 * 0.8 / 20_000) ** 0.5
 
 
 def test_a_jigsaw_holds_every_patch_once() -> None:

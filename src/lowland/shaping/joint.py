@@ -24,6 +24,7 @@ from lowland.tensors import RowNoise
 
 Views: TypeAlias = Callable[[Tensor, RowNoise], Tensor]
 """Samples and streams of random numbers → changed samples, such as `lowland.data.views.ImageViews`."""
+_AT_ONCE = 256
 
 
 class JointShaping(Shaping):
@@ -165,6 +166,11 @@ class TowardsTarget(JointShaping):
             self.target.follow(self.checked(energy).branch)
 
 
+def in_parts(data: Tensor) -> tuple[Tensor, ...]:
+    """Data (n, …) in parts of at most 256 rows and of equal size up to one: batch normalisation takes no single row."""
+    return data.tensor_split(-(-len(data) // _AT_ONCE))
+
+
 def jitter(sample: Tensor, noise: RowNoise) -> Tensor:
     """Samples with 0.1 ε added, the views of the reference cases."""
     return sample + 0.1 * noise.normal(*sample.shape[1:])
@@ -200,11 +206,22 @@ class Target(nn.Module):
 
     @torch.no_grad()
     def forward(self, network: nn.Module, sample: Tensor) -> Tensor:
-        """What `network` would give with the slow weights; without gradients."""
-        own, first = {}, 0
-        for name, tensor in _state(network).items():
-            own[name] = self.weights[first : first + tensor.numel()].view_as(tensor)
-            first += tensor.numel()
+        """What `network` would give with the slow weights; without gradients.
+
+        Raises:
+            ShapeError: if it was not started with such a network.
+        """
+        state = _state(network)
+        sizes = [tensor.numel() for tensor in state.values()]
+        if sum(sizes) != len(self.weights):
+            raise ShapeError(
+                f"The slow copy has {len(self.weights)} weights, but the network {sum(sizes)}: call prepare(energy, "
+                "data) before the first step, as ll.fit does."
+            )
+        own = {
+            name: part.view_as(tensor)
+            for (name, tensor), part in zip(state.items(), self.weights.split(sizes), strict=True)
+        }
         counters = {name: buffer.clone() for name, buffer in network.named_buffers() if not buffer.is_floating_point()}
         return functional_call(network, own | counters, (sample,))
 

@@ -62,6 +62,15 @@ def test_a_row_is_a_function_of_its_sample_and_its_stream(
     torch.testing.assert_close(together[rows], alone, rtol=0, atol=roundings)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_mixed_precision_is_not_for_views(name: str) -> None:
+    views, shape = CASES[name]
+    batch = samples(shape, torch.float32)
+    expected = views(batch, streams())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(views(batch, streams()), expected)
+
+
 @pytest.mark.parametrize("views", [ImageViews(**EVERYTHING), ImageViews.vicreg(), Jigsaw()], ids=["all", "vicreg", "j"])
 def test_images_stay_in_range(views: Callable[[Tensor, RowNoise], Tensor]) -> None:
     """Weights sum to one up to roundings."""

@@ -7,7 +7,7 @@ from torch import Tensor
 import lowland as ll
 from lowland.data.views import ImageViews, Jigsaw
 from lowland.energies.joint_embedding import JointEmbedding
-from lowland.errors import CollapseError, LowlandError, OptionError, ShapeError, UnsupportedError
+from lowland.errors import CollapseError, LowlandError, OptionError, ShapeError, TrainingError, UnsupportedError
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.encoders.perceptron import Perceptron
 from lowland.registry import registered
@@ -96,6 +96,18 @@ def test_whitening_says_how_many_samples_it_needs(generator):
         ll.shaping.WMSE(jitter)(small(), Batch(torch.randn(6, 8, generator=generator)))
 
 
+@pytest.mark.parametrize("bad", [torch.full((16, 4), torch.nan), torch.rand(16, 1).expand(16, 4) * 1e4])
+def test_whitening_says_what_it_cannot_whiten(bad):
+    with pytest.raises(TrainingError, match="WMSE cannot whiten the embeddings at step 0: they are not finite, or fill"):
+        ll.shaping.WMSE().loss(bad, bad)
+
+
+def test_a_slow_copy_that_was_not_started_says_so(generator):
+    y = torch.randn(6, 8, generator=generator)
+    with pytest.raises(ShapeError, match=r"has 0 weights, but the network \d+: call prepare"):
+        ll.shaping.BYOL(jitter)(small((4,)), Batch(y))
+
+
 def test_predictors_are_where_they_are_needed(generator):
     y = torch.randn(6, 8, generator=generator)
     with pytest.raises(UnsupportedError, match=r"BYOL needs a predictor: make it with predictor="):
@@ -118,7 +130,7 @@ def test_methods_that_need_positions_say_so(generator):
     ("name", "options"),
     [
         ("SimCLR", {"temperature": 0.0}),
-        ("MoCo", {"size": 0}),
+        ("MoCo", {"size": 1}),
         ("MoCo", {"momentum": 1.5}),
         ("MoCoV3", {"temperature": -1.0}),
         ("PIRL", {"weight": 2.0}),
@@ -152,6 +164,17 @@ def test_pirl_remembers_the_whole_data_set(generator):
     torch.testing.assert_close(shaping.bank.norm(dim=1), torch.ones(50))
 
 
+@pytest.mark.parametrize("name", ["MoCo", "PIRL"])
+def test_a_memory_starts_with_any_number_of_samples(name, generator):
+    """Of 257 samples, 256 at once would leave one, which batch normalisation does not take."""
+    case = registered("shaping")[name].reference_case()
+    energy = JointEmbedding(Perceptron((8,), hidden=(8,), size=8), (8, 4))
+    y = torch.randn(257, 8, generator=generator)
+    case.shaping.prepare(energy, Batch(y, index=torch.arange(257)))
+    memory = case.shaping.queue if name == "MoCo" else case.shaping.bank
+    torch.testing.assert_close(memory.norm(dim=1), torch.ones(len(memory)))
+
+
 def test_a_target_follows_also_the_averages_of_batch_normalisation(generator):
     network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     target = Target(momentum=0.5)
@@ -172,10 +195,20 @@ def test_validation_compares_as_many_samples_as_training(generator):
     assert result.history["validation/loss/energy"].values
 
 
-# ---- resume
+# ---- precision and resume
 
 
-@pytest.mark.parametrize("name", ["MoCo", "BYOL", "PIRL"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_in_mixed_precision(name, digits):
+    cls = registered("shaping")[name]
+    result = ll.fit(
+        images(cls.predicts), digits[:64], cls(ImageViews.mild()), max_steps=2, batch_size=32, validation=0,
+        progress=False, precision="bf16-mixed",
+    )  # fmt: skip
+    assert result.steps == 2
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_fit_resumes_to_the_same_bits(name, digits, tmp_path):
     cls = registered("shaping")[name]
     states = []

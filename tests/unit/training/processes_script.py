@@ -18,7 +18,7 @@ import lowland as ll
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.nn.encoders.perceptron import Perceptron
 from lowland.registry import registered
-from lowland.shaping.base import Batch
+from lowland.shaping.base import Batch, ShapingCase
 from lowland.shaping.joint import JointShaping, jitter
 from lowland.shaping.processes import apart, average, gathered, place
 
@@ -26,13 +26,18 @@ STEPS = 3
 torch.set_num_threads(1)
 
 
-def methods() -> list[str]:
-    return [name for name, cls in registered("shaping").items() if issubclass(cls, JointShaping)]
+def people() -> ShapingCase:
+    """Identities come from the positions of all samples, which must be brought together as the embeddings are."""
+    return ll.shaping.DrLIM.case(ll.shaping.DrLIM(jitter, hardest=3, identities=torch.arange(32) // 2 % 12))
+
+
+METHODS = {name: cls.reference_case for name, cls in registered("shaping").items() if issubclass(cls, JointShaping)}
+METHODS["DrLIM with identities"] = people
 
 
 def trained(name: str) -> tuple[list[Tensor], dict[str, Tensor]]:
     """Loss and averaged gradients of a few steps of SGD, on all samples or on its part; and all buffers."""
-    case = registered("shaping")[name].reference_case()
+    case = METHODS[name]()
     energy, shaping = case.energy.double(), case.shaping.double()
     whole = Batch(case.batch.y.double(), index=case.batch.index)
     shaping.prepare(energy, whole)
@@ -91,7 +96,7 @@ def child(rank: int, folder: Path) -> None:
         "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
     }  # fmt: skip
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2)
-    found: dict[str, object] = {"methods": {name: compared(name) for name in methods()}}
+    found: dict[str, object] = {"methods": {name: compared(name) for name in METHODS}}
     fitted(folder / "two", steps=4)
     found["fit"] = fitted(folder / "two", resume=True)
     try:

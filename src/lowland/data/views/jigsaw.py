@@ -28,7 +28,8 @@ class Jigsaw:
 
     Args:
         grid: patches along each side.
-        patch: how each patch is changed; by default cropped to about 64 of 85 pixels, as in PIRL, and coloured.
+        patch: how each patch is changed; by default cropped to 50 to 90 % of its area, and coloured. PIRL has 64 of 85
+            pixels on a side, which is 57 %.
 
     Raises:
         OptionError: for a grid below 2, or patches that would change their size.

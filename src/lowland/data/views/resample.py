@@ -56,8 +56,10 @@ def resample(channels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """R X Cᵀ of each channel: (C, B, H, W) with weights (B, O, H) of the rows and (B, P, W) of the columns."""
     count, across = len(channels), columns.mT
     made = channels.new_empty(count, len(rows), rows.shape[1], columns.shape[1])
-    for channel in range(count):
-        torch.bmm(torch.bmm(rows, channels[channel]), across, out=made[channel])
+    # Mixed precision is for networks: three digits of a place are too few, and products into `out` do not take them.
+    with torch.autocast(made.device.type, enabled=False):
+        for channel in range(count):
+            torch.bmm(torch.bmm(rows, channels[channel]), across, out=made[channel])
     return made
 
 

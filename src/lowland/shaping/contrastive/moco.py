@@ -10,10 +10,8 @@ from lowland.energies.base import Energy
 from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
-from lowland.shaping.joint import JointShaping, Target, Views, jitter
+from lowland.shaping.joint import JointShaping, Target, Views, in_parts, jitter
 from lowland.shaping.processes import gathered
-
-_AT_ONCE = 256
 
 
 @register("shaping")
@@ -22,13 +20,13 @@ class MoCo(JointShaping):
 
     He, Fan, Wu, Xie & Girshick 2020, equation 1, with the projector and temperature of version 2 (Chen, Fan, Girshick &
     He 2020). Queries q_i are the normalised embeddings of the first view, keys k_i those of the second by the slow
-    `Target` copy, without gradients. After each step the keys of the batch enter the queue and the oldest leave it; it
-    starts with keys of data. See `JointShaping` for the arguments.
+    `Target` copy, without gradients and without the shuffled batch normalisation of the paper. After each step the keys
+    of the batch enter the queue and the oldest leave it; it starts with keys of data. See `JointShaping` for the arguments.
 
     Args:
         temperature: τ > 0; 0.2 in version 2.
         momentum: of the target network; 0.999 in the paper, for runs of 250,000 steps; 0.99 suits shorter ones.
-        size: keys in the queue; 65,536 in the paper, 4,096 in its authors' run on CIFAR-10.
+        size: keys in the queue, at least 2; 65,536 in the paper, 4,096 in its authors' run on CIFAR-10.
 
     >>> case = MoCo.reference_case()
     >>> case.shaping.prepare(case.energy, case.batch)
@@ -48,8 +46,8 @@ class MoCo(JointShaping):
         alarm: int = 100,
     ) -> None:
         super().__init__(views, seed, alarm)
-        if not temperature > 0 or size < 1:
-            raise OptionError(f"temperature must be positive and size at least 1, not {temperature} and {size}.")
+        if not temperature > 0 or size < 2:
+            raise OptionError(f"temperature must be positive and size at least 2, not {temperature} and {size}.")
         self.temperature, self.size, self.target = temperature, size, Target(momentum)
         self.register_buffer("queue", torch.zeros(size, 0))
         self._keys = torch.zeros(0)
@@ -59,7 +57,7 @@ class MoCo(JointShaping):
         super().prepare(energy, data)
         network = self.checked(energy)
         self.target.start(network.branch)
-        keys = torch.cat([self.target(network.branch, part) for part in data.y[: self.size].split(_AT_ONCE)])
+        keys = torch.cat([self.target(network.branch, part) for part in in_parts(data.y[: self.size])])
         self.queue = functional.normalize(keys, dim=1).repeat(-(-self.size // len(keys)), 1)[: self.size]
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:

@@ -10,10 +10,8 @@ from lowland.energies.base import Energy
 from lowland.errors import OptionError, ShapeError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
-from lowland.shaping.joint import JointShaping, Views, jitter
+from lowland.shaping.joint import JointShaping, Views, in_parts, jitter
 from lowland.shaping.processes import gathered
-
-_AT_ONCE = 256
 
 
 @register("shaping")
@@ -78,7 +76,7 @@ class PIRL(JointShaping):
         drawn = torch.randn(total, network.size, generator=self.generator())
         self.bank = functional.normalize(drawn.to(next(network.parameters())), dim=1)
         self.seen = torch.zeros(total, dtype=torch.bool, device=self.bank.device)
-        for rows, part in zip(data.index.split(_AT_ONCE), data.y.split(_AT_ONCE), strict=True):
+        for rows, part in zip(in_parts(data.index), in_parts(data.y), strict=True):
             self.bank[rows] = functional.normalize(network.embed(part), dim=1)
         self.seen[data.index] = True
 
@@ -88,7 +86,8 @@ class PIRL(JointShaping):
         embedded = self.checked(energy).embed(torch.cat(self.pair(batch)))
         a, b = (functional.normalize(gathered(half), dim=1) for half in embedded.chunk(2))
         rows = gathered(batch.index)
-        own, now = self.bank[rows], a.detach()
+        own = self.bank[rows]
+        now = a.detach().to(own)  # which mixed precision may have made coarser
         self._rows = rows
         mixed = functional.normalize(torch.lerp(now, own, self.momentum), dim=1)
         self._new = torch.where(self.seen[rows, None], mixed, now)

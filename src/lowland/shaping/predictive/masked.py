@@ -146,8 +146,9 @@ class Data2Vec(IJEPA):
     """L = mean of s(p(h(y ∖ z), i) − t_i), t_i the mean of the last K blocks of a slow copy of h for patch i of y.
 
     Baevski et al. 2022, "data2vec", section 3.3 for the targets and equation 2 for s: ½ r² / β where |r| ≤ β, else
-    |r| − ½ β, of each number. As in data2vec 2.0 (Baevski et al. 2023, section 3) the encoder sees the shown patches
-    alone, and a predictor the places of the rest.
+    |r| − ½ β, of each number. Where the paper averages what the feed-forward parts of the blocks give, normalised
+    without weights, here it is the outputs of the blocks behind the encoder's last norm. As in data2vec 2.0 (Baevski et
+    al. 2023, section 3) the encoder sees the shown patches alone, and a predictor the places of the rest.
 
     Args:
         masks: how z is drawn; None for 60 % of the patches, in four rectangles.

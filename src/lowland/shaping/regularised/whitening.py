@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lowland.errors import TrainingError
 from lowland.registry import register
 from lowland.shaping.base import ShapingCase
 from lowland.shaping.joint import JointShaping, Views, jitter
@@ -24,6 +25,7 @@ class WMSE(JointShaping):
 
     Raises:
         ShapeError: for a batch of fewer than 2 D samples, the paper's least, whose covariance says too little.
+        TrainingError: for embeddings that cannot be whitened: they are not finite, or fill fewer than D dimensions.
 
     >>> case = WMSE.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
@@ -46,7 +48,12 @@ class WMSE(JointShaping):
         centred = part - part.mean(dim=0)
         covariance = centred.T @ centred / (len(part) - 1)
         eye = torch.eye(part.shape[1], dtype=part.dtype, device=part.device)
-        factor = torch.linalg.cholesky((1 - self.epsilon) * covariance + self.epsilon * eye)
+        factor, failed = torch.linalg.cholesky_ex((1 - self.epsilon) * covariance + self.epsilon * eye)
+        if bool(failed):
+            raise TrainingError(
+                f"WMSE cannot whiten the embeddings at step {int(self.step)}: they are not finite, or fill fewer than "
+                f"{part.shape[1]} dimensions. Lower lr, raise epsilon, or make the embedding smaller."
+            )
         return torch.linalg.solve_triangular(factor, centred.T, upper=False).T
 
     @classmethod
