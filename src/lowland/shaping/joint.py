@@ -73,10 +73,11 @@ class JointShaping(Shaping):
     def enough(self, count: int, least: int) -> None:
         """Raise a ShapeError unless a batch of `count` samples has at least `least`."""
         if count < least:
+            part = "this batch has" if self.training else "of those that are held out a batch has"
+            more = "raise batch_size" if self.training else "raise validation, or hold out nothing with validation=0"
             raise ShapeError(
-                f"{type(self).__name__} compares the samples of a batch and needs at least {least} of them, but this "
-                f"batch has {count}: raise batch_size"
-                + (", or make the embedding smaller." if least > type(self).least else ".")
+                f"{type(self).__name__} compares the samples of a batch and needs at least {least} of them, but {part} "
+                f"{count}: {more}" + (", or make the embedding smaller." if least > type(self).least else ".")
             )
 
     def checked(self, energy: Energy) -> JointEmbedding:

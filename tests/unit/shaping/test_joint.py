@@ -98,7 +98,7 @@ def test_whitening_says_how_many_samples_it_needs(generator):
 
 @pytest.mark.parametrize("bad", [torch.full((16, 4), torch.nan), torch.rand(16, 1).expand(16, 4) * 1e4])
 def test_whitening_says_what_it_cannot_whiten(bad):
-    with pytest.raises(TrainingError, match="WMSE cannot whiten the embeddings at step 0: they are not finite, or fill"):
+    with pytest.raises(TrainingError, match="WMSE cannot whiten the embeddings at step 0: they are not finite"):
         ll.shaping.WMSE().loss(bad, bad)
 
 
@@ -195,6 +195,12 @@ def test_validation_compares_as_many_samples_as_training(generator):
     assert result.history["validation/loss/energy"].values
 
 
+def test_too_few_samples_to_validate_on(generator):
+    y = torch.randn(12, 8, generator=generator)
+    with pytest.raises(ShapeError, match="of those that are held out a batch has 1: raise validation"):
+        ll.fit(small(), y, ll.shaping.SimCLR(jitter), max_steps=2, batch_size=8, validation=0.1, progress=False)
+
+
 # ---- precision and resume
 
 
@@ -218,7 +224,7 @@ def test_fit_resumes_to_the_same_bits(name, digits, tmp_path):
             if steps != parts[0]:
                 energy, shaping = images(cls.predicts), cls(ImageViews.mild(), seed=3)
             ll.fit(
-                energy, digits[:200], shaping, max_steps=steps, batch_size=32, run=tmp_path / f"{len(parts)}",
+                energy, digits[:400], shaping, max_steps=steps, batch_size=32, run=tmp_path / f"{len(parts)}",
                 resume=steps != parts[0], checkpoint_every=2, progress=False,
             )  # fmt: skip
         states.append({**energy.state_dict(), **{f"shaping.{k}": v for k, v in shaping.state_dict().items()}})

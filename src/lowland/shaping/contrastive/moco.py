@@ -21,7 +21,8 @@ class MoCo(JointShaping):
     He, Fan, Wu, Xie & Girshick 2020, equation 1, with the projector and temperature of version 2 (Chen, Fan, Girshick &
     He 2020). Queries q_i are the normalised embeddings of the first view, keys k_i those of the second by the slow
     `Target` copy, without gradients and without the shuffled batch normalisation of the paper. After each step the keys
-    of the batch enter the queue and the oldest leave it; it starts with keys of data. See `JointShaping` for the arguments.
+    of the batch enter the queue and the oldest leave it; it starts with keys of data. See `JointShaping` for the other
+    arguments.
 
     Args:
         temperature: τ > 0; 0.2 in version 2.
