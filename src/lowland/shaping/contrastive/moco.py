@@ -26,7 +26,7 @@ class MoCo(JointShaping):
 
     Args:
         temperature: τ > 0; 0.2 in version 2.
-        momentum: of the target network; 0.999 in the paper, for runs of 250,000 steps; 0.99 suits shorter ones.
+        momentum: of the target network; 0.999 in the paper, for runs of 1,000,000 steps; 0.99 suits shorter ones.
         size: keys in the queue, at least 2; 65,536 in the paper, 4,096 in its authors' run on CIFAR-10.
 
     >>> case = MoCo.reference_case()

@@ -18,8 +18,8 @@ class BYOL(TowardsTarget):
     by the slow copy, without gradients. See `JointShaping` for the arguments.
 
     Args:
-        momentum: of the target network; 0.996 rising to 1 in the paper, for runs of 300 epochs of ImageNet; 0.99 suits
-            shorter ones.
+        momentum: of the target network; 0.996 rising to 1 in the paper, for runs of 1,000 epochs of ImageNet; 0.99
+            suits shorter ones.
 
     >>> case = BYOL.reference_case()
     >>> case.shaping.prepare(case.energy, case.batch)

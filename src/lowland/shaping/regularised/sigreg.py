@@ -31,7 +31,7 @@ class SIGReg(JointShaping):
         weight: λ in [0, 1].
         directions: how many; 1,024 in the paper and 256 in the example.
         knots: of the trapezoid rule; 17 in both.
-        reach: of the integral, in standard deviations.
+        reach: largest t; 5 in the paper and 3 in the example.
 
     >>> case = SIGReg.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
