@@ -117,7 +117,7 @@ class JepaRecipe(Pretraining):
     def _write_masks(self, run: Run, energy: MaskedPrediction, test: Tensor) -> None:
         run.section("What is hidden, and what is seen in it")
         run.text(
-            "I-JEPA and data2vec hide rectangles, so that no hidden patch has its neighbours shown; MAE hides three "
+            "I-JEPA and data2vec hide rectangles, so that most hidden patches have hidden neighbours; MAE hides three "
             "patches in four, scattered. Its guess, with the true mean and contrast of each hidden patch, since it "
             "foretells patches without these, stands beside them. Latents cannot be looked at, which is their point."
         )

@@ -146,7 +146,7 @@ class Pretraining(Recipe):
         return {"measured": measured, "steps": list(line.steps), "losses": list(line.values)}
 
     def _supervised(self, untrained: nn.Module, data: Images, seed: int) -> dict[str, float]:
-        """The same encoder with a linear head, from scratch on all labels, in as many steps, and its own answers."""
+        """The same encoder with a linear head, from scratch on all labels, in as many steps."""
         parts = [(data.train, data.train_labels), (data.validation, data.validation_labels)]
         trained = fine_tune(
             untrained, parts[0], parts[1], views=flips(data.shape), rates=(self.rate,), steps=self.steps,

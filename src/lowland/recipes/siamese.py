@@ -97,8 +97,8 @@ class SiameseRecipe(Recipe):
             raise OptionError(f"{self.folds} folds of {len(people)} people leave fewer than two people for the test.")
         run.expect(self.folds)
         order = people[torch.randperm(len(people), generator=self.generator())]
-        found = []
-        for number, test in enumerate(order.chunk(self.folds)):
+        found, unseen = [], order.tensor_split(self.folds)
+        for number, test in enumerate(unseen):
             rest = order[~torch.isin(order, test)]
             few = max(2, len(rest) // 5)
             parts = {"train": rest[few:], "validation": rest[:few], "test": test}
@@ -106,7 +106,7 @@ class SiameseRecipe(Recipe):
             splits = {name: (images[rows], who[rows]) for name, rows in chosen.items()}
             work = partial(self._fold, splits, number)
             found.append(run.stage(f"fold-{number}", work))
-        data = f"{self.data}, {len(people)} people, {len(order.chunk(self.folds)[0])} of them unseen in each fold"
+        data = f"{self.data}, {len(people)} people, {len(unseen[0])} of them unseen in each fold"
         for method in found[0]["measured"]:
             values = [100 * fold["measured"][method]["equal error"] for fold in found]
             run.result(

@@ -33,7 +33,7 @@ class Method:
         name: as an option of the recipes.
         row: id in the list of systems.
         title: on the page.
-        shaping: (views, seed, steps) → the training method.
+        shaping: (views, seed) → the training method.
         projector: units of its layers; the last is the size of the embedding.
         predictor: units of its hidden layers, for methods that have one.
         distance: D of the energy, the one that the method's loss speaks of.

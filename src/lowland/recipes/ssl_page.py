@@ -48,16 +48,17 @@ def write_results(run: Run, found: Found, methods: Sequence[Method], data: str) 
     """Rows of `results.json`: test accuracies in percent, and RankMe."""
     rows = [(method.title, method.row, method.title) for method in methods]
     rows += [(name, "J7", f"{name} (baseline)") for name in BASELINES]
+    cifar = data.startswith("cifar10")  # what the published figures were measured on
     for key, claim, factor, published in (
-        ("probe", "linear probe, %", 100, PROBED),
-        ("knn", "nearest neighbours, %", 100, VOTED),
+        ("probe", "linear probe, %", 100, PROBED if cifar else {}),
+        ("knn", "nearest neighbours, %", 100, VOTED if cifar else {}),
         ("rank", "RankMe", 1, {}),
     ):
         for name, row, title in rows:
             mean, sd = average(found, name, key) or (None, None)
             figure, where = published.get(name, (None, ""))
             run.result(
-                id=row, claim=claim, method=title, published=figure, seeds=len(found),
+                id=row, claim=claim, method=title, published=figure, seeds=sum(key in one[name] for one in found),
                 measured=None if mean is None else factor * mean, sd=None if sd is None else factor * sd,
                 data=f"{data}; published: {where}" if where else data,
             )  # fmt: skip

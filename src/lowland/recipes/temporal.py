@@ -191,6 +191,7 @@ class TemporalRecipe(Recipe):
         spread = 2 * codes["test"].double().var(dim=0).sum()
         return {
             "digit": which.accuracy,
+            "validation": which.validation,
             "place": float(score),
             "slowness": float(change / spread),
             "neighbours": _in_time(codes["test"], self.frames),

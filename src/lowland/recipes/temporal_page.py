@@ -34,7 +34,7 @@ def write_page(
     mean = {name: {key: statistics.fmean(one[key] for one in each) for key in each[0]} for name, each in found.items()}
     run.section("What is kept, and what is forgotten")
     methods = [name for name in mean if name not in BASELINES]
-    best = max(methods, key=lambda name: mean[name]["digit"])
+    best = max(methods, key=lambda name: mean[name]["validation"])
     run.text(
         f"From the representation by {best} a linear classifier reads {100 * mean[best]['digit']:.1f} % of the digits, "
         f"{100 * mean[RANDOM]['digit']:.1f} % from that of the untrained encoder and {100 * mean[RAW]['digit']:.1f} % "

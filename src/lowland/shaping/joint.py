@@ -25,6 +25,7 @@ from lowland.tensors import RowNoise
 Views: TypeAlias = Callable[[Tensor, RowNoise], Tensor]
 """Samples and streams of random numbers → changed samples, such as `lowland.data.views.ImageViews`."""
 _AT_ONCE = 256
+_COARSE = (torch.float16, torch.bfloat16)
 
 
 class JointShaping(Shaping):
@@ -70,6 +71,10 @@ class JointShaping(Shaping):
             batch.y if second is None else second(batch.y, self.noise(batch.y)),
         )
 
+    def needed(self, size: int) -> int:
+        """Samples that the loss needs in a batch, where embeddings have so many dimensions."""
+        return self.least
+
     def enough(self, count: int, least: int) -> None:
         """Raise a ShapeError unless a batch of `count` samples has at least `least`."""
         if count < least:
@@ -111,10 +116,15 @@ class JointShaping(Shaping):
         """L, a scalar, and metrics, from the embeddings (N, D) of both views of all samples of all processes."""
         raise NotImplementedError
 
+    def precise(self, *parts: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """`loss` in float32 at least: a network may compute in bfloat16, but differences of embeddings would drown."""
+        with torch.autocast(parts[0].device.type, enabled=False):
+            return self.loss(*(part.float() if part.dtype in _COARSE else part for part in parts))
+
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         embedded = self.checked(energy).embed(torch.cat(self.pair(batch)))
         a, b = (gathered(half) for half in embedded.chunk(2))
-        loss, metrics = self.loss(a, b)
+        loss, metrics = self.precise(a, b)
         return Losses({"energy": loss}, metrics | self.watch(a))
 
     @classmethod
@@ -157,8 +167,8 @@ class TowardsTarget(JointShaping):
         target = embedded.detach() if self.target is None else self.target(energy.branch, both)
         a, b = (gathered(half) for half in energy.predict(embedded).chunk(2))
         slow_a, slow_b = (gathered(half) for half in target.chunk(2))
-        one, metrics = self.loss(a, slow_b)
-        other, _ = self.loss(b, slow_a)
+        one, metrics = self.precise(a, slow_b)
+        other, _ = self.precise(b, slow_a)
         return Losses({"energy": one + other}, metrics | self.watch(slow_a))
 
     def after_step(self, energy: Energy, batch: Batch) -> None:

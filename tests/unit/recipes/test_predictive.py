@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from lowland.plots.mosaic import mosaic
 from lowland.recipes.base import execute, load, start
 
 BASELINES = {"raw pixels (baseline)", "random encoder (baseline)"}
+
+
+def test_ten_people_in_four_folds_leave_two_for_each_test(tmp_path: Path) -> None:
+    config = dataclasses.replace(load("siamese").preset("smoke"), folds=4, steps=1)
+    run = execute(config, start(config, tmp_path, "smoke"))
+    assert all(row["seeds"] == 4 and row["measured"] is not None for row in run.results)
 
 
 @pytest.mark.parametrize("name", ["siamese", "temporal"])

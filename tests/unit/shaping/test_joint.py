@@ -145,6 +145,24 @@ def test_options_that_cannot_be(name, options):
         getattr(ll.shaping, name)(**options)
 
 
+@pytest.mark.parametrize("name", ["VICReg", "BarlowTwins", "WMSE", "SimCLR", "SIGReg"])
+def test_a_network_of_bfloat16_has_a_loss_in_float32(name, generator):
+    """Of coarse embeddings the loss is that of the same numbers in float32, also where matrix products are cast."""
+    a, b = (torch.randn(64, 8, generator=generator).bfloat16() for _ in range(2))
+    exact = getattr(ll.shaping, name)(jitter).loss(a.float(), b.float())[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = getattr(ll.shaping, name)(jitter).precise(a, b)[0]
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, exact, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["BarlowTwins", "WMSE"])
+def test_the_alarm_does_not_see_a_mean_that_the_loss_does_not_see(name, generator):
+    a = torch.randn(64, 8, generator=generator)
+    shaping = getattr(ll.shaping, name)(jitter)
+    torch.testing.assert_close(shaping.deviation(a + 100), shaping.deviation(a), rtol=1e-3, atol=0)
+
+
 # ---- views, memory, target
 
 

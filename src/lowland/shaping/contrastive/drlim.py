@@ -63,7 +63,7 @@ class DrLIM(JointShaping):
                     "them its samples are: give the identity of every sample of the data set, in its order."
                 )
             who = self.identities[gathered(batch.index)]
-        loss, metrics = self.loss(a, b, who)
+        loss, metrics = self.precise(a, b, who)
         return Losses({"energy": loss}, metrics | self.watch(a))
 
     def loss(self, a: Tensor, b: Tensor, who: Tensor) -> tuple[Tensor, dict[str, Tensor]]:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -65,7 +65,7 @@ class MoCo(JointShaping):
         network, (first, second) = self.checked(energy), self.pair(batch)
         queries = gathered(network.embed(first))
         self._keys = functional.normalize(gathered(self.target(network.branch, second)), dim=1)
-        loss, metrics = self.loss(functional.normalize(queries, dim=1), self._keys)
+        loss, metrics = self.precise(functional.normalize(queries, dim=1), self._keys)
         return Losses({"energy": loss}, metrics | self.watch(queries))
 
     def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

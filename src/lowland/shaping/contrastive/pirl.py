@@ -94,8 +94,8 @@ class PIRL(JointShaping):
         draw = torch.randint(len(self.bank), (self.negatives,), generator=self.generator()).to(rows.device)
         memory = torch.where(self.seen[rows, None], own, now)
         other = draw[None] != rows[:, None]
-        first, metrics = self.loss(memory, b, self.bank[draw], other)
-        second, _ = self.loss(memory, a, self.bank[draw], other)
+        first, metrics = self.precise(memory, b, self.bank[draw], other)
+        second, _ = self.precise(memory, a, self.bank[draw], other)
         loss = self.weight * first + (1 - self.weight) * second
         return Losses({"energy": loss}, metrics | self.watch(a))
 

@@ -37,6 +37,9 @@ class BarlowTwins(JointShaping):
         apart = correlation.square().sum() - own.square().sum()
         return same + self.redundancy * apart, {"same": same.detach(), "redundancy": apart.detach()}
 
+    def deviation(self, a: Tensor) -> Tensor:
+        return super().deviation(a - a.mean(dim=0))  # the loss does not see the mean
+
     @classmethod
     def reference_case(cls) -> ShapingCase:
         return cls.case(cls(jitter))

@@ -36,15 +36,20 @@ class WMSE(JointShaping):
         super().__init__(views, seed, alarm)
         self.epsilon = epsilon
 
+    def needed(self, size: int) -> int:
+        return 2 * size
+
     def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        self.enough(len(a), 2 * a.shape[1])
+        self.enough(len(a), self.needed(a.shape[1]))
         u, v = (functional.normalize(self.white(part), dim=1) for part in (a, b))
         loss = (u - v).square().sum(dim=1).mean()
         return loss, {"cosine": 1 - loss.detach() / 2}
 
+    def deviation(self, a: Tensor) -> Tensor:
+        return super().deviation(a - a.mean(dim=0))  # the loss does not see the mean
+
     def white(self, part: Tensor) -> Tensor:
         """W (a − mean a), (N, D): of mean 0 and covariance I."""
-        part = part.float() if part.dtype in (torch.float16, torch.bfloat16) else part
         centred = part - part.mean(dim=0)
         covariance = centred.T @ centred / (len(part) - 1)
         eye = torch.eye(part.shape[1], dtype=part.dtype, device=part.device)
