@@ -297,7 +297,8 @@ def _help(name: str) -> int:
     recipe = base.load(name)
     presets = "|".join(dict.fromkeys((*base.PRESETS, *recipe.presets)))
     shared = f"Also: --preset {presets}, --resume RUN|latest, --runs DIR, --debug."
-    tyro.cli(recipe, args=["--help"], prog=f"lowland run {name}", description=f"{entry.shows} {shared}")
+    prog = "lowland pretrain FOLDER" if name == "pretrain" else f"lowland run {name}"
+    tyro.cli(recipe, args=["--help"], prog=prog, description=f"{entry.shows} {shared}")
     return 0
 
 
@@ -403,8 +404,9 @@ def _export_encoder(path: Path, options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    if Path(options.run).suffix == ".safetensors":
-        return _export_encoder(Path(options.run), options)
+    given = Path(options.run)
+    if given.suffix == ".safetensors" or (given / "encoder.safetensors").is_file():
+        return _export_encoder(given if given.is_file() else given / "encoder.safetensors", options)
     folder = _folder(options)
     from lowland import training
 

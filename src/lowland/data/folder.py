@@ -64,7 +64,7 @@ def read_folder(
     An image is turned as its camera says, scaled so that its shorter side has `size` pixels, and cut to a square in the
     middle. Where at least one image has colours, grey ones become colour too. A file of a series has a row for each
     time step and a column for each channel, (T, C) or (T,); three axes are many series, (N, T, C). Series are cut into
-    windows of `size` steps, one after another.
+    windows of `size` steps, one after another. Runs of Lowland in the folder are left out.
 
     Args:
         size: side of an image, or steps of a window; by default the median shorter side, at most 48, or the shortest
@@ -118,7 +118,7 @@ _KINDS = {"images": IMAGES, "series": SERIES}
 
 
 def _walk(root: Path, leave: set[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """All files by name, hidden ones left out, and the folders that may not be opened."""
+    """All files by name without hidden ones and those of runs, and the folders that may not be opened."""
     closed: list[tuple[str, str]] = []
 
     def note(error: OSError) -> None:
@@ -126,9 +126,14 @@ def _walk(root: Path, leave: set[Path]) -> tuple[list[Path], list[tuple[str, str
 
     found = []
     for place, folders, names in os.walk(root, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_run(Path(place, name)))
         found += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted(path for path in found if path.resolve() not in leave), closed
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether Lowland wrote the folder: its pictures are no samples, where a run lies in the folder it learned from."""
+    return all((folder / name).is_file() for name in ("config.json", "environment.json", "status.json"))
 
 
 def _name(root: Path, path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from lowland.errors import DataError
 
 FOLDERS = "folders"
 _MOST = 1000
+_MEMBER = re.compile(r"(?<=\.npy)#\d+$", re.IGNORECASE)
+"""What the name of one series of many in a file has more than the file; other names may have a # of their own."""
 
 
 def read_labels(source: str, root: str | Path, folder: Folder) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
@@ -29,7 +32,8 @@ def read_labels(source: str, root: str | Path, folder: Folder) -> tuple[Tensor, 
         DataError: for a table that cannot be read, files that are not in the folder, two labels of one file, no label
             at all, a single class, or classes that are as many as the samples.
     """
-    known = {name.split("#")[0] for name in folder.files}
+    owners = [_MEMBER.sub("", name) for name in folder.files]
+    known = set(owners)
     if source == FOLDERS:
         given, notes = {name: name.rsplit("/", 1)[0] for name in sorted(known) if "/" in name}, ()
         where = f"The sub-folders of {root}"
@@ -47,19 +51,19 @@ def read_labels(source: str, root: str | Path, folder: Folder) -> tuple[Tensor, 
         )
     classes = tuple(sorted(counts, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
     number = {name: index for index, name in enumerate(classes)}
-    labels = [number[given[name]] if (name := file.split("#")[0]) in given else -1 for file in folder.files]
+    labels = [number[given[name]] if name in given else -1 for name in owners]
     return torch.tensor(labels), classes, notes
 
 
 def _table(path: Path, root: Path, known: set[str], skipped: set[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
+        first = text.split("\n", 1)[0]
+        lines = [line for line in csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count)) if line]
     except FileNotFoundError:
         raise DataError(f"There is no file {path}: --labels takes a CSV file, or the word {FOLDERS}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The labels in {path} cannot be read ({error}).") from None
-    first = text.split("\n", 1)[0]
-    lines = [line for line in csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count)) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"The labels in {path} cannot be read ({error}): they must be CSV, in UTF-8.") from None
     bare: dict[str, set[str]] = {}
     for name in known | skipped:
         bare.setdefault(name.rsplit("/", 1)[-1], set()).add(name)

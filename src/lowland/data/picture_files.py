@@ -33,7 +33,7 @@ def read_images(root: Path, files: list[Path], size: int, channels: int) -> Read
     Headers are read first, because the size and the number of colours are those of the whole folder.
 
     Raises:
-        OptionError: for a size below 16 pixels.
+        OptionError: for a size below 16 pixels, or one at which the images do not fit into memory.
     """
     from PIL import Image
 
@@ -49,7 +49,10 @@ def read_images(root: Path, files: list[Path], size: int, channels: int) -> Read
     channels = channels or (1 if all(grey for grey, _, _ in good.values()) else 3)
     side = statistics.median([short for _, short, _ in good.values()])
     size = size or max(_SMALLEST, min(_LARGEST, round(side)))
-    values, places = torch.empty((len(good), channels, size, size), dtype=torch.uint8), []
+    try:
+        values, places = torch.empty((len(good), channels, size, size), dtype=torch.uint8), []
+    except RuntimeError:
+        raise OptionError(f"{len(good):,} images of {size:,} pixels do not fit into memory: lower --size.") from None
     for file in good:
         with _reasons(file, skipped) as name:
             values[len(places)] = _square(root / name, size, channels)

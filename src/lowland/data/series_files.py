@@ -29,7 +29,7 @@ def read_series(root: Path, files: list[Path], size: int, channels: int) -> Read
         try:
             many = _array(path) if path.suffix.lower() == ".npy" else _table(path, notes)
             found += [(name if len(many) == 1 else f"{name}#{number}", one) for number, one in enumerate(many)]
-        except (OSError, ValueError, UnicodeDecodeError) as error:
+        except Exception as error:  # noqa: BLE001  a damaged file fails in many ways
             reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
             skipped.append((name, f"could not be read ({reason.rstrip('.')})"))
     widths = Counter(one.shape[1] for _, one in found)
@@ -57,6 +57,8 @@ def _array(path: Path) -> list[np.ndarray]:
     array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim not in (1, 2, 3):
         raise ValueError("it is not an array (T,), (T, C) or (N, T, C) of real numbers")
+    if not array.size:
+        raise ValueError("it holds no numbers")
     return [_finite(one) for one in (array if array.ndim == 3 else array.reshape(1, len(array), -1))]
 
 
@@ -94,7 +96,8 @@ def _is_number(cell: str) -> bool:
 
 
 def _finite(array: np.ndarray) -> np.ndarray:
-    series = array.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is said below
+        series = array.astype(np.float32)
     bad = ~np.isfinite(series).all(axis=1)
     if bad.any():
         raise ValueError(f"{int(bad.sum())} of its {len(series)} rows are not finite")

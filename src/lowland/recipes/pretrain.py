@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +27,13 @@ from lowland.recipes.pretrain_test import Split, evaluate, represent, split
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch
 from lowland.shaping.joint import JointShaping
+from lowland.training.checkpoints import write_atomically
 from lowland.training.data import Drawn
 from lowland.training.fit import FitResult, fit
 from lowland.training.options import read_options
 from lowland.training.pretraining import AUTO, Plan, build, check_enough, plan, warm_cosine
 
+_log = logging.getLogger(__name__)
 _PIECES = 20
 """Parts of a training, between which it is looked at."""
 _LOOKED_AT = 512
@@ -89,9 +93,9 @@ class PretrainRecipe(Recipe):
     }
 
     def __post_init__(self) -> None:
-        if not self.rate > 0 or not self.minutes >= 0:
+        if not 0 < self.rate < math.inf or not 0 <= self.minutes < math.inf:
             raise OptionError(
-                f"rate must be positive and minutes not negative, not {self.rate:g} and {self.minutes:g}."
+                f"rate must be positive, minutes not negative and both finite, not {self.rate:g} and {self.minutes:g}."
             )
         given = [name for name in ("steps", "epochs", "minutes") if getattr(self, name)]
         if len(given) > 1:
@@ -111,6 +115,7 @@ class PretrainRecipe(Recipe):
         out = check_writable(Path(self.out) if self.out else run.folder / "encoder")
         folder, labels = self._folder(run)
         data = read_folder(folder, self.size, leave=[labels] if labels and labels != FOLDERS else [])
+        self._say(run, data)
         check_enough(len(data))
         parts = split(data, folder, labels, self.seed)
         chosen = plan(data.kind, len(parts.train), self.method, self.encoder, self.batch, self.epochs, self.steps)
@@ -140,6 +145,16 @@ class PretrainRecipe(Recipe):
         if not (place / "labels.csv").is_file():
             sample_photos(place, self.photos)
         return place, str(place / "labels.csv")
+
+    def _say(self, run: Run, data: Folder) -> None:
+        """What was converted or left out, before anything else can fail."""
+        for note in data.notes:
+            _log.warning("%s", note)
+        if data.skipped:
+            place = run.folder / "skipped.txt"
+            write_atomically(place, "".join(f"{file}\t{why}\n" for file, why in data.skipped).encode())
+            many = "1 file" if len(data.skipped) == 1 else f"{len(data.skipped):,} files"
+            _log.warning("%s could not be used: %s says why.", many, place)
 
     def _unchanged(self, run: Run, data: Folder) -> None:
         content = hashlib.sha256(repr((data.files, data.starts, data.shape)).encode())

@@ -54,8 +54,6 @@ def write_found(
         run.table(("file", "why"), data.skipped[:_SKIPPED])
         if len(data.skipped) > _SKIPPED:
             run.text(f"… and {len(data.skipped) - _SKIPPED} more, which `skipped.txt` in the folder of the run lists.")
-        lines = "".join(f"{file}\t{why}\n" for file, why in data.skipped)
-        (run.folder / "skipped.txt").write_text(lines, encoding="utf-8")
     count = min(_SHOWN, len(parts.train))
     rows = parts.train[torch.linspace(0, len(parts.train) - 1, count).long()]
     tiles = data.take(rows)
@@ -165,11 +163,10 @@ def _verdict(measured: Mapping[str, Mapping[str, float]], chosen: Plan, count: i
     if measure in own:
         best = max(random[measure], raw[measure])
         gain = 100 * (own[measure] - best)
-        pays = (
-            f"**Yes**: {gain:.1f} points more than the better of the two"
-            if gain > 0
-            else f"**No**: {-gain:.1f} points less than the better of the two"
-        )
+        less = f"{-gain:.1f} points less than" if gain else "just as much as"
+        pays = f"**Yes**: {gain:.1f} points more than the better of the two"
+        if gain <= 0:
+            pays = f"**No**: {less} the better of the two"
         return (
             f"A linear classifier on the representations of {chosen.method} gets {100 * own[measure]:.1f} % of the "
             f"{count:,} test samples right, on those of the same network untrained {100 * random[measure]:.1f} %, and "

@@ -61,6 +61,8 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
         OptionError: if there is no encoder of that class (a plugin that is not loaded, perhaps).
     """
     path = weights_in(Path(path))
+    if path.is_dir():
+        raise CheckpointError(f"There is no {WEIGHTS} in {path}: name the one of `lowland pretrain`.")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

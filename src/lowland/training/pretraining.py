@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -166,8 +167,8 @@ def build(
         seed: of first weights and views.
 
     Raises:
-        OptionError: for an argument that a constructor lacks, an encoder that does not take such samples, or a batch
-            that is too small for the method.
+        OptionError: for an argument that a constructor lacks or that is no number where it takes one, an encoder that
+            does not take such samples, or a batch that is too small for the method.
 
     >>> energy, shaping, encoder = build(plan("vectors", 100), (7,))
     >>> type(shaping).__name__, energy.size, encoder.size
@@ -183,32 +184,47 @@ def build(
         encoder, (hidden, embedding), predictor=(hidden,) if method.predicts else None, generator=generator
     )
     options = dict(method_options or {})
-    known = inspect.signature(method).parameters
-    for name in options:
-        if name not in known or name in ("views", "seed"):
-            free = [key for key in known if key not in ("views", "seed")]
-            raise OptionError(f"{chosen.method} has no option {name!r}. {nearest(name, free)}")
+    _check_options(chosen.method, method, options, ("views", "seed"))
     shaping = method(views=views_of(chosen.kind, views), seed=seed, **options)
-    if chosen.batch < shaping.least:
-        raise OptionError(f"{chosen.method} needs batches of at least {shaping.least} samples, not {chosen.batch}.")
+    if chosen.batch < (least := shaping.needed(embedding)):
+        raise OptionError(
+            f"{chosen.method} needs batches of at least {least} samples, not {chosen.batch}: raise --batch, with more "
+            "samples if need be, or take another method."
+        )
     return energy, shaping, encoder
 
 
 def _built(chosen: Plan, shape: tuple[int, ...], options: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
-    known = [name for name in inspect.signature(registered("encoder")[chosen.encoder]).parameters if name != "shape"]
-    for name in options:
-        if name not in known or name == "generator":
-            raise OptionError(f"{chosen.encoder} has no option {name!r}. {nearest(name, known[:-1])}")
+    _check_options(chosen.encoder, registered("encoder")[chosen.encoder], options, ("shape", "generator"))
     try:
-        encoder = build_encoder(chosen.encoder, shape, {**options, "generator": generator})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights without numbers, which are an error here
+            encoder = build_encoder(chosen.encoder, shape, {**options, "generator": generator})
         with torch.no_grad():
             encoder.eval()(torch.zeros(2, *shape))
+        if not all(weight.numel() for weight in encoder.parameters()):
+            raise ValueError("a layer has no weights")
         return encoder.train()
     except LowlandError:
         raise
-    except (IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (IndexError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         size = " × ".join(map(str, shape))
-        raise OptionError(f"{chosen.encoder} does not take {chosen.kind} of {size}: choose another encoder.") from error
+        given = ", ".join(f"{name}={value}" for name, value in options.items())
+        how = f" with {given}: give other values, or" if given else ":"
+        raise OptionError(
+            f"{chosen.encoder} does not take {chosen.kind} of {size}{how} choose another encoder."
+        ) from error
+
+
+def _check_options(name: str, owner: type, options: Mapping[str, Any], reserved: tuple[str, ...]) -> None:
+    """Raise an OptionError for an option that a class lacks, or a value other than a number where it takes one."""
+    known = {key: own for key, own in inspect.signature(owner).parameters.items() if key not in reserved}
+    for key, value in options.items():
+        if key not in known:
+            raise OptionError(f"{name} has no option {key!r}. {nearest(key, known)}")
+        usual = known[key].default
+        if isinstance(usual, float | int) and not isinstance(value, float | int):
+            raise OptionError(f"The option {key} of {name} takes a value such as {usual}, not {value!r}.")
 
 
 def warm_cosine(steps: int, step: int) -> float:

@@ -122,6 +122,10 @@ def test_series_of_several_kinds(tmp_path: Path) -> None:
     ("name", "content", "reason"),
     [
         ("bad.npy", b"hello", "could not be read"),
+        ("nothing.npy", b"", "No data left"),
+        ("none.npy", np.zeros((0, 30, 1)), "holds no numbers"),
+        ("large.npy", np.full(30, 1e300), "30 of its 30 rows are not finite"),
+        ("long.csv", b"1" * 200_000 + b"\n", "field larger than"),
         ("objects.npy", np.array([{}, None]), "could not be read"),
         ("words.npy", np.array(["a", "b"]), "real numbers"),
         ("nan.npy", np.array([[0.0, np.nan]] * 20), "20 of its 20 rows are not finite"),
@@ -164,6 +168,19 @@ def test_a_folder_without_anything_is_one_sentence(tmp_path: Path) -> None:
         read_folder(tmp_path, size=4)
     with pytest.raises(OptionError, match="positive"):
         read_folder(tmp_path, size=-1)
+    paint(tmp_path / "b.png")
+    with pytest.raises(OptionError, match="1 images of 10,000,000 pixels do not fit into memory"):
+        read_folder(tmp_path, size=10_000_000)
+
+
+def test_runs_in_the_folder_are_left_out(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png")
+    run = paint(tmp_path / "runs" / "now" / "figures" / "figure.png").parents[1]
+    for name in ("config.json", "environment.json", "status.json"):
+        (run / name).write_text("{}")
+    found = read_folder(tmp_path)
+    assert found.files == ("a.png",)
+    assert not any("left alone" in note for note in found.notes)
 
 
 @pytest.fixture
@@ -186,6 +203,19 @@ def test_labels_by_file_or_by_folder(animals: Path, tmp_path: Path) -> None:
     assert notes == ("1 labels belong to files that could not be used.",)
 
 
+def test_labels_of_names_with_a_hash_and_of_many_series_in_a_file(tmp_path: Path) -> None:
+    for number in range(2):
+        paint(tmp_path / "images" / f"a#{number}.png")
+        np.save(tmp_path / f"s#{number}.npy", np.zeros((2, 20, 1)))
+    table = tmp_path / "labels.txt"
+    table.write_text("a#0.png,x\na#1.png,y\n")
+    labels, _, _ = read_labels(str(table), tmp_path / "images", read_folder(tmp_path / "images"))
+    assert labels.tolist() == [0, 1]
+    table.write_text("s#0.npy,x\ns#1.npy,y\n")
+    labels, _, _ = read_labels(str(table), tmp_path, read_folder(tmp_path, kind="series"))
+    assert labels.tolist() == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -194,6 +224,7 @@ def test_labels_by_file_or_by_folder(animals: Path, tmp_path: Path) -> None:
         ("cats/1.png,a\ncats/2.png,a\n", "only one class, 'a'"),
         ("cats/1.png,a\ncats/1.png,b\n", "labelled 'b', but it was 'a' before"),
         ("cats/1.png\n", "must be a file and its label"),
+        ("a" * 200_000 + ",b\n", "cannot be read .*: they must be CSV, in UTF-8"),
         ("file,label\n", "no label of a file"),
         ("cats/1.png,a\ncats/2.png,b\ndogs/1.png,c\n", "3 files have 3 different labels"),
     ],

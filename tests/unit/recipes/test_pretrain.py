@@ -193,6 +193,9 @@ MISTAKES: dict[str, tuple[str, int]] = {
     "PHOTOS --method vicregg": ("There is no method called 'vicregg'. Did you mean 'vicreg'?", 2),
     "PHOTOS --steps 3 --epochs 2": ("steps and epochs both say how long", 2),
     "PHOTOS --rate 0": ("rate must be positive", 2),
+    "PHOTOS --rate inf": ("rate must be positive", 2),
+    "PHOTOS --minutes inf": ("minutes not negative and both finite", 2),
+    "PHOTOS --size 16 --batch 8 --method wmse": ("WMSE needs batches of at least 16 samples, not 8", 2),
     "PHOTOS --options variance": ("'variance' is not an option with a value", 2),
     "PHOTOS --labels one.csv": ("only one class, 'cat'", 1),
     "PHOTOS --labels lost.csv": ("labels 1 file that is not in", 1),
@@ -209,6 +212,9 @@ CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "negative": ({"epochs": -1}, {}, "must be positive, or 0"),
     "option": ({}, {"method_options": {"varianc": 0}}, "VICReg has no option 'varianc'. Did you mean 'variance'?"),
     "seed": ({}, {"method_options": {"seed": 0}}, "VICReg has no option 'seed'"),
+    "text": ({}, {"method_options": {"variance": "high"}}, "variance of VICReg takes a value such as 25.0, not 'high'"),
+    "words": ({}, {"encoder_options": {"maps": "ab"}}, "does not take images of 3 × 48 × 48 with maps=ab: give other"),
+    "zero": ({}, {"encoder_options": {"maps": (8, 0)}}, "with maps=(8, 0): give other values, or choose another"),
     "maps": ({}, {"encoder_options": {"map": 3}}, "ConvNet has no option 'map'. Did you mean 'maps'?"),
 }
 
@@ -237,6 +243,24 @@ def test_a_mistake_is_one_sentence(
     said = say(*words.replace("PHOTOS", str(photos)).split(), code=code)
     assert sentence in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_what_was_left_out_is_said_before_anything_fails(
+    tmp_path: Path, say: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{number}.png")
+        (tmp_path / f"broken{number}.png").write_text("hello")
+    np.save(tmp_path / "series.npy", np.zeros(30))
+    assert "There are 3 samples to learn from" in say(tmp_path, code=2)
+    assert "3 files could not be used: " in caplog.text
+    assert "1 other file was left alone: series.npy" in caplog.text
+    assert (latest(tmp_path) / "skipped.txt").read_text().count("is not a picture") == 3
+
+
+def test_help_names_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pretrain", "--help"]) == 0
+    assert "lowland pretrain FOLDER" in capsys.readouterr().out
 
 
 def test_what_is_chosen_depends_on_the_amount_of_data() -> None:
