@@ -171,3 +171,8 @@ def test_an_encoder_as_onnx(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     for more, words in ((["--to", "safetensors"], "is a safetensors file already"), (["--part", "x"], "as a whole")):
         assert cli.main(["export", path, *more, *(["--to", "onnx"] if "--to" not in more else [])]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_folder_without_an_encoder(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"There is no encoder\.safetensors in"):
+        load_encoder(tmp_path)
