@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowland.data.folder import Folder, read_folder
 from lowland.data.label_files import FOLDERS
@@ -19,6 +19,8 @@ from lowland.data.photos import sample_photos
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import CheckpointError, OptionError, TrainingError
 from lowland.evaluation.collapse import rankme
+from lowland.evaluation.fine_tune import fine_tune
+from lowland.evaluation.probe import Labelled
 from lowland.nn.standardised import Standardised
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.pretrain_card import check_writable, write_artefacts
@@ -31,7 +33,7 @@ from lowland.training.checkpoints import write_atomically
 from lowland.training.data import Drawn
 from lowland.training.fit import FitResult, fit
 from lowland.training.options import read_options
-from lowland.training.pretraining import AUTO, Plan, build, check_enough, plan, warm_cosine
+from lowland.training.pretraining import AUTO, Plan, build, check_enough, plan, views_of, warm_cosine
 
 _log = logging.getLogger(__name__)
 _PIECES = 20
@@ -39,6 +41,8 @@ _PIECES = 20
 _LOOKED_AT = 512
 _MEASURED = 4096
 _PACED = 6
+_TAUGHT = 1000
+"""Most steps of the training by labels alone, which is there to be compared with."""
 _PREPARED = {
     "images": "scaling the shorter side, and cutting to a square in the middle; pixels in [0, 1]",
     "series": "cutting into windows, one after another; numbers as they are",
@@ -224,7 +228,16 @@ class PretrainRecipe(Recipe):
         self, chosen: Plan, data: Folder, parts: Split, energy: JointEmbedding, encoder: Standardised
     ) -> dict[str, Any]:
         untrained, _, random = self._build(chosen, data, parts)
-        return evaluate(data, parts, (energy, encoder), (untrained, random), self.views, self.seed)
+
+        def taught(few: Labelled, held: Labelled) -> nn.Module:
+            """The same network from scratch, by labels alone, on the same views, for as many steps up to a limit."""
+            found = fine_tune(
+                random, few, held, views=views_of(data.kind, self.views), rates=(self.rate,),
+                steps=min(chosen.steps, _TAUGHT), batch_size=chosen.batch, seed=self.seed,
+            )  # fmt: skip
+            return found.network[0]
+
+        return evaluate(data, parts, (energy, encoder), (untrained, random), taught, self.views, self.seed)
 
     def _artefacts(
         self, run: Run, out: Path, data: Folder, parts: Split, chosen: Plan, encoder: Standardised, test: dict[str, Any]

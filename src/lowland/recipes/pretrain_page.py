@@ -13,7 +13,7 @@ from lowland.errors import TrainingError
 from lowland.plots.contact import contact_sheet
 from lowland.plots.curves import curves
 from lowland.plots.scatter import scatter
-from lowland.recipes.pretrain_test import RAW, TEST, TRAINED, UNTRAINED, Split
+from lowland.recipes.pretrain_test import RAW, SUPERVISED, TEST, TRAINED, UNTRAINED, Split
 from lowland.reports.run import Run
 from lowland.shaping.joint import JointShaping
 from lowland.tensors import RowNoise
@@ -161,16 +161,18 @@ def _verdict(measured: Mapping[str, Mapping[str, float]], chosen: Plan, count: i
     own, random, raw = measured[TRAINED], measured[UNTRAINED], measured[RAW]
     measure = "linear probe"
     if measure in own:
-        best = max(random[measure], raw[measure])
+        taught = measured[SUPERVISED]
+        best = max(row[measure] for row in (random, raw, taught))
         gain = 100 * (own[measure] - best)
         less = f"{-gain:.1f} points less than" if gain else "just as much as"
-        pays = f"**Yes**: {gain:.1f} points more than the better of the two"
+        pays = f"**Yes**: {gain:.1f} points more than the best of the three"
         if gain <= 0:
-            pays = f"**No**: {less} the better of the two"
+            pays = f"**No**: {less} the best of the three"
         return (
             f"A linear classifier on the representations of {chosen.method} gets {100 * own[measure]:.1f} % of the "
-            f"{count:,} test samples right, on those of the same network untrained {100 * random[measure]:.1f} %, and "
-            f"on the raw data {100 * raw[measure]:.1f} %. {pays}. One sample is {100 / count:.1f} points. The "
+            f"{count:,} test samples right, on those of the same network untrained {100 * random[measure]:.1f} %, of "
+            f"the same network taught by the labels alone {100 * taught[measure]:.1f} %, and on the raw data "
+            f"{100 * raw[measure]:.1f} %. {pays}. One sample is {100 / count:.1f} points. The "
             "classifier is the same, its weight decay chosen on a part of the training samples, and the test samples "
             "were looked at once."
         )

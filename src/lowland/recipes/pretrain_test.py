@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import DataError
 from lowland.evaluation.collapse import rankme
 from lowland.evaluation.energy_gap import auroc
-from lowland.evaluation.probe import probe
+from lowland.evaluation.probe import Labelled, probe
 from lowland.tensors import RowNoise
 from lowland.training.pretraining import views_of
 
-TRAINED, UNTRAINED, RAW = "pretrained", "random encoder", "raw data"
+TRAINED, UNTRAINED, RAW, SUPERVISED = "pretrained", "random encoder", "raw data", "supervised"
 TEST, VALIDATION = 0.25, 0.25
 _FEW_LABELS, _FEW_FILES, _FEW_OWNERS = 12, 4, 5
 _MOST = 2000
@@ -121,10 +121,14 @@ def evaluate(
     parts: Split,
     trained: tuple[JointEmbedding, nn.Module],
     untrained: tuple[JointEmbedding, nn.Module],
+    taught: Callable[[Labelled, Labelled], nn.Module],
     views: str,
     seed: int,
 ) -> dict[str, Any]:
-    """All that the page shows: "measured" by method and measure, neighbours of a few samples, a plane, spectra."""
+    """All that the page shows: "measured" by method and measure, neighbours of a few samples, a plane, spectra.
+
+    `taught` makes the network that learned from labels alone, of samples to learn from and others to choose by.
+    """
     learned, unseen = _some(parts.train, seed), _some(parts.test, seed)
     test = data.take(unseen)
     networks = {TRAINED: trained, UNTRAINED: untrained}
@@ -133,6 +137,12 @@ def evaluate(
     }
     ranks = {name: rankme(torch.cat(pair)) for name, pair in shown.items()}
     shown[RAW] = (raw(data.take(learned)), raw(test))
+    if parts.labels is not None:
+        rows = learned[parts.labels[learned] >= 0]
+        few, labels = data.take(rows), parts.labels[rows]
+        kept, drawn = stratified(labels, VALIDATION, torch.Generator().manual_seed(seed))
+        network = taught((few[kept], labels[kept]), (few[drawn], labels[drawn]))
+        shown[SUPERVISED] = represent(network, data.take(learned)), represent(network, test)
     # A cosine says little where all vectors lie in one corner, as those of pixels do.
     shown = {name: tuple(part - pair[0].mean(dim=0) for part in pair) for name, pair in shown.items()}
     measured: dict[str, dict[str, float]] = {name: {} for name in shown}
@@ -145,7 +155,7 @@ def evaluate(
             truth = parts.labels[unseen]
             measured[name] |= _probe(ours[rows], other, parts.labels[learned][rows], truth, seed)
     queries = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:_QUERIES]
-    near = {name: _nearest(ours, other[queries]) for name, (ours, other) in shown.items() if name != UNTRAINED}
+    near = {name: _nearest(ours, other[queries]) for name, (ours, other) in shown.items() if name in (TRAINED, RAW)}
     ours, other = shown[TRAINED]
     axes = torch.linalg.svd(ours.double(), full_matrices=False).Vh[:2].to(ours)
     spectra = {name: _spectrum(torch.cat(shown[name])) for name in (TRAINED, UNTRAINED)}

@@ -19,7 +19,7 @@ from lowland.data.folder import read_folder
 from lowland.data.photos import sample_photos
 from lowland.errors import CheckpointError, OptionError
 from lowland.recipes.pretrain import pace_to
-from lowland.recipes.pretrain_test import RAW, TRAINED, UNTRAINED, split
+from lowland.recipes.pretrain_test import RAW, SUPERVISED, TRAINED, UNTRAINED, split
 from lowland.shaping.regularised.vicreg import VICReg
 from lowland.training.encoder_files import load_encoder
 from lowland.training.pretraining import build, methods, plan, views_of
@@ -65,11 +65,11 @@ def test_a_folder_with_labels_becomes_an_encoder_and_a_page(photos: Path, tmp_pa
     encoder, card = load_encoder(out)
     assert encoder(torch.zeros(2, 3, 16, 16)).shape == (2, 16)
     assert (card["method"], card["steps"], card["batch"], card["skipped"]) == ("VICReg", 3, 16, 1)
-    assert set(card["measured"]) == {TRAINED, UNTRAINED, RAW}
+    assert set(card["measured"]) == {TRAINED, UNTRAINED, RAW, SUPERVISED}
     assert "ConvNet(maps=(8, 16))" in (out / "README.md").read_text()
     rows = json.loads((latest(tmp_path) / "results.json").read_text())
     probes = {row["method"]: row["measured"] for row in rows if "linear probe" in row["claim"]}
-    assert set(probes) == {"VICReg", "random encoder (baseline)", "raw data (baseline)"}
+    assert set(probes) == {"VICReg", "random encoder (baseline)", "raw data (baseline)", "supervised (baseline)"}
     page = (latest(tmp_path) / "report.html").read_text()
     for words in ("broken.png", "is not a picture", "grey among colour", "12 labels", "Did it pay?"):
         assert words in page
