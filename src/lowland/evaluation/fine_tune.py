@@ -51,14 +51,20 @@ class FineTuned:
 class Supervised(Shaping):
     """L = −mean log p(label | v(x)), p the softmax of a `Classifier`, v a view: the cross-entropy on changed samples.
 
-    It is `MaximumLikelihood` with views, which here change x. See `JointShaping` for the arguments.
+    It is `MaximumLikelihood` with views, which here change x. See `JointShaping` for the other arguments.
+
+    Args:
+        still: whether batch normalisation keeps the averages that it has.
     """
 
-    def __init__(self, views: Views | None = None, seed: int = 0) -> None:
+    def __init__(self, views: Views | None = None, seed: int = 0, still: bool = False) -> None:
         super().__init__(seed)
-        self.views = views
+        self.views, self.still = views, still
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
+        for part in energy.modules() if self.still else ():
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+                part.eval()
         x = batch.x if self.views is None else self.views(batch.x, self.noise(batch.x))
         scores = energy.encode(x)
         loss = functional.cross_entropy(scores, batch.y.argmax(dim=1))
@@ -93,8 +99,8 @@ def fine_tune(
 
     AdamW with a rate that rises for a tenth of the steps and then falls to zero along a cosine. With a `head`, the
     linear probe of the frozen encoder, training begins there (Kumar, Raghunathan, Jones, Ma & Liang 2022, "LP-FT"), so
-    that few labels do not first distort what was learned without them. For training from scratch give an untrained
-    encoder and no head.
+    that few labels do not first distort what was learned without them. Batch normalisation then keeps its averages too,
+    since the head fits no others. For training from scratch give an untrained encoder and no head.
 
     Args:
         encoder: (B, *shape) → (B, D) with `shape` and `size`; it is left as it is.
@@ -135,7 +141,7 @@ def fine_tune(
     for rate in rates:
         network = nn.Sequential(copy.deepcopy(encoder), copy.deepcopy(first)).to(own.device)
         trained = fit(
-            _Labels(shape, classes, network), (train[0], answers), Supervised(views, seed), steps,
+            _Labels(shape, classes, network), (train[0], answers), Supervised(views, seed, head is not None), steps,
             min(batch_size, len(answers)), rate, "adamw", weight_decay,
             schedule=partial(warm_cosine, steps), validation=0.0, seed=seed, progress=False,
         )  # fmt: skip
