@@ -37,7 +37,7 @@ Codes = Callable[[Tensor], Tensor]
     shows="Two copies of one network, trained on pairs of some people, tell whether two photographs are of the same "
     "person, for people that it has never seen.",
     rows=("J1",),
-    minutes=3,
+    minutes=2,
     title="The same person?",
 )
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ GLANCED = 5000
     shows="Twelve methods learn from images without labels to put two views of an image close to each other, and each "
     "has its own way not to put everything in one place. Encoder, views, steps and probe are the same for all.",
     rows=("J1", "J2", "J7"),
-    minutes=55,
+    minutes=50,
     title="Joint embedding, twelve ways",
 )
 @dataclass(frozen=True)

@@ -66,6 +66,19 @@ def test_fine_tuning_begins_at_the_probe() -> None:
     assert found.validation == head.validation
 
 
+def test_a_head_still_fits_behind_batch_normalisation() -> None:
+    """Averages that are far from those of a batch stay, so that training at no rate to speak of changes no answer."""
+    images = torch.rand(48, 1, 8, 8, generator=NOISE) + LABELS[:, None, None, None]
+    encoder = ConvNet((1, 8, 8), (4, 8))
+    for _ in range(20):
+        encoder(3 * images)
+    labelled = represent(encoder, images), LABELS
+    head = probe(labelled, labelled)
+    found = fine_tune(encoder, (images, LABELS), (images, LABELS), head=head, rates=(1e-9,), steps=30)
+    assert found.validation == head.validation
+    assert torch.equal(found.network[0].layers[1].running_mean, encoder.layers[1].running_mean)
+
+
 def test_fine_tuning_takes_views() -> None:
     images, labels = torch.rand(12, 1, 8, 8, generator=NOISE), torch.tensor([0, 1]).repeat(6)
     encoder = ConvNet((1, 8, 8), (4, 8))
