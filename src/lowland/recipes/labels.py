@@ -40,8 +40,9 @@ class LabelsRecipe(Pretraining):
     What is chosen, is chosen on validation images: the method (by its linear probes with the fewest labels), weight
     decays, learning rates, and whether the pretrained network stays frozen or is tuned. Fine-tuning and training from
     scratch try the same learning rates for the same number of steps with the same views. A representation keeps its
-    places apart: with 1 % of the labels a linear probe on validation images has 82.5 % after 4 epochs of SimCLR, 80.8 %
-    with one stage more, and 79.6 % with one more and the mean over places (raw pixels 78.9 %; views `mild` with masks).
+    places apart: with 1 % of the labels a linear probe on validation images has 82.5 % after 4 epochs of SimCLR; with
+    one stage more it has 80.8 %, and 79.6 % where the mean over places is taken (raw pixels 78.9 %; views `mild` with
+    masks).
     With 1 % of the labels training from scratch needs the highest rate and a thousand steps; with 0.003 and 400 steps
     it is some 3 points worse.
     """
