@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +21,16 @@ def generator() -> torch.Generator:
 def repository() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def means(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With numba, and as if it were not installed."""
+    found = importlib.util.find_spec
+    assert found("numba") is not None, "the extra `dev` brings numba, so that the kernels are tested"
+    if request.param == "torch":
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numba" else found(name))
+    return request.param
 
 
 @pytest.fixture(scope="session")

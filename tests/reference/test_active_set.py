@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
@@ -55,16 +54,6 @@ def signals(dtype: torch.dtype = torch.float64) -> Tensor:
 
 def uniform(sparsity: float = 0.3, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.full((ATOMS,), sparsity, dtype=dtype)
-
-
-@pytest.fixture(params=["compiled", "torch"])
-def means(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With numba, and as if it were not installed."""
-    found = importlib.util.find_spec
-    assert found("numba") is not None, "the extra `dev` brings numba, so that the kernel is tested"
-    if request.param == "torch":
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numba" else found(name))
-    return request.param
 
 
 def solve(energy: Energy, y: Tensor, tol: float = 1e-9, **options: Any) -> ll.Solution:

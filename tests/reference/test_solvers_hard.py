@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 
 import numpy as np
@@ -19,15 +18,6 @@ SIZE, ATOMS, SAMPLES = 16, 30, 8
 def problem(nonzeros: int, positive: bool = False) -> tuple[ll.energies.HardSparseCoding, Tensor]:
     energy = ll.energies.HardSparseCoding(SIZE, ATOMS, nonzeros, positive).double().requires_grad_(False)
     return energy, torch.randn(SAMPLES, SIZE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-
-@pytest.fixture(params=["compiled", "torch"])
-def means(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With numba, and as if it were not installed."""
-    found = importlib.util.find_spec
-    if request.param == "torch":
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numba" else found(name))
-    return request.param
 
 
 @pytest.mark.parametrize("nonzeros", [1, 4, 12])

@@ -20,6 +20,8 @@ from lowland.data.views.colour import LUMA
 from lowland.data.views.resample import cells, interpolation, resample
 from lowland.tensors import RowNoise
 
+pytestmark = pytest.mark.usefixtures("means")
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
 

@@ -13,6 +13,8 @@ from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews
 from lowland.errors import OptionError, ShapeError
 from lowland.tensors import RowNoise
 
+pytestmark = pytest.mark.usefixtures("means")
+
 EVERYTHING: dict[str, Any] = {"blur": 0.5, "solarise": 0.5, "mask": 0.5}
 CASES: dict[str, tuple[Callable[[Tensor, RowNoise], Tensor], tuple[int, ...]]] = {
     "colour": (ImageViews(**EVERYTHING), (3, 12, 10)),
@@ -60,6 +62,24 @@ def test_a_row_is_a_function_of_its_sample_and_its_stream(
     alone = views(batch[rows], RowNoise(5, rows, dtype))
     roundings = 100 * torch.finfo(dtype).eps
     torch.testing.assert_close(together[rows], alone, rtol=0, atol=roundings)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", [name for name, (views, _) in CASES.items() if isinstance(views, ImageViews)])
+def test_compiled_code_does_the_same(name: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For images that lie in memory in any order, and for those that gradients are wanted of, which there are none."""
+    views, shape = CASES[name]
+    batch = samples(shape, torch.float32).to(memory_format=torch.channels_last).requires_grad_()
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        found = views(batch, streams())
+    finally:
+        torch.set_num_threads(before)
+    assert not found.requires_grad
+    assert torch.equal(found, views(batch, streams()))
+    monkeypatch.setattr("lowland.data.views.images.usable", lambda *tensors: False)
+    torch.testing.assert_close(found, views(batch, streams()).detach(), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CASES)

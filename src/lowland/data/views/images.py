@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lowland.compiled import in_threads, usable
 from lowland.data.views.colour import adjust, grey, linear, turn_hue
 from lowland.data.views.options import check_probabilities, check_range, check_samples, check_strengths
 from lowland.data.views.resample import cells, gaussian, interpolation, resample
@@ -140,6 +141,36 @@ class ImageViews:
                 "with colour=0, grey=0."
             )
         drawn = self.draw(noise, (shape[0], shape[1]))
+        return (self._compiled if usable(samples) else self._plain)(samples, drawn)
+
+    def _compiled(self, samples: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+        from lowland.compiled.views import DRAWN, change
+
+        drawn = dict(drawn)
+        if self._recolours:
+            parts = linear(drawn["brightness"], drawn["contrast"], drawn["saturation"])
+            drawn |= zip(("own", "shade", "level"), parts, strict=True)
+        table = torch.zeros(len(samples), len(DRAWN), dtype=torch.float64)
+        for column, name in enumerate(DRAWN):
+            if name in drawn:
+                table[:, column] = drawn[name]
+        views = samples.new_empty(*samples.shape[:2], *(self.size or samples.shape[2:]))
+        images = samples.detach().contiguous()
+        turns = self._turns if self.hue and samples.shape[1] == 3 else 0
+
+        def work(rows: slice) -> None:
+            change(  # pyright: ignore[reportCallIssue]
+                images[rows].numpy(), table[rows].numpy(), "tall" in drawn, self._recolours, turns, self.threshold,
+                views[rows].numpy(),
+            )  # fmt: skip
+
+        piece = max(1, -(-len(images) // torch.get_num_threads()))
+        in_threads(work, [slice(first, first + piece) for first in range(0, len(images), piece)])
+        return views
+
+    def _plain(self, samples: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+        """The same by tensor operations: for GPUs, and where numba is missing."""
+        channels = samples.shape[1]
         views = self._crop_and_colour(samples, drawn)
         if self.grey and channels == 3:
             _change_some(views, drawn["grey"], lambda some, _: grey(some).expand_as(some))
@@ -185,6 +216,11 @@ class ImageViews:
     @property
     def _recolours(self) -> bool:
         return self.colour > 0 and max(self.brightness, self.contrast, self.saturation, self.hue) > 0
+
+    @property
+    def _turns(self) -> int:
+        """A turn of the hue by more than a third of the circle is two of half of it."""
+        return 1 if self.hue <= 1 / 3 else 2
 
     def _places(self, shape: tuple[int, int]) -> bool:
         return self.crop[0] < 1 or self.flip > 0 or self.size not in (None, shape)
@@ -242,9 +278,8 @@ class ImageViews:
         *linear_part, turn = factors
         adjust(images, *linear_part)
         if self.hue and len(images) == 3:
-            times = 1 if self.hue <= 1 / 3 else 2  # a turn of more than a third of the circle is two of half of it
-            for _ in range(times):
-                turn_hue(images, turn / times)
+            for _ in range(self._turns):
+                turn_hue(images, turn / self._turns)
         images.clamp_(0, 1)
 
 
