@@ -10,7 +10,8 @@ the same loss.
 
 All run in this process, in turn. With one thread they are timed by the processor's clock, to which the time of the
 workers is added, with two by the one on the wall. Memory is the peak above what the process had before, and the private
-memory of the workers; each contestant is measured in a process of its own. The rivals `kornia` and `lightly` are no
+memory of the workers; each contestant is measured in a process of its own. What a library takes to be loaded is counted
+for nobody; that of the compiled views of Lowland, which is the most, is said below the table. The rivals `kornia` and `lightly` are no
 dependency of Lowland; where one is missing its row says why. The memory and the time of workers are read from /proc,
 which only Linux has.
 """
@@ -50,6 +51,7 @@ CROP, RATIO, SIGMA = (0.2, 1.0), (3 / 4, 4 / 3), (0.1, 2.0)
 STRENGTHS = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1}
 CHANCES = {"flip": 0.5, "colour": 0.8, "grey": 0.2, "blur": 0.5, "solarise": 0.1}
 STEPS = (("ConvNet", "SimCLR"), ("ConvNet", "VICReg"), ("ResNet18", "SimCLR"))
+LOADING = "loading of the compiled views"
 USUAL = f"Pillow, DataLoader with {WORKERS} workers"
 
 
@@ -262,20 +264,26 @@ def processor_time(pid: int) -> float:
 
 def memory(what: str, rivals: Iterable[str], batches: int) -> list[dict[str, Any]]:
     """A row of MiB for each rival, each contestant in a process of its own."""
-    peaks = {}
-    for name in ("Lowland", *rivals):
-        arguments = [sys.executable, __file__, "--peak", what, name, "--batches", str(batches)]
-        peaks[name] = float(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
+    peaks = {name: apart(what, name, batches) for name in ("Lowland", *rivals)}
     case = f"{what}, batch {BATCH}, memory"
     ours = peaks["Lowland"]
     return [row(case, "MiB", ours, name, peaks[name], 1, ratio=peaks[name] / ours) for name in rivals]
+
+
+def apart(what: str, name: str, batches: int) -> float:
+    arguments = [sys.executable, __file__, "--peak", what, name, "--batches", str(batches)]
+    return float(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
 
 
 def peak(what: str, name: str, batches: int) -> float:
     """MiB that a contestant needs above what this process has now, and private to its workers."""
     images = photographs(batches * BATCH)
     field = viewers(images) if what == "views" else learners(*what.split(), images)
+    empty = status("VmRSS")
+    lowland_views()(torch.zeros(1, 3, SIDE, SIDE), RowNoise(0, torch.arange(1)))
     before = status("VmRSS")
+    if name == LOADING:
+        return before - empty
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     field[name].run()
     workers = field[name].workers()
@@ -331,6 +339,7 @@ def main() -> None:
         rows.append(row(case, "s", ours[case], "kornia", None, options.threads[0], why=why))
     print(f"{date.today()}, {device()}, {versions('kornia', 'pillow')}\n")
     print(table(rows))
+    print(f"\nThe {LOADING} took {apart('views', LOADING, 1):.0f} MiB, once.")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 

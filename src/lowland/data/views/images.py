@@ -159,7 +159,7 @@ class ImageViews:
         turns = self._turns if self.hue and samples.shape[1] == 3 else 0
 
         def work(rows: slice) -> None:
-            change(  # pyright: ignore[reportCallIssue]
+            change(
                 images[rows].numpy(), table[rows].numpy(), "tall" in drawn, self._recolours, turns, self.threshold,
                 views[rows].numpy(),
             )  # fmt: skip
