@@ -11,9 +11,9 @@ the same loss.
 All run in this process, in turn. With one thread they are timed by the processor's clock, to which the time of the
 workers is added, with two by the one on the wall. Memory is the peak above what the process had before, and the private
 memory of the workers; each contestant is measured in a process of its own. What a library takes to be loaded is counted
-for nobody; that of the compiled views of Lowland, which is the most, is said below the table. The rivals `kornia` and `lightly` are no
-dependency of Lowland; where one is missing its row says why. The memory and the time of workers are read from /proc,
-which only Linux has.
+for nobody; that of the compiled views of Lowland, which is the most, is said below the table. The rivals `kornia` and
+`lightly` are no dependency of Lowland; where one is missing its row says why. The memory and the time of workers are
+read from /proc, which only Linux has.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ def write_page(run: Run, found: Found, choice: Mapping[str, Sequence[float]], be
     shares = ", ".join(f"{100 * fraction:g} % ({seeds[0]['labels']})" for fraction, seeds in found.items())
     run.text(
         f"The network saw all {len(data.train)} training images without labels, trained by {best}. Then some got "
-        f"labels: {shares}. **From scratch** is the same network, trained on these labels alone with the same views, "
-        "for the same number of steps and with the same learning rates to choose from as fine-tuning. **Raw pixels** "
+        f"labels: {shares}. **From scratch** is the same network, trained on these labels alone for the same number of "
+        "steps as fine-tuning, with the same views and as many learning rates to choose from. **Raw pixels** "
         "and **random encoder** are logistic regressions, as is the linear probe. Whatever was chosen, in any row, was "
         f"chosen on the same {len(data.validation)} labelled validation images; that is more labels than the smallest "
         f"share may have. Of frozen and fine-tuned, “{PRETRAINED}” takes the better one on those images, for each draw "
@@ -109,6 +109,19 @@ def write_page(run: Run, found: Found, choice: Mapping[str, Sequence[float]], be
     run.table(
         ["method", "% of the validation images right"],
         [[title, _cell(values)] for title, values in sorted(choice.items(), key=lambda one: -statistics.fmean(one[1]))],
+    )
+    run.text(
+        "Training on labels was tried in all of the following ways on the first draw of each share of the labels; what "
+        "was best on validation images was kept for the other draws."
+    )
+    run.table(
+        ["% of the labels", "network", "views", "learning rate", "% of the validation images right"],
+        [
+            [f"{100 * fraction:g}", name, views, f"{rate:g}", round(100 * value, 1)]
+            for fraction, seeds in found.items()
+            for name in (TUNED, SCRATCH)
+            for views, rate, value in seeds[0]["found"][name]["tried"]
+        ],
     )
     run.section("Every draw of the labels")
     run.table(

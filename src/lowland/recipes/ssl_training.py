@@ -25,6 +25,7 @@ from lowland.training.pretraining import warm_cosine
 DATA = ("fashion_mnist", "cifar10", "mnist", "mnist10k", "digits")
 VIEWS: dict[str, Callable[[], ImageViews]] = {
     "mild": ImageViews.mild,
+    "upright": ImageViews.upright,
     "simclr": ImageViews.simclr,
     "vicreg": ImageViews.vicreg,
     "crop-only": ImageViews.crop_only,
@@ -56,7 +57,7 @@ class Pretraining(Recipe):
     widen: int = 1
     """Factor of all layers of projectors and predictors."""
     views: str = "mild"
-    """How images are changed: mild, simclr, vicreg, crop-only or none."""
+    """How images are changed: mild, upright, simclr, vicreg, crop-only or none."""
     epochs: float = 12.0
     """Times that each training image is seen, by two views each time."""
     batch: int = 128

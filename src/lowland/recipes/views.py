@@ -43,6 +43,7 @@ GREY: Settings = {
     NONE: ImageViews.none(),
     "crop only": ImageViews.crop_only(),
     "mild": ImageViews.mild(),
+    "upright": ImageViews.upright(),
     "as in SimCLR": ImageViews.simclr(),
     "jigsaw": Jigsaw(grid=2),
 }

@@ -13,11 +13,11 @@ from lowland.data import digits
 from lowland.errors import OptionError
 from lowland.recipes.base import load
 from lowland.recipes.labels import LabelsRecipe
-from lowland.recipes.labels_page import FROZEN, PRETRAINED, ROWS, TUNED, paired
+from lowland.recipes.labels_page import FROZEN, PRETRAINED, ROWS, SCRATCH, TUNED, paired
 
 SMALL: dict[str, Any] = {
     "data": "digits", "methods": ("vicreg",), "maps": (4,), "fractions": (0.1, 1.0), "seeds": 2, "tuned": (2, 2),
-    "rates": (0.003,),
+    "rates": (0.003,), "tuned_rates": (0.001, 0.0001),
 }  # fmt: skip
 
 
@@ -40,12 +40,24 @@ def test_a_draw_of_the_labels_is_stratified_and_is_that_of_its_seed() -> None:
 
 def test_all_rows_are_measured_and_the_better_one_is_chosen_on_validation() -> None:
     recipe, data = _recipe(), digits()
-    found = recipe._compare(recipe.network(data, 0), data, 0.1, 0, steps=2)
+    found = recipe._compare(recipe.network(data, 0), data, 0.1, 0, steps=2, first=None)
     assert set(found["found"]) == set(ROWS)
     assert found["labels"] == 120
     rows = found["found"]
     assert rows[PRETRAINED]["validation"] == max(rows[FROZEN]["validation"], rows[TUNED]["validation"])
     assert rows[PRETRAINED]["test"] == rows[found["better"]]["test"]
+    assert [(views, rate) for views, rate, _ in rows[TUNED]["tried"]] == [
+        (views, rate) for views in recipe.tuned_views for rate in recipe.tuned_rates
+    ]
+    assert rows[TUNED]["validation"] == max(value for *_, value in rows[TUNED]["tried"])
+
+
+def test_later_draws_keep_what_the_first_one_chose() -> None:
+    recipe, data = _recipe(), digits()
+    chosen = {TUNED: {"rate": 0.0001, "views": "upright"}, SCRATCH: {"rate": 0.003, "views": "none"}}
+    rows = recipe._compare(recipe.network(data, 0), data, 0.1, 1, steps=2, first={"found": chosen})["found"]
+    for name, setting in chosen.items():
+        assert [tuple(one[:2]) for one in rows[name]["tried"]] == [(setting["views"], setting["rate"])]
 
 
 def test_the_interval_is_that_of_students_t() -> None:
@@ -69,6 +81,9 @@ def test_the_interval_is_that_of_students_t() -> None:
         ({"fractions": (0.1,)}, "its own number in tuned"),
         ({"fractions": (0.1, 2.0)}, "at most 1"),
         ({"rates": ()}, "at least one"),
+        ({"tuned_rates": (0.1, -1.0)}, "tuned_rates must be positive"),
+        ({"tuned_views": ()}, "at least one kind of views"),
+        ({"tuned_views": ("upside",)}, "cannot be 'upside'"),
     ],
 )
 def test_bad_options_are_one_sentence(options: dict[str, Any], words: str) -> None:

@@ -131,6 +131,11 @@ class ImageViews:
         """For small grey images of centred things, such as Fashion-MNIST: larger crops, flip, brightness, contrast."""
         return cls(crop=(0.4, 1.0), grey=0)
 
+    @classmethod
+    def upright(cls) -> ImageViews:
+        """`mild` for things that all face the same way: no flip, and every second time a rectangle is masked."""
+        return cls(crop=(0.4, 1.0), flip=0, grey=0, mask=0.5)
+
     @torch.no_grad()
     def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
         check_samples(samples, noise, "(B, C, H, W)")
