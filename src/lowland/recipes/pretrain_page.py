@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from lowland.data.folder import Folder
-from lowland.errors import TrainingError
+from lowland.errors import CollapseError, TrainingError
 from lowland.plots.contact import contact_sheet
 from lowland.plots.curves import curves
 from lowland.plots.scatter import scatter
@@ -88,6 +88,11 @@ def write_failure(run: Run, error: TrainingError, chosen: Plan) -> None:
     """Why the training ended, with the curves so far."""
     run.section("Training stopped")
     run.text(f"**{type(error).__name__}**: {error}")
+    if isinstance(error, CollapseError):
+        run.text(
+            "On the command line `--rate` is the learning rate, and `--options alarm=0` passes an argument to "
+            f"{chosen.method}, as it does for its other arguments."
+        )
     if isinstance(error.result, FitResult):
         lines = {name: (list(curve.steps), list(curve.values)) for name, curve in error.result.history.items()}
         _draw_training(run, lines, chosen)

@@ -68,5 +68,5 @@ def check_collapse(a_ND: Tensor, deviation: float, start: float, method: str, st
         raise CollapseError(
             f"The embeddings collapsed: at step {step} of {method} those of {len(a_ND)} samples deviate from their "
             f"mean by {deviation:.2g} of what they should (at the start {start:.2g}), in {rank:.1f} of {a_ND.shape[1]} "
-            "directions; strengthen the term that keeps them apart, lower lr, or pass alarm=0 to go on all the same."
+            "directions; strengthen the term that keeps them apart, lower the learning rate, or pass alarm=0 to go on."
         )
