@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lowland.errors import DomainError
+
 
 class Standardised(nn.Module):
     """h((x − m) / d), with the mean m and the deviation d of each channel, which are stored with the weights.
@@ -31,7 +33,15 @@ class Standardised(nn.Module):
         self.register_buffer("deviation", torch.ones(channels))
 
     def measure(self, sample: Tensor) -> None:
-        """Take m and d from samples (N, *shape); a channel that does not vary has d = 1."""
+        """Take m and d from samples (N, *shape); a channel that does not vary has d = 1.
+
+        Raises:
+            DomainError: for two or more samples that are all the same: nothing can be learned from them.
+        """
+        if len(sample) > 1 and bool((sample == sample[0]).all()):
+            raise DomainError(
+                f"All {len(sample)} samples that were looked at are the same, so that there is nothing to learn from."
+            )
         axes = [0, *range(2, sample.ndim)]
         self.mean.copy_(sample.mean(dim=axes).view_as(self.mean))
         spread = sample.std(dim=axes, correction=0).view_as(self.mean)

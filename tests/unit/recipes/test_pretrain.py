@@ -258,6 +258,14 @@ def test_what_was_left_out_is_said_before_anything_fails(
     assert (latest(tmp_path) / "skipped.txt").read_text().count("is not a picture") == 3
 
 
+def test_images_that_are_all_the_same_teach_nothing(tmp_path: Path, say: Callable) -> None:
+    (tmp_path / "dark").mkdir()
+    for number in range(30):
+        Image.new("RGB", (20, 20)).save(tmp_path / "dark" / f"{number}.png")
+    said = say(tmp_path / "dark", *SMALL, code=1)
+    assert "samples that were looked at are the same" in said
+
+
 def test_help_names_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["pretrain", "--help"]) == 0
     assert "lowland pretrain FOLDER" in capsys.readouterr().out
