@@ -15,7 +15,8 @@ from lowland.nn.encoders.vision_transformer import VisionTransformer
 from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
 from lowland.recipes.base import recipe
-from lowland.recipes.pretrained import RANDOM, Method, Pretraining, flips, write_neighbours, write_table
+from lowland.recipes.baselines import RANDOM
+from lowland.recipes.predictive import Method, Predictive, flips, write_neighbours, write_table
 from lowland.reports.run import Run
 from lowland.shaping.predictive.masked import IJEPA, MAE, Data2Vec
 from lowland.shaping.predictive.masks import PatchMasks
@@ -33,7 +34,7 @@ SHOWN = 10
     title="Foretelling what is hidden",
 )
 @dataclass(frozen=True)
-class JepaRecipe(Pretraining):
+class JepaRecipe(Predictive):
     """F(x, y, z) = mean over hidden patches of ‖p(h(x ∖ z))_i − t(y)_i‖² by I-JEPA, data2vec and MAE."""
 
     patch: int = 4

@@ -9,7 +9,7 @@ from typing import Any
 from lowland.data.images import Images
 from lowland.evaluation.success import Interval
 from lowland.plots import curves
-from lowland.recipes.ssl_measures import PIXELS, RANDOM
+from lowland.recipes.baselines import PIXELS, RANDOM
 from lowland.reports.run import Run
 
 FROZEN, TUNED, SCRATCH = "pretrained, linear probe", "pretrained, fine-tuned", "from scratch"

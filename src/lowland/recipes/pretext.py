@@ -17,7 +17,8 @@ from lowland.nn.encoders.resnet18 import ResNet18
 from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
 from lowland.recipes.base import recipe
-from lowland.recipes.pretrained import RANDOM, Method, Pretraining, flips, write_neighbours, write_table
+from lowland.recipes.baselines import RANDOM
+from lowland.recipes.predictive import Method, Predictive, flips, write_neighbours, write_table
 from lowland.reports.run import Run
 from lowland.shaping.joint import Views
 from lowland.shaping.predictive.restoring import Restoring
@@ -35,7 +36,7 @@ SHOWN = 10
     title="Restoring damaged images",
 )
 @dataclass(frozen=True)
-class PretextRecipe(Pretraining):
+class PretextRecipe(Predictive):
     """E(x, y) = ½‖D(h(x)) − y‖², x being y damaged in one of four ways."""
 
     steps: int = 800

@@ -21,13 +21,14 @@ from lowland.evaluation.representations import represent
 from lowland.evaluation.verification import all_pairs, verification
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.recipes.base import Recipe, falling, recipe
+from lowland.recipes.baselines import PIXELS, RANDOM, SUPERVISED
 from lowland.recipes.siamese_page import write_page
 from lowland.reports.run import Run
 from lowland.shaping.contrastive.drlim import DrLIM
 from lowland.training.fit import fit
 
 DATA = ("faces", "digits", "mnist10k")
-RAW, PCA, RANDOM, SUPERVISED, METHOD = "raw pixels", "PCA", "random encoder", "supervised", "DrLIM"
+PCA, METHOD = "PCA", "DrLIM"
 COMPONENTS = (8, 16, 32, 64, 128)
 Codes = Callable[[Tensor], Tensor]
 
@@ -129,7 +130,7 @@ class SiameseRecipe(Recipe):
         train, who = splits["train"]
         shape = (train.shape[1], train.shape[2], train.shape[3])
         tried: dict[str, dict[str, Codes]] = {
-            RAW: {"as they are": lambda images: images.flatten(1)},
+            PIXELS: {"as they are": lambda images: images.flatten(1)},
             PCA: {
                 f"{size} components{', whitened' * white}": partial(_principal, train, size, white)
                 for size in COMPONENTS

@@ -14,7 +14,8 @@ from lowland.errors import OptionError, TrainingError
 from lowland.evaluation.fine_tune import fine_tune
 from lowland.nn.standardised import Standardised
 from lowland.recipes.base import recipe
-from lowland.recipes.ssl_measures import PIXELS, RANDOM, SUPERVISED, Pixels, alone, glance, measure, part
+from lowland.recipes.baselines import PIXELS, RANDOM, SUPERVISED
+from lowland.recipes.ssl_measures import Pixels, alone, glance, measure, part
 from lowland.recipes.ssl_methods import Method
 from lowland.recipes.ssl_page import write_page, write_results
 from lowland.recipes.ssl_training import GPU, Pretraining

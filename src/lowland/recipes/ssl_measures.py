@@ -17,8 +17,6 @@ from lowland.evaluation.representations import represent
 from lowland.shaping.joint import Views
 from lowland.tensors import RowNoise
 
-PIXELS, RANDOM, SUPERVISED = "raw pixels", "random encoder", "supervised"
-BASELINES = (PIXELS, RANDOM, SUPERVISED)
 SHOWN = 2000
 """Validation images that pictures, alignment, uniformity and the gap of pairs are made of: all pairs are looked at."""
 QUERIES, FOUND = 6, 7

@@ -15,7 +15,8 @@ from torch import Tensor
 from lowland.data.images import Images
 from lowland.plots import curves
 from lowland.plots.style import FAMILIES, INK, MUTED, ORANGE, bare, figure, ruled
-from lowland.recipes.ssl_measures import BASELINES, PIXELS, QUERIES, RANDOM, SHOWN, SUPERVISED
+from lowland.recipes.baselines import BASELINES, PIXELS, RANDOM, SUPERVISED, titled
+from lowland.recipes.ssl_measures import QUERIES, SHOWN
 from lowland.recipes.ssl_methods import Method
 from lowland.reports.run import Run
 
@@ -47,7 +48,7 @@ def average(found: Found, name: str, key: str) -> tuple[float, float | None] | N
 def write_results(run: Run, found: Found, methods: Sequence[Method], data: str) -> None:
     """Rows of `results.json`: test accuracies in percent, and RankMe."""
     rows = [(method.title, method.row, method.title) for method in methods]
-    rows += [(name, "J7", f"{name} (baseline)") for name in BASELINES]
+    rows += [(name, "J7", titled(name)) for name in BASELINES]
     cifar = data.startswith("cifar10")  # what the published figures were measured on
     for key, claim, factor, published in (
         ("probe", "linear probe, %", 100, PROBED if cifar else {}),
@@ -90,8 +91,7 @@ def write_page(run: Run, found: Found, methods: Sequence[Method], data: Images, 
     }  # fmt: skip
     ordered = sorted(titles, key=lambda title: -_mean(found, title, "probe"))
     rows = [
-        [name if name not in BASELINES else f"{name} (baseline)"]
-        + [_cell(average(found, name, key), factor) for key, factor in columns.values()]
+        [titled(name)] + [_cell(average(found, name, key), factor) for key, factor in columns.values()]
         for name in [*ordered, *BASELINES]
     ]
     low, high = _mean(found, RANDOM, "probe"), _mean(found, SUPERVISED, "probe")

@@ -22,7 +22,8 @@ from lowland.evaluation.probe import probe
 from lowland.evaluation.representations import represent
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.recipes.base import Recipe, recipe
-from lowland.recipes.temporal_page import BASELINES, RANDOM, RAW, SUPERVISED, write_page
+from lowland.recipes.baselines import BASELINES, PIXELS, RANDOM, SUPERVISED, titled
+from lowland.recipes.temporal_page import write_page
 from lowland.reports.run import Run
 from lowland.shaping.contrastive.drlim import DrLIM
 from lowland.shaping.contrastive.simclr import SimCLR
@@ -122,7 +123,7 @@ class TemporalRecipe(Recipe):
         raw = run.stage("raw", partial(self._measure, nn.Flatten(), splits))
         for seed in range(self.seeds):
             untrained = self._encoder(seed).to(self.device)
-            found[RAW].append(raw)
+            found[PIXELS].append(raw)
             found[RANDOM].append(run.stage(f"seed-{seed}/random", partial(self._measure, untrained, splits)))
             work = partial(self._supervised, untrained, splits, seed)
             found[SUPERVISED].append(run.stage(f"seed-{seed}/supervised", work))
@@ -209,7 +210,7 @@ class TemporalRecipe(Recipe):
             for name, each in found.items():
                 values = [factor * one[key] for one in each]
                 run.result(
-                    id="J3", claim=claim, method=f"{name} (baseline)" if name in BASELINES else name,
+                    id="J3", claim=claim, method=titled(name),
                     measured=statistics.fmean(values), sd=statistics.stdev(values) if self.seeds > 1 else None,
                     seeds=self.seeds, data=data,
                 )  # fmt: skip

@@ -13,10 +13,9 @@ from torch.nn import functional
 from lowland.evaluation.representations import represent
 from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
+from lowland.recipes.baselines import BASELINES, PIXELS, RANDOM, SUPERVISED, titled
 from lowland.reports.run import Run
 
-RANDOM, RAW, SUPERVISED = "random encoder", "raw pixels", "supervised"
-BASELINES = (RANDOM, RAW, SUPERVISED)
 _QUERIES, _NEAR = 5, 5
 
 
@@ -37,14 +36,14 @@ def write_page(
     best = max(methods, key=lambda name: mean[name]["validation"])
     run.text(
         f"From the representation by {best} a linear classifier reads {100 * mean[best]['digit']:.1f} % of the digits, "
-        f"{100 * mean[RANDOM]['digit']:.1f} % from that of the untrained encoder and {100 * mean[RAW]['digit']:.1f} % "
-        f"from raw pixels; with all labels the encoder reaches {100 * mean[SUPERVISED]['digit']:.1f} %. Slowness is "
-        "the mean squared change from frame to frame over that between unrelated frames: 0 would be a film that stands "
-        "still, 1 one without a trace of the frame before."
+        f"{100 * mean[RANDOM]['digit']:.1f} % from that of the untrained encoder and "
+        f"{100 * mean[PIXELS]['digit']:.1f} % from raw pixels; with all labels the encoder reaches "
+        f"{100 * mean[SUPERVISED]['digit']:.1f} %. Slowness is the mean squared change from frame to frame over that "
+        "between unrelated frames: 0 would be a film that stands still, 1 one without a trace of the frame before."
     )
     rows = [
         (
-            f"{name} (baseline)" if name in BASELINES else name,
+            titled(name),
             100 * values["digit"], values["place"], values["slowness"], 100 * values["neighbours"],
         )
         for name, values in mean.items()

@@ -1,4 +1,4 @@
-"""What recipes on pretrained encoders share: images, the baselines, the measures, and one table for all of them."""
+"""What `jepa` and `pretext` share, which foretell what is hidden: images, measures, and one table of all rows."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ from lowland.evaluation.probe import probe
 from lowland.evaluation.representations import represent
 from lowland.plots.mosaic import mosaic
 from lowland.recipes.base import Recipe
+from lowland.recipes.baselines import BASELINES, PIXELS, RANDOM, SUPERVISED, titled
 from lowland.reports.run import Run
 from lowland.shaping.base import Shaping
 from lowland.training.fit import fit
 from lowland.training.pretraining import warm_cosine
 
 DATA = ("cifar10", "digits")
-RANDOM, RAW, SUPERVISED = "random encoder", "raw pixels", "supervised"
-BASELINES = (RANDOM, RAW, SUPERVISED)
 _RANKED = 2000
 _CLAIMS = {"linear probe, test accuracy (%)": "probe", "nearest neighbours, test accuracy (%)": "knn"}
 _COLUMNS = {
@@ -52,7 +51,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Pretraining(Recipe):
+class Predictive(Recipe):
     """The options and the table of `jepa` and `pretext`; a subclass says which encoder and which methods."""
 
     data: str = "cifar10"
@@ -110,7 +109,7 @@ class Pretraining(Recipe):
         raw = run.stage("raw", partial(self._measure, nn.Flatten(), data))
         for seed in range(self.seeds):
             untrained = self.encoder(data.shape, self.generator(seed)).to(self.device)
-            found[RAW].append(raw)
+            found[PIXELS].append(raw)
             found[RANDOM].append(run.stage(f"seed-{seed}/random", partial(self._measure, untrained, data)))
             work = partial(self._supervised, untrained, data, seed)
             found[SUPERVISED].append(run.stage(f"seed-{seed}/supervised", work))
@@ -127,7 +126,7 @@ class Pretraining(Recipe):
             for claim, key in _CLAIMS.items():
                 values = [100 * one[key] for one in each]
                 run.result(
-                    id=rows[title], claim=claim, method=f"{title} (baseline)" if title in BASELINES else title,
+                    id=rows[title], claim=claim, method=titled(title),
                     measured=statistics.fmean(values), sd=statistics.stdev(values) if self.seeds > 1 else None,
                     seeds=self.seeds, data=described,
                 )  # fmt: skip
@@ -180,7 +179,7 @@ def write_table(run: Run, found: Mapping[str, Sequence[Mapping[str, float]]], en
     """The table of all rows."""
     rows = [
         (
-            f"{title} (baseline)" if title in BASELINES else title,
+            titled(title),
             *(statistics.fmean(factor * one[key] for one in each) for key, factor in _COLUMNS.values()),
         )
         for title, each in found.items()
