@@ -189,6 +189,16 @@ def write_table(run: Run, found: Mapping[str, Sequence[Mapping[str, float]]], en
         f"Every row but raw pixels has the same encoder, {encoder}, and the same pooling, the mean. The weight decay "
         "of the probe is chosen on the validation images. RankMe counts the dimensions that the representation uses.",
     )  # fmt: skip
+    run.text(_verdict({title: statistics.fmean(one["probe"] for one in each) for title, each in found.items()}))
+
+
+def _verdict(probe: Mapping[str, float]) -> str:
+    """What was learned is what a linear classifier reads better than from the untrained encoder, if it does."""
+    gains = {title: 100 * (value - probe[RANDOM]) for title, value in probe.items() if title not in BASELINES}
+    said = ", ".join(f"{title} {gain:+.1f}" for title, gain in sorted(gains.items(), key=lambda one: -one[1]))
+    above = sum(gain > 0 for gain in gains.values())
+    verdict = {0: "none of them pays", len(gains): "all of them pay"}.get(above, f"{above} of {len(gains)} pay")
+    return f"Linear probes against that of the random encoder, in points: {said}. By this measure {verdict}."
 
 
 def write_neighbours(run: Run, encoders: Mapping[str, nn.Module], data: Images, count: int = 8) -> None:
