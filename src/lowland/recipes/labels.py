@@ -54,7 +54,7 @@ class LabelsRecipe(Pretraining):
     methods: tuple[str, ...] = ("simclr", "vicreg")
     """Methods of which the validation images choose one."""
     views: str = "upright"
-    """How images are changed in pretraining: mild, upright, simclr, vicreg, crop-only or none."""
+    """How images are changed in pretraining: mild, upright, in-place, simclr, vicreg, crop-only or none."""
     maps: tuple[int, ...] = (32, 64, 128)
     """Feature maps of the convnet's stages, or of the first stage of the resnet18."""
     pooled: bool = False
@@ -69,11 +69,11 @@ class LabelsRecipe(Pretraining):
     """Steps of each training on labels, for each share."""
     tuned_batch: int = 64
     """Images of such a step."""
-    tuned_views: tuple[str, ...] = ("none", "upright")
+    tuned_views: tuple[str, ...] = ("in-place", "upright")
     """How images are changed in training on labels: the validation images choose one."""
     rates: tuple[float, ...] = (0.001, 0.003, 0.01)
     """Learning rates from scratch, of which the validation images choose one."""
-    tuned_rates: tuple[float, ...] = (0.0001, 0.0003, 0.001)
+    tuned_rates: tuple[float, ...] = (0.0003, 0.001, 0.003)
     """The same for the pretrained network."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -26,6 +26,7 @@ DATA = ("fashion_mnist", "cifar10", "mnist", "mnist10k", "digits")
 VIEWS: dict[str, Callable[[], ImageViews]] = {
     "mild": ImageViews.mild,
     "upright": ImageViews.upright,
+    "in-place": ImageViews.in_place,
     "simclr": ImageViews.simclr,
     "vicreg": ImageViews.vicreg,
     "crop-only": ImageViews.crop_only,
@@ -57,7 +58,7 @@ class Pretraining(Recipe):
     widen: int = 1
     """Factor of all layers of projectors and predictors."""
     views: str = "mild"
-    """How images are changed: mild, upright, simclr, vicreg, crop-only or none."""
+    """How images are changed: mild, upright, in-place, simclr, vicreg, crop-only or none."""
     epochs: float = 12.0
     """Times that each training image is seen, by two views each time."""
     batch: int = 128

@@ -44,6 +44,7 @@ GREY: Settings = {
     "crop only": ImageViews.crop_only(),
     "mild": ImageViews.mild(),
     "upright": ImageViews.upright(),
+    "in place": ImageViews.in_place(),
     "as in SimCLR": ImageViews.simclr(),
     "jigsaw": Jigsaw(grid=2),
 }

@@ -136,6 +136,11 @@ class ImageViews:
         """`mild` for things that all face the same way: no flip, and every second time a rectangle is masked."""
         return cls(crop=(0.4, 1.0), flip=0, grey=0, mask=0.5)
 
+    @classmethod
+    def in_place(cls) -> ImageViews:
+        """`upright` without crops, so that nothing moves: for a network that keeps places apart and has learned them."""
+        return cls(crop=(1, 1), flip=0, grey=0, mask=0.5)
+
     @torch.no_grad()
     def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
         check_samples(samples, noise, "(B, C, H, W)")
