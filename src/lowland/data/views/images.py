@@ -138,7 +138,7 @@ class ImageViews:
 
     @classmethod
     def in_place(cls) -> ImageViews:
-        """`upright` without crops, so that nothing moves: for a network that keeps places apart and has learned them."""
+        """`upright` without crops, so that nothing moves: for a network that has learned where things are."""
         return cls(crop=(1, 1), flip=0, grey=0, mask=0.5)
 
     @torch.no_grad()
