@@ -44,28 +44,28 @@ class LabelsRecipe(Pretraining):
     training from scratch have the same budget: as many learning rates, each its own, with each of the same views, for
     the same steps. They try them all on the first draw of each share of the labels, and keep the best for the others.
 
-    A representation keeps its places apart: with 1 % of the labels a linear probe on validation images has 82.5 % after
-    4 epochs of SimCLR; with one stage more it has 80.8 %, and 79.6 % where the mean over places is taken (raw pixels
-    78.9 %; 16, 32 and 64 maps). With 32, 64 and 128 maps it has 83.3 % after 6 epochs, 83.7 % where nothing is flipped
-    (views `upright`). From scratch 1 % of the labels want a high rate and a thousand steps: with 0.003 and 400 steps it
-    is some 3 points worse. A pretrained network wants a low one, and images as they are.
+    What was tried on validation images of MNIST with 1 % of the labels, which are 70: four stages, the mean over places
+    and 60 epochs of SimCLR give a linear probe 88.7 %, three stages, all places and 30 epochs 81.7 %; raw pixels have
+    70 %. On Fashion-MNIST (550 labels; 32, 64 and 128 maps, all places, 16 epochs, one draw) pretraining is worth less:
+    84.7 % tuned with views `in-place`, 83.8 % frozen, 83.3 % from scratch with views `upright`, a rate of 0.01 and a
+    thousand steps; with views that flip, from scratch has 80.5 to 81 %, so that the comparison would flatter.
     """
 
+    data: str = "mnist10k"
+    """Images: fashion_mnist, cifar10, mnist, mnist10k or digits."""
     methods: tuple[str, ...] = ("simclr", "vicreg")
     """Methods of which the validation images choose one."""
     views: str = "upright"
     """How images are changed in pretraining: mild, upright, in-place, simclr, vicreg, crop-only or none."""
-    maps: tuple[int, ...] = (32, 64, 128)
+    maps: tuple[int, ...] = (32, 64, 128, 256)
     """Feature maps of the convnet's stages, or of the first stage of the resnet18."""
-    pooled: bool = False
-    """Whether a representation of the convnet is the mean over places, or all places one after the other."""
-    epochs: float = 16.0
+    epochs: float = 60.0
     """Times that each training image is seen in pretraining, by two views each time."""
     fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     """Shares of the labels, rising."""
     seeds: int = 5
     """Draws of the labels at each share below 1; at 1 there is nothing to draw, and one training."""
-    tuned: tuple[int, ...] = (1000, 1000, 3000)
+    tuned: tuple[int, ...] = (1000, 1000, 1500)
     """Steps of each training on labels, for each share."""
     tuned_batch: int = 64
     """Images of such a step."""

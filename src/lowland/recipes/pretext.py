@@ -32,7 +32,7 @@ SHOWN = 10
     shows="One energy, four kinds of damage: masked patches, a hole, lost colours and lost detail are restored, and "
     "what the encoder learns by it is measured.",
     rows=("J5",),
-    minutes=12,
+    minutes=20,
     title="Restoring damaged images",
 )
 @dataclass(frozen=True)
