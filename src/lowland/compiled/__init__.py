@@ -7,8 +7,10 @@ What is compiled is kept on disk for the next process.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -23,19 +25,42 @@ def usable(*tensors: Tensor) -> bool:
     return known and importlib.util.find_spec("numba") is not None
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Torch uses one thread within, for tensors so small that others are no help.
+
+    Torch's other threads wait busily for their next work, for milliseconds, in which they keep processors from those of
+    `in_threads`.
+    """
+    wanted = torch.get_num_threads()
+    torch.set_num_threads(1)  # of this thread, and of those that start from here on
+    try:
+        yield
+    finally:
+        torch.set_num_threads(wanted)
+
+
 def in_threads(work: Callable[[T], None], pieces: Iterable[T]) -> None:
     """Call `work`, which lets go of Python's lock, on each piece, in as many threads as torch uses.
 
     Within it torch uses one thread, so that the threads meet once, at the end, and not at each operation.
     """
-    pieces, wanted = list(pieces), torch.get_num_threads()
-    threads = min(wanted, len(pieces))
-    if threads <= 1:
-        for piece in pieces:
+    left = deque(pieces)
+    others = min(torch.get_num_threads(), len(left)) - 1
+
+    def take() -> None:
+        while left:
+            try:
+                piece = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
             work(piece)
+
+    if others < 1:
+        take()
         return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(work, pieces))
-    finally:
-        torch.set_num_threads(wanted)  # a thread sets its own number, and that of threads that start later
+    with alone(), ThreadPoolExecutor(others, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        helped = [pool.submit(take) for _ in range(others)]
+        take()
+        for each in helped:
+            each.result()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lowland.compiled import in_threads, usable
+from lowland.compiled import alone, in_threads, usable
 from lowland.data.views.colour import adjust, grey, linear, turn_hue
 from lowland.data.views.options import check_probabilities, check_range, check_samples, check_strengths
 from lowland.data.views.resample import cells, gaussian, interpolation, resample
@@ -19,6 +19,8 @@ from lowland.tensors import RowNoise
 _TRIES = 10
 _BLOCK = 2**15
 """Pixels of a channel that a processor changes at once: what fits its cache, and is not asked of the system anew."""
+_PIECE = 64
+"""Images that a thread takes at once."""
 _DRAWN = (
     "top",
     "left",
@@ -150,8 +152,11 @@ class ImageViews:
                 f"Colour and grey are defined for 1 or 3 channels, but the images have {channels}: switch them off "
                 "with colour=0, grey=0."
             )
-        drawn = self.draw(noise, (shape[0], shape[1]))
-        return (self._compiled if usable(samples) else self._plain)(samples, drawn)
+        if usable(samples):
+            with alone():
+                drawn = self.draw(noise, (shape[0], shape[1]))
+            return self._compiled(samples, drawn)
+        return self._plain(samples, self.draw(noise, (shape[0], shape[1])))
 
     def _compiled(self, samples: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         from lowland.compiled.views import DRAWN, change
@@ -165,17 +170,14 @@ class ImageViews:
             if name in drawn:
                 table[:, column] = drawn[name]
         views = samples.new_empty(*samples.shape[:2], *(self.size or samples.shape[2:]))
-        images = samples.detach().contiguous()
+        images = samples.detach()
         turns = self._turns if self.hue and samples.shape[1] == 3 else 0
 
         def work(rows: slice) -> None:
-            change(
-                images[rows].numpy(), table[rows].numpy(), "tall" in drawn, self._recolours, turns, self.threshold,
-                views[rows].numpy(),
-            )  # fmt: skip
+            some, chosen = images[rows].contiguous().numpy(), table[rows].numpy()
+            change(some, chosen, "tall" in drawn, self._recolours, turns, self.threshold, views[rows].numpy())
 
-        piece = max(1, -(-len(images) // torch.get_num_threads()))
-        in_threads(work, [slice(first, first + piece) for first in range(0, len(images), piece)])
+        in_threads(work, [slice(first, first + _PIECE) for first in range(0, len(images), _PIECE)])
         return views
 
     def _plain(self, samples: Tensor, drawn: dict[str, Tensor]) -> Tensor:
