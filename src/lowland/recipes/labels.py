@@ -32,7 +32,7 @@ CHOICE = "choice"
     shows="Does a network that first learned from images without labels need fewer labels afterwards? It is compared "
     "with the same network trained on the labels alone, and with a classifier of raw pixels.",
     rows=("J6",),
-    minutes=40,
+    minutes=60,
     title="Does pretraining pay?",
 )
 @dataclass(frozen=True)

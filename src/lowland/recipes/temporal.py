@@ -67,7 +67,7 @@ class _Films:
     shows="Neighbouring frames of a film are taken as pairs that belong together: what moves is forgotten, and what "
     "stays the same is kept.",
     rows=("J3",),
-    minutes=8,
+    minutes=7,
     title="What stays while it moves",
 )
 @dataclass(frozen=True)
