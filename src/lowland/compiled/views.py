@@ -85,7 +85,7 @@ def average(values: Any) -> float:
 
 @jit
 def luma(image: Any, made: Any) -> None:
-    """The grey of each pixel, (C, N) to (N,)."""
+    """The grey of each pixel, (C, N) to (N,): `LUMA` of `lowland.data.views.colour`, which lies above this folder."""
     if len(image) == 1:
         made[:] = image[0]
         return
@@ -98,6 +98,7 @@ def luma(image: Any, made: Any) -> None:
 def turn_hue(image: Any, turn: float) -> None:
     """`lowland.data.views.colour.turn_hue` of (3, N), in place."""
     kind = image.dtype.type
+    # Constants of the image's own type: with Python's numbers all would be computed in double precision.
     two, three, tiny, sixths = kind(2), kind(3), kind(1e-19), kind(6 * turn)
     for n in range(image.shape[1]):
         red, green, blue = image[0, n], image[1, n], image[2, n]
@@ -132,11 +133,13 @@ def change(
     pixels = image.reshape(channels, wide * tall)
     none, one = kind.type(0), kind.type(1)
     for b in range(len(samples)):
+        top, length, left, breadth = drawn[b, 0], drawn[b, 1], drawn[b, 2], drawn[b, 3]
+        grey, sigma, solarised, masked = drawn[b, 8] > 0, drawn[b, 9], drawn[b, 10] > 0, drawn[b, 11] > 0
         for c in range(channels):
             if places:
-                cut(samples[b, c], drawn[b, 0], drawn[b, 1], weights, rows)
+                cut(samples[b, c], top, length, weights, rows)
                 flip_axes(rows, across)
-                cut(across, drawn[b, 2], drawn[b, 3], weights, image[c])
+                cut(across, left, breadth, weights, image[c])
             else:
                 flip_axes(samples[b, c], image[c])
         if recolours:
@@ -146,30 +149,31 @@ def change(
             for c in range(channels):
                 for n in range(wide * tall):
                     pixels[c, n] = own * pixels[c, n] + (shade * shades[n] + level)
+            hue = drawn[b, 7]
             for _ in range(turns):
-                turn_hue(pixels, drawn[b, 7] / turns)
+                turn_hue(pixels, hue / turns)
             for c in range(channels):
                 for n in range(wide * tall):
                     pixels[c, n] = min(max(pixels[c, n], none), one)
-        if drawn[b, 8] > 0 and channels == 3:
+        if grey and channels == 3:
             luma(pixels, shades)
             for c in range(channels):
                 pixels[c] = shades
         for c in range(channels):
             made = views[b, c]
-            if drawn[b, 9] > 0:
-                blur(image[c], drawn[b, 9], weights, turned)
+            if sigma > 0:
+                blur(image[c], sigma, weights, turned)
                 flip_axes(turned, other)
-                blur(other, drawn[b, 9], weights, made)
+                blur(other, sigma, weights, made)
             else:
                 flip_axes(image[c], made)
-            if drawn[b, 10] > 0:
+            if solarised:
                 for i in range(tall):
                     for j in range(wide):
                         made[i, j] = one - made[i, j] if made[i, j] >= threshold else made[i, j]
-            if drawn[b, 11] > 0:
-                begin, left = int(drawn[b, 12]), int(drawn[b, 14])
+            if masked:
+                down, right = int(drawn[b, 12]), int(drawn[b, 14])
                 total = 0.0
                 for i in range(tall):
                     total += average(made[i])
-                made[begin : begin + int(drawn[b, 13]), left : left + int(drawn[b, 15])] = kind.type(total / tall)
+                made[down : down + int(drawn[b, 13]), right : right + int(drawn[b, 15])] = kind.type(total / tall)

@@ -30,7 +30,7 @@ SHOWN = 10
     shows="A transformer foretells the hidden patches of an image: as the latents of a slow copy of itself (I-JEPA, "
     "data2vec), or as pixels (MAE).",
     rows=("J7", "J5"),
-    minutes=25,
+    minutes=20,
     title="Foretelling what is hidden",
 )
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class LabelsRecipe(Pretraining):
     What was tried on validation images of MNIST with 1 % of the labels, which are 70: four stages, the mean over places
     and 60 epochs of SimCLR give a linear probe 88.7 %, three stages, all places and 30 epochs 81.7 %; raw pixels have
     70 %. On Fashion-MNIST (550 labels; 32, 64 and 128 maps, all places, 16 epochs, one draw) pretraining is worth less:
-    84.7 % tuned with views `in-place`, 83.8 % frozen, 83.3 % from scratch with views `upright`, a rate of 0.01 and a
+    84.7 % tuned with views `in-place`, 83.5 % frozen, 83.3 % from scratch with views `upright`, a rate of 0.01 and a
     thousand steps; with views that flip, from scratch has 80.5 to 81 %, so that the comparison would flatter.
     """
 

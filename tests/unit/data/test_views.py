@@ -66,10 +66,12 @@ def test_a_row_is_a_function_of_its_sample_and_its_stream(
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("name", [name for name, (views, _) in CASES.items() if isinstance(views, ImageViews)])
+@pytest.mark.parametrize("means", ["compiled"], indirect=True)
 def test_compiled_code_does_the_same(name: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """For images that lie in memory in any order, and for those that gradients are wanted of, which there are none."""
     views, shape = CASES[name]
     batch = samples(shape, torch.float32).to(memory_format=torch.channels_last).requires_grad_()
+    monkeypatch.setattr("lowland.data.views.images._PIECE", 2)  # so that there is a piece for each thread
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
