@@ -134,13 +134,15 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser = add("report", "build the page of a run again and print where it is")
     parser.add_argument("run", metavar="RUN", help="folder of a run, or name of a recipe for its newest")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
-    parser = add("data", "list, get and check data sets, or make one: traffic or photos", runs=False)
+    parser = add("data", "list, get and check data sets, or make one: motions, photos or traffic", runs=False)
     parser.add_argument("action", metavar="list|get|check|make", choices=("list", "get", "check", "make"))
-    parser.add_argument("name", metavar="NAME", nargs="?", help="of the data set; traffic and photos are made")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="of the data set; motions, photos and traffic are made")
     parser.add_argument("--seed", type=int, help="make traffic: of the simulation (default: 0)")
     parser.add_argument("--minutes", type=float, help="make traffic: recorded (default: 8)")
     parser.add_argument("--count", type=int, help="make photos: pieces of sample photographs (default: 500)")
-    parser.add_argument("--out", type=Path, help="make: file or folder to write (default: traffic-SEED.npz, photos)")
+    parser.add_argument(
+        "--out", type=Path, help="make: file or folder to write (default: motions, photos, traffic-SEED.npz)"
+    )
     parser = add("pretrain", "learn an encoder from a folder of images or series, without labels", add_help=False)
     parser.add_argument("folder", metavar="FOLDER", nargs="?", help="of images, or of .npy or .csv series")
     parser = add("embed", "make vectors of the files in a folder by a pretrained encoder", runs=False)
@@ -342,7 +344,7 @@ def _data(options: argparse.Namespace) -> int:
         ]
         return _table(("data set", "what", "size", "licence", "package"), lines)
     if options.name is None:
-        known = ["photos", "traffic"] if options.action == "make" else data.DATASETS
+        known = ["motions", "photos", "traffic"] if options.action == "make" else data.DATASETS
         raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', known)}")
     if options.action == "make":
         return _make(options.name, **made)
@@ -351,7 +353,9 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _make(name: str, **given: Any) -> int:
-    makers: dict[str, Callable[..., Path]] = {"photos": _make_photos, "traffic": _make_traffic}
+    makers: dict[str, Callable[..., Path]] = {
+        "motions": _make_motions, "photos": _make_photos, "traffic": _make_traffic
+    }  # fmt: skip
     if name not in makers:
         raise OptionError(f"There is no data set {name!r} to make. {nearest(name, makers)}")
     takes = inspect.signature(makers[name]).parameters
@@ -366,6 +370,12 @@ def _make_traffic(seed: int = 0, minutes: float = 8.0, out: Path | None = None) 
     from lowland.data.simulate import simulate
 
     return save_tracks(simulate(seed, minutes), out or Path(f"traffic-{seed}.npz"))
+
+
+def _make_motions(out: Path = Path("motions")) -> Path:
+    from lowland.data.motions import sample_motions
+
+    return sample_motions(out)
 
 
 def _make_photos(count: int = 500, out: Path = Path("photos")) -> Path:

@@ -67,9 +67,7 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
 
     if not 24 <= count <= MOST:
         raise OptionError(f"The sample photographs give 24 to {MOST} pieces, not {count}.")
-    root = Path(folder)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"{root} is there already: name a new folder for the sample photographs.")
+    root = new_folder(folder)
     payloads = {name: text for source in (_SKIMAGE, _SKLEARN) for name, text in _content(source).items()}
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
@@ -86,6 +84,18 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
         (root / "labels.csv").write_text(lines.getvalue())
     except OSError as error:
         raise DataError(f"{root} could not be written: {error.strerror or error}.") from error
+    return root
+
+
+def new_folder(folder: str | Path) -> Path:
+    """The folder, if it does not exist or is empty.
+
+    Raises:
+        DataError: otherwise.
+    """
+    root = Path(folder)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DataError(f"{root} is there already: name a new folder for the samples.")
     return root
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lowland.data.folder import read_folder
 from lowland.data.label_files import read_labels
+from lowland.data.motions import sample_motions
 from lowland.data.photos import sample_photos
 from lowland.errors import DataError, OptionError
 
@@ -247,3 +248,49 @@ def test_sample_photographs_are_not_written_over_anything(tmp_path: Path) -> Non
         sample_photos(tmp_path, 24)
     with pytest.raises(OptionError, match="24 to 2000"):
         sample_photos(tmp_path / "new", 3)
+    with pytest.raises(DataError, match="there already"):
+        sample_motions(tmp_path)
+
+
+@pytest.fixture
+def motions(tmp_path: Path) -> Path:
+    """Both files of the set in the real format, one series of each activity in each."""
+    kinds = ("Standing", "Running", "Walking", "Badminton")
+    place = tmp_path / "BasicMotions"
+    place.mkdir()
+    for start, name in ((0, "TRAIN"), (100, "TEST")):
+        lines = [
+            ":".join([*(",".join(f"{start + kind + channel / 8}" for _ in range(20)) for channel in range(6)), label])
+            for kind, label in enumerate(kinds)
+        ]
+        heading = ["#Four students wore a watch.", "@problemName BasicMotions", "@dimensions 6", "@data"]
+        (place / f"BasicMotions_{name}.ts").write_text("\n".join([*heading, *lines]) + "\n")
+    return place
+
+
+def test_sample_motions_are_read_as_series_with_their_classes(motions: Path, tmp_path: Path) -> None:
+    folder = read_folder(sample_motions(tmp_path / "new", motions))
+    assert (folder.shape, len(folder), folder.skipped) == ((6, 20), 8, ())
+    assert folder.files[:2] == ("badminton/03.csv", "badminton/07.csv")
+    assert torch.equal(folder.values[1, :, 0], torch.tensor([103 + channel / 8 for channel in range(6)]))
+    _, names, _ = read_labels("folders", tmp_path / "new", folder)
+    assert names == ("badminton", "running", "standing", "walking")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("@data\n1,2:3,4:Walking\n", "line 2 is not six channels"),
+        ("@data\n1,2:3,4:1,2:3:1,2:3,4:Walking\n", "line 2 is not six channels"),
+        ("@data\n1:2:3:x:5:6:Walking\n", "line 2 is not six channels"),
+        ("@data\n1:2:3:nan:5:6:Walking\n", "line 2 is not six channels"),
+        ("@data\n1:2:3:4:5:6:7\n", "line 2 is not six channels"),
+        ("@data\n", "holds no series"),
+        ("1:2:3:4:5:6:Walking\n", "holds no series"),
+    ],
+)
+def test_damaged_motions_write_nothing(content: str, words: str, motions: Path, tmp_path: Path) -> None:
+    (motions / "BasicMotions_TEST.ts").write_text(content)
+    with pytest.raises(DataError, match=rf"BasicMotions_TEST\.ts.* {words}"):
+        sample_motions(tmp_path / "new", motions)
+    assert not (tmp_path / "new").exists()
