@@ -79,7 +79,7 @@ class SslRecipe(Pretraining):
             for method in chosen:
                 one[method.title] = self._method(run, method, data, seed)
             found.append(one)
-        write_results(run, found, chosen, f"{data.name}, {self.encoder}, {self.epochs:g} epochs")
+        write_results(run, found, chosen, f"{data.name}, {self.encoder}, epochs: {self.epochs:g}")
         write_page(run, found, chosen, data, self.steps(data), self.batch)
 
     def _measure(self, energy: JointEmbedding, data: Images, seed: int) -> dict[str, Any]:
