@@ -344,7 +344,7 @@ def _data(options: argparse.Namespace) -> int:
         ]
         return _table(("data set", "what", "size", "licence", "package"), lines)
     if options.name is None:
-        known = ["motions", "photos", "traffic"] if options.action == "make" else data.DATASETS
+        known = _MAKERS if options.action == "make" else data.DATASETS
         raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', known)}")
     if options.action == "make":
         return _make(options.name, **made)
@@ -353,15 +353,12 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _make(name: str, **given: Any) -> int:
-    makers: dict[str, Callable[..., Path]] = {
-        "motions": _make_motions, "photos": _make_photos, "traffic": _make_traffic
-    }  # fmt: skip
-    if name not in makers:
-        raise OptionError(f"There is no data set {name!r} to make. {nearest(name, makers)}")
-    takes = inspect.signature(makers[name]).parameters
+    if name not in _MAKERS:
+        raise OptionError(f"There is no data set {name!r} to make. {nearest(name, _MAKERS)}")
+    takes = inspect.signature(_MAKERS[name]).parameters
     if unknown := [option for option in given if option not in takes]:
         raise OptionError(f"`lowland data make {name}` has no option --{unknown[0]}. {nearest('', takes)}")
-    print(makers[name](**given))
+    print(_MAKERS[name](**given))
     return 0
 
 
@@ -382,6 +379,13 @@ def _make_photos(count: int = 500, out: Path = Path("photos")) -> Path:
     from lowland.data.photos import sample_photos
 
     return sample_photos(out, count)
+
+
+_MAKERS: dict[str, Callable[..., Path]] = {
+    "motions": _make_motions,
+    "photos": _make_photos,
+    "traffic": _make_traffic,
+}
 
 
 def _embed(options: argparse.Namespace) -> int:

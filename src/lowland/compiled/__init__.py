@@ -49,17 +49,17 @@ def in_threads(work: Callable[[T], None], pieces: Iterable[T]) -> None:
     others = min(torch.get_num_threads(), len(left)) - 1
 
     def take() -> None:
-        while left:
+        while True:
             try:
                 piece = left.popleft()
-            except IndexError:  # another thread took the last one
+            except IndexError:  # perhaps another thread took the last one just now
                 return
             work(piece)
 
     if others < 1:
         take()
         return
-    with alone(), ThreadPoolExecutor(others, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with alone(), ThreadPoolExecutor(others) as pool:
         helped = [pool.submit(take) for _ in range(others)]
         take()
         for each in helped:

@@ -172,8 +172,9 @@ def change(
                     for j in range(wide):
                         made[i, j] = one - made[i, j] if made[i, j] >= threshold else made[i, j]
             if masked:
-                down, right = int(drawn[b, 12]), int(drawn[b, 14])
+                mask_top, mask_left = int(drawn[b, 12]), int(drawn[b, 14])
                 total = 0.0
                 for i in range(tall):
                     total += average(made[i])
-                made[down : down + int(drawn[b, 13]), right : right + int(drawn[b, 15])] = kind.type(total / tall)
+                mask_tall, mask_wide = int(drawn[b, 13]), int(drawn[b, 15])
+                made[mask_top : mask_top + mask_tall, mask_left : mask_left + mask_wide] = kind.type(total / tall)

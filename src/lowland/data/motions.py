@@ -34,8 +34,8 @@ def sample_motions(folder: str | Path, data_dir: str | Path | None = None) -> Pa
     """Write 80 recordings of a watch as CSV files, a sub-folder for each of four activities; returns the folder.
 
     Students wore it while standing, walking, running or playing badminton. Each file has ten seconds of acceleration
-    and rotation along three axes, ten rows a second (set BasicMotions of the UEA archive: Bagnall et al., 2018,
-    arXiv:1811.00075).
+    and rotation along three axes, ten rows a second, in units that the source does not tell (set BasicMotions of the
+    UEA archive: Bagnall et al., 2018, arXiv:1811.00075).
 
     Args:
         folder: it must not exist, or be empty.
@@ -72,16 +72,16 @@ def read_ts(payload: bytes, name: str) -> list[tuple[str, np.ndarray]]:
     ('Walking', (2, 6), [1.0, 0.0, 0.0, 0.0, 0.0, 3.0])
     """
     lines = payload.decode("utf-8", "replace").splitlines()
-    heads = [number for number, line in enumerate(lines) if line.strip().lower() == "@data"]
+    head = next((number for number, line in enumerate(lines, 1) if line.strip().lower() == "@data"), len(lines))
     found = []
-    for number in range(heads[0] + 1, len(lines)) if heads else ():
-        *channels, label = lines[number].strip().split(":")
+    for number, line in enumerate(lines[head:], head + 1):
+        *channels, label = line.strip().split(":")
         try:
             series_TC = np.array([channel.split(",") for channel in channels], dtype=np.float64).T
         except ValueError:
             series_TC = np.empty((0, 0))
         if series_TC.shape[1:] != (6,) or not np.isfinite(series_TC).all() or not label.isalpha():
-            raise DataError(f"{name}, line {number + 1} is not six channels of equally many numbers and a class.")
+            raise DataError(f"{name}, line {number} is not six channels of equally many numbers and a class.")
         found.append((label, series_TC))
     if not found:
         raise DataError(f"{name} holds no series: it is damaged or is another file.")

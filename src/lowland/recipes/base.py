@@ -177,5 +177,5 @@ def check_device(device: str) -> None:
     """Raise an OptionError unless the device can be used here."""
     try:
         torch.empty(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError):
         raise OptionError(f"The device {device!r} cannot be used on this machine: use --device cpu.") from None

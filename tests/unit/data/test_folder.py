@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lowland import cli
 from lowland.data.folder import read_folder
 from lowland.data.label_files import read_labels
 from lowland.data.motions import sample_motions
@@ -250,6 +251,15 @@ def test_sample_photographs_are_not_written_over_anything(tmp_path: Path) -> Non
         sample_photos(tmp_path / "new", 3)
     with pytest.raises(DataError, match="there already"):
         sample_motions(tmp_path)
+
+
+def test_the_command_makes_motions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As far as it goes without a network: a folder in use, and an option that belongs to another."""
+    paint(tmp_path / "a.png")
+    assert cli.main(["data", "make", "motions", "--out", str(tmp_path)]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert cli.main(["data", "make", "motions", "--count", "5"]) == 2
+    assert "has no option --count" in capsys.readouterr().err
 
 
 @pytest.fixture
