@@ -21,6 +21,7 @@ from lowland.errors import CheckpointError, OptionError, TrainingError
 from lowland.evaluation.collapse import rankme
 from lowland.evaluation.fine_tune import fine_tune
 from lowland.evaluation.probe import Labelled
+from lowland.files import write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.pretrain_card import check_writable, write_artefacts
@@ -29,7 +30,6 @@ from lowland.recipes.pretrain_test import Split, evaluate, represent, split
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch
 from lowland.shaping.joint import JointShaping
-from lowland.training.checkpoints import write_atomically
 from lowland.training.data import Drawn
 from lowland.training.fit import FitResult, fit
 from lowland.training.options import read_options

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lowland.errors import CheckpointError
+from lowland.files import write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.reports.run import Run
-from lowland.training.checkpoints import write_atomically
 from lowland.training.encoder_files import save_encoder
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lowland.errors import CheckpointError
-from lowland.training.checkpoints import write_atomically
+from lowland.files import write_atomically
 
 
 def write_json(path: Path, value: Any) -> None:

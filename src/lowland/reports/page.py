@@ -14,8 +14,8 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from lowland.errors import CheckpointError
+from lowland.files import write_atomically
 from lowland.reports.files import read_json
-from lowland.training.checkpoints import write_atomically
 
 _TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lowland.errors import OptionError, UnsupportedError
-from lowland.training.checkpoints import write_atomically
+from lowland.files import write_atomically
 
 _ENCODED = {b"GIF8": ".gif", b"\x89PNG": ".png"}
 

@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowland.errors import CheckpointError, OptionError
+from lowland.files import write_atomically
 from lowland.reports.elements import Elements
 from lowland.reports.environment import environment
 from lowland.reports.files import read_json, write_json
 from lowland.reports.progress import Progress
-from lowland.training.checkpoints import read_checkpoint, write_atomically, write_checkpoint
+from lowland.training.checkpoints import read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,11 +6,9 @@ moment leaves the old file or the new one, never half of one.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,35 +21,11 @@ from torch import Tensor
 
 from lowland import __version__
 from lowland.errors import CheckpointError
+from lowland.files import write_atomically
 
 _FORMAT = "lowland"
 _LAYOUT = "1"
 _log = logging.getLogger(__name__)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file as a whole; a full disk or a missing permission raises CheckpointError and leaves the old file."""
-    # Not by tempfile, whose files only their owner may read: a report is there to be shown.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105  the call that is atomic, and that tests replace
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"{path} could not be written: {error.strerror or error}. Earlier files are intact; free "
-            "some space or choose another folder, then resume."
-        ) from error
 
 
 def _flatten(node: Any, tensors: dict[str, Tensor], where: str) -> Any:

@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from lowland.errors import CheckpointError, OptionError
+from lowland.files import write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.registry import find
-from lowland.training.checkpoints import write_atomically
 from lowland.training.export import export_safetensors, import_safetensors
 from lowland.training.source_of import source_of
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from lowland import __version__
 from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
+from lowland.files import write_atomically
 from lowland.registry import find
-from lowland.training.checkpoints import write_atomically
 from lowland.worlds.base import World
 
 

@@ -22,8 +22,9 @@ from torch import distributed
 
 from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError, TrainingError
+from lowland.files import write_atomically
 from lowland.shaping.base import Shaping
-from lowland.training.checkpoints import Checkpoints, SafetensorsIO, write_atomically
+from lowland.training.checkpoints import Checkpoints, SafetensorsIO
 from lowland.training.data import LoaderStream, Order, Prepared, Stream, prepare
 from lowland.training.learner import Learner, OptimiserFactory
 from lowland.training.logs import Curve, Logs

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from lightning.pytorch.loggers import Logger
 
 from lowland.errors import CheckpointError
-from lowland.training.checkpoints import write_atomically
+from lowland.files import write_atomically
 
 
 class Curve(NamedTuple):

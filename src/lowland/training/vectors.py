@@ -14,7 +14,7 @@ import torch
 
 from lowland.data.folder import Folder, read_folder
 from lowland.errors import OptionError
-from lowland.training.checkpoints import write_atomically
+from lowland.files import write_atomically
 from lowland.training.encoder_files import load_encoder
 
 SUFFIXES = (".npy", ".parquet")

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from lowland.errors import CheckpointError
-from lowland.training.checkpoints import Checkpoints, read_checkpoint, write_atomically, write_checkpoint
+from lowland.files import write_atomically
+from lowland.training.checkpoints import Checkpoints, read_checkpoint, write_checkpoint
 
 TREE = {
     "step": 7,
