@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lowland.compiled import in_threads, usable
 from lowland.domains import OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance, squared_distances
 from lowland.registry import register
 from lowland.tensors import RowNoise
 
@@ -42,48 +42,72 @@ def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
 def nearest(y: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """The number (B,) of the centre nearest to each sample, the first of several, and the squared distance (B,).
 
-    Products are taken about the mean of the centres, where rounding is least, and some samples at a time.
+    Products find it, about the mean of the centres, some samples at a time. Where their rounding could have chosen
+    between two centres, and for the distance itself, differences decide, from which nothing cancels.
 
     >>> nearest(torch.tensor([[3.0], [4.0]]), torch.tensor([[0.0], [5.0]]))
     (tensor([1, 1]), tensor([4., 1.]))
     """
     middle = centres.mean(dim=0)
-    centres = (centres - middle).contiguous()
-    half = 0.5 * centres.square().sum(dim=1)
+    moved = (centres - middle).contiguous()
+    half = 0.5 * moved.square().sum(dim=1)
     index, energy = torch.empty_like(y[:, 0], dtype=torch.int64), torch.empty_like(y[:, 0])
 
     def search(rows: range) -> None:
         for first in rows[::_HELD]:
             here = slice(first, min(first + _HELD, rows.stop))
-            index[here], energy[here] = _nearest(y[here], centres, half, middle)
+            index[here], energy[here] = _nearest(y[here], centres.contiguous(), moved, half, middle)
 
     share = max(1, -(-len(y) // torch.get_num_threads()))
     in_threads(search, [range(first, min(first + share, len(y))) for first in range(0, len(y), share)])
     return index, energy
 
 
-def _nearest(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-    if not usable(y, centres):
-        moved = y - middle
-        highest = (moved @ centres.T - half).max(dim=1)
-        return highest.indices, (moved.square().sum(dim=1) - 2 * highest.values).clamp_min_(0)
+def _nearest(y: Tensor, centres: Tensor, moved: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+    fast = usable(y, centres)
+    search = _search_compiled if fast else _search
+    index, lead, square = search(y, moved, half, middle)
+    # A sum of n products is off by at most n rounding errors of |y| |w|, so that two of them differ by twice that.
+    reach = (2 * half.max()).sqrt()
+    doubt = 2 * torch.finfo(y.dtype).eps * (y.shape[1] + 4) * (square.sqrt() + reach) * reach
+    open_ = (lead <= doubt).nonzero()[:, 0]
+    if len(open_):
+        index[open_] = torch.cdist(y[open_], centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
+    if not fast:
+        return index, squared_distance(y, centres[index])
+    from lowland.compiled import clusters
+
+    clusters.distance(y.contiguous().numpy(), centres.numpy(), index.numpy(), square.numpy())
+    return index, square
+
+
+def _search(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best centre by products, its lead over the next, and |y|² about the middle, (B,) each."""
+    moved = y - middle
+    best = (moved @ centres.T - half).topk(min(2, len(centres)), dim=1)
+    lead = best.values[:, 0] - best.values[:, 1] if len(centres) > 1 else torch.full_like(y[:, 0], torch.inf)
+    return best.indices[:, 0].clone(), lead, moved.square().sum(dim=1)
+
+
+def _search_compiled(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     from lowland.compiled import clusters
 
     y, moved = y.contiguous(), torch.empty_like(y)
-    square, value, index = torch.empty_like(y[:, 0]), torch.empty_like(y[:, 0]), torch.empty(len(y), dtype=torch.int32)
+    square, value, lead = (torch.empty_like(y[:, 0]) for _ in range(3))
+    index = torch.empty(len(y), dtype=torch.int32)
     clusters.centre(y.numpy(), middle.numpy(), moved.numpy(), square.numpy())
     score_KB = centres @ moved.T
-    clusters.highest(score_KB.numpy(), half.numpy(), value.numpy(), index.numpy())
-    return index.long(), (square - 2 * value).clamp_min_(0)
+    clusters.highest(score_KB.numpy(), half.numpy(), value.numpy(), lead.numpy(), index.numpy())
+    return index.long(), lead, square
 
 
 @register("energy")
 class KMeans(Energy):
     """E(y, z) = ‖y − W z‖², with z one-hot and the K centres as the columns of W.
 
-    So F(y) is the squared distance to the nearest centre. Inference is exhaustive: all K energies of all samples are
-    one matrix product. Trained by `ll.shaping.ExpectationMaximisation()`, which at β = ∞ is Lloyd's method (1982), from
-    a k-means++ start.
+    So F(y) is the squared distance to the nearest centre. Inference is exhaustive: all samples are compared with all
+    centres by one matrix product. Trained by `ll.shaping.ExpectationMaximisation()`, which at β = ∞ is Lloyd's method
+    (1982), from a k-means++ start.
 
     Args:
         n_features: size of y.
@@ -106,13 +130,9 @@ class KMeans(Energy):
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over != ("z",):
             return Structure()
-        return Structure(table=lambda: self._table(y), lowest=lambda: nearest(y, self.centres.detach()))
-
-    def _table(self, y: Tensor) -> Tensor:
-        """‖y‖² − 2 y·w_k + ‖w_k‖² about the mean of the centres, where rounding is least; (B, K)."""
-        middle = self.centres.mean(dim=0)
-        y, centres = y - middle, self.centres - middle
-        return y.square().sum(dim=1, keepdim=True) - 2 * y @ centres.T + centres.square().sum(dim=1)
+        return Structure(
+            table=lambda: squared_distances(y, self.centres), lowest=lambda: nearest(y, self.centres.detach())
+        )
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """The centre that z selects, (B, n_features)."""

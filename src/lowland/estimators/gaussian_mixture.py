@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +44,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     Raises:
         OptionError: in `fit`, for an n_components that is not from 1 to the number of samples, or an n_init below 1.
+        DomainError: in `fit`, with reg_covar = 0, for a component without variance in some direction. With a reg_covar
+            that exceeds the variance of the data there, `fit` warns.
 
     >>> X = [[0.0], [0.2], [8.0], [8.4]]
     >>> GaussianMixture(n_components=2).fit(X).predict(X).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
@@ -94,6 +97,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.weights_ = torch.softmax(self.energy_.logits, dim=0).numpy()
         self.means_ = self.energy_.means.numpy().copy()
         self.covariances_ = (scale.tril() @ scale.tril().mT if scale.ndim == 3 else scale.square()).numpy()
+        least = np.linalg.eigvalsh(self.covariances_) if scale.ndim == 3 else self.covariances_
+        if (thin := (least.min(axis=1) < 2 * self.reg_covar).sum()) > 0:
+            warnings.warn(
+                f"In {thin} of {self.n_components} components the data vary less in some direction than reg_covar = "
+                f"{self.reg_covar:g}, which decides the density there: leave out columns that are constant or dependent, "
+                "scale X where its units are small, or lower reg_covar.",
+                stacklevel=2,
+            )
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:

@@ -147,7 +147,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         """Distances to all centres, (N, K)."""
         check_is_fitted(self)
         centres = self.energy_.centres.detach()
-        return torch.cdist(rows(self, X, reset=False).to(centres.dtype), centres).numpy()
+        y = rows(self, X, reset=False).to(centres.dtype)
+        return torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist").numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """−Σ_n min_k ‖y_n − w_k‖²."""

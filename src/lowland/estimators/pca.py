@@ -14,6 +14,7 @@ from lowland.energies.pca import PCA as PCAEnergy
 from lowland.errors import OptionError
 from lowland.estimators.arrays import rows
 from lowland.evaluation.energy_gap import scores
+from lowland.tensors import RowNoise
 
 
 class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -73,17 +74,16 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                     f"n_components must be from 1 to {most}, the lesser of samples and features, but it is {size}."
                 )
             self.energy_ = PCAEnergy(y.shape[1], size).to(y.dtype).requires_grad_(False)
-        # Moments about the first sample lose no digits where the mean is far from 0.
-        self._origin = y[0].double() if not self._sums else self._origin
-        found = self.energy_.statistics(None, y.double() - self._origin, None)
+        if not self._sums:
+            self.energy_.initialise(None, y, RowNoise(0, torch.arange(len(y))))
+        found = self.energy_.statistics(None, y, None)
         self._sums = {name: value + self._sums.get(name, 0.0) for name, value in found.items()}
         self.energy_.refit(self._sums)
-        self.energy_.mean.add_(self._origin)
         return self._publish()
 
     def _publish(self) -> PCA:
-        count, mean = self._sums["count"], self._sums["total"] / self._sums["count"]
-        covariance = (self._sums["outer"] - count * torch.outer(mean, mean)) / (count - 1)
+        count, rest = self._sums["count"], self._sums["total"]  # about the mean, as it was rounded
+        covariance = (self._sums["outer"] - torch.outer(rest, rest) / count) / (count - 1)
         components = self.energy_.components.double()
         variance = torch.einsum("ki,ij,kj->k", components, covariance, components).clamp_min(0)
         total = covariance.diagonal().sum()
