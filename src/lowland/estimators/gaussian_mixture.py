@@ -101,8 +101,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if (thin := (least.min(axis=1) < 2 * self.reg_covar).sum()) > 0:
             warnings.warn(
                 f"In {thin} of {self.n_components} components the data vary less in some direction than reg_covar = "
-                f"{self.reg_covar:g}, which decides the density there: leave out columns that are constant or dependent, "
-                "scale X where its units are small, or lower reg_covar.",
+                f"{self.reg_covar:g}, which decides the density there: leave out constant and dependent columns, scale "
+                "X where its units are small, or lower reg_covar.",
                 stacklevel=2,
             )
         return self
