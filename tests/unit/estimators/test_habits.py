@@ -1,4 +1,4 @@
-"""What users of scikit-learn expect: its names, weights, criteria, sparse input, and errors that say what was passed."""
+"""What users of scikit-learn expect: its names, weights, criteria, sparse input, errors that say what was passed."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Noise(NamedTuple):
         nearest = torch.cdist(y_, seeds, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
         means = torch.stack([y_[nearest == k].mean(dim=0) for k in range(len(seeds))])
         rest = y_ - means[nearest]
-        ridge = floor**2 * y_.var(dim=0, correction=0).mean() * torch.eye(y.shape[1]).to(y_)
+        ridge = floor**2 * y_.var(dim=0, correction=min(1, len(y) - 1)).mean() * torch.eye(y.shape[1]).to(y_)
         factor, failed = torch.linalg.cholesky_ex(widen**2 * rest.T @ rest / len(y) + ridge)
         if bool(failed):
             raise DomainError(
