@@ -128,7 +128,6 @@ def rows(estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1) -
     A sparse X is made dense where the estimator is a `DenseMixin` and that is affordable.
 
     >>> from sklearn.base import BaseEstimator
-    from sklearn.utils import get_tags
     >>> rows(BaseEstimator(), [[1, 2]]).dtype
     torch.float64
     """
