@@ -78,7 +78,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             X: (N, D).
             y: ignored.
         """
-        y_ = rows(self, X, least=2).double()
+        y_ = rows(self, X, least=2, dtype=torch.float64)
         if not 1 <= self.n_components <= len(y_) or self.n_init < 1:
             raise OptionError(
                 f"n_components must be from 1 to n_samples = {len(y_)} and n_init at least 1, but they are "
@@ -113,7 +113,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _rows(self, X: Any) -> Tensor:
         check_is_fitted(self)
-        return rows(self, X, reset=False).double()
+        return rows(self, X, reset=False, dtype=torch.float64)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """p(k | y), (N, K)."""

@@ -116,12 +116,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         are those of this batch. The first call after `fit` starts anew.
         """
         first = not hasattr(self, "_shaping")
-        y_ = rows(self, X, reset=first)
+        y_ = rows(self, X, reset=first, dtype=None if first else self.energy_.centres.dtype)
         if first:
             self.energy_, self._shaping = self._begin(y_, self.seed, memory=1.0)
             self._shaping.prepare(self.energy_, Batch(y_))
             self.n_iter_ = 0
-        self._shaping.update(self.energy_, Batch(y_.to(self.energy_.centres.dtype)))
+        self._shaping.update(self.energy_, Batch(y_))
         self._shaping.advance()
         self.n_iter_ += 1
         self._publish()
@@ -137,7 +137,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     def _nearest(self, X: Any) -> tuple[Tensor, Tensor]:
         check_is_fitted(self)
         centres = self.energy_.centres.detach()
-        return nearest(rows(self, X, reset=False).to(centres.dtype), centres)
+        return nearest(rows(self, X, reset=False, dtype=centres.dtype), centres)
 
     def predict(self, X: Any) -> np.ndarray:
         """The number of the nearest centre, (N,)."""
@@ -147,7 +147,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         """Distances to all centres, (N, K)."""
         check_is_fitted(self)
         centres = self.energy_.centres.detach()
-        y = rows(self, X, reset=False).to(centres.dtype)
+        y = rows(self, X, reset=False, dtype=centres.dtype)
         return torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist").numpy()
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -84,7 +84,7 @@ class SparseCoder(Coding):
             X: (N, D).
             y: ignored.
         """
-        y_ = rows(self, X).double()
+        y_ = rows(self, X, dtype=torch.float64)
         generator, size = torch.Generator().manual_seed(self.seed), y_.shape[1]
         if self.dictionary is None:
             self.energy_ = SparseCoding(size, self.n_atoms, self.sparsity, self.positive, generator).double()
