@@ -122,8 +122,13 @@ class DenseMixin:
         return tags
 
 
-def rows(estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1) -> Tensor:
-    """X (N, D) as a tensor that may share its memory, in its own precision, after scikit-learn's checks.
+def rows(
+    estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1, dtype: torch.dtype | None = None
+) -> Tensor:
+    """X (N, D) as a tensor that may share its memory, in its own precision or `dtype`, after scikit-learn's checks.
+
+    Raises:
+        DomainError: for numbers whose squares that precision does not hold; see `check_range`.
 
     A sparse X is made dense where the estimator is a `DenseMixin` and that is affordable.
 
@@ -141,11 +146,42 @@ def rows(estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1) -
     )
     array = cast(np.ndarray, checked)
     # Torch has no read-only tensors; joblib hands out arrays on disk that are.
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    found = torch.from_numpy(array if array.flags.writeable else array.copy())
+    check_range(found, dtype or found.dtype, smallest=reset)
+    return found if dtype is None else found.to(dtype)
+
+
+def check_range(values: Tensor, dtype: torch.dtype, smallest: bool = False) -> None:
+    """Raise a DomainError where the sum of the squares of X overflows in `dtype`, or, with `smallest`, vanishes.
+
+    Energies are sums of squares, so that numbers far below the largest of a precision are infinite to them already.
+
+    >>> check_range(torch.tensor([[1e30]]), torch.float32)
+    Traceback (most recent call last):
+    lowland.errors.DomainError: X has numbers of up to 1e+30, whose squares float32 does not hold: scale X.
+    """
+    low, high = (float(end) for end in values.aminmax())
+    size, known = max(-low, high), torch.finfo(dtype)
+    if size > (known.max / (4 * values.numel())) ** 0.5 or (smallest and 0 < size < (known.tiny / known.eps) ** 0.5):
+        raise DomainError(
+            f"X has numbers of up to {size:.3g}, whose squares {str(dtype).removeprefix('torch.')} does not hold: "
+            "scale X."
+        )
+
+
+def doubt(y: Tensor) -> Tensor:
+    """(D,) what a deviation of a column of y (N, D) must exceed to be more than rounding: 10 ε max |y|.
+
+    >>> doubt(torch.tensor([[1.0, 100.0]])) < torch.tensor([2e-6, 2e-4])
+    tensor([True, True])
+    """
+    return 10 * torch.finfo(y.dtype).eps * y.abs().amax(dim=0)
 
 
 def points(energy: Energy, array: np.ndarray) -> Tensor:
     """Rows of an array (N, D) in the shape, type and device that the energy's y needs.
+
+    Numbers beyond those of its precision become the largest that it has.
 
     >>> import lowland as ll
     >>> points(ll.energies.Ellipse(), np.zeros((3, 2))).dtype
@@ -153,7 +189,8 @@ def points(energy: Energy, array: np.ndarray) -> Tensor:
     """
     own = next(iter(energy.parameters()), None)
     dtype, device = (torch.float64, torch.device("cpu")) if own is None else (own.dtype, own.device)
-    value = torch.as_tensor(np.array(array), dtype=dtype, device=device)
+    known = torch.finfo(dtype)
+    value = torch.as_tensor(np.clip(array, known.min, known.max), dtype=dtype, device=device)
     size = energy.domain("y").size
     return value.reshape(-1, *energy.domain("y").shape) if value.shape[1] == size else value
 

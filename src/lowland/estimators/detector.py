@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lowland.energies.base import Energy
 from lowland.energies.mixture import GaussianMixture
 from lowland.errors import OptionError
-from lowland.estimators.arrays import DenseMixin, check_options, dense, points, seed_of, train
+from lowland.estimators.arrays import DenseMixin, check_options, check_range, dense, doubt, points, rows, seed_of, train
 from lowland.evaluation.energy_gap import scores
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
@@ -27,7 +27,7 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
     Args:
         energy: over y; rows of X are reshaped to what it takes. It is copied, never changed. None makes a mixture of up
             to eight Gaussians of full covariance, in double precision, fitted by EM: one for each ten samples that a
-            covariance has dimensions, and a floor of a thousandth of the least positive variance of a feature.
+            covariance has dimensions, and a floor of a thousandth of the least variance of what varies.
         shaping: how to train the copy. None takes an energy that is given as it is, already trained, so that `fit` only
             sets the threshold.
         solver: for the latent variable; see `lowland.free_energy`.
@@ -45,6 +45,8 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
 
     Raises:
         OptionError: in `fit`, for a contamination outside (0, 0.5], or a shaping without an energy.
+        DomainError: in `fit`, for numbers whose squares the precision of the energy does not hold. Later they are
+            outliers, of score −∞.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
     >>> EnergyDetector(contamination=0.05).fit(X).predict([[0.0, 0.0], [9.0, 9.0]])
@@ -87,7 +89,7 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
         seed = seed_of(self.random_state)
         if self.energy is None and self.shaping is not None:
             raise OptionError("A shaping was given without an energy to train: give both, or neither for the default.")
-        array = cast(np.ndarray, validate_data(self, dense(X), dtype=[np.float64, np.float32], ensure_min_samples=2))
+        array = rows(self, X, least=2).numpy()
         shaping = self.shaping
         if self.energy is None:
             self.energy_: Energy = _default(array, seed)
@@ -96,6 +98,7 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
             self.energy_ = copy.deepcopy(self.energy)
         if shaping is not None:
             y_ = points(self.energy_, array)
+            check_range(torch.from_numpy(array), y_.dtype)
             train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, seed)
         self.offset_ = float(np.quantile(self._scores(array), self.contamination))
         return self
@@ -125,6 +128,8 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
 def _default(array: np.ndarray, seed: int) -> Energy:
     count, size = array.shape
     variances = array.astype(np.float64).var(axis=0)
-    floor = 1e-3 * float(min(variances[variances > 0], default=1.0))
+    # The mean of equal numbers differs from them by rounding, which is no variance.
+    varied = variances[variances > doubt(torch.from_numpy(array)).double().numpy() ** 2]
+    floor = 1e-3 * float(min(varied, default=1.0))
     components = int(np.clip(count // (10 * (size + 1)), 1, 8))
     return GaussianMixture(size, components, floor=floor, generator=torch.Generator().manual_seed(seed)).double()

@@ -203,8 +203,9 @@ class DictionaryLearning(Coding):
             X: (N, D). The atoms of the first batch are its samples, if none are given.
             y: ignored.
         """
-        y_ = rows(self, X, reset=not hasattr(self, "_shaping"))
-        if not hasattr(self, "_shaping"):
+        first = not hasattr(self, "_shaping")
+        y_ = rows(self, X, reset=first, dtype=None if first else self.energy_.dictionary.dtype)
+        if first:
             self._check()
             self._begin(_few(y_.numpy(), self._seed, self._wanted(y_)))
         with torch.no_grad(), threads(self.n_jobs):

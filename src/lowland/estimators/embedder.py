@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from lowland.errors import OptionError
-from lowland.estimators.arrays import DenseMixin, check_options, dense, seed_of
+from lowland.estimators.arrays import DenseMixin, check_options, check_range, dense, seed_of
 from lowland.nn.standardised import Standardised
 from lowland.training.fit import fit
 from lowland.training.pretraining import AUTO, build, plan, warm_cosine
@@ -109,6 +109,7 @@ class Embedder(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             raise OptionError(
                 f"The encoder was fitted to samples of the shape {encoder.shape}, not {tuple(samples.shape[1:])}."
             )
+        check_range(samples, encoder.mean.dtype)
         parts = samples.to(encoder.mean.dtype).split(_AT_ONCE)
         with torch.no_grad():
             found = torch.cat([encoder(part) for part in parts])
@@ -124,4 +125,6 @@ class Embedder(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
                 f"X must be vectors (N, D), series (N, C, T) or images (N, C, H, W), but it has {array.ndim} axes."
             )
         # Torch has no read-only tensors; joblib hands out arrays on disk that are.
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
+        found = torch.from_numpy(array if array.flags.writeable else array.copy())
+        check_range(found, found.dtype, smallest=reset)
+        return found

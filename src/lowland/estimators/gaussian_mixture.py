@@ -78,7 +78,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             X: (N, D).
             y: ignored.
         """
-        y_ = rows(self, X, least=2).double()
+        y_ = rows(self, X, least=2, dtype=torch.float64)
         check_options(self, n_components=1, n_init=1, reg_covar=0.0, max_iter=1, tol=0.0)
         if self.n_components > len(y_):
             raise OptionError(f"n_components must be at most n_samples = {len(y_)}, but it is {self.n_components}.")
@@ -112,7 +112,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _rows(self, X: Any) -> Tensor:
         check_is_fitted(self)
-        return rows(self, X, reset=False).double()
+        return rows(self, X, reset=False, dtype=torch.float64)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """p(k | y), (N, K)."""

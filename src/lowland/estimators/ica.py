@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowland.energies.ica import SquareICA
 from lowland.errors import DomainError
-from lowland.estimators.arrays import DenseMixin, check_options, rows, seed_of, settle
+from lowland.estimators.arrays import DenseMixin, check_options, doubt, rows, seed_of, settle
 from lowland.evaluation.energy_gap import scores
 from lowland.shaping.regularised.natural_gradient import NaturalGradient
 
@@ -81,7 +81,7 @@ class ICA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_options(self, max_iter=1, tol=0.0, step_size=-0.0)
         y_ = given.double()
         self.mean_ = y_.mean(dim=0).numpy()
-        whitening, back = _whiten(y_, torch.finfo(given.dtype).eps)
+        whitening, back = _whiten(y_, doubt(given).double())
         count, size = whitening.shape
         if count < size:
             warnings.warn(
@@ -105,7 +105,7 @@ class ICA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _rows(self, X: Any) -> Tensor:
         check_is_fitted(self)
-        return rows(self, X, reset=False).double()
+        return rows(self, X, reset=False, dtype=torch.float64)
 
     def transform(self, X: Any) -> np.ndarray:
         """Sources of each row, (N, r)."""
@@ -122,22 +122,21 @@ class ICA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return -float(scores(self.energy_, y @ torch.from_numpy(self.basis_).T).mean())
 
 
-def _whiten(y: Tensor, precision: float) -> tuple[Tensor, Tensor]:
+def _whiten(y: Tensor, unsure: Tensor) -> tuple[Tensor, Tensor]:
     """K (r, D), for which K (y − mean y) has unit covariance in the r directions that y (N, D) fills; and its inverse.
 
-    The inverse is (D, r). `precision` is the relative rounding error of y.
+    The inverse is (D, r). `unsure` (D,) is as much as rounding may be of a column, see `doubt`.
     """
     rest = y - y.mean(dim=0)
-    doubt = 10 * precision * y.abs().amax(dim=0)
     deviation = rest.square().mean(dim=0).sqrt()
-    varies = deviation > doubt
+    varies = deviation > unsure
     if not bool(varies.any()):
         raise DomainError("All columns of X are constant: there are no sources to be found.")
     scale = torch.where(varies, deviation, 1.0)
     standard = torch.where(varies, rest / scale, 0.0) / len(y) ** 0.5
     # Singular values, not eigenvalues of their squares, which know only half of the digits.
     _, values, axes = torch.linalg.svd(torch.linalg.qr(standard, mode="r").R, full_matrices=False)
-    least = (doubt / scale)[varies].norm() + len(axes) * torch.finfo(y.dtype).eps * values[0]
+    least = (unsure / scale)[varies].norm() + len(axes) * torch.finfo(y.dtype).eps * values[0]
     kept = values > least
     values, axes = values[kept, None], torch.where(varies, axes[kept], 0.0)
     return axes / values / scale, (values * axes * scale).T

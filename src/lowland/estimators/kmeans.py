@@ -143,7 +143,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         are those of this batch. The first call after `fit` starts anew.
         """
         first = not hasattr(self, "_shaping")
-        y_ = rows(self, X, reset=first)
+        y_ = rows(self, X, reset=first, dtype=None if first else self.energy_.centres.dtype)
         if first:
             check_options(self, n_clusters=1)
             seed = seed_of(self.random_state)
@@ -151,7 +151,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
             self._shaping = self._updates(seed, memory=1.0)
             self._shaping.prepare(self.energy_, Batch(y_))
             self.n_iter_ = 0
-        self._shaping.update(self.energy_, Batch(y_.to(self.energy_.centres.dtype)))
+        self._shaping.update(self.energy_, Batch(y_))
         self._shaping.advance()
         self.n_iter_ += 1
         self._publish()
@@ -167,7 +167,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
     def _nearest(self, X: Any) -> tuple[Tensor, Tensor]:
         check_is_fitted(self)
         centres = self.energy_.centres.detach()
-        return nearest(rows(self, X, reset=False).to(centres.dtype), centres)
+        return nearest(rows(self, X, reset=False, dtype=centres.dtype), centres)
 
     def predict(self, X: Any) -> np.ndarray:
         """The number of the nearest centre, (N,)."""
@@ -177,7 +177,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         """Distances to all centres, (N, K)."""
         check_is_fitted(self)
         centres = self.energy_.centres.detach()
-        y = rows(self, X, reset=False).to(centres.dtype)
+        y = rows(self, X, reset=False, dtype=centres.dtype)
         return torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist").numpy()
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

@@ -112,7 +112,7 @@ class PCA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _rows(self, X: Any) -> Tensor:
         check_is_fitted(self)
-        return rows(self, X, reset=False).to(self.energy_.mean.dtype)
+        return rows(self, X, reset=False, dtype=self.energy_.mean.dtype)
 
     def transform(self, X: Any) -> np.ndarray:
         """W (y − μ) of each row, (N, k)."""

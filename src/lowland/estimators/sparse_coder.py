@@ -87,7 +87,7 @@ class SparseCoder(Coding):
             X: (N, D).
             y: ignored.
         """
-        y_ = rows(self, X).double()
+        y_ = rows(self, X, dtype=torch.float64)
         check_options(self, n_atoms=1, sparsity=-0.0, max_steps=1, lr=-0.0)
         seed, size = seed_of(self.random_state), y_.shape[1]
         generator = torch.Generator().manual_seed(seed)
