@@ -127,5 +127,11 @@ def read_folder(
     return Folder(found.kind, read.values, tuple(names), tuple(starts), tuple(skipped), tuple(notes), read.levels)
 
 
+def check_used(data: Folder, levels: Sequence[float]) -> None:
+    """Raise an OptionError if a user gave levels that nothing in the folder needed."""
+    if levels and data.levels is None:
+        raise OptionError("The pictures have 8 bits, whose levels are 0 and 255: leave out --levels.")
+
+
 def _many(count: int, one: str, more: str) -> str:
     return f"{count} {one if count == 1 else more}"

@@ -62,8 +62,7 @@ def read_images(
         watch: told how far it is.
 
     Raises:
-        OptionError: for a size below 16 pixels, or one at which the images do not fit into memory, or levels where all
-            pictures have bytes.
+        OptionError: for a size below 16 pixels, or one at which the images do not fit into memory.
         DataError: where no one scale can be told.
     """
     if 0 < size < _SMALLEST:
@@ -78,10 +77,9 @@ def read_images(
             good[name] = Header(is_grey(image), min(image.size), max(image.size), kind, ends)
     if not good:
         return Read(torch.empty((0, 1, 1, 1), dtype=torch.uint8), [], skipped, [])
-    given, deep = levels, [one for one in good.values() if one.kind]
-    if given is not None and not deep:
-        raise OptionError("All pictures have 8 bits, whose levels are 0 and 255: leave out levels.")
-    levels = given or one_scale({kind: [one.span for one in deep if one.kind == kind] for kind in ("whole", "real")})
+    given, kinds = levels, {one.kind for one in good.values() if one.kind}
+    held = {kind: [one.span for one in good.values() if one.kind == kind] for kind in kinds}
+    levels = None if not kinds else given or one_scale(held)
     channels = channels or (1 if all(one.grey for one in good.values()) else 3)
     size = size or max(_SMALLEST, min(_LARGEST, round(statistics.median([one.short for one in good.values()]))))
     try:

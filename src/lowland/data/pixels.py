@@ -27,7 +27,7 @@ MOST = 2**25
 """Pixels of the largest picture that is unpacked, 8K; a JPEG is unpacked at the scale that is needed."""
 _OUTLIERS = 0.001
 _FEW = 32
-_ROWS = 2**22
+_PIECE_OF_LEVELS = 2**22
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def check_levels(levels: Sequence[float]) -> tuple[float, float] | None:
 def unit(levels: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     """Levels as float32, 0 for black and below, 1 for white and above."""
     found = np.empty(levels.shape, np.float32)
-    step = max(1, _ROWS // max(1, levels[:1].size))
+    step = max(1, _PIECE_OF_LEVELS // max(1, levels[:1].size))
     for start in range(0, len(levels), step):  # in pieces, for the sake of memory
         part = levels[start : start + step].astype(np.float64)
         found[start : start + step] = np.clip((part - scale[0]) / (scale[1] - scale[0]), 0, 1)
