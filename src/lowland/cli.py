@@ -149,6 +149,10 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("encoder", metavar="ENCODER", type=Path, help="encoder.safetensors of `lowland pretrain`")
     parser.add_argument("folder", metavar="FOLDER", help="of images, or of .npy or .csv series")
     parser.add_argument("--out", type=Path, default=Path("vectors.npy"), help=".npy or .parquet (default: %(default)s)")
+    parser.add_argument(
+        "--levels", type=float, nargs=2, default=(), metavar=("BLACK", "WHITE"),
+        help="of pictures of more than 8 bits (default: those that the encoder learned from)",
+    )  # fmt: skip
     parser = add("export", "export the energies of a run, or a pretrained encoder, for use elsewhere")
     parser.add_argument(
         "run", metavar="RUN", help="folder of a run, name of a recipe for its newest, or encoder.safetensors"
@@ -398,9 +402,15 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _embed(options: argparse.Namespace) -> int:
+    from lowland.reports.progress import Progress
     from lowland.training.vectors import embed_folder
 
-    written, data = embed_folder(options.encoder, options.folder, options.out)
+    bar = Progress()
+    bar.open("embed")
+    try:
+        written, data = embed_folder(options.encoder, options.folder, options.out, options.levels, bar.start)
+    finally:
+        bar.close()
     for note in (*data.notes, *(f"{file} {why}: it was left out." for file, why in data.skipped)):
         print(f"lowland: {note}", file=sys.stderr)
     print(*written, sep="\n")
@@ -408,21 +418,13 @@ def _embed(options: argparse.Namespace) -> int:
 
 
 def _export_encoder(path: Path, options: argparse.Namespace) -> int:
-    import torch
-
-    from lowland import training
-    from lowland.training.encoder_files import load_encoder
+    from lowland.training.encoder_files import export_encoder
 
     if options.energy is not None or options.part is not None:
         raise OptionError("An encoder is exported as a whole: leave out --energy and --part.")
     if options.to == "safetensors":
         raise OptionError(f"{path} is a safetensors file already, with encoder.py beside it to load it.")
-    encoder, _ = load_encoder(path)
-    example = torch.rand(2, *encoder.shape, generator=torch.Generator().manual_seed(0))
-    if options.to == "onnx":
-        print(training.export_onnx(encoder, example, path.with_suffix(".onnx")))
-    else:
-        print(training.export_program(encoder, example, path.with_suffix(".pt2")))
+    print(export_encoder(path, options.to))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -11,10 +12,11 @@ from torch.nn import functional as F
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
-from lowland.data.pictures import decode
+from lowland.data.pictures import decode, scale
 from lowland.data.source import Source
 from lowland.errors import DataError, OptionError, nearest
 
+_log = logging.getLogger(__name__)
 _SOURCE = Source(
     name="patches",
     package="scikit-learn",
@@ -111,8 +113,12 @@ def photographs(data_dir: str | Path | None = None) -> dict[str, Tensor]:
         if not names:
             raise DataError(f"{data_dir} holds no photographs (.jpg, .jpeg, .png).")
     photos: dict[str, Tensor] = {}
-    for name, payload in read(_SOURCE, names, data_dir).content.items():
-        pixels_CHW = decode(payload, name, "RGB")
+    payloads = read(_SOURCE, names, data_dir).content
+    levels, note = scale(payloads)
+    if note:
+        _log.warning("%s", note)
+    for name, payload in payloads.items():
+        pixels_CHW = decode(payload, name, "RGB", levels)
         # Rounding of the weighted sum may pass 1 by the last bit.
         photos[name] = torch.einsum("chw,c->hw", pixels_CHW, torch.tensor(_GREY)).clamp(0, 1)
     return photos

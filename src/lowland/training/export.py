@@ -283,7 +283,15 @@ def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:
     return path
 
 
-def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: float = 1e-4) -> Path:
+def export_onnx(
+    module: nn.Module,
+    example: Any,
+    path: str | Path,
+    tolerance: float = 1e-4,
+    inputs: Sequence[str] = (),
+    output: str = "output",
+    notes: Mapping[str, str] | None = None,
+) -> Path:
     """Write an energy or any module as ONNX with a free batch axis, and check it with onnxruntime against torch.
 
     Args:
@@ -291,6 +299,9 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
         path: of the file; the weights are inside.
         tolerance: largest |ONNX − torch| that passes, relative to 1 + |torch|, on the example and on a batch of another
             size. The default allows for float32 sums in another order.
+        inputs, output: their names in the file, in the order of the example; by default those of the variables of an
+            energy, or input_0, input_1 …
+        notes: text by name, kept in the file as its metadata.
 
     Raises:
         OptionError: if a package is missing (`pip install lowland[export]`), or for example inputs that do not fit.
@@ -305,12 +316,13 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
         raise OptionError(f"ONNX export needs the package {error.name}: pip install lowland[export]") from error
     path = Path(path)
     wrapped, values, names = _exportable(module, example)
+    names = list(inputs) or names
+    if len(names) != len(values):
+        raise OptionError(f"There are {len(values)} inputs, but {len(names)} names: {', '.join(names)}.")
     with _evaluating(module):
         program = _program(wrapped, values)
         try:
-            exported = torch.onnx.export(
-                program, input_names=names, output_names=["output"], dynamo=True, verbose=False
-            )
+            exported = torch.onnx.export(program, input_names=names, output_names=[output], dynamo=True, verbose=False)
         except Exception as error:
             cause = error.__cause__ or error
             reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
@@ -318,12 +330,15 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
                 f"{type(module).__name__} cannot be written as ONNX: {reason}. Export it as a program instead."
             ) from error
         assert exported is not None
-        content = exported.model_proto.SerializeToString()
+        model = exported.model_proto
+        for name, text in (notes or {}).items():
+            model.metadata_props.add(key=name, value=text)
+        content = model.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        for inputs in (values, tuple(torch.cat([value, value[:1]]) for value in values)):
+        for given in (values, tuple(torch.cat([value, value[:1]]) for value in values)):
             with torch.no_grad():
-                expected = wrapped(*inputs)
-            feed = {node.name: value.cpu().numpy() for node, value in zip(session.get_inputs(), inputs, strict=True)}
+                expected = wrapped(*given)
+            feed = {node.name: value.cpu().numpy() for node, value in zip(session.get_inputs(), given, strict=True)}
             found = torch.from_numpy(session.run(None, feed)[0])
             worst = float(((found - expected.cpu()).abs() / (1 + expected.cpu().abs())).max())
             if not worst <= tolerance:
