@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator
-from numbers import Integral, Real
+from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from lowland.energies.base import Energy
-from lowland.errors import DomainError, OptionError
+from lowland.errors import DomainError, OptionError, check_number
 from lowland.shaping.base import Batch, Shaping
 from lowland.training.fit import fit
 
@@ -52,24 +52,29 @@ def seed_of(random_state: Any) -> int:
     return int(random_state)
 
 
-def check_options(estimator: BaseEstimator, **least: int | float) -> None:
-    """Raise an OptionError that names the argument and its value, unless each is a number of at least its bound.
+def check_options(
+    estimator: BaseEstimator, counts: Sequence[str] = (), positive: Sequence[str] = (), others: Sequence[str] = ()
+) -> None:
+    """Raise an OptionError that names the argument and its value, unless each of these arguments is as it should be.
 
-    A bound that is a whole number asks for whole numbers, and a bound of −0.0 for numbers above 0; None passes where it
-    is the default.
+    Args:
+        counts: arguments that are whole numbers of at least 1.
+        positive: numbers above 0.
+        others: numbers of at least 0.
 
-    >>> check_options(type("Coder", (), {"n_atoms": -1})(), n_atoms=1)
+    >>> check_options(type("Coder", (), {"n_atoms": -1})(), counts=["n_atoms"])
     Traceback (most recent call last):
     lowland.errors.OptionError: n_atoms must be a whole number of at least 1, but it is -1.
     """
-    for name, bound in least.items():
-        value: Any = getattr(estimator, name)
-        kind, what = (Integral, "a whole number") if isinstance(bound, int) else (Real, "a number")
-        above = math.copysign(1.0, bound) < 0  # −0.0
-        number = float(value) if isinstance(value, kind) and not isinstance(value, bool | np.bool_) else math.nan
-        if not (number > 0 if above else number >= bound) or math.isinf(number):
-            limit = "above 0" if above else f"of at least {bound:g}"
-            raise OptionError(f"{name} must be {what} {limit}, but it is {value!r}.")
+    for name in counts:
+        value = getattr(estimator, name)
+        if isinstance(value, float) and value.is_integer():
+            raise OptionError(f"{name} must be a whole number, but it is {value}: write {value:.0f}.")
+        check_number(name, value, least=1, whole=True)
+    for name in positive:
+        check_number(name, getattr(estimator, name), above=0)
+    for name in others:
+        check_number(name, getattr(estimator, name), least=0)
 
 
 @contextlib.contextmanager

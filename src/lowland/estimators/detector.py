@@ -83,7 +83,7 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
             X: (N, D).
             y: ignored.
         """
-        check_options(self, contamination=-0.0, max_steps=1, lr=-0.0)
+        check_options(self, counts=["max_steps"], positive=["contamination", "lr"])
         if self.contamination > 0.5:
             raise OptionError(f"contamination must be in (0, 0.5], but it is {self.contamination}.")
         seed = seed_of(self.random_state)

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
 
+from lowland.checksums import read_json, write_json
 from lowland.energies.sparse_coding import SparseCoding
-from lowland.errors import OptionError, ShapeError
+from lowland.errors import OptionError, ShapeError, check_number
 from lowland.estimators.arrays import check_options, rows, seed_of, threads
 from lowland.estimators.coding import Coding
 from lowland.estimators.sparse_coder import unit_atoms
@@ -23,6 +24,7 @@ from lowland.shaping.regularised.expectation_maximisation import ExpectationMaxi
 from lowland.solvers.active_set import ActiveSet
 from lowland.solvers.base import Solver
 from lowland.training.fit import fit
+from lowland.training.identity import agree, described
 
 
 class DictionaryLearning(Coding):
@@ -49,7 +51,8 @@ class DictionaryLearning(Coding):
         replace_after: batches that an atom may go unused; None never replaces one.
         solver: for `transform`; by default `ActiveSet`, to 10⁻⁸ in double precision and 10⁻⁵ in single.
         run: folder for checkpoints (safetensors) and curves. A `fit` that finds one there goes on with it, to the
-            numbers of a run that was never interrupted; with more `epochs` it trains on. Not for iterables of arrays.
+            numbers of a run that was never interrupted; with more `epochs` it trains on. A run of other data or options
+            is refused (see `ll.fit` for what is compared). Not for iterables of arrays.
         checkpoint_every: batches between checkpoints.
         n_jobs: threads for codes and training; None for as many as torch uses, −1 for all cores.
         random_state: seed of the first atoms and of the order of the samples, a generator of NumPy, or None.
@@ -117,8 +120,10 @@ class DictionaryLearning(Coding):
 
     def _check(self) -> None:
         check_options(
-            self, n_atoms=1, sparsity=-0.0, epochs=1, batch_size=1, tol=0.0, forgetting=0.0, checkpoint_every=1
-        )
+            self, counts=("n_atoms", "epochs", "batch_size", "checkpoint_every"), positive=("sparsity", "tol"),
+            others=("forgetting",),
+        )  # fmt: skip
+        check_number("replace_after", self.replace_after, least=1, whole=True, none="replace none")
         self._seed = seed_of(self.random_state)
 
     def _learn(self, X: Any) -> DictionaryLearning:
@@ -168,6 +173,8 @@ class DictionaryLearning(Coding):
         self._begin(few)
         size = None if count is None else min(self.batch_size, count)
         per_epoch = len(data) if size is None or count is None else count // size
+        if isinstance(self.run, str | Path):
+            self._same_start(Path(self.run))
         found = fit(
             self.energy_,
             data,
@@ -184,6 +191,15 @@ class DictionaryLearning(Coding):
         self.n_steps_ = found.steps
         self._publish()
         return self
+
+    def _same_start(self, run: Path) -> None:
+        """The first atoms are weights, which a run changes and `fit` does not compare, unless they were given."""
+        given = None if self.dictionary is None else np.asarray(self.dictionary)
+        record, now = run / "estimator.json", described(given, "dictionary")
+        if record.exists() and (run / "checkpoints").is_dir():
+            agree(read_json(record), now, run)
+        else:
+            write_json(record, now)
 
     def _stream(self, X: Iterable[Any]) -> DictionaryLearning:
         if self.run is not None:

@@ -84,7 +84,7 @@ class Embedder(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
     def fit(self, X: Any, y: Any = None) -> Embedder:
         """Pretrain on X, (N, D), (N, C, T) or (N, C, H, W); y is ignored."""
-        check_options(self, epochs=1, lr=-0.0)
+        check_options(self, counts=["epochs"], positive=["lr"])
         seed, samples = seed_of(self.random_state), self._samples(X, reset=True)
         kind = _KINDS[samples.ndim]
         chosen = plan(kind, len(samples), self.method, self.encoder, self.batch_size or 0, self.epochs)

@@ -79,7 +79,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             y: ignored.
         """
         y_ = rows(self, X, least=2, dtype=torch.float64)
-        check_options(self, n_components=1, n_init=1, reg_covar=0.0, max_iter=1, tol=0.0)
+        check_options(self, counts=["n_components", "n_init", "max_iter"], others=["reg_covar", "tol"])
         if self.n_components > len(y_):
             raise OptionError(f"n_components must be at most n_samples = {len(y_)}, but it is {self.n_components}.")
         seed = seed_of(self.random_state)

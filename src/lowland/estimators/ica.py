@@ -78,7 +78,7 @@ class ICA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             y: ignored.
         """
         given = rows(self, X, least=2)
-        check_options(self, max_iter=1, tol=0.0, step_size=-0.0)
+        check_options(self, counts=["max_iter"], positive=["step_size"], others=["tol"])
         y_ = given.double()
         self.mean_ = y_.mean(dim=0).numpy()
         whitening, back = _whiten(y_, doubt(given).double())

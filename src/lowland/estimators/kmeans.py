@@ -80,7 +80,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         """
         vars(self).pop("_shaping", None)
         y_ = rows(self, X)
-        check_options(self, n_clusters=1, n_init=1, max_iter=1, tol=0.0)
+        check_options(self, counts=["n_clusters", "n_init", "max_iter"], others=["tol"])
         seed = seed_of(self.random_state)
         weight = torch.ones(len(y_), dtype=torch.float64) if sample_weight is None else _weights(sample_weight, X)
         share = weight / weight.sum()
@@ -145,7 +145,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         first = not hasattr(self, "_shaping")
         y_ = rows(self, X, reset=first, dtype=None if first else self.energy_.centres.dtype)
         if first:
-            check_options(self, n_clusters=1)
+            check_options(self, counts=["n_clusters"])
             seed = seed_of(self.random_state)
             self.energy_ = self._begin(y_, seed, torch.ones(len(y_), dtype=torch.float64))
             self._shaping = self._updates(seed, memory=1.0)

@@ -88,7 +88,7 @@ class SparseCoder(Coding):
             y: ignored.
         """
         y_ = rows(self, X, dtype=torch.float64)
-        check_options(self, n_atoms=1, sparsity=-0.0, max_steps=1, lr=-0.0)
+        check_options(self, counts=["n_atoms", "max_steps"], positive=["sparsity", "lr"])
         seed, size = seed_of(self.random_state), y_.shape[1]
         generator = torch.Generator().manual_seed(seed)
         if self.dictionary is None:
