@@ -75,10 +75,14 @@ def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
         ) from failure
 
 
-def write_atomically(path: Path, content: bytes, error: type[LowlandError] = CheckpointError) -> None:
-    """Replace a file as a whole; a full disk or a missing permission raises `error` and leaves the old file."""
+def write_atomically(path: Path, content: bytes | str, error: type[LowlandError] = CheckpointError) -> None:
+    r"""Replace a file as a whole; a full disk or a missing permission raises `error` and leaves the old file.
+
+    Text is written as UTF-8. What is no text in the name of a file becomes an escape such as \udce9, which JSON reads
+    back as the same name.
+    """
     with replacing(path, error) as file:
-        file.write(content)
+        file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def regular(path: Path, error: type[LowlandError] = DataError) -> Path:
