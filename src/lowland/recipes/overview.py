@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowland.files import contents, parse_json
 from lowland.recipes.catalogue import catalogue
 from lowland.rows import Published, Row, load_rows, load_sources
 
@@ -79,9 +79,10 @@ def _measured(runs: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted(runs.glob("*/latest/results.json")):
         try:
-            for result in parse_json(contents(path)):
+            results = json.loads(path.read_text(encoding="utf-8"))
+            for result in results:
                 found.setdefault(result["id"], []).append(_measurement(result))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError):
             # A run that is being written, or a damaged one, must not keep the list from being shown.
             continue
     return found

@@ -32,7 +32,7 @@ def write_artefacts(
 ) -> None:
     """Write `encoder.safetensors`, `encoder.py` and `README.md`, and say on the page how to use them."""
     weights = save_encoder(encoder, options, out, card)
-    write_atomically(out / "README.md", _readme(encoder, options, card))
+    write_atomically(out / "README.md", _readme(encoder, options, card).encode())
     run.made.append(weights)
     run.section("The encoder, to be taken away")
     run.text(
