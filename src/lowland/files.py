@@ -1,35 +1,23 @@
-"""Files: written as a whole or not at all, read within bounds and only where they are files, known by their content.
+"""Files: written as a whole or not at all, read only where they are files, and known by their content.
 
-Whatever Lowland writes for a user goes through `replacing`: a process that is killed, or a disk that is full, leaves
-the old file or the new one. Whatever it reads goes through `regular`, since opening a named pipe waits for ever; what a
-small file unpacks to is bounded by `check_unpacked`, since a few kilobytes can ask for any amount of memory.
+Whatever Lowland writes for a user goes through `replacing` or `appearing`: a process that is killed, or a disk that is
+full, leaves the old file or the new one. Whatever it reads goes through `regular`, since opening a named pipe waits for
+ever. What it reads back itself has a checksum besides: see `checksums`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
-import io
-import json
 import os
+import re
+import shutil
 import stat
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from lowland.errors import CheckpointError, DataError, LowlandError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-UNPACKED, RATIO = 2**29, 10
-"""What a packed file may unpack to: so many bytes, or so many times its own size where that is more."""
-WHOLE = 2**30
-"""Bytes of the largest file that is read in one piece."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -38,6 +26,7 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 @contextlib.contextmanager
@@ -50,8 +39,7 @@ def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
         path: what is replaced; missing folders are made.
         error: raised where the disk is full or a permission is missing. The old file is then intact.
     """
-    # Not by tempfile, whose files only their owner may read: a report is there to be shown.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -59,11 +47,7 @@ def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)  # noqa: PTH105  the call that is atomic, and that tests replace
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _force(path.parent)
     except BaseException as failure:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -75,14 +59,74 @@ def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
         ) from failure
 
 
-def write_atomically(path: Path, content: bytes | str, error: type[LowlandError] = CheckpointError) -> None:
-    r"""Replace a file as a whole; a full disk or a missing permission raises `error` and leaves the old file.
+@contextlib.contextmanager
+def appearing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterator[Path]:
+    """A folder to fill, which appears as `path` when the block ends without an exception: whole or not at all.
 
-    Text is written as UTF-8. What is no text in the name of a file becomes an escape such as \udce9, which JSON reads
-    back as the same name.
+    Args:
+        path: it must not exist, or be an empty folder; missing parents are made.
+        error: raised where the disk is full or a permission is missing.
+
+    Raises:
+        FileExistsError: if something is there already, also when it came while the folder was filled.
     """
+    temporary = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise FileExistsError(f"{path} is there already.")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(path)
+        _force(path.parent)
+    except BaseException as failure:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not isinstance(failure, OSError) or isinstance(failure, LowlandError | FileExistsError):
+            raise
+        if path.is_dir() and any(path.iterdir()):
+            raise FileExistsError(f"{path} is there already.") from failure
+        raise error(f"{path} could not be written: {failure.strerror or failure}.") from failure
+
+
+def temporary_name(path: Path) -> Path:
+    """The name beside a file or folder under which this process writes it, and by which `sweep` knows it."""
+    # Not by tempfile, whose files only their owner may read: a report is there to be shown.
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(folder: Path, deep: bool = True) -> None:
+    """Delete what processes that were killed left half written in a folder, and in those below it where `deep`."""
+    for path in folder.rglob(".*.tmp") if deep else folder.glob(".*.tmp"):
+        if (found := _TEMPORARY.fullmatch(path.name)) is None or _runs(int(found[1])):
+            continue
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _force(folder: Path) -> None:
+    """Write what stands in a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, content: bytes, error: type[LowlandError] = CheckpointError) -> None:
+    """Replace a file as a whole; a full disk or a missing permission raises `error` and leaves the old file."""
     with replacing(path, error) as file:
-        file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+        file.write(content)
 
 
 def regular(path: Path, error: type[LowlandError] = DataError) -> Path:
@@ -102,109 +146,27 @@ def regular(path: Path, error: type[LowlandError] = DataError) -> Path:
     return path
 
 
-def contents(path: Path, error: type[LowlandError] = DataError, most: int = WHOLE) -> bytes:
-    """All bytes of a file, which is `regular` and not larger than `most`.
+def contents(path: Path) -> str:
+    """The SHA-256 of a file, or of the names and contents of all files in a folder, hidden ones left out.
 
     Raises:
-        LowlandError: of the type `error`, if it is no such file or cannot be read.
+        DataError: for what cannot be read.
     """
+    if path.is_dir():
+        inside = (each for each in path.rglob("*") if not each.is_dir())
+        names = sorted(each.relative_to(path).as_posix() for each in inside)
+        shown = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+        return fingerprint({name: contents(path / name) for name in shown})
+    digest = hashlib.sha256()
     try:
-        if (size := regular(path, error).stat().st_size) > most:
-            raise error(f"{path} has {size:,} bytes, more than the {most:,} that are read at once: name another file.")
-        return path.read_bytes()
-    except OSError as failure:
-        if isinstance(failure, LowlandError):
-            raise
-        raise error(f"{path} could not be read: {failure.strerror or failure}.") from failure
-
-
-def parse_json(text: str | bytes) -> Any:
-    """The value that JSON text stands for; every fault of it is a ValueError.
-
-    >>> parse_json("[" * 100_000)
-    Traceback (most recent call last):
-    ValueError: it is nested too deeply
-    """
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def check_unpacked(unpacked: int, packed: int, name: str, error: type[LowlandError] = DataError) -> None:
-    """Raise `error` if a file of `packed` bytes unpacks to too many: `UNPACKED`, or `RATIO` times its size.
-
-    >>> check_unpacked(6_300_000_000, 37_000_000, "log.gz")
-    Traceback (most recent call last):
-    lowland.errors.DataError: log.gz unpacks to more than 537 MB from 37.0 MB: if that is meant, unpack it yourself.
-    """
-    if unpacked > (most := max(UNPACKED, RATIO * packed)):
-        raise error(
-            f"{name} unpacks to more than {most / 1e6:.0f} MB from {packed / 1e6:.1f} MB: if that is meant, unpack it "
-            "yourself."
-        )
-
-
-def unzip(payload: bytes, name: str, error: type[LowlandError] = DataError) -> bytes:
-    """The bytes inside a gzip file, bounded by `check_unpacked`; a payload that is no gzip file as it is.
-
-    Raises:
-        LowlandError: of the type `error`, if it is damaged, truncated, or unpacks to too much.
-
-    >>> unzip(gzip.compress(b"few"), "a"), unzip(b"plain", "b")
-    (b'few', b'plain')
-    """
-    if not payload.startswith(b"\x1f\x8b"):
-        return payload
-    pieces, size = [], 0
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(payload)) as file:
+        with regular(path).open("rb") as file:
             while piece := file.read(2**20):
-                size += len(piece)
-                check_unpacked(size, len(payload), name, error)
-                pieces.append(piece)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
-        raise error(f"{name} is a truncated or damaged gzip file ({fault}). Get it again.") from fault
-    return b"".join(pieces)
-
-
-DAMAGED = (
-    ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError, SyntaxError, TypeError,
-    IndexError, struct.error, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What reading a damaged archive of arrays ends in; NotImplementedError and RecursionError are RuntimeErrors."""
-
-
-def read_arrays(source: Path | bytes, name: str, error: type[LowlandError] = DataError) -> dict[str, np.ndarray]:
-    """The arrays in an `.npz` file by name, bounded by `check_unpacked`; nothing is unpickled.
-
-    Args:
-        source: the file, or its bytes.
-        name: of the file, for errors.
-
-    Raises:
-        LowlandError: of the type `error`, if it is damaged, no such archive, holds objects, or unpacks to too much.
-    """
-    import numpy as np
-
-    try:
-        with io.BytesIO(source) if isinstance(source, bytes) else regular(source, error).open("rb") as file:
-            if file.read(2) != b"PK":
-                raise ValueError
-            with zipfile.ZipFile(file) as archive:
-                # Members end at the sizes that the directory announces, so that these bound what is read.
-                unpacked = sum(member.file_size for member in archive.infolist())
-            check_unpacked(unpacked, file.seek(0, os.SEEK_END), name, error)
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as arrays:
-                return {key: np.asarray(arrays[key]) for key in arrays.files}
-    except DAMAGED as fault:
-        if isinstance(fault, LowlandError):
+                digest.update(piece)
+    except OSError as error:
+        if isinstance(error, LowlandError):
             raise
-        raise error(
-            f"{name} is not an .npz file of plain arrays that can be read: it is truncated, damaged, of another "
-            "kind, or holds Python objects."
-        ) from fault
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return digest.hexdigest()
 
 
 def fingerprint(*parts: Any) -> str:

@@ -18,10 +18,10 @@ WIDE = 160
 """Columns of a table that is not written to a terminal."""
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     r"""Text of one line, in which line breaks, escape sequences and bytes that are no text stand as backslashes.
 
-    >>> printable("a\x1b[2Jb\udce9")
+    >>> escaped("a\x1b[2Jb\udce9")
     'a\\x1b[2Jb\\udce9'
     """
     return "".join(
@@ -38,7 +38,7 @@ def shell(words: Iterable[str]) -> str:
     >>> print(shell(["lowland", "report", "my runs"]), shell(["caf\udce9"]))
     lowland report 'my runs' $'caf\xe9'
     """
-    return " ".join(shlex.quote(word) if printable(word) == word else f"$'{_bytes(word)}'" for word in words)
+    return " ".join(shlex.quote(word) if escaped(word) == word else f"$'{_bytes(word)}'" for word in words)
 
 
 def _bytes(word: str) -> str:
@@ -49,7 +49,7 @@ def _bytes(word: str) -> str:
 
 
 def prepare() -> None:
-    """Let a terminal of any encoding take any letter, and the warnings of the library keep to `printable`."""
+    """Let a terminal of any encoding take any letter, and the warnings of the library keep to `escaped`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -59,13 +59,13 @@ def prepare() -> None:
 
 class _Warning(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"lowland: {printable(record.getMessage())}"
+        return f"lowland: {escaped(record.getMessage())}"
 
 
 def say(*lines: Any, aside: bool = False) -> None:
     """Print lines to standard output, or to standard error if they are an aside."""
     for line in lines:
-        print(printable(str(line)), file=sys.stderr if aside else sys.stdout)
+        print(escaped(str(line)), file=sys.stderr if aside else sys.stdout)
 
 
 def table(columns: Mapping[str, int | None], lines: Iterable[Sequence[str]]) -> None:
@@ -85,7 +85,7 @@ def table(columns: Mapping[str, int | None], lines: Iterable[Sequence[str]]) -> 
             column, style="bold" if index == 0 else "", no_wrap=index == 0, overflow="fold", max_width=most
         )
     for line in lines:
-        drawn.add_row(*map(printable, line))
+        drawn.add_row(*map(escaped, line))
     console = Console(highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE

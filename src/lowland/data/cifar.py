@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.bounded import read_arrays
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
 from lowland.data.source import Source
 from lowland.errors import DataError
-from lowland.files import read_arrays
 
 _CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _TRAIN = [f"data_batch_{part}.bin" for part in range(1, 6)]

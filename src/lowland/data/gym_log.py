@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.bounded import read_arrays
 from lowland.errors import DataError, OptionError
-from lowland.files import read_arrays, regular, replacing
+from lowland.files import regular, replacing
 
 OBSERVATIONS = ("observations", "observation", "obs", "states")
 ACTIONS = ("actions", "action", "act")

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lowland.bounded import read_bytes
 from lowland.data.archive import checksum, unpack, verify
 from lowland.data.fetch import fetch
 from lowland.data.source import Source, cache_folder
 from lowland.errors import DataError
-from lowland.files import contents
 
 _log = logging.getLogger(__name__)
 
@@ -110,4 +110,4 @@ def _paths(source: Source, names: Sequence[str], folder: Path) -> dict[str, Path
 
 
 def _contents(paths: Mapping[str, Path]) -> dict[str, bytes]:
-    return {name: contents(path) for name, path in paths.items()}
+    return {name: read_bytes(path) for name, path in paths.items()}

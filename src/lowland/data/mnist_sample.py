@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
+from lowland.bounded import parse_json
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
 from lowland.data.source import Source
 from lowland.errors import DataError
-from lowland.files import parse_json
 
 _SOURCE = Source(
     name="mnist10k",

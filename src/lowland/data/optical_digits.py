@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lowland.bounded import unzip
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
 from lowland.data.source import Source
 from lowland.errors import DataError
-from lowland.files import unzip
 
 _SOURCE = Source(
     name="digits",

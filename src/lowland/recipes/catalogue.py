@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lowland.bounded import read_bytes
 from lowland.errors import OptionError, nearest
-from lowland.files import contents
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _files(package: str) -> list[tuple[str, Path]]:
 
 def _entries(module: str, path: Path) -> list[Entry]:
     try:
-        text = contents(path, OptionError).decode("utf-8-sig")
+        text = read_bytes(path, OptionError).decode("utf-8-sig")
         tree = ast.parse(text, str(path)) if "@recipe(" in text else ast.Module([], [])
     except (ValueError, SyntaxError, RecursionError) as error:
         if isinstance(error, OptionError):

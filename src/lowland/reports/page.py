@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,65 +15,74 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from lowland.bounded import parse_json, read_bytes
+from lowland.checksums import read_json
 from lowland.errors import CheckpointError
-from lowland.files import contents, parse_json, write_atomically
-from lowland.reports.files import read_json
+from lowland.files import write_atomically
+from lowland.reports.files import read_results
 from lowland.terminal import shell
 
 _TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
 
 
+_FOREIGN = (
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError,
+)  # fmt: skip
+"""What a page ends in whose parts are of other kinds than those that Lowland writes."""
+
+
+def _of_anyone(build: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """Run folders are passed on: what Lowland never wrote is an error that says so, with its cause behind it."""
+
+    @functools.wraps(build)
+    def built(folder: Path) -> Path:
+        try:
+            return build(folder)
+        except _FOREIGN as error:
+            raise CheckpointError(
+                f"{folder} was not written by Lowland, or is damaged: its page cannot be built ({error})."
+            ) from error
+
+    return built
+
+
+@_of_anyone
 def render(folder: Path) -> Path:
     """Build `report.html` of a run from `page.json`, `results.json`, `config.json`, `environment.json` and its figures.
 
-    A run may come from anyone: its page takes over words, numbers and pictures from its folder, and nothing that runs.
+    A run may come from anyone: its page takes over words, numbers and pictures of its folder, and nothing that runs.
 
     Raises:
         CheckpointError: if one of them is missing, corrupt or foreign, or names a file outside the folder.
     """
     page = read_json(folder / "page.json", keys=("elements", "seconds"))
-    results, status = read_json(folder / "results.json", list), read_json(folder / "status.json", keys=("status",))
+    results, status = read_results(folder), read_json(folder / "status.json", keys=("status",))
     config = read_json(folder / "config.json", keys=("recipe", "preset", "options"))
     environment = read_json(folder / "environment.json")
     loader = jinja2.FunctionLoader(lambda name: (files("lowland.reports") / name).read_text(encoding="utf-8"))
     engine = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     engine.undefined = jinja2.StrictUndefined
     engine.filters.update(
-        prose=_prose,
-        inline=_inline,
-        cell=number,
-        heat=_heat,
-        picture=lambda file: _data(folder, file),
-        drawing=lambda file: _drawing(folder, file),
+        prose=_prose, inline=_inline, cell=number, heat=_heat, picture=lambda file: _data(folder, file)
     )
-    try:
-        plotly = any(element.get("file", "").endswith(".json") for element in page["elements"])
-        html = engine.get_template("page.html.j2").render(
-            page=page,
-            results=results,
-            status=status["status"],
-            config=config,
-            environment=environment,
-            seeds=_seeds(results, config),
-            minutes=page["seconds"] / 60,
-            command=command(config),
-            plotly=Markup(_plotly()) if plotly else "",
-            configuration=json.dumps(config, indent=2, ensure_ascii=False),
-        )
-    except _FOREIGN as error:
-        raise CheckpointError(
-            f"{folder} was not written by Lowland, or is damaged: its page cannot be built ({error})."
-        ) from error
+    plotly = any(element.get("file", "").endswith(".json") for element in page["elements"])
+    html = engine.get_template("page.html.j2").render(
+        page=page,
+        results=results,
+        status=status["status"],
+        config=config,
+        environment=environment,
+        seeds=_seeds(results, config),
+        minutes=page["seconds"] / 60,
+        command=command(config),
+        drawing=lambda file: _drawing(folder, file),
+        plotly=Markup(_plotly()) if plotly else "",
+        configuration=json.dumps(config, indent=2, ensure_ascii=False),
+    )
     path = folder / "report.html"
-    write_atomically(path, html)
+    write_atomically(path, html.encode(errors="replace"))
     return path
-
-
-_FOREIGN = (
-    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError,
-)  # fmt: skip
-"""What a page ends in whose parts are of other kinds than those that Lowland writes."""
 
 
 def command(config: dict[str, Any]) -> str:
@@ -88,7 +99,7 @@ def command(config: dict[str, Any]) -> str:
         elif isinstance(value, list):
             words += [f"--{option}", *map(str, value)]
         else:
-            words += [f"--{option}", str(value)]  # an empty path is still a word
+            words += [f"--{option}", str(value)]
     return shell(words)
 
 
@@ -140,7 +151,7 @@ def _read(folder: Path, file: str) -> bytes:
             f"The page of {folder} shows {file}, which lies outside the run: it was not written by it."
         )
     try:
-        return contents(path, CheckpointError)
+        return read_bytes(path, CheckpointError)
     except CheckpointError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise CheckpointError(
