@@ -35,6 +35,8 @@ FORMATS = ("onnx", "safetensors", "program")
 MADE = ("seed", "minutes", "count", "out")
 """Options of `lowland data make`."""
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130
+LONGEST = 2000
+"""Letters of a sentence on the terminal; of a longer one, which holds a word of the user's, the middle is left out."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(sentence: str, resume: list[str], code: int) -> int:
+    if len(sentence) > LONGEST:
+        sentence = f"{sentence[: LONGEST // 2]} … {sentence[-LONGEST // 2 :]}"
     say(f"lowland: {sentence}", aside=True)
     for command in resume:
         say(f"Finished stages are kept. Go on with: {command}", aside=True)
@@ -96,7 +100,8 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):
         return _refusal(error)
     if isinstance(error, UnicodeEncodeError):
-        return f"{error.object[:200]} is not text in {error.encoding}: rename what has that name."
+        part = error.object[max(0, error.start - 40) : error.end + 40]
+        return f"{part!r} is not text in {error.encoding}: rename the file or folder of that name."
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, MemoryError) or any(words in what for words in _TOO_LARGE):
         return f"The memory of this machine does not suffice: choose smaller options or data ({what[:200]})."

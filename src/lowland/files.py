@@ -92,7 +92,8 @@ def appearing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
 def temporary_name(path: Path) -> Path:
     """The name beside a file or folder under which this process writes it, and by which `sweep` knows it."""
     # Not by tempfile, whose files only their owner may read: a report is there to be shown.
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = f".{path.name or 'here'}.{os.getpid()}.tmp"
+    return path.with_name(name) if path.name else path / name
 
 
 def sweep(folder: Path, deep: bool = True) -> None:

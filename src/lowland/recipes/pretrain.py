@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import logging
 import math
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,11 +111,11 @@ class PretrainRecipe(Recipe):
         # A run is resumed from any place, so that its paths are whole.
         for name in ("folder", "out"):
             if getattr(self, name):
-                object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
+                object.__setattr__(self, name, os.path.realpath(getattr(self, name)))
         if self.labels and self.labels != FOLDERS:
             inside = Path(self.folder) / self.labels
             found = inside if self.folder and inside.is_file() and not Path(self.labels).is_file() else self.labels
-            object.__setattr__(self, "labels", str(Path(found).resolve()))
+            object.__setattr__(self, "labels", os.path.realpath(found))
 
     def run(self, run: Run) -> None:
         out = check_writable(Path(self.out) if self.out else run.folder / "encoder")
