@@ -71,6 +71,8 @@ class Recipe:
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Recipe:
         """This recipe with some of its options changed; lists become tuples where the default is one."""
+        if not isinstance(options, dict):
+            raise OptionError(f"The options of {cls.entry.name} must be values by name, not {options!r}.")
         known = {field.name: field for field in dataclasses.fields(cls)}
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
         for name, value in values.items():
