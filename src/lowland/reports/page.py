@@ -161,12 +161,12 @@ def _read(folder: Path, file: str) -> bytes:
 
 
 def _data(folder: Path, file: str) -> str:
-    suffix = Path(file).suffix
+    content, suffix = _read(folder, file), Path(file).suffix
     if suffix not in _TYPES:
         raise CheckpointError(
             f"{folder / file} is no picture or film that a page shows. Resume the run to draw it again."
         )
-    return f"data:{_TYPES[suffix]};base64,{base64.b64encode(_read(folder, file)).decode()}"
+    return f"data:{_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 
 
 def _drawing(folder: Path, file: str) -> Markup:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lowland.bounded import parse_json
 from lowland.checksums import read_tensors
 from lowland.errors import CheckpointError, OptionError
 from lowland.files import write_atomically
@@ -69,7 +70,7 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
     if header.get("kind") != KIND:
         raise CheckpointError(f"{path} is a safetensors file, but not an encoder that `lowland pretrain` wrote.")
     try:
-        card = json.loads(header["card"])
+        card = parse_json(header["card"])
         encoder = Standardised(build_encoder(header["class"], tuple(card["shape"]), card["options"]))
     except OptionError:
         raise

@@ -29,15 +29,16 @@ OPTIONS = (
     "--folder", "--labels", "--size", "--threads", "--device", "--debugg", "--help", "--version", "-h", "-x", "--",
 )  # fmt: skip
 WORDS = (
-    "", " ", "-", "--", "...", "~", "%s", "%(prog)s", "{}", "{0}", "$x_$", r"\foo", "*", "#", ";", "`id`", "$(id)", "-x",
-    "--=", "=", "a=b", "None", "True", "null", "[]", "latest", "smoke", "onnx", "digits", "traffic", "a\nb", "a\tb", "a\rb",
-    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b2J", "\u202egnp", "café", "caf\udce9", "\udcff\udcfe", "名", "é" * 130,
-    "a" * 300, "a" * 5000, "a/" * 2100, "/dev/null", "/dev/zero", "/dev/full", "/proc/self/mem", "/proc/nowhere/x",
-    "https://example.org/x", "file:///etc/passwd", "'", '"', "it's", "a b",
+    "", " ", "-", "--", "...", "~", "%s", "%(prog)s", "{}", "{0}", "$x_$", r"\foo", "*", "#", ";", "`id`", "$(id)",
+    "-x", "--=", "=", "a=b", "None", "True", "null", "[]", "latest", "smoke", "onnx", "digits", "traffic", "a\nb",
+    "a\tb", "a\rb", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b2J", "\u202egnp", "café", "caf\udce9",
+    "\udcff\udcfe", "名", "é" * 130, "a" * 300, "a" * 5000, "a/" * 2100, "/dev/null", "/dev/zero", "/dev/full",
+    "/proc/self/mem", "/proc/nowhere/x", "https://example.org/x", "file:///etc/passwd", "'", '"', "it's", "a b",
 )  # fmt: skip
 NUMBERS = (
-    "-1", "0", "1", "2", "-0", "nan", "inf", "-inf", "1e309", "1e-320", "99999999999999999999", "-99999999999999999999",
-    "0x10", "1_0", "½", "٣", "1,5", "1.5", "1e3", "0.1.2", "1" * 5000, "9" * 400, "", "many", "10**9", "4294967295", "--1",
+    "-1", "0", "1", "2", "-0", "nan", "inf", "-inf", "1e309", "1e-320", "99999999999999999999",
+    "-99999999999999999999", "0x10", "1_0", "½", "٣", "1,5", "1.5", "1e3", "0.1.2", "1" * 5000, "9" * 400, "", "many",
+    "10**9", "4294967295", "--1",
 )  # fmt: skip
 
 
