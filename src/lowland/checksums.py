@@ -140,12 +140,21 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             size = file.read(8)
             header = file.read(min(int.from_bytes(size, "little"), _LARGEST_HEADER))
             check_seal(path, size + header, iter(lambda: file.read(2**20), b""))
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+            # safetensors takes no name that is not UTF-8.
+            place = path if _is_text(path) else f"/dev/fd/{file.fileno()}"
+            with safe_open(place, framework="pt") as whole:
+                metadata = whole.metadata() or {}
+                tensors = {name: whole.get_tensor(name) for name in whole.keys()}  # noqa: SIM118  not a dictionary
     except (OSError, ValueError, SafetensorError) as error:
         if isinstance(error, LowlandError):
             raise
         raise CheckpointError(f"{path} is damaged, or no safetensors file: {' '.join(str(error).split())}.") from error
     metadata.pop(CHECKSUM, None)
     return tensors, metadata
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lowland import __version__
 from lowland.errors import CheckpointError, LowlandError, OptionError, TrainingError, nearest
+from lowland.terminal import prepare, say, shell, table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,8 +35,8 @@ FORMATS = ("onnx", "safetensors", "program")
 MADE = ("seed", "minutes", "count", "out")
 """Options of `lowland data make`."""
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130
-PLACE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
-"""Errors of the system that mean that a folder was badly chosen."""
+LONGEST = 2000
+"""Letters of a sentence on the terminal; of a longer one, which holds a word of the user's, the middle is left out."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,8 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     resume: list[str] = []
+    prepare()
     try:
-        return _dispatch(words, resume)
+        code = _dispatch(words, resume)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except SystemExit as stop:
         return int(stop.code or 0)
     except KeyboardInterrupt:
@@ -74,31 +79,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, OptionError):
-            # A run keeps its options, so to go on with it would end at the same one.
-            return _say(f"{error}", [], USAGE)
-        if isinstance(error, LowlandError):
-            return _say(f"{error}", resume, FAILURE)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return _say("The disk is full: free some space. What was written before is intact.", resume, FAILURE)
-        if isinstance(error, OSError) and error.errno in PLACE:
-            return _say(f"{error.filename} cannot be used: {error.strerror}. Choose another folder.", resume, FAILURE)
-        where = _keep(error)
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return _say(f"{what}. This is a bug of Lowland: please report it with {where}.", resume, FAILURE)
+        # A run keeps its options, so to go on with it would end at the same one.
+        mistake = isinstance(error, OptionError)
+        return _say(_sentence(error), [] if mistake else resume, USAGE if mistake else FAILURE)
 
 
 def _say(sentence: str, resume: list[str], code: int) -> int:
-    print(f"lowland: {sentence}", file=sys.stderr)
+    if len(sentence) > LONGEST:
+        sentence = f"{sentence[: LONGEST // 2]} … {sentence[-LONGEST // 2 :]}"
+    say(f"lowland: {sentence}", aside=True)
     for command in resume:
-        print(f"Finished stages are kept. Go on with: {command}", file=sys.stderr)
+        say(f"Finished stages are kept. Go on with: {command}", aside=True)
     return code
 
 
+def _sentence(error: Exception) -> str:
+    """What a user is told of an error: a refusal of the system is theirs to mend, and what is left is ours."""
+    if isinstance(error, LowlandError):
+        return f"{error}"
+    if isinstance(error, OSError):
+        return _refusal(error)
+    if isinstance(error, UnicodeEncodeError):
+        part = error.object[max(0, error.start - 40) : error.end + 40]
+        return f"{part!r} is not text in {error.encoding}: rename the file or folder of that name."
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if isinstance(error, MemoryError) or any(words in what for words in _TOO_LARGE):
+        return f"The memory of this machine does not suffice: choose smaller options or data ({what[:200]})."
+    return f"{what}. This is a bug of Lowland: please report it with {_keep(error)}."
+
+
+_TOO_LARGE = ("can't allocate memory", "out of memory", "OutOfMemoryError")
+"""What torch says where Python has its MemoryError."""
+
+
+def _refusal(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full: free some space. What was written before is intact."
+    reason = error.strerror or str(error) or type(error).__name__
+    if "temporary directory" in reason:
+        return f"{reason}: set TMPDIR to a folder that can be written."
+    if error.filename is None:
+        return f"The system refused: {reason}."
+    return f"{os.fsdecode(error.filename)} cannot be used: {reason}. Choose another folder."
+
+
 def _keep(error: Exception) -> str:
-    handle, name = tempfile.mkstemp(prefix="lowland-error-", suffix=".log")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.writelines(traceback.format_exception(error))
+    try:
+        handle, name = tempfile.mkstemp(prefix="lowland-error-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return "what the same command shows with --debug"
     return name
 
 
@@ -210,26 +241,11 @@ def _list(options: argparse.Namespace) -> int:
             (line.row.id, line.row.title, ", ".join(line.recipes) or "not yet", line.published, line.measured)
             for line in overview(options.runs)
         ]
-        return _table(("id", "system", "recipe", "published", "measured here"), lines)
+        table({"id": None, "system": None, "recipe": 18, "published": None, "measured here": None}, lines)
+        return 0
     entries = catalogue().values()
     lines = [(entry.name, entry.shows, " ".join(entry.rows), f"{entry.minutes:g}") for entry in entries]
-    return _table(("recipe", "shows", "rows", "minutes"), lines)
-
-
-def _table(columns: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> int:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, style="bold" if index == 0 else "", no_wrap=index == 0, overflow="fold")
-    for line in lines:
-        table.add_row(*line)
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 160
-    console.print(table)
+    table({"recipe": None, "shows": None, "rows": 14, "minutes": None}, lines)
     return 0
 
 
@@ -254,19 +270,20 @@ def _run(options: argparse.Namespace, rest: list[str], resume: list[str]) -> int
         default = recipe.from_options(earlier.config["options"])
     config = _parse(recipe, default, rest)
     run = base.start(config, options.runs, preset, folder)
-    resume.append(f"lowland run {entry.name} --resume {run.folder}")
+    # A folder that begins with a dash would be read as an option.
+    resume.append(shell(["lowland", "run", entry.name, "--resume", re.sub("^-", "./-", str(run.folder))]))
     try:
         base.execute(config, run)
     except LowlandError as error:
         # What the options or the data lack, they lack again; and the same training fails at the same step.
         if isinstance(error, TrainingError):
-            print(run.folder / "report.html")
+            say(run.folder / "report.html")
             resume.clear()
         if not any((run.folder / "stages").rglob("*.safetensors")):
             resume.clear()
         raise
     resume.clear()
-    print(run.folder / "report.html", *run.made, sep="\n")
+    say(run.folder / "report.html", *run.made)
     return 0
 
 
@@ -330,7 +347,7 @@ def _report(options: argparse.Namespace) -> int:
     from lowland.reports.page import render
 
     path = render(folder)
-    print(path)
+    say(path)
     if options.open:
         import webbrowser
 
@@ -349,13 +366,14 @@ def _data(options: argparse.Namespace) -> int:
             (d.name, d.what, d.size, d.licence, ", ".join(source.package for source in (d.source, *d.also)))
             for d in data.DATASETS.values()
         ]
-        return _table(("data set", "what", "size", "licence", "package"), lines)
+        table({"data set": None, "what": None, "size": 14, "licence": 14, "package": 14}, lines)
+        return 0
     if options.name is None:
         known = _MAKERS if options.action == "make" else data.DATASETS
         raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', known)}")
     if options.action == "make":
         return _make(options.name, **made)
-    print(*data.get(options.name) if options.action == "get" else [data.check(options.name)], sep="\n")
+    say(*data.get(options.name) if options.action == "get" else [data.check(options.name)])
     return 0
 
 
@@ -365,7 +383,7 @@ def _make(name: str, **given: Any) -> int:
     takes = inspect.signature(_MAKERS[name]).parameters
     if unknown := [option for option in given if option not in takes]:
         raise OptionError(f"`lowland data make {name}` has no option --{unknown[0]}. {nearest('', takes)}")
-    print(_MAKERS[name](**given))
+    say(_MAKERS[name](**given))
     return 0
 
 
@@ -412,8 +430,8 @@ def _embed(options: argparse.Namespace) -> int:
     finally:
         bar.close()
     for note in (*data.notes, *(f"{file} {why}: it was left out." for file, why in data.skipped)):
-        print(f"lowland: {note}", file=sys.stderr)
-    print(*written, sep="\n")
+        say(f"lowland: {note}", aside=True)
+    say(*written)
     return 0
 
 
@@ -424,7 +442,7 @@ def _export_encoder(path: Path, options: argparse.Namespace) -> int:
         raise OptionError("An encoder is exported as a whole: leave out --energy and --part.")
     if options.to == "safetensors":
         raise OptionError(f"{path} is a safetensors file already, with encoder.py beside it to load it.")
-    print(export_encoder(path, options.to))
+    say(export_encoder(path, options.to))
     return 0
 
 
@@ -452,7 +470,7 @@ def _export(options: argparse.Namespace) -> int:
             written = training.export_onnx(module, example, path.with_name(f"{path.name}.onnx"))
         else:
             written = training.export_program(module, example, path.with_name(f"{path.name}.pt2"))
-        print(written)
+        say(written)
     return 0
 
 

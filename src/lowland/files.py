@@ -17,10 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
 from lowland.errors import CheckpointError, DataError, LowlandError
 
 _KINDS = (
@@ -96,7 +92,8 @@ def appearing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
 def temporary_name(path: Path) -> Path:
     """The name beside a file or folder under which this process writes it, and by which `sweep` knows it."""
     # Not by tempfile, whose files only their owner may read: a report is there to be shown.
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = f".{path.name or 'here'}.{os.getpid()}.tmp"
+    return path.with_name(name) if path.name else path / name
 
 
 def sweep(folder: Path, deep: bool = True) -> None:
@@ -182,6 +179,7 @@ def fingerprint(*parts: Any) -> str:
 
     >>> fingerprint({"a": 1, "b": [2.0]}) == fingerprint({"b": [2.0], "a": 1})
     True
+    >>> import numpy as np
     >>> fingerprint(np.zeros(2)) == fingerprint(np.zeros(3))
     False
 
@@ -195,6 +193,11 @@ def fingerprint(*parts: Any) -> str:
 
 
 def _digest(digest: Any, part: Any) -> None:
+    # Here, since commands that read a file or two answer before torch is imported.
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
     def note(text: str) -> None:
         digest.update(f"{len(text)}:{text};".encode("utf-8", "surrogateescape"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,4 +93,4 @@ def model_folder(models: str) -> str:
         return models
     if not Path(models).is_dir():
         raise OptionError(f"There is no folder {models} with models: name the checkpoints of an earlier run.")
-    return str(Path(models).resolve())
+    return os.path.realpath(models)

@@ -232,7 +232,9 @@ class Run(Elements):
             return
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         try:
-            write_atomically(self.folder / "error.log", "".join(traceback.format_exception(error)).encode())
+            write_atomically(
+                self.folder / "error.log", "".join(traceback.format_exception(error)).encode(errors="replace")
+            )
             self.write(status)
         except OSError:
             # A full disk is the error that is on its way up already; the stages that were finished stay.
@@ -243,7 +245,7 @@ class Run(Elements):
         from lowland.reports.page import render
 
         write_json(self.folder / "results.json", self.results)
-        write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode())
+        write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode(errors="replace"))
         page = {
             "title": self.title,
             "shows": self.shows,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lowland.bounded import parse_json
 from lowland.checksums import read_tensors
 from lowland.data.prepare import Prepare
 from lowland.errors import CheckpointError, OptionError
@@ -77,7 +78,7 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
     if header.get("kind") != KIND:
         raise CheckpointError(f"{path} is a safetensors file, but not an encoder that `lowland pretrain` wrote.")
     try:
-        card = json.loads(header["card"])
+        card = parse_json(header["card"])
         encoder = Standardised(build_encoder(header["class"], tuple(card["shape"]), card["options"]), prepare_by(card))
     except OptionError:
         raise
