@@ -59,6 +59,7 @@ class Structure:
             energy, where this costs less than the table. The energy's `statistics` then take the number for z.
         candidates: u (B, N, D) → (B, N), the energies of N points for each sample, where what is given need not be
             repeated N times for them.
+        convex: E, penalty and all, is convex in u, and so is its domain: what is stationary is then the global minimum.
     """
 
     quadratic: Quadratic | None = None
@@ -71,6 +72,7 @@ class Structure:
     smooth_prox: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     lowest: Callable[[], tuple[Tensor, Tensor]] | None = None
     candidates: Callable[[Tensor], Tensor] | None = None
+    convex: bool = False
 
     def bound(self) -> float | Tensor | None:
         """The number behind `lipschitz`."""

@@ -130,6 +130,7 @@ class ConvolutionalSparseCoding(Energy):
             lipschitz=functools.cache(functools.partial(self._bound, x)),
             guess=None if guess is None else guess.detach,
             smooth_prox=None if x is not None else _SmoothProx(self, y, guess),
+            convex=True,
         )
 
     @torch.no_grad()

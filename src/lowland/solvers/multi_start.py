@@ -53,7 +53,10 @@ class MultiStart(Solver):
         if starts < 2 or not spread > 0:
             raise OptionError(f"starts must be at least 2 and spread positive, but they are {starts} and {spread}.")
         self.solver, self.starts, self.spread = solver, starts, spread
-        self.stochastic = True
+        self.stochastic, self.verdict = True, solver.verdict
+
+    def exact(self, problem: Problem) -> bool:
+        return self.solver.exact(problem)
 
     def supports(self, problem: Problem) -> Support:
         support = self.solver.supports(problem)
