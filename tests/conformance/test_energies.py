@@ -262,6 +262,21 @@ def test_lipschitz_bound_holds(name: str) -> None:
         assert bool((change <= torch.as_tensor(bound) * (u - v).norm(dim=1) * (1 + 1e-6) + 1e-9).all())
 
 
+@having(lambda case, known: known.convex)
+def test_what_is_called_convex_is(name: str) -> None:
+    """Between two points of the domain lies the domain, and E there is nowhere above the chord."""
+    problem, u = problem_of(case_of(name))
+    noise = RowNoise(4, torch.arange(len(u)), u.dtype)
+    for scale in (0.1, 1.0, 10.0):
+        v = problem.domain.project(u + scale * noise.normal(problem.size))
+        with torch.no_grad():
+            ends = problem.value(u), problem.value(v)
+            for share in (0.25, 0.5, 0.75):
+                between = torch.lerp(u, v, share)
+                assert bool(problem.domain.contains(between, 1e-12).all())
+                assert bool((problem.value(between) <= torch.lerp(*ends, share) + 1e-9).all())
+
+
 @having(lambda case, known: known.guess is not None)
 def test_guess_lies_in_the_domain(name: str) -> None:
     problem, _ = problem_of(case_of(name))

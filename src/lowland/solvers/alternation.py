@@ -57,7 +57,10 @@ class Alternation(Solver):
             raise OptionError("Alternation needs a solver for each free variable, by name, but none was given.")
         self.solvers = dict(solvers)
         self.stochastic = any(solver.stochastic for solver in self.solvers.values())
-        self.verdict = max((solver.verdict for solver in self.solvers.values()), default=Status.CONVERGED)
+
+    @property
+    def verdict(self) -> Status:
+        return max(solver.verdict for solver in self.solvers.values())
 
     def supports(self, problem: Problem) -> Support:
         if set(problem.over) != set(self.solvers) or len(problem.over) < 2:

@@ -297,8 +297,6 @@ class Solver:
     """Whether one step ends it, so that the energy it tells is that of the u it returns, in memory of its own."""
     tells_energy = False
     """Whether, as after a direct method, the energy in `Info` is that of u itself and need not be computed again."""
-    verdict = Status.CONVERGED
-    """What is certified of a sample whose residual is at most `tol`."""
 
     def __init__(self, max_steps: int, tol: float | None = None, check_every: int = 10) -> None:
         if max_steps < 0 or int(max_steps) != max_steps:
@@ -312,6 +310,11 @@ class Solver:
     def supports(self, problem: Problem) -> Support:
         """Whether this solver can solve the problem; by default any with a continuous variable and no penalty."""
         return continuous(problem)
+
+    @property
+    def verdict(self) -> Status:
+        """The status of a sample whose residual is at most `tol`: what that certifies."""
+        return Status.CONVERGED
 
     def exact(self, problem: Problem) -> bool:
         """Whether a sample that has converged is at the global minimum: where E is convex, any stationary one is."""

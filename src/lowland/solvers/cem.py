@@ -52,7 +52,6 @@ class Population(Solver):
 
     stochastic = True
     tells_energy = True
-    verdict = Status.COLLAPSED
 
     def __init__(
         self, samples: int, deviation: float | None, max_steps: int, tol: float | None, check_every: int
@@ -63,6 +62,10 @@ class Population(Solver):
         if deviation is not None and not deviation > 0:
             raise OptionError(f"deviation must be positive, or None, but it is {deviation}.")
         self.samples, self.deviation = samples, deviation
+
+    @property
+    def verdict(self) -> Status:
+        return Status.COLLAPSED
 
     def supports(self, problem: Problem) -> Support:
         return continuous(problem, penalty=True)

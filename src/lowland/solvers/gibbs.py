@@ -43,7 +43,10 @@ class Gibbs(Solver):
         if not temperature >= 0:
             raise OptionError(f"temperature must be at least 0, but it is {temperature}.")
         self.temperature = temperature
-        self.verdict = Status.COLLAPSED if temperature else Status.CONVERGED
+
+    @property
+    def verdict(self) -> Status:
+        return Status.COLLAPSED if self.temperature else Status.CONVERGED
 
     def supports(self, problem: Problem) -> Support:
         known = _sites(problem.domain) is not None
