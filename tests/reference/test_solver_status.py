@@ -258,7 +258,8 @@ def test_a_line_search_that_rounding_stops_is_not_stationary() -> None:
 
     In double precision the slope is what the residual says, to the rounding of single precision."""
     case = ll.energies.Gabor.reference_case()
-    found = ll.infer(case.energy, **case.given, over=case.over, solver=ll.solvers.FISTA(max_steps=200))
+    solver = ll.solvers.FISTA(max_steps=200)
+    found = ll.infer(case.energy, **case.given, over=case.over, solver=solver, init=case.start)
     given = {name: value.double() for name, value in case.given.items()}
     with torch.no_grad():
         problem = bind(case.energy.double(), given, case.over)

@@ -18,6 +18,7 @@ from torch import Tensor
 import lowland as ll
 from lowland.energies.base import VARIABLES, Energy, ReferenceCase, Structure
 from lowland.errors import LowlandError, ShapeError
+from lowland.evaluation.minima import ends
 from lowland.registry import registered
 from lowland.solvers.base import Problem, bind
 from lowland.tensors import RowNoise, leaves, map_value, select
@@ -200,6 +201,27 @@ def test_reference_minimum_is_reached_by_the_default_solver(name: str) -> None:
     if case.minimiser is not None:
         flat = case.energy.over(case.over)[1].pack(found.value)
         torch.testing.assert_close(flat.double(), case.minimiser.double(), rtol=1e-2, atol=2e-2)
+
+
+@EVERY
+def test_every_solver_ends_at_the_least_known_minimum_or_says_why_not(name: str) -> None:
+    """What is certified as global is at the stated minimum; what has converged is lower than all points around it.
+
+    With a residual of at most 1e-4, a way of ‖v − u‖₁ lowers E by no more than 1e-4 times as much, to first order; the
+    second order, 1e-4 of a unit or less at this distance, and rounding are below 1e-4 of E.
+    """
+    problem, _ = problem_of(case_of(name, torch.float32))
+    for end in ends(name):
+        assert bool((end.excess >= -end.tolerance).all()), f"{end} is below the stated minimum"
+        assert end.reached or not end.exact, f"{end} is not the minimum, but claims to be"
+        u, energy = problem.domain.pack(end.found.value), end.found.energy.detach()
+        noise = RowNoise(5, torch.arange(len(u)), problem.dtype)
+        for _ in range(4):
+            near = problem.domain.project(u + 0.01 * noise.normal(problem.size))
+            with torch.no_grad():
+                least = energy - 1e-4 * (near - u).abs().sum(dim=1) - 1e-4 * energy.abs().clamp_min(1)
+                lower = problem.value(near) < least
+            assert not bool((lower & end.found.converged).any()), f"{end} is not stationary"
 
 
 @having(lambda case, known: known.quadratic is not None)
