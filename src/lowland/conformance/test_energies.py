@@ -377,6 +377,53 @@ def test_non_finite_data_raise(name: str) -> None:
             ll.infer(case.energy, over=case.over, **{**case.given, variable: broken})
 
 
+ODD: dict[str, Callable[[Tensor], Tensor]] = {
+    "meta": lambda t: t.to("meta"),
+    "quantised": lambda t: torch.quantize_per_tensor(t.float(), 0.1, 0, torch.qint8),
+    "complex": lambda t: t.to(torch.complex64),
+    "to_dense": lambda t: t.to_sparse(),
+    "nested": lambda t: torch.nested.nested_tensor(list(t)),
+}
+
+
+@EVERY
+@pytest.mark.filterwarnings("ignore:.*(quantize_per_tensor|ested tensors)")
+def test_tensors_of_an_odd_kind_get_one_sentence(name: str) -> None:
+    case = case_of(name, torch.float32)
+    for variable, value in case.given.items():
+        for word, change in ODD.items():
+            odd = case.given | {variable: map_value(change, value)}
+            with pytest.raises(ShapeError, match=f"{variable}.*{word}"):
+                ll.infer(case.energy, over=case.over, **odd)
+        wrong: dict[str, Callable[[Tensor], Tensor]] = {"wide": lambda t: torch.cat([t, t], dim=-1)}
+        if isinstance(value, Tensor) and not case.energy.domains[variable].discrete:
+            wrong |= {"whole": lambda t: t.long(), "yes or no": lambda t: t > 0}
+        for change in wrong.values():
+            with pytest.raises(LowlandError):
+                ll.infer(case.energy, over=case.over, **case.given | {variable: map_value(change, value)})
+
+
+@EVERY
+def test_whole_numbers_do_for_a_discrete_variable(name: str) -> None:
+    case = case_of(name)
+    values = random_values(case.energy, case)
+    for variable, domain in case.energy.domains.items():
+        if domain.discrete and isinstance(values[variable], Tensor):
+            whole = case.energy(**values | {variable: values[variable].long()})
+            torch.testing.assert_close(whole, case.energy(**values), rtol=1e-12, atol=1e-12)
+
+
+@EVERY
+def test_no_samples_have_no_energies(name: str) -> None:
+    case = case_of(name)
+    none = map_value(lambda t: t[:0], random_values(case.energy, case))
+    assert case.energy(**none).shape == (0,)
+    given = map_value(lambda t: t[:0], case.given)
+    if given:
+        found = ll.infer(case.energy, over=case.over, **given)
+        assert found.energy.shape == found.status.shape == (0,)
+
+
 @EVERY
 def test_an_energy_that_returns_the_wrong_shape_raises(name: str) -> None:
     class Wrong(ENERGIES[name]):  # type: ignore[misc]
