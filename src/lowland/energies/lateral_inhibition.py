@@ -69,7 +69,7 @@ class LateralInhibition(SparseCoding):
         # The smooth part is not convex, which certificates of a lasso take for granted: no weights are promised.
         penalty = known.penalty._replace(weights=None)
         quadratic = Quadratic(gram, known.quadratic.linear, known.quadratic.constant)
-        return dataclasses.replace(known, quadratic=quadratic, penalty=penalty, lipschitz=bound)
+        return dataclasses.replace(known, quadratic=quadratic, penalty=penalty, lipschitz=bound, convex=False)
 
     def duality_gap(self, y: Tensor, z: Tensor) -> Tensor:
         """Not known: E is not convex in z."""

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from lowland.domains import Box, Domain, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
-from lowland.errors import OptionError, nearest
+from lowland.errors import OptionError, ShapeError, nearest
 from lowland.nn.layers import mlp
-from lowland.planning.energy import Situation
+from lowland.planning.energy import Situation, unfit
 from lowland.registry import register
+from lowland.tensors import batch_size
 from lowland.worlds.base import State
 
 _BOUNDS = ("tanh", "clamp")
@@ -103,7 +104,7 @@ class Imitation(Energy):
         self.policy = policy
 
     def energy(self, x: State, y: Tensor, z: Any) -> Tensor:
-        mean, log_deviation = self.policy.distribution(x)
+        mean, log_deviation = self._distribution(x)
         if log_deviation is None:
             return 0.5 * squared_distance(y, mean)
         misfit = 0.5 * ((y - mean) * torch.exp(-log_deviation)).square() + log_deviation
@@ -112,7 +113,20 @@ class Imitation(Energy):
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over != ("y",) or x is None:
             return Structure()
-        return Structure(minimiser=lambda: self.policy.distribution(x)[0])
+        return Structure(minimiser=lambda: self._distribution(x)[0], convex=True)
+
+    def _distribution(self, x: State) -> tuple[Tensor, Tensor | None]:
+        try:
+            mean, log_deviation = self.policy.distribution(x)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise unfit("The policy", x, error) from error
+        if mean.shape != (batch_size(x=x), self.policy.actions.size):
+            raise ShapeError(
+                f"The policy gives actions of shape {tuple(mean.shape)} for this state: give (B, …) parts."
+            )
+        return mean, log_deviation
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
