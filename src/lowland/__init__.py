@@ -7,6 +7,7 @@ or to shape it. Sub-packages load on first use, so that `import lowland` and the
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ _MODULES = (
     "data domains energies envs errors estimators evaluation nn planning plots registry reports shaping solvers "
     "tensors training worlds"
 ).split()
+_DRIVING = ("envs", "planning")
 _NAMES = {
     "LowlandError": "lowland.errors",
     "FreeEnergy": "lowland.inference",
@@ -75,7 +77,25 @@ __all__ = [
 ]
 
 
+def _register() -> None:
+    """Make the environments known to Gymnasium, which since its version 1.0 looks at no entry points of packages."""
+    import gymnasium
+
+    if "lowland/TrafficReplay-v0" not in gymnasium.registry:
+        gymnasium.register(
+            "lowland/TrafficReplay-v0",
+            entry_point="lowland.envs.traffic:TrafficReplay",
+            vector_entry_point="lowland.envs.traffic:TrafficReplayVector",
+        )
+
+
+if "gymnasium" in sys.modules:
+    _register()
+
+
 def __getattr__(name: str) -> Any:
+    if name in _DRIVING:
+        _register()
     if name in _MODULES:
         return importlib.import_module(f"lowland.{name}")
     if name in _NAMES:

@@ -1,13 +1,12 @@
 """Environments: traffic replayed from a log, by itself and for Gymnasium.
 
-Importing this package makes `lowland/TrafficReplay-v0` known to Gymnasium; without it
-`gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")` does both.
+`gymnasium.make("lowland/TrafficReplay-v0")` finds it after `import gymnasium` and `import lowland`; where the second
+should not be written, `gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")` does both.
 """
 
 from __future__ import annotations
 
-import gymnasium
-
+from lowland import _register
 from lowland.envs.drivers import IDM, constant_speed, human, no_action, sanity_drivers
 from lowland.envs.picture import Camera
 from lowland.envs.replay import Policy, Replay
@@ -28,8 +27,4 @@ __all__ = [
     "sanity_drivers",
 ]
 
-gymnasium.register(
-    "lowland/TrafficReplay-v0",
-    entry_point="lowland.envs.traffic:TrafficReplay",
-    vector_entry_point="lowland.envs.traffic:TrafficReplayVector",
-)
+_register()
