@@ -10,6 +10,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from lowland.registry import register_environments
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -77,25 +79,13 @@ __all__ = [
 ]
 
 
-def _register() -> None:
-    """Make the environments known to Gymnasium, which since its version 1.0 looks at no entry points of packages."""
-    import gymnasium
-
-    if "lowland/TrafficReplay-v0" not in gymnasium.registry:
-        gymnasium.register(
-            "lowland/TrafficReplay-v0",
-            entry_point="lowland.envs.traffic:TrafficReplay",
-            vector_entry_point="lowland.envs.traffic:TrafficReplayVector",
-        )
-
-
 if "gymnasium" in sys.modules:
-    _register()
+    register_environments()
 
 
 def __getattr__(name: str) -> Any:
     if name in _DRIVING:
-        _register()
+        register_environments()
     if name in _MODULES:
         return importlib.import_module(f"lowland.{name}")
     if name in _NAMES:

@@ -6,12 +6,12 @@ should not be written, `gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")`
 
 from __future__ import annotations
 
-from lowland import _register
 from lowland.envs.drivers import IDM, constant_speed, human, no_action, sanity_drivers
 from lowland.envs.picture import Camera
 from lowland.envs.replay import Policy, Replay
 from lowland.envs.scene import Scene
 from lowland.envs.trip import Trip, record
+from lowland.registry import register_environments
 
 __all__ = [
     "IDM",
@@ -27,4 +27,4 @@ __all__ = [
     "sanity_drivers",
 ]
 
-_register()
+register_environments()

@@ -5,6 +5,8 @@ Shape letters: R rows of the log.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -41,18 +43,18 @@ def observations(replay: Replay) -> spaces.Dict:
         "present": (np.zeros(()), np.ones(())),
         "road": (road, road),
     }
-    found: dict[str, spaces.Space[npt.NDArray[np.float32]] | spaces.Space[npt.NDArray[np.uint8]]] = {}
+    found: dict[str, spaces.Space[Any]] = {}
     for name, leaf in replay.reset(torch.arange(1)).items():
         shape = tuple(leaf.shape[1:])
         if name == "image":
             found[name] = spaces.Box(0, 255, shape, np.uint8)
             continue
         least, most = bounds[name]
-        if name not in ("present", "image"):
+        if name != "present":
             room = np.maximum(_SLACK, _SLACK * np.maximum(np.abs(least), np.abs(most)))
             least, most = least - room, most + room
-        wide = [np.broadcast_to(bound, shape).astype(np.float32) for bound in (least, most)]
-        found[name] = spaces.Box(*wide, shape, np.float32)
+        least, most = (np.broadcast_to(bound, shape).astype(np.float32) for bound in (least, most))
+        found[name] = spaces.Box(least, most, shape, np.float32)
     return spaces.Dict(found)
 
 

@@ -217,7 +217,7 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
 def _log(tracks: Tracks | str | Path) -> Tracks:
     if isinstance(tracks, Tracks):
         return tracks
-    if tracks in ("train", "validation", "test"):
+    if isinstance(tracks, str) and tracks in ("train", "validation", "test"):
         return traffic(tracks)[0]
     return own_log(tracks)[0]
 
