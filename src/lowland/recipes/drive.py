@@ -19,6 +19,7 @@ from lowland.errors import OptionError
 from lowland.evaluation.success import recovered
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
+from lowland.planning.policy_files import PREFIX, SHIPPED, save_policy
 from lowland.planning.through_the_model import ThroughTheModel
 from lowland.recipes.base import falling, recipe
 from lowland.recipes.drive_logs import Course, read_logs, recordings
@@ -38,8 +39,6 @@ from lowland.worlds.forward_training import ForwardTraining
 from lowland.worlds.uncertainty import measure
 
 Outcomes = list[dict[str, Any]]
-SHIPPED = Path(__file__).parent / "drive_models"
-"""Made by `lowland run drive`, whose `checkpoints` they are."""
 
 
 @recipe(
@@ -166,11 +165,11 @@ class DriveRecipe(PolicyOptions):
                 learn = partial(self.learn, method, policy, models, pieces, seed)
                 short = method.name.replace(" ", "-")
                 if self.models:
-                    learn = partial(self._read, f"policy-{short}", policy)
+                    learn = partial(self._read, f"{PREFIX}{short}", policy)
                 label = f"seed-{seed}/{short}"
                 learned = run.stage(f"{label}/policy", learn, [policy])
                 if seed == 0:
-                    export_safetensors(policy, run.checkpoints / f"policy-{short}.safetensors", tier.note)
+                    save_policy(policy, run.checkpoints / f"{PREFIX}{short}.safetensors", tier.note)
                 outcome = run.stage(f"{label}/test", partial(drive, courses, policy.eval()))
                 outcome["learned"] = learned
                 if method.world:
@@ -235,7 +234,9 @@ class DriveRecipe(PolicyOptions):
 
     def policy(self, method: Method, seed: int) -> Policy:
         """A policy that has learned nothing yet."""
-        return self.tier.policy(method.gaussian, self.generator(10 * seed + 2)).to(self.device)
+        policy = self.tier.policy(method.gaussian, self.generator(10 * seed + 2)).to(self.device)
+        policy.sight = self.tier.sight | {"cars": self.cars}
+        return policy
 
     def learn(
         self, method: Method, policy: Policy, models: Mapping[str, World], pieces: Any, seed: int, seen: Any = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +56,8 @@ def write_page(
     _write_gallery(run, found, drivers, courses[0])
     _write_models(run, recipe, errors)
     _write_promises(run, recipe, found)
+    if policies:
+        _write_use(run, recipe, policies, courses[0])
     if faults:
         run.section("What was found in the log")
         run.table(("fault", "count", "what was done"), [[fault.kind, fault.count, fault.sentence] for fault in faults])
@@ -146,6 +150,37 @@ def _write_gallery(run: Run, found: Found, drivers: Mapping[str, Any], courses: 
     if items:
         run.section("What goes wrong")
         run.grid("failures", items, 2)
+
+
+def _write_use(run: Run, recipe: DriveRecipe, policies: Mapping[str, Any], courses: Sequence[Course]) -> None:
+    """How a policy is loaded and driven, as code that runs."""
+    name = MPUR.name if MPUR.name in policies else next(iter(policies))
+    until = {course.replay.until for course in courses}
+    options = ', until="recording"' if until == {"recording"} else ""
+    log = str(Path(recipe.tracks).resolve()) if recipe.tracks else "test"
+    run.section("The policies, to be used")
+    run.text(
+        f"They stand in `{run.checkpoints}`. This drives one of them through an episode"
+        f"{' of your log' if recipe.tracks else ''}; `tracks` may be the path of any log:"
+    )
+    lines = (
+        "import gymnasium",
+        "import lowland as ll",
+        "",
+        f"policy = ll.planning.load_policy({str(run.folder.resolve())!r}, {name!r})",
+        f'env = gymnasium.make("lowland/TrafficReplay-v0", tracks={log!r}{options}, **policy.sight)',
+        "(observation, info), over = env.reset(seed=0), False",
+        "while not over:",
+        "    observation, reward, ended, cut, info = env.step(policy.act(observation))",
+        "    over = ended or cut",
+        "print(info)",
+    )
+    run.text("\n".join(f"    {line}".rstrip() for line in lines))
+    run.text(
+        f"    lowland export {shlex.quote(str(run.folder.resolve()))} --to onnx\n"
+        f"    lowland export {shlex.quote(str(run.folder.resolve()))} --to safetensors\n\n"
+        "write them as ONNX, and as weights beside `policy.py`, which loads them without Lowland."
+    )
 
 
 def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:

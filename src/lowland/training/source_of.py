@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import inspect
 import sys
 from types import ModuleType
@@ -47,14 +48,19 @@ class _Bundle:
         if place in self.done:
             return
         self.done.add(place)
-        for used in sorted(_used(node)):
-            if used != name:
+        needed = sorted(_used(node) - {name})
+        # A class may name its heirs in a method, and must stand before them all the same.
+        heirs = [used for used in needed if _inherits(definitions.get(used), name)]
+        for used in needed:
+            if used not in heirs:
                 self.add(module, used)
         self.texts.append(_text(module, node))
+        for used in heirs:
+            self.add(module, used)
 
 
-def source_of(*kinds: type) -> str:
-    """Code that defines these classes and imports nothing of Lowland.
+def source_of(*kinds: Any) -> str:
+    """Code that defines these classes and functions, and imports nothing of Lowland.
 
     Raises:
         UnsupportedError: if two things in different files share a name, or a source is not to be had.
@@ -70,6 +76,7 @@ def source_of(*kinds: type) -> str:
     return "\n".join(sorted(bundle.imports)) + "\n\n\n" + "\n\n\n".join(bundle.texts) + "\n"
 
 
+@functools.cache
 def _names(module: ModuleType) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str, str]]]:
     """Statements of a module by what they define, and its imports: (module, name there, line) by name."""
     try:
@@ -98,6 +105,10 @@ def _single(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
     if isinstance(node, ast.Import):
         return ast.Import(names=[alias])
     return ast.ImportFrom(module=node.module, names=[alias], level=node.level)
+
+
+def _inherits(node: ast.AST | None, name: str) -> bool:
+    return isinstance(node, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id == name for b in node.bases)
 
 
 def _used(node: ast.AST) -> set[str]:
