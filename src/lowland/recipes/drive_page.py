@@ -23,7 +23,7 @@ from lowland.plots import curves
 from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
 from lowland.plots.video import drive_video
 from lowland.recipes.drive_logs import Course
-from lowland.recipes.drive_methods import DRIVERS, METHODS, MPUR, VG
+from lowland.recipes.drive_methods import CLAIMS, METHODS, MPUR, SUCCESS, VG
 from lowland.reports.run import Run
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def write_page(
     """Fill the page; films and galleries are those of the first seed."""
     drivers = {**sanity_drivers(), **policies}
     _write_film(run, recipe.film, found, drivers, courses[0])
-    _write_success(run, found)
+    _write_success(run, recipe, found)
     if courses[1]:
         _write_real(run, found)
     _write_gallery(run, found, drivers, courses[0])
@@ -86,12 +86,10 @@ def _write_film(run: Run, seconds: float, found: Found, drivers: Mapping[str, An
     )
 
 
-def _write_success(run: Run, found: Found) -> None:
+def _write_success(run: Run, recipe: DriveRecipe, found: Found) -> None:
     run.section("Who arrives")
     colours = {method.name: BLUE for method in METHODS} | {MPUR.name: ORANGE}
-    published = {name: driver[2] for name, driver in DRIVERS.items()} | {
-        method.name: method.success for method in METHODS
-    }
+    published = {name: recipe.published(CLAIMS[name], SUCCESS) for name in found}
     run.figure("success", success_bars(intervals(found, "test"), colours, published), _ARRIVED)
     run.figure("ends", stacks(found, "test"), "How the episodes end.")
     if MPUR.name not in found:
@@ -307,7 +305,8 @@ def success_bars(
         ax.text(101.5, -place, f"{100 * rate:.1f}", va="center", fontsize=9, color=INK)
     ax.set_yticks([-place for place in range(len(intervals))], list(intervals), fontsize=9)
     ax.set_xlim(0, 110)
-    ruled(ax, None, "success, %   (circles: published, on I-80)" if published else "success, %")
+    circles = any(known is not None for known in (published or {}).values())
+    ruled(ax, None, "success, %   (circles: published, on I-80)" if circles else "success, %")
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.grid(axis="y", visible=False)
     ax.set_axisbelow(True)

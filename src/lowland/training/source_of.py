@@ -23,10 +23,11 @@ class _Bundle:
         self.texts: list[str] = []
         self.owners: dict[str, str] = {}
         self.done: set[tuple[str, int]] = set()
+        self.read = functools.cache(_names)
 
     def add(self, module: ModuleType, name: str) -> None:
         """Take over what a module calls by a name, with all that it uses."""
-        definitions, imported = _names(module)
+        definitions, imported = self.read(module)
         if name in imported:
             source, original, line = imported[name]
             if source.split(".")[0] != _PACKAGE:
@@ -76,7 +77,6 @@ def source_of(*kinds: Any) -> str:
     return "\n".join(sorted(bundle.imports)) + "\n\n\n" + "\n\n\n".join(bundle.texts) + "\n"
 
 
-@functools.cache
 def _names(module: ModuleType) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str, str]]]:
     """Statements of a module by what they define, and its imports: (module, name there, line) by name."""
     try:

@@ -25,7 +25,9 @@ from lowland.recipes.base import Recipe, execute, load, start
 from lowland.recipes.drive import SHIPPED, DriveRecipe
 from lowland.recipes.drive_logs import read_logs
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS
+from lowland.recipes.drive_options import DriveOptions
 from lowland.recipes.drive_remedies import APART, NAMES, PAIRS, DriveRemediesRecipe
+from lowland.rows import load_rows
 from lowland.training.export import import_safetensors
 
 
@@ -48,6 +50,20 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert all(0 <= rate <= 100 for rate in told.values())
     assert told[DRIVERS["human"][0]] == 100
     return folder
+
+
+def test_only_figures_that_were_read_in_their_source_are_printed(first: Path) -> None:
+    known = [None, *(figure.figure for figure in load_rows()["W8"].published if figure.checked)]
+    assert all(row["published"] in known for row in json.loads((first / "results.json").read_text()))
+
+
+@pytest.mark.parametrize("name", ["drive", "drive-horizon", "drive-plan", "drive-remedies"])
+def test_no_published_figure_stands_beside_a_log_of_ones_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowland.recipes.drive_options.published", lambda row, claim, unit: 74.8)
+    usual = smoke(name)
+    assert isinstance(usual, DriveOptions)
+    assert usual.published("human", "% success") == 74.8
+    assert dataclasses.replace(usual, tracks="own.csv").published("human", "% success") is None
 
 
 def test_the_film_plays(first: Path) -> None:
