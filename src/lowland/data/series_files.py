@@ -47,7 +47,7 @@ def read_series(root: Path, files: list[Path], size: int, channels: int) -> Read
                 windows.append(one[start : start + size].T)
                 places.append((name, start))
     if not windows:
-        return torch.empty((0, 1, 1)), [], skipped, notes
+        return torch.empty((0, 1, 1), dtype=torch.float32), [], skipped, notes
     if any(len(one) != size for _, one in found):
         notes.append(f"Series were cut into windows of {size} steps; what was left at the end was dropped.")
     return torch.from_numpy(np.stack(windows)), places, skipped, list(dict.fromkeys(notes))
