@@ -184,12 +184,12 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "--levels", type=float, nargs=2, default=(), metavar=("BLACK", "WHITE"),
         help="of pictures of more than 8 bits (default: those that the encoder learned from)",
     )  # fmt: skip
-    parser = add("export", "export the energies of a run, or a pretrained encoder, for use elsewhere")
+    parser = add("export", "export the energies or policies of a run, or a pretrained encoder, for use elsewhere")
     parser.add_argument(
-        "run", metavar="RUN", help="folder of a run, name of a recipe for its newest, or encoder.safetensors"
+        "run", metavar="RUN", help="folder of a run, name of a recipe for its newest, or a .safetensors file of it"
     )
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
-    parser.add_argument("--energy", metavar="NAME", help="only this one (default: all)")
+    parser.add_argument("--energy", metavar="NAME", help="only this energy, or policy (default: all)")
     parser.add_argument("--part", metavar="PART", help="only a part of it that takes y, such as encoder")
     parser = add("check", "run the conformance tests on energies, solvers or shapings of your own", runs=False)
     parser.add_argument("plugin", metavar="FILE", help="that registers them: a file, a folder, or a module by name")
@@ -446,14 +446,44 @@ def _export_encoder(path: Path, options: argparse.Namespace) -> int:
     return 0
 
 
+def _export_policies(kept: dict[str, Path], folder: Path, options: argparse.Namespace) -> int:
+    from lowland.planning import load_policy
+    from lowland.training.policy_export import export_policy
+
+    wanted = None if options.energy is None else options.energy.replace(" ", "-")
+    if options.part is not None:
+        raise OptionError("A policy is exported as a whole: leave out --part.")
+    if wanted is not None and wanted not in kept:
+        raise OptionError(f"{options.run} keeps no policy called {options.energy!r}. {nearest(wanted, kept)}")
+    written: list[Path] = []
+    for name in kept if wanted is None else [wanted]:
+        written += export_policy(load_policy(kept[name]), name, options.to, folder)
+    print(*dict.fromkeys(written), sep="\n")
+    return 0
+
+
+def _policy_file(path: Path) -> bool:
+    from lowland.planning.policy_files import KIND, policy_header
+
+    return path.is_file() and policy_header(path).get("kind") == KIND
+
+
 def _export(options: argparse.Namespace) -> int:
+    from lowland.planning.policy_files import PREFIX, policy_files
+
     given = Path(options.run)
+    if options.run == "shipped":
+        return _export_policies(policy_files("shipped"), Path("exports"), options)
+    if given.suffix == ".safetensors" and _policy_file(given):
+        return _export_policies({given.stem.removeprefix(PREFIX): given}, given.parent / "exports", options)
     if given.suffix == ".safetensors" or (given / "encoder.safetensors").is_file():
         return _export_encoder(given if given.is_file() else given / "encoder.safetensors", options)
     folder = _folder(options)
     from lowland import training
 
     kept = {path.parent.name: path.parent for path in sorted(folder.glob("checkpoints/*/config.json"))}
+    if not kept and (policies := policy_files(folder)):
+        return _export_policies(policies, folder / "exports", options)
     if not kept and (encoder := folder / "encoder" / "encoder.safetensors").is_file():
         return _export_encoder(encoder, options)
     if not kept:

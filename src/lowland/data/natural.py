@@ -120,7 +120,7 @@ def photographs(data_dir: str | Path | None = None) -> dict[str, Tensor]:
     for name, payload in payloads.items():
         pixels_CHW = decode(payload, name, "RGB", levels)
         # Rounding of the weighted sum may pass 1 by the last bit.
-        photos[name] = torch.einsum("chw,c->hw", pixels_CHW, torch.tensor(_GREY)).clamp(0, 1)
+        photos[name] = torch.einsum("chw,c->hw", pixels_CHW, pixels_CHW.new_tensor(_GREY)).clamp(0, 1)
     return photos
 
 
@@ -153,7 +153,7 @@ def _draw(
     if len(places) < count:
         raise OptionError(f"The photographs have only {len(places)} patches of this size and contrast, not {count}.")
     chosen = places[torch.randperm(len(places), generator=generator)[:count]]
-    drawn_ND = torch.empty(count, size * size)
+    drawn_ND = torch.empty(count, size * size, dtype=torch.float32)
     for label, views in enumerate(windows):
         mine = chosen[:, 0] == label
         drawn_ND[mine] = views[chosen[mine, 1], chosen[mine, 2]].reshape(-1, size * size)

@@ -58,10 +58,10 @@ def read_series(
         else:
             fitting.append((name, one))
     if not fitting:
-        return Read(torch.empty((0, 1, 1)), [], skipped, notes)
+        return Read(torch.empty((0, 1, 1), dtype=torch.float32), [], skipped, notes)
     if any(len(one) != size for _, one in found):
         notes.append(f"Series were cut into windows of {size} steps; what was left at the end was dropped.")
-    values = torch.empty((sum(len(one) // size for _, one in fitting), channels, size))
+    values = torch.empty((sum(len(one) // size for _, one in fitting), channels, size), dtype=torch.float32)
     places: list[tuple[str, int]] = []
     found.clear()
     fitting.reverse()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from lowland.errors import OptionError
 from lowland.recipes.base import Recipe
+from lowland.rows import published
 
 SMALL: dict[str, Any] = {
     "windows": 120, "model_steps": 2, "model_horizon": 3, "batch": 8, "episodes": 6, "recordings": 1
@@ -52,6 +53,10 @@ class DriveOptions(Recipe):
                 "model_steps, model_horizon, hidden, batch, cars and episodes must be at least 1, recordings at least "
                 "0, and windows at least the batch."
             )
+
+    def published(self, claim: str, unit: str) -> float | None:
+        """The figure of row W8 to print beside what is measured; None beside a log of the user's own."""
+        return published("W8", claim, unit) if claim and not self.tracks else None
 
 
 @dataclass(frozen=True)

@@ -146,14 +146,15 @@ def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
 
 
 class AsModule(nn.Module):
-    """An energy as a module of positional tensors, which is what exporters take: `paths` says which is which.
+    """An energy, or a module of a dictionary, as a module of positional tensors, which is what exporters take.
 
-    A path is the name of a variable, followed by a key for each dictionary on the way to the tensor.
+    `paths` says which is which: the name of a variable, or for a module the key alone, followed by a key for each
+    dictionary on the way to the tensor.
     """
 
-    def __init__(self, energy: Energy, paths: Sequence[tuple[str, ...]]) -> None:
+    def __init__(self, module: nn.Module, paths: Sequence[tuple[str, ...]]) -> None:
         super().__init__()
-        self.energy, self.paths = energy, tuple(paths)
+        self.module, self.paths = module, tuple(paths)
 
     def forward(self, *values: Tensor) -> Tensor:
         given: dict[str, Any] = {}
@@ -162,8 +163,10 @@ class AsModule(nn.Module):
             for key in way:
                 node = node.setdefault(key, {})
             node[last] = value
+        if not isinstance(self.module, Energy):
+            return self.module(given)
         x = given.get("x")
-        return self.energy.energy(None if x is None else self.energy.encode(x), given.get("y"), given.get("z"))
+        return self.module.energy(None if x is None else self.module.encode(x), given.get("y"), given.get("z"))
 
 
 def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -220,6 +223,8 @@ def _exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tenso
         module(**example)
         inputs = {path: leaf for name in VARIABLES for path, leaf in _paths((name,), example.get(name))}
         return AsModule(module, list(inputs)), tuple(inputs.values()), ["_".join(path) for path in inputs]
+    if isinstance(example, Mapping):
+        return AsModule(module, [(name,) for name in example]), tuple(example.values()), list(example)
     values = tuple(example) if isinstance(example, list | tuple) else (example,)
     if not values or not all(isinstance(value, Tensor) for value in values):
         raise OptionError(
@@ -241,7 +246,7 @@ def _program(module: nn.Module, values: tuple[Tensor, ...]) -> torch.export.Expo
             return torch.export.export(module, values, dynamic_shapes=dynamic)
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        name = type(module.energy).__name__ if isinstance(module, AsModule) else type(module).__name__
+        name = type(module.module).__name__ if isinstance(module, AsModule) else type(module).__name__
         raise UnsupportedError(f"{name} cannot be exported: {first}") from error
 
 
