@@ -17,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lowland.data.cleaning import Fault
+from lowland.data.logs.opening import check_archive
 from lowland.data.tracks import Integers, Road, Tracks
 from lowland.errors import DataError, LowlandError
+from lowland.files import replacing
 
 FORMAT = "lowland tracks 1"
-LARGEST = 50_000_000
-"""Rows; a damaged file may ask for any number, and a log of so many would not fit into memory."""
+LARGEST = 10_000_000
+"""Rows, four and a half hours of six dense lanes: a damaged file may ask for any number, and each takes 100 bytes."""
 
 
 def save_tracks(tracks: Tracks, path: str | Path) -> Path:
@@ -52,12 +54,8 @@ def save_tracks(tracks: Tracks, path: str | Path) -> Path:
     for name in ("x", "y"):
         first, second = _differences(np.round(getattr(tracks, name) * 1000).astype(np.int64), start, count)
         columns |= {f"{name}_first": first, name: _smallest(second)}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **columns)  # pyright: ignore[reportArgumentType]
-    try:
-        path.write_bytes(buffer.getvalue())
-    except OSError as error:
-        raise DataError(f"{path} could not be written: {error.strerror}.") from error
+    with replacing(path, DataError) as file:
+        np.savez_compressed(file, **columns)  # pyright: ignore[reportArgumentType]
     return path
 
 
@@ -67,6 +65,7 @@ def load_tracks(payload: bytes, name: str, road: Road | None = None) -> tuple[Tr
     Raises:
         DataError: if the file is damaged or of another kind.
     """
+    check_archive(io.BytesIO(payload), 24 * LARGEST, name)
     try:
         with np.load(io.BytesIO(payload), allow_pickle=False) as file:
             columns = {key: file[key] for key in file.files}
