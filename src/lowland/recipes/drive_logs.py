@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lowland.data.cleaning import Fault
-from lowland.data.logs import read_tracks
+from lowland.data.logs import Reading, read_tracks
 from lowland.data.tracks import Tracks
 from lowland.data.traffic import traffic
 from lowland.data.us101 import us101
@@ -105,7 +105,12 @@ class Logs:
 
 
 def read_logs(
-    path: str, cars: int, device: str, count: int = 0, sight: Mapping[str, Any] = MappingProxyType({})
+    path: str,
+    cars: int,
+    device: str,
+    count: int = 0,
+    sight: Mapping[str, Any] = MappingProxyType({}),
+    reading: Reading | None = None,
 ) -> Logs:
     """The shipped traffic, or for a path the user's own log, cleaned; `sight` as in `Logs`.
 
@@ -115,7 +120,8 @@ def read_logs(
     if not path:
         train, held, test = traffic("train", count), traffic("validation"), traffic("test", count)
         return Logs(train, held, test, [None, None, None], [], cars, device, sight)
-    tracks, faults = read_tracks(path)
+    tracks, faults = read_tracks(path, reading=reading)
+    _log.info("%s", tracks.reading)
     for fault in faults:
         _log.warning("%s", fault.sentence)
     if abs(tracks.dt - FRAME) > 1e-6:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lowland.errors import OptionError
-from lowland.recipes.base import Recipe
+from lowland.recipes.log_options import LogOptions
 
 SMALL: dict[str, Any] = {
     "windows": 120, "model_steps": 2, "model_horizon": 3, "batch": 8, "episodes": 6, "recordings": 1
@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class DriveOptions(Recipe):
+class DriveOptions(LogOptions):
     """Logs, forward models, and the test."""
 
     tracks: str = ""
@@ -43,6 +43,8 @@ class DriveOptions(Recipe):
     """Test episodes at most, evenly spaced in the test recordings."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need_log(self.tracks, "--tracks")
         least = (self.model_steps, self.model_horizon, self.hidden, self.batch, self.cars, self.episodes)
         if min(least) < 1 or self.windows < self.batch or self.recordings < 0:
             raise OptionError(

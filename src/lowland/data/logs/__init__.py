@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,9 +18,8 @@ from lowland.data.logs.table import read_table, write_table
 from lowland.data.tracks import Road, Tracks
 from lowland.errors import DataError, LowlandError, OptionError
 
-__all__ = ["Reading", "as_tracks", "parse_tracks", "read_tracks", "save_tracks", "write_table"]
+__all__ = ["Reading", "parse_tracks", "read_tracks", "save_tracks", "write_table"]
 
-_log = logging.getLogger(__name__)
 _XML: dict[str, Callable[..., tuple[Tracks, list[Fault]]]] = {"commonRoad": read_commonroad, "fcd-export": read_sumo}
 _LARGEST, _SILENT = 2**29, 2**24
 """Bytes of one of Lowland's own files, and between two elements of XML."""
@@ -34,6 +32,7 @@ def read_tracks(
     columns: str | Mapping[str, str] = "",
     units: str = "",
     fps: float = 0.0,
+    reading: Reading | None = None,
 ) -> tuple[Tracks, list[Fault]]:
     """A log of traffic, and what was wrong with it: what is safe is kept, and each fault says what was done.
 
@@ -45,13 +44,14 @@ def read_tracks(
         path: of the file.
         road: the section, where it is known better than the file says; in the frame that the reader uses.
         columns, units, fps: what a table means, where its header does not tell; see `Reading`.
+        reading: the three in one.
 
     Raises:
         DataError: if there is no such file, or it is damaged, truncated, of another kind, or what it says of units,
             times, directions and who is who does not fit together.
         OptionError: for columns, units or frames that cannot be, or that are given for a file that is no table.
     """
-    reading = Reading(columns, units, fps)
+    reading = reading or Reading(columns, units, fps)
     with opened(path) as (file, size):
         return _read(file, size, Path(path).name, road, reading)
 
@@ -59,16 +59,6 @@ def read_tracks(
 def parse_tracks(payload: bytes, name: str, road: Road | None = None) -> tuple[Tracks, list[Fault]]:
     """The log in the bytes of a file; see `read_tracks`."""
     return _read(io.BytesIO(payload), len(payload), name, road, Reading())
-
-
-def as_tracks(tracks: Tracks | str | Path) -> Tracks:
-    """A log that is one already, or that of a file, whose faults are logged as warnings."""
-    if isinstance(tracks, Tracks):
-        return tracks
-    found, faults = read_tracks(tracks)
-    for fault in faults:
-        _log.warning("%s: %s", tracks, fault.sentence)
-    return found
 
 
 def _read(file: BinaryIO, size: int, name: str, road: Road | None, reading: Reading) -> tuple[Tracks, list[Fault]]:

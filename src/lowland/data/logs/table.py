@@ -67,6 +67,8 @@ def read_table(
         sample.pop(0)
     if not sample:
         raise DataError(f"{name} is empty.")
+    if any("\0" in line for line in sample):
+        raise DataError(f"{name} is not a log of traffic, or is damaged: it is neither text nor XML.")
     separator = _separator(sample[0])
     names = next(_split(sample[:1], separator, name))
     if len(names) == len(ORDERED) and all(_is_number(each) for each in names):
@@ -116,8 +118,6 @@ def _lines(source: TextIO, name: str) -> Iterator[str]:
         while line := source.readline(LINE):
             if len(line) >= LINE:
                 raise DataError(f"{name} has a line of more than {LINE:,} characters: it is no table of tracks.")
-            if "\0" in line:
-                raise DataError(f"{name} is not a log of traffic, or is damaged: it is neither text nor XML.")
             yield line
     except UnicodeDecodeError:
         raise DataError(f"{name} is not a log of traffic, or is damaged: it is neither text nor XML.") from None
@@ -171,11 +171,11 @@ def _columns(rows: Iterator[list[str]], header: Header, comma: str, name: str) -
             what = f" Each row of NGSIM has {len(ORDERED)} numbers." if header.layout is NGSIM else ""
             raise DataError(f"{name} is damaged or truncated: a row has fewer cells than its first line.{what}")
         for key, place in header.place.items():
-            cells = [row[place].strip() for row in piece]
+            cells = [row[place] for row in piece]
             if key == "vehicle":
-                vehicle.extend([codes.setdefault(cell, len(codes)) for cell in cells])
+                vehicle.extend([codes.setdefault(cell.strip(), len(codes)) for cell in cells])
             elif key == "place":
-                places |= dict.fromkeys(cells)
+                places |= dict.fromkeys(cell.strip() for cell in cells)
                 if len(places) > 1:
                     raise DataError(
                         f"{name} holds more than one place, {' and '.join(list(places)[:2])}, by its column "
@@ -202,7 +202,7 @@ def _numbers(cells: list[str], key: str, comma: str, origin: list[datetime], nam
     except ValueError:
         pass
     values = []
-    for cell in cells:
+    for cell in map(str.strip, cells):
         try:
             if not cell or cell.lower() in ("na", "null", "none", "nan"):
                 values.append(math.nan)
