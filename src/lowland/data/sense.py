@@ -127,18 +127,22 @@ def moves(columns: Columns) -> tuple[Integers, Floats, Floats, Floats]:
     return second, dx, dy, frames.astype(np.float64)
 
 
-def check_speeds(columns: Columns, dt: float, label: str) -> None:
+def check_speeds(columns: Columns, dt: float, doubt: bool, label: str) -> None:
     """Raise where vehicles move faster or slower than the table says, or in another direction.
 
     Args:
-        columns: with `speed`, or `vx` and `vy`, in m/s; without them nothing is checked.
+        columns: with `speed`, or `vx` and `vy`, in m/s. Without them only frames of more than half a second are in
+            doubt, if nobody moves in them.
         dt: seconds between frames.
+        doubt: whether the table alone says so.
         label: of the log.
     """
     stated = columns.get("speed")
     if stated is None and "vx" in columns and "vy" in columns:
         stated = np.hypot(columns["vx"], columns["vy"])
     if stated is None or not (np.abs(stated) > 0).any():
+        if doubt:
+            _check_pace(columns, dt, label)
         return
     row, dx, dy, frames = moves(columns)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -157,13 +161,24 @@ def check_speeds(columns: Columns, dt: float, label: str) -> None:
         )
     if "speed" in columns or "vx" not in columns:
         return
-    for key, step in (("vx", dx), ("vy", dy)):
-        told = np.abs(columns[key][row]) > _SLOW
-        if told.sum() >= 10 and (np.sign(columns[key][row][told]) != np.sign(step[told])).mean() > _WRONG:
-            raise DataError(
-                f"The positions of {inner(label)} move against its column {key}: an axis is turned round. "
-                f"Name it with a minus, such as --columns {key[1]}=-NAME, or leave the speeds out, vx=,vy=."
-            )
+    vx, vy = columns["vx"][row][told], columns["vy"][row][told]
+    away = np.abs(np.arctan2(vx * dy[told] - vy * dx[told], vx * dx[told] + vy * dy[told]))
+    if np.median(away) > _TOLERANCE:
+        raise DataError(
+            f"The positions of {inner(label)} move {np.rad2deg(np.median(away)):.0f}° away from where its columns of "
+            "speeds say: an axis is turned round or exchanged. Say --columns x=NAME,y=-NAME, or leave the speeds out, vx=,vy=."
+        )
+
+
+def _check_pace(columns: Columns, dt: float, label: str) -> None:
+    _, dx, dy, frames = moves(columns)
+    speeds = np.hypot(dx, dy) / (frames * dt)
+    speeds = speeds[np.isfinite(speeds)]
+    if dt > 0.5 and len(speeds) and np.quantile(speeds, 0.9) < _SLOW:
+        raise DataError(
+            f"{label} has frames {dt:g} s apart in which hardly a vehicle drives faster than {_SLOW:g} m/s: are its "
+            "times frames, or of another unit? Say --columns frame=NAME,time= and --fps N, or time=NAME:s for seconds."
+        )
 
 
 def check_lanes(columns: Columns, rising: int, own: bool, label: str) -> None:

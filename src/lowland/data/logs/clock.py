@@ -29,7 +29,6 @@ def clocked(
     fps: float = 0.0,
     usual: float = 0.0,
     absolute: bool = False,
-    stated: bool = False,
 ) -> tuple[Integers, float, str]:
     """Frames (N,) from 0, the seconds between them, and a sentence on where they are from.
 
@@ -43,7 +42,6 @@ def clocked(
         fps: frames a second, as the user says.
         usual: frames a second of such logs, where there are no times.
         absolute: whether times count where frames begin anew.
-        stated: whether the user has said that the times are seconds.
 
     Raises:
         DataError: if there is no such clock, or frames and times are at odds.
@@ -64,7 +62,7 @@ def clocked(
             raise DataError(f"{label} has neither frames nor times.")
         found = _by_frames(vehicle, frame, fps or usual, label)
     else:
-        found = _by_times(vehicle, time, fps, label, stated or frame is not None)
+        found = _by_times(vehicle, time, fps, label)
         if frame is not None:
             _in_step(vehicle, frame, time, found[1], label, absolute)
     frames, dt, sentence = found
@@ -85,7 +83,7 @@ def _steps(vehicle: Integers, values: Floats) -> tuple[Integers, Floats]:
     return pairs, values[pairs[:, 1]] - values[pairs[:, 0]]
 
 
-def _by_times(vehicle: Integers, time: Floats, fps: float, label: str, stated: bool) -> tuple[Floats, float, str]:
+def _by_times(vehicle: Integers, time: Floats, fps: float, label: str) -> tuple[Floats, float, str]:
     time = time - time.min()
     _, step = _steps(vehicle, time)
     if not len(step):
@@ -107,11 +105,6 @@ def _by_times(vehicle: Integers, time: Floats, fps: float, label: str, stated: b
         raise DataError(
             f"{label} has frames {dt:g} s apart: its times are not in seconds. Name their unit, such as --columns "
             "time=NAME:ms."
-        )
-    if not stated and dt >= 1 and (time == np.round(time)).all():
-        raise DataError(
-            f"{label} has whole numbers as times, {dt:g} apart: are they frames? Say --columns frame=NAME,time= and "
-            "--fps N, or time=NAME if they are seconds."
         )
     phase = time / dt
     # The mean on a circle, so that jitter about a whole number is not taken for half a frame.

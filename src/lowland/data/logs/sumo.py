@@ -77,7 +77,7 @@ def read_sumo(
             f"{name} is not a straight section of one direction: {100 * turned.mean():.0f} % of its vehicles drive "
             "more than 20° away from the others. Record one stretch of the network."
         )
-    frame, dt, clock = clocked(vehicle.astype(np.int64), None, time, f"The log {name}", stated=True)
+    frame, dt, clock = clocked(vehicle.astype(np.int64), None, time, f"The log {name}")
     x, y = x - np.cos(heading) * length / 2, y - np.sin(heading) * length / 2
     columns = {
         "vehicle": vehicle,

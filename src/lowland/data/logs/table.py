@@ -91,7 +91,7 @@ def _log(
     time, frame = columns.pop("time", None), columns.pop("frame", None)
     frames, dt, clock = clocked(
         columns["vehicle"], frame, time, label, reading.fps, layout.fps,
-        absolute=layout.absolute, stated="time" in reading.chosen,
+        absolute=layout.absolute,
     )  # fmt: skip
     columns["frame"] = frames
     if layout.point == "front":
@@ -99,7 +99,7 @@ def _log(
     elif layout.point == "corner":
         # The corner is the upper left one, and y has been turned round.
         columns["x"], columns["y"] = columns["x"] + columns["length"] / 2, columns["y"] - columns["width"] / 2
-    check_speeds(columns, dt, label)
+    check_speeds(columns, dt, not reading.fps and "time" not in reading.chosen, label)
     if layout.turned:
         turn(columns, dt, label)
     if "lane" in columns and not header.stated:
