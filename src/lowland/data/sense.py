@@ -166,7 +166,7 @@ def check_speeds(columns: Columns, dt: float, doubt: bool, label: str) -> None:
     if np.median(away) > _TOLERANCE:
         raise DataError(
             f"The positions of {inner(label)} move {np.rad2deg(np.median(away)):.0f}° away from where its columns of "
-            "speeds say: an axis is turned round or exchanged. Say --columns x=NAME,y=-NAME, or leave the speeds out, vx=,vy=."
+            "speeds say: an axis is turned round or exchanged. Say --columns x=NAME,y=-NAME, or vx=,vy= to leave them out."
         )
 
 

@@ -117,12 +117,15 @@ def is_world(log, true, share=0.97):
     """
     rows = np.stack([log.frame * log.dt, log.x, log.y], axis=1)
     truth = np.stack([true["t"], true["x"], true["y"]], axis=1)
-    # Of the whole, so that neither sorting nor numbers of vehicles matter.
-    first, start = (each[np.lexsort((each[:, 1], each[:, 0].round(3)))[0]] for each in (rows, truth))
-    rows, tree = rows - first, KDTree(truth - start)
+    # Moved as a whole, so that some row at the beginning lies on the log's first: neither sorting nor numbers matter.
+    first = rows[np.lexsort((rows[:, 1], rows[:, 0].round(3)))[0]]
+    begin = truth[np.lexsort((truth[:, 1], truth[:, 0].round(3)))[:25]]
+    rows, tree = rows - first, KDTree(truth)
+    start = min(begin, key=lambda place: np.median(tree.query(rows[::29] + place)[0]))
+    truth, tree = truth - start, KDTree(truth - start)
     distance, found = tree.query(rows)
     if 0.015 < distance.max() < 3:
-        here, there = rows[:, 1] + 1j * rows[:, 2], (truth - start)[found] @ [0, 1, 1j]
+        here, there = rows[:, 1] + 1j * rows[:, 2], truth[found] @ [0, 1, 1j]
         angle = np.angle(np.vdot(here - here.mean(), there - there.mean()))
         moved = (here - here.mean()) * np.exp(1j * angle) + there.mean() if abs(angle) < 0.01 else here
         distance, found = tree.query(np.stack([rows[:, 0], moved.real, moved.imag], axis=1))
