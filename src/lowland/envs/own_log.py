@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from lowland.data.cleaning import Fault
-from lowland.data.logs import read_tracks
+from lowland.data.logs import Reading, read_tracks
 from lowland.data.tracks import Tracks
 
 FRAME = 0.1
@@ -14,13 +14,14 @@ FRAME = 0.1
 _log = logging.getLogger(__name__)
 
 
-def own_log(path: str | Path) -> tuple[Tracks, list[Fault]]:
+def own_log(path: str | Path, reading: Reading | None = None) -> tuple[Tracks, list[Fault]]:
     """A clean log in frames of 0.1 s, smoothed, and what was wrong with the file; see `lowland.data.logs.read_tracks`.
 
     Raises:
         DataError: for a file that cannot be read.
     """
-    tracks, faults = read_tracks(path)
+    tracks, faults = read_tracks(path, reading=reading)
+    _log.info("%s", tracks.reading)
     for fault in faults:
         _log.warning("%s", fault.sentence)
     if abs(tracks.dt - FRAME) > 1e-6:

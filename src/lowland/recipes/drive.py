@@ -149,7 +149,7 @@ class DriveRecipe(PolicyOptions):
         through = sum(bool(method.world) for method in methods)
         run.expect(len(DRIVERS) + self.seeds * (2 * len(worlds) + 2 * len(methods) + through))
         tier = self.tier
-        logs = read_logs(self.tracks, self.cars, self.device, self.recordings, tier.sight)
+        logs = read_logs(self.tracks, self.cars, self.device, self.recordings, tier.sight, self.reading)
         if not self.tracks:
             run.stand_in(
                 "Simulated traffic stands in for the recordings of the freeway I-80 that the published figures are of."

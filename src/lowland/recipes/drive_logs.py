@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lowland.data.cleaning import Fault
+from lowland.data.logs import Reading
 from lowland.data.tracks import Tracks
 from lowland.data.traffic import traffic
 from lowland.data.us101 import us101
@@ -103,7 +104,12 @@ class Logs:
 
 
 def read_logs(
-    path: str, cars: int, device: str, count: int = 0, sight: Mapping[str, Any] = MappingProxyType({})
+    path: str,
+    cars: int,
+    device: str,
+    count: int = 0,
+    sight: Mapping[str, Any] = MappingProxyType({}),
+    reading: Reading | None = None,
 ) -> Logs:
     """The shipped traffic, or for a path the user's own log, cleaned; `sight` as in `Logs`.
 
@@ -113,7 +119,7 @@ def read_logs(
     if not path:
         train, held, test = traffic("train", count), traffic("validation"), traffic("test", count)
         return Logs(train, held, test, [None, None, None], [], cars, device, sight)
-    tracks, faults = own_log(path)
+    tracks, faults = own_log(path, reading)
     parts = tracks.split(_SHARES, torch.Generator().manual_seed(0))
     if min(len(part) for part in parts) < 1:
         raise DataError(

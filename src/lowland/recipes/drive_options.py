@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lowland.errors import OptionError
-from lowland.recipes.base import Recipe
+from lowland.recipes.log_options import LogOptions
 from lowland.rows import published
 
 SMALL: dict[str, Any] = {
@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class DriveOptions(Recipe):
+class DriveOptions(LogOptions):
     """Logs, forward models, and the test."""
 
     tracks: str = ""
@@ -47,6 +47,8 @@ class DriveOptions(Recipe):
     files: ClassVar[tuple[str, ...]] = ("tracks",)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need_log(self.tracks, "--tracks")
         least = (self.model_steps, self.model_horizon, self.hidden, self.batch, self.cars, self.episodes)
         if min(least) < 1 or self.windows < self.batch or self.recordings < 0:
             raise OptionError(

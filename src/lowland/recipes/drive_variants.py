@@ -65,7 +65,7 @@ def compare(
         part: where they drive: in the test, or where settings are compared, in the recordings that are held for checks.
     """
     base = as_drive(options)
-    logs = read_logs(base.tracks, base.cars, base.device, base.recordings)
+    logs = read_logs(base.tracks, base.cars, base.device, base.recordings, reading=base.reading)
     if not base.tracks:
         run.stand_in("Simulated traffic stands in for the recordings of I-80 that the published figures are of.")
     models = {name for variant in variants for name in variant.models}
