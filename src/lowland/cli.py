@@ -465,7 +465,9 @@ def _export_policies(kept: dict[str, Path], folder: Path, options: argparse.Name
 def _policy_file(path: Path) -> bool:
     from lowland.planning.policy_files import KIND, policy_header
 
-    return path.is_file() and policy_header(path).get("kind") == KIND
+    with contextlib.suppress(CheckpointError):
+        return policy_header(path).get("kind") == KIND
+    return False
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -44,7 +44,9 @@ def observations(replay: Replay) -> spaces.Dict:
         "road": (road, road),
     }
     found: dict[str, spaces.Space[Any]] = {}
-    for name, leaf in replay.reset(torch.arange(1)).items():
+    shown = replay.reset(torch.arange(1))
+    replay.reset(torch.arange(0))  # no episode has begun
+    for name, leaf in shown.items():
         shape = tuple(leaf.shape[1:])
         if name == "image":
             found[name] = spaces.Box(0, 255, shape, np.uint8)

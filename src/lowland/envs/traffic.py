@@ -99,6 +99,7 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
         return _first(_observed(state)), self._info(self.replay.info())
 
     def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        _check_begun(self.replay)
         given = torch.as_tensor(np.asarray(action, dtype=np.float32))[None]
         state, stand = self.replay.step(given)
         self.path.append(self._pose())
@@ -189,6 +190,7 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
     def step(
         self, actions: npt.ArrayLike
     ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+        _check_begun(self.replay)
         given = torch.as_tensor(np.asarray(actions, dtype=np.float32))
         check_action(given, self.num_envs)
         over = (self.replay.reason > 0).nonzero()[:, 0]
@@ -220,6 +222,11 @@ def _log(tracks: Tracks | str | Path) -> Tracks:
     if isinstance(tracks, str) and tracks in ("train", "validation", "test"):
         return traffic(tracks)[0]
     return own_log(tracks)[0]
+
+
+def _check_begun(replay: Replay) -> None:
+    if not len(replay.episodes):
+        raise OptionError("No episode has begun: call reset before the first step.")
 
 
 def _chosen(options: Mapping[str, Any] | None, known: tuple[str, ...], episodes: int, count: int) -> Tensor | None:

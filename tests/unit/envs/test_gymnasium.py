@@ -155,6 +155,8 @@ def test_a_batch_begins_the_episodes_that_it_is_told(log: Tracks) -> None:
 @pytest.mark.parametrize("batch", [False, True])
 def test_what_reset_cannot_do_is_said(batch: bool, log: Tracks) -> None:
     env = TrafficReplayVector(2, log) if batch else TrafficReplay(log)
+    with pytest.raises(OptionError, match="call reset before the first step"):
+        env.step(np.zeros((2, 2) if batch else 2))
     for episode in (-1, 10_000, 1.5, True, "3"):
         with pytest.raises(OptionError, match="Episodes go from 0"):
             env.reset(options={"episode": episode})
