@@ -232,7 +232,7 @@ class Reference:
         self.spacing = self.length / (count - 1)
         # A rolling mean would draw a bend inward; a parabola fitted to each stretch follows it, also at the ends.
         window = min(_SMOOTHED, count - 1 + count % 2)
-        self.line: Floats = savgol_filter(line, window, min(2, window - 1), axis=0)
+        self.line: Floats = np.asarray(savgol_filter(line, window, min(2, window - 1), axis=0), dtype=np.float64)
         tangent = np.asarray(np.gradient(self.line, axis=0), dtype=np.float64)
         self.tangent = tangent / np.hypot(*tangent.T)[:, None]
 
@@ -246,7 +246,7 @@ class Reference:
 
         The line and its tangent are interpolated, so that s has no steps where a polyline has kinks.
         """
-        place = KDTree(self.line).query(points)[1].astype(np.float64)
+        place: Floats = np.asarray(KDTree(self.line).query(points)[1], dtype=np.float64)
         for _ in range(20):
             off = points - self._at(self.line, place)
             # Beyond the ends the line goes on straight, so that one step of any length is right.
