@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lowland.errors import OptionError
 from lowland.recipes.log_options import LogOptions
+from lowland.rows import published
 
 SMALL: dict[str, Any] = {
     "windows": 120, "model_steps": 2, "model_horizon": 3, "batch": 8, "episodes": 6, "recordings": 1
@@ -42,6 +44,8 @@ class DriveOptions(LogOptions):
     episodes: int = 500
     """Test episodes at most, evenly spaced in the test recordings."""
 
+    files: ClassVar[tuple[str, ...]] = ("tracks",)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.need_log(self.tracks, "--tracks")
@@ -51,6 +55,10 @@ class DriveOptions(LogOptions):
                 "model_steps, model_horizon, hidden, batch, cars and episodes must be at least 1, recordings at least "
                 "0, and windows at least the batch."
             )
+
+    def published(self, claim: str, unit: str) -> float | None:
+        """The figure of row W8 to print beside what is measured; None beside a log of the user's own."""
+        return published("W8", claim, unit) if claim and not self.tracks else None
 
 
 @dataclass(frozen=True)
@@ -92,4 +100,4 @@ def model_folder(models: str) -> str:
         return models
     if not Path(models).is_dir():
         raise OptionError(f"There is no folder {models} with models: name the checkpoints of an earlier run.")
-    return str(Path(models).resolve())
+    return os.path.realpath(models)

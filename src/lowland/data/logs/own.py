@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lowland.checksums import BLANK, CHECKSUM, check_seal, sealed
 from lowland.data.cleaning import Fault
 from lowland.data.logs.opening import check_archive
 from lowland.data.tracks import Integers, Road, Tracks
 from lowland.errors import DataError, LowlandError
-from lowland.files import replacing
+from lowland.files import write_atomically
 
 FORMAT = "lowland tracks 1"
 LARGEST = 10_000_000
@@ -54,8 +56,11 @@ def save_tracks(tracks: Tracks, path: str | Path) -> Path:
     for name in ("x", "y"):
         first, second = _differences(np.round(getattr(tracks, name) * 1000).astype(np.int64), start, count)
         columns |= {f"{name}_first": first, name: _smallest(second)}
-    with replacing(path, DataError) as file:
-        np.savez_compressed(file, **columns)  # pyright: ignore[reportArgumentType]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **columns)  # pyright: ignore[reportArgumentType]
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = f"{CHECKSUM} {BLANK}".encode()
+    write_atomically(path, sealed(buffer.getvalue()), DataError)
     return path
 
 
@@ -66,6 +71,7 @@ def load_tracks(payload: bytes, name: str, road: Road | None = None) -> tuple[Tr
         DataError: if the file is damaged or of another kind.
     """
     check_archive(io.BytesIO(payload), 24 * LARGEST, name)
+    check_seal(name, payload, error=DataError)
     try:
         with np.load(io.BytesIO(payload), allow_pickle=False) as file:
             columns = {key: file[key] for key in file.files}
