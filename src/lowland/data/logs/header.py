@@ -245,7 +245,11 @@ def understand(names: Sequence[str], reading: Reading, label: str) -> Header:
             raise OptionError(f"The column {each.name!r} is in {each.unit} by its name, but units is {reading.units}.")
         usual = {id(LENGTHS): unit, id(SPEEDS): f"{unit}/s", id(TIMES): "s"}.get(id(known), "")
         scale[key] = each.sign * known[each.unit or usual]
-    parts = [f"{key} from {'−' if each.sign < 0 else ''}{each.name}" for key, each in wanted.items() if key in UNITS]
+    parts = [
+        f"{key} from {'−' if each.sign < 0 else ''}{each.name}{f' ({each.unit})' if each.unit else ''}"
+        for key, each in wanted.items()
+        if key in UNITS
+    ]
     kind = "a table" if layout.name == "own" else f"a table of {layout.name}"
     sentence = f"Read as {kind} in {'feet' if unit == 'ft' else 'metres'}: {', '.join(parts)}."
     place = {key: header.index(each.name) for key, each in wanted.items()}
