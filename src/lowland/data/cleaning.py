@@ -119,7 +119,7 @@ def clean(
     road = _lanes(rows, road, faults, label)
     if road.lanes == 1:
         faults.append(Fault("one lane", 1, "There is only one lane, so that nothing can be learned of changing lanes."))
-    return Tracks(**{key: rows[key] for key in (*WHOLE, *REAL)}, road=road, dt=dt, name=name), faults
+    return Tracks(**{key: rows[key] for key in (*WHOLE, *REAL)}, road=road, dt=dt, name=name, reading=""), faults
 
 
 def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:

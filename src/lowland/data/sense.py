@@ -25,8 +25,8 @@ LANE_WIDTHS = (2.2, 6.0)
 
 _TOLERANCE = 0.1
 """By which speeds may differ from positions in the middle: recorded speeds are smoothed, and so is traffic."""
-_WRONG = 0.2
-"""Of all rows, how many may differ by half."""
+_WRONG, _FAR = 0.2, 0.35
+"""Of all rows, how many may differ by `_FAR`."""
 _SLOW = 2.0
 """m/s below which a speed says nothing of units."""
 _STRAIGHT = 0.35
@@ -152,11 +152,11 @@ def check_speeds(columns: Columns, dt: float, doubt: bool, label: str) -> None:
         return
     ratio = moved[told] / np.maximum(said[told], 1e-9)
     middle = float(np.median(ratio))
-    wrong = float((np.abs(ratio - 1) > 0.5).mean())
+    wrong = float((np.abs(ratio - 1) > _FAR).mean())
     if abs(middle - 1) > _TOLERANCE or wrong > _WRONG:
         raise DataError(
             f"The positions of {inner(label)} move {middle:.3g} times as fast as its column of speeds "
-            f"says, and {100 * wrong:.0f} % of its steps are off by half: units, frames a second or who is who are not "
+            f"says, and {100 * wrong:.0f} % of its steps are far off: units, frames a second or who is who are not "
             "as taken. Say --units m or ft, --fps N, --columns speed=NAME:km/h, or speed= (vx=,vy=) to leave it out."
         )
     if "speed" in columns or "vx" not in columns:
@@ -166,7 +166,7 @@ def check_speeds(columns: Columns, dt: float, doubt: bool, label: str) -> None:
     if np.median(away) > _TOLERANCE:
         raise DataError(
             f"The positions of {inner(label)} move {np.rad2deg(np.median(away)):.0f}° away from where its columns of "
-            "speeds say: an axis is turned round or exchanged. Say --columns x=NAME,y=-NAME, or vx=,vy= to leave them out."
+            "speeds say: an axis is turned or exchanged. Say --columns x=NAME,y=-NAME, or leave them out, vx=,vy=."
         )
 
 

@@ -158,7 +158,7 @@ def test_y_to_the_right_is_noticed_by_the_lanes(tmp_path):
     refused(mirrored, "numbered against its y")
     mirrored = tables.ind(FAST)
     mirrored["yCenter"] = -mirrored["yCenter"]
-    refused(mirrored, "away from where its columns of speeds say: an axis is turned round")
+    refused(mirrored, "away from where its columns of speeds say: an axis is turned or exchanged")
     refused(own(x=TRUE["y"], y=TRUE["x"]), "across the road.*x=NAME,y=NAME|lanes .* m wide|numbered against")
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from xml.etree import ElementTree
 
 import numpy as np
-from scipy.signal import savgol_coeffs
+from scipy.signal import savgol_filter
 from scipy.spatial import KDTree
 
 from lowland.data.cleaning import Fault, clean, many
@@ -25,9 +25,8 @@ from lowland.errors import DataError
 
 _SPACING = 2.0
 """Metres between the vertices of a reference line."""
-_SMOOTHED, _DIRECTION = 51, 5
-"""Vertices over which a reference line is smoothed, so that the kinks of its drawing do not show in speeds, and by
-which its direction at an end is told."""
+_SMOOTHED = 51
+"""Vertices over which a reference line is smoothed, so that the kinks of its drawing do not show in speeds."""
 _LONGEST = 20_000.0
 """Metres of a section; a damaged coordinate may ask for any number of vertices."""
 _ELEMENTS, _LANELETS = 2_000_000, 2_000
@@ -230,38 +229,31 @@ class Reference:
         count = max(round(self.length / _SPACING), 1) + 1
         even = np.linspace(0, self.length, count)
         line = np.stack([np.interp(even, along[kept], axis[kept]) for axis in points.T], axis=1)
-        self.spacing, self.margin = self.length / (count - 1), 3 * _SMOOTHED
-        # The direction at both ends is continued, and their place kept.
-        ends, near = np.arange(1, self.margin + 1), min(_DIRECTION, count - 1)
-        first, last = (line[near] - line[0]) / near, (line[-1] - line[-1 - near]) / near
-        line = np.concatenate([line[0] - ends[::-1, None] * first, line, line[-1] + ends[:, None] * last])
-        # A rolling mean would draw a bend inward; a parabola fitted to each stretch follows it.
-        kernel = savgol_coeffs(_SMOOTHED, 2)
-        smooth = np.stack([np.convolve(axis, kernel, mode="valid") for axis in line.T], axis=1)
-        self.line = np.asarray(smooth, dtype=np.float64)
-        self.margin -= _SMOOTHED // 2
+        self.spacing = self.length / (count - 1)
+        # A rolling mean would draw a bend inward; a parabola fitted to each stretch follows it, also at the ends.
+        window = min(_SMOOTHED, count - 1 + count % 2)
+        self.line: Floats = np.asarray(savgol_filter(line, window, min(2, window - 1), axis=0), dtype=np.float64)
         tangent = np.asarray(np.gradient(self.line, axis=0), dtype=np.float64)
         self.tangent = tangent / np.hypot(*tangent.T)[:, None]
 
     def shifted(self, distance: float) -> Reference:
         """The line so far to its left, with its own length."""
         normal = np.stack([-self.tangent[:, 1], self.tangent[:, 0]], axis=1)
-        inside = slice(self.margin, len(self.line) - self.margin)
-        return Reference((self.line + distance * normal)[inside])
+        return Reference(self.line + distance * normal)
 
     def project(self, points: Floats) -> tuple[Floats, Floats]:
         """Length along the line and distance to its left, (N,) each: s such that (p − c(s)) · t(s) = 0.
 
         The line and its tangent are interpolated, so that s has no steps where a polyline has kinks.
         """
-        place = KDTree(self.line).query(points)[1].astype(np.float64)
+        place: Floats = np.asarray(KDTree(self.line).query(points)[1], dtype=np.float64)
         for _ in range(20):
             off = points - self._at(self.line, place)
             # Beyond the ends the line goes on straight, so that one step of any length is right.
             place = place + (off * self._at(self.tangent, place)).sum(axis=1) / self.spacing
         tangent = self._at(self.tangent, place)
         off = points - self._at(self.line, place)
-        return (place - self.margin) * self.spacing, tangent[:, 0] * off[:, 1] - tangent[:, 1] * off[:, 0]
+        return place * self.spacing, tangent[:, 0] * off[:, 1] - tangent[:, 1] * off[:, 0]
 
     def _at(self, values: Floats, place: Floats) -> Floats:
         """Values between vertices, and beyond the ends: lines go on straight, tangents stay."""

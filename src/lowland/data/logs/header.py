@@ -16,10 +16,10 @@ from lowland.errors import DataError, OptionError, nearest
 LENGTHS = {"m": 1.0, "ft": 0.3048, "feet": 0.3048, "cm": 0.01, "mm": 0.001, "km": 1000.0}
 TIMES = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 SPEEDS = {"m/s": 1.0, "ft/s": 0.3048, "km/h": 1 / 3.6, "mph": 0.44704, "mps": 1.0, "kmh": 1 / 3.6, "kph": 1 / 3.6}
-UNITS: dict[str, dict[str, float]] = dict.fromkeys(("x", "y", "length", "width"), LENGTHS) | dict.fromkeys(
-    ("speed", "vx", "vy"), SPEEDS
-)
-UNITS |= {"time": TIMES}
+UNITS = {
+    "x": LENGTHS, "y": LENGTHS, "length": LENGTHS, "width": LENGTHS, "speed": SPEEDS, "vx": SPEEDS, "vy": SPEEDS,
+    "time": TIMES,
+}  # fmt: skip
 """Units of each column, in metres, seconds and m/s."""
 KEYS = ("vehicle", "frame", "time", "x", "y", "length", "width", "lane", "speed", "vx", "vy", "place")
 """What a column can be. Of two places, such as two roads in one file, only one can be read."""
@@ -245,7 +245,11 @@ def understand(names: Sequence[str], reading: Reading, label: str) -> Header:
             raise OptionError(f"The column {each.name!r} is in {each.unit} by its name, but units is {reading.units}.")
         usual = {id(LENGTHS): unit, id(SPEEDS): f"{unit}/s", id(TIMES): "s"}.get(id(known), "")
         scale[key] = each.sign * known[each.unit or usual]
-    parts = [f"{key} from {'−' if each.sign < 0 else ''}{each.name}" for key, each in wanted.items() if key in UNITS]
+    parts = [
+        f"{key} from {'−' if each.sign < 0 else ''}{each.name}{f' ({each.unit})' if each.unit else ''}"
+        for key, each in wanted.items()
+        if key in UNITS
+    ]
     kind = "a table" if layout.name == "own" else f"a table of {layout.name}"
     sentence = f"Read as {kind} in {'feet' if unit == 'ft' else 'metres'}: {', '.join(parts)}."
     place = {key: header.index(each.name) for key, each in wanted.items()}

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lowland.errors import DataError
 from lowland.files import regular
@@ -45,7 +45,7 @@ def opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
         raise DataError(f"There is no log that can be read at {path}: {error.strerror or error}.") from None
 
 
-def unpacked(file: BinaryIO, size: int, name: str) -> io.BufferedReader:
+def unpacked(file: BinaryIO, size: int, name: str) -> io.BufferedReader[Any]:
     """The content of a file, of what gzip has packed if it has.
 
     Args:
@@ -75,11 +75,11 @@ class _Through(io.RawIOBase):
 
 
 class _Unpacked(_Through):
-    def __init__(self, packed: io.BufferedReader, most: int, name: str) -> None:
+    def __init__(self, packed: io.BufferedReader[Any], most: int, name: str) -> None:
         super().__init__(gzip.GzipFile(fileobj=packed))  # pyright: ignore[reportArgumentType]
         self.left, self.name = most, name
 
-    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def readinto(self, buffer: memoryview) -> int:
         try:
             count = super().readinto(buffer)
         except (OSError, EOFError, zlib.error):
