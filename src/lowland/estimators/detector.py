@@ -94,9 +94,9 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
             shaping = ExpectationMaximisation(beta=1.0, seed=self.seed)
         else:
             self.energy_ = copy.deepcopy(self.energy)
+        y_ = points(self.energy_, array)
+        check_range(torch.from_numpy(array), y_.dtype)
         if shaping is not None:
-            y_ = points(self.energy_, array)
-            check_range(torch.from_numpy(array), y_.dtype)
             train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, self.seed)
         self.offset_ = float(np.quantile(self._scores(array), self.contamination))
         return self
