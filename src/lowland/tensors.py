@@ -76,9 +76,23 @@ def batch_size(**values: Any) -> int:
     return next(iter(sizes.values()))
 
 
+def check_plain(leaf: Tensor, name: str) -> None:
+    """Raise a ShapeError unless the tensor is a plain array of numbers, as all that follows takes for granted."""
+    for other, what, way in (
+        (leaf.device.type == "meta", "on the meta device, without values", "load or compute its values first"),
+        (leaf.is_quantized, "quantised", "convert with .dequantize()"),
+        (leaf.is_nested, "nested", "pad it to one shape, or give one batch for each shape"),
+        (not leaf.is_nested and leaf.layout != torch.strided, f"stored as {leaf.layout}", "convert with .to_dense()"),
+        (leaf.is_complex(), "complex", "give real and imaginary part as two numbers, by torch.view_as_real"),
+    ):
+        if other:
+            raise ShapeError(f"{name} is {what}, but a plain tensor of real numbers is needed: {way}.")
+
+
 def check_finite(value: Any, name: str) -> None:
-    """Raise a DomainError that names the first sample of `value` with a NaN or an infinity."""
+    """Raise a DomainError that names the first sample of `value` with a NaN or an infinity; see also `check_plain`."""
     for leaf in leaves(value, name):
+        check_plain(leaf, name)
         if not leaf.is_floating_point() or not leaf.numel():
             continue
         # NaN passes through both, and no table as large as the data is made.

@@ -80,7 +80,7 @@ class DiscreteAutoencoder(Energy):
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """Dec(z), (B, n_features)."""
-        return self.decoder(z.flatten(1))
+        return self.decoder(z.flatten(1).to(next(self.decoder.parameters()).dtype))
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

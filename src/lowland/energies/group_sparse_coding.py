@@ -78,7 +78,7 @@ class GroupSparseCoding(SparseCoding):
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over == ("z",) and self.smoothing:
-            return Structure(lipschitz=self._curvature)
+            return Structure(lipschitz=self._curvature, convex=True)
         known = super().structure(over, x, y, z)
         return dataclasses.replace(known, penalty=Penalty(self._penalty, self._scale)) if over == ("z",) else known
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,26 +19,62 @@ from lowland.tensors import RowNoise
 _HELD = 4096
 
 
-def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
-    """The k-means++ start, (count, n).
+def spread_out(y: Tensor, count: int, noise: RowNoise, weight: Tensor | None = None) -> Tensor:
+    """The greedy k-means++ start, (count, n), whatever the order of the samples.
 
-    Each new centre is a sample drawn with probability in proportion to its squared distance from the nearest centre so
-    far (Arthur & Vassilvitskii 2007, section 2.2).
+    Samples are drawn with probability in proportion to their squared distance from the nearest centre so far; of
+    2 + ⌊log count⌋ of them the one that lowers the sum of these distances most is the new centre (Arthur &
+    Vassilvitskii 2007, sections 2.2 and 7). A `weight` (B,) counts a sample so many times.
 
     >>> spread_out(torch.tensor([[0.0], [5.0]]), 2, RowNoise(0, torch.arange(2))).sort(dim=0).values
     tensor([[0.],
             [5.]])
     """
-    distance = torch.ones_like(y[:, 0])
-    centres = []
+    y = y[torch.from_numpy(order := np.lexsort(y.detach().cpu().numpy().T[::-1])).to(y.device)]
+    weight = torch.ones_like(y[:, 0]) if weight is None else weight[torch.from_numpy(order).to(y.device)]
+    weight, distance = weight.double(), torch.ones_like(weight, dtype=torch.float64)
+    draws = noise.select(torch.zeros(1, dtype=torch.int64, device=noise.streams.device))
+    chosen: list[Tensor] = []
     for _ in range(count):
-        # The least of exponential variables with rates d is drawn with probability d / Σ d.
-        waiting = -torch.log(noise.uniform(1))[:, 0] / distance.clamp_min(torch.finfo(y.dtype).tiny)
-        centre = y[waiting.argmin()]
-        centres.append(centre)
-        away = (y - centre).square().sum(dim=1)
-        distance = away if len(centres) == 1 else torch.minimum(distance, away)
-    return torch.stack(centres)
+        reached = (weight * distance).cumsum(0)
+        tries = 2 + int(math.log(count)) if chosen else 1
+        drawn = torch.searchsorted(reached, draws.uniform(tries)[0].double() * reached[-1]).clamp_max(len(y) - 1)
+        away = squared_distances(y[drawn], y).double()
+        left = torch.minimum(away, distance) if chosen else away
+        best = (left @ weight).argmin()
+        distance = left[best]
+        chosen.append(drawn[best])
+    return y[torch.stack(chosen)]
+
+
+def lloyd(
+    y: Tensor, centres: Tensor, max_steps: int = 100, tol: float = 0.0, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor, int]:
+    """Centres (K, n) that are the means of the samples nearest to them, the centre (B,) of each sample, and steps.
+
+    It ends when a step lowers the mean squared distance by at most `tol`. A centre without samples moves onto the
+    sample that is farthest from its own. Lloyd (1982); a `weight` (B,) counts a sample so many times.
+
+    >>> lloyd(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([[0.0], [9.0]]))
+    (tensor([[1.],
+            [9.]]), tensor([0, 0, 1]), 3)
+    """
+    weight = torch.ones_like(y[:, 0], dtype=torch.float64) if weight is None else weight.double()
+    labels, distance = nearest(y, centres)
+    before = torch.inf
+    for step in range(max_steps):
+        value = float(weight @ distance.double() / weight.sum())
+        count = torch.zeros_like(centres[:, 0], dtype=torch.float64).index_add_(0, labels, weight)
+        away = weight[:, None] * (y - centres[labels]).double()
+        total = torch.zeros_like(centres, dtype=torch.float64).index_add_(0, labels, away)
+        centres = centres + (total / torch.where(count > 0, count, 1.0)[:, None]).to(centres.dtype)
+        if len(empty := (count == 0).nonzero()[:, 0]):
+            centres[empty] = y[distance.masked_fill(weight == 0, 0).topk(len(empty)).indices]
+        labels, distance = nearest(y, centres)
+        if before - value <= tol:
+            return centres, labels, step + 1
+        before = value
+    return centres, labels, max_steps
 
 
 def nearest(y: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from lowland.domains import OneHot, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure
-from lowland.energies.kmeans import nearest, spread_out
+from lowland.energies.kmeans import lloyd, spread_out
 from lowland.errors import DomainError, OptionError
 from lowland.registry import register
 from lowland.tensors import RowNoise
@@ -103,13 +104,19 @@ class GaussianMixture(Energy):
         return z.to(self.means.dtype) @ self.means
 
     def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
-        """Means far apart (`spread_out`), equal weights, and the covariance of the data in the cells of the means."""
-        self.means.copy_(spread_out(y, len(self.means), noise))
-        rest = (y - self.means[nearest(y, self.means.detach())[0]]).double()
-        self.logits.zero_()
-        self.scale.copy_(
-            self._factor((rest.T @ rest if self.covariance == "full" else rest.square().sum(dim=0)) / len(y))
-        )
+        """The clusters that K-means finds from means far apart (`spread_out`): their shares, means and covariances.
+
+        Where a cluster has too few samples for a covariance of its own it takes that of the data within clusters.
+        """
+        means, labels, _ = lloyd(y, spread_out(y, len(self.means), noise))
+        self.means.copy_(means)
+        rest = (y - self.means[labels]).double()
+        within = self._factor((rest.T @ rest if self.covariance == "full" else rest.square().sum(dim=0)) / len(y))
+        self.scale.copy_(within.expand_as(self.scale))
+        found = self.statistics(x, y, one_hot(labels, len(self.means)).to(y.dtype))
+        self.refit(found)
+        few = found["count"] <= 2 * y.shape[1]
+        self.scale[few] = within.to(self.scale.dtype)
 
     def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
         """Counts, sums and second moments of y − μ_k by component, in float64; see `refit`."""

@@ -61,7 +61,7 @@ class PCA(Energy):
         centred = y - self.mean
         quadratic = Quadratic(gram, 2 * centred @ self.components.T, centred.square().sum(dim=1))
         bound = torch.linalg.eigvalsh(gram.detach())[-1] * (1 + 1e-5)
-        return Structure(quadratic=quadratic, lipschitz=bound, minimiser=lambda: self.code(y))
+        return Structure(quadratic=quadratic, lipschitz=bound, minimiser=lambda: self.code(y), convex=True)
 
     def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
         return self.energy(x, y, self.code(y)) if beta == math.inf else None

@@ -42,9 +42,11 @@ class RBM(Energy):
         self.hidden_bias = nn.Parameter(torch.zeros(n_hidden))
 
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
+        y = y.to(self.weight.dtype)
         return -(y @ self.visible_bias) - ((y @ self.weight + self.hidden_bias) * z).sum(dim=1)
 
     def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor:
+        y = y.to(self.weight.dtype)
         drive = y @ self.weight + self.hidden_bias
         both = torch.stack([torch.zeros_like(drive), -drive], dim=-1)
         return -(y @ self.visible_bias) + soft_minimum(both, beta).sum(dim=1)
@@ -67,14 +69,14 @@ class RBM(Energy):
         if over == ("y", "z"):
             return Structure(blocks=(slice(0, visible), slice(visible, visible + hidden)))
         if over == ("z",):
-            drive = y @ self.weight + self.hidden_bias
+            drive = y.to(self.weight.dtype) @ self.weight + self.hidden_bias
             return Structure(blocks=(slice(0, hidden),), minimiser=lambda: (drive > 0).to(drive.dtype))
-        drive = z @ self.weight.T + self.visible_bias
+        drive = z.to(self.weight.dtype) @ self.weight.T + self.visible_bias
         return Structure(blocks=(slice(0, visible),), minimiser=lambda: (drive > 0).to(drive.dtype))
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """P(y = 1 | z) = sigmoid(b + W z), (B, n_visible)."""
-        return torch.sigmoid(z @ self.weight.T + self.visible_bias)
+        return torch.sigmoid(z.to(self.weight.dtype) @ self.weight.T + self.visible_bias)
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

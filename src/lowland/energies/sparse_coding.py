@@ -68,7 +68,8 @@ class SparseCoding(Energy):
         quadratic = Quadratic(gram, y @ self.dictionary, 0.5 * y.square().sum(dim=1))
         weights = torch.full_like(gram.detach()[0], self.sparsity)
         penalty = Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step), weights)
-        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=lambda: largest_eigenvalue(gram.detach()))
+        bound = lambda: largest_eigenvalue(gram.detach())  # noqa: E731
+        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=bound, convex=True)
 
     def _penalty(self, u: Tensor) -> Tensor:
         return self.sparsity * u.abs().sum(dim=1)

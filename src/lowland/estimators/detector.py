@@ -14,14 +14,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lowland.energies.base import Energy
 from lowland.energies.mixture import GaussianMixture
 from lowland.errors import OptionError
-from lowland.estimators.arrays import check_range, doubt, points, rows, train
+from lowland.estimators.arrays import DenseMixin, check_options, check_range, dense, doubt, points, rows, seed_of, train
 from lowland.evaluation.energy_gap import scores
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.base import Solver
 
 
-class EnergyDetector(OutlierMixin, BaseEstimator):
+class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
     """Points of high free energy are outliers: score = −F_β(y), in scikit-learn's sense, where inliers score high.
 
     Args:
@@ -36,7 +36,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         contamination: share of the training data to be called outliers, in (0, 0.5].
         max_steps, batch_size, lr: of training; see `lowland.fit`. Without a batch size, shapings without gradient steps
             see all data at each step, others 128 samples.
-        seed: of training.
+        random_state: seed of training, a generator of NumPy, or None.
 
     Attributes:
         energy_: the trained energy.
@@ -64,7 +64,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         max_steps: int = 50,
         batch_size: int | None = None,
         lr: float = 1e-3,
-        seed: int = 0,
+        random_state: Any = 0,
     ) -> None:
         self.energy = energy
         self.shaping = shaping
@@ -74,7 +74,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.lr = lr
-        self.seed = seed
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> EnergyDetector:
         """Train the energy where there is a shaping, then set the threshold.
@@ -83,21 +83,23 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
             X: (N, D).
             y: ignored.
         """
-        if not 0 < self.contamination <= 0.5:
+        check_options(self, counts=["max_steps"], positive=["contamination", "lr"])
+        if self.contamination > 0.5:
             raise OptionError(f"contamination must be in (0, 0.5], but it is {self.contamination}.")
+        seed = seed_of(self.random_state)
         if self.energy is None and self.shaping is not None:
             raise OptionError("A shaping was given without an energy to train: give both, or neither for the default.")
         array = rows(self, X, least=2).numpy()
         shaping = self.shaping
         if self.energy is None:
-            self.energy_: Energy = _default(array, self.seed)
-            shaping = ExpectationMaximisation(beta=1.0, seed=self.seed)
+            self.energy_: Energy = _default(array, seed)
+            shaping = ExpectationMaximisation(beta=1.0, seed=seed)
         else:
             self.energy_ = copy.deepcopy(self.energy)
         y_ = points(self.energy_, array)
         check_range(torch.from_numpy(array), y_.dtype)
         if shaping is not None:
-            train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, self.seed)
+            train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, seed)
         self.offset_ = float(np.quantile(self._scores(array), self.contamination))
         return self
 
@@ -110,7 +112,9 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
     def score_samples(self, X: Any) -> np.ndarray:
         """−F of each row, (N,): the higher, the more like the data."""
         check_is_fitted(self)
-        return self._scores(cast(np.ndarray, validate_data(self, X, dtype=[np.float64, np.float32], reset=False)))
+        return self._scores(
+            cast(np.ndarray, validate_data(self, dense(X), dtype=[np.float64, np.float32], reset=False))
+        )
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Score less the threshold, (N,): negative for outliers."""

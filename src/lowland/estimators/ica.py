@@ -13,12 +13,12 @@ from torch import Tensor
 
 from lowland.energies.ica import SquareICA
 from lowland.errors import DomainError
-from lowland.estimators.arrays import doubt, rows, settle
+from lowland.estimators.arrays import DenseMixin, check_options, doubt, rows, seed_of, settle
 from lowland.evaluation.energy_gap import scores
 from lowland.shaping.regularised.natural_gradient import NaturalGradient
 
 
-class ICA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ICA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """s = W (y − μ) with sources s that are as independent as can be, as many as X has independent columns.
 
     The energy is `lowland.energies.SquareICA`, minus the log-density of y for sources of a given kind (Bell & Sejnowski
@@ -35,7 +35,7 @@ class ICA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         max_iter: steps.
         tol: it ends when a step raises the mean log-likelihood by at most this.
         step_size: of the natural gradient; twice the default no longer converges.
-        seed: of the first rotation.
+        random_state: seed of the first rotation, a generator of NumPy, or None.
 
     Attributes:
         energy_: the trained energy, of B y.
@@ -62,13 +62,13 @@ class ICA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         max_iter: int = 300,
         tol: float = 1e-6,
         step_size: float = 0.5,
-        seed: int = 0,
+        random_state: Any = 0,
     ) -> None:
         self.source: Literal["logistic", "laplace"] = source
         self.max_iter = max_iter
         self.tol = tol
         self.step_size = step_size
-        self.seed = seed
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> ICA:
         """Find W.
@@ -78,6 +78,7 @@ class ICA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             y: ignored.
         """
         given = rows(self, X, least=2)
+        check_options(self, counts=["max_iter"], positive=["step_size"], others=["tol"])
         y_ = given.double()
         self.mean_ = y_.mean(dim=0).numpy()
         whitening, back = _whiten(y_, doubt(given).double())
@@ -88,7 +89,7 @@ class ICA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 f"that are sums of others): {count} sources are sought there.",
                 stacklevel=2,
             )
-        white = SquareICA(count, self.source, torch.Generator().manual_seed(self.seed)).double()
+        white = SquareICA(count, self.source, torch.Generator().manual_seed(seed_of(self.random_state))).double()
         sample = (y_ - y_.mean(dim=0)) @ whitening.T
         self.n_iter_, _ = settle(white, sample, NaturalGradient(self.step_size), self.max_iter, self.tol)
         rotation = white.unmixing.detach()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lowland.bounded import read_bytes
 from lowland.errors import OptionError, nearest
+from lowland.registry import plugins
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ def catalogue() -> dict[str, Entry]:
     ('E1', 'E3', 'E4', 'E5')
     """
     found: dict[str, Entry] = {}
-    plugins = [plugin.strip() for plugin in os.environ.get("LOWLAND_PLUGINS", "").split(",") if plugin.strip()]
-    for package in ["lowland.recipes", *plugins]:
+    for package in ["lowland.recipes", *plugins()]:
         for module, path in _files(package):
             for entry in _entries(module, path):
                 if entry.name in found:
@@ -67,7 +67,7 @@ def _files(package: str) -> list[tuple[str, Path]]:
     """Import path and file of every module of a package."""
     spec = importlib.util.find_spec(package)
     if spec is None:
-        raise OptionError(f"LOWLAND_PLUGINS names {package!r}, but there is no such module.")
+        return []
     if spec.submodule_search_locations is None:
         return [(package, Path(spec.origin))] if spec.origin else []
     files = []
@@ -79,11 +79,15 @@ def _files(package: str) -> list[tuple[str, Path]]:
 
 
 def _entries(module: str, path: Path) -> list[Entry]:
-    text = path.read_text(encoding="utf-8")
-    if "@recipe(" not in text:
-        return []
+    try:
+        text = read_bytes(path, OptionError).decode("utf-8-sig")
+        tree = ast.parse(text, str(path)) if "@recipe(" in text else ast.Module([], [])
+    except (ValueError, SyntaxError, RecursionError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"The module {module} in LOWLAND_PLUGINS is not Python that can be read ({error}).") from None
     entries = []
-    for node in ast.walk(ast.parse(text, str(path))):
+    for node in ast.walk(tree):
         for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else ():
             if (
                 isinstance(decorator, ast.Call)

@@ -29,8 +29,8 @@ class OrthogonalMatchingPursuit(Solver):
 
     Source: Pati, Rezaiifar & Krishnaprasad (1993); by the Gram matrix as in Rubinstein, Zibulevsky & Elad (2008). The
     inverse of G_SS grows by one coordinate at a time, compiled with numba (extra `fast`), and without it by batches in
-    torch. K is the bound of the domain. A sample has always converged: to a local answer, since the problem is
-    NP-hard. Where u ≥ 0, a coordinate whose best value would become negative ends the search.
+    torch. K is the bound of the domain. A sample has always converged: to a local answer, the best on its S, since
+    the problem is NP-hard. Where u ≥ 0, a coordinate whose best value would become negative ends the search.
 
     Args:
         error: a sample is done once E ≤ error, so that each takes as few atoms as it needs; in units of E. For noise

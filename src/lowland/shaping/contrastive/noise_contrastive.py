@@ -15,8 +15,10 @@ from lowland.energies.base import Energy
 from lowland.energies.gaussian import Gaussian
 from lowland.errors import DomainError, OptionError
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import flat_vectors, free
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.contrastive.points import flat_vectors
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise
 
 
@@ -45,7 +47,7 @@ class Noise(NamedTuple):
         _, nearest = nearest.unique(return_inverse=True)
         means = torch.stack([y_[nearest == k].mean(dim=0) for k in range(int(nearest.max()) + 1)])
         rest = y_ - means[nearest]
-        ridge = floor**2 * y_.var(dim=0).mean() * torch.eye(y.shape[1]).to(y_)
+        ridge = floor**2 * y_.var(dim=0, correction=min(1, len(y) - 1)).mean() * torch.eye(y.shape[1]).to(y_)
         factor, failed = torch.linalg.cholesky_ex(widen**2 * rest.T @ rest / len(y) + ridge)
         if bool(failed):
             raise DomainError(
@@ -68,7 +70,7 @@ class Noise(NamedTuple):
 
 
 @register("shaping")
-class NoiseContrastive(Shaping):
+class NoiseContrastive(FreeEnergyShaping):
     """L = −E_data log σ(G(y) − log ν) − ν E_noise log(1 − σ(G(ŷ) − log ν)), G = −F(y) − c − log p_n(y), and c → log Z.
 
     Source: Gutmann & Hyvärinen, "Noise-contrastive estimation" (2010) and (JMLR 2012). The noise p_n is fitted to the
@@ -79,7 +81,7 @@ class NoiseContrastive(Shaping):
         components: K of the noise.
         widen: above 1, noise wider than the data.
         floor: least deviation of the noise, in units of the data's own.
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     `log_partition` is c, a parameter group of its own.
 
@@ -97,9 +99,16 @@ class NoiseContrastive(Shaping):
     rates = types.MappingProxyType({"log_partition": 10.0})
 
     def __init__(
-        self, ratio: int = 1, components: int = 1, widen: float = 1.0, floor: float = 0.1, seed: int = 0
+        self,
+        ratio: int = 1,
+        components: int = 1,
+        widen: float = 1.0,
+        floor: float = 0.1,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(beta, latent_solver, seed)
         if ratio < 1:
             raise OptionError(f"ratio is the number of noise points for each sample, at least 1, not {ratio}.")
         if components < 1 or not widen > 0 or not floor > 0:
@@ -121,7 +130,7 @@ class NoiseContrastive(Shaping):
         with torch.no_grad():
             fitted = Noise.fit(y, self.components, self.widen, self.floor, self.generator())
             self.means, self.factor = fitted
-            self.log_partition.fill_((-free(energy, y, data.x) - fitted.log_density(y)).mean())
+            self.log_partition.fill_((-self.free(energy, y, data.x) - fitted.log_density(y)).mean())
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         y, shift = flat_vectors(self, batch.y), math.log(self.ratio)
@@ -130,8 +139,8 @@ class NoiseContrastive(Shaping):
         known = Noise(self.means, self.factor)
         noise = known.draw(self.noise(y), self.ratio)
         x = None if batch.x is None else batch.x.repeat_interleave(self.ratio, dim=0)
-        data_logit = -free(energy, y, batch.x) - self.log_partition - known.log_density(y) - shift
-        noise_logit = -free(energy, noise, x) - self.log_partition - known.log_density(noise) - shift
+        data_logit = -self.free(energy, y, batch.x) - self.log_partition - known.log_density(y) - shift
+        noise_logit = -self.free(energy, noise, x) - self.log_partition - known.log_density(noise) - shift
         loss = functional.softplus(-data_logit).mean() + self.ratio * functional.softplus(noise_logit).mean()
         right = 0.5 * ((data_logit > 0).float().mean() + (noise_logit < 0).float().mean())
         metrics = {"log_partition": self.log_partition.detach(), "accuracy": right}
