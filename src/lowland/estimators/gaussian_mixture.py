@@ -108,13 +108,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def _thin(self) -> np.ndarray:
         """(K,) whether a component is thinner in some direction than the floor, or than rounding can tell."""
         if self.covariance_type == "diag":
-            return (self.covariances_ < 2 * self.reg_covar).any(axis=1)
+            return self.covariances_.min(axis=1) < 2 * self.reg_covar
         variances = self.covariances_.diagonal(axis1=1, axis2=2)
         # What is left of the variance of a column, given those before it; in any units of the columns.
         left = np.square(self.energy_.scale.diagonal(dim1=1, dim2=2).numpy())
         rounding = 100 * variances.shape[1] * np.finfo(np.float64).eps
         floor = np.linalg.eigvalsh(self.covariances_)[:, 0] < 2 * self.reg_covar
-        return floor | (left < rounding * variances).any(axis=1)
+        return floor | (left / variances < rounding).any(axis=1)
 
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
         """The most probable component of each training sample, (N,)."""
