@@ -92,7 +92,7 @@ class SquareICA(Energy):
             )
         deviations = values.clamp_min(1e-3 * values.mean()).sqrt()
         rotation = torch.linalg.qr(self.unmixing.double()).Q
-        self.unmixing.copy_(rotation @ (vectors / deviations).T)
+        self.unmixing.copy_(rotation @ (vectors / deviations) @ vectors.T)
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from lowland.energies.sparse_coding import SparseCoding
-from lowland.estimators.arrays import DenseMixin, check_range, rows, threads
+from lowland.estimators.arrays import DenseMixin, rows, threads
 from lowland.inference import infer
 from lowland.solvers.active_set import ActiveSet
 from lowland.solvers.base import Solver
@@ -38,10 +38,9 @@ class Coding(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def transform(self, X: Any) -> np.ndarray:
         """Codes (N, K) of the rows of X, in the precision of the dictionary."""
         check_is_fitted(self)
-        y = rows(self, X, reset=False)
-        solver = self.solver or ActiveSet(tol=1e-8 if self.energy_.dictionary.dtype == torch.float64 else 1e-5)
         own = self.energy_.dictionary
-        check_range(y, own.dtype)
+        y = rows(self, X, reset=False, dtype=own.dtype)
+        solver = self.solver or ActiveSet(tol=1e-8 if own.dtype == torch.float64 else 1e-5)
         found = np.empty((len(y), own.shape[1]), self.components_.dtype)
         with torch.no_grad(), threads(self.n_jobs):
             for first in range(0, len(y), _CODED):

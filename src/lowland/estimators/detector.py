@@ -96,9 +96,9 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
             shaping = ExpectationMaximisation(beta=1.0, seed=seed)
         else:
             self.energy_ = copy.deepcopy(self.energy)
+        y_ = points(self.energy_, array)
+        check_range(torch.from_numpy(array), y_.dtype)
         if shaping is not None:
-            y_ = points(self.energy_, array)
-            check_range(torch.from_numpy(array), y_.dtype)
             train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, seed)
         self.offset_ = float(np.quantile(self._scores(array), self.contamination))
         return self

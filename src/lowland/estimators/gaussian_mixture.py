@@ -96,15 +96,25 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.weights_ = torch.softmax(self.energy_.logits, dim=0).numpy()
         self.means_ = self.energy_.means.numpy().copy()
         self.covariances_ = (scale.tril() @ scale.tril().mT if scale.ndim == 3 else scale.square()).numpy()
-        least = np.linalg.eigvalsh(self.covariances_) if scale.ndim == 3 else self.covariances_
-        if (thin := (least.min(axis=1) < 2 * self.reg_covar).sum()) > 0:
+        if (thin := int(self._thin().sum())) > 0:
             warnings.warn(
-                f"In {thin} of {self.n_components} components the data vary less in some direction than reg_covar = "
-                f"{self.reg_covar:g}, which decides the density there: leave out constant and dependent columns, scale "
-                "X where its units are small, or lower reg_covar.",
+                f"In {thin} of {self.n_components} components the data vary in some direction by less than rounding or "
+                f"reg_covar = {self.reg_covar:g}, which decides the density there: leave out constant and dependent "
+                "columns, scale X where its units are small, or lower reg_covar.",
                 stacklevel=2,
             )
         return self
+
+    def _thin(self) -> np.ndarray:
+        """(K,) whether a component is thinner in some direction than the floor, or than rounding can tell."""
+        if self.covariance_type == "diag":
+            return self.covariances_.min(axis=1) < 2 * self.reg_covar
+        variances = self.covariances_.diagonal(axis1=1, axis2=2)
+        # What is left of the variance of a column, given those before it; in any units of the columns.
+        left = np.square(self.energy_.scale.diagonal(dim1=1, dim2=2).numpy())
+        rounding = 100 * variances.shape[1] * np.finfo(np.float64).eps
+        floor = np.linalg.eigvalsh(self.covariances_)[:, 0] < 2 * self.reg_covar
+        return floor | (left / variances < rounding).any(axis=1)
 
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
         """The most probable component of each training sample, (N,)."""

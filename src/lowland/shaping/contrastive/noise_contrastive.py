@@ -42,9 +42,10 @@ class Noise(NamedTuple):
             DomainError: for data that are all the same.
         """
         y_ = y.double()
-        seeds = y_[torch.randperm(len(y), generator=generator)[:components].to(y.device)].unique(dim=0)
+        seeds = y_[torch.randperm(len(y), generator=generator)[:components].to(y.device)]
         nearest = torch.cdist(y_, seeds, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
-        means = torch.stack([y_[nearest == k].mean(dim=0) for k in range(len(seeds))])
+        _, nearest = nearest.unique(return_inverse=True)
+        means = torch.stack([y_[nearest == k].mean(dim=0) for k in range(int(nearest.max()) + 1)])
         rest = y_ - means[nearest]
         ridge = floor**2 * y_.var(dim=0, correction=min(1, len(y) - 1)).mean() * torch.eye(y.shape[1]).to(y_)
         factor, failed = torch.linalg.cholesky_ex(widen**2 * rest.T @ rest / len(y) + ridge)
