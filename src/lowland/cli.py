@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lowland import __version__
 from lowland.errors import CheckpointError, LowlandError, OptionError, TrainingError, nearest
+from lowland.terminal import prepare, say, shell, table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,8 +35,8 @@ FORMATS = ("onnx", "safetensors", "program")
 MADE = ("seed", "minutes", "count", "out")
 """Options of `lowland data make`."""
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130
-PLACE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
-"""Errors of the system that mean that a folder was badly chosen."""
+LONGEST = 2000
+"""Letters of a sentence on the terminal; of a longer one, which holds a word of the user's, the middle is left out."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,8 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     resume: list[str] = []
+    prepare()
     try:
-        return _dispatch(words, resume)
+        code = _dispatch(words, resume)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except SystemExit as stop:
         return int(stop.code or 0)
     except KeyboardInterrupt:
@@ -74,31 +79,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, OptionError):
-            # A run keeps its options, so to go on with it would end at the same one.
-            return _say(f"{error}", [], USAGE)
-        if isinstance(error, LowlandError):
-            return _say(f"{error}", resume, FAILURE)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return _say("The disk is full: free some space. What was written before is intact.", resume, FAILURE)
-        if isinstance(error, OSError) and error.errno in PLACE:
-            return _say(f"{error.filename} cannot be used: {error.strerror}. Choose another folder.", resume, FAILURE)
-        where = _keep(error)
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return _say(f"{what}. This is a bug of Lowland: please report it with {where}.", resume, FAILURE)
+        # A run keeps its options, so to go on with it would end at the same one.
+        mistake = isinstance(error, OptionError)
+        return _say(_sentence(error), [] if mistake else resume, USAGE if mistake else FAILURE)
 
 
 def _say(sentence: str, resume: list[str], code: int) -> int:
-    print(f"lowland: {sentence}", file=sys.stderr)
+    if len(sentence) > LONGEST:
+        sentence = f"{sentence[: LONGEST // 2]} … {sentence[-LONGEST // 2 :]}"
+    say(f"lowland: {sentence}", aside=True)
     for command in resume:
-        print(f"Finished stages are kept. Go on with: {command}", file=sys.stderr)
+        say(f"Finished stages are kept. Go on with: {command}", aside=True)
     return code
 
 
+def _sentence(error: Exception) -> str:
+    """What a user is told of an error: a refusal of the system is theirs to mend, and what is left is ours."""
+    if isinstance(error, LowlandError):
+        return f"{error}"
+    if isinstance(error, OSError):
+        return _refusal(error)
+    if isinstance(error, UnicodeEncodeError):
+        part = error.object[max(0, error.start - 40) : error.end + 40]
+        return f"{part!r} is not text in {error.encoding}: rename the file or folder of that name."
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if isinstance(error, MemoryError) or any(words in what for words in _TOO_LARGE):
+        return f"The memory of this machine does not suffice: choose smaller options or data ({what[:200]})."
+    return f"{what}. This is a bug of Lowland: please report it with {_keep(error)}."
+
+
+_TOO_LARGE = ("can't allocate memory", "out of memory", "OutOfMemoryError")
+"""What torch says where Python has its MemoryError."""
+
+
+def _refusal(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full: free some space. What was written before is intact."
+    reason = error.strerror or str(error) or type(error).__name__
+    if "temporary directory" in reason:
+        return f"{reason}: set TMPDIR to a folder that can be written."
+    if error.filename is None:
+        return f"The system refused: {reason}."
+    return f"{os.fsdecode(error.filename)} cannot be used: {reason}. Choose another folder."
+
+
 def _keep(error: Exception) -> str:
-    handle, name = tempfile.mkstemp(prefix="lowland-error-", suffix=".log")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.writelines(traceback.format_exception(error))
+    try:
+        handle, name = tempfile.mkstemp(prefix="lowland-error-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return "what the same command shows with --debug"
     return name
 
 
@@ -149,12 +180,16 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("encoder", metavar="ENCODER", type=Path, help="encoder.safetensors of `lowland pretrain`")
     parser.add_argument("folder", metavar="FOLDER", help="of images, or of .npy or .csv series")
     parser.add_argument("--out", type=Path, default=Path("vectors.npy"), help=".npy or .parquet (default: %(default)s)")
-    parser = add("export", "export the energies of a run, or a pretrained encoder, for use elsewhere")
     parser.add_argument(
-        "run", metavar="RUN", help="folder of a run, name of a recipe for its newest, or encoder.safetensors"
+        "--levels", type=float, nargs=2, default=(), metavar=("BLACK", "WHITE"),
+        help="of pictures of more than 8 bits (default: those that the encoder learned from)",
+    )  # fmt: skip
+    parser = add("export", "export the energies or policies of a run, or a pretrained encoder, for use elsewhere")
+    parser.add_argument(
+        "run", metavar="RUN", help="folder of a run, name of a recipe for its newest, or a .safetensors file of it"
     )
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
-    parser.add_argument("--energy", metavar="NAME", help="only this one (default: all)")
+    parser.add_argument("--energy", metavar="NAME", help="only this energy, or policy (default: all)")
     parser.add_argument("--part", metavar="PART", help="only a part of it that takes y, such as encoder")
     parser = add("check", "run the conformance tests on energies, solvers or shapings of your own", runs=False)
     parser.add_argument("plugin", metavar="FILE", help="that registers them: a file, a folder, or a module by name")
@@ -206,26 +241,11 @@ def _list(options: argparse.Namespace) -> int:
             (line.row.id, line.row.title, ", ".join(line.recipes) or "not yet", line.published, line.measured)
             for line in overview(options.runs)
         ]
-        return _table(("id", "system", "recipe", "published", "measured here"), lines)
+        table({"id": None, "system": None, "recipe": 18, "published": None, "measured here": None}, lines)
+        return 0
     entries = catalogue().values()
     lines = [(entry.name, entry.shows, " ".join(entry.rows), f"{entry.minutes:g}") for entry in entries]
-    return _table(("recipe", "shows", "rows", "minutes"), lines)
-
-
-def _table(columns: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> int:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, style="bold" if index == 0 else "", no_wrap=index == 0, overflow="fold")
-    for line in lines:
-        table.add_row(*line)
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 160
-    console.print(table)
+    table({"recipe": None, "shows": None, "rows": 14, "minutes": None}, lines)
     return 0
 
 
@@ -250,19 +270,20 @@ def _run(options: argparse.Namespace, rest: list[str], resume: list[str]) -> int
         default = recipe.from_options(earlier.config["options"])
     config = _parse(recipe, default, rest)
     run = base.start(config, options.runs, preset, folder)
-    resume.append(f"lowland run {entry.name} --resume {run.folder}")
+    # A folder that begins with a dash would be read as an option.
+    resume.append(shell(["lowland", "run", entry.name, "--resume", re.sub("^-", "./-", str(run.folder))]))
     try:
         base.execute(config, run)
     except LowlandError as error:
         # What the options or the data lack, they lack again; and the same training fails at the same step.
         if isinstance(error, TrainingError):
-            print(run.folder / "report.html")
+            say(run.folder / "report.html")
             resume.clear()
         if not any((run.folder / "stages").rglob("*.safetensors")):
             resume.clear()
         raise
     resume.clear()
-    print(run.folder / "report.html", *run.made, sep="\n")
+    say(run.folder / "report.html", *run.made)
     return 0
 
 
@@ -326,7 +347,7 @@ def _report(options: argparse.Namespace) -> int:
     from lowland.reports.page import render
 
     path = render(folder)
-    print(path)
+    say(path)
     if options.open:
         import webbrowser
 
@@ -345,13 +366,14 @@ def _data(options: argparse.Namespace) -> int:
             (d.name, d.what, d.size, d.licence, ", ".join(source.package for source in (d.source, *d.also)))
             for d in data.DATASETS.values()
         ]
-        return _table(("data set", "what", "size", "licence", "package"), lines)
+        table({"data set": None, "what": None, "size": 14, "licence": 14, "package": 14}, lines)
+        return 0
     if options.name is None:
         known = _MAKERS if options.action == "make" else data.DATASETS
         raise OptionError(f"`lowland data {options.action}` needs the name of a data set. {nearest('', known)}")
     if options.action == "make":
         return _make(options.name, **made)
-    print(*data.get(options.name) if options.action == "get" else [data.check(options.name)], sep="\n")
+    say(*data.get(options.name) if options.action == "get" else [data.check(options.name)])
     return 0
 
 
@@ -361,7 +383,7 @@ def _make(name: str, **given: Any) -> int:
     takes = inspect.signature(_MAKERS[name]).parameters
     if unknown := [option for option in given if option not in takes]:
         raise OptionError(f"`lowland data make {name}` has no option --{unknown[0]}. {nearest('', takes)}")
-    print(_MAKERS[name](**given))
+    say(_MAKERS[name](**given))
     return 0
 
 
@@ -398,42 +420,70 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _embed(options: argparse.Namespace) -> int:
+    from lowland.reports.progress import Progress
     from lowland.training.vectors import embed_folder
 
-    written, data = embed_folder(options.encoder, options.folder, options.out)
+    bar = Progress()
+    bar.open("embed")
+    try:
+        written, data = embed_folder(options.encoder, options.folder, options.out, options.levels, bar.start)
+    finally:
+        bar.close()
     for note in (*data.notes, *(f"{file} {why}: it was left out." for file, why in data.skipped)):
-        print(f"lowland: {note}", file=sys.stderr)
-    print(*written, sep="\n")
+        say(f"lowland: {note}", aside=True)
+    say(*written)
     return 0
 
 
 def _export_encoder(path: Path, options: argparse.Namespace) -> int:
-    import torch
-
-    from lowland import training
-    from lowland.training.encoder_files import load_encoder
+    from lowland.training.encoder_files import export_encoder
 
     if options.energy is not None or options.part is not None:
         raise OptionError("An encoder is exported as a whole: leave out --energy and --part.")
     if options.to == "safetensors":
         raise OptionError(f"{path} is a safetensors file already, with encoder.py beside it to load it.")
-    encoder, _ = load_encoder(path)
-    example = torch.rand(2, *encoder.shape, generator=torch.Generator().manual_seed(0))
-    if options.to == "onnx":
-        print(training.export_onnx(encoder, example, path.with_suffix(".onnx")))
-    else:
-        print(training.export_program(encoder, example, path.with_suffix(".pt2")))
+    say(export_encoder(path, options.to))
     return 0
 
 
+def _export_policies(kept: dict[str, Path], folder: Path, options: argparse.Namespace) -> int:
+    from lowland.planning import load_policy
+    from lowland.training.policy_export import export_policy
+
+    wanted = None if options.energy is None else options.energy.replace(" ", "-")
+    if options.part is not None:
+        raise OptionError("A policy is exported as a whole: leave out --part.")
+    if wanted is not None and wanted not in kept:
+        raise OptionError(f"{options.run} keeps no policy called {options.energy!r}. {nearest(wanted, kept)}")
+    written: list[Path] = []
+    for name in kept if wanted is None else [wanted]:
+        written += export_policy(load_policy(kept[name]), name, options.to, folder)
+    print(*dict.fromkeys(written), sep="\n")
+    return 0
+
+
+def _policy_file(path: Path) -> bool:
+    from lowland.planning.policy_files import KIND, policy_header
+
+    return path.is_file() and policy_header(path).get("kind") == KIND
+
+
 def _export(options: argparse.Namespace) -> int:
+    from lowland.planning.policy_files import PREFIX, policy_files
+
     given = Path(options.run)
+    if options.run == "shipped":
+        return _export_policies(policy_files("shipped"), Path("exports"), options)
+    if given.suffix == ".safetensors" and _policy_file(given):
+        return _export_policies({given.stem.removeprefix(PREFIX): given}, given.parent / "exports", options)
     if given.suffix == ".safetensors" or (given / "encoder.safetensors").is_file():
         return _export_encoder(given if given.is_file() else given / "encoder.safetensors", options)
     folder = _folder(options)
     from lowland import training
 
     kept = {path.parent.name: path.parent for path in sorted(folder.glob("checkpoints/*/config.json"))}
+    if not kept and (policies := policy_files(folder)):
+        return _export_policies(policies, folder / "exports", options)
     if not kept and (encoder := folder / "encoder" / "encoder.safetensors").is_file():
         return _export_encoder(encoder, options)
     if not kept:
@@ -450,7 +500,7 @@ def _export(options: argparse.Namespace) -> int:
             written = training.export_onnx(module, example, path.with_name(f"{path.name}.onnx"))
         else:
             written = training.export_program(module, example, path.with_name(f"{path.name}.pt2"))
-        print(written)
+        say(written)
     return 0
 
 

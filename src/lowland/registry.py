@@ -52,6 +52,16 @@ def register(kind: str) -> Callable[[type[T]], type[T]]:
     return enter
 
 
+def register_environments() -> None:
+    """Make the environments known to Gymnasium, which since its version 1.0 asks no entry points of packages."""
+    import gymnasium
+
+    name = "lowland/TrafficReplay-v0"
+    if name not in gymnasium.registry:
+        place = "lowland.envs.traffic:TrafficReplay"
+        gymnasium.register(name, entry_point=place, vector_entry_point=f"{place}Vector")
+
+
 def scan(package_name: str) -> None:
     """Import every module below a package, so that its decorators run. An import error is never swallowed."""
     package = importlib.import_module(package_name)

@@ -18,11 +18,12 @@ from typing import BinaryIO
 
 from lowland.data.source import Source
 from lowland.errors import DataError
+from lowland.files import regular
 
 
 def checksum(path: Path) -> str:
     """SHA-256 of a file as 64 hexadecimal digits; a file that cannot be read raises a DataError that names it."""
-    digest = hashlib.sha256()
+    digest, path = hashlib.sha256(), regular(path)
     try:
         with path.open("rb") as stream:
             while block := stream.read(1 << 20):

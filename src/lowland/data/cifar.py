@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.bounded import read_arrays
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
@@ -83,12 +83,12 @@ def _records(payload: bytes, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _jpeg_pair(payload: bytes) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    try:
-        with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-            names = [f"{part}_{what}" for part in ("train", "test") for what in ("bytes", "offsets", "labels")]
-            train, test = ([arrays[name] for name in half] for half in (names[:3], names[3:]))
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
-        raise DataError(f"{_JPEG} is truncated, damaged or another file ({error}).") from error
+    arrays = read_arrays(payload, _JPEG)
+    names = [f"{part}_{what}" for part in ("train", "test") for what in ("bytes", "offsets", "labels")]
+    for name in names:
+        if name not in arrays or arrays[name].dtype.kind not in "iu" or arrays[name].ndim != 1:
+            raise DataError(f"{_JPEG} is damaged or another file: {name} must be whole numbers in one row.")
+    train, test = ([arrays[name] for name in half] for half in (names[:3], names[3:]))
     return _decode(train, "train"), _decode(test, "test")
 
 
@@ -97,14 +97,17 @@ def _decode(arrays: list[np.ndarray], part: str) -> tuple[Tensor, Tensor]:
     from PIL import Image, UnidentifiedImageError
 
     files, offsets, labels = arrays
-    if len(offsets) != len(labels) + 1 or np.any(np.diff(offsets) <= 0) or offsets[-1] != len(files):
+    if len(offsets) != len(labels) + 1 or np.any(np.diff(offsets) <= 0) or offsets[0] < 0 or offsets[-1] != len(files):
         raise DataError(f"{_JPEG}: the {part} offsets do not fit the {len(labels)} labels and {len(files)} bytes.")
     pixels_NHWC = np.empty((len(labels), 32, 32, 3), dtype=np.uint8)
     packed = files.tobytes()
     for index in range(len(labels)):
         try:
-            with Image.open(io.BytesIO(packed[offsets[index] : offsets[index + 1]])) as image:
+            # Only JPEG files, whose size stands in the header: nothing else is unpacked.
+            with Image.open(io.BytesIO(packed[offsets[index] : offsets[index + 1]]), formats=["JPEG"]) as image:
+                if image.size != (32, 32):
+                    raise ValueError(f"it is {image.width} × {image.height}")
                 pixels_NHWC[index] = np.asarray(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError, ValueError) as error:
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{_JPEG}: {part} image {index} could not be decoded ({error}).") from error
     return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2), torch.from_numpy(labels.astype(np.int64))

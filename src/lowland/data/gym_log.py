@@ -6,9 +6,6 @@ Shape letters: N steps of the whole log, L of an episode, D size of an observati
 from __future__ import annotations
 
 import dataclasses
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.bounded import read_arrays
 from lowland.errors import DataError, OptionError
+from lowland.files import regular, replacing
 
 OBSERVATIONS = ("observations", "observation", "obs", "states")
 ACTIONS = ("actions", "action", "act")
@@ -110,10 +109,10 @@ def read_gym_log(path: str | Path) -> GymLog:
         raise DataError(f"{path} has {len(observations)} observations but {len(actions)} actions.{extra}")
     if len(actions) < 2:
         raise DataError(f"{path} holds {len(actions)} steps: at least two are needed.")
-    observations = observations.reshape(len(observations), -1)
+    observations = _single(observations)
     following = next((arrays[name] for name in FOLLOWING if name in arrays), None)
     if following is not None:
-        following = following.reshape(len(following), -1)
+        following = _single(following)
         if following.shape != observations.shape:
             raise DataError(
                 f"{path}: next observations have the shape {following.shape}, observations {observations.shape}."
@@ -150,11 +149,8 @@ def write_gym_log(log: GymLog, path: str | Path) -> Path:
     }
     if log.low is not None and log.high is not None:
         arrays |= {"actions": from_shares(shares, log.low, log.high), "action_low": log.low, "action_high": log.high}
-    try:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-    except OSError as error:
-        raise DataError(f"The log cannot be written to {path}: {error}") from None
+    with replacing(path, DataError) as file:
+        np.savez_compressed(file, **arrays)
     return path
 
 
@@ -173,32 +169,22 @@ def from_shares(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     return low + (shares + 1) / 2 * (high - low)
 
 
-_DAMAGED = (
-    ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError, SyntaxError, struct.error,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What reading a damaged archive ends in; NotImplementedError is a RuntimeError."""
-
-
 def _open(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise DataError(f"There is no log at {path}.")
-    try:
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            arrays = {} if isinstance(found, np.ndarray) else {name: np.asarray(found[name]) for name in found.files}
-    except _DAMAGED:
-        raise DataError(
-            f"{path} is not an .npz file of plain arrays that can be read: it is damaged, of another kind, or holds "
-            "Python objects."
-        ) from None
-    if isinstance(found, np.ndarray):
-        raise DataError(f"{path} holds a single array: save observations and actions by name with np.savez.")
+    with regular(path).open("rb") as file:
+        if file.read(6) == b"\x93NUMPY":
+            raise DataError(f"{path} holds a single array: save observations and actions by name with np.savez.")
+    arrays = read_arrays(path, str(path))
     for name in (*FOLLOWING, *BOUNDS, *ENDS, *LENGTHS):
         array = arrays.get(name)
         if array is not None and (array.dtype.kind not in "fiub" or (not array.ndim and name not in BOUNDS)):
             raise DataError(f"{path}: {name} is {array.dtype} of shape {array.shape}, but numbers (N, …) are needed.")
     return arrays
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """(N, D) in single precision, where what it cannot hold is infinite, and so is left out as what is not finite."""
+    with np.errstate(over="ignore"):
+        return values.reshape(len(values), -1).astype(np.float32)
 
 
 def _one_of(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path) -> np.ndarray:
@@ -256,12 +242,12 @@ def _last(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> np.ndarra
             last |= flags.astype(bool)
     for name in LENGTHS:
         if name in arrays:
-            ends = arrays[name].reshape(-1).astype(np.int64)
-            if len(ends) and (ends.min() < 1 or ends.max() > count):
+            ends = arrays[name].reshape(-1)
+            if not ((ends >= 1) & (ends <= count)).all():
                 raise DataError(
                     f"{path}: {name} must count from 1 to {count}, but goes from {ends.min()} to {ends.max()}."
                 )
-            last[ends - 1] = True
+            last[ends.astype(np.int64) - 1] = True
     last[-1] = True
     return last
 

@@ -6,14 +6,13 @@ then the data in row order, big-endian (http://yann.lecun.com/exdb/mnist/, "The 
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.bounded import unzip
 from lowland.errors import DataError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -28,16 +27,13 @@ def read_idx(payload: bytes, name: str, dims: int) -> Tensor:
         dims: the number of dimensions that the caller expects.
 
     Raises:
-        DataError: not an IDX file, another number of dimensions, truncated or too long, a damaged zip.
+        DataError: not an IDX file, another number of dimensions, truncated or too long, a damaged zip
+            or one that unpacks to too much.
 
     >>> read_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), "labels", dims=1)
     tensor([7, 8, 9], dtype=torch.uint8)
     """
-    if payload.startswith(b"\x1f\x8b"):
-        try:
-            payload = gzip.decompress(payload)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{name} is a truncated or damaged gzip file ({error}). Get it again.") from error
+    payload = unzip(payload, name)
     if len(payload) < 4 or payload[:2] != b"\0\0" or payload[2] not in _TYPES:
         raise DataError(f"{name} is not an IDX file: it begins with {payload[:4].hex(' ') or 'nothing'}.")
     if payload[3] != dims:

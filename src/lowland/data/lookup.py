@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lowland.bounded import read_bytes
 from lowland.data.archive import checksum, unpack, verify
 from lowland.data.fetch import fetch
 from lowland.data.source import Source, cache_folder
@@ -109,10 +110,4 @@ def _paths(source: Source, names: Sequence[str], folder: Path) -> dict[str, Path
 
 
 def _contents(paths: Mapping[str, Path]) -> dict[str, bytes]:
-    content: dict[str, bytes] = {}
-    for name, path in paths.items():
-        try:
-            content[name] = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path} could not be read: {error.strerror}.") from error
-    return content
+    return {name: read_bytes(path) for name, path in paths.items()}

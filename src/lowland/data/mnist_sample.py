@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
+from lowland.bounded import parse_json
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
@@ -61,8 +61,8 @@ def mnist10k(data_dir: str | Path | None = None) -> Images:
 def _pixels(payload: bytes, name: str) -> torch.Tensor:
     """`{"data": [...]}` with 784 numbers in [0, 1] for each image → uint8 (N, 1, 28, 28)."""
     try:
-        values = torch.tensor(json.loads(payload)["data"], dtype=torch.float64)
-    except (ValueError, KeyError, TypeError) as error:
+        values = torch.tensor(parse_json(payload)["data"], dtype=torch.float64)
+    except (ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         raise DataError(f"{name} of mnist10k is not a JSON list of pixels, or is truncated ({error}).") from error
     if values.dim() != 1 or not len(values) or len(values) % _SIDE**2:
         raise DataError(f"{name} of mnist10k holds {values.numel()} pixels, not a whole number of 28 × 28 images.")

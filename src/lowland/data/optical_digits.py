@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from lowland.bounded import unzip
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
@@ -47,11 +46,11 @@ def digits(data_dir: str | Path | None = None) -> Images:
     found = read(_SOURCE, ["digits.csv.gz"], data_dir)
     payload = found.content["digits.csv.gz"]
     try:
-        text = gzip.decompress(payload) if payload.startswith(b"\x1f\x8b") else payload
-        table = np.array([line.split(",") for line in text.decode("ascii").splitlines()], dtype=np.float64)
-    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        text = unzip(payload, "digits.csv.gz").decode("ascii")
+        table = np.array([line.split(",") for line in text.splitlines()], dtype=np.float64)
+    except ValueError as error:
         raise DataError(f"digits.csv.gz is truncated or damaged ({error}). {_SOURCE.remedy}") from error
-    if table.shape[1:] != (65,) or not 0 <= table.min() <= table.max() <= 16:
+    if not len(table) or table.shape[1:] != (65,) or not 0 <= table.min() <= table.max() <= 16:
         raise DataError(f"digits.csv.gz should hold 64 pixels of 0 … 16 and a label in each row. {_SOURCE.remedy}")
     pixels_NCHW = torch.from_numpy(table[:, :64]).reshape(-1, 1, 8, 8)
     return assemble(

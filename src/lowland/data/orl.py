@@ -71,7 +71,7 @@ def read_pgm(payload: bytes, name: str) -> torch.Tensor:
     tensor([[3, 4]], dtype=torch.uint8)
     """
     converted = payload.startswith(b"P5\r\n")
-    header = re.match(rb"P5\s+(?:#.*\n)*(\d+)\s+(\d+)\s+255(?:\r\n|\s)", payload)
+    header = re.match(rb"P5\s+(?:#.*\n)*([1-9]\d{0,8})\s+([1-9]\d{0,8})\s+255(?:\r\n|\s)", payload)
     if header is None:
         raise DataError(f"{name} is not a binary PGM file of 256 levels.")
     width, height = int(header[1]), int(header[2])

@@ -55,7 +55,8 @@ class LateralInhibition(SparseCoding):
             raise OptionError(f"inhibition and radius must not be negative, but they are {inhibition} and {radius}.")
         super().__init__(n_features, sheet[0] * sheet[1], sparsity, positive=True, generator=generator)
         self.sheet = sheet
-        self.register_buffer("inhibition", inhibition * (sheet_distance(sheet) > radius).float())
+        apart = (sheet_distance(sheet) > radius).to(self.dictionary.dtype)
+        self.register_buffer("inhibition", inhibition * apart)
 
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
         return super().energy(x, y, z) + (z @ self.inhibition * z).sum(dim=1)

@@ -28,11 +28,13 @@ from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
+from lowland.evaluation.verdict import CLOSE, Verdict, verdict
 from lowland.evaluation.verification import Verification, all_pairs, verification
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 from lowland.shaping.collapse import effective_rank
 
 __all__ = [
+    "CLOSE",
     "EnergyGap",
     "FineTuned",
     "GapReport",
@@ -40,6 +42,7 @@ __all__ = [
     "Interval",
     "Probe",
     "Statistics",
+    "Verdict",
     "Verification",
     "Volume",
     "alignment",
@@ -81,6 +84,7 @@ __all__ = [
     "summary",
     "uniform_box",
     "uniformity",
+    "verdict",
     "verification",
     "wilson",
 ]

@@ -158,7 +158,8 @@ def demonstrations(controller: Controller, state: State, steps: int) -> tuple[di
         actions.append(controller(state))
         z = None
         if world.latents:
-            z = torch.randn(len(actions[-1]), world.latents, generator=controller.generator).to(actions[-1])
+            shape = len(actions[-1]), world.latents
+            z = torch.randn(shape, generator=controller.generator, dtype=torch.float32).to(actions[-1])
         state = map_value(torch.clone, world.step(state, actions[-1], z))
     controller.reset()
     return {name: torch.cat([state[name] for state in states]) for name in states[0]}, torch.cat(actions)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowland.errors import OptionError, ShapeError
+from lowland.files import replacing
 
 if TYPE_CHECKING:
     from lowland.envs.trip import Trip
@@ -35,6 +36,7 @@ def write_video(path: Path, pictures: Iterable[Picture], rate: int = 20, quality
     Raises:
         OptionError: if the path does not end in .mp4, or the rate or quality is out of range.
         ShapeError: if there are no pictures, or their sizes or types differ.
+        CheckpointError: if the disk is full, or the folder cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -49,36 +51,29 @@ def write_video(path: Path, pictures: Iterable[Picture], rate: int = 20, quality
             "A film needs a name that ends in .mp4, a rate of 1 to 240 and a quality of 0 to 51, not "
             f"{path.name!r}, {rate} and {quality}."
         )
-    unfinished, size = path.with_name(f".{path.name}.part"), None
-    try:
-        with av.open(str(unfinished), "w", format="mp4", options={"movflags": "faststart"}) as file:
-            stream = file.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "veryfast"})
-            stream.pix_fmt, stream.thread_count = "yuv420p", 1
-            for picture in pictures:
-                if (
-                    picture.ndim != 3
-                    or picture.shape[2] != 3
-                    or picture.dtype != np.uint8
-                    or min(picture.shape[:2]) < 2
-                ):
-                    raise ShapeError(f"A picture must be (H, W, 3) of uint8, not {picture.shape} of {picture.dtype}.")
-                even = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
-                if size is None:
-                    size = even.shape
-                    stream.height, stream.width = size[:2]
-                if even.shape != size:
-                    raise ShapeError(
-                        f"All pictures of a film must be of one size, but {size} is followed by {even.shape}."
-                    )
-                for packet in stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")):
-                    file.mux(packet)
+    size = None
+    with (
+        replacing(path) as whole,
+        # By its name, since the index of the film moves to its front when it is opened a second time.
+        av.open(whole.name, "w", format="mp4", options={"movflags": "faststart"}) as file,
+    ):
+        stream = file.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "veryfast"})
+        stream.pix_fmt, stream.thread_count = "yuv420p", 1
+        for picture in pictures:
+            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or min(picture.shape[:2]) < 2:
+                raise ShapeError(f"A picture must be (H, W, 3) of uint8, not {picture.shape} of {picture.dtype}.")
+            even = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
             if size is None:
-                raise ShapeError("A film needs at least one picture.")
-            for packet in stream.encode():
+                size = even.shape
+                stream.height, stream.width = size[:2]
+            if even.shape != size:
+                raise ShapeError(f"All pictures of a film must be of one size, but {size} is followed by {even.shape}.")
+            for packet in stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")):
                 file.mux(packet)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        if size is None:
+            raise ShapeError("A film needs at least one picture.")
+        for packet in stream.encode():
+            file.mux(packet)
     return path
 
 

@@ -18,6 +18,9 @@ from lowland.reports.run import Run
 
 PRESETS = ("smoke", "cpu", "gpu")
 LARGEST_SEED = 2**32 - 1
+LARGEST = LARGEST_SEED
+"""Of the whole numbers in options: no count is above it."""
+MOST_THREADS = 1024
 RESERVED = ("preset", "resume", "runs", "debug", "help")
 """Options of `lowland run` itself, which no recipe may have."""
 
@@ -29,7 +32,7 @@ class Recipe:
     A subclass is a frozen dataclass whose fields, each with a default and a line of documentation below it, are its
     options. It defines `run`, does its work in `run.stage(...)` so that a killed run resumes, and takes all randomness
     from `self.seed`. `presets` may change defaults for `smoke` (seconds, for tests), `cpu` and `gpu`, and may add
-    presets of its own.
+    presets of its own. `files` names the options that are paths of the user's files.
     """
 
     seed: int = 0
@@ -40,6 +43,8 @@ class Recipe:
     """Processor threads of torch. Sums come out in the same order with one, and a busy machine slows it down least."""
 
     entry: ClassVar[Entry]
+    files: ClassVar[tuple[str, ...]] = ()
+    """Options that name a file or folder of the user's: a resumed run is refused where its content has changed."""
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def run(self, run: Run) -> None:
@@ -66,12 +71,29 @@ class Recipe:
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Recipe:
         """This recipe with some of its options changed; lists become tuples where the default is one."""
+        if not isinstance(options, dict):
+            raise OptionError(f"The options of {cls.entry.name} must be values by name, not {options!r}.")
         known = {field.name: field for field in dataclasses.fields(cls)}
-        for name in options:
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+        for name, value in values.items():
             if name not in known:
                 raise OptionError(f"The recipe {cls.entry.name} has no option {name!r}. {nearest(name, known)}")
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+            if not _fits(value, default := known[name].default):
+                raise OptionError(
+                    f"The option {name} of {cls.entry.name} is {value!r}, but {default!r} is of its kind."
+                )
         return cls(**values)
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value, which may come from the file of a run, is of the kind of the default of its option."""
+    if default is None or default is dataclasses.MISSING:
+        return True
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(any(_fits(v, d) for d in default) or not default for v in value)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
 
 
 R = TypeVar("R", bound=type[Recipe])
@@ -128,7 +150,7 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
         resume: folder of the run to go on with.
 
     Raises:
-        OptionError: if the device is not there, the seed or the threads are out of range, or an option differs from
+        OptionError: if the device is not there, a whole number is out of range, or an option differs from
             that of the run to resume.
         CheckpointError: if the run to resume is corrupt or of another recipe.
     """
@@ -136,6 +158,10 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
     if not 0 <= config.seed <= LARGEST_SEED:
         raise OptionError(f"The seed must be from 0 to {LARGEST_SEED}, but it is {config.seed}.")
     entry, options = config.entry, dataclasses.asdict(config)
+    for name, value in options.items():
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, int) and abs(number) > LARGEST:
+                raise OptionError(f"{name} must be at most {LARGEST}, but it is {number}.")
     with torch_threads(config.threads):
         run = Run.create(Path(runs), entry.name, options, preset) if resume is None else Run.open(resume)
     run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows)
@@ -146,6 +172,8 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
 
 def execute(config: Recipe, run: Run) -> Run:
     """Compute what the run still lacks and write its page; also after a failure or Ctrl-C, with what there is."""
+    given = {name: Path(value) for name in config.files if (value := getattr(config, name))}
+    run.uses({name: path for name, path in given.items() if path.exists()})
     with torch_threads(config.threads), run:
         config.run(run)
     return run
@@ -154,8 +182,8 @@ def execute(config: Recipe, run: Run) -> Run:
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """So many threads for torch's own loops inside the block, and as many as before after it."""
-    if count < 1:
-        raise OptionError(f"threads must be at least 1, but it is {count}.")
+    if not 1 <= count <= MOST_THREADS:
+        raise OptionError(f"threads must be from 1 to {MOST_THREADS}, but it is {count}.")
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -8,6 +8,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from lowland.bounded import read_bytes
 from lowland.errors import OptionError, nearest
 from lowland.registry import plugins
 
@@ -78,11 +79,15 @@ def _files(package: str) -> list[tuple[str, Path]]:
 
 
 def _entries(module: str, path: Path) -> list[Entry]:
-    text = path.read_text(encoding="utf-8")
-    if "@recipe(" not in text:
-        return []
+    try:
+        text = read_bytes(path, OptionError).decode("utf-8-sig")
+        tree = ast.parse(text, str(path)) if "@recipe(" in text else ast.Module([], [])
+    except (ValueError, SyntaxError, RecursionError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"The module {module} in LOWLAND_PLUGINS is not Python that can be read ({error}).") from None
     entries = []
-    for node in ast.walk(ast.parse(text, str(path))):
+    for node in ast.walk(tree):
         for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else ():
             if (
                 isinstance(decorator, ast.Call)

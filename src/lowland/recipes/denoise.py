@@ -14,7 +14,18 @@ from lowland.data.windows import Windows
 from lowland.errors import OptionError
 from lowland.plots import images, photographs
 from lowland.recipes.base import Recipe, recipe
-from lowland.recipes.restoration import LARGEST, agree, best, centred, crop, dictionary, learn, originals, psnr
+from lowland.recipes.restoration import (
+    LARGEST,
+    agree,
+    best,
+    centred,
+    check_size,
+    crop,
+    dictionary,
+    learn,
+    originals,
+    psnr,
+)
 from lowland.reports.run import Run
 
 RIVALS = ("wavelets", "non-local means", "total variation")
@@ -39,6 +50,8 @@ class DenoiseRecipe(Recipe):
 
     image: str = ""
     """A picture of your own. Without one, six that scikit-image carries."""
+    levels: tuple[float, ...] = ()
+    """Which levels of your picture are black and white, where it has more than 8 bits; by default by what it holds."""
     sigma: float = 25.0
     """Standard deviation of the noise, in grey levels of 255."""
     noisy: bool = False
@@ -58,6 +71,7 @@ class DenoiseRecipe(Recipe):
     crop: int = 0
     """Take only the middle of each picture, of so many pixels a side; 0 takes all of it."""
 
+    files: ClassVar[tuple[str, ...]] = ("image",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"names": ("camera", "brick"), "rounds": 2, "samples": 1000, "atoms": 80, "crop": 48}
     }
@@ -71,8 +85,9 @@ class DenoiseRecipe(Recipe):
             raise OptionError("--noisy is for a picture of your own: name it with --image.")
 
     def run(self, run: Run) -> None:
-        found = originals(self.image, self.names, self.size)
+        found = originals(run, self.image, self.names, self.size, self.levels)
         truths = {name: crop(image, self.crop) if self.crop else image for name, image in found.items()}
+        check_size(truths)
         run.expect(len(truths) * (1 if self.noisy else 2))
         results: dict[str, dict[str, Any]] = {}
         for number, (name, truth) in enumerate(truths.items()):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lowland.errors import CheckpointError
-from lowland.files import write_atomically
+from lowland.files import temporary_name, write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.reports.run import Run
 from lowland.training.encoder_files import save_encoder
@@ -17,7 +16,7 @@ from lowland.training.encoder_files import save_encoder
 
 def check_writable(folder: Path) -> Path:
     """Make the folder, and raise a CheckpointError before any work is done if nothing can be written there."""
-    probe = folder / f".lowland-{os.getpid()}"
+    probe = temporary_name(folder / "lowland")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
@@ -36,7 +35,8 @@ def write_artefacts(
     run.made.append(weights)
     run.section("The encoder, to be taken away")
     run.text(
-        f"`{weights.name}`, `encoder.py` and a model card stand in `{out}`. They need torch and safetensors alone:"
+        f"`{weights.name}`, `encoder.py` and a model card stand in `{out}`. They need no Lowland, but torch, NumPy "
+        "and safetensors, and Pillow to prepare pictures:"
     )
     run.text(_indented(_use(encoder, card)))
     run.text(
@@ -47,10 +47,11 @@ def write_artefacts(
 
 def _use(encoder: Standardised, card: Mapping[str, Any]) -> str:
     shape = ", ".join(map(str, encoder.shape))
-    what = "images in [0, 1]" if card["kind"] == "images" else "series as they are in the files"
+    file = "a picture.jpg" if card["kind"] == "images" else "a series.csv"
     return (
         'from encoder import load\n\nencoder = load("encoder.safetensors")\n'
-        f"vectors = encoder(batch)  # {what}: float32 (B, {shape}) to (B, {encoder.size})"
+        f'batch = encoder.prepare("{file}")  # float32 (B, {shape}), as `lowland embed` makes it\n'
+        f"vectors = encoder(batch)  # (B, {encoder.size})"
     )
 
 

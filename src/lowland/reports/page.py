@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
-import shlex
+import os
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,22 +15,49 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from lowland.bounded import parse_json, read_bytes
+from lowland.checksums import read_json
 from lowland.errors import CheckpointError
 from lowland.files import write_atomically
-from lowland.reports.files import read_json
+from lowland.reports.files import read_results
+from lowland.terminal import shell
 
 _TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
 
 
+_FOREIGN = (
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError,
+)  # fmt: skip
+"""What a page ends in whose parts are of other kinds than those that Lowland writes."""
+
+
+def _of_anyone(build: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """Run folders are passed on: what Lowland never wrote is an error that says so, with its cause behind it."""
+
+    @functools.wraps(build)
+    def built(folder: Path) -> Path:
+        try:
+            return build(folder)
+        except _FOREIGN as error:
+            raise CheckpointError(
+                f"{folder} was not written by Lowland, or is damaged: its page cannot be built ({error})."
+            ) from error
+
+    return built
+
+
+@_of_anyone
 def render(folder: Path) -> Path:
     """Build `report.html` of a run from `page.json`, `results.json`, `config.json`, `environment.json` and its figures.
 
+    A run may come from anyone: its page takes over words, numbers and pictures of its folder, and nothing that runs.
+
     Raises:
-        CheckpointError: if one of them is missing, corrupt or foreign.
+        CheckpointError: if one of them is missing, corrupt or foreign, or names a file outside the folder.
     """
     page = read_json(folder / "page.json", keys=("elements", "seconds"))
-    results, status = read_json(folder / "results.json", list), read_json(folder / "status.json", keys=("status",))
+    results, status = read_results(folder), read_json(folder / "status.json", keys=("status",))
     config = read_json(folder / "config.json", keys=("recipe", "preset", "options"))
     environment = read_json(folder / "environment.json")
     loader = jinja2.FunctionLoader(lambda name: (files("lowland.reports") / name).read_text(encoding="utf-8"))
@@ -37,7 +66,7 @@ def render(folder: Path) -> Path:
     engine.filters.update(
         prose=_prose, inline=_inline, cell=number, heat=_heat, picture=lambda file: _data(folder, file)
     )
-    plotly = any(element.get("file", "").endswith(".html") for element in page["elements"])
+    plotly = any(element.get("file", "").endswith(".json") for element in page["elements"])
     html = engine.get_template("page.html.j2").render(
         page=page,
         results=results,
@@ -47,12 +76,12 @@ def render(folder: Path) -> Path:
         seeds=_seeds(results, config),
         minutes=page["seconds"] / 60,
         command=command(config),
-        piece=lambda file: Markup(_read(folder, file).decode()),
+        drawing=lambda file: _drawing(folder, file),
         plotly=Markup(_plotly()) if plotly else "",
         configuration=json.dumps(config, indent=2, ensure_ascii=False),
     )
     path = folder / "report.html"
-    write_atomically(path, html.encode())
+    write_atomically(path, html.encode(errors="replace"))
     return path
 
 
@@ -62,16 +91,16 @@ def command(config: dict[str, Any]) -> str:
     >>> command({"recipe": "ellipse", "preset": "smoke", "options": {"seed": 1, "radii": [2.0, 1.0], "flag": True}})
     'lowland run ellipse --preset smoke --seed 1 --radii 2.0 1.0 --flag'
     """
-    words = ["lowland run", config["recipe"], "--preset", config["preset"]]
+    words = ["lowland", "run", config["recipe"], "--preset", config["preset"]]
     for name, value in config["options"].items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         elif isinstance(value, list):
-            words += [f"--{option}", *(shlex.quote(str(part)) for part in value)]
+            words += [f"--{option}", *map(str, value)]
         else:
-            words += [f"--{option}", shlex.quote(str(value))]  # an empty path is still a word
-    return " ".join(words)
+            words += [f"--{option}", str(value)]
+    return shell(words)
 
 
 def number(value: Any) -> str:
@@ -115,16 +144,36 @@ def _inline(text: str) -> Markup:
 
 
 def _read(folder: Path, file: str) -> bytes:
-    try:
-        return (folder / file).read_bytes()
-    except OSError:
+    path = folder / file
+    # Neither by its name nor by a link: a page that is passed on would carry what it shows from anywhere.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise CheckpointError(
-            f"{folder / file} is missing, which the page shows. Resume the run to draw it again."
-        ) from None
+            f"The page of {folder} shows {file}, which lies outside the run: it was not written by it."
+        )
+    try:
+        return read_bytes(path, CheckpointError)
+    except CheckpointError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise CheckpointError(
+                f"{path} is missing, which the page shows. Resume the run to draw it again."
+            ) from None
+        raise
 
 
 def _data(folder: Path, file: str) -> str:
-    return f"data:{_TYPES[Path(file).suffix]};base64,{base64.b64encode(_read(folder, file)).decode()}"
+    content, suffix = _read(folder, file), Path(file).suffix
+    if suffix not in _TYPES:
+        raise CheckpointError(
+            f"{folder / file} is no picture or film that a page shows. Resume the run to draw it again."
+        )
+    return f"data:{_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
+
+
+def _drawing(folder: Path, file: str) -> Markup:
+    """The numbers and words of a figure of plotly, as JSON that cannot end the element it stands in."""
+    figure = parse_json(_read(folder, file))
+    text = json.dumps({"data": figure["data"], "layout": figure["layout"], "frames": figure.get("frames")})
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _plotly() -> str:

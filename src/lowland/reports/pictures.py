@@ -17,7 +17,7 @@ def save_figure(path: Path, figure: Any, format: str = "png", dpi: int = 160) ->
     """Save a figure under `path` with a suffix, and return where.
 
     Args:
-        figure: of matplotlib (saved as PNG or SVG) or plotly (as a piece of HTML), or the bytes of a PNG or GIF file.
+        figure: of matplotlib (saved as PNG or SVG) or plotly (as its own JSON), or the bytes of a PNG or GIF file.
 
     Raises:
         UnsupportedError: for anything else.
@@ -28,9 +28,9 @@ def save_figure(path: Path, figure: Any, format: str = "png", dpi: int = 160) ->
         if figure[:4] not in _ENCODED:
             raise UnsupportedError(f"{path.name}: these bytes are neither a PNG nor a GIF.")
         suffix, content = _ENCODED[figure[:4]], figure
-    elif hasattr(figure, "to_html"):
-        # plotly.js itself is put into the page once, by the page.
-        suffix, content = ".html", figure.to_html(full_html=False, include_plotlyjs=False).encode()
+    elif hasattr(figure, "to_json"):
+        # Not as HTML: a page takes over numbers and words of a run from elsewhere, and no code.
+        suffix, content = ".json", figure.to_json().encode()
     elif hasattr(figure, "savefig"):
         buffer = io.BytesIO()
         dates = {"Software": None} if format == "png" else {"Date": None, "Creator": None}

@@ -53,8 +53,8 @@ class Problem:
         )
         self.size = domain.size
         self.compiling = False
-        reference = next((leaf for leaf in leaves(given) if leaf.is_floating_point()), None)
-        reference = next(iter(energy.parameters()), reference)
+        tensors = (*energy.parameters(), *leaves(given), *energy.buffers())
+        reference = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
         self.dtype = torch.get_default_dtype() if reference is None else reference.dtype
         self.device = torch.device("cpu") if reference is None else reference.device
         self._structure: Structure | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lowland import __version__
+from lowland.checksums import read_json, read_tensors, write_json, write_tensors
 from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
-from lowland.files import write_atomically
+from lowland.files import replacing, write_atomically
 from lowland.registry import find
 from lowland.worlds.base import World
 
@@ -87,22 +85,23 @@ def _save(kind: str, module: Energy | World, folder: str | Path) -> Path:
             "export_safetensors, and build it in code before loading them."
         )
     config = {kind: type(module).__name__, "lowland": __version__} | dict(given)
-    write_atomically(folder / "model.safetensors", _weights(module, {"format": "pt"}))
-    write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True).encode())
+    write_tensors(folder / "model.safetensors", _weights(module), {"format": "pt"})
+    write_json(folder / "config.json", dict(sorted(config.items())))
     return folder
 
 
 def _load(kind: str, folder: str | Path) -> Any:
     folder = Path(folder)
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json", keys=(kind,))
         found = find(kind, config[kind])
         given = {name: _plain(value) for name, value in config.items() if name not in (kind, "lowland")}
         module = found(**given)
-        module.load_state_dict(load_file(folder / "model.safetensors"))
+        weights, _ = read_tensors(folder / "model.safetensors")
+        _fill(module, weights)
     except OptionError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder} does not hold a saved {kind} that can be read: {reason}") from error
     return module
@@ -113,9 +112,22 @@ def _plain(value: Any) -> Any:
     return tuple(_plain(part) for part in value) if isinstance(value, list) else value
 
 
-def _weights(module: nn.Module, metadata: Mapping[str, str]) -> bytes:
-    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
-    return save(own, metadata=dict(metadata))
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _fill(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load weights in the number type that they were saved in, which may be another than that of a new module."""
+    kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    if len(kinds) == 1:
+        module.to(kinds.pop())  # what is not among the weights, too
+    for name, tensor in module.state_dict().items():
+        if name in weights and weights[name].dtype != tensor.dtype:
+            owner, _, last = name.rpartition(".")
+            parts = module.get_submodule(owner)
+            own = getattr(parts, last)
+            own.data = own.data.to(weights[name].dtype)
+    module.load_state_dict(weights)
 
 
 def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
@@ -129,19 +141,20 @@ def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
     """
     path = Path(path)
     note = {"format": "pt", "lowland": __version__, "class": type(module).__name__} | dict(metadata or {})
-    write_atomically(path, _weights(module, note))
+    write_tensors(path, _weights(module), note)
     return path
 
 
 class AsModule(nn.Module):
-    """An energy as a module of positional tensors, which is what exporters take: `paths` says which is which.
+    """An energy, or a module of a dictionary, as a module of positional tensors, which is what exporters take.
 
-    A path is the name of a variable, followed by a key for each dictionary on the way to the tensor.
+    `paths` says which is which: the name of a variable, or for a module the key alone, followed by a key for each
+    dictionary on the way to the tensor.
     """
 
-    def __init__(self, energy: Energy, paths: Sequence[tuple[str, ...]]) -> None:
+    def __init__(self, module: nn.Module, paths: Sequence[tuple[str, ...]]) -> None:
         super().__init__()
-        self.energy, self.paths = energy, tuple(paths)
+        self.module, self.paths = module, tuple(paths)
 
     def forward(self, *values: Tensor) -> Tensor:
         given: dict[str, Any] = {}
@@ -150,8 +163,10 @@ class AsModule(nn.Module):
             for key in way:
                 node = node.setdefault(key, {})
             node[last] = value
+        if not isinstance(self.module, Energy):
+            return self.module(given)
         x = given.get("x")
-        return self.energy.energy(None if x is None else self.energy.encode(x), given.get("y"), given.get("z"))
+        return self.module.energy(None if x is None else self.module.encode(x), given.get("y"), given.get("z"))
 
 
 def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -164,21 +179,16 @@ def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
         CheckpointError: if the file is missing or damaged, or its weights or its metadata are not those of the module.
     """
     whose = f"{path} does not hold weights for this {type(module).__name__}"
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = file.metadata() or {}
-        weights = load_file(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{whose}: there is no such file.") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{whose}: {' '.join(str(error).split())}") from None
+    if not Path(path).exists():
+        raise CheckpointError(f"{whose}: there is no such file.")
+    weights, found = read_tensors(Path(path))
     for name, wanted in (metadata or {}).items():
         made, asked = (f"with {name} {text}" if text else f"without {name}" for text in (found.get(name, ""), wanted))
         if made != asked:
             raise CheckpointError(f"{whose}: they were made {made}, but are used {asked}. Train again, or use others.")
     if reason := _difference(module.state_dict(), weights):
         raise CheckpointError(f"{whose}: {reason}. Use the options that they were made with, or train again.")
-    module.load_state_dict(weights)
+    _fill(module, weights)
 
 
 def _difference(needed: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
@@ -213,6 +223,8 @@ def _exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tenso
         module(**example)
         inputs = {path: leaf for name in VARIABLES for path, leaf in _paths((name,), example.get(name))}
         return AsModule(module, list(inputs)), tuple(inputs.values()), ["_".join(path) for path in inputs]
+    if isinstance(example, Mapping):
+        return AsModule(module, [(name,) for name in example]), tuple(example.values()), list(example)
     values = tuple(example) if isinstance(example, list | tuple) else (example,)
     if not values or not all(isinstance(value, Tensor) for value in values):
         raise OptionError(
@@ -234,7 +246,7 @@ def _program(module: nn.Module, values: tuple[Tensor, ...]) -> torch.export.Expo
             return torch.export.export(module, values, dynamic_shapes=dynamic)
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        name = type(module.energy).__name__ if isinstance(module, AsModule) else type(module).__name__
+        name = type(module.module).__name__ if isinstance(module, AsModule) else type(module).__name__
         raise UnsupportedError(f"{name} cannot be exported: {first}") from error
 
 
@@ -276,14 +288,22 @@ def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:
     with _evaluating(module):
         program = _program(wrapped, values)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.export.save(program, path)
-        except (OSError, RuntimeError) as error:
+            with replacing(path) as file:
+                torch.export.save(program, file)
+        except RuntimeError as error:
             raise CheckpointError(f"{path} could not be written: {error}") from error
     return path
 
 
-def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: float = 1e-4) -> Path:
+def export_onnx(
+    module: nn.Module,
+    example: Any,
+    path: str | Path,
+    tolerance: float = 1e-4,
+    inputs: Sequence[str] = (),
+    output: str = "output",
+    notes: Mapping[str, str] | None = None,
+) -> Path:
     """Write an energy or any module as ONNX with a free batch axis, and check it with onnxruntime against torch.
 
     Args:
@@ -291,6 +311,9 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
         path: of the file; the weights are inside.
         tolerance: largest |ONNX − torch| that passes, relative to 1 + |torch|, on the example and on a batch of another
             size. The default allows for float32 sums in another order.
+        inputs, output: their names in the file, in the order of the example; by default those of the variables of an
+            energy, or input_0, input_1 …
+        notes: text by name, kept in the file as its metadata.
 
     Raises:
         OptionError: if a package is missing (`pip install lowland[export]`), or for example inputs that do not fit.
@@ -305,12 +328,13 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
         raise OptionError(f"ONNX export needs the package {error.name}: pip install lowland[export]") from error
     path = Path(path)
     wrapped, values, names = _exportable(module, example)
+    names = list(inputs) or names
+    if len(names) != len(values):
+        raise OptionError(f"There are {len(values)} inputs, but {len(names)} names: {', '.join(names)}.")
     with _evaluating(module):
         program = _program(wrapped, values)
         try:
-            exported = torch.onnx.export(
-                program, input_names=names, output_names=["output"], dynamo=True, verbose=False
-            )
+            exported = torch.onnx.export(program, input_names=names, output_names=[output], dynamo=True, verbose=False)
         except Exception as error:
             cause = error.__cause__ or error
             reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
@@ -318,12 +342,15 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
                 f"{type(module).__name__} cannot be written as ONNX: {reason}. Export it as a program instead."
             ) from error
         assert exported is not None
-        content = exported.model_proto.SerializeToString()
+        model = exported.model_proto
+        for name, text in (notes or {}).items():
+            model.metadata_props.add(key=name, value=text)
+        content = model.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        for inputs in (values, tuple(torch.cat([value, value[:1]]) for value in values)):
+        for given in (values, tuple(torch.cat([value, value[:1]]) for value in values)):
             with torch.no_grad():
-                expected = wrapped(*inputs)
-            feed = {node.name: value.cpu().numpy() for node, value in zip(session.get_inputs(), inputs, strict=True)}
+                expected = wrapped(*given)
+            feed = {node.name: value.cpu().numpy() for node, value in zip(session.get_inputs(), given, strict=True)}
             found = torch.from_numpy(session.run(None, feed)[0])
             worst = float(((found - expected.cpu()).abs() / (1 + expected.cpu().abs())).max())
             if not worst <= tolerance:

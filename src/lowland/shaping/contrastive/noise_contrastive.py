@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from lowland.energies.base import Energy
 from lowland.energies.gaussian import Gaussian
-from lowland.errors import OptionError
+from lowland.errors import DomainError, OptionError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import flat_vectors
@@ -36,14 +36,23 @@ class Noise(NamedTuple):
         """Means of the cells of K random samples of y (N, D), and the covariance within cells.
 
         The covariance is multiplied by `widen`², and `floor`² times the mean variance of a coordinate is added to its
-        diagonal, so that it has full rank.
+        diagonal, so that it has full rank. Seeds that are the same sample have one cell.
+
+        Raises:
+            DomainError: for data that are all the same.
         """
-        seeds = y[torch.randperm(len(y), generator=generator)[:components].to(y.device)]
-        nearest = torch.cdist(y, seeds).argmin(dim=1)
-        means = torch.stack([y[nearest == k].mean(dim=0) for k in range(len(seeds))])
-        rest = y - means[nearest]
-        ridge = floor**2 * y.var(dim=0).mean() * torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
-        return cls(means, torch.linalg.cholesky(widen**2 * rest.T @ rest / len(y) + ridge))
+        y_ = y.double()
+        seeds = y_[torch.randperm(len(y), generator=generator)[:components].to(y.device)].unique(dim=0)
+        nearest = torch.cdist(y_, seeds, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
+        means = torch.stack([y_[nearest == k].mean(dim=0) for k in range(len(seeds))])
+        rest = y_ - means[nearest]
+        ridge = floor**2 * y_.var(dim=0, correction=min(1, len(y) - 1)).mean() * torch.eye(y.shape[1]).to(y_)
+        factor, failed = torch.linalg.cholesky_ex(widen**2 * rest.T @ rest / len(y) + ridge)
+        if bool(failed):
+            raise DomainError(
+                f"All {len(y)} samples are the same: there is no noise of their spread to tell them from."
+            )
+        return cls(means.to(y), factor.to(y))
 
     def draw(self, noise: RowNoise, count: int) -> Tensor:
         """(B · count, D), `count` points for each row of `noise`."""
