@@ -1,4 +1,4 @@
-"""The command line: lowland list | run | report | data | pretrain | embed | export.
+"""The command line: lowland list | run | report | data | pretrain | embed | export | check.
 
 Nothing heavy is imported before a command needs it, so that `lowland --help` and `lowland list` answer at once. No
 error ends in a traceback: a mistake of the user is one sentence and exit code 2, any other failure one sentence and
@@ -160,6 +160,9 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
     parser.add_argument("--energy", metavar="NAME", help="only this one (default: all)")
     parser.add_argument("--part", metavar="PART", help="only a part of it that takes y, such as encoder")
+    parser = add("check", "run the conformance tests on energies, solvers or shapings of your own", runs=False)
+    parser.add_argument("plugin", metavar="FILE", help="that registers them: a file, a folder, or a module by name")
+    parser.add_argument("--only", metavar="NAME", help="only the class of this name (default: all)")
     return top, kinds
 
 
@@ -184,7 +187,7 @@ def _dispatch(words: list[str], resume: list[str]) -> int:
     if rest:
         known = kinds[options.command].options
         raise OptionError(f"`lowland {options.command}` does not know {rest[0]!r}. {nearest(rest[0], known)}")
-    commands = {"list": _list, "report": _report, "data": _data, "embed": _embed, "export": _export}
+    commands = {"list": _list, "report": _report, "data": _data, "embed": _embed, "export": _export, "check": _check}
     return commands[options.command](options)
 
 
@@ -390,6 +393,12 @@ _MAKERS: dict[str, Callable[..., Path]] = {
     "photos": _make_photos,
     "traffic": _make_traffic,
 }
+
+
+def _check(options: argparse.Namespace) -> int:
+    from lowland.conformance.check import check
+
+    return 0 if check(options.plugin, options.only) else FAILURE
 
 
 def _embed(options: argparse.Namespace) -> int:

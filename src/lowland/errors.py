@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import math
+import numbers
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class LowlandError(Exception):
@@ -63,6 +67,44 @@ def check_instance(value: object, kind: type, name: str) -> None:
         return
     what = f"the class {value.__name__}: call it to make one" if isinstance(value, type) else repr(value)[:80]
     raise OptionError(f"{name} must be an instance of {kind.__name__}, but it is {what.rstrip('.')}.")
+
+
+def check_number(
+    name: str, value: Any, least: float | None = None, above: float | None = None, below: float | None = None,
+    whole: bool = False, none: str = "",
+) -> None:  # fmt: skip
+    """Raise an OptionError unless `value` is a finite number, of Python or NumPy, within its bounds.
+
+    Args:
+        name: of the argument, for the sentence.
+        least: the smallest value.
+        above, below: bounds that it may not reach.
+        whole: it must be a whole number, as 3 or 3.0.
+        none: what None stands for, where it may be None.
+
+    >>> check_number("lr", "a", above=0)
+    Traceback (most recent call last):
+    lowland.errors.OptionError: lr must be a number above 0, but it is 'a'.
+    >>> check_number("patience", 3, least=1, whole=True, none="never stop early")
+    """
+    if value is None and none:
+        return
+    bounds: list[tuple[str, float | None, Callable[[Any, Any], bool]]] = [
+        ("of at least", least, operator.ge),
+        ("above", above, operator.gt),
+        ("below", below, operator.lt),
+    ]
+    given = [(word, bound, holds) for word, bound, holds in bounds if bound is not None]
+    number: Any = value if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    if (
+        -math.inf < number < math.inf
+        and all(holds(number, bound) for _, bound, holds in given)
+        and (not whole or number % 1 == 0)
+    ):
+        return
+    what = " and ".join(f"{word} {bound:g}" for word, bound, _ in given)
+    kind, other = "whole number" if whole else "number", f", or None to {none}" if none else ""
+    raise OptionError(f"{name} must be a {' '.join([kind, what]).strip()}{other}, but it is {repr(value)[:80]}.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

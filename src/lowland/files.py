@@ -1,7 +1,8 @@
 """Files: written as a whole or not at all, read only where they are files, and known by their content.
 
-Whatever Lowland writes for a user goes through `replacing`: a process that is killed, or a disk that is full, leaves
-the old file or the new one. Whatever it reads goes through `regular`, since opening a named pipe waits for ever.
+Whatever Lowland writes for a user goes through `replacing` or `appearing`: a process that is killed, or a disk that is
+full, leaves the old file or the new one. Whatever it reads goes through `regular`, since opening a named pipe waits for
+ever. What it reads back itself has a checksum besides: see `checksums`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +30,7 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 @contextlib.contextmanager
@@ -39,8 +43,7 @@ def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
         path: what is replaced; missing folders are made.
         error: raised where the disk is full or a permission is missing. The old file is then intact.
     """
-    # Not by tempfile, whose files only their owner may read: a report is there to be shown.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -48,11 +51,7 @@ def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)  # noqa: PTH105  the call that is atomic, and that tests replace
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _force(path.parent)
     except BaseException as failure:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -62,6 +61,70 @@ def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
             f"{path} could not be written: {failure.strerror or failure}. Earlier files are intact; free "
             "some space or choose another folder, then resume."
         ) from failure
+
+
+@contextlib.contextmanager
+def appearing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterator[Path]:
+    """A folder to fill, which appears as `path` when the block ends without an exception: whole or not at all.
+
+    Args:
+        path: it must not exist, or be an empty folder; missing parents are made.
+        error: raised where the disk is full or a permission is missing.
+
+    Raises:
+        FileExistsError: if something is there already, also when it came while the folder was filled.
+    """
+    temporary = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise FileExistsError(f"{path} is there already.")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(path)
+        _force(path.parent)
+    except BaseException as failure:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not isinstance(failure, OSError) or isinstance(failure, LowlandError | FileExistsError):
+            raise
+        if path.is_dir() and any(path.iterdir()):
+            raise FileExistsError(f"{path} is there already.") from failure
+        raise error(f"{path} could not be written: {failure.strerror or failure}.") from failure
+
+
+def temporary_name(path: Path) -> Path:
+    """The name beside a file or folder under which this process writes it, and by which `sweep` knows it."""
+    # Not by tempfile, whose files only their owner may read: a report is there to be shown.
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(folder: Path, deep: bool = True) -> None:
+    """Delete what processes that were killed left half written in a folder, and in those below it where `deep`."""
+    for path in folder.rglob(".*.tmp") if deep else folder.glob(".*.tmp"):
+        if (found := _TEMPORARY.fullmatch(path.name)) is None or _runs(int(found[1])):
+            continue
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _force(folder: Path) -> None:
+    """Write what stands in a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_atomically(path: Path, content: bytes, error: type[LowlandError] = CheckpointError) -> None:
@@ -85,6 +148,29 @@ def regular(path: Path, error: type[LowlandError] = DataError) -> Path:
         what = next((name for test, name in _KINDS if test(mode)), "no ordinary file")
         raise error(f"{path} is {what}, not a file: name a file that can be read to its end.")
     return path
+
+
+def contents(path: Path) -> str:
+    """The SHA-256 of a file, or of the names and contents of all files in a folder, hidden ones left out.
+
+    Raises:
+        DataError: for what cannot be read.
+    """
+    if path.is_dir():
+        inside = (each for each in path.rglob("*") if not each.is_dir())
+        names = sorted(each.relative_to(path).as_posix() for each in inside)
+        shown = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+        return fingerprint({name: contents(path / name) for name in shown})
+    digest = hashlib.sha256()
+    try:
+        with regular(path).open("rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+    except OSError as error:
+        if isinstance(error, LowlandError):
+            raise
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return digest.hexdigest()
 
 
 def fingerprint(*parts: Any) -> str:

@@ -16,7 +16,7 @@ from lowland.registry import registered
 from lowland.solvers.adjoint import Adjoint, Detach, Task
 from lowland.solvers.base import Problem, Solver, bind
 from lowland.solvers.loop import Status
-from lowland.tensors import RowNoise, check_finite
+from lowland.tensors import RowNoise, check_finite, soft_minimum
 
 __all__ = ["FreeEnergy", "Solution", "Status", "default_solver", "free_energy", "infer"]
 
@@ -257,12 +257,3 @@ def _table(problem: Problem) -> Tensor:
         return problem.structure.table()
     elements = problem.domain.elements(problem.dtype, problem.device)
     return problem.candidates(elements.expand(problem.batch, *elements.shape))
-
-
-def soft_minimum(values: Tensor, beta: float) -> Tensor:
-    """−1/β log mean exp(−β v) over the last axis; the mean at β = 0, the maximum at β = −∞."""
-    if beta == 0:
-        return values.mean(dim=-1)
-    if beta == -math.inf:
-        return values.amax(dim=-1)
-    return -(torch.logsumexp(-beta * values, dim=-1) - math.log(values.shape[-1])) / beta

@@ -6,6 +6,7 @@ candidates or draws for each sample, T steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -92,6 +93,38 @@ def check_finite(value: Any, name: str) -> None:
 
 _GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio as a signed number: the stride of SplitMix64
 _AHEAD = 64
+
+
+def soft_minimum(values: Tensor, beta: float) -> Tensor:
+    """−1/β log mean exp(−β v) over the last axis: the least v at β = ∞, the mean at 0, the greatest at −∞.
+
+    With c the least v (for β < 0 the greatest) it is c − 1/β log1p mean expm1(−β (v − c)), which neither overflows nor
+    loses digits to the division by a small β. Where |β| (v − c) is below the root of the rounding error ε it is the
+    series, mean − β/2 · variance, whose next term is below ε (v − c).
+
+    >>> soft_minimum(torch.tensor([1.0, 3.0]), -1e-30), soft_minimum(torch.tensor([1.0, 3.0]), torch.inf)
+    (tensor(2.), tensor(1.))
+    """
+    if beta == 0:
+        return values.mean(dim=-1)
+    extreme = values.amin(dim=-1) if beta > 0 else values.amax(dim=-1)
+    if math.isinf(beta):
+        return extreme
+    known = torch.finfo(values.dtype)
+    # The value does not depend on c, so that c needs no derivative; an infinite one would make NaN of ∞ − ∞.
+    centre = torch.where(extreme.isfinite(), extreme, 0).detach()
+    away = values - centre[..., None]
+    scale = math.copysign(min(max(abs(beta), known.tiny), known.max), beta)
+    below = torch.expm1(-scale * away).mean(dim=-1)
+    # Near −1 the sum itself has more digits than what it is short of one.
+    little = torch.exp(-scale * away).mean(dim=-1).log()
+    full = -torch.where(below > -0.5, torch.log1p(below.clamp_min(-0.5)), little) / scale
+    small = abs(beta) * away.detach().abs().amax(dim=-1) < known.eps**0.5
+    near = torch.where(small[..., None], away, 0)
+    mean = near.mean(dim=-1)
+    apart = near - mean[..., None]
+    series = mean - 0.5 * (apart * (beta * apart)).mean(dim=-1)
+    return centre + torch.where(small, series, full)
 
 
 def _mix(counter: Tensor) -> Tensor:

@@ -45,17 +45,14 @@ def sample_motions(folder: str | Path, data_dir: str | Path | None = None) -> Pa
         DataError: missing, damaged or truncated files, or if the folder is in use or cannot be written.
 
     """
-    root = new_folder(folder)
     content = read(_SOURCE, _FILES, data_dir).content
     many = [series for name in _FILES for series in read_ts(content[name], name)]
-    try:
+    with new_folder(folder) as root:
         for number, (label, series_TC) in enumerate(many):
             place = root / label.lower()
-            place.mkdir(parents=True, exist_ok=True)
+            place.mkdir(exist_ok=True)
             np.savetxt(place / f"{number:02}.csv", series_TC, "%.6f", ",", header=_HEADING, comments="")
-    except OSError as error:
-        raise DataError(f"{root} could not be written: {error.strerror or error}.") from error
-    return root
+    return Path(folder)
 
 
 def read_ts(payload: bytes, name: str) -> list[tuple[str, np.ndarray]]:

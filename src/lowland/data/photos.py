@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from lowland.data.lookup import read
 from lowland.data.source import Source
 from lowland.errors import DataError, OptionError
+from lowland.files import appearing
 
 _SKIMAGE = Source(
     name="photos",
@@ -67,13 +70,11 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
 
     if not 24 <= count <= MOST:
         raise OptionError(f"The sample photographs give 24 to {MOST} pieces, not {count}.")
-    root = new_folder(folder)
     payloads = {name: text for source in (_SKIMAGE, _SKLEARN) for name, text in _content(source).items()}
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
     table.writerow(("file", "label"))
-    try:
-        root.mkdir(parents=True, exist_ok=True)
+    with new_folder(folder) as root:
         for number, (name, payload) in enumerate(payloads.items()):
             own = count // len(payloads) + (number < count % len(payloads))
             with Image.open(io.BytesIO(payload)) as photograph:
@@ -82,21 +83,21 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
                     photograph.crop(box).save(path)
                     table.writerow((path.name, Path(name).stem))
         (root / "labels.csv").write_text(lines.getvalue())
-    except OSError as error:
-        raise DataError(f"{root} could not be written: {error.strerror or error}.") from error
-    return root
+    return Path(folder)
 
 
-def new_folder(folder: str | Path) -> Path:
-    """The folder, if it does not exist or is empty.
+@contextlib.contextmanager
+def new_folder(folder: str | Path) -> Iterator[Path]:
+    """A folder to fill with samples, which appears under its name when it is whole.
 
     Raises:
-        DataError: otherwise.
+        DataError: if it exists and is not empty, or cannot be written.
     """
-    root = Path(folder)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"{root} is there already: name a new folder for the samples.")
-    return root
+    try:
+        with appearing(Path(folder), DataError) as root:
+            yield root
+    except FileExistsError:
+        raise DataError(f"{folder} is there already: name a new folder for the samples.") from None
 
 
 def _content(source: Source) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
@@ -267,3 +268,17 @@ def squared_distance(a: Tensor, b: Tensor) -> Tensor:
     tensor([4.])
     """
     return (a - b).square().flatten(1).sum(dim=1)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """‖a_i − b_k‖² of all rows of a (B, D) and b (K, D), (B, K), from their differences.
+
+    The product form ‖a‖² − 2 a·b + ‖b‖² is faster, but cancels where points are far from 0 and near each other.
+
+    >>> import torch
+    >>> squared_distances(torch.tensor([[1e4]]), torch.tensor([[1e4], [10001.0]]))
+    tensor([[0., 1.]])
+    """
+    if torch.compiler.is_exporting() or (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
+        return (a[:, None] - b).square().sum(dim=2)  # `cdist` has no second derivative
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()

@@ -40,7 +40,7 @@ class Standardised(nn.Module):
         self.register_buffer("deviation", torch.ones(channels))
 
     def measure(self, sample: Tensor) -> None:
-        """Take m and d from samples (N, *shape); a channel that does not vary has d = 1.
+        """Take m and d from samples (N, *shape); a channel that varies no more than by rounding has d = 1.
 
         Raises:
             DomainError: for two or more samples that are all the same: nothing can be learned from them.
@@ -52,7 +52,8 @@ class Standardised(nn.Module):
         axes = [0, *range(2, sample.ndim)]
         self.mean.copy_(sample.mean(dim=axes).view_as(self.mean))
         spread = sample.std(dim=axes, correction=0).view_as(self.mean)
-        self.deviation.copy_(torch.where(spread > 1e-6 * (1 + self.mean.abs()), spread, torch.ones_like(spread)))
+        size = sample.abs().amax(dim=axes).view_as(self.mean)
+        self.deviation.copy_(torch.where(spread > 10 * torch.finfo(sample.dtype).eps * size, spread, 1.0))
 
     def forward(self, sample: Tensor) -> Tensor:
         # One channel would be standardised to three, and another size would be pooled away, both silently.

@@ -15,9 +15,8 @@ from torch import Tensor
 from lowland.domains import Box, Domain, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, check_instance
-from lowland.inference import soft_minimum
 from lowland.registry import register
-from lowland.tensors import RowNoise, leaves, map_value
+from lowland.tensors import RowNoise, leaves, map_value, soft_minimum
 from lowland.worlds.base import Cost, State, World
 from lowland.worlds.linear import LinearWorld
 from lowland.worlds.rollout import Act

@@ -29,7 +29,7 @@ class Recipe:
     A subclass is a frozen dataclass whose fields, each with a default and a line of documentation below it, are its
     options. It defines `run`, does its work in `run.stage(...)` so that a killed run resumes, and takes all randomness
     from `self.seed`. `presets` may change defaults for `smoke` (seconds, for tests), `cpu` and `gpu`, and may add
-    presets of its own.
+    presets of its own. `files` names the options that are paths of the user's files.
     """
 
     seed: int = 0
@@ -40,6 +40,8 @@ class Recipe:
     """Processor threads of torch. Sums come out in the same order with one, and a busy machine slows it down least."""
 
     entry: ClassVar[Entry]
+    files: ClassVar[tuple[str, ...]] = ()
+    """Options that name a file or folder of the user's: a resumed run is refused where its content has changed."""
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def run(self, run: Run) -> None:
@@ -146,6 +148,8 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
 
 def execute(config: Recipe, run: Run) -> Run:
     """Compute what the run still lacks and write its page; also after a failure or Ctrl-C, with what there is."""
+    given = {name: Path(value) for name in config.files if (value := getattr(config, name))}
+    run.uses({name: path for name, path in given.items() if path.exists()})
     with torch_threads(config.threads), run:
         config.run(run)
     return run

@@ -71,6 +71,7 @@ class DenoiseRecipe(Recipe):
     crop: int = 0
     """Take only the middle of each picture, of so many pixels a side; 0 takes all of it."""
 
+    files: ClassVar[tuple[str, ...]] = ("image",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"names": ("camera", "brick"), "rounds": 2, "samples": 1000, "atoms": 80, "crop": 48}
     }

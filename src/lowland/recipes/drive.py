@@ -83,6 +83,7 @@ class DriveRecipe(PolicyOptions):
     ego: bool = False
     """With images, move the own car by its known kinematics, always with `warp`; False: predict it, as in the paper."""
 
+    files: ClassVar[tuple[str, ...]] = ("tracks", "models")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {"models": "shipped", "methods": ("imitation", "VG", "MPUR z-dropout"), "episodes": 300, "real": False},
         "smoke": SMALL

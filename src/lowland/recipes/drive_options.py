@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lowland.errors import OptionError
 from lowland.recipes.base import Recipe
@@ -41,6 +41,8 @@ class DriveOptions(Recipe):
     """Other cars that a state holds."""
     episodes: int = 500
     """Test episodes at most, evenly spaced in the test recordings."""
+
+    files: ClassVar[tuple[str, ...]] = ("tracks",)
 
     def __post_init__(self) -> None:
         least = (self.model_steps, self.model_horizon, self.hidden, self.batch, self.cars, self.episodes)

@@ -86,6 +86,7 @@ class DrivePlanRecipe(DriveOptions):
     episodes: int = 100
     """Test episodes at most, evenly spaced in the test recordings."""
 
+    files: ClassVar[tuple[str, ...]] = ("tracks", "models")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": SMALL
         | {

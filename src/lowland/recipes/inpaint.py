@@ -80,6 +80,7 @@ class InpaintRecipe(Recipe):
     crop: int = 0
     """Take only the middle of each picture, of so many pixels a side; 0 takes all of it."""
 
+    files: ClassVar[tuple[str, ...]] = ("image", "mask")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"names": ("camera", "brick"), "rounds": 3, "samples": 500, "atoms": 80, "crop": 40, "nonzeros": 8}
     }

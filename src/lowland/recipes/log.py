@@ -43,6 +43,7 @@ class LogRecipe(Recipe):
     seconds: float = 0.0
     """Only so much of the beginning of the log; 0 for all of it."""
 
+    files: ClassVar[tuple[str, ...]] = ("tracks",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"episodes": 8, "seconds": 60.0}}
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +77,10 @@ def _measured(runs: Path) -> dict[str, list[str]]:
     """What the newest run of each recipe measured, by system."""
     found: dict[str, list[str]] = {}
     for path in sorted(runs.glob("*/latest/results.json")):
+        from lowland.reports.files import read_results  # heavy, and for nothing where there are no runs
+
         try:
-            results = json.loads(path.read_text(encoding="utf-8"))
-            for result in results:
+            for result in read_results(path.parent):
                 found.setdefault(result["id"], []).append(_measurement(result))
         except (OSError, ValueError, KeyError, TypeError):
             # A run that is being written, or a damaged one, must not keep the list from being shown.

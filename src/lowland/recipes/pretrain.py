@@ -102,6 +102,7 @@ class PretrainRecipe(Recipe):
     photos: int = 500
     """Pieces of sample photographs, where no folder is given."""
 
+    files: ClassVar[tuple[str, ...]] = ("labels",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"photos": 60, "size": 16, "batch": 16, "steps": 4, "encoder_options": ("maps=8,16",)}
     }

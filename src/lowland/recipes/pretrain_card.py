@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lowland.errors import CheckpointError
-from lowland.files import write_atomically
+from lowland.files import temporary_name, write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.reports.run import Run
 from lowland.training.encoder_files import save_encoder
@@ -17,7 +16,7 @@ from lowland.training.encoder_files import save_encoder
 
 def check_writable(folder: Path) -> Path:
     """Make the folder, and raise a CheckpointError before any work is done if nothing can be written there."""
-    probe = folder / f".lowland-{os.getpid()}"
+    probe = temporary_name(folder / "lowland")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")

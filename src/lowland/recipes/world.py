@@ -74,6 +74,7 @@ class WorldRecipe(Recipe):
     futures: int = 49
     """Futures drawn from each start."""
 
+    files: ClassVar[tuple[str, ...]] = ("log",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "transitions": 600,

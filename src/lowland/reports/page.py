@@ -13,9 +13,10 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from lowland.checksums import read_json
 from lowland.errors import CheckpointError
 from lowland.files import write_atomically
-from lowland.reports.files import read_json
+from lowland.reports.files import read_results
 
 _TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
@@ -28,7 +29,7 @@ def render(folder: Path) -> Path:
         CheckpointError: if one of them is missing, corrupt or foreign.
     """
     page = read_json(folder / "page.json", keys=("elements", "seconds"))
-    results, status = read_json(folder / "results.json", list), read_json(folder / "status.json", keys=("status",))
+    results, status = read_results(folder), read_json(folder / "status.json", keys=("status",))
     config = read_json(folder / "config.json", keys=("recipe", "preset", "options"))
     environment = read_json(folder / "environment.json")
     loader = jinja2.FunctionLoader(lambda name: (files("lowland.reports") / name).read_text(encoding="utf-8"))

@@ -9,16 +9,17 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lowland.checksums import read_json, write_json
 from lowland.errors import CheckpointError, OptionError
-from lowland.files import write_atomically
+from lowland.files import appearing, contents, sweep, temporary_name, write_atomically
 from lowland.reports.elements import Elements
 from lowland.reports.environment import environment
-from lowland.reports.files import read_json, write_json
+from lowland.reports.files import digest
 from lowland.reports.progress import Progress
 from lowland.training.checkpoints import read_checkpoint, write_checkpoint
 
@@ -57,19 +58,20 @@ class Run(Elements):
     def create(cls, runs: Path, recipe: str, options: dict[str, Any], preset: str = "cpu") -> Run:
         """A new run in `runs/recipe/TIME/`, to which `runs/recipe/latest` then points."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        config = json.loads(json.dumps({"recipe": recipe, "preset": preset, "options": options}))
+        sweep(runs / recipe, deep=False)
         for attempt in range(1000):
             folder = runs / recipe / (stamp if attempt == 0 else f"{stamp}-{attempt + 1}")
             try:
-                folder.mkdir(parents=True)
+                with appearing(folder) as made:
+                    write_json(made / "config.json", config)
+                    write_json(made / "environment.json", environment())
                 break
             except FileExistsError:
                 continue
         else:
             raise CheckpointError(f"No new folder could be made in {runs / recipe}.")
-        config = json.loads(json.dumps({"recipe": recipe, "preset": preset, "options": options}))
-        write_json(folder / "config.json", config)
-        write_json(folder / "environment.json", environment())
-        link = runs / recipe / f".latest-{folder.name}"
+        link = temporary_name(runs / recipe / "latest")
         link.unlink(missing_ok=True)
         link.symlink_to(folder.name)
         link.replace(runs / recipe / "latest")
@@ -104,6 +106,27 @@ class Run(Elements):
                     f"A run is resumed with its own options, but {name} was {before!r} and is now {value!r}. Leave "
                     "the option out, or start a new run."
                 )
+
+    def uses(self, files: Mapping[str, Path]) -> None:
+        """Declare the user's own files and folders that the stages are computed from, by option.
+
+        What they hold is noted when the run begins. Stages that were computed from something else are not gone on with.
+
+        Raises:
+            CheckpointError: if a stage is finished and a file has changed since the run began.
+            DataError: for a file that cannot be read.
+        """
+        record = self.folder / "inputs.json"
+        now = {option: contents(path) for option, path in files.items()}
+        begun = any((self.folder / "stages").rglob("*.safetensors"))
+        before = read_json(record) if begun and record.exists() else {}
+        for option, path in files.items():
+            if before.get(option, now[option]) != now[option]:
+                raise CheckpointError(
+                    f"{path} (--{option}) has changed since the run began, and finished stages were computed from what "
+                    "it was: put it back as it was, or start a new run."
+                )
+        write_json(record, before | now)
 
     # Work
 
@@ -192,6 +215,9 @@ class Run(Elements):
     # The end
 
     def __enter__(self) -> Run:
+        sweep(self.folder)
+        if not (self.folder / "environment.json").is_file():  # lost in a kill of an earlier version
+            write_json(self.folder / "environment.json", environment())
         self._status("running")
         self._progress.open(self.title)
         return self
@@ -227,11 +253,11 @@ class Run(Elements):
             "seconds": sum(self._seconds.values()),
         }
         write_json(self.folder / "page.json", page)
-        self._status(status)
+        self._status(status, results=digest(self.folder / "results.json"))
         return render(self.folder)
 
-    def _status(self, status: str) -> None:
-        write_json(self.folder / "status.json", {"status": status, "process": os.getpid()})
+    def _status(self, status: str, **more: str) -> None:
+        write_json(self.folder / "status.json", {"status": status, "process": os.getpid(), **more})
 
     def _metrics_csv(self) -> str:
         text = io.StringIO()

@@ -309,10 +309,10 @@ class Solver:
         return f"{type(self).__name__}({options})"
 
 
-def continuous(problem: Problem, penalty: bool = False) -> Support:
-    """The check that most first-order solvers share."""
+def continuous(problem: Problem, penalty: bool = False, does: str = "follows gradients") -> Support:
+    """The check that most solvers of continuous variables share; `does` says what needs a continuum."""
     if problem.domain.discrete:
-        return Support(False, f"it follows gradients, but {problem.domain!r} is discrete")
+        return Support(False, f"it {does}, but {problem.domain!r} is discrete")
     if problem.structure.penalty is not None and not penalty:
         return Support(False, "the energy has a non-smooth penalty: use ISTA, FISTA or CoordinateDescent")
     return Support(True)

@@ -53,7 +53,7 @@ class Population(Solver):
         self.samples, self.deviation = samples, deviation
 
     def supports(self, problem: Problem) -> Support:
-        return continuous(problem, penalty=True)
+        return continuous(problem, penalty=True, does="draws points from a Gaussian")
 
     def init(self, problem: Problem, u: Tensor) -> Any:
         deviation = torch.ones_like(u) * (1.0 if self.deviation is None else self.deviation)

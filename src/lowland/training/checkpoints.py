@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file, whose header holds everything that is not a tensor as JSON. No pickle anywhere.
 
-A file is written under a temporary name in its own folder, forced to the disk and renamed, so that a run killed at any
-moment leaves the old file or the new one, never half of one.
+A run killed at any moment leaves the old file or the new one, never half of one, and a damaged file is noticed by its
+checksum.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from lowland import __version__
+from lowland.checksums import read_tensors, write_tensors
 from lowland.errors import CheckpointError
-from lowland.files import write_atomically
 
 _FORMAT = "lowland"
 _LAYOUT = "1"
@@ -71,7 +69,7 @@ def write_checkpoint(tree: Mapping[str, Any], path: Path) -> None:
     tensors: dict[str, Tensor] = {}
     skeleton = _flatten(dict(tree), tensors, "")
     header = {"format": _FORMAT, "layout": _LAYOUT, "lowland": __version__, "torch": str(torch.__version__)}
-    write_atomically(path, save(tensors, metadata=header | {"tree": json.dumps(skeleton)}))
+    write_tensors(path, tensors, header | {"tree": json.dumps(skeleton)})
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -80,22 +78,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is missing, truncated, corrupt, or not a checkpoint of Lowland.
     """
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"There is no checkpoint {path}.")
+    tensors, header = read_tensors(path)
+    if header.get("format") != _FORMAT or "tree" not in header:
+        raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint of Lowland.")
+    if header.get("layout") != _LAYOUT:
+        raise CheckpointError(
+            f"{path} was written by Lowland {header.get('lowland')}, in a layout unknown to this version."
+        )
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != _FORMAT or "tree" not in header:
-                raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint of Lowland.")
-            if header.get("layout") != _LAYOUT:
-                raise CheckpointError(
-                    f"{path} was written by Lowland {header.get('lowland')}, in a layout unknown to this version."
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
-            return _restore(json.loads(header["tree"]), tensors)
-    except (SafetensorError, json.JSONDecodeError, KeyError, ValueError, OSError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+        return _restore(json.loads(header["tree"]), tensors)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint ({error}). Delete it or name another.") from error
 
 

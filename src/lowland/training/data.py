@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import mmap
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -11,18 +13,23 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from lowland.data.images import Images
 from lowland.domains import Binary, Product
 from lowland.energies.base import Energy
-from lowland.errors import DomainError, OptionError, ShapeError
+from lowland.errors import DomainError, OptionError, ShapeError, check_number
+from lowland.files import fingerprint
 from lowland.shaping.base import Batch
 from lowland.shaping.processes import place
 from lowland.tensors import batch_size, check_finite, leaves, map_value, select
 
 BLOCK = 32
 """Steps that Lightning sees as one batch: its own work, about 0.2 ms a batch, is then spread over them."""
+_PIECE = 2**24
+"""Bytes of an array on disk that are looked at together."""
+_LOOKED_AT = 256
+"""Samples by which data are known that are made as they are asked for."""
 
 
 class Steps(NamedTuple):
@@ -32,13 +39,18 @@ class Steps(NamedTuple):
 
 
 class Samples(Protocol):
-    """A data set with random access: `take(rows)` is the batch of those rows, of which `at_once` fit into memory."""
+    """A data set with random access: `take(rows)` is the batch of those rows, of which `at_once` fit into memory.
+
+    `content()` is a fingerprint by which a resumed run knows its data.
+    """
 
     at_once: int
 
     def __len__(self) -> int: ...
 
     def take(self, rows: Tensor) -> Batch: ...
+
+    def content(self) -> str: ...
 
 
 class Memory:
@@ -55,6 +67,9 @@ class Memory:
 
     def take(self, rows: Tensor) -> Batch:
         return Batch(select(self.y, rows), select(self.x, rows), rows)
+
+    def content(self) -> str:
+        return fingerprint(self.y, self.x)
 
 
 class Mapped:
@@ -78,6 +93,14 @@ class Mapped:
         part = torch.from_numpy(np.array(self.y[rows.numpy()]))
         release(self.y)
         return checked(Batch(part.to(self.dtype), None, rows), self.energy)
+
+    def content(self) -> str:
+        """Of the whole array, read once, piece by piece."""
+        pieces, size = [], max(1, _PIECE // max(1, self.y[:1].nbytes))
+        for start in range(0, len(self.y), size):
+            pieces.append(fingerprint(np.asarray(self.y[start : start + size])))
+            release(self.y)
+        return fingerprint(self.y.dtype.str, list(self.y.shape), pieces)
 
 
 def release(array: np.memmap) -> None:
@@ -105,6 +128,44 @@ class Stored:
     def take(self, rows: Tensor) -> Batch:
         batch = as_batch(default_collate([self.dataset[int(row)] for row in rows]), self.energy)
         return checked(dataclasses.replace(batch, index=rows), self.energy)
+
+    def content(self) -> str:
+        return _dataset_content(self.dataset)
+
+
+def _dataset_content(dataset: Any) -> str:
+    """A fingerprint of the tensors of a data set, or else of items that are evenly spread over it.
+
+    Items that differ each time they are asked for, or are no numbers, tell nothing: then it is known by its size.
+    """
+    if isinstance(dataset, IterableDataset):
+        return type(dataset).__name__
+    size = f"{type(dataset).__name__} of {len(dataset)}"
+    if isinstance(dataset, TensorDataset):
+        return f"{size}, {fingerprint(*dataset.tensors)}"
+    try:
+        with _random_numbers_kept():
+            first, second = (fingerprint(*(dataset[row] for row in _spread(len(dataset)).tolist())) for _ in range(2))
+    except TypeError:
+        return size
+    return f"{size}, {first}" if first == second else size
+
+
+def _spread(count: int) -> Tensor:
+    """Rows that are evenly spread over so many."""
+    return torch.linspace(0, count - 1, min(count, _LOOKED_AT), dtype=torch.float64).round().long()
+
+
+@contextlib.contextmanager
+def _random_numbers_kept() -> Iterator[None]:
+    """A look at the data changes no random numbers that come after it."""
+    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(state)
 
 
 class Drawn:
@@ -141,6 +202,10 @@ class Placed:
 
     def take(self, rows: Tensor) -> Batch:
         return placed(dataclasses.replace(self.data.draw(rows), index=rows), self.energy)
+
+    def content(self) -> str:
+        batch = self.data.draw(_spread(min(len(self), max(1, self.at_once))))
+        return fingerprint(len(self), batch.y, batch.x)
 
 
 def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
@@ -388,6 +453,10 @@ class Prepared(NamedTuple):
     held_out: Tensor
     batch_size: int
 
+    def content(self) -> str:
+        """A fingerprint of the data."""
+        return _dataset_content(self.loader.dataset) if self.samples is None else self.samples.content()
+
 
 def prepare(data: Any, energy: Energy, batch_size: int | None, validation: float, seed: int) -> Prepared:
     """Read and check the data, and hold a part of it out.
@@ -396,10 +465,9 @@ def prepare(data: Any, energy: Energy, batch_size: int | None, validation: float
         ShapeError, DomainError: for data that are empty, not finite, or of the wrong rank, type or device.
         OptionError: if a batch is larger than the training data, or `validation` is not in [0, 1).
     """
-    if not 0 <= validation < 1:
-        raise OptionError(f"validation must be a share in [0, 1), but it is {validation}: 0.1 holds out a tenth.")
-    if batch_size is not None and (batch_size < 1 or int(batch_size) != batch_size):
-        raise OptionError(f"batch_size must be a whole number of at least 1, but it is {batch_size}.")
+    check_number("validation", validation, least=0, below=1)
+    check_number("batch_size", batch_size, least=1, whole=True, none="choose it")
+    batch_size = None if batch_size is None else int(batch_size)
     nothing = torch.arange(0)
     if isinstance(data, IterableDataset):
         data = DataLoader(data, batch_size=batch_size or 128)

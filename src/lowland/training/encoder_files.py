@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from lowland.checksums import read_tensors
 from lowland.data.prepare import Prepare
 from lowland.errors import CheckpointError, OptionError
 from lowland.files import regular, write_atomically
@@ -71,13 +71,9 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
         regular(path, CheckpointError)
     if path.is_dir():
         raise CheckpointError(f"There is no {WEIGHTS} in {path}: name the one of `lowland pretrain`.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no encoder at {path}: name the {WEIGHTS} of `lowland pretrain`.") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is not a whole encoder: {' '.join(str(error).split())}.") from None
+    if not path.exists():
+        raise CheckpointError(f"There is no encoder at {path}: name the {WEIGHTS} of `lowland pretrain`.")
+    _, header = read_tensors(path)
     if header.get("kind") != KIND:
         raise CheckpointError(f"{path} is a safetensors file, but not an encoder that `lowland pretrain` wrote.")
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lowland import __version__
+from lowland.checksums import read_json, read_tensors, write_json, write_tensors
 from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
-from lowland.files import write_atomically
+from lowland.files import replacing, write_atomically
 from lowland.registry import find
 from lowland.worlds.base import World
 
@@ -87,22 +85,23 @@ def _save(kind: str, module: Energy | World, folder: str | Path) -> Path:
             "export_safetensors, and build it in code before loading them."
         )
     config = {kind: type(module).__name__, "lowland": __version__} | dict(given)
-    write_atomically(folder / "model.safetensors", _weights(module, {"format": "pt"}))
-    write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True).encode())
+    write_tensors(folder / "model.safetensors", _weights(module), {"format": "pt"})
+    write_json(folder / "config.json", dict(sorted(config.items())))
     return folder
 
 
 def _load(kind: str, folder: str | Path) -> Any:
     folder = Path(folder)
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json", keys=(kind,))
         found = find(kind, config[kind])
         given = {name: _plain(value) for name, value in config.items() if name not in (kind, "lowland")}
         module = found(**given)
-        module.load_state_dict(load_file(folder / "model.safetensors"))
+        weights, _ = read_tensors(folder / "model.safetensors")
+        _fill(module, weights)
     except OptionError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder} does not hold a saved {kind} that can be read: {reason}") from error
     return module
@@ -113,9 +112,22 @@ def _plain(value: Any) -> Any:
     return tuple(_plain(part) for part in value) if isinstance(value, list) else value
 
 
-def _weights(module: nn.Module, metadata: Mapping[str, str]) -> bytes:
-    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
-    return save(own, metadata=dict(metadata))
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _fill(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load weights in the number type that they were saved in, which may be another than that of a new module."""
+    kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    if len(kinds) == 1:
+        module.to(kinds.pop())  # what is not among the weights, too
+    for name, tensor in module.state_dict().items():
+        if name in weights and weights[name].dtype != tensor.dtype:
+            owner, _, last = name.rpartition(".")
+            parts = module.get_submodule(owner)
+            own = getattr(parts, last)
+            own.data = own.data.to(weights[name].dtype)
+    module.load_state_dict(weights)
 
 
 def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
@@ -129,7 +141,7 @@ def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
     """
     path = Path(path)
     note = {"format": "pt", "lowland": __version__, "class": type(module).__name__} | dict(metadata or {})
-    write_atomically(path, _weights(module, note))
+    write_tensors(path, _weights(module), note)
     return path
 
 
@@ -164,21 +176,16 @@ def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
         CheckpointError: if the file is missing or damaged, or its weights or its metadata are not those of the module.
     """
     whose = f"{path} does not hold weights for this {type(module).__name__}"
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = file.metadata() or {}
-        weights = load_file(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{whose}: there is no such file.") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{whose}: {' '.join(str(error).split())}") from None
+    if not Path(path).exists():
+        raise CheckpointError(f"{whose}: there is no such file.")
+    weights, found = read_tensors(Path(path))
     for name, wanted in (metadata or {}).items():
         made, asked = (f"with {name} {text}" if text else f"without {name}" for text in (found.get(name, ""), wanted))
         if made != asked:
             raise CheckpointError(f"{whose}: they were made {made}, but are used {asked}. Train again, or use others.")
     if reason := _difference(module.state_dict(), weights):
         raise CheckpointError(f"{whose}: {reason}. Use the options that they were made with, or train again.")
-    module.load_state_dict(weights)
+    _fill(module, weights)
 
 
 def _difference(needed: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
@@ -276,9 +283,9 @@ def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:
     with _evaluating(module):
         program = _program(wrapped, values)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.export.save(program, path)
-        except (OSError, RuntimeError) as error:
+            with replacing(path) as file:
+                torch.export.save(program, file)
+        except RuntimeError as error:
             raise CheckpointError(f"{path} could not be written: {error}") from error
     return path
 

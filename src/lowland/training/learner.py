@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lowland.energies.base import Energy
-from lowland.errors import CheckpointError, OptionError, TrainingError, UnsupportedError, check_instance, nearest
+from lowland.errors import (
+    CheckpointError,
+    OptionError,
+    TrainingError,
+    UnsupportedError,
+    check_instance,
+    check_number,
+    nearest,
+)
 from lowland.shaping.base import Batch, Losses, Shaping
 from lowland.shaping.processes import apart, as_first, average, place
 from lowland.training.data import LoaderStream, Steps, Stream, as_batch, gather, placed
@@ -59,10 +67,10 @@ class Learner(pl.LightningModule):
         optimiser: "adam", "adamw", "sgd", "rmsprop", or a function (parameters, lr) → torch optimiser.
         weight_decay: for the optimisers by name.
         clip: largest Euclidean norm of the gradient of a group; None for no clipping.
-        schedule: step (from 0) → factor of the learning rate.
+        schedule: step (from 0) → factor of the learning rate, a finite number of at least 0.
 
     Raises:
-        OptionError: for an unknown optimiser, or a number that is out of range.
+        OptionError: for an unknown optimiser, or an argument of the wrong type or out of range.
 
     >>> import lightning.pytorch as pl
     >>> from lowland.energies.base import Energy
@@ -84,14 +92,18 @@ class Learner(pl.LightningModule):
         super().__init__()
         check_instance(energy, Energy, "energy")
         check_instance(shaping, Shaping, "shaping")
-        if not 0 < lr < float("inf"):
-            raise OptionError(f"lr must be a positive number, but it is {lr}.")
+        check_number("lr", lr, above=0)
         if isinstance(optimiser, str) and optimiser not in OPTIMISERS:
             raise OptionError(f"There is no optimiser {optimiser!r}. {nearest(optimiser, OPTIMISERS)}")
-        if clip is not None and not clip > 0:
-            raise OptionError(f"clip must be a positive number, or None for no clipping, but it is {clip}.")
-        if not weight_decay >= 0:
-            raise OptionError(f"weight_decay must be at least 0, but it is {weight_decay}.")
+        if not isinstance(optimiser, str) and not callable(optimiser):
+            raise OptionError(
+                f"optimiser must be the name of one or a function (parameters, lr) that makes one, not {optimiser!r}. "
+                f"{nearest('', OPTIMISERS)}"
+            )
+        check_number("clip", clip, above=0, none="clip nothing")
+        check_number("weight_decay", weight_decay, least=0)
+        if schedule is not None and not callable(schedule):
+            raise OptionError(f"schedule must be a function from a step to a factor of lr, not {schedule!r}.")
         if weight_decay and not isinstance(optimiser, str):
             raise OptionError("weight_decay is for optimisers by name: a function (parameters, lr) sets its own.")
         self.automatic_optimization = False
@@ -130,8 +142,22 @@ class Learner(pl.LightningModule):
         return [self._optimiser(part, self._rate(name)) for name, part in self._groups.items()]
 
     def _rate(self, group: str) -> float:
-        factor = 1.0 if self.schedule is None else self.schedule(self.step)
-        return self.lr * self.shaping.rates.get(group, 1.0) * factor
+        return self.lr * self.shaping.rates.get(group, 1.0) * self.factor(self.step)
+
+    def factor(self, step: int) -> float:
+        """The factor of the learning rate at a step.
+
+        Raises:
+            TrainingError: if the schedule gives anything but a finite number of at least 0.
+        """
+        if self.schedule is None:
+            return 1.0
+        found = self.schedule(step)
+        try:
+            check_number(f"schedule({step})", found.item() if isinstance(found, Tensor) else found, least=0)
+        except OptionError as error:
+            raise TrainingError(f"{error} Training stopped before that step.") from None
+        return float(found)
 
     def _optimiser(self, parameters: list[nn.Parameter], rate: float) -> Optimizer:
         if not isinstance(self.optimiser, str):

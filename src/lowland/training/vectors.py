@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lowland.checksums import write_json
 from lowland.data.folder import Folder, check_used, read_folder
 from lowland.errors import OptionError
 from lowland.files import write_atomically
@@ -33,8 +34,9 @@ def embed_folder(
     Args:
         encoder: `encoder.safetensors` of `lowland pretrain`, or the folder it lies in.
         folder: images or series, brought to the size that the encoder takes.
-        out: a `.npy` file, float32 (N, size), beside which a `.json` file names the sample of each row; or a
-            `.parquet` file with the columns file, start (of a window, in time steps) and vector.
+        out: a `.npy` file, float32 (N, size), beside which a `.json` file names the sample of each row and the SHA-256
+            of the vectors; or a `.parquet` file with the columns file, start (of a window, in time steps) and vector,
+            whose pages have checksums.
         levels: black and white of pictures of more than eight bits; by default those that the encoder learned from.
         watch: told from time to time how far it is.
 
@@ -62,8 +64,9 @@ def embed_folder(
     names = {"files": data.files, "starts": data.starts, "skipped": dict(data.skipped), "encoder": str(encoder)}
     buffer = io.BytesIO()
     np.save(buffer, vectors, allow_pickle=False)
+    names["sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
     write_atomically(out, buffer.getvalue())
-    write_atomically(out.with_suffix(".json"), json.dumps(names, indent=1).encode())
+    write_json(out.with_suffix(".json"), names)
     return [out, out.with_suffix(".json")], data
 
 
@@ -90,5 +93,5 @@ def _parquet(vectors: np.ndarray, files: Sequence[str], starts: Sequence[int]) -
     column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.reshape(-1)), vectors.shape[1])
     table = pyarrow.table({"file": list(files), "start": list(starts), "vector": column})
     sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink)
+    pyarrow.parquet.write_table(table, sink, write_page_checksum=True)
     return sink.getvalue().to_pybytes()

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from torch import nn
 
 import lowland as ll
+from lowland.checksums import write_json
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.training import export_onnx, export_program, export_safetensors, load_energy, save_energy
 from lowland.training.export import import_safetensors
@@ -45,7 +46,7 @@ def test_a_damaged_energy_is_named(kind, tmp_path):
         config.write_text("{")
     else:
         content |= {"class": {"energy": "SparseCodin"}, "shape": {"n_atoms": 7}, "argument": {"n_atoms": "six"}}[kind]
-        config.write_text(json.dumps(content))
+        write_json(config, content)
     words = "Did you mean 'SparseCoding'" if kind == "class" else str(folder)
     with pytest.raises((CheckpointError, OptionError), match=words):
         load_energy(folder)

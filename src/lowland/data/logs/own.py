@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lowland.checksums import BLANK, CHECKSUM, check_seal, sealed
 from lowland.data.cleaning import Fault
 from lowland.data.tracks import Integers, Road, Tracks
 from lowland.errors import DataError, LowlandError
@@ -54,8 +56,10 @@ def save_tracks(tracks: Tracks, path: str | Path) -> Path:
         columns |= {f"{name}_first": first, name: _smallest(second)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **columns)  # pyright: ignore[reportArgumentType]
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = f"{CHECKSUM} {BLANK}".encode()
     try:
-        path.write_bytes(buffer.getvalue())
+        path.write_bytes(sealed(buffer.getvalue()))
     except OSError as error:
         raise DataError(f"{path} could not be written: {error.strerror}.") from error
     return path
@@ -67,6 +71,7 @@ def load_tracks(payload: bytes, name: str, road: Road | None = None) -> tuple[Tr
     Raises:
         DataError: if the file is damaged or of another kind.
     """
+    check_seal(name, payload, error=DataError)
     try:
         with np.load(io.BytesIO(payload), allow_pickle=False) as file:
             columns = {key: file[key] for key in file.files}
