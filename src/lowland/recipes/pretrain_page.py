@@ -192,7 +192,7 @@ def write_verdict(
     ]  # fmt: skip
     share, count = 100 * own["linear probe"], len(owners)
     run.text(
-        f"{_word(compared)} A linear classifier on the representations of {chosen.method} gets {share:.1f} % of the "
+        f"{verdict_of(compared)} A linear classifier on the representations of {chosen.method} gets {share:.1f} % of the "
         f"{count:,} test samples right, one of which is {100 / count:.1f} points. The other three get the same "
         "classifier, its weight decay chosen on a part of the training samples, and the same test samples, which were "
         "looked at once."
@@ -220,7 +220,8 @@ def compare(right: Mapping[str, Tensor], owners: Sequence[str]) -> dict[str, Ver
     return {name: verdict(shares[TRAINED].numpy(), part.numpy()) for name, part in shares.items() if name != TRAINED}
 
 
-def _word(compared: Mapping[str, Verdict]) -> str:
+def verdict_of(compared: Mapping[str, Verdict]) -> str:
+    """Yes, no, or too close to call, with whom it is compared."""
     behind = [name for name, found in compared.items() if not found.close and found.difference.value < 0]
     close = [name for name, found in compared.items() if found.close]
     if behind:
