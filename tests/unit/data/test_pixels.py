@@ -44,8 +44,16 @@ def png(width: int, height: int, rows: bytes, bits: int = 8, colours: int = 2, b
 
 @pytest.mark.parametrize(
     ("top", "white", "real"),
-    [(4095, 4095, False), (300, 511, False), (65535, 65535, False), (100, 255, False), (1.0, 1, True)]
-    + [(250.0, 255, True), (0.01, 2**-6, True), (3.7, 4, True)],
+    [
+        (4095, 4095, False),
+        (300, 511, False),
+        (65535, 65535, False),
+        (100, 255, False),
+        (1.0, 1, True),
+        (250.0, 255, True),
+        (0.01, 2**-6, True),
+        (3.7, 4, True),
+    ],
 )
 def test_all_grey_levels_of_a_picture_are_kept(top: float, white: float, real: bool, tmp_path: Path) -> None:
     """64 levels stay 64, whatever the largest is; the bytes are the levels of the file over white."""

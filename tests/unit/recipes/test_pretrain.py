@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,13 +17,15 @@ from scipy.stats import binomtest
 
 import lowland as ll
 from lowland import cli
-from lowland.data.folder import read_folder
+from lowland.data.folder import Folder, read_folder
 from lowland.data.photos import sample_photos
 from lowland.errors import CheckpointError, OptionError
 from lowland.recipes.pretrain import pace_to
-from lowland.recipes.pretrain_page import compare, verdict_of
+from lowland.recipes.pretrain_page import compare, verdict_of, write_verdict
 from lowland.recipes.pretrain_test import RAW, SUPERVISED, TRAINED, UNTRAINED, split
 from lowland.registry import registered
+from lowland.reports.elements import Elements
+from lowland.reports.run import Run
 from lowland.shaping.regularised.vicreg import VICReg
 from lowland.training.encoder_files import load_encoder
 from lowland.training.pretraining import build, check_choices, methods, plan, views_of
@@ -294,7 +296,13 @@ def test_every_encoder_is_known_by_the_data_that_it_takes() -> None:
 
 @pytest.mark.parametrize(
     ("ahead", "behind", "words"),
-    [(1, 0, "Too close to call"), (5, 0, "Too close to call"), (6, 0, "**Yes**"), (0, 6, "**No**"), (9, 5, "Too close")],
+    [
+        (1, 0, "Too close to call"),
+        (5, 0, "Too close to call"),
+        (6, 0, "**Yes**"),
+        (0, 6, "**No**"),
+        (9, 5, "Too close"),
+    ],
 )
 def test_a_verdict_needs_evidence(ahead: int, behind: int, words: str) -> None:
     """On 75 images, of which the classifiers disagree on few: yes only where the exact sign test says so.
@@ -311,6 +319,13 @@ def test_a_verdict_needs_evidence(ahead: int, behind: int, words: str) -> None:
         assert verdict.difference.value == pytest.approx((ahead - behind) / 75)
         assert verdict.difference.low == pytest.approx((2 * exact.low - 1) * differ / 75)
         assert verdict.difference.high == pytest.approx((2 * exact.high - 1) * differ / 75)
+
+
+def test_a_smoke_run_gives_no_verdict(tmp_path: Path) -> None:
+    page = Elements(tmp_path)
+    data = Folder("images", torch.zeros(1, 1, 16, 16, dtype=torch.uint8), ("a.png",), (0,))
+    write_verdict(cast(Run, page), data, plan("images", 100), {}, smoke=True)
+    assert [part.get("markdown", "")[:14] for part in page.elements] == ["", "**No verdict**"]
 
 
 def test_windows_of_one_file_are_one_witness() -> None:
