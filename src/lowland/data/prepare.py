@@ -70,7 +70,7 @@ class Prepare:
     def text(self) -> str:
         """How samples are prepared, in words that name the filter, for cards."""
         if self.kind != "images":
-            return f"cut into windows of {self.shape[-1]} steps, one after another; numbers as they are"
+            return f"cut into windows of {self.shape[-1]} steps, one after another; series as they are in the files"
         deep = ""
         if self.levels is not None:
             black, white = self.levels

@@ -68,7 +68,7 @@ def read_series(
     while fitting:
         name, one = fitting.pop()
         cut = windows(one, size)
-        values[len(places) : len(places) + len(cut)] = cut
+        values[len(places) : len(places) + len(cut)] = cut  # copies from a view, so that nothing is held twice
         places += [(name, start * size) for start in range(len(cut))]
     return Read(values, places, skipped, list(dict.fromkeys(notes)))
 
@@ -83,10 +83,10 @@ def read_one(path: Path) -> tuple[list[np.ndarray], str]:
 
 
 def windows(series: np.ndarray, size: int) -> Tensor:
-    """Windows (N, C, size) of a series (T, C), one after another; what is left at the end is dropped."""
+    """Views of the windows (N, C, size) of a series (T, C), one after another; what is left at the end is dropped."""
     count = len(series) // size
     cut = series[: count * size].reshape(count, size, series.shape[1])
-    return torch.from_numpy(np.ascontiguousarray(cut.transpose(0, 2, 1), np.float32))
+    return torch.from_numpy(cut).transpose(1, 2)
 
 
 def _array(path: Path) -> list[np.ndarray]:

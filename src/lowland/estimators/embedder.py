@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from lowland.errors import OptionError
+from lowland.errors import DomainError, OptionError
 from lowland.estimators.arrays import DenseMixin, check_options, check_range, dense, seed_of
 from lowland.nn.standardised import Standardised
 from lowland.training.fit import fit
@@ -46,6 +46,7 @@ class Embedder(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
     Raises:
         OptionError: in `fit`, for unknown names or arguments, fewer than 8 samples, or a batch larger than them.
+        DomainError: for images outside [0, 1], such as bytes: views change brightness within these limits.
         CollapseError: in `fit`, where the embeddings of all samples became the same.
 
     >>> X = np.random.default_rng(0).normal(size=(64, 5))
@@ -123,6 +124,11 @@ class Embedder(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         if array.ndim not in _KINDS:
             raise OptionError(
                 f"X must be vectors (N, D), series (N, C, T) or images (N, C, H, W), but it has {array.ndim} axes."
+            )
+        if array.ndim == 4 and not (array.min() >= 0 and array.max() <= 1):
+            raise DomainError(
+                f"X holds images, which must lie in [0, 1], but they go from {array.min():g} to {array.max():g}: "
+                "divide bytes by 255."
             )
         # Torch has no read-only tensors; joblib hands out arrays on disk that are.
         found = torch.from_numpy(array if array.flags.writeable else array.copy())

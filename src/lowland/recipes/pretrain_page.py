@@ -116,7 +116,7 @@ def write_page(
                     measured=row[measure],
                     data=f"{len(parts.test):,} unseen samples",
                 )
-    write_verdict(run, data, parts, chosen, test, smoke=run.config["preset"] == "smoke")
+    write_verdict(run, data, chosen, test, smoke=run.config["preset"] == "smoke")
     run.section("Training")
     rank = {"RankMe": ([one["step"] for one in looks], [one["rankme"] for one in looks])}
     panel = curves(rank, title="Directions that the representations use", xlabel="step", ylabel="RankMe")
@@ -163,9 +163,7 @@ def _draw_training(run: Run, lines: Mapping[str, Any], chosen: Plan, panel: Figu
     run.grid("training", [(loss, ""), *([(panel, "")] if panel is not None else [])], 2)
 
 
-def write_verdict(
-    run: Run, data: Folder, parts: Split, chosen: Plan, test: Mapping[str, Any], smoke: bool = False
-) -> None:
+def write_verdict(run: Run, data: Folder, chosen: Plan, test: Mapping[str, Any], smoke: bool = False) -> None:
     """Whether it paid, as far as the test samples can say."""
     run.section("Did it pay?")
     if smoke:
@@ -192,8 +190,8 @@ def write_verdict(
     ]  # fmt: skip
     share, count = 100 * own["linear probe"], len(owners)
     run.text(
-        f"{_word(compared)} A linear classifier on the representations of {chosen.method} gets {share:.1f} % of the "
-        f"{count:,} test samples right, one of which is {100 / count:.1f} points. The other three get the same "
+        f"{verdict_of(compared)} A linear classifier on the representations of {chosen.method} gets {share:.1f} % of "
+        f"the {count:,} test samples right, one of which is {100 / count:.1f} points. The other three get the same "
         "classifier, its weight decay chosen on a part of the training samples, and the same test samples, which were "
         "looked at once."
     )
@@ -220,7 +218,8 @@ def compare(right: Mapping[str, Tensor], owners: Sequence[str]) -> dict[str, Ver
     return {name: verdict(shares[TRAINED].numpy(), part.numpy()) for name, part in shares.items() if name != TRAINED}
 
 
-def _word(compared: Mapping[str, Verdict]) -> str:
+def verdict_of(compared: Mapping[str, Verdict]) -> str:
+    """Yes, no, or too close to call, with whom it is compared."""
     behind = [name for name, found in compared.items() if not found.close and found.difference.value < 0]
     close = [name for name, found in compared.items() if found.close]
     if behind:
