@@ -70,7 +70,7 @@ def check_instance(value: object, kind: type, name: str) -> None:
 
 
 def check_number(
-    name: str, value: object, least: float | None = None, above: float | None = None, below: float | None = None,
+    name: str, value: Any, least: float | None = None, above: float | None = None, below: float | None = None,
     whole: bool = False, none: str = "",
 ) -> None:  # fmt: skip
     """Raise an OptionError unless `value` is a finite number, of Python or NumPy, within its bounds.
@@ -95,9 +95,13 @@ def check_number(
         ("below", below, operator.lt),
     ]
     given = [(word, bound, holds) for word, bound, holds in bounds if bound is not None]
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
-        if all(holds(value, bound) for _, bound, holds in given) and (not whole or value == int(value)):
-            return
+    number: Any = value if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    if (
+        -math.inf < number < math.inf
+        and all(holds(number, bound) for _, bound, holds in given)
+        and (not whole or number % 1 == 0)
+    ):
+        return
     what = " and ".join(f"{word} {bound:g}" for word, bound, _ in given)
     kind, other = "whole number" if whole else "number", f", or None to {none}" if none else ""
     raise OptionError(f"{name} must be a {' '.join([kind, what]).strip()}{other}, but it is {repr(value)[:80]}.")

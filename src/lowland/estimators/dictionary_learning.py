@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
 
+from lowland.checksums import read_json, write_json
 from lowland.energies.sparse_coding import SparseCoding
-from lowland.errors import OptionError, ShapeError
+from lowland.errors import OptionError, ShapeError, check_number
 from lowland.estimators.arrays import rows
 from lowland.estimators.coding import Coding
 from lowland.estimators.sparse_coder import unit_atoms
@@ -22,6 +23,7 @@ from lowland.shaping.regularised.expectation_maximisation import ExpectationMaxi
 from lowland.solvers.active_set import ActiveSet
 from lowland.solvers.base import Solver
 from lowland.training.fit import fit
+from lowland.training.identity import agree, described
 
 
 class DictionaryLearning(Coding):
@@ -48,7 +50,8 @@ class DictionaryLearning(Coding):
         replace_after: batches that an atom may go unused; None never replaces one.
         solver: for `transform`; by default `ActiveSet`, to 10⁻⁸ in double precision and 10⁻⁵ in single.
         run: folder for checkpoints (safetensors) and curves. A `fit` that finds one there goes on with it, to the
-            numbers of a run that was never interrupted; with more `epochs` it trains on. Not for iterables of arrays.
+            numbers of a run that was never interrupted; with more `epochs` it trains on. A run of other data or options
+            is refused (see `ll.fit` for what is compared). Not for iterables of arrays.
         checkpoint_every: batches between checkpoints.
         seed: of the first atoms and of the order of the samples.
 
@@ -107,10 +110,13 @@ class DictionaryLearning(Coding):
             X: (N, D), or a stream; see the class.
             y: ignored.
         """
-        if self.epochs < 1 or self.batch_size < 1:
-            raise OptionError(
-                f"epochs and batch_size must be at least 1, but they are {self.epochs} and {self.batch_size}."
-            )
+        for name in ("n_atoms", "epochs", "batch_size", "checkpoint_every"):
+            check_number(name, getattr(self, name), least=1, whole=True)
+        check_number("sparsity", self.sparsity, above=0)
+        check_number("tol", self.tol, above=0)
+        check_number("forgetting", self.forgetting, least=0)
+        check_number("replace_after", self.replace_after, least=1, whole=True, none="replace none")
+        check_number("seed", self.seed, least=0, whole=True)
         if isinstance(X, np.memmap):
             return self._fit(X, _few(X, self.seed, self._wanted(X)), len(X))
         if isinstance(X, DataLoader):
@@ -157,6 +163,8 @@ class DictionaryLearning(Coding):
         self._begin(few)
         size = None if count is None else min(self.batch_size, count)
         per_epoch = len(data) if size is None or count is None else count // size
+        if isinstance(self.run, str | Path):
+            self._same_start(Path(self.run))
         found = fit(
             self.energy_,
             data,
@@ -173,6 +181,15 @@ class DictionaryLearning(Coding):
         self.n_steps_ = found.steps
         self._publish()
         return self
+
+    def _same_start(self, run: Path) -> None:
+        """The first atoms are weights, which a run changes and `fit` does not compare, unless they were given."""
+        given = None if self.dictionary is None else np.asarray(self.dictionary)
+        record, now = run / "estimator.json", described(given, "dictionary")
+        if record.exists() and (run / "checkpoints").is_dir():
+            agree(read_json(record), now, run)
+        else:
+            write_json(record, now)
 
     def _stream(self, X: Iterable[Any]) -> DictionaryLearning:
         if self.run is not None:

@@ -28,7 +28,7 @@ BLOCK = 32
 """Steps that Lightning sees as one batch: its own work, about 0.2 ms a batch, is then spread over them."""
 _PIECE = 2**24
 """Bytes of an array on disk that are looked at together."""
-_LOOKED_AT = 64
+_LOOKED_AT = 256
 """Samples by which data are known that are made as they are asked for."""
 
 
@@ -136,7 +136,7 @@ class Stored:
 def _dataset_content(dataset: Any) -> str:
     """A fingerprint of the tensors of a data set, or else of items that are evenly spread over it.
 
-    Items that are different each time they are asked for, or are no numbers, tell nothing: then it is known by its size.
+    Items that differ each time they are asked for, or are no numbers, tell nothing: then it is known by its size.
     """
     if isinstance(dataset, IterableDataset):
         return type(dataset).__name__
@@ -159,11 +159,11 @@ def _spread(count: int) -> Tensor:
 @contextlib.contextmanager
 def _random_numbers_kept() -> Iterator[None]:
     """A look at the data changes no random numbers that come after it."""
-    torch_state, numpy_state, state = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
-        torch.set_rng_state(torch_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(state)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import sys
@@ -15,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch import distributed
 
+from lowland.checksums import write_json
 from lowland.energies.base import Energy
-from lowland.errors import CheckpointError, OptionError, TrainingError
-from lowland.files import write_atomically
+from lowland.errors import CheckpointError, OptionError, TrainingError, check_number
+from lowland.files import sweep
 from lowland.shaping.base import Shaping
 from lowland.training.checkpoints import Checkpoints, SafetensorsIO
 from lowland.training.data import LoaderStream, Order, Prepared, Stream, prepare
+from lowland.training.identity import agree, described
 from lowland.training.learner import Learner, OptimiserFactory
 from lowland.training.logs import Curve, Logs
 from lowland.training.progress import Bar
@@ -87,6 +89,11 @@ def fit(
     checkpoints, and a run that was killed or interrupted goes on with `resume=True` to the same numbers, bit for bit on
     a CPU. Without `run` no file is written.
 
+    A run goes on only to what one unbroken run would have given: the content of the data, the settings of energy and
+    shaping, the options that change numbers, and the learning rates of the steps so far must be those that it was made
+    with. `max_steps` may grow. Of a Dataset that is not a TensorDataset up to 256 items are compared, of a DataLoader
+    those of its data set, and of an IterableDataset the class alone.
+
     Under `torchrun` the processes train as one: each takes its own part of each batch, gradients are averaged, and the
     first alone writes files. A joint embedding then has the loss and the gradients that one process would have on the
     whole batch; only batch normalisation is of the part.
@@ -133,17 +140,18 @@ def fit(
     True
     """
     started = time.perf_counter()
-    _check_options(max_steps, checkpoint_every, log_every, validate_every, patience, validation, precision, devices)
-    folder = None if run is None else Path(run)
-    if resume and folder is None:
-        raise OptionError("resume=True needs run=, the folder of the run to go on with.")
+    folder = _folder(run, resume)
+    whole = {"max_steps": max_steps, "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices}
+    _check_options(whole, validate_every, patience, seed, precision, accelerator, loggers)
+    max_steps, checkpoint_every, log_every, devices = (int(value) for value in whole.values())
     learner = Learner(energy, shaping, lr, optimiser, weight_decay, clip, schedule)
     prepared = prepare(data, energy, batch_size, validation, seed)
     if patience is not None and not len(prepared.held_out):
         raise OptionError("patience needs held-out data: set validation above 0, and pass tensors or a Dataset.")
     order = Order(prepared.train, prepared.batch_size, seed)
-    settings = _settings(energy, shaping, prepared, seed, lr, optimiser)
-    leads = _rank() == 0
+    options = {"seed": seed, "validation": validation, "validate_every": validate_every, "patience": patience}
+    settings = {} if folder is None else _settings(learner, prepared, options | {"precision": precision})
+    leads = _rank(devices) == 0
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints")
     found = None if checkpoints is None else _open(checkpoints, resume, settings, leads)
     first = 0 if found is None else found[1]["learner"]["step"]
@@ -162,7 +170,7 @@ def fit(
     )
     learner.recorder = recorder
     if found is not None:
-        recorder.restore(found[1]["recorder"])
+        recorder.restore(found[1]["recorder"], learner, first, leads)
 
     def result() -> FitResult:
         seconds = time.perf_counter() - started
@@ -204,41 +212,62 @@ def _keep(recorder: FitRecorder, learner: Learner) -> None:
         recorder.flush(learner)
 
 
+def _folder(run: str | Path | None, resume: bool) -> Path | None:
+    if run is None and resume:
+        raise OptionError("resume=True needs run=, the folder of the run to go on with.")
+    if run is not None and not isinstance(run, str | Path):
+        raise OptionError(f"run must be the path of a folder, or None for no files, but it is {run!r}.")
+    return None if run is None else Path(run)
+
+
 def _check_options(
-    max_steps: int, checkpoint_every: int, log_every: int, validate_every: int | None, patience: int | None,
-    validation: float, precision: str | None, devices: int,
-) -> None:  # fmt: skip
-    whole = {"max_steps": max_steps, "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices}
-    whole |= {"validate_every": validate_every or 1, "patience": 1 if patience is None else patience}
+    whole: dict[str, Any], validate_every: Any, patience: Any, seed: Any, precision: Any, accelerator: Any, loggers: Any
+) -> None:
     for name, value in whole.items():
-        if not isinstance(value, int | float) or value < 1 or int(value) != value:
-            raise OptionError(f"{name} must be a whole number of at least 1, but it is {value!r}.")
+        check_number(name, value, least=1, whole=True)
+    check_number("validate_every", validate_every, least=1, whole=True, none="choose it")
+    check_number("patience", patience, least=1, whole=True, none="never stop early")
+    check_number("seed", seed, least=0, below=2**40, whole=True)
     if precision is not None and precision not in _PRECISIONS:
         raise OptionError(
             f"precision must be one of {', '.join(_PRECISIONS)}, but it is {precision!r}. Half precision with loss "
             "scaling is not offered, because losses are differentiated group by group."
         )
+    if accelerator is not None and not isinstance(accelerator, str):
+        raise OptionError(f"accelerator must be a name such as cpu or gpu, or None, but it is {accelerator!r}.")
+    if not isinstance(loggers, Sequence) or not all(isinstance(logger, Logger) for logger in loggers):
+        raise OptionError(f"loggers must be a list of loggers of Lightning, but it is {repr(loggers)[:80]}.")
 
 
-def _settings(
-    energy: Energy, shaping: Shaping, prepared: Prepared, seed: int, lr: float, optimiser: str | OptimiserFactory
-) -> dict[str, Any]:
-    """What must be the same for a run to go on to the same numbers."""
+def _settings(learner: Learner, prepared: Prepared, options: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same for a run to go on to the numbers that it would have had."""
+    by_name = isinstance(learner.optimiser, str)
     return {
-        "energy": type(energy).__name__,
-        "shaping": type(shaping).__name__,
+        **described(learner.energy, "energy"),
+        **described(learner.shaping, "shaping"),
         "samples": -1 if prepared.samples is None else len(prepared.samples),
         "training samples": len(prepared.train),
         "batch_size": prepared.batch_size,
-        "seed": seed,
-        "lr": lr,
-        "optimiser": optimiser if isinstance(optimiser, str) else "function",
+        "lr": float(learner.lr),
+        "optimiser": learner.optimiser if by_name else "function",
+        **({} if by_name else described(learner.optimiser, "optimiser function")),
+        "weight_decay": float(learner.weight_decay),
+        "clip": None if learner.clip is None else float(learner.clip),
+        **{name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()},
+        "data": prepared.content(),
     }
 
 
-def _rank() -> int:
-    """The number of this process among those that torchrun or Lightning started; 0 leads: it writes logs and files."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+def _rank(devices: int) -> int:
+    """The number of this process among those that torchrun or Lightning started; 0 leads: it writes logs and files.
+
+    Variables of the environment count only where somebody started several processes: a shell may carry them, too.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank()
+    if distributed.is_available() and distributed.is_torchelastic_launched():
+        return int(os.environ["RANK"])
+    return int(os.environ.get("LOCAL_RANK", "0")) if devices > 1 else 0
 
 
 def _open(
@@ -253,19 +282,19 @@ def _open(
             raise CheckpointError(
                 f"{record.parent} already holds a run: pass resume=True to go on with it, or choose another folder."
             )
-        write_atomically(record, json.dumps(settings, indent=1).encode())
+        write_json(record, settings)
         return None
+    sweep(record.parent)
     found = checkpoints.latest()
     if found is None:
         _log.info("%s holds no checkpoint yet: starting from the first step.", checkpoints.folder)
-        write_atomically(record, json.dumps(settings, indent=1).encode())
+        write_json(record, settings)
         return None
     path, tree = found
     if "learner" not in tree or "recorder" not in tree:
         raise CheckpointError(f"{path} is a checkpoint of Lowland, but not of a run of fit.")
-    for name, value in tree["recorder"]["settings"].items():
-        if settings.get(name) != value:
-            raise CheckpointError(f"{path} was made with {name} = {value!r}, but now it is {settings.get(name)!r}.")
+    before = tree["recorder"]["settings"]
+    agree(before, settings, path, known="data" in before)
     return found
 
 

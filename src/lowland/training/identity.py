@@ -31,8 +31,8 @@ _NAMED = 3
 def described(value: Any, name: str) -> dict[str, Any]:
     """Plain values by dotted name: the class of an object and its public attributes, and those of what it is made of.
 
-    Of tensors and arrays the shape and a fingerprint are kept, of functions the name, constants and what they close over.
-    What begins with an underscore is state, and left out.
+    Of tensors and arrays the shape and a fingerprint are kept, of functions the name, constants and what they close
+    over. What begins with an underscore is state, and left out.
 
     >>> from lowland.energies import SparseCoding
     >>> found = described(SparseCoding(4, 6, sparsity=0.3), "energy")
@@ -71,12 +71,14 @@ def agree(before: Mapping[str, Any], now: Mapping[str, Any], whose: Path, known:
 
 
 def _walk(value: Any, where: str, found: dict[str, Any], above: tuple[int, ...]) -> None:
-    if value is None or isinstance(value, bool | int | str) and not isinstance(value, enum.Enum):
+    if value is None or (isinstance(value, bool | int | str) and not isinstance(value, enum.Enum)):
         found[where] = value
     elif isinstance(value, float):
         found[where] = float(value) if math.isfinite(value) else repr(value)
-    elif isinstance(value, enum.Enum | Path | complex | bytes | torch.dtype | np.generic | range | slice):
+    elif isinstance(value, enum.Enum | Path | complex | bytes | torch.dtype | range | slice):
         found[where] = str(value)
+    elif isinstance(value, np.generic):
+        _walk(value.item(), where, found, above)
     elif isinstance(value, type):
         found[where] = value.__qualname__
     elif isinstance(value, Tensor | np.ndarray):

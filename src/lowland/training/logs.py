@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,12 +47,14 @@ class Table:
         self._rewrite()
 
     def _read(self, until: int) -> None:
-        for line in csv.DictReader(io.StringIO(self.path.read_text())):
+        # A process that was killed may have left a part of a line, whose step may look like an earlier one.
+        whole = self.path.read_text(errors="replace").rpartition("\n")[0]
+        for line in csv.DictReader(io.StringIO(whole)):
             cells = {name: text for name, text in line.items() if name and text}
             try:
                 row = {name: float(text) for name, text in cells.items()}
             except ValueError:
-                continue  # the last line of a killed process; its step comes again
+                continue  # its step comes again, or the checkpoint knows of it
             step = int(row.pop("step", until + 1))
             if step <= until:
                 self.rows[step] = row
@@ -88,6 +92,11 @@ class Table:
                 f"{self.path} could not be written: {error.strerror}. Free some space, then resume."
             ) from error
 
+    def force(self) -> None:
+        """Write what was appended to the disk, so that no checkpoint outlives the rows before it."""
+        with self.path.open("a") as file:
+            os.fsync(file.fileno())
+
 
 class Logs:
     """Takes rows by step and hands them on.
@@ -103,6 +112,7 @@ class Logs:
         self.table = None if run is None else Table(run / "metrics.csv", until)
         self.rows: dict[int, Row] = {} if self.table is None else dict(self.table.rows)
         self.board = None if run is None else _board(run / "tensorboard", until)
+        self._digest, self._noted = hashlib.sha256(), 0
 
     def write(self, rows: dict[int, Row]) -> None:
         """Rows by step, each a dictionary of numbers."""
@@ -115,6 +125,23 @@ class Logs:
                     self.board.add_scalar(name, value, step, new_style=True)
             for logger in self.loggers:
                 logger.log_metrics(row, step)
+
+    def force(self) -> None:
+        """See `Table.force`."""
+        if self.table is not None:
+            self.table.force()
+
+    @property
+    def path(self) -> Path | None:
+        """Of `metrics.csv`."""
+        return None if self.table is None else self.table.path
+
+    def fingerprint(self) -> str:
+        """Of all rows so far, for a checkpoint to know them by."""
+        for step, row in list(self.rows.items())[self._noted :]:
+            self._digest.update(f"{step}:{sorted(row.items())!r};".encode())
+        self._noted = len(self.rows)
+        return self._digest.hexdigest()
 
     def close(self, success: bool) -> None:
         """Flush everything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import signal
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.errors import OptionError
+from lowland.errors import CheckpointError, OptionError
 from lowland.shaping.base import Batch, Losses
 from lowland.shaping.processes import of_first, place
 from lowland.training.checkpoints import Checkpoints
@@ -56,6 +57,7 @@ class FitRecorder:
         self.validate_every, self.patience = validate_every, patience
         self.checkpoints, self.checkpoint_every, self.settings = checkpoints, checkpoint_every, settings
         self.best, self.waited, self.stopped = math.inf, 0, "max_steps"
+        self._rates = hashlib.sha256()
         self.interrupted = False
         self.latest: Row = {}
         self._pending: list[tuple[int, dict[str, Any]]] = []
@@ -63,6 +65,7 @@ class FitRecorder:
     def after_step(self, learner: Learner, losses: Losses) -> bool:
         """Record a step; true ends the training."""
         step = learner.step
+        self._note_rate(learner, step - 1)
         row = flat(losses) if step % self.log_every == 0 or step == self.last else {}
         if len(self.held_out) and (step % self.validate_every == 0 or step == self.last):
             row |= self._validate(learner)
@@ -119,20 +122,49 @@ class FitRecorder:
             self.latest = next(reversed(rows.values()))
             self.logs.write(rows)
 
+    def _note_rate(self, learner: Learner, step: int) -> None:
+        if learner.schedule is not None and self.checkpoints is not None:
+            self._rates.update(f"{learner.factor(step)!r};".encode())
+
     def save(self, learner: Learner) -> None:
         """Write a checkpoint of the steps so far."""
         assert self.checkpoints is not None
+        self.logs.force()
         learner.trainer.save_checkpoint(self.checkpoints.path(learner.step), weights_only=False)
         if place().rank == 0:
             self.checkpoints.tidy()
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs of this object."""
-        return {"best": self.best, "waited": self.waited, "stopped": self.stopped, "settings": self.settings}
+        return {
+            "best": self.best,
+            "waited": self.waited,
+            "stopped": self.stopped,
+            "settings": self.settings,
+            "rates": self._rates.hexdigest(),
+            "history": self.logs.fingerprint(),
+        }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up the state of the run that is resumed."""
+    def restore(self, state: dict[str, Any], learner: Learner, steps: int, leads: bool) -> None:
+        """Take up the state of the run that is resumed.
+
+        Raises:
+            CheckpointError: if the schedule gives other rates for the steps so far, or `metrics.csv` is not what was
+                written. Runs of earlier versions did not keep what this is told by.
+        """
         self.best, self.waited, self.stopped = state["best"], state["waited"], state["stopped"]
+        for step in range(steps):
+            self._note_rate(learner, step)
+        if state.get("rates", self._rates.hexdigest()) != self._rates.hexdigest():
+            raise CheckpointError(
+                f"The schedule gives other learning rates for the first {steps} steps than those that they were taken "
+                "with. Pass the schedule that the run was made with, or choose another folder."
+            )
+        if leads and state.get("history", self.logs.fingerprint()) != self.logs.fingerprint():
+            raise CheckpointError(
+                f"{self.logs.path} is damaged: its rows up to step {steps} are not those that were written. Restore it "
+                "from a copy, or start a new run."
+            )
 
     @contextmanager
     def catching_interrupts(self) -> Iterator[None]:

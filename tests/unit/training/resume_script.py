@@ -46,7 +46,7 @@ class Pushing(Shaping):
 
     def __init__(self, pipe: int | None) -> None:
         super().__init__(seed=2)
-        self.pipe = pipe
+        self._pipe = pipe
         self.scale = nn.Parameter(torch.ones(()))
         self.register_buffer("queue", torch.zeros(32, 3))
         self.register_buffer("average", torch.zeros(3, 8))
@@ -58,8 +58,8 @@ class Pushing(Shaping):
         self.queue.copy_(data.y[:32] * 2)
 
     def forward(self, energy, batch):
-        if self.pipe is not None and self.training:
-            os.write(self.pipe, b".")
+        if self._pipe is not None and self.training:
+            os.write(self._pipe, b".")
         fake = self.queue[:16] + self.scale * self.noise(self.queue[:16]).normal(3)
         gap = energy(y=batch.y).mean() - energy(y=fake).mean()
         decay = sum(p.square().sum() for p in energy.parameters())
