@@ -104,7 +104,7 @@ def test_files_that_are_no_logs(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match="can be read"):
         read_gym_log(path)
-    with pytest.raises(DataError, match="missing.npz cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"missing\.npz cannot be read: No such file"):
         read_gym_log(tmp_path / "missing.npz")
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(DataError, match="single array"):
