@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from lowland.errors import OptionError, ShapeError
 from lowland.plots.style import FAMILIES, figure, ruled
+from lowland.words import plotted
 
 Line: TypeAlias = Sequence[float] | tuple[Sequence[float], Sequence[float]]
 
@@ -50,7 +51,7 @@ def curves(
             raise ShapeError(f"The line {name!r} has {x.shape} steps but {y.shape} values.")
         y = np.where(np.isfinite(y), y, np.nan)
         colour = FAMILIES[index % len(FAMILIES)]
-        ax.plot(x, y, color=colour, linewidth=1.8, solid_capstyle="round", label=name)
+        ax.plot(x, y, color=colour, linewidth=1.8, solid_capstyle="round", label=plotted(name))
         if np.isfinite(y).any():
             last = np.flatnonzero(np.isfinite(y))[-1]
             ends.append((float(x[last]), float(y[last]), name, colour))
@@ -73,4 +74,4 @@ def _name_ends(ax: Axes, ends: list[tuple[float, float, str, str]]) -> None:
         place = max(height[index], last + 0.06)
         last = place
         _, _, name, colour = ends[index]
-        ax.text(1.015, place, name, transform=ax.transAxes, va="center", fontsize=8.5, color=colour)
+        ax.text(1.015, place, plotted(name), transform=ax.transAxes, va="center", fontsize=8.5, color=colour)
