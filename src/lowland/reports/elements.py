@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,9 @@ class Elements:
         if not self._parts:
             self.keep()
         self._parts += 1
-        try:
+        with self._kept("This part of the page could not be made"):
             write(self, *args, **options)
-        except Exception as error:
-            self.lost("This part of the page could not be made", error)
-        finally:
-            self._parts -= 1
+        self._parts -= 1
 
     def keep(self) -> None:
         """Store the results, which no picture may cost."""
@@ -67,6 +65,14 @@ class Elements:
         _log.debug("%s", what, exc_info=error)
         words = f"**{verbatim(what, 120)}** ({verbatim(why, 300)}). What was computed stands in `results.json`."
         self.elements.append({"kind": "text", "markdown": words})
+
+    @contextmanager
+    def _kept(self, what: str) -> Iterator[None]:
+        """Whatever fails inside is lost, and nothing else is."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  any fault of a picture, of a library's or of ours
+            self.lost(what, error)
 
     def before_pages(self, what: str) -> None:
         """Raise an OptionError where a part of the page is being written: `what` would be lost if it failed."""
@@ -102,38 +108,27 @@ class Elements:
             caption: one line of Markdown.
             format: "png", or "svg" for lines and text.
         """
-        try:
+        with self._kept(f"The picture {name} could not be drawn"):
             file, width = self._picture(name, figure, format, dpi)
-        except Exception as error:
-            self.lost(f"The picture {name} could not be drawn", error)
-            return
-        self.elements.append({"kind": "figure", "caption": caption, "file": file, "width": width})
+            self.elements.append({"kind": "figure", "caption": caption, "file": file, "width": width})
 
     def grid(
         self, name: str, figures: Sequence[tuple[Any, str]], columns: int = 4, caption: str = "", dpi: int = 110
     ) -> None:
         """Add a grid of (figure, caption); see `figure`."""
-        items, failed = [], []
+        items: list[dict[str, str]] = []
+        self.elements.append({"kind": "grid", "items": items, "columns": columns, "caption": caption})
         for index, (figure, text) in enumerate(figures):
-            try:
-                file, _ = self._picture(f"{name}-{index + 1}", figure, "png", dpi)
-                items.append({"file": file, "caption": text})
-            except Exception as error:
-                failed.append((f"The picture {name}-{index + 1} could not be drawn", error))
-        if items:
-            self.elements.append({"kind": "grid", "items": items, "columns": columns, "caption": caption})
-        for what, error in failed:
-            self.lost(what, error)
+            label = f"{name}-{index + 1}"
+            with self._kept(f"The picture {label} could not be drawn"):
+                items.append({"file": self._picture(label, figure, "png", dpi)[0], "caption": text})
 
     def video(self, file: Path | Callable[[], Path], caption: str = "") -> None:
         """Add a film that stands in the folder of the run (MP4 or WebM), or a function that makes it."""
-        try:
+        with self._kept("The film could not be made"):
             path = file() if callable(file) else file
-        except Exception as error:
-            self.lost("The film could not be made", error)
-            return
-        inside = str(path.resolve().relative_to(self.folder.resolve()))
-        self.elements.append({"kind": "video", "caption": caption, "file": inside})
+            inside = str(path.resolve().relative_to(self.folder.resolve()))
+            self.elements.append({"kind": "video", "caption": caption, "file": inside})
 
     def table(
         self,
@@ -198,7 +193,7 @@ class Elements:
 
     def _picture(self, name: str, figure: Any, kind: str, dpi: int) -> tuple[str, int | None]:
         """Where a figure is saved, in the folder, and how many pixels wide it is on the page, if that is known."""
-        made = figure() if callable(figure) else figure
+        made: Any = figure() if callable(figure) else figure
         # A figure of six inches stands 720 pixels wide on the page, so that all figures have letters of one size.
         width = round(120 * made.get_size_inches()[0]) if hasattr(made, "get_size_inches") else None
         # Names may come from those of users' files.

@@ -108,17 +108,12 @@ def _shown(element: dict[str, Any]) -> dict[str, Any]:
     columns = list(zip(*element["rows"], strict=True)) or [()] * len(element["columns"])
     right = [_right(cells) for cells in columns]
     texts = [aligned(cells) for cells in columns]
+    heats = [element["heat"].get(name) for name in element["columns"]]
     rows = [
-        [
-            (
-                _inline(cell) if isinstance(cell, str) else texts[k][row],
-                right[k],
-                _heat(cell, element["heat"].get(name)),
-            )
-            for k, (name, cell) in enumerate(zip(element["columns"], cells, strict=True))
-        ]
+        [(_inline(cell) if isinstance(cell, str) else texts[k][row], right[k], _heat(cell, heats[k]))
+         for k, cell in enumerate(cells)]
         for row, cells in enumerate(element["rows"])
-    ]
+    ]  # fmt: skip
     heads = [(_inline(name), side) for name, side in zip(element["columns"], right, strict=True)]
     return {**element, "heads": heads, "rows": rows}
 
