@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lowland.errors import OptionError
 from lowland.reports.pictures import save_figure
 from lowland.words import printable, verbatim
 
+P = ParamSpec("P")
+E = TypeVar("E", bound="Elements")
 _log = logging.getLogger(__name__)
 
 FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
@@ -43,7 +45,7 @@ class Elements:
         self.found = ""
         self._parts, self._files = 0, set[str]()
 
-    def part(self, write: Callable[..., object], *args: Any, **options: Any) -> None:
+    def part(self: E, write: Callable[Concatenate[E, P], object], *args: P.args, **options: P.kwargs) -> None:
         """Write a part of the page by `write(self, ...)`: if that fails, a sentence says so and the run goes on.
 
         Results, stages and energies come before, since they must not be lost with a picture; results are stored first.

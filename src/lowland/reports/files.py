@@ -12,12 +12,7 @@ from lowland.files import write_atomically
 
 def write_json(path: Path, value: Any) -> None:
     """A value as indented JSON; floating-point numbers come back as the same bits."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    try:
-        content = text.encode()
-    except UnicodeEncodeError:  # names of files that are not UTF-8
-        content = json.dumps(value, indent=2).encode()
-    write_atomically(path, content + b"\n")
+    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path, kind: type = dict, keys: tuple[str, ...] = ()) -> Any:
