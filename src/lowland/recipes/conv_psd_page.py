@@ -50,7 +50,7 @@ def write_results(
     found: Found,
     second: Mapping[str, Any],
 ) -> None:
-    """The lines at the top of the page."""
+    """The rows of `results.json`."""
     data = f"{options.data}, {options.tests} test images of 32 × 32"
     claim = "energy F(y) by exact inference, as a share of that of no code"
     largest = max(options.filters)

@@ -109,7 +109,7 @@ def _told(found: Found, names: Sequence[str], number: int) -> str:
     chosen = f"{best} arrives in none of {len(found[best][0]['test'])} scenes; in this one {missed} drivers do not"
     if rows[best]["success"]:
         chosen = f"a scene in which {best} arrives and as many of the others as possible, {missed} of them, do not"
-    ends = ", ".join(f"{name} {_HOW.get(row['reason'], row['reason'])}" for name, row in rows.items())
+    ends = "; ".join(f"{name}: {_HOW.get(row['reason'], row['reason'])}" for name, row in rows.items())
     return f"Scene {number}: {chosen}. {ends}."
 
 

@@ -39,7 +39,7 @@ _SHOWN = 12
 
 
 def write_results(run: Run, options: PsdRecipe, found: Found) -> None:
-    """The lines at the top of the page, all for the dictionary that PSD learned."""
+    """The rows of `results.json`, all for the dictionary that PSD learned."""
     data = f"{options.tests} test patches, {options.atoms} atoms"
 
     def line(claim: str, method: str, values: Sequence[float]) -> None:
