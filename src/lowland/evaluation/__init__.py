@@ -28,11 +28,13 @@ from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
+from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
 from lowland.evaluation.verification import Verification, all_pairs, verification
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 from lowland.shaping.collapse import effective_rank
 
 __all__ = [
+    "CLOSE",
     "EnergyGap",
     "FineTuned",
     "GapReport",
@@ -40,11 +42,13 @@ __all__ = [
     "Interval",
     "Probe",
     "Statistics",
+    "Verdict",
     "Verification",
     "Volume",
     "alignment",
     "all_pairs",
     "auroc",
+    "auroc_interval",
     "baselines",
     "codebook_perplexity",
     "covariance_noise",
@@ -81,6 +85,9 @@ __all__ = [
     "summary",
     "uniform_box",
     "uniformity",
+    "verdict",
+    "verdict_of_accuracies",
+    "verdict_of_rates",
     "verification",
     "wilson",
 ]

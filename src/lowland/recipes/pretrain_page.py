@@ -19,6 +19,7 @@ from lowland.shaping.joint import JointShaping
 from lowland.tensors import RowNoise
 from lowland.training.fit import FitResult
 from lowland.training.pretraining import Plan, described
+from lowland.words import verbatim
 
 _SHOWN = 24
 _SKIPPED = 40
@@ -38,12 +39,14 @@ def write_found(
     run.section("What was found")
     size = " × ".join(map(str, data.shape))
     what = f"{data.kind} of {size}" if data.kind == "images" else f"windows of series, {size} (channels × steps)"
-    run.text(f"**{name}**: {len(data):,} {what}, from {len(set(data.files)):,} files. " + " ".join(data.notes))
+    run.text(
+        f"**{verbatim(name)}**: {len(data):,} {what}, from {len(set(data.files)):,} files. " + " ".join(data.notes)
+    )
     held = f"{len(parts.test):,} were set apart before training and serve as test"
     if parts.labels is not None:
         known = int((parts.labels >= 0).sum())
         run.text(
-            f"{known:,} samples have one of {len(parts.classes)} labels: {', '.join(parts.classes[:20])}"
+            f"{known:,} samples have one of {len(parts.classes)} labels: {', '.join(map(verbatim, parts.classes[:20]))}"
             f"{' …' if len(parts.classes) > 20 else ''}. {held}, {100 * TEST:.0f} % of the labelled files. Labels are "
             "used afterwards, to measure, and never to pretrain. " + " ".join(parts.notes)
         )
@@ -51,7 +54,7 @@ def write_found(
         run.text(f"There are no labels. {held}. With `--labels` the page would say what a classifier gains.")
     if data.skipped:
         run.text(f"**{len(data.skipped)} files could not be used** and were left out:")
-        run.table(("file", "why"), data.skipped[:_SKIPPED])
+        run.table(("file", "why"), [(verbatim(file), verbatim(why, 200)) for file, why in data.skipped[:_SKIPPED]])
         if len(data.skipped) > _SKIPPED:
             run.text(f"… and {len(data.skipped) - _SKIPPED} more, which `skipped.txt` in the folder of the run lists.")
     count = min(_SHOWN, len(parts.train))
@@ -87,7 +90,7 @@ def _lines(tiles: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
 def write_failure(run: Run, error: TrainingError, chosen: Plan) -> None:
     """Why the training ended, with the curves so far."""
     run.section("Training stopped")
-    run.text(f"**{type(error).__name__}**: {error}")
+    run.text(f"**{type(error).__name__}**: {verbatim(str(error), 0)}")
     if isinstance(error, CollapseError):
         run.text(
             "On the command line `--rate` is the learning rate, and `--options alarm=0` passes an argument to "
@@ -98,11 +101,8 @@ def write_failure(run: Run, error: TrainingError, chosen: Plan) -> None:
         _draw_training(run, lines, chosen)
 
 
-def write_page(
-    run: Run, data: Folder, parts: Split, chosen: Plan, looks: Sequence[Mapping[str, Any]], test: Mapping[str, Any]
-) -> None:
-    """The table, the verdict, and all pictures."""
-    measured = test["measured"]
+def write_results(run: Run, measured: Mapping[str, Mapping[str, float]], chosen: Plan, count: int) -> None:
+    """Rows of `results.json`, on so many test samples."""
     for measure, (system, claim) in _CLAIMS.items():
         for method, row in measured.items():
             if measure in row:
@@ -112,10 +112,17 @@ def write_page(
                     claim=claim,
                     method=named,
                     measured=row[measure],
-                    data=f"{len(parts.test):,} unseen samples",
+                    data=f"{count:,} unseen samples",
                 )
+
+
+def write_page(
+    run: Run, data: Folder, parts: Split, chosen: Plan, looks: Sequence[Mapping[str, Any]], test: Mapping[str, Any]
+) -> None:
+    """The table, the verdict, and all pictures."""
+    measured = test["measured"]
     run.section("Did it pay?")
-    run.text(_verdict(measured, chosen, len(parts.test)))
+    run.verdict(_verdict(measured, chosen, len(parts.test)))
     run.section("Training")
     rank = {"RankMe": ([one["step"] for one in looks], [one["rankme"] for one in looks])}
     panel = curves(rank, title="Directions that the representations use", xlabel="step", ylabel="RankMe")

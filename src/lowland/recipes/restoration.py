@@ -17,6 +17,7 @@ from lowland.data.pictures import picture, pictures
 from lowland.data.windows import Windows
 from lowland.energies.hard_sparse_coding import HardSparseCoding
 from lowland.errors import DataError, OptionError
+from lowland.evaluation.verdict import Verdict
 from lowland.inference import infer
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.matching_pursuit import OrthogonalMatchingPursuit
@@ -112,3 +113,13 @@ def crop(image: Tensor, side: int = 160) -> Tensor:
     """The middle of a picture."""
     top, left = ((length - min(length, side)) // 2 for length in image.shape[1:])
     return image[:, top : top + side, left : left + side]
+
+
+WORDS = "more", "less"
+
+
+def in_words(rival: str, told: Verdict) -> str:
+    """The difference of PSNR to a rival, with its 95 % interval over pictures."""
+    value, low, high = told.difference
+    known = f", 95 % interval {low:+.1f} to {high:+.1f}" if math.isfinite(low) else " on the only picture"
+    return f"**{value:+.1f} dB** against {rival} ({told.word}{known})"

@@ -17,6 +17,14 @@ from lowland.plots.style import columns_for
 BOX = ((-1.0, 1.0), (-1.0, 1.0))
 
 
+def test_no_axis_magnifies_rounding() -> None:
+    deep = curves({"a": [1.0, 1e-3, 1e-17, 0.0]}, log="y").axes[0]
+    assert deep.get_ylim()[0] == pytest.approx(1e-8)
+    assert curves({"a": [1e-3, 1e-6]}, log="y").axes[0].get_ylim()[0] > 1e-7
+    assert curves({"a": [1e-17, -1e-17]}).axes[0].get_ylim() == (-1, 1)
+    assert curves({"a": [1e-3, 2e-3]}).axes[0].get_ylim()[1] < 1e-2
+
+
 def test_images_are_laid_out_in_reading_order() -> None:
     tiles = torch.arange(1.0, 7.0)[:, None, None].expand(6, 2, 3)
     shown = images(tiles, columns=3).axes[0].get_images()[0].get_array()
