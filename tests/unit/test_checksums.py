@@ -110,19 +110,6 @@ def inputs(folder: Path) -> tuple[Path, Callable[[], Any]]:
 KINDS = [
     checkpoint, stage, weights, energy, energy_settings, encoder, tracks, run_settings, page, status, results, inputs,
 ]  # fmt: skip
-    checkpoint,
-    stage,
-    weights,
-    energy,
-    energy_settings,
-    encoder,
-    tracks,
-    run_settings,
-    page,
-    status,
-    results,
-    inputs,
-]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -22,10 +22,15 @@ def _dead() -> int:
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     place = tmp_path / "deep" / "made"
-    with pytest.raises(KeyboardInterrupt), appearing(place) as folder:
-        (folder / "a").write_text("a")
-        assert not place.exists()
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with appearing(place) as folder:
+            (folder / "a").write_text("a")
+            assert not place.exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(place.parent.iterdir()) == []
     with appearing(place) as folder:
         (folder / "a").write_text("a")
@@ -40,10 +45,15 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_of_two_that_make_one_folder_the_first_wins(tmp_path: Path) -> None:
     place = tmp_path / "made"
-    with pytest.raises(FileExistsError), appearing(place) as folder:
-        (folder / "late").write_text("late")
-        place.mkdir()
-        (place / "early").write_text("early")
+
+    def late() -> None:
+        with appearing(place) as folder:
+            (folder / "late").write_text("late")
+            place.mkdir()
+            (place / "early").write_text("early")
+
+    with pytest.raises(FileExistsError):
+        late()
     assert [path.name for path in place.iterdir()] == ["early"]
 
 

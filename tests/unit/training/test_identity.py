@@ -152,11 +152,9 @@ def test_a_look_at_data_changes_no_random_numbers(tmp_path: Path) -> None:
     assert torch.equal(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
     torch.manual_seed(4)
-    fit_again = ll.energies.SparseCoding(4, 6, generator=torch.Generator().manual_seed(1))
-    ll.fit(
-        fit_again, Items(Y, noisy=True), ll.shaping.MinimumEnergy(), 7, batch_size=10, run=tmp_path / "run", resume=True,
-        progress=False,
-    )  # fmt: skip
+    again = ll.energies.SparseCoding(4, 6)
+    shaping = ll.shaping.MinimumEnergy()
+    ll.fit(again, Items(Y, noisy=True), shaping, 7, 10, run=tmp_path / "run", resume=True, progress=False)
 
 
 @pytest.mark.parametrize("name", sorted(registered("shaping")))
