@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lowland.errors import OptionError, ShapeError
 from lowland.plots.style import FAMILIES, figure, ruled
@@ -49,12 +50,14 @@ def curves(
     ruled(ax, title, xlabel, ylabel)
     ax.ticklabel_format(useMathText=True)
     ends: list[tuple[float, float, str, str]] = []
+    counted = True
     for index, (name, line) in enumerate(lines.items()):
         steps, values = line if isinstance(line, tuple) else (range(len(line)), line)
         x, y = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
         if x.shape != y.shape or x.ndim != 1:
             raise ShapeError(f"The line {name!r} has {x.shape} steps but {y.shape} values.")
         y = np.where(np.isfinite(y), y, np.nan)
+        counted = counted and bool((x == np.round(x)).all())
         colour = FAMILIES[index % len(FAMILIES)]
         ax.plot(x, y, color=colour, linewidth=1.8, solid_capstyle="round", label=plotted(name))
         if np.isfinite(y).any():
@@ -62,6 +65,8 @@ def curves(
             ends.append((float(x[last]), float(y[last]), name, colour))
     if "x" in log:
         ax.set_xscale("log")
+    elif counted:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if "y" in log:
         ax.set_yscale("log")
     _above_rounding(ax)

@@ -25,6 +25,7 @@ from lowland.plots.video import drive_video
 from lowland.recipes.drive_logs import Course
 from lowland.recipes.drive_methods import DRIVERS, METHODS, MPUR, VG
 from lowland.reports.run import Run
+from lowland.words import verbatim
 
 if TYPE_CHECKING:
     from lowland.recipes.drive import DriveRecipe
@@ -64,7 +65,10 @@ def write_page(
     run.part(_write_promises, recipe, found)
     if faults:
         run.section("What was found in the log")
-        run.table(("fault", "count", "what was done"), [[fault.kind, fault.count, fault.sentence] for fault in faults])
+        run.table(
+            ("fault", "count", "what was done"),
+            [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults],
+        )
 
 
 def _find(run: Run, found: Found) -> None:

@@ -132,7 +132,10 @@ def _quantile(values: np.ndarray, share: float, unit: str) -> str:
 def _faults(run: Run, faults: list[Fault]) -> None:
     run.section("Faults")
     if faults:
-        run.table(("fault", "count", "what was done"), [(fault.kind, fault.count, fault.sentence) for fault in faults])
+        run.table(
+            ("fault", "count", "what was done"),
+            [(fault.kind, fault.count, verbatim(fault.sentence, 0)) for fault in faults],
+        )
     else:
         run.text("None was found: no gaps, frames that come twice, jumps, vehicles without a size, or other units.")
 

@@ -143,7 +143,7 @@ def _verdict(found: Found, titles: Sequence[str], working: Sequence[str], best: 
     short = [f"{title} {100 * gain:+.1f}" for title, gain in gains.items() if gain < MARGIN]
     flat = [title for title in working if _mean(found, title, "rank") < COLLAPSED]
     parts = [
-        f"{len(enough)} of {len(titles)} methods are at least {100 * MARGIN:.0f} points above the random encoder "
+        f"In the mean {len(enough)} of {len(titles)} methods gain {100 * MARGIN:.0f} points or more on random weights "
         f"({100 * random:.1f} %)" + (f"; the others: {', '.join(short)}." if short else "."),
         f"The best on validation images is {best}, with {100 * _mean(found, best, 'probe'):.1f} % of the test images; "
         f"raw pixels have {100 * pixels:.1f} %.",

@@ -22,6 +22,7 @@ from lowland.evaluation.verdict import verdict
 from lowland.plots import curves
 from lowland.plots.video import write_video
 from lowland.reports.run import Run
+from lowland.words import verbatim
 from lowland.worlds.driving_costs import CARS, CROP, LANES, OFF_ROAD
 
 NAMES = {"warp": "warp of the last frame", "additive": "sigmoid of last frame + change (the paper's)"}
@@ -86,7 +87,10 @@ def write_page(run: Run, found: Found, faults: Sequence[Fault], size: int) -> No
     run.part(_write_sensitivity, found)
     if faults:
         run.section("What was found in the log")
-        run.table(("fault", "count", "what was done"), [[fault.kind, fault.count, fault.sentence] for fault in faults])
+        run.table(
+            ("fault", "count", "what was done"),
+            [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults],
+        )
 
 
 def _write_errors(run: Run, found: Found, seconds: Sequence[float]) -> None:

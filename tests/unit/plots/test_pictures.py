@@ -25,6 +25,12 @@ def test_no_axis_magnifies_rounding() -> None:
     assert curves({"a": [1e-3, 2e-3]}).axes[0].get_ylim()[1] < 1e-2
 
 
+def test_steps_are_counted_in_whole_numbers() -> None:
+    ticks = curves({"a": ([1, 2, 3], [1.0, 2.0, 3.0])}).axes[0].get_xticks()
+    assert (ticks == np.round(ticks)).all()
+    assert not all(tick == round(tick) for tick in curves({"a": ([0.1, 0.5], [1.0, 2.0])}).axes[0].get_xticks())
+
+
 def test_images_are_laid_out_in_reading_order() -> None:
     tiles = torch.arange(1.0, 7.0)[:, None, None].expand(6, 2, 3)
     shown = images(tiles, columns=3).axes[0].get_images()[0].get_array()

@@ -174,10 +174,51 @@ def test_two_pictures_of_one_name_are_both_kept(tmp_path: Path) -> None:
 
 
 def test_names_that_are_not_utf_8_reach_the_page(tmp_path: Path) -> None:
-    with Run.create(tmp_path, "r", {"folder": "\udcff"}) as run:
+    with Run.create(tmp_path, "r", {}) as run:
         run.text(verbatim("caf\udce9_x_"))
     assert "caf�_x_" in (run.folder / "report.html").read_text()
-    assert json.loads((run.folder / "config.json").read_text())["options"] == {"folder": "\udcff"}
+
+
+class Shown(HTMLParser):
+    """The words of a page by the element that they stand in, and all elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: dict[str, str] = {}
+        self.elements: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.elements.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag in {*self.open}:
+            self.words[tag] = self.words.get(tag, "") + data
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "</td></table><b>", "*a* _b_ `c`", "# a", "[a](javascript:b)", "a|b", "&amp;"]
+)
+def test_words_of_users_stand_on_the_page_letter_by_letter(name: str, tmp_path: Path) -> None:
+    with Run.create(tmp_path, "r", {"folder": name}) as run:
+        run.describe("A page", "With words of others.")
+        run.stand_in(name)
+        run.result(id="E4", claim=name, method=name, measured=1.0, data=name)
+        run.text(f"Before {verbatim(name)} after")
+        run.table(["class"], [[verbatim(name)]], verbatim(name))
+        run.figure(name, Figure(figsize=(2, 2)), verbatim(name))
+    shown = Shown()
+    shown.feed((run.folder / "report.html").read_text())
+    assert f"Before {name} after" in shown.words["p"]
+    assert name in shown.words["figcaption"]
+    assert shown.words["td"].count(name) == 4
+    assert json.dumps(name, ensure_ascii=False) in shown.words["pre"]
+    assert not {"script", "b", "em"} & {*shown.elements}
 
 
 def test_plotly_is_inside_only_where_it_is_used(everything: Path, tmp_path: Path) -> None:
