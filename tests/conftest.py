@@ -10,11 +10,24 @@ from pathlib import Path
 import pytest
 import torch
 
+from lowland.reports.elements import Elements
+
 
 @pytest.fixture
 def generator() -> torch.Generator:
     """A generator of its own for each test, always at the same seed."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_lost(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that cannot be drawn fails a test, unless the test is about that; a user's run would go on."""
+
+    def lost(_: Elements, what: str, error: Exception) -> None:
+        raise AssertionError(what) from error
+
+    if request.node.get_closest_marker("lost_pictures") is None:
+        monkeypatch.setattr(Elements, "lost", lost)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ from lowland.training.checkpoints import read_checkpoint
 EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink"}
 TIMED = {"environment.json", "status.json", "report.html"}
 """Files that hold times, process numbers, or the folder of the run."""
+_MANY = 10**9
 _moment: dict[str, Any] = {"left": 0, "under": ""}
 
 
@@ -53,7 +54,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     save_tracks(log.select(log.frame - log.frame.min() < 600), folder / "own.npz")
     small = "--size 16 --batch 16 --steps 4 --encoder-options maps=8,16".split()
     return {
-        "pretrain": ["run", "pretrain", "--preset", "smoke", "--photos", "36"],
+        "pretrain": ["run", "pretrain", "--preset", "smoke"],
         "pretrain own": ["run", "pretrain", "--folder", str(images), *small],
         "ellipse": ["run", "ellipse", "--preset", "smoke"],
         "one-one-one": ["run", "one-one-one", "--preset", "smoke"],
@@ -81,7 +82,9 @@ def attempt(words: list[str], runs: Path, event: int = 0, seconds: float = 0.0) 
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
             _moment.update(left=event, under=str(runs / words[1]))
-            os._exit(cli.main([*words, "--runs", str(runs)]))
+            code = cli.main([*words, "--runs", str(runs)])
+            (runs / "events.txt").write_text(str(event - _moment["left"]))
+            os._exit(code)
         os._exit(70)
     if seconds:
         time.sleep(seconds)
@@ -101,7 +104,9 @@ def kept(run: Path) -> dict[str, str]:
     found = {}
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name = path.relative_to(run).as_posix()
-        if path.name in TIMED or "tensorboard" in name:
+        if "tensorboard" in name:
+            continue  # each process appends events to a file of its own
+        if path.name in TIMED:
             found[name] = "there"
         elif name.startswith("stages/"):
             tree = read_checkpoint(path)
@@ -121,11 +126,12 @@ def compare(words: list[str], folder: Path, kills: int, rng: random.Random) -> d
     whole, broken = folder / "whole", folder / "broken"
     whole.mkdir(parents=True)
     broken.mkdir()
-    code, seconds = attempt(words, whole)
+    code, seconds = attempt(words, whole, _MANY)
     if code:
         return {"kills": 0, "lost": [f"the unbroken run ended with {code}: {(whole / 'said.txt').read_text()[-500:]}"]}
-    events = _events(words, folder / "counted")
-    done, lost = 0, []
+    events = int((whole / "events.txt").read_text())
+    done: int = 0
+    lost: list[str] = []
     while done < kills and not lost:
         at = {"event": rng.randint(1, events)} if rng.random() < 0.5 else {"seconds": rng.uniform(0.01, seconds)}
         code, _ = attempt(going_on(words, broken), broken, **at)
@@ -139,22 +145,6 @@ def compare(words: list[str], folder: Path, kills: int, rng: random.Random) -> d
         code, _ = attempt(going_on(words, broken), broken)
         lost = [f"ended with {code}: {(broken / 'said.txt').read_text()[-500:]}"] if code else []
     return {"kills": done, "lost": lost or _differing(kept(_newest(whole, words)), kept(_newest(broken, words)))}
-
-
-def _events(words: list[str], folder: Path) -> int:
-    """How many events a command has, found by bisection of where it is no longer killed."""
-    low, high = 1, 4
-    while _killed(words, folder / str(high), high):
-        low, high = high, 4 * high
-    while high - low > max(1, low // 8):
-        middle = (low + high) // 2
-        low, high = (middle, high) if _killed(words, folder / str(middle), middle) else (low, middle)
-    return low
-
-
-def _killed(words: list[str], runs: Path, event: int) -> bool:
-    runs.mkdir(parents=True, exist_ok=True)
-    return attempt(words, runs, event)[0] is None
 
 
 def _newest(runs: Path, words: list[str]) -> Path:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lowland.envs.scene import Scene
 from lowland.errors import OptionError
+from lowland.words import printable
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -167,7 +168,7 @@ def _write(pen: ImageDraw.ImageDraw, own: Own, width: int, height: int) -> None:
     font = _font(max(9, round(0.72 * line)))
     speed = f"{3.6 * own.pose[4]:.0f} km/h"
     for text, across, anchor, colour in (
-        (own.label, line / 2, "lm", _TEXT),
+        (printable(own.label), line / 2, "lm", _TEXT),
         (speed, width - line / 2, "rm", _TEXT),
         (own.reason, width / 2, "mm", _STATUS.get(own.reason, _TEXT)),
     ):

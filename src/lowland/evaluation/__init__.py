@@ -28,7 +28,7 @@ from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
-from lowland.evaluation.verdict import CLOSE, Verdict, verdict
+from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
 from lowland.evaluation.verification import Verification, all_pairs, verification
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 from lowland.shaping.collapse import effective_rank
@@ -48,6 +48,7 @@ __all__ = [
     "alignment",
     "all_pairs",
     "auroc",
+    "auroc_interval",
     "baselines",
     "codebook_perplexity",
     "covariance_noise",
@@ -85,6 +86,8 @@ __all__ = [
     "uniform_box",
     "uniformity",
     "verdict",
+    "verdict_of_accuracies",
+    "verdict_of_rates",
     "verification",
     "wilson",
 ]

@@ -6,13 +6,14 @@ Shape letters: S seeds of training, N samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lowland.errors import ShapeError
-from lowland.evaluation.success import Interval
+from lowland.evaluation.success import Interval, wilson
 
 CLOSE = "too close to call"
 
@@ -60,9 +61,7 @@ def verdict(first: npt.ArrayLike, second: npt.ArrayLike, words: tuple[str, str] 
             "A verdict needs scores (N,) or (S, N) of the same N samples, but the shapes are "
             f"{' and '.join(str(np.shape(scores)) for scores in (first, second))}."
         )
-    difference = _interval(*tables)
-    word = words[0] if difference.low > 0 else words[1] if difference.high < 0 else CLOSE
-    return Verdict(difference, word)
+    return _judged(_interval(*tables), words)
 
 
 def _interval(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> Interval:
@@ -99,3 +98,63 @@ def _exact(value: float, each: npt.NDArray[np.float64], size: float) -> Interval
     high = float(beta.ppf(0.975, ahead + 1, apart - ahead)) if ahead < apart else 1.0
     scale = size * apart / len(each)
     return Interval(value, (2 * low - 1) * scale, (2 * high - 1) * scale)
+
+
+def verdict_of_rates(first: Interval, second: Interval, words: tuple[str, str] = ("more", "less")) -> Verdict:
+    """The same of two rates of which only the intervals are at hand, such as those of `wilson`.
+
+    Source: Newcombe, "Interval estimation for the difference between independent proportions" (1998), method 10. Rates
+    on the same samples differ by less than independent ones would, so that the interval is too wide rather than too
+    narrow: prefer `verdict` where each sample's result is known.
+
+    >>> from lowland.evaluation.success import wilson
+    >>> verdict_of_rates(wilson(950, 1000), wilson(900, 1000)).word
+    'more'
+    >>> verdict_of_rates(wilson(19, 20), wilson(18, 20)).word
+    'too close to call'
+    """
+    value = first.value - second.value
+    low = value - math.hypot(first.value - first.low, second.high - second.value)
+    high = value + math.hypot(first.high - first.value, second.value - second.low)
+    return _judged(Interval(value, low, high), words)
+
+
+def verdict_of_accuracies(
+    first: Sequence[float], second: Sequence[float], count: int, words: tuple[str, str] = ("more", "less")
+) -> Verdict:
+    """The same of accuracies on `count` test samples, one for each seed of training, which are paired.
+
+    With several seeds the interval is over them, as in `verdict`; with one it is that of the test samples alone, as in
+    `verdict_of_rates`, and does not say what another training would give.
+
+    >>> verdict_of_accuracies([0.813], [0.767], 300).word, verdict_of_accuracies([0.813], [0.667], 300).word
+    ('too close to call', 'more')
+    """
+    if len(first) > 1:
+        return verdict(first, second, words)
+    ours, theirs = (wilson(round(share * count), count) for share in (first[0], second[0]))
+    return verdict_of_rates(ours, theirs, words)
+
+
+def auroc_interval(value: float, positives: int, negatives: int) -> Interval:
+    """A ± 1.96 SE of an area under the curve, with n₁ n₀ SE² = A (1 − A) + (n₁ − 1)(Q₁ − A²) + (n₀ − 1)(Q₂ − A²).
+
+    Source: Hanley & McNeil, "The meaning and use of the area under a receiver operating characteristic curve" (1982),
+    with Q₁ = A / (2 − A) and Q₂ = 2 A² / (1 + A). At the ends, where SE is 0, the interval is Wilson's of the smaller
+    number of samples.
+
+    >>> round(auroc_interval(0.893, 51, 58).high - 0.893, 3)
+    0.064
+    """
+    area = max(value, 1 - value)
+    spread = area * (1 - area) + (positives - 1) * (area / (2 - area) - area**2)
+    spread += (negatives - 1) * (2 * area**2 / (1 + area) - area**2)
+    half = 1.96 * math.sqrt(max(spread, 0.0) / (positives * negatives))
+    if half == 0:
+        few = min(positives, negatives)
+        return wilson(round(value * few), few)
+    return Interval(value, max(0.0, value - half), min(1.0, value + half))
+
+
+def _judged(difference: Interval, words: tuple[str, str]) -> Verdict:
+    return Verdict(difference, words[0] if difference.low > 0 else words[1] if difference.high < 0 else CLOSE)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lowland.errors import ShapeError
 from lowland.plots.style import FAMILIES, INK, bare, figure
+from lowland.words import plotted
 
 
 def contact_sheet(rows: Mapping[str, Tensor], *, apart: int = 0, tile: float = 0.72) -> Figure:
@@ -34,14 +35,15 @@ def contact_sheet(rows: Mapping[str, Tensor], *, apart: int = 0, tile: float = 0
             "A contact sheet needs rows of images (K, C, H, W), with 1 or 3 channels, or series (K, C, T)."
         )
     columns = max(len(row) for row in rows.values())
-    drawn = figure(tile * columns + 1.3 + 0.3 * bool(apart), tile * len(rows) + 0.1)
+    names = max(1.3, *(0.085 * len(plotted(name)) for name in rows))
+    drawn = figure(tile * columns + names + 0.3 * bool(apart), tile * len(rows) + 0.1)
     ax = drawn.add_subplot()
     gap = 0.25 if apart else 0.0
     for line, (name, row) in enumerate(rows.items()):
         for column, sample in enumerate(row.detach().cpu()):
             left = column + (gap if column >= apart else 0)
             _draw(ax, sample, left, line)
-        ax.text(-0.12, line + 0.5, name, ha="right", va="center", fontsize=8.5, color=INK)
+        ax.text(-0.12, line + 0.5, plotted(name), ha="right", va="center", fontsize=8.5, color=INK)
     bare(ax)
     for spine in ax.spines.values():
         spine.set_visible(False)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lowland.errors import OptionError
-from lowland.plots.style import FAINT, INK, MUTED, ORANGE, PAPER, SCORE, figure
+from lowland.plots.style import FAINT, INK, MUTED, ORANGE, PAPER, SCORE, WIDE, figure
+from lowland.words import plotted
 
 
 def auroc_heatmap(
@@ -42,7 +43,7 @@ def auroc_heatmap(
     apart = [name for name in table if name in baselines]
     gap = 0.35 if methods and apart else 0.0
     height = len(table) + gap
-    width = 0.35 + 0.068 * max(len(name) for name in table)
+    width = 0.35 + 0.068 * max(len(plotted(name)) for name in table)
     drawn = figure(width + len(kinds), 0.235 * (height + 1.6) + (0.35 if title else 0))
     ax = drawn.add_subplot()
     ax.set(xlim=(-width, len(kinds)), ylim=(height, -1.6))
@@ -53,7 +54,7 @@ def auroc_heatmap(
         ax.text(
             -0.1,
             y + 0.5,
-            name,
+            plotted(name),
             ha="right",
             va="center",
             fontsize=8.5,
@@ -65,11 +66,12 @@ def auroc_heatmap(
             _cell(ax, column, y, mean, deviation)
     for column, kind in enumerate(kinds):
         text = (labels or {}).get(kind, kind.replace("_", "\n"))
+        text = "\n".join(plotted(line) for line in text.split("\n"))
         ax.text(column + 0.5, -0.75, text, ha="center", va="center", fontsize=8, color=INK, linespacing=1.1)
     if gap:
         ax.plot([-width, len(kinds)], [len(methods) + gap / 2] * 2, color=FAINT, linewidth=0.8)
     if title:
-        drawn.suptitle(title, fontsize=12, color=INK, x=0.012, ha="left", fontweight="bold")
+        drawn.suptitle(plotted(title, WIDE), fontsize=12, color=INK, x=0.012, ha="left", fontweight="bold")
     return drawn
 
 

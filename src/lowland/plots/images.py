@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lowland.errors import ShapeError
 from lowland.plots.style import INK, SIGNED, bare, columns_for, figure
+from lowland.words import plotted
 
 
 def images(
@@ -63,7 +64,7 @@ def images(
     for spine in ax.spines.values():
         spine.set_visible(False)
     if title:
-        ax.set_title(title, fontsize=10, color=INK, loc="left", pad=6)
+        ax.set_title(plotted(title), fontsize=10, color=INK, loc="left", pad=6)
     return drawn
 
 

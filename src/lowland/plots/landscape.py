@@ -26,12 +26,14 @@ from lowland.plots.style import (
     LAND,
     MUTED,
     ORANGE,
+    WIDE,
     bare,
     columns_for,
     figure,
     owner,
 )
 from lowland.solvers.base import Solver
+from lowland.words import plotted, printable
 
 _PANEL = 1.62
 """Width of one panel of a grid, in inches."""
@@ -143,17 +145,17 @@ def landscape_grid(
                 energy, bounds, data, resolution=resolution, arrows=11 if arrows else 0, plane=plane, solver=solver
             )
         draw_field(panel, energy, arrows=arrows, small=True)
-        bare(panel, name, 8.0)
+        bare(panel, printable(name), 8.0)
         if families and name in families:
             bar = {"color": colours[families[name]], "linewidth": 2.6, "solid_capstyle": "butt", "clip_on": False}
             panel.plot([0, 1], [1.012, 1.012], transform=panel.transAxes, **bar)
         if captions and name in captions:
-            panel.set_xlabel(captions[name], fontsize=6.8, color=MUTED, labelpad=2.5)
+            panel.set_xlabel(plotted(captions[name]), fontsize=6.8, color=MUTED, labelpad=2.5)
     for panel in panels[len(energies) :]:
         panel.set_visible(False)
     _legend(drawn, colours)
     if title:
-        drawn.suptitle(title, fontsize=14, color=INK, x=0.012, ha="left", fontweight="bold")
+        drawn.suptitle(plotted(title, WIDE), fontsize=14, color=INK, x=0.012, ha="left", fontweight="bold")
     return drawn
 
 
@@ -165,7 +167,7 @@ def _legend(drawn: Figure, colours: Mapping[str, str]) -> None:
     names = ["energy, low to high", "shore: 95 % of the data lie below", "data"]
     for family, colour in colours.items():
         entries.append(Line2D([], [], color=colour, linewidth=3.2))
-        names.append(family)
+        names.append(plotted(family))
     inches = sum(0.5 + 0.06 * len(name) for name in names)
     lines = math.ceil(inches / drawn.get_figwidth())
     drawn.legend(

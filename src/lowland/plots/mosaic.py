@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lowland.errors import ShapeError
 from lowland.plots.style import INK, bare, figure
+from lowland.words import plotted
 
 _SIZE = 0.62
 
@@ -40,7 +41,7 @@ def mosaic(rows: Mapping[str, Tensor], *, size: float = _SIZE, gap: int = 1, tit
         for place, tile in enumerate(pixels):
             top, left = number * (height + gap), place * (width + gap)
             sheet[top : top + height, left : left + width] = tile.permute(1, 2, 0)
-    across, names = size * width / height * count, 0.085 * max(map(len, rows))
+    across, names = size * width / height * count, 0.085 * max(len(plotted(name)) for name in rows)
     drawn = figure(across + names, size * len(rows) + (0.35 if title else 0.05))
     ax = drawn.add_subplot()
     ax.imshow(sheet.numpy(), interpolation="nearest")
@@ -49,7 +50,7 @@ def mosaic(rows: Mapping[str, Tensor], *, size: float = _SIZE, gap: int = 1, tit
         spine.set_visible(False)
     for number, name in enumerate(rows):
         middle = number * (height + gap) + height / 2 - 0.5
-        ax.text(-0.15 * width, middle, name, ha="right", va="center", fontsize=8.5, color=INK)
+        ax.text(-0.15 * width, middle, plotted(name), ha="right", va="center", fontsize=8.5, color=INK)
     if title:
-        ax.set_title(title, fontsize=10, color=INK, loc="left", pad=6)
+        ax.set_title(plotted(title), fontsize=10, color=INK, loc="left", pad=6)
     return drawn

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.errors import ShapeError
-from lowland.plots.style import bare, figure
+from lowland.plots.style import WIDE, bare, figure
+from lowland.words import plotted, printable
 
 
 def photographs(
@@ -43,7 +44,7 @@ def photographs(
         ax = drawn.add_subplot(rows, columns, number + 1)
         pixels = tile.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
         ax.imshow(pixels[..., 0] if len(tile) == 1 else pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        bare(ax, name)
+        bare(ax, printable(name))
     if title:
-        drawn.suptitle(title, fontsize=11)
+        drawn.suptitle(plotted(title, WIDE), fontsize=11)
     return drawn

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lowland.errors import ShapeError
 from lowland.plots.style import FAMILIES, bare, figure
+from lowland.words import plotted
 
 _MARKS = "osD^v<>P"
 _NAMED = 24
@@ -71,6 +72,6 @@ def _draw_classes(ax: Axes, place: np.ndarray, labels: np.ndarray, names: Sequen
         colour = FAMILIES[label % len(FAMILIES)] if known else "#c8ccd4"
         mark = _MARKS[label // len(FAMILIES) % len(_MARKS)] if known else "."
         name = names[label] if known and label < len(names) else "no label"
-        ax.scatter(*place[mine].T, s=16, color=colour, marker=mark, alpha=0.8, linewidths=0, label=name)
+        ax.scatter(*place[mine].T, s=16, color=colour, marker=mark, alpha=0.8, linewidths=0, label=plotted(str(name)))
     if len(names) <= _NAMED:
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)

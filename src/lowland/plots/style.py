@@ -2,6 +2,8 @@
 
 Blue for land and orange for data and what moves: the pair that the common colour blindnesses keep apart. The land's
 lightness rises evenly with the energy, so that it survives grey printing.
+
+Names that come from users go through `lowland.words.plotted`, and so do all titles and labels.
 """
 
 from __future__ import annotations
@@ -13,6 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+
+from lowland.words import plotted
+
+WIDE = 72
+"""Characters of the longest title or label of an axis."""
 
 INK, MUTED, FAINT, PAPER = "#14213d", "#5d6b82", "#d8dde6", "#ffffff"
 ORANGE, GOLD, BLUE = "#f26b1d", "#ffd166", "#1f6fb2"
@@ -49,7 +56,7 @@ def bare(ax: Axes, title: str | None = None, size: float = 9.0) -> None:
     for spine in ax.spines.values():
         spine.set(color=FAINT, linewidth=0.6)
     if title:
-        ax.set_title(title, fontsize=size, color=INK, pad=0.45 * size)
+        ax.set_title(plotted(title, WIDE), fontsize=size, color=INK, pad=0.45 * size)
 
 
 def ruled(ax: Axes, title: str | None = None, xlabel: str | None = None, ylabel: str | None = None) -> None:
@@ -63,9 +70,9 @@ def ruled(ax: Axes, title: str | None = None, xlabel: str | None = None, ylabel:
     ax.grid(axis="y", color=FAINT, linewidth=0.7)
     ax.set_axisbelow(True)
     if title:
-        ax.set_title(title, fontsize=11, color=INK, loc="left", pad=10)
-    ax.set_xlabel(xlabel or "", fontsize=9, color=MUTED)
-    ax.set_ylabel(ylabel or "", fontsize=9, color=MUTED)
+        ax.set_title(plotted(title, WIDE), fontsize=11, color=INK, loc="left", pad=10)
+    ax.set_xlabel(plotted(xlabel or "", WIDE), fontsize=9, color=MUTED)
+    ax.set_ylabel(plotted(ylabel or "", WIDE), fontsize=9, color=MUTED)
 
 
 def columns_for(count: int, ratio: float = 1.6) -> int:

@@ -102,7 +102,7 @@ class ClassifyRecipe(Recipe):
             run.save_energy(method, kept[method])
         exported = run.stage("export", partial(self._export, run, kept, images))
         write_results(run, found, same, exported, self.data, len(images.test))
-        write_page(run, kept[LIKELIHOOD], found, exported, images, self.steps)
+        run.part(write_page, kept[LIKELIHOOD], found, exported, images, self.steps)
 
     def _methods(self) -> dict[str, Shaping]:
         hinge = HingePair(WrongAnswers(), margin=1.0)

@@ -102,10 +102,10 @@ class ComposeRecipe(Recipe):
         self._results(run, found)
         energies, digits_shown, done = kept
         shown = digits_shown.cpu()
-        write_errors(run, found, self.hidden, shown, done)
-        write_landscapes(run, energies, shown, done, self.resolution)
-        any_half = partial(self._any, energies[BEST].to(self.device), digits_shown[:SHOWN])
-        write_any_half(run, run.stage("any-half", any_half), shown)
+        any_half = run.stage("any-half", partial(self._any, energies[BEST].to(self.device), digits_shown[:SHOWN]))
+        run.part(write_errors, found, self.hidden, shown, done)
+        run.part(write_landscapes, energies, shown, done, self.resolution)
+        run.part(write_any_half, any_half, shown)
 
     def _flat(self, data: Images, split: str) -> Tensor:
         return getattr(data, split).flatten(1).to(self.device)

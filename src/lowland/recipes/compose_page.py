@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from lowland.energies.base import Energy
+from lowland.evaluation.verdict import verdict
 from lowland.plots import curves, images, landscape, measure, plane_through
 from lowland.plots.style import FAINT, GOLD, INK, ORANGE, PAPER
 from lowland.reports.run import Run
@@ -64,6 +65,14 @@ def write_errors(
         "likelihood, low where pixels agree as they usually do. **Smoothness**: Σ (yᵢ − yⱼ)² over neighbours, which "
         "learned nothing. Half of each test digit is clamped, and the other half falls where the energy is low. No "
         "energy was trained for this: which half is known is decided only now."
+    )
+    told = []
+    for name in PARTNERS:
+        both = [one["errors"][f"strokes + {name}"] for one in found]
+        single = [min(one["errors"]["strokes"], one["errors"][name]) for one in found]
+        told.append(f"with {name} it is {verdict(both, single, ('higher', 'lower')).word}")
+    run.finding(
+        f"The error of the sum against that of the better of its two terms, over {len(found)} seeds: {'; '.join(told)}."
     )
     given = torch.where(mask_of(hidden).bool(), test[:SHOWN], torch.nan)
     errors = {name: statistics.fmean(one["errors"][name] for one in found) for name in done}

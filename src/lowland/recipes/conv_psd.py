@@ -134,7 +134,7 @@ class ConvPSDRecipe(Recipe):
         second = run.stage("second", partial(self._second, energies[self.compare], train, test))
         run.save_energy("conv-psd", energies[max(self.filters)])
         write_results(run, self, curve, found, second)
-        write_page(run, self, energies, curve, found, second, test)
+        run.part(write_page, self, energies, curve, found, second, test)
 
     # Data
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.energies.convolutional_sparse_coding import ConvolutionalSparseCoding
+from lowland.evaluation.verdict import verdict
 from lowland.plots import curves, images
 from lowland.plots.style import INK
 from lowland.recipes.compose_page import spread
@@ -49,7 +50,7 @@ def write_results(
     found: Found,
     second: Mapping[str, Any],
 ) -> None:
-    """The lines at the top of the page."""
+    """The rows of `results.json`."""
     data = f"{options.data}, {options.tests} test images of 32 × 32"
     claim = "energy F(y) by exact inference, as a share of that of no code"
     largest = max(options.filters)
@@ -111,14 +112,13 @@ def write_page(
     if len(counts) > 1:
         drawn = curves(lines, title="Test images", xlabel="number of filters", ylabel="F, share of no code's", log="x")
         run.figure("energy", drawn, "Exact inference with the filters of each run")
-    _encoders(run, options, found, test)
+    run.part(_encoders, options, found, test)
     run.section("A second layer")
-    lower = second["after"] < second["before"]
     run.text(
         "The sizes of the codes, positive and negative apart, are pooled over 2 × 2 places, and the same energy with "
         f"{options.second} filters of many channels explains these maps. Its energy on test images is "
-        f"{'below' if lower else 'not below'} that of random filters: {second['after'] / second['zero']:.3f} against "
-        f"{second['before'] / second['zero']:.3f} of the energy of no code. Put back through the filters of the first "
+        f"{second['after'] / second['zero']:.3f} of that of no code, and that of random filters "
+        f"{second['before'] / second['zero']:.3f}; one training. Put back through the filters of the first "
         "layer, each unit is a picture."
     )
     features = visible(second["features"])
@@ -131,23 +131,31 @@ def _encoders(run: Run, options: ConvPSDRecipe, found: Found, test: Tensor) -> N
         for name in WORDS
     }
     rivals = ("untrained encoder", "linear encoder")
-    better = {key: all(mean["encoder"][key] < mean[name][key] for name in rivals) for key in ("gap", "reconstruction")}
+    told = {
+        (key, name): verdict(
+            [one["report"]["encoder"][key] for one in found],
+            [one["report"][name][key] for one in found],
+            ("higher", "lower"),
+        ).word
+        for key in ("gap", "reconstruction")
+        for name in rivals
+    }
+    said = {key: "; ".join(f"{told[key, name]} against the {name}" for name in rivals) for key in mean["encoder"]}
+    run.finding(
+        f"One pass of the encoder is {mean['encoder']['gap']:.0%} above the least energy: {said['gap']}, over "
+        f"{len(found)} seeds."
+    )
     run.section("An encoder that infers")
-    verdict = {
-        (True, True): "It gives away less than an untrained and a linear encoder, and reconstructs better than both.",
-        (True, False): "It gives away less than an untrained and a linear encoder, but does not reconstruct better.",
-        (False, True): "It reconstructs better than an untrained and a linear encoder, but gives away no less.",
-        (False, False): "It is not better than both an untrained and a linear encoder.",
-    }[better["gap"], better["reconstruction"]]
     steps = [worth(one) for one in found]
     equal = f"{statistics.fmean(steps):.1f} iterations" if math.isfinite(max(steps)) else "more than 60 iterations"
     run.text(
         f"Filters and an encoder of {options.shrinkages} shrinkages are trained together: inference pulls the code to "
         "the encoder's guess, and the encoder to the code. Then the filters are held, and the encoder lowers the "
         f"energy of its own prediction for {options.encoder_steps} steps more; the linear encoder gets the same steps. "
-        f"{verdict} FISTA from zero is as far after {equal}, of which each costs as much as a shrinkage and its way "
+        f"FISTA from zero is as far after {equal}, of which each costs as much as a shrinkage and its way "
         "back. A linear code is never sparse, and pays for it in ‖z‖₁."
     )
+    run.verdict(f"What it gives away is {said['gap']}. Its reconstruction error is {said['reconstruction']}.")
     columns = ("method", "objective gap", "reconstruction error", "non-zeros", "ms per image")
     keys, rows = ("gap", "reconstruction", "nonzeros", "microseconds"), []
     for name, words in WORDS.items():

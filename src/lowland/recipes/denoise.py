@@ -12,21 +12,25 @@ from torch import Tensor
 
 from lowland.data.windows import Windows
 from lowland.errors import OptionError
+from lowland.evaluation.verdict import verdict
 from lowland.plots import images, photographs
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.restoration import (
     LARGEST,
+    WORDS,
     agree,
     best,
     centred,
     check_size,
     crop,
     dictionary,
+    in_words,
     learn,
     originals,
     psnr,
-)
+)  # fmt: skip
 from lowland.reports.run import Run
+from lowland.words import verbatim
 
 RIVALS = ("wavelets", "non-local means", "total variation")
 OURS = "learned dictionary"
@@ -101,9 +105,9 @@ class DenoiseRecipe(Recipe):
             run.save_energy(name, energy)
             results[name]["atoms"] = energy.dictionary.detach().T[done["use"].argsort(descending=True)]
         if self.noisy:
-            self._show(run, results)
+            run.part(self._show, results)
         else:
-            self._compare(run, truths, results)
+            run.part(self._compare, truths, results, *self._results(run, truths, results))
 
     def _denoise(self, energy: Any, given: Tensor, number: int) -> dict[str, Tensor]:
         windows = Windows(*given.shape[1:], size=self.size)
@@ -152,11 +156,16 @@ class DenoiseRecipe(Recipe):
         run.section("Before and after")
         for name, found in results.items():
             tiles = [(found["noisy"], "as given"), (found[OURS], "denoised")]
-            run.figure(name, photographs(tiles, height=3.4), f"{name}, with σ = {self.sigma:g} grey levels")
+            run.figure(
+                name, partial(photographs, tiles, height=3.4), f"{verbatim(name)}, with σ = {self.sigma:g} grey levels"
+            )
             run.figure("denoised", photographs([(found[OURS], "")], height=found[OURS].shape[1] / 100), "the result")
             run.figure("atoms", images(found["atoms"][:256]), "the atoms, learned from this picture alone")
 
-    def _compare(self, run: Run, truths: dict[str, Tensor], results: dict[str, dict[str, Any]]) -> None:
+    def _results(
+        self, run: Run, truths: dict[str, Tensor], results: dict[str, dict[str, Any]]
+    ) -> tuple[list[str], list[str], dict[str, dict[str, float]]]:
+        """Rows of `results.json`; rivals that could be run, all methods, and the PSNR by picture and method."""
         rivals = [name for name in RIVALS if all(name in found for found in results.values())]
         methods, data = ["noisy", *rivals, OURS], self.image or "pictures in scikit-image's wheel, noise added here"
         table: dict[str, dict[str, float]] = {}
@@ -180,13 +189,32 @@ class DenoiseRecipe(Recipe):
             for method in methods:
                 claim = f"PSNR on {name}, σ = {self.sigma:g}, in dB"
                 run.result(id="S2", claim=claim, method=labels[method], measured=row[method], data=data)
+        return rivals, methods, table
+
+    def _compare(
+        self,
+        run: Run,
+        truths: dict[str, Tensor],
+        results: dict[str, dict[str, Any]],
+        rivals: list[str],
+        methods: list[str],
+        table: dict[str, dict[str, float]],
+    ) -> None:
+        means = {method: sum(row[method] for row in table.values()) / len(table) for method in methods}
+        told = {
+            rival: verdict([row[OURS] for row in table.values()], [row[rival] for row in table.values()], WORDS)
+            for rival in ("noisy", *rivals)
+        }
+        run.finding(f"On {len(table)} pictures {OURS} has " + "; ".join(in_words(*one) for one in told.items()) + ".")
         run.section("How well")
         run.text(
             "Each method is told the true noise. The others also get the settings that are best for each picture, "
             "judged by the clean picture that they are to find; the dictionary has one setting for all, that of Elad "
             "& Aharon (2006)."
         )
-        rows: list[list[Any]] = [[name, *(round(row[method], 2) for method in methods)] for name, row in table.items()]
+        rows: list[list[Any]] = [
+            [verbatim(name), *(round(row[method], 2) for method in methods)] for name, row in table.items()
+        ]
         rows.append(["mean", *(round(means[method], 2) for method in methods)])
         run.table(("picture", *methods), rows, "PSNR in dB: more is better, 1 dB is 21 % less squared error")
         for name, found in results.items():
@@ -195,12 +223,14 @@ class DenoiseRecipe(Recipe):
                 (crop(tile), f"{label}, {table[name][label]:.2f} dB" if label in table[name] else label)
                 for tile, label in tiles
             ]
-            run.figure(name, photographs(labelled, columns=3), f"**{name}**, its middle")
+            run.figure(name, partial(photographs, labelled, columns=3), f"**{verbatim(name)}**, its middle")
         run.section("What it learned")
-        atoms = [(images(found["atoms"][:100]), name) for name, found in results.items()]
+        atoms = [(images(found["atoms"][:100]), verbatim(name)) for name, found in results.items()]
         run.grid("atoms", atoms, columns=3, caption="The 100 atoms that match the windows best, of each noisy picture")
         if rivals:
-            settings = [[name, *(found["settings"][rival] for rival in rivals)] for name, found in results.items()]
+            settings = [
+                [verbatim(name), *(found["settings"][rival] for rival in rivals)] for name, found in results.items()
+            ]
             run.table(("picture", *rivals), settings, "the settings that were best for the others")
         missing = next((found["missing"] for found in results.values() if "missing" in found), None)
         if missing:

@@ -36,7 +36,7 @@ from lowland.recipes.drive_methods import (
     Method,
 )
 from lowland.recipes.drive_options import SMALL, DriveOptions, PolicyOptions, model_folder
-from lowland.recipes.drive_page import rates, write_page
+from lowland.recipes.drive_page import model_errors, rates, write_page
 from lowland.recipes.drive_promises import promises
 from lowland.recipes.drive_tier import ImageTier, VectorTier
 from lowland.reports.run import Run
@@ -196,7 +196,8 @@ class DriveRecipe(PolicyOptions):
                 policies.setdefault(method.name, policy)
             errors = errors or checks
         self._results(run, found)
-        write_page(run, self, found, policies, errors, logs.faults, courses)
+        self._model_results(run, errors)
+        run.part(write_page, self, found, policies, errors, logs.faults, courses)
 
     # Learning
 
@@ -312,6 +313,13 @@ class DriveRecipe(PolicyOptions):
                 share = 100 * recovered(ours, worst, best)
                 claim = "share of the gap between no action and human that is closed, %"
                 run.result(id="W8", claim=claim, method=MPUR.name, measured=share, seeds=self.seeds, data=self.data)
+
+    def _model_results(self, run: Run, errors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        for name, values in model_errors(self, errors).items():
+            for step in sorted({0, len(values) // 2, len(values) - 1}):
+                method = f"{name} (baseline)" if name == self.tier.baseline else name
+                claim = f"{self.tier.error}, {self.dt * (step + 1):.1f} s ahead"
+                run.result(id="W1", claim=claim, method=method, measured=float(values[step]), data=self.data)
 
     @property
     def data(self) -> str:

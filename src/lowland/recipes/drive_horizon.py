@@ -68,7 +68,9 @@ class DriveHorizonRecipe(PolicyOptions):
         if known:
             lines["published, I-80"] = ([0.2 * horizon for horizon in known], list(known.values()))
         run.section("Success by the length of the roll-out")
-        drawn = curves(lines, xlabel="length of the roll-out in training, s", ylabel="success, %")
+        seeds = "1 seed" if self.seeds == 1 else f"the mean of {self.seeds} seeds"
         run.figure(
-            "horizon", drawn, f"Held-out traffic, the mean of {self.seeds} seed(s). {self.policy_steps} updates each."
+            "horizon",
+            lambda: curves(lines, xlabel="length of the roll-out in training, s", ylabel="success, %"),
+            f"Held-out traffic, {seeds}. {self.policy_steps} updates each.",
         )

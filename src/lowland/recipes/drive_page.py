@@ -18,13 +18,15 @@ from PIL import Image
 from lowland.data.cleaning import Fault
 from lowland.envs.drivers import sanity_drivers
 from lowland.envs.trip import record
-from lowland.evaluation.success import Interval, paired_bootstrap, wilson
+from lowland.evaluation.success import Interval, wilson
+from lowland.evaluation.verdict import CLOSE, verdict
 from lowland.plots import curves
 from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
 from lowland.plots.video import drive_video
 from lowland.recipes.drive_logs import Course
 from lowland.recipes.drive_methods import CLAIMS, METHODS, MPUR, SUCCESS, VG
 from lowland.reports.run import Run
+from lowland.words import verbatim
 
 if TYPE_CHECKING:
     from lowland.recipes.drive import DriveRecipe
@@ -34,6 +36,11 @@ _ENDS = {"reached": "#009e73", "time": "#e6c04a", "off road": "#7a5cc4", "collis
 _ARRIVED = (
     "Share of test episodes, mean over seeds, with Wilson's 95 % intervals. Episodes are those of cars that were "
     "logged along the whole section, so that human replay can only fail by what the replay itself gets wrong."
+)
+_HOW = {"reached": "arrives", "time": "runs out of time", "off road": "leaves the road", "collision": "collides"}
+PAIRED = (
+    "Difference of success on the same episodes, with its 95 % interval: exact with one seed, else over episodes and "
+    "seeds."
 )
 _SHOWN = ("human", "no action", "imitation", VG.name, MPUR.name)
 
@@ -49,41 +56,73 @@ def write_page(
 ) -> None:
     """Fill the page; films and galleries are those of the first seed."""
     drivers = {**sanity_drivers(), **policies}
-    _write_film(run, recipe.film, found, drivers, courses[0])
-    _write_success(run, recipe, found)
+    run.part(_find, found)
+    run.part(_write_film, recipe.film, found, drivers, courses[0])
+    run.part(_write_success, recipe, found)
     if courses[1]:
-        _write_real(run, found)
-    _write_gallery(run, found, drivers, courses[0])
-    _write_models(run, recipe, errors)
-    _write_promises(run, recipe, found)
+        run.part(_write_real, found)
+    run.part(_write_gallery, found, drivers, courses[0])
+    run.part(_write_models, recipe, errors)
+    run.part(_write_promises, recipe, found)
     if policies:
-        _write_use(run, recipe, policies, courses[0])
+        run.part(_write_use, recipe, policies, courses[0])
     if faults:
         run.section("What was found in the log")
-        run.table(("fault", "count", "what was done"), [[fault.kind, fault.count, fault.sentence] for fault in faults])
+        run.table(
+            ("fault", "count", "what was done"),
+            [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults],
+        )
+
+
+def _find(run: Run, found: Found) -> None:
+    """The finding: how often the main method arrives, against the drivers at both ends."""
+    best, told = _main(found), []
+    share = {name: f"{100 * float(rates(found[name]).mean()):.0f} %" for name in found}
+    for name in (name for name in _SHOWN if name in found and name != best):
+        word = verdict(rates(found[best]), rates(found[name]), ("more often", "less often")).word
+        told.append(f"{word} {'against' if word == CLOSE else 'than'} {name} ({share[name]})")
+    run.finding(f"{best} arrives in {share[best]} of the test episodes: {', '.join(told)}.")
 
 
 def _write_film(run: Run, seconds: float, found: Found, drivers: Mapping[str, Any], courses: Sequence[Course]) -> None:
     """The same scene for each driver: one that tells methods apart, if there is one."""
     names = [name for name in _SHOWN if name in found]
-    best = MPUR.name if MPUR.name in found else names[-1]
+    best = _main(found)
     ends = {name: [row["success"] for row in found[name][0]["test"]] for name in names}
     count = len(ends[best])
     number = max(range(count), key=lambda k: (ends[best][k], -sum(ends[name][k] for name in names)))
     row = found[best][0]["test"][number]
     replay = courses[row["recording"]].replay
-    trips = [record(replay, drivers[name], row["episode"], name) for name in names]
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
-    file = drive_video(folder / "drive.mp4", trips, longest=seconds)
+
+    def film() -> Path:
+        trips = [record(replay, drivers[name], row["episode"], name) for name in names]
+        return drive_video(folder / "drive.mp4", trips, longest=seconds)
+
     run.section("A car that nobody sees")
     run.text(
         "The orange car is driven by a policy; all others replay their log and do not react to it. Each lane of the "
         "film is the same scene from the same start, driven by another policy."
     )
-    run.video(
-        file, f"Scene {number}, chosen because {best} arrives there and as many of the others as possible do not."
-    )
+    run.video(film, _told(found, names, number))
+
+
+def _told(found: Found, names: Sequence[str], number: int) -> str:
+    """What happens to each driver in the scene of the film, and how it was chosen."""
+    rows = {name: found[name][0]["test"][number] for name in names}
+    best = _main(found)
+    missed = sum(not row["success"] for row in rows.values())
+    chosen = f"{best} arrives in none of {len(found[best][0]['test'])} scenes; in this one {missed} drivers do not"
+    if rows[best]["success"]:
+        chosen = f"a scene in which {best} arrives and as many of the others as possible, {missed} of them, do not"
+    ends = "; ".join(f"{name}: {_HOW.get(row['reason'], row['reason'])}" for name, row in rows.items())
+    return f"Scene {number}: {chosen}. {ends}."
+
+
+def _main(found: Found) -> str:
+    """The method that the page is about."""
+    return MPUR.name if MPUR.name in found else list(found)[-1]
 
 
 def _write_success(run: Run, recipe: DriveRecipe, found: Found) -> None:
@@ -94,19 +133,13 @@ def _write_success(run: Run, recipe: DriveRecipe, found: Found) -> None:
     run.figure("ends", stacks(found, "test"), "How the episodes end.")
     if MPUR.name not in found:
         return
-    ours, generator = rates(found[MPUR.name]), np.random.default_rng(0)
     rows = []
     for name, outcomes in found.items():
         if name == MPUR.name:
             continue
-        gap = paired_bootstrap(ours, rates(outcomes), generator, draws=2000)
-        told = "no order is claimed" if gap.low <= 0 <= gap.high else "more" if gap.value > 0 else "less"
-        rows.append([name, *(100 * value for value in gap), told])
-    run.table(
-        ("against", "points", "from", "to", "successes of MPUR with z-dropout"),
-        rows,
-        "Difference of success on the same episodes, with the 95 % interval of a bootstrap over episodes and seeds.",
-    )
+        gap, told = verdict(rates(found[MPUR.name]), rates(outcomes))
+        rows.append([name, *(100 * value for value in gap), run.word(told)])
+    run.table(("against", "points", "from", "to", "successes of MPUR with z-dropout"), rows, PAIRED)
 
 
 def _write_real(run: Run, found: Found) -> None:
@@ -185,15 +218,11 @@ def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[st
     if not errors:
         return
     tier, first = recipe.tier, next(iter(errors.values()))
-    told = {f"model, {name}": table["model"] for name, table in errors.items()} | {tier.baseline: first[tier.baseline]}
+    told = model_errors(recipe, errors)
     seconds = [recipe.dt * (t + 1) for t in range(len(first["model"]))]
-    for name, values in told.items():
-        for step in sorted({0, len(seconds) // 2, len(seconds) - 1}):
-            method = f"{name} (baseline)" if name == tier.baseline else name
-            claim = f"{tier.error}, {seconds[step]:.1f} s ahead"
-            run.result(id="W1", claim=claim, method=method, measured=float(values[step]), data=recipe.data)
     run.section("What the models know")
-    run.text(f"{tier.told} {_unseen(recipe)} it is {_better(first, tier.baseline)} than the {tier.baseline}.")
+    run.text(tier.told)
+    run.verdict(f"{_unseen(recipe)} its mean error is {_better(first, tier.baseline)} that of the {tier.baseline}.")
     drawn = curves(
         {name: (seconds, values.tolist()) for name, values in told.items()}, xlabel="seconds ahead", ylabel=tier.error
     )
@@ -202,13 +231,21 @@ def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[st
     )
 
 
+def model_errors(recipe: DriveRecipe, errors: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Errors by horizon, of each model and then of the baseline."""
+    told = {f"model, {name}": table["model"] for name, table in errors.items()}
+    if errors:
+        told[recipe.tier.baseline] = next(iter(errors.values()))[recipe.tier.baseline]
+    return told
+
+
 def _unseen(recipe: DriveRecipe) -> str:
     return "Around cars that were held out" if recipe.tracks else "In traffic that it has not seen"
 
 
 def _better(table: Mapping[str, torch.Tensor], baseline: str) -> str:
     share = 100 * (1 - float(table["model"][-1] / table[baseline][-1]))
-    return f"{share:.0f} % nearer to the truth" if share > 0 else "no nearer to the truth"
+    return f"{share:.0f} % below" if share > 0 else f"{-share:.0f} % above"
 
 
 def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
@@ -223,7 +260,7 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
         f"for. Costs are those of driving, means over roll-outs of {recipe.horizon} steps of {recipe.dt:.1f} s; a step "
         "into a collision or off the road costs 1. What was imagined counts as long as the car really drove on."
     )
-    write_promises(run, shown)
+    run.part(write_promises, shown)
     costs = {
         name: outcomes[0]["learned"]["curves"]["cost"]
         for name, outcomes in found.items()

@@ -124,7 +124,8 @@ class DrivePlanRecipe(DriveOptions):
         learned = run.stage("actor", partial(self._distilled, world, actor, logs), [actor])
         label = f"actor of {self.teacher}"
         found[label] = run.stage("test/actor", partial(drive, courses, actor.eval()))
-        self._page(run, found, label, learned, base.data)
+        self._results(run, found, label, base.data)
+        run.part(self._page, found, label, learned)
 
     def planner(self, name: str, world: World) -> Controller:
         """A receding horizon in the model, with one of the `SOLVERS`."""
@@ -161,27 +162,38 @@ class DrivePlanRecipe(DriveOptions):
             told = {"states": float(len(y)), "error": result.history["loss/energy"].values[-1]}
         return told
 
-    def _page(
-        self, run: Run, found: dict[str, dict[str, Any]], label: str, learned: dict[str, float], test: str
-    ) -> None:
-        rows, data = [], f"{test}, {len(found['human']['test'])} episodes"
+    def _results(self, run: Run, found: dict[str, dict[str, Any]], label: str, test: str) -> None:
+        data = f"{test}, {len(found['human']['test'])} episodes"
         for name, outcome in found.items():
-            told = summary(outcome["test"])
+            share = 100 * summary(outcome["test"])["success"].value
             method = DRIVERS[name][0] if name in DRIVERS else name
-            share = 100 * told["success"].value
             run.result(id="W3" if name == label else "W2", claim="success", method=method, measured=share, data=data)
-            late = outcome.get("latency")
-            ends = told["reasons"]
-            rows.append(
-                [method, share, 100 * told["success"].low, 100 * told["success"].high, told["distance"],
-                 ends.get("collision", 0), ends.get("off road", 0), late and late["median"], late and late["p95"]]
-            )  # fmt: skip
         for name, outcome in found.items():
             if "latency" in outcome:
                 run.result(
                     id="W2", claim="planning latency for one car, median, ms", method=name,
                     measured=outcome["latency"]["median"], data=f"horizon {self.horizon} steps of 0.2 s",
                 )  # fmt: skip
+
+    def _page(self, run: Run, found: dict[str, dict[str, Any]], label: str, learned: dict[str, float]) -> None:
+        rows = []
+        for name, outcome in found.items():
+            told = summary(outcome["test"])
+            method = DRIVERS[name][0] if name in DRIVERS else name
+            share = 100 * told["success"].value
+            late = outcome.get("latency")
+            ends = told["reasons"]
+            rows.append(
+                [method, share, 100 * told["success"].low, 100 * told["success"].high, told["distance"],
+                 ends.get("collision", 0), ends.get("off road", 0), late and late["median"], late and late["p95"]]
+            )  # fmt: skip
+        share = {name: f"{100 * summary(outcome['test'])['success'].value:.0f} %" for name, outcome in found.items()}
+        planned = {name: share[name] for name, outcome in found.items() if "latency" in outcome}
+        run.finding(
+            f"Planning anew at every step arrives in {', '.join(f'{rate} ({name})' for name, rate in planned.items())} "
+            f"of the episodes, the {label} in {share[label]}; the human in {share['human']}, no action in "
+            f"{share['no action']}."
+        )
         run.section("Who arrives")
         colours = {name: BLUE for name, outcome in found.items() if "latency" in outcome} | {label: ORANGE}
         run.figure("success", success_bars({n: summary(o["test"])["success"] for n, o in found.items()}, colours))

@@ -96,7 +96,7 @@ class DriveRemediesRecipe(PolicyOptions):
                 run.result(id="W7", claim=claim, method=name, measured=value, seeds=self.seeds, data=data)
         changes = {name: change for name, (_, change) in chosen.items()}
         pairs, apart = ([pair for pair in several if set(pair) <= set(chosen)] for several in (PAIRS, APART))
-        write_page(run, found, changes, pairs, apart, self.policy_steps)
+        run.part(write_page, found, changes, pairs, apart, self.policy_steps)
 
     def every(self) -> dict[str, tuple[Variant, str]]:
         """All variants by name, each with what is changed, in words."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from lowland.evaluation.success import Interval, paired_bootstrap
+from lowland.evaluation.verdict import CLOSE, Verdict, verdict
 from lowland.plots.style import BLUE, INK, MUTED, ORANGE, figure, ruled
-from lowland.recipes.drive_page import Found, intervals, promised, rates, stacks, success_bars, write_promises
+from lowland.recipes.drive_page import PAIRED, Found, intervals, promised, rates, stacks, success_bars, write_promises
 from lowland.reports.run import Run
 
 _CAREFUL = "MPUR"
@@ -47,7 +46,7 @@ def write_page(
         "success", bars, f"Orange: with the uncertainty cost; blue: without. {updates} updates of each policy, and "
         "Wilson's 95 % intervals.",
     )  # fmt: skip
-    _write_gaps(run, found, pairs, apart)
+    run.part(_write_gaps, found, pairs, apart)
     run.table(("variant", "what is changed"), [[name, words] for name, words in changes.items()])
     told = {name: found[name] for name in changes}
     run.section("What the models promise, and what comes")
@@ -62,26 +61,32 @@ def write_page(
         "step into a collision or off the road; uncertainty in standard deviations from the usual along the held-out "
         "log, of the model in which the policy was trained.",
     )  # fmt: skip
-    write_promises(run, told)
+    run.part(write_promises, told)
     run.section("How the episodes end")
     run.figure("ends", stacks(found, "test"), "Shares of all episodes.")
 
 
-def _gap(found: Found, pair: tuple[str, str]) -> Interval:
-    one, other = (rates(found[name]) for name in pair)
-    return Interval(*(100 * value for value in paired_bootstrap(one, other, np.random.default_rng(0), draws=2000)))
+def _gap(found: Found, pair: tuple[str, str]) -> Verdict:
+    one, other = pair
+    return verdict(rates(found[one]), rates(found[other]), ("more", "fewer"))
 
 
 def _write_gaps(run: Run, found: Found, pairs: Sequence[tuple[str, str]], apart: Sequence[tuple[str, str]]) -> None:
     if pairs:
         gaps = {pair: _gap(found, pair) for pair in pairs}
-        reached = sum(gap.value >= _AIM for gap in gaps.values())
+        reached = sum(100 * gap.difference.low >= _AIM for gap in gaps.values())
         known = "An ensemble has the model of its row without uncertainty cost as first member, which alone imagines."
-        run.text(
-            f"{reached} of {len(gaps)} pairs through the same model, which differ by the uncertainty cost alone, are "
-            f"{_AIM:.0f} points apart or more, in favour of it. "
-            f"{known if any('ensemble' in one for one, _ in gaps) else ''}"
+        words = [gap.word for gap in gaps.values()]
+        run.finding(
+            f"Of {len(gaps)} pairs that differ by the uncertainty cost alone, {words.count('more')} arrive more often "
+            f"with it, {words.count('fewer')} less often, and {words.count(CLOSE)} are too close to call."
         )
+        run.verdict(
+            f"{reached} of {len(gaps)} pairs through the same model, which differ by the uncertainty cost alone, are "
+            f"{_AIM:.0f} points apart or more, in favour of it, with the whole interval."
+        )
+        if any("ensemble" in one for one, _ in gaps):
+            run.text(known)
         _table(run, gaps)
     if apart:
         run.text(
@@ -91,16 +96,11 @@ def _write_gaps(run: Run, found: Found, pairs: Sequence[tuple[str, str]], apart:
         _table(run, {pair: _gap(found, pair) for pair in apart})
 
 
-def _table(run: Run, gaps: Mapping[tuple[str, str], Interval]) -> None:
+def _table(run: Run, gaps: Mapping[tuple[str, str], Verdict]) -> None:
     rows = []
     for (one, other), gap in gaps.items():
-        told = "no order is claimed" if gap.low <= 0 <= gap.high else "more" if gap.value > 0 else "fewer"
-        rows.append([f"{one} against {other}", *gap, told])
-    run.table(
-        ("policies", "points", "from", "to", "successes of the first"),
-        rows,
-        "Difference of success on the same episodes, with the 95 % interval of a bootstrap over episodes and seeds.",
-    )
+        rows.append([f"{one} against {other}", *(100 * value for value in gap.difference), run.word(gap.word)])
+    run.table(("policies", "points", "from", "to", "successes of the first"), rows, PAIRED)
 
 
 def _promises(found: Found) -> Figure:

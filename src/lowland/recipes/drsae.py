@@ -92,7 +92,7 @@ class DrsaeRecipe(Recipe):
             found.append(one)
         common = images.train_labels.bincount().argmax()
         write_results(run, found, float((images.test_labels != common).double().mean()), self._described(images))
-        write_page(run, found, chosen, GRIDS, self.iterations, self.width, images.shape[1:])
+        run.part(write_page, found, chosen, GRIDS, self.iterations, self.width, images.shape[1:])
 
     def _described(self, images: Images) -> str:
         trained = len(images.train) + len(images.validation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from lowland.evaluation.verdict import Verdict, verdict
 from lowland.plots import curves, images
 from lowland.plots.style import FAINT, INK, MUTED, ORANGE, figure, ruled
 from lowland.reports.run import Run
@@ -17,16 +19,10 @@ DRSAE, RELU, DEEPER, LINEAR = "DrSAE", "ReLU, two layers", "ReLU, three layers",
 Found = Sequence[Mapping[str, Mapping[str, Any]]]
 
 
-def paired(found: Found, other: str) -> tuple[float, float, float]:
-    """Mean difference of test errors, DrSAE less the other, and the ends of its 95 % interval by Student's t."""
-    from scipy.stats import t
-
-    gaps = [one[DRSAE]["test"] - one[other]["test"] for one in found]
-    mean = statistics.fmean(gaps)
-    if len(gaps) < 2:
-        return mean, float("-inf"), float("inf")
-    half = float(t.ppf(0.975, len(gaps) - 1)) * statistics.stdev(gaps) / len(gaps) ** 0.5
-    return mean, mean - half, mean + half
+def paired(found: Found, other: str) -> Verdict:
+    """Test errors of DrSAE against those of the other, over paired seeds."""
+    ours, theirs = ([one[name]["test"] for one in found] for name in (DRSAE, other))
+    return verdict(ours, theirs, ("higher", "lower"))
 
 
 def write_results(run: Run, found: Found, commonest: float, data: str) -> None:
@@ -41,7 +37,7 @@ def write_results(run: Run, found: Found, commonest: float, data: str) -> None:
     common |= {"seeds": len(found)}
     for method in found[0]:
         if method != DRSAE:
-            mean, low, high = (100 * value for value in paired(found, method))
+            mean, low, high = (100 * value for value in paired(found, method).difference)
             claim = f"test error of DrSAE less that of the other, in points; 95 % interval {low:+.2f} to {high:+.2f}"
             gaps = [100 * (one[DRSAE]["test"] - one[method]["test"]) for one in found]
             sd = statistics.stdev(gaps) if len(gaps) > 1 else None
@@ -59,14 +55,17 @@ def write_page(
 ) -> None:
     """Fill the page from the errors of each seed, the tuning, and what seed 0 shows of its units."""
     run.section("Against its rivals")
-    verdicts = []
+    told = []
     for method in found[0]:
         if method != DRSAE:
-            mean, low, high = (100 * value for value in paired(found, method))
-            word = "better than" if high < 0 else "worse than" if low > 0 else "not told apart from"
-            verdicts.append(f"{word} **{method}** ({mean:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f})")
+            gap = paired(found, method)
+            mean, low, high = (100 * value for value in gap.difference)
+            known = f"95 % interval {low:+.2f} to {high:+.2f}" if math.isfinite(low) else "one seed"
+            link = "against" if gap.close else "than"
+            told.append(f"{gap.word} {link} **{method}** ({mean:+.2f} points, {known})")
+    run.finding(f"The test error of DrSAE over {len(found)} paired seeds: {'; '.join(told)}.")
     run.text(
-        f"Over {len(found)} paired seeds DrSAE is {'; '.join(verdicts)}. In each seed all methods have the same "
+        "In each seed all methods have the same "
         "training and validation images and the same number of updates, and all are tested on the same images. Before "
         "that, each method had four settings, and one more split of the training images chose among them."
     )
@@ -83,7 +82,7 @@ def write_page(
     ]  # fmt: skip
     run.table(("method", "setting", "validation error in %", ""), rows, "Tuning")
     first = found[0][DRSAE]
-    _write_units(run, first, shape)
+    run.part(_write_units, first, shape)
     run.section("What the steps do")
     run.text(
         "The encoder is read out after each of its steps, with the classifier that was trained on the last. In the "

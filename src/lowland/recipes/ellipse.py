@@ -18,9 +18,12 @@ from lowland.plots import animate, curves, landscape
 from lowland.plots.style import figure
 from lowland.recipes.base import Recipe, recipe
 from lowland.registry import find, registered
+from lowland.reports.digits import number
 from lowland.reports.run import Run
 from lowland.solvers.base import Solver, bind
 
+_TRIED = 200
+"""Points on which every solver is tried."""
 BOUNDS = ((-3.2, 3.2), (-2.6, 2.6))
 
 
@@ -83,8 +86,14 @@ class EllipseRecipe(Recipe):
             data=data,
         )
         run.save_energy("ellipse", energy)
-        self._pictures(run, energy)
-        self._solvers(run, energy, exact["y"], distance)
+        error = (found["energy"] - distance).abs().max().item()
+        run.finding(
+            f"Inference finds the squared distance to the ellipse to {number(error)} on all of {self.points} random "
+            "points."
+        )
+        trials = self._trials(run, energy, exact["y"], distance)
+        run.part(self._pictures, energy)
+        run.part(self._solvers, trials, min(len(distance), _TRIED))
 
     def _exact(self) -> dict[str, Tensor]:
         """Points, their closest points and squared distances, by a bracketed scalar search of SciPy's."""
@@ -175,16 +184,26 @@ class EllipseRecipe(Recipe):
         )
         run.figure("valleys", drawn, "The energy that inference sees")
 
-    def _solvers(self, run: Run, energy: Ellipse, y: Tensor, distance: Tensor) -> None:
-        y, lines, rows = y.to(self.device)[:200], {}, []
+    def _trials(self, run: Run, energy: Ellipse, y: Tensor, distance: Tensor) -> dict[str, dict[str, Any]]:
+        """How each solver does, by name."""
+        y, trials = y.to(self.device)[:_TRIED], {}
         for name, solver in _solvers(energy):
             trial = run.stage(f"solver/{name}", partial(self._trial, energy, solver, y, distance[: len(y)]))
-            rows.append([name, trial["steps"], trial["guess"], trial["error"], trial["found"]])
-            if not solver.stochastic and len(trial["median"]) > 2:
-                lines[name] = trial["median"]
+            trials[name] = {**trial, "stochastic": solver.stochastic}
+        return trials
+
+    def _solvers(self, run: Run, trials: dict[str, dict[str, Any]], count: int) -> None:
+        rows = [
+            [name, trial["steps"], trial["guess"], trial["error"], trial["found"]] for name, trial in trials.items()
+        ]
+        lines = {
+            name: trial["median"]
+            for name, trial in trials.items()
+            if not trial["stochastic"] and len(trial["median"]) > 2
+        }
         run.section("Every solver on the same problem")
         run.text(
-            f"All solvers of the library that support this problem, with their default settings, on {len(y)} of the "
+            f"All solvers of the library that support this problem, with their default settings, on {count} of the "
             "points. *From the guess*: the energy's own first guess, the best of 64 angles. *From anywhere*: from "
             "random angles. Samplers are not meant to end at the minimum: they explore around it."
         )

@@ -97,7 +97,7 @@ class FuturesRecipe(Recipe):
         count = len(kept[1]["test"][0])
         described = f"{self.data}, {count} test {'films' if self.data == 'ball' else 'images'}"
         write_results(run, found, self.samples, described)
-        write_page(run, kept[0][LATENT].cpu(), found, chosen, GRIDS, self.data, self._shapes())
+        run.part(write_page, kept[0][LATENT].cpu(), found, chosen, GRIDS, self.data, self._shapes())
 
     def _shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         """Frames, rows and columns of x and of y."""

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.energies.conditional_autoencoder import ConditionalAutoencoder
+from lowland.evaluation.verdict import verdict
 from lowland.plots import curves, images
 from lowland.plots.style import FAINT, INK
 from lowland.reports.run import Run
@@ -57,10 +58,10 @@ def write_page(
 ) -> None:
     """Fill the page; the pictures are those of the first seed."""
     ratio = statistics.fmean(one["errors"][LATENT] / one["errors"][ONE] for one in found)
-    _write_problem(run, data, ratio, found)
+    run.part(_write_problem, data, ratio, found)
     run.grid("films", [(_film(found[0], index, shapes), "") for index in range(4)], 2)
-    _write_spread(run, energy, found[0], shapes)
-    _write_counts(run, found)
+    run.part(_write_spread, energy, found[0], shapes)
+    run.part(_write_counts, found)
     rows = [
         [method, ", ".join(f"{name} {value:g}" for name, value in setting.items()), error,
          "chosen" if index == chosen[method]["best"] else ""]
@@ -87,15 +88,25 @@ def _write_problem(run: Run, data: str, ratio: float, found: Found) -> None:
             "squares answers with the mean of all; with a latent variable z the network draws one lower half for each "
             "z."
         )
-    verdict = "The best of the samples is far closer" if ratio <= 0.7 else "The best of the samples is not much closer"
+    told = {
+        key: verdict(
+            [one["errors"][LATENT] for one in found], [one["errors"][key] for one in found], ("higher", "lower")
+        )
+        for key in (ONE, NOISE, SPREAD, NEAR)
+    }
+    run.finding(
+        f"The best of the samples has {ratio:.2f} of the error of the one deterministic answer ({told[ONE].word}, over "
+        f"{len(found)} seeds). With as many tries, noise around that answer: {told[NOISE].word}; the futures of the "
+        f"nearest training inputs: {told[NEAR].word}."
+    )
     run.text(
-        f"{verdict} to what happened: its error is {ratio:.2f} of the deterministic one. Best-of-N rewards "
+        "The error of the best of the samples is compared with that of the deterministic one. Best-of-N rewards "
         "spread, and any spread would do if it were cheap: so noise around the deterministic answer, in two shapes and "
         "at its best size, has as many tries, and so have the futures of the nearest training inputs."
     )
     near = statistics.fmean(one["errors"][NEAR] / one["errors"][LATENT] for one in found)
-    if near < 1:
-        run.text(
+    if told[NEAR].word == "higher":
+        run.verdict(
             f"The nearest training inputs do better still, with {near:.2f} of the error of the latent variable: so few "
             "numbers describe an input here that a memory of all training data has seen almost every one."
         )

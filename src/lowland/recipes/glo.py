@@ -104,7 +104,7 @@ class GloRecipe(Recipe):
         run.save_energy("generator", kept["energy"])
         described = f"{self.data}, {len(test)} test images"
         self._results(run, found, described)
-        write_page(run, found, kept, data, self.latents, self.polish)
+        run.part(write_page, found, kept, data, self.latents, self.polish)
 
     def _mover(self) -> GradientDescent:
         """One step for each visit. A ball of twice the radius has a quarter of the curvature, and is twice as wide."""

@@ -15,21 +15,25 @@ from lowland.data.pictures import picture
 from lowland.data.windows import Windows
 from lowland.energies.hard_sparse_coding import HardSparseCoding
 from lowland.errors import DataError, OptionError
+from lowland.evaluation.verdict import verdict
 from lowland.plots import curves, images, photographs
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.restoration import (
     LARGEST,
+    WORDS,
     agree,
     centred,
     check_size,
     crop,
     dictionary,
+    in_words,
     learn,
     originals,
     psnr,
     sides,
-)
+)  # fmt: skip
 from lowland.reports.run import Run
+from lowland.words import verbatim
 
 OURS, RIVAL, NOTHING = "learned dictionary", "biharmonic", "local mean (learns nothing)"
 
@@ -123,7 +127,7 @@ class InpaintRecipe(Recipe):
                 "rounds": rounds,
                 "atoms": energy.dictionary.detach().T,
             }
-        self._page(run, truths, results)
+        run.part(self._page, truths, results, *self._results(run, truths, results))
 
     def _hidden(self, image: Tensor, number: int) -> Tensor:
         """Which pixels are missing, (1, H, W) of booleans, of the picture as it is cropped."""
@@ -159,8 +163,10 @@ class InpaintRecipe(Recipe):
                 errors.append(-psnr(image[:, judged[0]], truth[:, judged[0]]))
         return {"picture": image, "errors": errors}
 
-    def _page(self, run: Run, truths: dict[str, Tensor], results: dict[str, dict[str, Any]]) -> None:
-        run.section("How well")
+    def _results(
+        self, run: Run, truths: dict[str, Tensor], results: dict[str, dict[str, Any]]
+    ) -> tuple[list[str], list[str], dict[str, dict[str, float]]]:
+        """Rows of `results.json`; rivals that could be run, all methods, and the PSNR by picture and method."""
         data = self.image or "pictures in scikit-image's wheel"
         rivals = [RIVAL] if all(RIVAL in found["pictures"] for found in results.values()) else []
         methods, table = [NOTHING, *rivals, OURS], {}
@@ -174,7 +180,25 @@ class InpaintRecipe(Recipe):
             for method in methods:
                 claim = f"PSNR on {name}, {self._damage()}, in dB"
                 run.result(id="S2", claim=claim, method=method, measured=row[method], data=data)
-        rows = [[name, *(round(row[method], 2) for method in methods)] for name, row in table.items()]
+        return rivals, methods, table
+
+    def _page(
+        self,
+        run: Run,
+        truths: dict[str, Tensor],
+        results: dict[str, dict[str, Any]],
+        rivals: list[str],
+        methods: list[str],
+        table: dict[str, dict[str, float]],
+    ) -> None:
+        means = {method: sum(row[method] for row in table.values()) / len(table) for method in methods}
+        told = {
+            rival: verdict([row[OURS] for row in table.values()], [row[rival] for row in table.values()], WORDS)
+            for rival in (NOTHING, *rivals)
+        }
+        run.finding(f"On {len(table)} pictures {OURS} has " + "; ".join(in_words(*one) for one in told.items()) + ".")
+        run.section("How well")
+        rows = [[verbatim(name), *(round(row[method], 2) for method in methods)] for name, row in table.items()]
         run.table(("picture", *methods), [*rows, ["mean", *(round(means[m], 2) for m in methods)]], "PSNR in dB")
         if not rivals:
             run.text("The biharmonic method could not be run: scikit-image is not installed (`lowland[images]`).")
@@ -184,18 +208,18 @@ class InpaintRecipe(Recipe):
                 (crop(tile), f"{label}, {table[name][label]:.2f} dB" if label in table[name] else label)
                 for tile, label in tiles
             ]
-            run.figure(name, photographs(labelled, columns=3), f"**{name}**, its middle")
+            run.figure(name, partial(photographs, labelled, columns=3), f"**{verbatim(name)}**, its middle")
         run.section("When to stop")
         run.text(
             f"In a first pass {self.held_out:.0%} of the known pixels are hidden too. Where their error is least, the "
             "second pass stops, which knows all of them. The missing pixels choose nothing."
         )
         lines = {name: (range(1, self.rounds + 1), [-e for e in found["errors"]]) for name, found in results.items()}
-        chosen = ", ".join(f"{name} {found['rounds']}" for name, found in results.items())
+        chosen = ", ".join(f"{verbatim(name)} {found['rounds']}" for name, found in results.items())
         figure = curves(lines, title="Held-out pixels", xlabel="round", ylabel="PSNR in dB")
         run.figure("rounds", figure, f"round chosen: {chosen}")
         run.section("What it learned")
-        atoms = [(images(found["atoms"][:100]), name) for name, found in results.items()]
+        atoms = [(images(found["atoms"][:100]), verbatim(name)) for name, found in results.items()]
         run.grid("atoms", atoms, columns=3, caption="100 atoms of each dictionary, learned from the known pixels")
 
     def _damage(self) -> str:

@@ -16,7 +16,7 @@ from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
 from lowland.recipes.base import recipe
 from lowland.recipes.baselines import RANDOM
-from lowland.recipes.predictive import Method, Predictive, flips, write_neighbours, write_table
+from lowland.recipes.predictive import Method, Predictive, against_random, flips, write_neighbours, write_table
 from lowland.reports.run import Run
 from lowland.shaping.predictive.masked import IJEPA, MAE, Data2Vec
 from lowland.shaping.predictive.masks import PatchMasks
@@ -84,10 +84,12 @@ class JepaRecipe(Predictive):
         if data.stand_in_for:
             run.stand_in(f"{data.source} stands in for {data.stand_in_for}: figures compare only with others on it.")
         kept = self.compare(run, data)
-        self._write(run, kept, data)
+        run.part(self._write, kept, data)
 
     def _write(self, run: Run, kept: Mapping[str, Any], data: Images) -> None:
         energies: Mapping[str, MaskedPrediction] = kept["energies"]
+        probes = {title: [one["probe"] for one in each] for title, each in kept["measured"].items()}
+        run.finding(against_random(probes, len(data.test)))
         run.section("What the encoder is worth")
         seen = self.steps * self.batch / len(data.train)
         run.text(
@@ -96,8 +98,13 @@ class JepaRecipe(Predictive):
             "image, by its last block or several; MAE foretells **pixels**. Each method went through the training "
             f"images {seen:.1f} times, without labels; supervised training did so with them."
         )
-        write_table(run, kept["measured"], f"a vision transformer of {self.depth} blocks of {self.width}")
-        self._write_masks(run, energies["MAE"], data.test[:SHOWN])
+        run.part(
+            write_table,
+            kept["measured"],
+            f"a vision transformer of {self.depth} blocks of {self.width}",
+            len(data.test),
+        )
+        run.part(self._write_masks, energies["MAE"], data.test[:SHOWN])
         run.section("What the tokens say")
         run.text(
             "The tokens of an image, one for each patch, as colours: their first three principal components over these "
@@ -110,7 +117,7 @@ class JepaRecipe(Predictive):
         run.figure("tokens", mosaic(rows))
         run.section("Neighbours")
         run.text("Test images with the training images whose representations are nearest, by cosine.")
-        write_neighbours(run, encoders, data)
+        run.part(write_neighbours, encoders, data)
         run.section("Training")
         lines = {name: kept["curves"][name] for name in energies}
         run.figure("training", curves(lines, xlabel="step", ylabel="loss of a batch, each method's own", log="y"))

@@ -119,7 +119,7 @@ class LabelsRecipe(Pretraining):
                 work = partial(self._compare, encoders[best], data, fraction, seed, steps, draws[0] if draws else None)
                 draws.append(run.stage(f"labels-{100 * fraction:g}/seed-{seed}", work))
         write_results(run, found, best, f"{data.name}, {self.encoder}, epochs of pretraining: {self.epochs:g}")
-        write_page(run, found, choice, best, data)
+        run.part(write_page, found, choice, best, data)
 
     def _pretrained(self, run: Run, data: Images) -> tuple[dict[str, nn.Module], dict[str, list[float]]]:
         """Encoders, and the validation accuracies of their linear probes with the fewest labels, by title."""

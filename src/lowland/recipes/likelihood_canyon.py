@@ -83,7 +83,7 @@ class LikelihoodCanyonRecipe(Recipe):
                 seen[name, steps] = {"nll": trained["nll"][str(steps)], **found[str(steps)]}
             run.save_energy(key, lands[name, self.steps[-1]])
         self._results(run, seen)
-        write_page(run, lands, seen, self._probes(2)["on"].cpu(), self.smoothness, self.resolution)
+        run.part(write_page, lands, seen, self._probes(2)["on"].cpu(), self.smoothness, self.resolution)
 
     def _energy(self, weights: dict[str, Tensor] | None = None) -> NetworkEnergy:
         energy = NetworkEnergy(2, (self.hidden, self.hidden), generator=self.generator(4))

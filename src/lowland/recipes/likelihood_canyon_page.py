@@ -42,6 +42,11 @@ def steepest(smoothness: float) -> float:
 
 def write_page(run: Run, lands: Lands, seen: Seen, points: Tensor, smoothness: float, resolution: int) -> None:
     """Fill the page from what the stages measured; `points` are drawn on the landscapes."""
+    last = max(steps for _, steps in lands)
+    run.finding(
+        f"After {last:,} steps of likelihood alone the valley has walls of {seen[PLAIN, last]['slope']:.3g} nats per "
+        f"unit, and of {seen[SMOOTH, last]['slope']:.3g} with smoothness; theory gives {steepest(smoothness):.2g}."
+    )
     run.section("The same loss, with and without smoothness")
     run.text(
         "The data lie on a curve, which has no area. A density concentrated in a strip of width σ around it gives the "

@@ -115,7 +115,7 @@ class ListaRecipe(Recipe):
         run.save_energy("sparse-coding", kept[0].energy)
         counts = {name: encoder.multiplications for name, encoder in kept[1].items()}
         write_results(run, self, found, counts)
-        write_page(run, self, found, counts, kept[0].energy, kept[0].test, kept[1])
+        run.part(write_page, self, found, counts, kept[0].energy, kept[0].test, kept[1])
 
     def _encoders(self, dictionary: Tensor, first: LISTA) -> dict[str, LISTA | LearnedCoordinateDescent]:
         """Encoders before training; those of LISTA begin with what the shortest has learned.

@@ -43,7 +43,7 @@ def ratio(one: Mapping[str, Any], start: str) -> float:
 
 
 def write_results(run: Run, options: ListaRecipe, found: Found, counts: Mapping[str, int]) -> None:
-    """The lines at the top of the page."""
+    """The rows of `results.json`."""
     data = f"{options.tests} test patches, {options.atoms} atoms"
 
     def line(row: str, claim: str, method: str, values: Sequence[float]) -> None:

@@ -23,6 +23,7 @@ from lowland.plots.traffic_log import histograms, space_time
 from lowland.recipes.base import recipe
 from lowland.recipes.log_options import LogOptions
 from lowland.reports.run import Run
+from lowland.words import verbatim
 
 
 @recipe(
@@ -66,9 +67,12 @@ class LogRecipe(LogOptions):
             log = log.select((log.frame - log.frame.min()) * log.dt < self.seconds)
         run.expect(1)
         outcomes = run.stage("drivers that learn nothing", partial(self._drive, log))
-        self._content(run, log, summarise(log))
-        _faults(run, faults)
-        _drivers(run, outcomes, data)
+        for name, row in outcomes.get("drivers", {}).items():
+            rate = round(100 * row["success"][0], 1)
+            run.result(id="W9", claim="success, in percent", method=name, measured=rate, data=data)
+        run.part(self._content, log, summarise(log))
+        run.part(_faults, faults)
+        run.part(_drivers, outcomes)
 
     def _drive(self, log: Tracks) -> dict[str, Any]:
         try:
@@ -91,8 +95,9 @@ class LogRecipe(LogOptions):
         run.section("Traffic")
         length, lanes = road.length_to - road.length_from, f"{road.lanes} lane{'s' if road.lanes != 1 else ''}"
         run.text(
-            f"**{log.name or 'The log'}**: {len(log.vehicles):,} vehicles in {log.seconds:,.0f} s on {length:,.0f} m "
-            f"of road with {lanes} of {road.lane_width:.2f} m, {1 / log.dt:g} frames a second, {len(log):,} rows."
+            f"**{verbatim(log.name or 'The log')}**: {len(log.vehicles):,} vehicles in {log.seconds:,.0f} s on "
+            f"{length:,.0f} m of road with {lanes} of {road.lane_width:.2f} m, {1 / log.dt:g} frames a second, "
+            f"{len(log):,} rows."
         )
         if log.reading:
             run.text(log.reading)
@@ -113,14 +118,16 @@ class LogRecipe(LogOptions):
             ],
         )
         if (log.lane >= 0).any():
-            run.figure("space-time", space_time(log), "Each line is a vehicle: the flatter, the slower")
+            run.figure("space-time", partial(space_time, log), "Each line is a vehicle: the flatter, the slower")
         kept = {
             "speed in m/s": (found.speed, (0.0, max(float(np.quantile(found.speed, 0.999)), 1.0))),
             "gap to the car ahead in m": (found.gap, (0.0, 60.0)),
             "time headway in s": (found.headway, (0.0, 6.0)),
             "acceleration in m/s²": (found.acceleration, (-5.0, 5.0)),
         }
-        run.figure("histograms", histograms(kept), "All rows of the log; what lies beyond an axis counts at its end")
+        run.figure(
+            "histograms", partial(histograms, kept), "All rows of the log; what lies beyond an axis counts at its end"
+        )
 
 
 def _quantile(values: np.ndarray, share: float, unit: str) -> str:
@@ -130,12 +137,15 @@ def _quantile(values: np.ndarray, share: float, unit: str) -> str:
 def _faults(run: Run, faults: list[Fault]) -> None:
     run.section("Faults")
     if faults:
-        run.table(("fault", "count", "what was done"), [(fault.kind, fault.count, fault.sentence) for fault in faults])
+        run.table(
+            ("fault", "count", "what was done"),
+            [(fault.kind, fault.count, verbatim(fault.sentence, 0)) for fault in faults],
+        )
     else:
         run.text("None was found: no gaps, frames that come twice, jumps, vehicles without a size, or other units.")
 
 
-def _drivers(run: Run, outcomes: dict[str, Any], data: str) -> None:
+def _drivers(run: Run, outcomes: dict[str, Any]) -> None:
     run.section("Driving without learning")
     if "error" in outcomes:
         run.text(f"Nobody can drive in this log. {outcomes['error']}")
@@ -152,5 +162,4 @@ def _drivers(run: Run, outcomes: dict[str, Any], data: str) -> None:
         rates = [round(100 * value, 1) for value in row["success"]]
         why = ", ".join(f"{reason} {count}" for reason, count in row["reasons"].items())
         lines.append((name, row["n"], *rates, round(row["distance"], 1), why))
-        run.result(id="W9", claim="success, in percent", method=name, measured=rates[0], data=data)
     run.table(columns, lines, caption="Intervals are Wilson's.")

@@ -17,6 +17,7 @@ from lowland.planning.energy import PlanEnergy
 from lowland.plots import curves
 from lowland.plots.style import BLUE, INK, MUTED, ORANGE, figure, ruled
 from lowland.recipes.base import Recipe, recipe
+from lowland.reports.digits import number
 from lowland.reports.run import Run
 from lowland.solvers.adam import Adam
 from lowland.solvers.base import Solver
@@ -29,7 +30,8 @@ from lowland.solvers.mppi import MPPI
 from lowland.worlds.linear import LinearWorld, riccati
 from lowland.worlds.rollout import rollout
 
-STEP = 0.1
+STEP, _NEAR = 0.1, 0.01
+"""Seconds of a step, and the share above the least cost up to which a plan counts as the best one."""
 NOTHING = "no action (baseline)"
 EXACT = "Riccati equation"
 
@@ -82,7 +84,19 @@ class LqrRecipe(Recipe):
         for name, solver in solvers.items():
             found = run.stage(name, partial(self._solve, plan, state, solver, best, exact.actions))
             measured[name], shown[name] = found, found["actions"]
-        self._page(run, measured, shown, {name: part.cpu() for name, part in state.items()}, world.cpu())
+        described = f"{self.starts} starts, {self.horizon} steps of {STEP} s"
+        for name, found in measured.items():
+            run.result(
+                id="W2",
+                claim="cost of the plan above the least possible, in percent",
+                method=name,
+                published=None if name == NOTHING else 0.0,
+                measured=100 * found["gap"],
+                data=described,
+            )
+        run.part(
+            self._page, described, measured, shown, {name: part.cpu() for name, part in state.items()}, world.cpu()
+        )
 
     def _solvers(self) -> dict[str, Solver]:
         crowd = {"samples": self.samples, "max_steps": self.steps, "tol": None}
@@ -117,26 +131,24 @@ class LqrRecipe(Recipe):
         }
 
     def _page(
-        self, run: Run, measured: dict[str, Any], shown: dict[str, Tensor], state: dict[str, Tensor], world: LinearWorld
-    ) -> None:
-        described = f"{self.starts} starts, {self.horizon} steps of {STEP} s"
-        for name, found in measured.items():
-            run.result(
-                id="W2",
-                claim="cost of the plan above the least possible, in percent",
-                method=name,
-                published=None if name == NOTHING else 0.0,
-                measured=100 * found["gap"],
-                data=described,
-            )
+        self, run: Run, described: str, measured: dict[str, Any], shown: dict[str, Tensor], state: dict[str, Tensor],
+        world: LinearWorld,
+    ) -> None:  # fmt: skip
         worst = max(measured[name]["away"] for name in ("GradientDescent", "LBFGS"))
+        near = [name for name, found in measured.items() if name != NOTHING and found["gap"] < _NEAR]
+        far = [name for name, found in measured.items() if name != NOTHING and found["gap"] >= _NEAR]
+        run.finding(
+            f"{len(near)} of {len(near) + len(far)} solvers that see only an energy come within {100 * _NEAR:g} % of "
+            f"the least possible cost: {', '.join(near) or 'none'}"
+            f"{'' if not far else '. Not ' + ', '.join(far)}."
+        )
         run.section("The same plan by every solver")
         run.text(
             "The energy of a plan is E(x, y) = Σ_t C(s[t+1], a[t]), where x is the state and y the actions. The cost "
             "is ½ (p² + 0.1 v²) + ½ · 0.1 a². Its least value and the best actions follow from Riccati's equation; "
             "the published value of each row is therefore zero. The solvers are those of the core, used for everything "
-            f"else in Lowland. Plans by gradient descent and L-BFGS differ from the exact one by at most {worst:.1e} "
-            "m/s² in any action. CEM, iCEM and MPPI use no gradient."
+            f"else in Lowland. Plans by gradient descent and L-BFGS differ from the exact one by at most "
+            f"{number(worst)} m/s² in any action. CEM, iCEM and MPPI use no gradient."
         )
         run.table(
             ("solver", "cost above the optimum, %", "largest difference of an action, m/s²", "steps", "CPU seconds"),

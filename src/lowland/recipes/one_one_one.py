@@ -80,7 +80,11 @@ class OneOneOneRecipe(Recipe):
         for claim, method, measured in results:
             run.result(id="O1", claim=claim, method=method, measured=measured, data=data)
         run.save_energy("one-one-one", energy)
-        self._page(run, energy, start, end, path)
+        arrived = int((loss["end"] < 1e-3).sum())
+        run.finding(
+            f"{arrived} of {self.starts} paths of gradient flow end in one of the two valleys, with a loss below 0.001."
+        )
+        run.part(self._page, energy, start, end, path)
 
     def _flow(self, energy: OneOneOne) -> dict[str, Tensor]:
         start = HALF * (2 * torch.rand(self.starts, 2, generator=self.generator()) - 1)

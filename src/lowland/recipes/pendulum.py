@@ -20,7 +20,7 @@ from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Policy
 from lowland.planning.through_the_model import ThroughTheModel
 from lowland.recipes.base import Recipe, recipe
-from lowland.recipes.pendulum_page import CENTRE, HALF, NOTHING, RANDOM, write_page
+from lowland.recipes.pendulum_page import CENTRE, HALF, NOTHING, RANDOM, write_page, write_results
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch
 from lowland.solvers.icem import ICEM
@@ -132,7 +132,8 @@ class PendulumRecipe(Recipe):
                     plan = self._plan(world, spread, 0.0, 20)
                     one["mpc"] = run.stage(f"seed-{seed}/plans", partial(self._control, plan, seed))
             found.append(one)
-        write_page(run, self, found, kept)
+        write_results(run, self, found)
+        run.part(write_page, self, found, kept)
 
     def _world(self, seed: int) -> Ensemble:
         return Ensemble([VectorWorld(3, 1, hidden=self.hidden, generator=self.generator(100 * seed + n))

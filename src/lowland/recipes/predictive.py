@@ -22,6 +22,7 @@ from lowland.evaluation.fine_tune import fine_tune
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import probe
 from lowland.evaluation.representations import represent
+from lowland.evaluation.verdict import verdict_of_accuracies
 from lowland.plots.mosaic import mosaic
 from lowland.recipes.base import Recipe
 from lowland.recipes.baselines import BASELINES, PIXELS, RANDOM, SUPERVISED, titled
@@ -175,8 +176,8 @@ def flips(shape: tuple[int, int, int]) -> ImageViews:
     return ImageViews(crop=(0.5, 1.0), flip=0.5 if shape[0] == 3 else 0, colour=0, grey=0)
 
 
-def write_table(run: Run, found: Mapping[str, Sequence[Mapping[str, float]]], encoder: str) -> None:
-    """The table of all rows."""
+def write_table(run: Run, found: Mapping[str, Sequence[Mapping[str, float]]], encoder: str, count: int) -> None:
+    """The table of all rows, measured on `count` test images."""
     rows = [
         (
             titled(title),
@@ -189,16 +190,26 @@ def write_table(run: Run, found: Mapping[str, Sequence[Mapping[str, float]]], en
         f"Every row but raw pixels has the same encoder, {encoder}, and the same pooling, the mean. The weight decay "
         "of the probe is chosen on the validation images. RankMe counts the dimensions that the representation uses.",
     )  # fmt: skip
-    run.text(_verdict({title: statistics.fmean(one["probe"] for one in each) for title, each in found.items()}))
+    run.verdict(against_random({title: [one["probe"] for one in each] for title, each in found.items()}, count))
 
 
-def _verdict(probe: Mapping[str, float]) -> str:
-    """What was learned is what a linear classifier reads better than from the untrained encoder, if it does."""
-    gains = {title: 100 * (value - probe[RANDOM]) for title, value in probe.items() if title not in BASELINES}
-    said = ", ".join(f"{title} {gain:+.1f}" for title, gain in sorted(gains.items(), key=lambda one: -one[1]))
-    above = sum(gain > 0 for gain in gains.values())
-    verdict = {0: "none of them pays", len(gains): "all of them pay"}.get(above, f"{above} of {len(gains)} pay")
-    return f"Linear probes against that of the random encoder, in points: {said}. By this measure {verdict}."
+def against_random(probe: Mapping[str, Sequence[float]], count: int) -> str:
+    """What was learned is what a linear classifier reads better than from the untrained encoder, if it does.
+
+    Args:
+        probe: accuracies by name, one for each seed.
+        count: test images.
+    """
+    told = {
+        title: verdict_of_accuracies(each, probe[RANDOM], count, ("pays", "does harm"))
+        for title, each in probe.items()
+        if title not in BASELINES
+    }
+    ordered = sorted(told.items(), key=lambda one: -one[1].difference.value)
+    said = ", ".join(f"{title} {100 * gap.value:+.1f} ({word})" for title, (gap, word) in ordered)
+    seeds = len(probe[RANDOM])
+    known = f"paired over {seeds} seeds" if seeds > 1 else f"over {count:,} test images, of one training"
+    return f"Linear probes against that of the random encoder, in points, 95 % intervals {known}: {said}."
 
 
 def write_neighbours(run: Run, encoders: Mapping[str, nn.Module], data: Images, count: int = 8) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +19,7 @@ from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
 from lowland.recipes.base import recipe
 from lowland.recipes.baselines import RANDOM
-from lowland.recipes.predictive import Method, Predictive, flips, write_neighbours, write_table
+from lowland.recipes.predictive import Method, Predictive, against_random, flips, write_neighbours, write_table
 from lowland.reports.run import Run
 from lowland.shaping.joint import Views
 from lowland.shaping.predictive.restoring import Restoring
@@ -87,33 +88,46 @@ class PretextRecipe(Predictive):
         data = self.splits()
         if data.stand_in_for:
             run.stand_in(f"{data.source} stands in for {data.stand_in_for}: figures compare only with others on it.")
-        self._write(run, self.compare(run, data), data)
+        kept = self.compare(run, data)
+        rows = self._restore(run, kept["energies"], data)
+        run.part(self._write, kept, data, *rows)
 
-    def _write(self, run: Run, kept: Mapping[str, Any], data: Images) -> None:
+    def _restore(
+        self, run: Run, energies: Mapping[str, Restoration], data: Images
+    ) -> tuple[dict[str, dict[str, Tensor]], list[tuple[str, float, float, float]]]:
+        """What is filled in, to be shown, and the errors of all test images, which are results."""
+        shown, errors = {}, []
+        for number, (title, (name, damage)) in enumerate(self.damages(data.shape).items()):
+            noise = RowNoise(1000 * self.seed + number, torch.arange(len(data.test)))
+            broken = damage(data.test, noise)
+            restored = _restored(energies[title], broken)
+            shown[title] = {"image": data.test[:SHOWN], name: broken[:SHOWN], "restored": restored[:SHOWN]}
+            before, after = ((part - data.test).square().mean().item() for part in (broken, restored))
+            errors.append((title, before, after, (data.train.mean(dim=0) - data.test).square().mean().item()))
+            for method, error in ((title, after), (f"{title}: left as it is (baseline)", before)):
+                run.result(
+                    id="J5", claim="error of a restored test image, mean square of a pixel", method=method,
+                    measured=error, seeds=1, data=f"{data.name}: {len(data.test)} test images",
+                )  # fmt: skip
+        return shown, errors
+
+    def _write(
+        self,
+        run: Run,
+        kept: Mapping[str, Any],
+        data: Images,
+        shown: Mapping[str, Mapping[str, Tensor]],
+        errors: list[tuple[str, float, float, float]],
+    ) -> None:
         energies: Mapping[str, Restoration] = kept["energies"]
+        probes = {title: [one["probe"] for one in each] for title, each in kept["measured"].items()}
+        run.finding(against_random(probes, len(data.test)))
         run.section("What is filled in")
         run.text(
             "Test images, what was done to them, and the y of the least energy E(x, y) = ½‖D(h(x)) − y‖², which is the "
             "answer of the network. It is the mean of all that the rest allows: blurred where that is much."
         )
-        panels, errors = [], []
-        for number, (title, (name, damage)) in enumerate(self.damages(data.shape).items()):
-            noise = RowNoise(1000 * self.seed + number, torch.arange(len(data.test)))
-            broken = damage(data.test, noise)
-            restored = _restored(energies[title], broken)
-            rows = {"image": data.test[:SHOWN], name: broken[:SHOWN], "restored": restored[:SHOWN]}
-            panels.append((mosaic(rows), f"**{title}**"))
-            before, after = ((part - data.test).square().mean().item() for part in (broken, restored))
-            errors.append((title, before, after, (data.train.mean(dim=0) - data.test).square().mean().item()))
-            run.result(
-                id="J5", claim="error of a restored test image, mean square of a pixel", method=title, measured=after,
-                seeds=1, data=f"{data.name}: {len(data.test)} test images",
-            )  # fmt: skip
-            run.result(
-                id="J5", claim="error of a restored test image, mean square of a pixel",
-                method=f"{title}: left as it is (baseline)", measured=before, seeds=1,
-                data=f"{data.name}: {len(data.test)} test images",
-            )  # fmt: skip
+        panels = [(partial(mosaic, rows), f"**{title}**") for title, rows in shown.items()]
         run.grid("filled", panels, 1)
         run.table(
             ("task", "damaged", "restored", "mean training image"), errors,
@@ -127,12 +141,12 @@ class PretextRecipe(Predictive):
             f"linear classifier. Each method went through the training images {seen:.1f} times, without labels; "
             "supervised training did so with them."
         )
-        write_table(run, kept["measured"], kind)
+        run.part(write_table, kept["measured"], kind, len(data.test))
         run.section("Neighbours")
         run.text("Test images with the training images whose representations are nearest, by cosine.")
         encoders: dict[str, nn.Module] = {RANDOM: self.encoder(data.shape, self.generator())}
         encoders |= {name: energy.encoder for name, energy in energies.items()}
-        write_neighbours(run, encoders, data)
+        run.part(write_neighbours, encoders, data)
         run.section("Training")
         run.figure("training", curves(kept["curves"], xlabel="step", ylabel="E, mean of a batch", log="y"))
 

@@ -28,7 +28,7 @@ from lowland.files import write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.pretrain_card import check_writable, write_artefacts
-from lowland.recipes.pretrain_page import write_failure, write_found, write_page
+from lowland.recipes.pretrain_page import write_failure, write_found, write_page, write_results
 from lowland.recipes.pretrain_test import Split, evaluate, represent, split
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch
@@ -144,15 +144,16 @@ class PretrainRecipe(Recipe):
             pace = run.stage("pace", partial(self._pace, chosen, data, parts))
             chosen = pace_to(chosen, self.minutes, pace["seconds"])
         run.expect(min(_PIECES, chosen.steps) + 3 + bool(self.minutes))
-        write_found(run, self._name, data, parts, chosen, shaping, self.rate)
+        run.part(write_found, self._name, data, parts, chosen, shaping, self.rate)
         try:
             looks = self._train(run, chosen, data, parts, energy, shaping, encoder)
         except TrainingError as error:
-            write_failure(run, error, chosen)
+            run.part(write_failure, error, chosen)
             raise
         test = run.stage("test", partial(self._test, chosen, data, parts, energy, encoder))
-        write_page(run, data, parts, chosen, looks, test)
         self._artefacts(run, out, data, parts, chosen, encoder, test)
+        write_results(run, test["measured"], chosen, len(parts.test))
+        run.part(write_page, data, parts, chosen, looks, test)
 
     # ---- data
 

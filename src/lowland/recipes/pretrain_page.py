@@ -21,6 +21,7 @@ from lowland.shaping.joint import JointShaping
 from lowland.tensors import RowNoise
 from lowland.training.fit import FitResult
 from lowland.training.pretraining import Plan, described
+from lowland.words import verbatim
 
 _SHOWN = 24
 _SKIPPED = 40
@@ -40,12 +41,14 @@ def write_found(
     run.section("What was found")
     size = " × ".join(map(str, data.shape))
     what = f"{data.kind} of {size}" if data.kind == "images" else f"windows of series, {size} (channels × steps)"
-    run.text(f"**{name}**: {len(data):,} {what}, from {len(set(data.files)):,} files. " + " ".join(data.notes))
+    run.text(
+        f"**{verbatim(name)}**: {len(data):,} {what}, from {len(set(data.files)):,} files. " + " ".join(data.notes)
+    )
     held = f"{len(parts.test):,} were set apart before training and serve as test"
     if parts.labels is not None:
         known = int((parts.labels >= 0).sum())
         run.text(
-            f"{known:,} samples have one of {len(parts.classes)} labels: {', '.join(parts.classes[:20])}"
+            f"{known:,} samples have one of {len(parts.classes)} labels: {', '.join(map(verbatim, parts.classes[:20]))}"
             f"{' …' if len(parts.classes) > 20 else ''}. {held}, {100 * TEST:.0f} % of the labelled files. Labels are "
             "used afterwards, to measure, and never to pretrain. " + " ".join(parts.notes)
         )
@@ -53,7 +56,7 @@ def write_found(
         run.text(f"There are no labels. {held}. With `--labels` the page would say what a classifier gains.")
     if data.skipped:
         run.text(f"**{len(data.skipped)} files could not be used** and were left out:")
-        run.table(("file", "why"), data.skipped[:_SKIPPED])
+        run.table(("file", "why"), [(verbatim(file), verbatim(why, 200)) for file, why in data.skipped[:_SKIPPED]])
         if len(data.skipped) > _SKIPPED:
             run.text(f"… and {len(data.skipped) - _SKIPPED} more, which `skipped.txt` in the folder of the run lists.")
     count = min(_SHOWN, len(parts.train))
@@ -89,7 +92,7 @@ def _lines(tiles: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
 def write_failure(run: Run, error: TrainingError, chosen: Plan) -> None:
     """Why the training ended, with the curves so far."""
     run.section("Training stopped")
-    run.text(f"**{type(error).__name__}**: {error}")
+    run.text(f"**{type(error).__name__}**: {verbatim(str(error), 0)}")
     if isinstance(error, CollapseError):
         run.text(
             "On the command line `--rate` is the learning rate, and `--options alarm=0` passes an argument to "
@@ -100,11 +103,8 @@ def write_failure(run: Run, error: TrainingError, chosen: Plan) -> None:
         _draw_training(run, lines, chosen)
 
 
-def write_page(
-    run: Run, data: Folder, parts: Split, chosen: Plan, looks: Sequence[Mapping[str, Any]], test: Mapping[str, Any]
-) -> None:
-    """The table, the verdict, and all pictures."""
-    measured = test["measured"]
+def write_results(run: Run, measured: Mapping[str, Mapping[str, float]], chosen: Plan, count: int) -> None:
+    """Rows of `results.json`, on so many test samples."""
     for measure, (system, claim) in _CLAIMS.items():
         for method, row in measured.items():
             if measure in row:
@@ -114,9 +114,15 @@ def write_page(
                     claim=claim,
                     method=named,
                     measured=row[measure],
-                    data=f"{len(parts.test):,} unseen samples",
+                    data=f"{count:,} unseen samples",
                 )
-    write_verdict(run, data, chosen, test, smoke=run.config["preset"] == "smoke")
+
+
+def write_page(
+    run: Run, data: Folder, parts: Split, chosen: Plan, looks: Sequence[Mapping[str, Any]], test: Mapping[str, Any]
+) -> None:
+    """The table, the verdict, and all pictures."""
+    write_verdict(run, data, chosen, test)
     run.section("Training")
     rank = {"RankMe": ([one["step"] for one in looks], [one["rankme"] for one in looks])}
     panel = curves(rank, title="Directions that the representations use", xlabel="step", ylabel="RankMe")
@@ -163,14 +169,11 @@ def _draw_training(run: Run, lines: Mapping[str, Any], chosen: Plan, panel: Figu
     run.grid("training", [(loss, ""), *([(panel, "")] if panel is not None else [])], 2)
 
 
-def write_verdict(run: Run, data: Folder, chosen: Plan, test: Mapping[str, Any], smoke: bool = False) -> None:
-    """Whether it paid, as far as the test samples can say."""
-    run.section("Did it pay?")
-    if smoke:
-        run.text(
-            "**No verdict**: a smoke run trains for a moment, to see that everything works. Its figures say nothing."
-        )
+def write_verdict(run: Run, data: Folder, chosen: Plan, test: Mapping[str, Any]) -> None:
+    """Whether it paid, as far as the test samples can say; nothing where a run is too short to say anything."""
+    if not run.conclusive:
         return
+    run.section("Did it pay?")
     measured = test["measured"]
     own, random = measured[TRAINED], measured[UNTRAINED]
     if not test["right"]:
@@ -183,6 +186,7 @@ def write_verdict(run: Run, data: Folder, chosen: Plan, test: Mapping[str, Any],
         return
     owners = [data.files[row] for row in test["plane_rows"].tolist()]
     compared = compare(test["right"], owners)
+    run.finding(f"Did pretraining by {chosen.method} pay? {verdict_of(compared)}")
     rows = [
         (name, f"{100 * measured[name]['linear probe']:.1f}", f"{100 * found.difference.value:+.1f}",
          f"{100 * found.difference.low:+.1f} to {100 * found.difference.high:+.1f}", found.word)

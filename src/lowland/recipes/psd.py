@@ -86,7 +86,7 @@ class PsdRecipe(Recipe):
         assert first is not None
         run.save_energy("psd", first.energy)
         write_results(run, self, found)
-        write_page(run, self, found, first.energy, first.test)
+        run.part(write_page, self, found, first.energy, first.test)
 
 
 class Setting:

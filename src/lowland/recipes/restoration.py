@@ -20,6 +20,7 @@ from lowland.data.survey import escaped
 from lowland.data.windows import Windows
 from lowland.energies.hard_sparse_coding import HardSparseCoding
 from lowland.errors import DataError, OptionError
+from lowland.evaluation.verdict import Verdict
 from lowland.inference import infer
 from lowland.reports.run import Run
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
@@ -146,3 +147,13 @@ def crop(image: Tensor, side: int = 160) -> Tensor:
     """The middle of a picture."""
     top, left = ((length - min(length, side)) // 2 for length in image.shape[1:])
     return image[:, top : top + side, left : left + side]
+
+
+WORDS = "more", "less"
+
+
+def in_words(rival: str, told: Verdict) -> str:
+    """The difference of PSNR to a rival, with its 95 % interval over pictures."""
+    value, low, high = told.difference
+    known = f", 95 % interval {low:+.1f} to {high:+.1f}" if math.isfinite(low) else " on the only picture"
+    return f"**{value:+.1f} dB** against {rival} ({told.word}{known})"

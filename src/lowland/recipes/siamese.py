@@ -115,7 +115,7 @@ class SiameseRecipe(Recipe):
                 method=method if method == METHOD else f"{method} (baseline)", measured=statistics.fmean(values),
                 sd=statistics.stdev(values), seeds=self.folds, data=data,
             )  # fmt: skip
-        write_page(run, found, METHOD)
+        run.part(write_page, found, METHOD)
 
     def _images(self) -> tuple[Tensor, Tensor]:
         """Images and who is on them, up to `most` of each person."""

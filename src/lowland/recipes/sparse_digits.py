@@ -99,7 +99,13 @@ class SparseDigitsRecipe(Recipe):
         for key in ("coding", "autoencoder"):
             claim = "share of its square that an atom has in its strongest tenth of pixels"
             run.result(id="S7", claim=claim, method=METHODS[key], measured=found["local"][key], data=where)
-        self._page(run, coding, both, test, found, data.test.shape[2])
+        error = {name: found["error"][name] for name in ("coding", "pca", "mean")}
+        run.finding(
+            f"{found['used']['coding']:.0f} of {self.atoms} parts are active in a digit on average, and leave a "
+            f"squared error of {error['coding']:.3g}; as many principal components leave {error['pca']:.3g}, the mean "
+            f"image {error['mean']:.3g}."
+        )
+        run.part(self._page, coding, both, test, found, data.test.shape[2])
 
     def _learn(self, energy: SparseCoding, train: Tensor) -> None:
         shaping = ExpectationMaximisation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -91,7 +92,11 @@ class SparsePatchesRecipe(Recipe):
         assert shown is not None
         run.save_energy("sparse-patches", shown[0])
         self._results(run, found)
-        self._page(run, *shown)
+        share = {name: [float((one["fits"][name]["explained"] > GOOD).double().mean()) for one in found]
+                 for name in found[0]["fits"]}  # fmt: skip
+        said = ", ".join(f"{statistics.fmean(each):.0%} of {name}" for name, each in share.items())
+        run.finding(f"A Gabor function explains more than half (r² > {GOOD:g}) of {said}; {self.seeds} seeds.")
+        run.part(self._page, *shown)
 
     def _learn(self, energy: SparseCoding, train: Tensor, seed: int) -> None:
         shaping = ExpectationMaximisation(

@@ -80,7 +80,7 @@ class SslRecipe(Pretraining):
                 one[method.title] = self._method(run, method, data, seed)
             found.append(one)
         write_results(run, found, chosen, f"{data.name}, {self.encoder}, epochs: {self.epochs:g}")
-        write_page(run, found, chosen, data, self.steps(data), self.batch)
+        run.part(write_page, found, chosen, data, self.steps(data), self.batch)
 
     def _measure(self, energy: JointEmbedding, data: Images, seed: int) -> dict[str, Any]:
         return measure(energy, data, self.change(), self.neighbours, self.temperature, self.seed + seed)

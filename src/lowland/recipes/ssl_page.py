@@ -13,12 +13,14 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from lowland.data.images import Images
+from lowland.evaluation.verdict import CLOSE, verdict_of_accuracies
 from lowland.plots import curves
 from lowland.plots.style import FAMILIES, INK, MUTED, ORANGE, bare, figure, ruled
 from lowland.recipes.baselines import BASELINES, PIXELS, RANDOM, SUPERVISED, titled
 from lowland.recipes.ssl_measures import QUERIES, SHOWN
 from lowland.recipes.ssl_methods import Method
 from lowland.reports.run import Run
+from lowland.words import plotted
 
 Found = Sequence[Mapping[str, Mapping[str, Any]]]
 """What was measured, by seed and then by the title of a method or the name of a baseline."""
@@ -79,7 +81,8 @@ def write_page(run: Run, found: Found, methods: Sequence[Method], data: Images, 
         "have less energy than views of two images, the trained energy F(x, y) itself; baselines take 1 − cos of their "
         "representations. Test images were looked at once, by the probe and the neighbours of the frozen networks."
     )
-    run.text(_verdict(found, titles, working, best))
+    run.finding(_finding(found, titles, working, len(data.test)))
+    run.verdict(_verdict(found, titles, working, best))
     for title in titles:
         for one in found:
             if "failed" in one[title]:
@@ -99,9 +102,9 @@ def write_page(run: Run, found: Found, methods: Sequence[Method], data: Images, 
         ["method", *columns], rows, heat={"linear probe, %": (100 * min(low, high) - 1, 100 * max(low, high) + 1)}
     )
     first = {name: one for name, one in found[0].items() if "failed" not in one}
-    _write_training(run, first, methods)
-    _write_lie(run, first, [*[title for title in ordered if title in first], *BASELINES], data)
-    _write_pairs(run, first, best, data)
+    run.part(_write_training, first, methods)
+    run.part(_write_lie, first, [*[title for title in ordered if title in first], *BASELINES], data)
+    run.part(_write_pairs, first, best, data)
 
 
 def _mean(found: Found, name: str, key: str) -> float:
@@ -118,6 +121,21 @@ def _cell(value: tuple[float, float | None] | None, factor: float) -> Any:
     return round(mean, digits) if sd is None else (round(mean, digits), round(sd, digits))
 
 
+def _finding(found: Found, titles: Sequence[str], working: Sequence[str], count: int) -> str:
+    """Which methods are above the random encoder, by the interval of the difference of their linear probes."""
+    told: dict[str, list[str]] = {}
+    for title in working:
+        pairs = [(one[title]["probe"], one[RANDOM]["probe"]) for one in found if "probe" in one[title]]
+        ours, random = zip(*pairs, strict=True)
+        gap, word = verdict_of_accuracies(ours, random, count, ("above", "below"))
+        told.setdefault(word, []).append(f"{title} ({100 * gap.value:+.1f})")
+    said = "; ".join(f"{word}: {', '.join(told[word])}" for word in ("above", "below", CLOSE) if word in told)
+    return (
+        f"Of {len(titles)} methods {len(told.get('above', []))} are above the random encoder by a linear probe of "
+        f"{count:,} test images. In points, {said or 'none came to its end'}."
+    )
+
+
 def _verdict(found: Found, titles: Sequence[str], working: Sequence[str], best: str) -> str:
     random, pixels = (_mean(found, name, "probe") for name in (RANDOM, PIXELS))
     gains = {title: _mean(found, title, "probe") - random for title in working}
@@ -125,7 +143,7 @@ def _verdict(found: Found, titles: Sequence[str], working: Sequence[str], best: 
     short = [f"{title} {100 * gain:+.1f}" for title, gain in gains.items() if gain < MARGIN]
     flat = [title for title in working if _mean(found, title, "rank") < COLLAPSED]
     parts = [
-        f"{len(enough)} of {len(titles)} methods are at least {100 * MARGIN:.0f} points above the random encoder "
+        f"In the mean {len(enough)} of {len(titles)} methods gain {100 * MARGIN:.0f} points or more on random weights "
         f"({100 * random:.1f} %)" + (f"; the others: {', '.join(short)}." if short else "."),
         f"The best on validation images is {best}, with {100 * _mean(found, best, 'probe'):.1f} % of the test images; "
         f"raw pixels have {100 * pixels:.1f} %.",
@@ -207,7 +225,9 @@ def _planes(planes: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str]
             points[:, 0].tolist(), points[:, 1].tolist(), s=1.6, c=[colours[label] for label in labels.tolist()],
             linewidths=0, rasterized=True,
         )  # fmt: skip
-    handles = [drawn.axes[0].scatter([], [], s=16, c=[colour], label=classes[k]) for k, colour in enumerate(colours)]
+    handles = [
+        drawn.axes[0].scatter([], [], s=16, c=[colour], label=plotted(classes[k])) for k, colour in enumerate(colours)
+    ]
     drawn.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=7.5, labelcolor=INK)
     return drawn
 

@@ -17,7 +17,7 @@ from lowland.evaluation import energy_gap, make_negatives
 from lowland.plots import Field, measure, plane_through
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.methods import Case, Method, collect
-from lowland.recipes.strategies_page import as_field, fill
+from lowland.recipes.strategies_page import as_field, fill, write_results
 from lowland.reports.run import Run
 from lowland.training.fit import fit
 
@@ -104,7 +104,8 @@ class Strategies(Recipe):
             for seed in range(self.seed, self.seed + self.seeds):
                 work = partial(self._on_images, run, method, images_set, seed)
                 gaps.setdefault(method.name, []).append(run.stage(f"{self.data}/{method.name}-{seed}", work))
-        fill(run, chosen, fields, gaps, images_set, plane_sets, self.effort)
+        table = write_results(run, chosen, fields, gaps, images_set, plane_sets)
+        run.part(fill, chosen, fields, gaps, images_set, table, self.effort)
 
     def _on_plane(self, method: Method, points: Points) -> dict[str, Any]:
         case = Case(2, points.train, self.seed, plane=True)

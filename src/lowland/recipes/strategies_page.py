@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from lowland.evaluation import baselines, energy_gap
+from lowland.evaluation import CLOSE, auroc_interval, baselines, energy_gap
 from lowland.plots import Field, images, landscape, landscape_grid, measure
 from lowland.plots.style import figure
 from lowland.recipes.methods import FAMILIES, Method
@@ -29,13 +31,89 @@ REACHED = {"pixel_noise": 0.95, "shuffled_patches": 0.80}
 """What a method is expected to reach; (c) and (d) have no threshold, and (e), right to second order, is hard."""
 
 
-def fill(
+class Measured(NamedTuple):
+    """Tables of the page: AUROC by method and kind of negatives, one for each seed, and shares of low land."""
+
+    gaps: dict[str, dict[str, list[float]]]
+    shares: dict[str, list[float | None]]
+    sets: list[str]
+    reached: dict[str, str]
+
+
+def write_results(
     run: Run,
     methods: Sequence[Method],
     fields: Mapping[str, Mapping[str, Field]],
     gaps: Mapping[str, Sequence[Mapping[str, Any]]],
     points: Points,
     planes: Mapping[str, Points],
+) -> Measured:
+    """Rows of `results.json`, those of energies that learn nothing included, and the same as tables.
+
+    Args:
+        run: to be filled.
+        methods: in the order of the page.
+        fields: landscapes in the plane, by data set and by title of the method.
+        gaps: by name of the method, one for each seed.
+        points: the images.
+        planes: the points in the plane, by name.
+    """
+    kinds = [kind for kind in KINDS if kind in points.negatives]
+    idle = {name: energy_gap(score, points.test, points.negatives) for name, score in baselines(points.train).items()}
+    found = {_IDLE[name]: {kind: [gap[kind]] for kind in kinds} for name, gap in idle.items()}
+    found |= {method.title: {kind: [seed["gap"][kind] for seed in gaps[method.name]] for kind in kinds}
+              for method in methods}  # fmt: skip
+    reached = {method.title: _reached(found[method.title], points) for method in methods}
+    run.result(
+        id="E1",
+        claim="methods that reach AUROC > 0.95 against (a) and > 0.80 against (b), beyond the 95 % interval",
+        method=f"all {len(methods)}",
+        measured=sum(word == "yes" for word in reached.values()),
+        seeds=len(gaps[methods[0].name]),
+        data=points.name,
+    )
+    families = {method.title: method.family for method in methods}
+    for title, row in found.items():
+        for kind, values in row.items():
+            _result(run, families.get(title, "E1"), kind, title, values, points)
+    shares = {method.title: [fields[name][method.title].low_share for name in planes] for method in methods}
+    shares |= {
+        _IDLE[name]: [
+            measure(baselines(plane.train)[name], data=plane.test[:400], arrows=0, resolution=60).low_share
+            for plane in planes.values()
+        ]
+        for name in _IDLE
+    }
+    for title, of_sets in shares.items():
+        for name, share in zip(planes, of_sets, strict=True):
+            run.result(
+                id=families.get(title, "E1"),
+                claim="low land: share of the picture below the shore",
+                method=title,
+                measured=share,
+                data=name,
+            )
+    return Measured(found, shares, list(planes), reached)
+
+
+def _reached(found: Mapping[str, Sequence[float]], points: Points) -> str:
+    """Whether a method is above both thresholds with its whole interval, below one of them, or too close to call."""
+    words = []
+    for kind, threshold in REACHED.items():
+        if kind not in found:
+            continue
+        area = auroc_interval(_spread(found[kind])[0], len(points.negatives[kind]), len(points.test))
+        words.append("yes" if area.low > threshold else "no" if area.high < threshold else CLOSE)
+    return "no" if "no" in words else CLOSE if CLOSE in words else "yes"
+
+
+def fill(
+    run: Run,
+    methods: Sequence[Method],
+    fields: Mapping[str, Mapping[str, Field]],
+    gaps: Mapping[str, Sequence[Mapping[str, Any]]],
+    points: Points,
+    measured: Measured,
     effort: float,
 ) -> None:
     """Write the page from what the stages measured.
@@ -46,104 +124,80 @@ def fill(
         fields: landscapes in the plane, by data set and by title of the method.
         gaps: by name of the method, one for each seed.
         points: the images.
-        planes: the points in the plane, by name.
+        measured: by `write_results`.
         effort: factor on the number of training steps, said on the page where it is not 1.
     """
     families = {method.title: f"{method.family} {FAMILIES[method.family].title}" for method in methods}
+    words = list(measured.reached.values())
+    close = words.count(CLOSE)
+    run.finding(
+        f"{words.count('yes')} of {len(methods)} methods tell {points.name} from noise with an AUROC above "
+        f"{REACHED['pixel_noise']:.2f} and from shuffled patches above {REACHED['shuffled_patches']:.2f}"
+        f"{f'; for {close} it is too close to call' if close else ''}."
+    )
     run.section("One glance")
     run.text(_INTRODUCTION + ("" if effort == 1 else f"\n\nTraining was cut to {effort:g} of its usual steps."))
-    for name, drawn in fields.items():
-        grid = landscape_grid(drawn, families=families, title=f"{len(drawn)} landscapes, one data set: {name}")
-        run.figure(f"landscapes-{name}", grid, _CAPTION)
+    for name, shown in fields.items():
+        title = f"{len(shown)} landscapes, one data set: {name}"
+        run.figure(f"landscapes-{name}", partial(landscape_grid, shown, families=families, title=title), _CAPTION)
     run.section("The energy gap on images")
-    _gap_table(run, methods, gaps, points)
-    _low_land(run, methods, fields, planes)
+    run.part(_gap_table, methods, gaps, points, measured)
+    run.part(_low_land, methods, measured)
     for family, about in FAMILIES.items():
-        _family(run, about.title, family, about.text, [m for m in methods if m.family == family], fields, gaps, points)
-    _slices(run, methods, gaps, points, families)
+        mine = [method for method in methods if method.family == family]
+        run.part(_family, about.title, family, about.text, mine, fields, gaps, points)
+    run.part(_slices, methods, gaps, points, families)
 
 
 def _gap_table(
-    run: Run, methods: Sequence[Method], gaps: Mapping[str, Sequence[Mapping[str, Any]]], points: Points
+    run: Run,
+    methods: Sequence[Method],
+    gaps: Mapping[str, Sequence[Mapping[str, Any]]],
+    points: Points,
+    measured: Measured,
 ) -> None:
     kinds = [kind for kind in KINDS if kind in points.negatives]
-    rows: list[list[Any]] = []
-    reached = 0
-    for method in methods:
-        found = gaps[method.name]
-        cells = [_spread([seed["gap"][kind] for seed in found]) for kind in kinds]
-        passes = all(cell[0] > REACHED[kind] for kind, cell in zip(kinds, cells, strict=True) if kind in REACHED)
-        reached += passes
-        seconds = _spread([seed["seconds"] for seed in found])[0]
-        rows.append([method.family, method.title, *map(_cell, cells), round(seconds, 1), "yes" if passes else "no"])
-    count = f"{reached} of {len(methods)} methods reach more than 0.95 against (a) and more than 0.80 against (b)."
-    run.result(
-        id="E1",
-        claim="methods that reach AUROC > 0.95 against (a) and > 0.80 against (b)",
-        method=f"all {len(methods)}",
-        measured=reached,
-        seeds=len(gaps[methods[0].name]),
-        data=points.name,
-    )
-    idle = {name: energy_gap(score, points.test, points.negatives) for name, score in baselines(points.train).items()}
-    for name, gap in idle.items():
-        rows.append(["–", _IDLE[name], *[_cell(_spread([gap[kind]])) for kind in kinds], None, ""])
-        for kind in kinds:
-            _result(run, "E1", kind, _IDLE[name], [gap[kind]], points)
-    for method in methods:
-        for kind in kinds:
-            _result(run, method.family, kind, method.title, [seed["gap"][kind] for seed in gaps[method.name]], points)
-    easy = ", ".join(f"{idle['norm'][kind]:.3f} against {KINDS[kind]}" for kind in kinds)
+    seconds = {m.title: round(_spread([seed["seconds"] for seed in gaps[m.name]])[0], 1) for m in methods}
+    families = {method.title: method.family for method in methods}
+    rows = [
+        [families.get(title, "–"), title, *(_cell(_spread(measured.gaps[title][kind])) for kind in kinds),
+         seconds.get(title), run.word(measured.reached[title]) if title in families else None]
+        for title in (*families, *_IDLE.values())
+    ]  # fmt: skip
+    norm = measured.gaps[_IDLE["norm"]]
+    easy = ", ".join(f"{norm[kind][0]:.3f} against {KINDS[kind]}" for kind in kinds)
     free = f"How much of this is free on {points.name}: the mere distance to the mean image reaches {easy}."
-    run.text(f"{_GAP}\n\n{free}\n\n**{count}**")
+    run.text(f"{_GAP}\n\n{free}")
     run.table(
         ["", "method", *[KINDS[kind] for kind in kinds], "seconds", "reached"],
         rows,
         caption=f"AUROC on held-out {points.name}; 1 is perfect, 0.5 is chance. Seconds of one processor core for "
-        "training. “reached” means above 0.95 for (a) and above 0.80 for (b).",
+        "training. “reached” means above 0.95 for (a) and above 0.80 for (b), with the whole 95 % interval of Hanley "
+        "and McNeil.",
         heat={KINDS[kind]: (0.5, 1.0) for kind in kinds},
     )
     missed = [
         f"- **{method.title}**: {method.limit or _UNKNOWN}"
-        for method, row in zip(methods, rows, strict=False)
-        if row[-1] == "no"
+        for method in methods
+        if measured.reached[method.title] == "no"
     ]
     if missed:
-        run.text("Why some do not get there, as far as we can tell:\n\n" + "\n".join(missed))
+        run.verdict("Why some do not get there, as far as we can tell:\n\n" + "\n".join(missed))
 
 
-def _low_land(
-    run: Run, methods: Sequence[Method], fields: Mapping[str, Mapping[str, Field]], planes: Mapping[str, Points]
-) -> None:
+def _low_land(run: Run, methods: Sequence[Method], measured: Measured) -> None:
     """How much of each picture lies below the shore: the volume of low energy, which a good energy keeps small."""
-    shares = {method.title: [fields[name][method.title].low_share for name in planes] for method in methods}
-    shares |= {
-        _IDLE[name]: [
-            measure(baselines(plane.train)[name], data=plane.test[:400], arrows=0, resolution=60).low_share
-            for plane in planes.values()
-        ]
-        for name in _IDLE
-    }
     families = {method.title: method.family for method in methods}
-    for title, found in shares.items():
-        for name, share in zip(planes, found, strict=True):
-            run.result(
-                id=families.get(title, "E1"),
-                claim="low land: share of the picture below the shore",
-                method=title,
-                measured=share,
-                data=name,
-            )
     run.section("How much low land in the plane")
     run.text(_VOLUME)
     run.table(
-        ["", "method", *planes],
+        ["", "method", *measured.sets],
         [
             [families.get(title, "–"), title, *[_cell((share, None)) for share in found]]
-            for title, found in shares.items()
+            for title, found in measured.shares.items()
         ],
         caption="Share of each picture that lies below the shore. One seed.",
-        heat=dict.fromkeys(planes, (1.0, 0.0)),
+        heat=dict.fromkeys(measured.sets, (1.0, 0.0)),
     )
 
 
@@ -193,18 +247,25 @@ def _family(
     first = next(iter(fields.values()))
     panels = []
     for method in methods:
-        drawn = figure(3.6, 3.6)
-        landscape(first[method.title], ax=drawn.add_subplot())
-        panels.append((drawn, f"**{method.title}** · {method.paper}. {method.text}"))
+        panels.append((partial(_panel, first[method.title]), f"**{method.title}** · {method.paper}. {method.text}"))
     run.grid(f"family-{family}", panels, columns=3)
     shown = [(method, gaps[method.name][0]["pictures"]) for method in methods]
     learned = [
-        (images(pictures, columns=8, shape=(points.shape[0], points.shape[-1])), f"{method.title}: {method.shows}")
+        (
+            partial(images, pictures, columns=8, shape=(points.shape[0], points.shape[-1])),
+            f"{method.title}: {method.shows}",
+        )
         for method, pictures in shown
         if isinstance(pictures, Tensor)
     ]
     if learned:
         run.grid(f"learned-{family}", learned, columns=3, caption=f"What they learned on {points.name}.")
+
+
+def _panel(field: Field) -> Figure:
+    drawn = figure(3.6, 3.6)
+    landscape(field, ax=drawn.add_subplot())
+    return drawn
 
 
 def _slices(
@@ -217,7 +278,7 @@ def _slices(
     run.section("The same picture in many dimensions")
     run.text(_SLICE)
     slices = {method.title: as_field(gaps[method.name][0]["field"]) for method in methods}
-    grid = landscape_grid(slices, families=families, arrows=False)
+    grid = partial(landscape_grid, slices, families=families, arrows=False)
     run.figure("slices", grid, f"Energy on the plane through three held-out images of {points.name}.")
 
 

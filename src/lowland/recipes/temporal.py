@@ -137,7 +137,7 @@ class TemporalRecipe(Recipe):
                 kept["curves"].setdefault(name, (result["steps"], result["losses"]))
                 kept["encoders"].setdefault(name, energy.branch.encoder)
         self._results(run, found, len(splits["train"].labels))
-        write_page(run, found, kept, splits["test"].films.frames)
+        run.part(write_page, found, kept, splits["test"].films.frames)
 
     def _encoder(self, seed: int) -> ConvNet:
         return ConvNet((1, self.side, self.side), self.maps, generator=self.generator(seed))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.evaluation.representations import represent
+from lowland.evaluation.verdict import verdict_of_accuracies
 from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
 from lowland.recipes.baselines import BASELINES, PIXELS, RANDOM, SUPERVISED, titled
@@ -34,6 +35,15 @@ def write_page(
     run.section("What is kept, and what is forgotten")
     methods = [name for name in mean if name not in BASELINES]
     best = max(methods, key=lambda name: mean[name]["validation"])
+    told = {
+        name: verdict_of_accuracies(*([one["digit"] for one in found[key]] for key in (best, name)), count=len(films))
+        for name in (RANDOM, PIXELS)
+    }
+    run.finding(
+        f"From the representation by {best} a linear classifier reads {100 * mean[best]['digit']:.1f} % of the digits: "
+        f"{told[RANDOM].word} against the untrained encoder ({100 * mean[RANDOM]['digit']:.1f} %), {told[PIXELS].word} "
+        f"against raw pixels ({100 * mean[PIXELS]['digit']:.1f} %)."
+    )
     run.text(
         f"From the representation by {best} a linear classifier reads {100 * mean[best]['digit']:.1f} % of the digits, "
         f"{100 * mean[RANDOM]['digit']:.1f} % from that of the untrained encoder and "

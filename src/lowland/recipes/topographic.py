@@ -86,7 +86,7 @@ class TopographicRecipe(Recipe):
         for name in (MAP, INHIBITED):
             run.save_energy(name.replace(" ", "-").replace(",", ""), kept[name])
         self._results(run, found)
-        write_page(run, found, (self.side, self.side), self.pool)
+        run.part(write_page, found, (self.side, self.side), self.pool)
 
     def _energies(self, seed: int) -> dict[str, SparseCoding]:
         """Penalties are set so that a unit that fires alone pays about as much in each, except for the sparse map."""

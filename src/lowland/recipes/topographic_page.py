@@ -25,9 +25,9 @@ Found = Mapping[str, Sequence[Mapping[str, Any]]]
 
 def write_page(run: Run, found: Found, sheet: tuple[int, int], pool: int) -> None:
     """Fill the page from what was measured of each method and seed."""
-    _write_map(run, found, sheet, pool)
-    _write_test(run, found, sheet)
-    _write_others(run, found, sheet)
+    run.part(_write_map, found, sheet, pool)
+    run.part(_write_test, found, sheet)
+    run.part(_write_others, found, sheet)
 
 
 def _write_map(run: Run, found: Found, sheet: tuple[int, int], pool: int) -> None:
@@ -48,13 +48,18 @@ def _write_test(run: Run, found: Found, sheet: tuple[int, int]) -> None:
     run.section("Is it a map?")
     worst = max(one["p"] for one in found[MAP])
     count = len(found[MAP][0]["shuffled"])
-    verdict = (
+    told = (
         "so that chance does not explain the map" if worst < 0.01 else "so that chance is not ruled out in every seed"
+    )
+    agreement = statistics.fmean(one["agreement"] for one in found[MAP])
+    run.finding(
+        f"Neighbours on the sheet agree in orientation by {agreement:.2f} on average, of 1 where all are parallel. The "
+        f"largest p of {len(found[MAP])} seeds against {count} shuffled maps is {worst:.2g}, {told}."
     )
     run.text(
         "An orientation θ is the axis of an atom's Fourier power. Two neighbours agree by cos 2(θᵢ − θⱼ): 1 where they "
         f"are parallel, −1 at a right angle. The same atoms, put in {count} random orders, give the grey histogram. "
-        f"The largest p of the {len(found[MAP])} seeds is {worst:.2g}, {verdict}."
+        f"The largest p of the {len(found[MAP])} seeds is {worst:.2g}."
     )
     near = sheet_distance(sheet)
     rings = [(low, (near > low - 0.5) & (near <= low + 0.5)) for low in range(1, min(sheet) // 2 + 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -103,21 +104,10 @@ class ViewsRecipe(Recipe):
             "vectors": ("Vectors", self._vectors, VECTORS),
         }
         run.expect(len(families))
-        run.text(
-            "Joint embedding learns that two views of a sample are the same thing, so that the views decide what it "
-            "forgets: colour, place, scale, noise. Below, **every second tile is another view of the sample at its "
-            "left**. The distance is the mean of ‖a − b‖² over two views a, b of one sample, as a share of the same "
-            "mean over two samples: 0 where nothing changes, and 1 where a view has no more in common with another "
-            "view than two samples have. A useful setting lies between, and pixels cannot say where: a probe can."
-        )
+        looks: dict[str, dict[str, Any]] = {}
         for name, (title, draw, settings) in families.items():
             found = run.stage(name, lambda draw=draw, settings=settings: self._look(draw(), settings))
-            run.section(title)
-            run.figure(name, contact_sheet(found["tiles"]), _CAPTIONS[name])
-            run.table(
-                ("setting", "options that differ from no augmentation", "distance"),
-                [(each, _options(settings[each], settings[NONE]), found["distance"][each]) for each in settings],
-            )
+            looks[name] = found
             for each, distance in found["distance"].items():
                 run.result(
                     id="J2" if each == "as in SimCLR" else "J7",
@@ -126,6 +116,20 @@ class ViewsRecipe(Recipe):
                     measured=distance,
                     data=f"{self.samples} samples, {_SOURCES.get(name, self.grey)}",
                 )
+        run.text(
+            "Joint embedding learns that two views of a sample are the same thing, so that the views decide what it "
+            "forgets: colour, place, scale, noise. Below, **every second tile is another view of the sample at its "
+            "left**. The distance is the mean of ‖a − b‖² over two views a, b of one sample, as a share of the same "
+            "mean over two samples: 0 where nothing changes, and 1 where a view has no more in common with another "
+            "view than two samples have. A useful setting lies between, and pixels cannot say where: a probe can."
+        )
+        for name, (title, _, settings) in families.items():
+            run.section(title)
+            run.figure(name, partial(contact_sheet, looks[name]["tiles"]), _CAPTIONS[name])
+            run.table(
+                ("setting", "options that differ from no augmentation", "distance"),
+                [(each, _options(settings[each], settings[NONE]), looks[name]["distance"][each]) for each in settings],
+            )
 
     @torch.no_grad()
     def _look(self, samples: Tensor, settings: Settings) -> dict[str, Any]:

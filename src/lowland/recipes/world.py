@@ -126,7 +126,7 @@ class WorldRecipe(LogOptions):
                 save_world(worlds[VARIATIONAL][0].world, run.checkpoints / "world")
         described = f"{log.name}, {train.steps:,} steps to learn from, {test.steps:,} held out"
         write_results(run, found, described)
-        write_page(run, found, log, described, self.gusts if not self.log else None)
+        run.part(write_page, found, log, described, self.gusts if not self.log else None)
 
     def _log(self) -> GymLog:
         if self.log:

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from lowland.data.gym_log import GymLog
 from lowland.evaluation.forward_models import COPY, MODEL, VELOCITY
+from lowland.evaluation.verdict import verdict
 from lowland.plots import curves
 from lowland.plots.style import BLUE, INK, MUTED, ORANGE, figure, ruled
 from lowland.reports.run import Run
+from lowland.words import verbatim
 
 DETERMINISTIC, VARIATIONAL, DROPPED = "deterministic", "latent z", "latent z with z-dropout"
 RESIDUALS = "deterministic + its past errors"
@@ -66,7 +68,7 @@ def write_page(run: Run, found: Found, log: GymLog, data: str, gusts: float | No
         if gusts is not None
         else "The log is your own."
     )
-    run.text(f"{made} Data: {data}. " + " ".join(log.dropped))
+    run.text(f"{made} Data: {verbatim(data, 0)}. " + verbatim(" ".join(log.dropped), 0))
     run.text(
         "Each picture starts at a state that no model was trained on and follows the actions of the log. Blue is what "
         "the model with a latent variable draws from its prior: the band holds 80 % of its futures, the thin lines are "
@@ -77,10 +79,10 @@ def write_page(run: Run, found: Found, log: GymLog, data: str, gusts: float | No
         (fan(first["shown"], VARIATIONAL, start, dims), f"start {start + 1}") for start in range(min(4, _starts(first)))
     ]
     run.grid("futures", fans, 2, "In deviations of the data from their mean.")
-    _write_errors(run, found)
-    _write_calibration(run, found)
-    _write_sensitivity(run, found)
-    _write_uncertainty(run, found)
+    run.part(_write_errors, found)
+    run.part(_write_calibration, found)
+    run.part(_write_sensitivity, found)
+    run.part(_write_uncertainty, found)
 
 
 def _write_errors(run: Run, found: Found) -> None:
@@ -107,13 +109,20 @@ def _write_calibration(run: Run, found: Found) -> None:
     level = 100 * found[0]["level"]
     scores = {name: _mean(found, lambda one, n=name: one["crps"][n].mean()) for name in found[0]["crps"]}
     inside = {name: 100 * _mean(found, lambda one, n=name: one["coverage"][n].mean()) for name in found[0]["coverage"]}
-    better = "below" if scores[VARIATIONAL] < scores[RESIDUALS] else "not below"
+    told = verdict(
+        *([float(one["crps"][name].mean()) for one in found] for name in (VARIATIONAL, RESIDUALS)),
+        words=("above", "below"),
+    ).word
+    run.finding(
+        f"The futures of the model with z have a CRPS of {scores[VARIATIONAL]:.3f}, those of the deterministic answer "
+        f"with its residuals {scores[RESIDUALS]:.3f}: {told}, over {len(found)} seeds."
+    )
     run.text(
         f"**CRPS** is the error of a whole cloud of futures; for one answer it is the absolute error. **Coverage** is "
         f"how often the truth falls inside the interval that should hold it in {level:.0f} % of cases. The baseline "
         "takes the deterministic answer and adds, whole, what it left unexplained on an episode of the training data: "
         f"it has the right spread on average, and the same one everywhere. The CRPS of the model with z, "
-        f"{scores[VARIATIONAL]:.3f}, is {better} that of the baseline, {scores[RESIDUALS]:.3f}; the interval holds "
+        f"{scores[VARIATIONAL]:.3f}; that of the baseline is {scores[RESIDUALS]:.3f}; the interval holds "
         f"{inside[VARIATIONAL]:.0f} % of the truths, that of the baseline {inside[RESIDUALS]:.0f} %."
     )
     run.text(
@@ -162,15 +171,15 @@ def _write_sensitivity(run: Run, found: Found) -> None:
 def _write_uncertainty(run: Run, found: Found) -> None:
     run.section("Does it know what it does not know?")
     rank, away = _mean(found, lambda one: one["uncertainty"]["rank"]), _mean(found, _away)
-    verdict = (
-        "ranks the errors of single steps to some degree" if rank > 0.1 else "does not rank the errors of single steps"
-    )
+    ranks = [float(one["uncertainty"]["rank"]) for one in found]
+    told = verdict(ranks, [0.0] * len(ranks), ("it ranks them better than chance", "it ranks them worse than chance"))
     run.text(
         "The uncertainty is the variance of the next state over 20 dropout masks. It is meant to grow where the log "
         f"has not been: on states that were moved by three deviations at random it is {away:.1f} times as large "
-        f"(median against median). On held-out states it {verdict}: their rank correlation is {rank:.2f}. Chance "
-        "makes errors that no mask can foresee."
+        f"(median against median). On held-out states its rank correlation with the errors of single steps is "
+        f"{rank:.2f}. Chance makes errors that no mask can foresee."
     )
+    run.verdict(f"Whether it ranks the errors of single steps, over {len(found)} seeds: {told.word}.")
     one = found[0]["uncertainty"]
     drawn = figure(6.4, 2.6)
     ax = drawn.add_subplot()

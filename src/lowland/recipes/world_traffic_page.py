@@ -18,9 +18,11 @@ from torch import Tensor
 
 from lowland.data.cleaning import Fault
 from lowland.evaluation.forward_models import COPY, VELOCITY
+from lowland.evaluation.verdict import verdict
 from lowland.plots import curves
 from lowland.plots.video import write_video
 from lowland.reports.run import Run
+from lowland.words import verbatim
 from lowland.worlds.driving_costs import CARS, CROP, LANES, OFF_ROAD
 
 NAMES = {"warp": "warp of the last frame", "additive": "sigmoid of last frame + change (the paper's)"}
@@ -78,14 +80,17 @@ def write_page(run: Run, found: Found, faults: Sequence[Fault], size: int) -> No
     )
     path = run.folder / "figures" / "futures.mp4"
     path.parent.mkdir(exist_ok=True)
-    run.video(write_video(path, _film(shown), rate=5), "Half as fast as in reality.")
+    run.video(lambda: write_video(path, _film(shown), rate=5), "Half as fast as in reality.")
     run.figure("futures", _strips(shown, 0), "The first scene at several times")
-    _write_errors(run, found, seconds)
-    _write_calibration(run, found, seconds)
-    _write_sensitivity(run, found)
+    run.part(_write_errors, found, seconds)
+    run.part(_write_calibration, found, seconds)
+    run.part(_write_sensitivity, found)
     if faults:
         run.section("What was found in the log")
-        run.table(("fault", "count", "what was done"), [[fault.kind, fault.count, fault.sentence] for fault in faults])
+        run.table(
+            ("fault", "count", "what was done"),
+            [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults],
+        )
 
 
 def _write_errors(run: Run, found: Found, seconds: Sequence[float]) -> None:
@@ -109,6 +114,14 @@ def _write_calibration(run: Run, found: Found, seconds: Sequence[float]) -> None
     inside = {name: 100 * _mean(found, "coverage", name).nanmean() for name in found[0]["coverage"]}
     gain = 100 * (1 - float(scores["warp"] / scores["warp, z = 0"]))
     told = f"{gain:.0f} % lower" if gain > 0 else f"{-gain:.0f} % higher"
+    word = verdict(
+        *([float(one["crps"][name].mean()) for one in found] for name in ("warp", "warp, z = 0")),
+        words=("higher", "lower"),
+    ).word
+    run.finding(
+        f"With futures drawn, the CRPS of the warp is {told} than with z = 0 ({word}, over {len(found)} seeds); its "
+        f"interval for {level:.0f} % holds {inside['warp']:.0f} % of the truths."
+    )
     run.text(
         "An image is cut into cells of 9 × 3.7 m, and the share of a cell that cars cover is what is foreseen. "
         "**CRPS** is the error of a whole cloud of futures; for one answer the absolute error. **Coverage** is how "

@@ -1,14 +1,22 @@
-"""What a page is made of: sections, paragraphs, figures, grids, tables, and the claims at its top."""
+"""What a page is made of: its finding, sections, paragraphs, figures, grids, tables, and the claims."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lowland.errors import OptionError
 from lowland.reports.pictures import save_figure
+from lowland.words import printable, verbatim
+
+P = ParamSpec("P")
+E = TypeVar("E", bound="Elements")
+_log = logging.getLogger(__name__)
 
 FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
 """The keys of a row of `results.json`."""
@@ -17,18 +25,75 @@ FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data
 class Elements:
     """The elements of a page in the order in which they are added; figures are saved at once, in the folder `figures`.
 
+    Results come first, then `part` by part what is written and drawn of them: what cannot be drawn costs its own place
+    on the page and nothing else. Wherever a figure is taken, a function without arguments that draws it may stand too.
+
     Attributes:
         folder: of the run.
+        conclusive: whether verdicts may be drawn from the figures; those of the preset `smoke` mean nothing.
         elements: what stands on the page, as it is kept in `page.json`.
         results: rows of `results.json`.
         stand_ins: sentences on data that stand in for others.
+        found: the finding, "" for none.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, conclusive: bool = True) -> None:
+        self.folder, self.conclusive = folder, conclusive
         self.elements: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
         self.stand_ins: list[str] = []
+        self.found = ""
+        self._parts, self._files = 0, set[str]()
+
+    def part(self: E, write: Callable[Concatenate[E, P], object], *args: P.args, **options: P.kwargs) -> None:
+        """Write a part of the page by `write(self, ...)`: if that fails, a sentence says so and the run goes on.
+
+        Results, stages and energies come before, since they must not be lost with a picture; results are stored first.
+        """
+        if not self._parts:
+            self.keep()
+        self._parts += 1
+        with self._kept("This part of the page could not be made"):
+            write(self, *args, **options)
+        self._parts -= 1
+
+    def keep(self) -> None:
+        """Store the results, which no picture may cost."""
+
+    def lost(self, what: str, error: Exception) -> None:
+        """Say on the page and in the log what could not be made, and why."""
+        why = printable(f"{type(error).__name__}: {error}", 300)
+        _log.warning("%s: %s", what, why)
+        _log.debug("%s", what, exc_info=error)
+        words = f"**{verbatim(what, 120)}** ({verbatim(why, 300)}). What was computed stands in `results.json`."
+        self.elements.append({"kind": "text", "markdown": words})
+
+    @contextmanager
+    def _kept(self, what: str) -> Iterator[None]:
+        """Whatever fails inside is lost, and nothing else is."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  any fault of a picture, of a library's or of ours
+            self.lost(what, error)
+
+    def before_pages(self, what: str) -> None:
+        """Raise an OptionError where a part of the page is being written: `what` would be lost if it failed."""
+        if self._parts:
+            raise OptionError(f"{what} must come before the page is written, not from inside a part of it.")
+
+    def finding(self, sentence: str) -> None:
+        """Set the finding, one sentence in Markdown that the results bear out; it stands first on the page."""
+        if self.conclusive:
+            self.found = sentence
+
+    def verdict(self, markdown: str) -> None:
+        """Add paragraphs that judge the results, as `text` does; left out where nothing can be concluded from them."""
+        if self.conclusive:
+            self.text(markdown)
+
+    def word(self, word: str) -> str | None:
+        """A word of judgement for a cell of a table; None where nothing can be concluded."""
+        return word if self.conclusive else None
 
     def section(self, title: str) -> None:
         """Begin a new section."""
@@ -45,26 +110,27 @@ class Elements:
             caption: one line of Markdown.
             format: "png", or "svg" for lines and text.
         """
-        # A figure of six inches stands 720 pixels wide on the page, so that all figures have letters of one size.
-        width = round(120 * figure.get_size_inches()[0]) if hasattr(figure, "get_size_inches") else None
-        file = self._picture(name, figure, format, dpi)
-        self.elements.append({"kind": "figure", "caption": caption, "file": file, "width": width})
+        with self._kept(f"The picture {name} could not be drawn"):
+            file, width = self._picture(name, figure, format, dpi)
+            self.elements.append({"kind": "figure", "caption": caption, "file": file, "width": width})
 
     def grid(
         self, name: str, figures: Sequence[tuple[Any, str]], columns: int = 4, caption: str = "", dpi: int = 110
     ) -> None:
         """Add a grid of (figure, caption); see `figure`."""
-        items = [
-            {"file": self._picture(f"{name}-{index + 1}", figure, "png", dpi), "caption": text}
-            for index, (figure, text) in enumerate(figures)
-        ]
+        items: list[dict[str, str]] = []
         self.elements.append({"kind": "grid", "items": items, "columns": columns, "caption": caption})
+        for index, (figure, text) in enumerate(figures):
+            label = f"{name}-{index + 1}"
+            with self._kept(f"The picture {label} could not be drawn"):
+                items.append({"file": self._picture(label, figure, "png", dpi)[0], "caption": text})
 
-    def video(self, file: Path, caption: str = "") -> None:
-        """Add a film that stands in the folder of the run (MP4 or WebM)."""
-        self.elements.append(
-            {"kind": "video", "caption": caption, "file": str(file.resolve().relative_to(self.folder.resolve()))}
-        )
+    def video(self, file: Path | Callable[[], Path], caption: str = "") -> None:
+        """Add a film that stands in the folder of the run (MP4 or WebM), or a function that makes it."""
+        with self._kept("The film could not be made"):
+            path = file() if callable(file) else file
+            inside = str(path.resolve().relative_to(self.folder.resolve()))
+            self.elements.append({"kind": "video", "caption": caption, "file": inside})
 
     def table(
         self,
@@ -106,7 +172,7 @@ class Elements:
         seeds: int = 1,
         data: str = "",
     ) -> None:
-        """Add a row of `results.json`, which is also a line of the table at the top of the page.
+        """Add a row of `results.json`, which is also a line of the claims on the page.
 
         Args:
             id: of the system, such as "E4".
@@ -118,6 +184,7 @@ class Elements:
             seeds: how many runs the mean is over.
             data: the data used.
         """
+        self.before_pages("A result")
         values = (id, claim, method, _plain(published), _plain(measured), _plain(sd), seeds, data)
         self.results.append(dict(zip(FIELDS, values, strict=True)))
 
@@ -126,8 +193,19 @@ class Elements:
         if sentence not in self.stand_ins:
             self.stand_ins.append(sentence)
 
-    def _picture(self, name: str, figure: Any, kind: str, dpi: int) -> str:
-        return str(save_figure(self.folder / "figures" / name, figure, kind, dpi).relative_to(self.folder))
+    def _picture(self, name: str, figure: Any, kind: str, dpi: int) -> tuple[str, int | None]:
+        """Where a figure is saved, in the folder, and how many pixels wide it is on the page, if that is known."""
+        made: Any = figure() if callable(figure) else figure
+        # A figure of six inches stands 720 pixels wide on the page, so that all figures have letters of one size.
+        width = round(120 * made.get_size_inches()[0]) if hasattr(made, "get_size_inches") else None
+        # Names may come from those of users' files.
+        stem = label = re.sub(r"[^\w.+-]+", "-", printable(name)).strip(".-") or "picture"
+        number = 1
+        while label in self._files:
+            number += 1
+            label = f"{stem}-{number}"
+        self._files.add(label)
+        return str(save_figure(self.folder / "figures" / label, made, kind, dpi).relative_to(self.folder)), width
 
 
 def _plain(value: Any) -> Any:

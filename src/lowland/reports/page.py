@@ -6,7 +6,7 @@ import base64
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from lowland.bounded import parse_json, read_bytes
 from lowland.checksums import read_json
 from lowland.errors import CheckpointError
 from lowland.files import write_atomically
+from lowland.reports.digits import aligned, number
 from lowland.reports.files import read_results
+from lowland.rows import Row, load_rows
 from lowland.terminal import shell
 
 _TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
@@ -63,13 +65,19 @@ def render(folder: Path) -> Path:
     loader = jinja2.FunctionLoader(lambda name: (files("lowland.reports") / name).read_text(encoding="utf-8"))
     engine = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     engine.undefined = jinja2.StrictUndefined
-    engine.filters.update(
-        prose=_prose, inline=_inline, cell=number, heat=_heat, picture=lambda file: _data(folder, file)
-    )
-    plotly = any(element.get("file", "").endswith(".json") for element in page["elements"])
+    engine.filters.update(prose=_prose, inline=_inline, cell=number, picture=lambda file: _data(folder, file))
+    elements = [_shown(element) for element in page["elements"]]
+    plotly = any(element.get("file", "").endswith(".json") for element in elements)
+    lead, sections = _lead(elements)
     html = engine.get_template("page.html.j2").render(
         page=page,
+        finding=page.get("finding", ""),
+        lead=lead,
+        sections=sections,
         results=results,
+        published=any(row["published"] is not None for row in results),
+        systems=_systems([*page["rows"], *(row["id"] for row in results)]),
+        smoke=config["preset"] == "smoke",
         status=status["status"],
         config=config,
         environment=environment,
@@ -103,20 +111,45 @@ def command(config: dict[str, Any]) -> str:
     return shell(words)
 
 
-def number(value: Any) -> str:
-    """A cell of a table as text: numbers to four significant digits, (mean, standard deviation) with a ±.
+def _lead(elements: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """The first picture or film, which goes to the top, and sections with the others."""
+    lead = next((element for element in elements if element["kind"] in ("figure", "video", "grid")), None)
+    sections: list[dict[str, Any]] = [{"title": "", "elements": []}]
+    for element in elements:
+        if element["kind"] == "section":
+            sections.append({"title": element["title"], "elements": []})
+        elif element is not lead:
+            sections[-1]["elements"].append(element)
+    return lead, [section for section in sections if section["elements"]]
 
-    >>> number(0.98765432), number([0.9, 0.0123]), number(None), number(3), number(1.2e-9)
-    ('0.9877', '0.9 ± 0.012', '–', '3', '1.2e−09')
-    """
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, list):
-        mean, deviation = value
-        return number(mean) if deviation is None else f"{number(mean)} ± {deviation:.2g}"
-    if isinstance(value, float):
-        return f"{value:.4g}".replace("-", "−")
-    return str(value)
+
+def _systems(ids: list[str]) -> dict[str, Row]:
+    """Those that the page speaks of."""
+    known = load_rows()
+    return {name: known[name] for name in dict.fromkeys(ids) if name in known}
+
+
+def _shown(element: dict[str, Any]) -> dict[str, Any]:
+    """An element as the template takes it: a table with the text, the side and the colour of each cell."""
+    if element["kind"] != "table":
+        return element
+    columns = list(zip(*element["rows"], strict=True)) or [()] * len(element["columns"])
+    right = [_right(cells) for cells in columns]
+    texts = [aligned(cells) for cells in columns]
+    heats = [element["heat"].get(name) for name in element["columns"]]
+    rows = [
+        [(_inline(cell) if isinstance(cell, str) else texts[k][row], right[k], _heat(cell, heats[k]))
+         for k, cell in enumerate(cells)]
+        for row, cells in enumerate(element["rows"])
+    ]  # fmt: skip
+    heads = [(_inline(name), side) for name, side in zip(element["columns"], right, strict=True)]
+    return {**element, "heads": heads, "rows": rows}
+
+
+def _right(cells: Sequence[Any]) -> bool:
+    """Whether a column, with its heading, stands to the right: as numbers do."""
+    words = sum(isinstance(cell, str) for cell in cells)
+    return 2 * words < len(cells) and any(cell is not None for cell in cells)
 
 
 def _heat(value: Any, ends: list[float] | None) -> str:

@@ -45,7 +45,7 @@ class Run(Elements):
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        super().__init__(folder)
+        super().__init__(folder, conclusive=config.get("preset") != "smoke")
         self.config = config
         self.title, self.shows, self.rows = config["recipe"], "", ()
         self.made: list[Path] = []
@@ -153,6 +153,7 @@ class Run(Elements):
         Raises:
             CheckpointError: if a result cannot be stored, or a stored one is corrupt or does not fit the modules.
         """
+        self.before_pages("A stage")
         if name in self._seconds:
             raise OptionError(f"There are two stages called {name!r} in one run: give each its own name.")
         path = self.folder / "stages" / f"{name}.safetensors"
@@ -210,6 +211,7 @@ class Run(Elements):
         """Keep a trained energy for `lowland export`: `checkpoints/NAME/` holds its configuration and safetensors."""
         from lowland.training.export import save_energy
 
+        self.before_pages("A trained energy")
         save_energy(energy, self.checkpoints / name)
 
     # The end
@@ -244,11 +246,11 @@ class Run(Elements):
         """Write results, metrics and the page; returns the path of `report.html`."""
         from lowland.reports.page import render
 
-        write_json(self.folder / "results.json", self.results)
-        write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode(errors="replace"))
+        self.keep()
         page = {
             "title": self.title,
             "shows": self.shows,
+            "finding": self.found,
             "rows": list(self.rows),
             "stand_ins": self.stand_ins,
             "elements": self.elements,
@@ -257,6 +259,11 @@ class Run(Elements):
         write_json(self.folder / "page.json", page)
         self._status(status, results=digest(self.folder / "results.json"))
         return render(self.folder)
+
+    def keep(self) -> None:
+        """Store results and metrics, which no picture may cost."""
+        write_json(self.folder / "results.json", self.results)
+        write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode(errors="replace"))
 
     def _status(self, status: str, **more: str) -> None:
         write_json(self.folder / "status.json", {"status": status, "process": os.getpid(), **more})

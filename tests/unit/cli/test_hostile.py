@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -17,10 +18,20 @@ from PIL import Image
 from safetensors.numpy import save
 
 from lowland import cli
+from lowland.recipes.catalogue import catalogue
 from lowland.reports.run import Run
+
+_known = functools.cache(catalogue)
 
 SECONDS = 60
 """After which a command is taken to hang; each takes a fraction of one, and the machine may be busy."""
+
+
+@pytest.fixture(autouse=True)
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes are looked for once, which takes most of the time of a command that is refused."""
+    known = _known()
+    monkeypatch.setattr("lowland.recipes.catalogue.catalogue", lambda: known)
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,20 @@ from lowland.plots.style import columns_for
 BOX = ((-1.0, 1.0), (-1.0, 1.0))
 
 
+def test_no_axis_magnifies_rounding() -> None:
+    deep = curves({"a": [1.0, 1e-3, 1e-17, 0.0]}, log="y").axes[0]
+    assert deep.get_ylim()[0] == pytest.approx(1e-8)
+    assert curves({"a": [1e-3, 1e-6]}, log="y").axes[0].get_ylim()[0] > 1e-7
+    assert curves({"a": [1e-17, -1e-17]}).axes[0].get_ylim() == (-1, 1)
+    assert curves({"a": [1e-3, 2e-3]}).axes[0].get_ylim()[1] < 1e-2
+
+
+def test_steps_are_counted_in_whole_numbers() -> None:
+    ticks = curves({"a": ([1, 2, 3], [1.0, 2.0, 3.0])}).axes[0].get_xticks()
+    assert (ticks == np.round(ticks)).all()
+    assert not all(tick == round(tick) for tick in curves({"a": ([0.1, 0.5], [1.0, 2.0])}).axes[0].get_xticks())
+
+
 def test_images_are_laid_out_in_reading_order() -> None:
     tiles = torch.arange(1.0, 7.0)[:, None, None].expand(6, 2, 3)
     shown = images(tiles, columns=3).axes[0].get_images()[0].get_array()

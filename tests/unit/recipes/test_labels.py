@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ from lowland.data import digits
 from lowland.errors import OptionError
 from lowland.recipes.base import load
 from lowland.recipes.labels import LabelsRecipe
-from lowland.recipes.labels_page import FROZEN, PRETRAINED, ROWS, SCRATCH, TUNED, paired
+from lowland.recipes.labels_page import FROZEN, PRETRAINED, ROWS, SCRATCH, TUNED
 
 SMALL: dict[str, Any] = {
     "data": "digits", "methods": ("vicreg",), "maps": (4,), "fractions": (0.1, 1.0), "seeds": 2, "tuned": (2, 2),
@@ -58,19 +56,6 @@ def test_later_draws_keep_what_the_first_one_chose() -> None:
     rows = recipe._compare(recipe.network(data, 0), data, 0.1, 1, steps=2, first={"found": chosen})["found"]
     for name, setting in chosen.items():
         assert [tuple(one[:2]) for one in rows[name]["tried"]] == [(setting["views"], setting["rate"])]
-
-
-def test_the_interval_is_that_of_students_t() -> None:
-    first, second = [0.80, 0.83, 0.79, 0.84, 0.81], [0.75, 0.80, 0.77, 0.78, 0.76]
-    gaps = [a - b for a, b in zip(first, second, strict=True)]
-    half = 2.7764451052 * statistics.stdev(gaps) / math.sqrt(5)  # the 97.5 % quantile with 4 degrees of freedom
-    found = paired(first, second)
-    assert found is not None
-    assert tuple(found) == pytest.approx(
-        (statistics.fmean(gaps), *(statistics.fmean(gaps) + s * half for s in (-1, 1)))
-    )
-    assert paired([0.5], [0.4]) is None
-    assert paired([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25, 0.25)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,22 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"lowland.recipes.pretrain.{name}", lambda *given: None)
 
 
+@pytest.mark.lost_pictures
+def test_a_page_that_fails_does_not_cost_the_encoder(
+    photos: Path, tmp_path: Path, say: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: object) -> None:
+        raise ValueError("a $class$")
+
+    for name in ("write_found", "write_page"):
+        monkeypatch.setattr(f"lowland.recipes.pretrain.{name}", fails)
+    out = tmp_path / "mine"
+    say(photos, *SMALL, "--labels", "labels.csv", "--out", out)
+    assert load_encoder(out)
+    assert json.loads((latest(tmp_path) / "results.json").read_text())
+    assert (latest(tmp_path) / "report.html").read_text().count("could not be made") == 2
+
+
 def latest(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "pretrain" / "latest"
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from lowland.errors import CheckpointError, OptionError
 from lowland.reports.elements import FIELDS
 from lowland.reports.page import render
 from lowland.reports.run import Run
+from lowland.words import verbatim
 
 
 class Addresses(HTMLParser):
@@ -38,7 +40,10 @@ def test_nothing_is_fetched(everything: Path) -> None:
     parser = Addresses()
     parser.feed(html)
     assert parser.found
-    assert all(address.startswith("data:") for address in parser.found)
+    # An address that begins with # is a place on the page itself.
+    assert all(address.startswith(("data:", "#")) for address in parser.found)
+    places = set(re.findall(r'id="([^"]+)"', html))
+    assert {address[1:] for address in parser.found if address.startswith("#")} <= places
     style = html.split("<style>")[1].split("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style
@@ -60,10 +65,160 @@ def test_the_first_line_says_that_data_stand_in(everything: Path) -> None:
 
 def test_claims_command_and_colours(everything: Path) -> None:
     html = (everything / "report.html").read_text()
-    assert "<strong>0.25</strong> ± 0.01 <small>(3 seeds)</small>" in html
+    assert "<strong>0.250 ± 0.010</strong> <small>(3 seeds)</small>" in html
     assert "lowland run everything --preset smoke --seed 3 --sizes 1 2" in html
-    assert re.search(r"background:rgb\(2\d,6\d,11\d\);color:#fff\">0.99 ± 0.001", html)
-    assert 'background:rgb(255,255,255);color:#14213d">0.5 ± 0.1' in html
+    assert re.search(r"background:rgb\(2\d,6\d,11\d\);color:#fff\">0.990 ± 0.001", html)
+    assert 'background:rgb(255,255,255);color:#14213d">0.500 ± 0.100' in html
+
+
+def test_the_finding_and_a_picture_come_first_and_claims_are_folded(tmp_path: Path) -> None:
+    with Run.create(tmp_path, "r", {}) as run:
+        run.result(id="E4", claim="error", method="a", measured=0.5)
+        run.finding("It is **half**.")
+        run.section("Words")
+        run.text("Before the picture")
+        run.figure("line", Figure(figsize=(3, 2)), "A line")
+        run.section("Empty but for a film")
+    html = (run.folder / "report.html").read_text().split("<main>")[1]
+    parts = ("It is <strong>half</strong>.", "A line", "<details", "error", "</details>", "Before the picture")
+    places = [html.index(part) for part in parts]
+    assert places == sorted(places)
+    assert html.count("<img") == 1
+    assert "Empty but for a film" not in html
+
+
+def test_smoke_has_a_banner_and_no_verdict(tmp_path: Path) -> None:
+    pages = {}
+    for preset in ("smoke", "cpu"):
+        with Run.create(tmp_path, "r", {}, preset) as run:
+            run.finding("It pays.")
+            run.verdict("Better by far.")
+            run.table(["method", "verdict"], [["a", run.word("more")]])
+        pages[preset] = (run.folder / "report.html").read_text()
+    for words in ("It pays.", "Better by far.", "more</td>"):
+        assert words in pages["cpu"]
+        assert words not in pages["smoke"]
+    assert ("figures mean nothing" in pages["smoke"], "figures mean nothing" in pages["cpu"]) == (True, False)
+
+
+def test_a_badge_is_explained_and_leads_to_the_list(everything: Path) -> None:
+    html = (everything / "report.html").read_text()
+    assert '<a class="row" href="#system-E1" title="Energy-based model: A function F(x, y)' in html
+    assert '<dt id="system-S1">' in html
+
+
+def test_a_heading_stands_where_its_column_does(tmp_path: Path) -> None:
+    with Run.create(tmp_path, "r", {}) as run:
+        run.table(["", "chosen", "error", "note"], [["a", "rate 0.1", 0.25, None], ["b", "rate 1", 0.125, None]])
+    html = (run.folder / "report.html").read_text()
+    assert '<th></th><th>chosen</th><th class="n">error</th><th>note</th>' in html
+    assert '<td>a</td><td>rate 0.1</td><td class="n">0.250</td><td>–</td>' in html
+
+
+@pytest.mark.lost_pictures
+def test_a_picture_that_fails_costs_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    broken = Figure(figsize=(3, 2))
+    broken.suptitle(r"$\nonsense$")
+
+    def fails(page: Run) -> None:
+        page.section("Never seen whole")
+        raise ZeroDivisionError("*by* <zero>")
+
+    with Run.create(tmp_path, "r", {}) as run:
+        run.result(id="E4", claim="error", method="a", measured=0.5)
+        run.figure("broken", broken)
+        run.figure("drawn late", lambda: 1 / 0)
+        run.grid("two", [(broken, ""), (Figure(figsize=(3, 2)), "whole")])
+        run.video(lambda: tmp_path / str(1 / 0))
+        run.part(fails)
+        run.text("The end")
+    html = (run.folder / "report.html").read_text()
+    assert json.loads((run.folder / "status.json").read_text())["status"] == "finished"
+    assert html.count("could not be") == len(caplog.records) == 5
+    assert html.count("<img") == 1
+    assert "*by* &lt;zero&gt;" in html
+    assert "The end" in html
+
+
+@pytest.mark.lost_pictures
+def test_results_are_stored_before_a_page_is_begun(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def killed(page: Run) -> None:
+        seen.extend(json.loads((page.folder / "results.json").read_text()))
+        raise KeyboardInterrupt
+
+    run = Run.create(tmp_path, "r", {})
+    run.result(id="E4", claim="error", method="a", measured=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        run.part(killed)
+    assert [row["measured"] for row in seen] == [0.5]
+
+
+@pytest.mark.lost_pictures
+def test_what_must_not_be_lost_comes_before_the_page(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "r", {})
+    run.part(lambda page: page.result(id="E4", claim="error", method="a", measured=0.5))
+    run.part(lambda page: page.stage("late", lambda: 1))
+    said = " ".join(element["markdown"] for element in run.elements)
+    assert said.count("must come before the page") == 2
+    assert run.results == []
+
+
+def test_two_pictures_of_one_name_are_both_kept(tmp_path: Path) -> None:
+    with Run.create(tmp_path, "r", {}) as run:
+        for width in (2, 4):
+            run.figure("../a b", Figure(figsize=(width, 2)))
+    assert sorted(path.name for path in (run.folder / "figures").iterdir()) == ["a-b-2.png", "a-b.png"]
+    assert (run.folder / "report.html").read_text().count("<img") == 2
+
+
+def test_names_that_are_not_utf_8_reach_the_page(tmp_path: Path) -> None:
+    with Run.create(tmp_path, "r", {}) as run:
+        run.text(verbatim("caf\udce9_x_"))
+    assert "caf�_x_" in (run.folder / "report.html").read_text()
+
+
+class Shown(HTMLParser):
+    """The words of a page by the element that they stand in, and all elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: dict[str, str] = {}
+        self.elements: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.elements.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag in {*self.open}:
+            self.words[tag] = self.words.get(tag, "") + data
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "</td></table><b>", "*a* _b_ `c`", "# a", "[a](javascript:b)", "a|b", "&amp;"]
+)
+def test_words_of_users_stand_on_the_page_letter_by_letter(name: str, tmp_path: Path) -> None:
+    with Run.create(tmp_path, "r", {"folder": name}) as run:
+        run.describe("A page", "With words of others.")
+        run.stand_in(name)
+        run.result(id="E4", claim=name, method=name, measured=1.0, data=name)
+        run.text(f"Before {verbatim(name)} after")
+        run.table(["class"], [[verbatim(name)]], verbatim(name))
+        run.figure(name, Figure(figsize=(2, 2)), verbatim(name))
+    shown = Shown()
+    shown.feed((run.folder / "report.html").read_text())
+    assert f"Before {name} after" in shown.words["p"]
+    assert name in shown.words["figcaption"]
+    assert shown.words["td"].count(name) == 4
+    assert json.dumps(name, ensure_ascii=False) in shown.words["pre"]
+    assert not {"script", "b", "em"} & {*shown.elements}
 
 
 def test_plotly_is_inside_only_where_it_is_used(everything: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 import lowland as ll
 from lowland.checksums import write_json
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
+from lowland.registry import registered
 from lowland.training import export_onnx, export_program, export_safetensors, load_energy, save_energy
 from lowland.training.export import import_safetensors
 
@@ -31,6 +32,32 @@ def test_an_energy_is_saved_with_its_arguments(tmp_path):
 def test_an_energy_around_others_is_not_saved_alone(tmp_path):
     with pytest.raises(UnsupportedError, match="not plain JSON"):
         save_energy(ll.energies.Ellipse() + ll.energies.Ellipse(), tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(registered("energy")))
+def test_the_number_type_of_every_weight_is_kept(name, tmp_path):
+    energy = registered("energy")[name].reference_case().energy.double()
+    for number, buffer in enumerate(energy.buffers()):
+        if number == 1 and buffer.is_floating_point():
+            buffer.data = buffer.data.float()  # a type for each, not one for all
+    try:
+        again = load_energy(save_energy(energy, tmp_path))
+    except UnsupportedError:
+        pytest.skip("is built of parts that are not plain JSON")
+    state, found = energy.state_dict(), again.state_dict()
+    assert {key: tensor.dtype for key, tensor in found.items()} == {key: tensor.dtype for key, tensor in state.items()}
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    assert [p.requires_grad for p in again.parameters()] == [p.requires_grad for p in energy.parameters()]
+
+
+def test_double_weights_of_any_module_stay_double(tmp_path):
+    module = nn.BatchNorm1d(3).double()
+    module.running_mean += 1e-12
+    again = nn.BatchNorm1d(3)
+    import_safetensors(again, export_safetensors(module, tmp_path / "a.safetensors"))
+    assert again.weight.dtype == torch.float64
+    assert torch.equal(again.running_mean, module.running_mean)
+    assert again.num_batches_tracked.dtype == torch.int64
 
 
 @pytest.mark.parametrize("kind", ["missing", "weights", "config", "class", "shape", "argument"])
