@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 40
+LONGEST = 48
 """Characters that a name may have in a picture or a table; of a longer one the middle is left out."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&$:])")
 
