@@ -129,6 +129,22 @@ def test_an_energy_under_a_hard_bound_overflows_too(solver: ll.solvers.Solver) -
     assert found.status.tolist() == [Status.OVERFLOW] * 2
 
 
+def test_a_pursuit_that_stops_short_has_not_converged() -> None:
+    """Of codes u ≥ 0 with fewer atoms than allowed, one more atom lowers E: found by trying each."""
+    drawn = torch.Generator().manual_seed(1)
+    coding = ll.energies.HardSparseCoding(5, 12, nonzeros=4, positive=True, generator=drawn).double()
+    y = torch.randn(40, 5, generator=drawn, dtype=torch.float64)
+    found = ll.infer(coding, y=y, over="z", solver=ll.solvers.OrthogonalMatchingPursuit())
+    short = (found.value != 0).sum(dim=1) < 4
+    lower = torch.zeros_like(short)
+    for atom in torch.eye(12, dtype=torch.float64):
+        new = found.value[:, atom.bool()][:, 0] == 0
+        lower |= short & new & (coding(y=y, z=found.value + 1e-3 * atom) < found.energy - 1e-6)
+    assert bool(lower.any())
+    assert bool(found.converged[~short].all())
+    assert not bool((found.converged & lower).any())
+
+
 @pytest.mark.parametrize("size", [1.0, 1e3, 1e6, 1e8, 1e10, 1e12, 1e15, 1e19])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_a_certificate_holds_however_large_the_data(size: float, dtype: torch.dtype) -> None:
