@@ -30,7 +30,7 @@ from lowland.training.fit import fit
 _log = logging.getLogger(__name__)
 LARGEST = 255.0
 """Grey levels of a picture file: noise is given in these, as is usual, though pictures lie in [0, 1]."""
-MOST = 2**23
+MOST = 2**22
 """Values of the largest picture."""
 _HELD = 20_000
 
@@ -67,7 +67,7 @@ def originals(
 
 
 def check_size(pictures: dict[str, Tensor]) -> None:
-    """Raise a DataError for a picture whose windows would not fit into memory, about 600 bytes for each value."""
+    """Raise a DataError for a picture whose windows would not fit into memory, about a kilobyte for each value."""
     for name, pixels in pictures.items():
         if pixels.numel() > MOST:
             raise DataError(
