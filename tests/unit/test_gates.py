@@ -22,10 +22,8 @@ else:
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "lowland"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "conformance")
 MAX_LINES = 600
-LAYERS = (
-    "errors registry rows files tensors domains compiled data nn energies solvers inference shaping worlds planning "
-    "envs training evaluation plots reports estimators recipes conformance cli"
-).split()
+CONTRACT = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+LAYERS = CONTRACT["layers"][::-1]
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from lowland.data.folder import Folder
-from lowland.data.survey import escaped
 from lowland.errors import DataError
 from lowland.files import regular
+from lowland.words import escaped
 
 FOLDERS = "folders"
 _MOST = 1000

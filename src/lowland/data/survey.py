@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from lowland.data.picture_files import IMAGES
 from lowland.data.series_files import SERIES
 from lowland.errors import DataError
+from lowland.words import escaped
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,3 @@ def shown(root: Path, path: Path) -> str:
     'new\\nline.png'
     """
     return escaped(path.relative_to(root).as_posix())
-
-
-def escaped(name: str) -> str:
-    """A name whose control characters, and bytes that are no text, stand as escapes."""
-    return "".join(
-        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter
-        for letter in name
-    )

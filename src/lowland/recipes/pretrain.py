@@ -18,7 +18,7 @@ from lowland.data.folder import Folder, check_used, read_folder
 from lowland.data.label_files import FOLDERS, check_table
 from lowland.data.photos import sample_photos
 from lowland.data.prepare import Prepare
-from lowland.data.survey import escaped, survey
+from lowland.data.survey import survey
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import CheckpointError, OptionError, TrainingError
 from lowland.evaluation.collapse import rankme
@@ -46,6 +46,7 @@ from lowland.training.pretraining import (
     views_of,
     warm_cosine,
 )
+from lowland.words import escaped
 
 _log = logging.getLogger(__name__)
 _PIECES = 20

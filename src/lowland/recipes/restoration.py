@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from lowland.data.pictures import picture, pictures, scale
 from lowland.data.pixels import check_levels
-from lowland.data.survey import escaped
 from lowland.data.windows import Windows
 from lowland.energies.hard_sparse_coding import HardSparseCoding
 from lowland.errors import DataError, OptionError
@@ -26,6 +25,7 @@ from lowland.reports.run import Run
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.matching_pursuit import OrthogonalMatchingPursuit
 from lowland.training.fit import fit
+from lowland.words import escaped
 
 _log = logging.getLogger(__name__)
 LARGEST = 255.0

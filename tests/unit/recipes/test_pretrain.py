@@ -338,10 +338,11 @@ def test_a_verdict_needs_evidence(ahead: int, behind: int, words: str) -> None:
 
 
 def test_a_smoke_run_gives_no_verdict(tmp_path: Path) -> None:
-    page = Elements(tmp_path)
+    page = Elements(tmp_path, conclusive=False)
     data = Folder("images", torch.zeros(1, 1, 16, 16, dtype=torch.uint8), ("a.png",), (0,))
-    write_verdict(cast(Run, page), data, plan("images", 100), {}, smoke=True)
-    assert [part.get("markdown", "")[:14] for part in page.elements] == ["", "**No verdict**"]
+    write_verdict(cast(Run, page), data, plan("images", 100), {})
+    assert page.elements == []
+    assert not page.found
 
 
 def test_windows_of_one_file_are_one_witness() -> None:
