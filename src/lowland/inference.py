@@ -83,8 +83,10 @@ _WAYS = {
 
 def solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: bool) -> Solution:
     """The solution that a trace of the loop is, with E (B,) there; `exact` is what `Solver.exact` says."""
-    status = torch.where(torch.isinf(energy), int(Status.OVERFLOW), trace.status)
-    status = torch.where(torch.isnan(energy), int(Status.NON_FINITE), status).to(torch.int8)
+    status = trace.status
+    if not bool(torch.isfinite(energy).all()):
+        status = torch.where(torch.isinf(energy), int(Status.OVERFLOW), status)
+        status = torch.where(torch.isnan(energy), int(Status.NON_FINITE), status).to(torch.int8)
     best = (status == Status.CONVERGED) & exact
     rest = trace.steps, trace.residual, trace.trajectory, trace.accepted
     return Solution(value, energy, status, best, *rest, solver)
