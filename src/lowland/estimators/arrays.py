@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
+import numbers
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -12,9 +16,65 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from lowland.energies.base import Energy
-from lowland.errors import DomainError, OptionError
+from lowland.errors import DomainError, OptionError, check_number
 from lowland.shaping.base import Batch, Shaping
+from lowland.solvers.base import Solver
 from lowland.training.fit import fit
+
+
+def check_arguments(estimator: BaseEstimator) -> None:
+    """Raise an OptionError for an argument of an estimator that is of another type than its annotation says.
+
+    Which values make sense is for the estimator itself to say, where it uses them.
+
+    >>> from lowland.estimators import KMeans
+    >>> check_arguments(KMeans(max_iter=2.5))
+    Traceback (most recent call last):
+    lowland.errors.OptionError: max_iter must be a whole number, but it is 2.5.
+    """
+    for name, parameter in inspect.signature(type(estimator)).parameters.items():
+        kind, *others = str(parameter.annotation).split(" | ")
+        value = getattr(estimator, name)
+        if kind.startswith("Literal["):
+            choices = ast.literal_eval(kind.removeprefix("Literal"))
+            if value not in choices:
+                names = " or ".join(map(repr, choices))
+                raise OptionError(f"{name} must be {names}, but it is {repr(value)[:80]}.")
+        if kind not in _TYPES or others not in ([], ["None"]) or (value is None and others):
+            continue
+        types, what = _TYPES[kind]
+        if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+            raise OptionError(f"{name} must be {what}{', or None' if others else ''}, but it is {repr(value)[:80]}.")
+        if name == "seed":
+            check_number(name, value, least=0, below=2**40)
+
+
+_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "int": (numbers.Integral, "a whole number"),
+    "float": (numbers.Real, "a number"),
+    "bool": ((bool, np.bool_), "True or False"),
+    "str": (str, "a name"),
+    "dict[str, Any]": (Mapping, "a dictionary of arguments"),
+    "Solver": (Solver, "a solver"),
+    "Shaping": (Shaping, "a shaping"),
+    "Energy": (Energy, "an energy"),
+}
+
+
+def numeric(value: Any, name: str) -> np.ndarray:
+    """An argument as an array of float64.
+
+    Raises:
+        OptionError: if it has anything but numbers in it.
+
+    >>> numeric("a", "init")
+    Traceback (most recent call last):
+    lowland.errors.OptionError: init must be an array of numbers, but it is 'a'.
+    """
+    try:
+        return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise OptionError(f"{name} must be an array of numbers, but it is {repr(value)[:80]}.") from None
 
 
 def rows(estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1) -> Tensor:
@@ -24,6 +84,8 @@ def rows(estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1) -
     >>> rows(BaseEstimator(), [[1, 2]]).dtype
     torch.float64
     """
+    if reset:
+        check_arguments(estimator)
     checked = validate_data(
         estimator, X, dtype=[np.float64, np.float32], order="C", reset=reset, ensure_min_samples=least
     )

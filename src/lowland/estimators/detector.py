@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lowland.energies.base import Energy
 from lowland.energies.mixture import GaussianMixture
 from lowland.errors import OptionError
-from lowland.estimators.arrays import points, train
+from lowland.estimators.arrays import check_arguments, points, train
 from lowland.evaluation.energy_gap import scores
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
@@ -81,6 +81,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
             X: (N, D).
             y: ignored.
         """
+        check_arguments(self)
         if not 0 < self.contamination <= 0.5:
             raise OptionError(f"contamination must be in (0, 0.5], but it is {self.contamination}.")
         if self.energy is None and self.shaping is not None:

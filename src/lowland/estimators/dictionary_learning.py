@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from lowland.checksums import read_json, write_json
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError, ShapeError, check_number
-from lowland.estimators.arrays import rows
+from lowland.estimators.arrays import check_arguments, rows
 from lowland.estimators.coding import Coding
 from lowland.estimators.sparse_coder import unit_atoms
 from lowland.shaping.base import Batch
@@ -110,13 +110,13 @@ class DictionaryLearning(Coding):
             X: (N, D), or a stream; see the class.
             y: ignored.
         """
+        check_arguments(self)
         for name in ("n_atoms", "epochs", "batch_size", "checkpoint_every"):
             check_number(name, getattr(self, name), least=1, whole=True)
         check_number("sparsity", self.sparsity, above=0)
         check_number("tol", self.tol, above=0)
         check_number("forgetting", self.forgetting, least=0)
         check_number("replace_after", self.replace_after, least=1, whole=True, none="replace none")
-        check_number("seed", self.seed, least=0, whole=True)
         if isinstance(X, np.memmap):
             return self._fit(X, _few(X, self.seed, self._wanted(X)), len(X))
         if isinstance(X, DataLoader):

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from lowland.errors import OptionError
+from lowland.estimators.arrays import check_arguments
 from lowland.nn.standardised import Standardised
 from lowland.training.fit import fit
 from lowland.training.pretraining import AUTO, build, plan, warm_cosine
@@ -83,6 +84,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def fit(self, X: Any, y: Any = None) -> Embedder:
         """Pretrain on X, (N, D), (N, C, T) or (N, C, H, W); y is ignored."""
+        check_arguments(self)
         samples = self._samples(X, reset=True)
         kind = _KINDS[samples.ndim]
         chosen = plan(kind, len(samples), self.method, self.encoder, self.batch_size or 0, self.epochs)

@@ -13,7 +13,7 @@ from torch import Tensor
 from lowland.energies.kmeans import KMeans as KMeansEnergy
 from lowland.energies.kmeans import nearest
 from lowland.errors import OptionError
-from lowland.estimators.arrays import rows, settle
+from lowland.estimators.arrays import numeric, rows, settle
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 
@@ -98,7 +98,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             )
         energy = KMeansEnergy(y.shape[1], self.n_clusters).to(y.dtype).requires_grad_(False)
         if self.init is not None:
-            first = torch.from_numpy(np.array(self.init, dtype=np.float64))
+            first = torch.from_numpy(numeric(self.init, "init"))
             if first.shape != energy.centres.shape or not bool(first.isfinite().all()):
                 raise OptionError(
                     f"init must be finite, of shape {tuple(energy.centres.shape)}, but it is {tuple(first.shape)}."
