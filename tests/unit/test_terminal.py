@@ -51,8 +51,8 @@ def test_bash_reads_the_name_that_was_meant(name: str) -> None:
 def test_an_encoding_without_the_letter_escapes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), "ascii"))
-    for words in (["list"], ["data", "list"], ["run", "elipsé"], ["--help"], ["run", "ellipse", "--help"]):
-        assert cli.main(words) in (0, 2)
+    for line in (["list"], ["data", "list"], ["run", "elipsé"], ["--help"], ["run", "ellipse", "--help"]):
+        assert cli.main(line) in (0, 2)
     sys.stdout.flush()
     sys.stderr.flush()
     shown = sys.stdout.buffer.getvalue() + sys.stderr.buffer.getvalue()  # pyright: ignore[reportAttributeAccessIssue]

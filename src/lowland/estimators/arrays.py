@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import copy
+import inspect
 import math
-from collections.abc import Iterator, Sequence
+import numbers
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, cast
 
@@ -21,6 +24,7 @@ from torch import Tensor
 from lowland.energies.base import Energy
 from lowland.errors import DomainError, OptionError, check_number
 from lowland.shaping.base import Batch, Shaping
+from lowland.solvers.base import Solver
 from lowland.training.fit import fit
 
 _DENSE = 2**30
@@ -52,6 +56,59 @@ def seed_of(random_state: Any) -> int:
     return int(random_state)
 
 
+def check_arguments(estimator: BaseEstimator) -> None:
+    """Raise an OptionError for an argument of an estimator that is of another type than its annotation says.
+
+    Which values make sense is for the estimator itself to say, where it uses them.
+
+    >>> from lowland.estimators import KMeans
+    >>> check_arguments(KMeans(max_iter=2.5))
+    Traceback (most recent call last):
+    lowland.errors.OptionError: max_iter must be a whole number, but it is 2.5.
+    """
+    for name, parameter in inspect.signature(type(estimator)).parameters.items():
+        kind, *others = str(parameter.annotation).split(" | ")
+        value = getattr(estimator, name)
+        if kind.startswith("Literal["):
+            choices = ast.literal_eval(kind.removeprefix("Literal"))
+            if value not in choices:
+                names = " or ".join(map(repr, choices))
+                raise OptionError(f"{name} must be {names}, but it is {repr(value)[:80]}.")
+        if kind not in _TYPES or others not in ([], ["None"]) or (value is None and others):
+            continue
+        types, what = _TYPES[kind]
+        if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+            raise OptionError(f"{name} must be {what}{', or None' if others else ''}, but it is {repr(value)[:80]}.")
+
+
+_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "int": (numbers.Integral, "a whole number"),
+    "float": (numbers.Real, "a number"),
+    "bool": ((bool, np.bool_), "True or False"),
+    "str": (str, "a name"),
+    "dict[str, Any]": (Mapping, "a dictionary of arguments"),
+    "Solver": (Solver, "a solver"),
+    "Shaping": (Shaping, "a shaping"),
+    "Energy": (Energy, "an energy"),
+}
+
+
+def numeric(value: Any, name: str) -> np.ndarray:
+    """An argument as an array of float64.
+
+    Raises:
+        OptionError: if it has anything but numbers in it.
+
+    >>> numeric("a", "init")
+    Traceback (most recent call last):
+    lowland.errors.OptionError: init must be an array of numbers, but it is 'a'.
+    """
+    try:
+        return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise OptionError(f"{name} must be an array of numbers, but it is {repr(value)[:80]}.") from None
+
+
 def check_options(
     estimator: BaseEstimator, counts: Sequence[str] = (), positive: Sequence[str] = (), others: Sequence[str] = ()
 ) -> None:
@@ -67,10 +124,7 @@ def check_options(
     lowland.errors.OptionError: n_atoms must be a whole number of at least 1, but it is -1.
     """
     for name in counts:
-        value = getattr(estimator, name)
-        if isinstance(value, float) and value.is_integer():
-            raise OptionError(f"{name} must be a whole number, but it is {value}: write {value:.0f}.")
-        check_number(name, value, least=1, whole=True)
+        check_number(name, getattr(estimator, name), least=1, whole=True)
     for name in positive:
         check_number(name, getattr(estimator, name), above=0)
     for name in others:
@@ -141,6 +195,8 @@ def rows(
     >>> rows(BaseEstimator(), [[1, 2]]).dtype
     torch.float64
     """
+    if reset:
+        check_arguments(estimator)
     checked = validate_data(
         estimator,
         dense(X) if get_tags(estimator).input_tags.sparse else X,

@@ -14,7 +14,18 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lowland.energies.base import Energy
 from lowland.energies.mixture import GaussianMixture
 from lowland.errors import OptionError
-from lowland.estimators.arrays import DenseMixin, check_options, check_range, dense, doubt, points, rows, seed_of, train
+from lowland.estimators.arrays import (
+    DenseMixin,
+    check_arguments,
+    check_options,
+    check_range,
+    dense,
+    doubt,
+    points,
+    rows,
+    seed_of,
+    train,
+)
 from lowland.evaluation.energy_gap import scores
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
@@ -83,6 +94,7 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
             X: (N, D).
             y: ignored.
         """
+        check_arguments(self)
         check_options(self, counts=["max_steps"], positive=["contamination", "lr"])
         if self.contamination > 0.5:
             raise OptionError(f"contamination must be in (0, 0.5], but it is {self.contamination}.")

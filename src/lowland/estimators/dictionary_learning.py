@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from lowland.checksums import read_json, write_json
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError, ShapeError, check_number
-from lowland.estimators.arrays import check_options, rows, seed_of, threads
+from lowland.estimators.arrays import check_arguments, check_options, rows, seed_of, threads
 from lowland.estimators.coding import Coding
 from lowland.estimators.sparse_coder import unit_atoms
 from lowland.shaping.base import Batch
@@ -119,6 +119,7 @@ class DictionaryLearning(Coding):
             return self._learn(X)
 
     def _check(self) -> None:
+        check_arguments(self)
         check_options(
             self, counts=("n_atoms", "epochs", "batch_size", "checkpoint_every"), positive=("sparsity", "tol"),
             others=("forgetting",),

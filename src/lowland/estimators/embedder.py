@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from lowland.errors import DomainError, OptionError
-from lowland.estimators.arrays import DenseMixin, check_options, check_range, dense, seed_of
+from lowland.estimators.arrays import DenseMixin, check_arguments, check_options, check_range, dense, seed_of
 from lowland.nn.standardised import Standardised
 from lowland.training.fit import fit
 from lowland.training.pretraining import AUTO, build, plan, warm_cosine
@@ -85,6 +85,7 @@ class Embedder(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
     def fit(self, X: Any, y: Any = None) -> Embedder:
         """Pretrain on X, (N, D), (N, C, T) or (N, C, H, W); y is ignored."""
+        check_arguments(self)
         check_options(self, counts=["epochs"], positive=["lr"])
         seed, samples = seed_of(self.random_state), self._samples(X, reset=True)
         kind = _KINDS[samples.ndim]

@@ -15,7 +15,7 @@ from torch import Tensor
 from lowland.energies.kmeans import KMeans as KMeansEnergy
 from lowland.energies.kmeans import lloyd, nearest, spread_out
 from lowland.errors import OptionError
-from lowland.estimators.arrays import DenseMixin, check_options, rows, seed_of, settle
+from lowland.estimators.arrays import DenseMixin, check_options, numeric, rows, seed_of, settle
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.tensors import RowNoise
@@ -123,7 +123,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
             noise = RowNoise(seed, torch.arange(1), y.dtype)
             energy.centres.copy_(spread_out(y[few], self.n_clusters, noise, weight[few]))
             return energy
-        first = torch.from_numpy(np.array(self.init, dtype=np.float64))
+        first = torch.from_numpy(numeric(self.init, "init"))
         if first.shape != energy.centres.shape or not bool(first.isfinite().all()):
             raise OptionError(
                 f"init must be finite, of shape {tuple(energy.centres.shape)}, but it is {tuple(first.shape)}."

@@ -9,7 +9,7 @@ import torch
 
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError
-from lowland.estimators.arrays import check_options, rows, seed_of, threads, train
+from lowland.estimators.arrays import check_options, numeric, rows, seed_of, threads, train
 from lowland.estimators.coding import Coding
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
@@ -111,7 +111,7 @@ def unit_atoms(dictionary: Any, size: int) -> torch.Tensor:
     >>> unit_atoms([[3.0, 4.0]], 2)
     tensor([[0.6000, 0.8000]], dtype=torch.float64)
     """
-    atoms = np.asarray(dictionary, dtype=np.float64)
+    atoms = numeric(dictionary, "dictionary")
     if atoms.ndim != 2 or atoms.shape[1] != size or not len(atoms):
         raise OptionError(f"The dictionary must have one row of {size} numbers for each atom, not {atoms.shape}.")
     if not np.isfinite(atoms).all():
