@@ -23,6 +23,7 @@ ORDER = {
 }
 TITLES = {"api": "API", "concepts": "Concepts", "strategies": "The seven strategies", "recipes": "Recipes"}
 KINDS = {"energy": "Energies", "solver": "Solvers", "shaping": "Shapings"}
+MINIMA = "<!-- minima -->"
 METHODS = re.compile(r"<!-- methods ([A-Z]\d) -->")
 
 
@@ -36,6 +37,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    from lowland.evaluation.minima import minima_markdown
+
+    if MINIMA in markdown:
+        markdown = markdown.replace(MINIMA, minima_markdown())
     return METHODS.sub(lambda found: methods(found[1]), markdown).replace("<!-- recipes -->", recipe_table())
 
 

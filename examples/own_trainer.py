@@ -1,7 +1,9 @@
 """Your own Lightning Trainer: an energy and a shaping make a LightningModule, the rest is yours."""
 
 import logging
+import tempfile
 import warnings
+from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
@@ -36,6 +38,7 @@ class Report(pl.Callback):
 trainer = pl.Trainer(
     max_epochs=30,
     accelerator="cpu",
+    plugins=[ll.training.SafetensorsIO()],  # no pickle
     callbacks=[Report()],
     logger=False,
     enable_checkpointing=False,
@@ -43,3 +46,11 @@ trainer = pl.Trainer(
     enable_model_summary=False,
 )
 trainer.fit(learner, loader)
+
+# A checkpoint goes back into an energy and a shaping that are built as they were.
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "last.safetensors"
+    trainer.save_checkpoint(path)
+    again = ll.energies.NetworkEnergy(n_features=2, hidden=(64, 64))
+    ll.Learner.load_from_checkpoint(path, energy=again, shaping=ll.shaping.DenoisingScoreMatching(spread=0.2))
+assert torch.equal(again(y=points), energy(y=points))

@@ -3,7 +3,7 @@
     python tests/kills.py [--kills 40] [--seed 0] [COMMAND ...]
 
 A child is forked for each attempt, so that torch is imported once. Half of the kills come after a random time; the
-other half at a random one of the moments that matter, at which a process opens, renames or makes a file.
+other half at a random one of the moments at which a process opens, renames or makes a file: those that matter.
 Prints a line for each command, and ends with 1 if one of them lost something.
 """
 

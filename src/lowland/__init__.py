@@ -7,7 +7,10 @@ or to shape it. Sub-packages load on first use, so that `import lowland` and the
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from lowland.registry import register_environments
 
 __version__ = "0.1.0"
 
@@ -38,6 +41,7 @@ _MODULES = (
     "data domains energies envs errors estimators evaluation nn planning plots registry reports shaping solvers "
     "tensors training worlds"
 ).split()
+_DRIVING = ("envs", "planning")
 _NAMES = {
     "LowlandError": "lowland.errors",
     "FreeEnergy": "lowland.inference",
@@ -75,7 +79,13 @@ __all__ = [
 ]
 
 
+if "gymnasium" in sys.modules:
+    register_environments()
+
+
 def __getattr__(name: str) -> Any:
+    if name in _DRIVING:
+        register_environments()
     if name in _MODULES:
         return importlib.import_module(f"lowland.{name}")
     if name in _NAMES:

@@ -1,4 +1,4 @@
-"""The command line: lowland list | run | report | data | pretrain | embed | export.
+"""The command line: lowland list | run | report | data | pretrain | embed | export | check.
 
 Nothing heavy is imported before a command needs it, so that `lowland --help` and `lowland list` answer at once. No
 error ends in a traceback: a mistake of the user is one sentence and exit code 2, any other failure one sentence and
@@ -180,13 +180,20 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("encoder", metavar="ENCODER", type=Path, help="encoder.safetensors of `lowland pretrain`")
     parser.add_argument("folder", metavar="FOLDER", help="of images, or of .npy or .csv series")
     parser.add_argument("--out", type=Path, default=Path("vectors.npy"), help=".npy or .parquet (default: %(default)s)")
-    parser = add("export", "export the energies of a run, or a pretrained encoder, for use elsewhere")
     parser.add_argument(
-        "run", metavar="RUN", help="folder of a run, name of a recipe for its newest, or encoder.safetensors"
+        "--levels", type=float, nargs=2, default=(), metavar=("BLACK", "WHITE"),
+        help="of pictures of more than 8 bits (default: those that the encoder learned from)",
+    )  # fmt: skip
+    parser = add("export", "export the energies or policies of a run, or a pretrained encoder, for use elsewhere")
+    parser.add_argument(
+        "run", metavar="RUN", help="folder of a run, name of a recipe for its newest, or a .safetensors file of it"
     )
     parser.add_argument("--to", metavar="|".join(FORMATS), required=True, choices=FORMATS)
-    parser.add_argument("--energy", metavar="NAME", help="only this one (default: all)")
+    parser.add_argument("--energy", metavar="NAME", help="only this energy, or policy (default: all)")
     parser.add_argument("--part", metavar="PART", help="only a part of it that takes y, such as encoder")
+    parser = add("check", "run the conformance tests on energies, solvers or shapings of your own", runs=False)
+    parser.add_argument("plugin", metavar="FILE", help="that registers them: a file, a folder, or a module by name")
+    parser.add_argument("--only", metavar="NAME", help="only the class of this name (default: all)")
     return top, kinds
 
 
@@ -211,7 +218,7 @@ def _dispatch(words: list[str], resume: list[str]) -> int:
     if rest:
         known = kinds[options.command].options
         raise OptionError(f"`lowland {options.command}` does not know {rest[0]!r}. {nearest(rest[0], known)}")
-    commands = {"list": _list, "report": _report, "data": _data, "embed": _embed, "export": _export}
+    commands = {"list": _list, "report": _report, "data": _data, "embed": _embed, "export": _export, "check": _check}
     return commands[options.command](options)
 
 
@@ -406,10 +413,22 @@ _MAKERS: dict[str, Callable[..., Path]] = {
 }
 
 
+def _check(options: argparse.Namespace) -> int:
+    from lowland.conformance.check import check
+
+    return 0 if check(options.plugin, options.only) else FAILURE
+
+
 def _embed(options: argparse.Namespace) -> int:
+    from lowland.reports.progress import Progress
     from lowland.training.vectors import embed_folder
 
-    written, data = embed_folder(options.encoder, options.folder, options.out)
+    bar = Progress()
+    bar.open("embed")
+    try:
+        written, data = embed_folder(options.encoder, options.folder, options.out, options.levels, bar.start)
+    finally:
+        bar.close()
     for note in (*data.notes, *(f"{file} {why}: it was left out." for file, why in data.skipped)):
         say(f"lowland: {note}", aside=True)
     say(*written)
@@ -417,32 +436,56 @@ def _embed(options: argparse.Namespace) -> int:
 
 
 def _export_encoder(path: Path, options: argparse.Namespace) -> int:
-    import torch
-
-    from lowland import training
-    from lowland.training.encoder_files import load_encoder
+    from lowland.training.encoder_files import export_encoder
 
     if options.energy is not None or options.part is not None:
         raise OptionError("An encoder is exported as a whole: leave out --energy and --part.")
     if options.to == "safetensors":
         raise OptionError(f"{path} is a safetensors file already, with encoder.py beside it to load it.")
-    encoder, _ = load_encoder(path)
-    example = torch.rand(2, *encoder.shape, generator=torch.Generator().manual_seed(0))
-    if options.to == "onnx":
-        say(training.export_onnx(encoder, example, path.with_suffix(".onnx")))
-    else:
-        say(training.export_program(encoder, example, path.with_suffix(".pt2")))
+    say(export_encoder(path, options.to))
     return 0
 
 
+def _export_policies(kept: dict[str, Path], folder: Path, options: argparse.Namespace) -> int:
+    from lowland.planning import load_policy
+    from lowland.training.policy_export import export_policy
+
+    wanted = None if options.energy is None else options.energy.replace(" ", "-")
+    if options.part is not None:
+        raise OptionError("A policy is exported as a whole: leave out --part.")
+    if wanted is not None and wanted not in kept:
+        raise OptionError(f"{options.run} keeps no policy called {options.energy!r}. {nearest(wanted, kept)}")
+    written: list[Path] = []
+    for name in kept if wanted is None else [wanted]:
+        written += export_policy(load_policy(kept[name]), name, options.to, folder)
+    print(*dict.fromkeys(written), sep="\n")
+    return 0
+
+
+def _policy_file(path: Path) -> bool:
+    from lowland.planning.policy_files import KIND, policy_header
+
+    with contextlib.suppress(CheckpointError):
+        return policy_header(path).get("kind") == KIND
+    return False
+
+
 def _export(options: argparse.Namespace) -> int:
+    from lowland.planning.policy_files import PREFIX, policy_files
+
     given = Path(options.run)
+    if options.run == "shipped":
+        return _export_policies(policy_files("shipped"), Path("exports"), options)
+    if given.suffix == ".safetensors" and _policy_file(given):
+        return _export_policies({given.stem.removeprefix(PREFIX): given}, given.parent / "exports", options)
     if given.suffix == ".safetensors" or (given / "encoder.safetensors").is_file():
         return _export_encoder(given if given.is_file() else given / "encoder.safetensors", options)
     folder = _folder(options)
     from lowland import training
 
     kept = {path.parent.name: path.parent for path in sorted(folder.glob("checkpoints/*/config.json"))}
+    if not kept and (policies := policy_files(folder)):
+        return _export_policies(policies, folder / "exports", options)
     if not kept and (encoder := folder / "encoder" / "encoder.safetensors").is_file():
         return _export_encoder(encoder, options)
     if not kept:

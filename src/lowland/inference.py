@@ -13,10 +13,13 @@ from lowland.domains import Sparse
 from lowland.energies.base import Energy
 from lowland.errors import DomainError, InferenceError, OptionError, ShapeError, UnsupportedError, check_instance
 from lowland.registry import registered
-from lowland.solvers.adjoint import Adjoint, Detach, Task
-from lowland.solvers.base import Problem, Solver, bind
-from lowland.solvers.loop import Status
-from lowland.tensors import RowNoise, check_finite
+from lowland.solvers.adjoint import Adjoint, Detach, Task, Unroll
+from lowland.solvers.base import Problem, Solver, Status, bind
+from lowland.solvers.loop import Trace
+from lowland.tensors import RowNoise, check_finite, soft_minimum
+
+# The starts of a local method: Potts energies of a dozen units of three states have most of their valleys in reach.
+_STARTS = 8
 
 __all__ = ["FreeEnergy", "Solution", "Status", "default_solver", "free_energy", "infer"]
 
@@ -28,9 +31,14 @@ class Solution:
     Attributes:
         value: the free variable at the minimum, in its own shape; a dictionary by name where several were free.
         energy: (B,) E there. Over all latents this is F(x, y); it carries gradients to the energy's parameters.
-        status: (B,) int8, a `Status`: CONVERGED 0, MAX_STEPS 1, NON_FINITE 2 (value is then the last finite one).
+        status: (B,) int8, a `Status`: CONVERGED 0, MAX_STEPS 1, NON_FINITE 2 (value is then the last finite one),
+            COLLAPSED 3, GUESS 4, OVERFLOW 5. Only the first certifies anything.
+        exact: (B,) of booleans, whether it is the global minimum, to the solver's tolerance: found by a closed form or
+            a whole search, certified by a duality gap, or stationary where E is known to be convex. Elsewhere a sample
+            that has converged is at a local minimum, or a saddle, and a lower one may exist.
         steps: (B,) steps taken by each sample.
-        residual: (B,) distance from stationarity at the end, in the solver's own measure; infinite for samplers.
+        residual: (B,) distance from stationarity at the end, in the solver's own measure; infinite for samplers and
+            guesses.
         trajectory: (T + 1, B, D) of flat u where `record=True`, else None.
         accepted: (B,) share of accepted proposals, for samplers that propose, else None.
         solver: the solver that did it.
@@ -39,6 +47,7 @@ class Solution:
     value: Any
     energy: Tensor
     status: Tensor
+    exact: Tensor
     steps: Tensor
     residual: Tensor
     trajectory: Tensor | None
@@ -47,19 +56,40 @@ class Solution:
 
     @property
     def converged(self) -> Tensor:
-        """(B,) of booleans."""
+        """(B,) of booleans: what the status certifies, a stationary point or a certificate."""
         return self.status == Status.CONVERGED
 
     def raise_if_failed(self) -> Solution:
         """This solution, or an InferenceError that says how many samples did not converge and what to change."""
         failed = self.status != Status.CONVERGED
         if bool(failed.any()):
-            broken = int((self.status == Status.NON_FINITE).sum())
+            counts = [(name, int((self.status == name).sum())) for name in Status if name != Status.CONVERGED]
+            ends = ", ".join(f"{count} {name.name}" for name, count in counts if count)
+            ways = " ".join(_WAYS[name] for name, count in counts if count)
             raise InferenceError(
-                f"{int(failed.sum())} of {len(failed)} samples did not converge ({broken} became non-finite) with "
-                f"{self.solver!r}. Raise max_steps, lower the step size, or loosen tol."
+                f"{int(failed.sum())} of {len(failed)} samples did not converge ({ends}) with {self.solver!r}. {ways}"
             )
         return self
+
+
+_WAYS = {
+    Status.MAX_STEPS: "Raise max_steps or loosen tol; a sampler has no end to come to.",
+    Status.NON_FINITE: "Lower the step size.",
+    Status.COLLAPSED: "Follow with a solver that certifies, such as LBFGS with init= what was found.",
+    Status.GUESS: "Refine the guess with another solver, which starts from it.",
+    Status.OVERFLOW: "Scale the data down or use float64.",
+}
+
+
+def solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: bool) -> Solution:
+    """The solution that a trace of the loop is, with E (B,) there; `exact` is what `Solver.exact` says."""
+    status = trace.status
+    if not bool(torch.isfinite(energy).all()):
+        status = torch.where(torch.isinf(energy), int(Status.OVERFLOW), status)
+        status = torch.where(torch.isnan(energy), int(Status.NON_FINITE), status).to(torch.int8)
+    best = (status == Status.CONVERGED) & exact
+    rest = trace.steps, trace.residual, trace.trajectory, trace.accepted
+    return Solution(value, energy, status, best, *rest, solver)
 
 
 class FreeEnergy(NamedTuple):
@@ -70,8 +100,18 @@ class FreeEnergy(NamedTuple):
     solution: Solution | None = None
 
 
-def default_solver(problem: Problem) -> Solver:
-    """The solver that `infer` uses where none is named: the most exact that the energy's structure allows."""
+def default_solver(problem: Problem, starts: int = _STARTS) -> Solver:
+    """The solver that `infer` uses where none is named: the most exact that the energy's structure allows.
+
+    A local one goes from several starts, unless the energy's own guess says where to start.
+    """
+    solver = _one_run(problem)
+    if starts < 2 or solver.direct or solver.exact(problem) or problem.structure.guess is not None:
+        return solver
+    return registered("solver")["MultiStart"](solver, starts)
+
+
+def _one_run(problem: Problem) -> Solver:
     known, structure = registered("solver"), problem.structure
     if structure.minimiser is not None:
         return known["ClosedForm"]()
@@ -113,7 +153,9 @@ def infer(
         energy: the energy; it is not changed.
         x, y, z: the given variables, (B, ...) each.
         over: the free variable, or a tuple of them: "z", "y", ("y", "z").
-        solver: how; None takes the most exact that the energy offers (`default_solver`).
+        solver: how; None takes the most exact that the energy offers (`default_solver`). Where that is a local method,
+            it runs from 8 starts and the lowest end is kept (`MultiStart`), unless there is one start to go from
+            (`init`, or the energy's own guess) or one run to follow (`record`, `compiled`, `Unroll`).
         adjoint: how gradients pass through the solution: `Detach` (default), `Unroll` or `Implicit`.
         init: where to start, in the shape of the free variable; None starts at the energy's own guess (for instance its
             encoder's), or else at the domain's starting point.
@@ -145,31 +187,28 @@ def infer(
         check_finite(value, name)
     with torch.no_grad():
         problem = bind(energy, given, over)
-        if solver is None:
-            solver = default_solver(problem.few)
-        support = solver.supports(problem.few)
+        one = init is not None or record or compiled or isinstance(adjoint, Unroll)
+        chosen = solver or default_solver(problem.few, starts=1 if one else _STARTS)
+        support = chosen.supports(problem.few)
         if not support:
-            raise UnsupportedError(f"{type(solver).__name__} cannot solve this problem: {support.reason}.")
+            raise UnsupportedError(f"{type(chosen).__name__} cannot solve this problem: {support.reason}.")
         start = _start(problem, init)
     if streams is None:
         streams = torch.arange(start.shape[0], device=problem.device)
     elif streams.shape != (start.shape[0],):
         raise ShapeError(f"streams must have one number for each of {start.shape[0]} samples, not {len(streams)}.")
-    if generator is None and solver.stochastic:
+    if generator is None and chosen.stochastic:
         generator = torch.Generator().manual_seed(0)
     noise = RowNoise.from_generator(generator, streams.to(problem.device), problem.dtype)
-    task = Task(energy, given, problem.over, solver, start, noise, record, compiled)
+    task = Task(energy, given, problem.over, chosen, start, noise, record, compiled)
     trace, u = adjoint.solve(task)
     if trace.energy is not None and not task.inputs:
         value = trace.energy.to(u.dtype)
     else:
         final = bind(energy, given, problem.over, checked=True) if torch.is_grad_enabled() else problem
         value = final.value(adjoint.tie(task, u))
-    found = problem.domain.unpack(u)
-    solution = Solution(
-        found, value, trace.status, trace.steps, trace.residual, trace.trajectory, trace.accepted, solver
-    )
-    return solution.raise_if_failed() if raise_on_failure else solution
+    found = solution(problem.domain.unpack(u), value, trace, chosen, chosen.exact(problem.few))
+    return found.raise_if_failed() if raise_on_failure else found
 
 
 def _start(problem: Problem, init: Any) -> Tensor:
@@ -257,12 +296,3 @@ def _table(problem: Problem) -> Tensor:
         return problem.structure.table()
     elements = problem.domain.elements(problem.dtype, problem.device)
     return problem.candidates(elements.expand(problem.batch, *elements.shape))
-
-
-def soft_minimum(values: Tensor, beta: float) -> Tensor:
-    """−1/β log mean exp(−β v) over the last axis; the mean at β = 0, the maximum at β = −∞."""
-    if beta == 0:
-        return values.mean(dim=-1)
-    if beta == -math.inf:
-        return values.amax(dim=-1)
-    return -(torch.logsumexp(-beta * values, dim=-1) - math.log(values.shape[-1])) / beta

@@ -1,16 +1,19 @@
 """One registry for energies, solvers, shapings, worlds and recipes: a decorator in the file itself is all it needs.
 
 Conformance tests, docs tables and the command line read it; nothing is listed by hand. Packages outside Lowland join in
-by being named in the environment variable `LOWLAND_PLUGINS` (comma-separated module names), or by
-`registry.scan(name)`.
+by being named in the environment variable `LOWLAND_PLUGINS` (module names, or paths of files and folders, separated by
+commas), or by `registry.scan(name)`. `lowland check` runs the conformance tests on what such a package registers.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import pkgutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lowland.errors import OptionError, nearest
@@ -49,11 +52,63 @@ def register(kind: str) -> Callable[[type[T]], type[T]]:
     return enter
 
 
+def register_environments() -> None:
+    """Make the environments known to Gymnasium, which since its version 1.0 asks no entry points of packages."""
+    import gymnasium
+
+    name = "lowland/TrafficReplay-v0"
+    if name not in gymnasium.registry:
+        place = "lowland.envs.traffic:TrafficReplay"
+        gymnasium.register(name, entry_point=place, vector_entry_point=f"{place}Vector")
+
+
 def scan(package_name: str) -> None:
     """Import every module below a package, so that its decorators run. An import error is never swallowed."""
     package = importlib.import_module(package_name)
     for module in pkgutil.walk_packages(getattr(package, "__path__", []), prefix=f"{package_name}."):
         importlib.import_module(module.name)
+
+
+def plugins() -> list[str]:
+    """The module names of the packages in `LOWLAND_PLUGINS`."""
+    return [locate(name.strip()) for name in os.environ.get("LOWLAND_PLUGINS", "").split(",") if name.strip()]
+
+
+def locate(plugin: str) -> str:
+    """The module name of a plugin that is given by that name, or by the path of its file or folder.
+
+    The folder that a path lies in is put at the end of `sys.path`, so that it hides nothing.
+
+    Raises:
+        OptionError: if there is no such module, file or folder, or the name belongs to another module.
+    """
+    path = Path(plugin)
+    if path.suffix != ".py" and len(path.parts) == 1 and not path.is_dir():
+        if _spec(plugin) is not None:
+            return plugin
+        path = path.with_name(f"{path.name}.py")
+    if not plugin or not path.exists():
+        raise OptionError(
+            f"There is no plugin {plugin!r}: neither a module that can be imported, nor a file or folder of that name."
+        )
+    path = path.resolve()
+    if not path.stem.isidentifier():
+        raise OptionError(f"{path.name} cannot be imported under that name: use letters, digits and underscores.")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+        importlib.invalidate_caches()
+    spec = _spec(path.stem)
+    found = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
+    if path not in [Path(place).resolve() for place in found if place]:
+        raise OptionError(f"{path.name} has the name of another module, {path.stem}: rename the file.")
+    return path.stem
+
+
+def _spec(name: str) -> Any:
+    try:
+        return importlib.util.find_spec(name)
+    except (ModuleNotFoundError, ValueError):  # a parent that is missing; no name at all
+        return None
 
 
 def registered(kind: str) -> dict[str, type]:
@@ -64,8 +119,7 @@ def registered(kind: str) -> dict[str, type]:
     """
     if kind not in _PACKAGES:
         raise OptionError(f"There is no registry of kind {kind!r}. {nearest(kind, _PACKAGES)}")
-    plugins = [name.strip() for name in os.environ.get("LOWLAND_PLUGINS", "").split(",") if name]
-    for package in (*_PACKAGES[kind], *plugins):
+    for package in (*_PACKAGES[kind], *plugins()):
         scan(package)
     return dict(sorted(_registered[kind].items()))
 

@@ -9,6 +9,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from lowland.errors import OptionError, nearest
+
 # By name, because type checkers know only the one of the two that suits the Python version that they assume.
 tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
@@ -22,7 +24,7 @@ class Published:
         figure: the number.
         unit: what the number measures, with its unit.
         source: where it was published.
-        checked: whether it was read in its source; otherwise check it before printing it as published.
+        checked: whether it was read in its source; only then `published` gives it to be printed.
     """
 
     claim: str
@@ -58,6 +60,26 @@ def load_rows() -> dict[str, Row]:
         published = tuple(Published(**figure) for figure in entry.get("published", ()))
         rows[entry["id"]] = Row(**{**entry, "source": tuple(entry["source"]), "published": published})
     return rows
+
+
+def published(row: str, claim: str, unit: str) -> float | None:
+    """A figure that may be printed as published: one that was read in its source. None for one of second hand.
+
+    Args:
+        row: id of the system.
+        claim: of the figure.
+        unit: how the figure's unit begins.
+
+    Raises:
+        OptionError: if the row has no such figure.
+
+    >>> published("V3", "plain", "% error"), published("W8", "human", "% success")
+    (0.95, None)
+    """
+    figures = {figure.claim: figure for figure in load_rows()[row].published if figure.unit.startswith(unit)}
+    if claim not in figures:
+        raise OptionError(f"{row} has no figure in {unit} of {claim!r}. {nearest(claim, figures)}")
+    return figures[claim].figure if figures[claim].checked else None
 
 
 def load_sources() -> dict[str, str]:

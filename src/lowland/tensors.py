@@ -6,6 +6,7 @@ candidates or draws for each sample, T steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -75,9 +76,23 @@ def batch_size(**values: Any) -> int:
     return next(iter(sizes.values()))
 
 
+def check_plain(leaf: Tensor, name: str) -> None:
+    """Raise a ShapeError unless the tensor is a plain array of numbers, as all that follows takes for granted."""
+    for other, what, way in (
+        (leaf.device.type == "meta", "on the meta device, without values", "load or compute its values first"),
+        (leaf.is_quantized, "quantised", "convert with .dequantize()"),
+        (leaf.is_nested, "nested", "pad it to one shape, or give one batch for each shape"),
+        (not leaf.is_nested and leaf.layout != torch.strided, f"stored as {leaf.layout}", "convert with .to_dense()"),
+        (leaf.is_complex(), "complex", "give real and imaginary part as two numbers, by torch.view_as_real"),
+    ):
+        if other:
+            raise ShapeError(f"{name} is {what}, but a plain tensor of real numbers is needed: {way}.")
+
+
 def check_finite(value: Any, name: str) -> None:
-    """Raise a DomainError that names the first sample of `value` with a NaN or an infinity."""
+    """Raise a DomainError that names the first sample of `value` with a NaN or an infinity; see also `check_plain`."""
     for leaf in leaves(value, name):
+        check_plain(leaf, name)
         if not leaf.is_floating_point() or not leaf.numel():
             continue
         # NaN passes through both, and no table as large as the data is made.
@@ -92,6 +107,38 @@ def check_finite(value: Any, name: str) -> None:
 
 _GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio as a signed number: the stride of SplitMix64
 _AHEAD = 64
+
+
+def soft_minimum(values: Tensor, beta: float) -> Tensor:
+    """−1/β log mean exp(−β v) over the last axis: the least v at β = ∞, the mean at 0, the greatest at −∞.
+
+    With c the least v (for β < 0 the greatest) it is c − 1/β log1p mean expm1(−β (v − c)), which neither overflows nor
+    loses digits to the division by a small β. Where |β| (v − c) is below the root of the rounding error ε it is the
+    series, mean − β/2 · variance, whose next term is below ε (v − c).
+
+    >>> soft_minimum(torch.tensor([1.0, 3.0]), -1e-30), soft_minimum(torch.tensor([1.0, 3.0]), torch.inf)
+    (tensor(2.), tensor(1.))
+    """
+    if beta == 0:
+        return values.mean(dim=-1)
+    extreme = values.amin(dim=-1) if beta > 0 else values.amax(dim=-1)
+    if math.isinf(beta):
+        return extreme
+    known = torch.finfo(values.dtype)
+    # The value does not depend on c, so that c needs no derivative; an infinite one would make NaN of ∞ − ∞.
+    centre = torch.where(extreme.isfinite(), extreme, 0).detach()
+    away = values - centre[..., None]
+    scale = math.copysign(min(max(abs(beta), known.tiny), known.max), beta)
+    below = torch.expm1(-scale * away).mean(dim=-1)
+    # Near −1 the sum itself has more digits than what it is short of one.
+    little = torch.exp(-scale * away).mean(dim=-1).log()
+    full = -torch.where(below > -0.5, torch.log1p(below.clamp_min(-0.5)), little) / scale
+    small = abs(beta) * away.detach().abs().amax(dim=-1) < known.eps**0.5
+    near = torch.where(small[..., None], away, 0)
+    mean = near.mean(dim=-1)
+    apart = near - mean[..., None]
+    series = mean - 0.5 * (apart * (beta * apart)).mean(dim=-1)
+    return centre + torch.where(small, series, full)
 
 
 def _mix(counter: Tensor) -> Tensor:

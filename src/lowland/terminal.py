@@ -10,26 +10,13 @@ import logging
 import os
 import shlex
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lowland.words import escaped
+
 WIDE = 160
 """Columns of a table that is not written to a terminal."""
-
-
-def escaped(text: str) -> str:
-    r"""Text of one line, in which line breaks, escape sequences and bytes that are no text stand as backslashes.
-
-    >>> escaped("a\x1b[2Jb\udce9")
-    'a\\x1b[2Jb\\udce9'
-    """
-    return "".join(
-        letter
-        if letter.isprintable() or unicodedata.category(letter) == "Zs"
-        else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def shell(words: Iterable[str]) -> str:

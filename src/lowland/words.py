@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
-LONGEST = 40
+LONGEST = 48
 """Characters that a name may have in a picture or a table; of a longer one the middle is left out."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&$:])")
+
+
+def escaped(text: str) -> str:
+    r"""Text of one line, in which line breaks, escape sequences and bytes that are no text stand as backslashes.
+
+    >>> escaped("a\x1b[2Jb\udce9")
+    'a\\x1b[2Jb\\udce9'
+    """
+    return "".join(
+        letter
+        if letter.isprintable() or unicodedata.category(letter) == "Zs"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def printable(text: str, longest: int = LONGEST) -> str:

@@ -1,4 +1,4 @@
-"""A new energy, solver or shaping is one file: in a package of its own, it is found and passes the whole suite."""
+"""A new energy, solver or shaping is one file: wherever it lies, `lowland check` runs the whole suite on it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from lowland import registry
+from lowland.conformance.check import classes
+from lowland.errors import OptionError
 
 ENERGY = '''
 from __future__ import annotations
@@ -102,28 +106,67 @@ class TestOnlyDataEnergy(Shaping):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "source"),
+    ("name", "source"),
+    [("TestOnlyBowl", ENERGY), ("TestOnlySigns", SOLVER), ("TestOnlyDataEnergy", SHAPING)],
+)
+def test_one_file_anywhere_passes_the_suite(tmp_path: Path, repository: Path, name: str, source: str) -> None:
+    """By the command line, from a folder that Python does not search; of all tests only those of the one class run."""
+    (tmp_path / "one_file.py").write_text(source, encoding="utf-8")
+    run = lowland_check(repository, tmp_path, "one_file.py", "--only", name)
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    found = re.search(r"(\d+) passed, (\d+) deselected", run.stdout)
+    assert found, run.stdout[-2000:]
+    assert int(found[1]) >= 3
+    assert int(found[2]) > 10 * int(found[1])
+
+
+def lowland_check(repository: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "LOWLAND_PLUGINS"}
+    command = "import sys; from lowland.cli import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-P", "-c", command, "check", *words],
+        cwd=folder, env=environment | {"PYTHONPATH": str(repository / "src")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_wrong_answer_fails_and_says_where(tmp_path: Path, repository: Path) -> None:
+    """The minimum of the reference case is claimed to be 1 where it is 0."""
+    (tmp_path / "wrong.py").write_text(ENERGY.replace("minimum=torch.zeros(1)", "minimum=torch.ones(1)"))
+    run = lowland_check(repository, tmp_path, "wrong")
+    assert run.returncode == 1, run.stderr
+    assert "FAILED" in run.stdout
+    assert "test_reference_minimum_is_reached_by_the_default_solver[TestOnlyBowl]" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "words"),
     [
-        ("energies", "TestOnlyBowl", ENERGY),
-        ("solvers", "TestOnlySigns", SOLVER),
-        ("shapings", "TestOnlyDataEnergy", SHAPING),
+        ("broken.py", "x = 1\ny = = 2\n", r"broken.py cannot be imported: SyntaxError in broken\.py, line 2"),
+        ("fails.py", "\n\n1 / 0\n", r"ZeroDivisionError in fails\.py, line 3"),
+        ("needs.py", "import no_such_module\n", r"ModuleNotFoundError in needs\.py, line 1"),
+        ("nothing.py", "x = 1\n", r"registers no energy, solver, shaping or world: write @register"),
+        ("json.py", "x = 1\n", r"has the name of another module, json: rename"),
+        ("two-words.py", "x = 1\n", r"cannot be imported under that name"),
+        (
+            "unanswered.py",
+            ENERGY.replace("reference_case", "other_case").replace("TestOnlyBowl", "TestOnlyPlate"),
+            r"TestOnlyPlate has no classmethod `reference_case`",
+        ),
     ],
 )
-def test_one_file_in_another_package_passes_the_suite(
-    tmp_path: Path, repository: Path, kind: str, name: str, source: str
+def test_what_cannot_be_checked_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, source: str, words: str
 ) -> None:
-    package = tmp_path / "lowland_test_plugin"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "one_file.py").write_text(source, encoding="utf-8")
-    path = os.pathsep.join([str(tmp_path), str(repository / "src")])
-    environment = os.environ | {"LOWLAND_PLUGINS": "lowland_test_plugin", "PYTHONPATH": path}
-    suite = repository / "tests" / "conformance" / f"test_{kind}.py"
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", str(suite), "-k", name, "-q", "-p", "no:cacheprovider", "-p", "no:xdist"],
-        cwd=repository, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
-    passed = re.search(r"(\d+) passed", run.stdout)
-    assert passed, run.stdout[-2000:]
-    assert int(passed.group(1)) >= 3
+    (tmp_path / file).write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(OptionError, match=words):
+        classes(file)
+    registry._registered["energy"].pop("TestOnlyPlate", None)
+
+
+@pytest.mark.parametrize("name", ["missing", "missing.py", "no.such.module", "no/such/folder", ""])
+def test_a_plugin_that_is_not_there_is_said_to_be_missing(name: str) -> None:
+    with pytest.raises(OptionError, match=f"There is no plugin '{name}'"):
+        classes(name)

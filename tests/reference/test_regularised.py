@@ -71,8 +71,9 @@ def test_pca_by_gradient_finds_the_flat_of_pca(digits: Tensor) -> None:
     exact, slow = ll.energies.PCA(64, 8), ll.energies.PCA(64, 8)
     train(exact, ll.shaping.ExpectationMaximisation(), digits.float(), steps=1, rate=0)
     train(slow, ll.shaping.MinimumEnergy(), digits.float(), steps=300, rate=0.05)
-    least = ll.free_energy(exact, digits.float()).value.mean()
-    assert least <= ll.free_energy(slow, digits.float()).value.mean() <= 1.01 * least
+    # In double precision: the two differ by less than single precision keeps of a mean.
+    least = ll.free_energy(exact.double(), digits).value.mean()
+    assert least <= ll.free_energy(slow.double(), digits).value.mean() <= 1.01 * least
 
 
 def test_kmeans_inertia_is_no_more_than_that_of_scikit_learn(digits: Tensor) -> None:

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from collections import Counter
 
-from lowland.rows import load_rows, load_sources
+import pytest
+
+from lowland.errors import OptionError
+from lowland.rows import load_rows, load_sources, published
 
 # How many rows each letter has, in the order of the list.
 LETTERS = {
@@ -85,6 +88,22 @@ def test_figures_known_to_be_right_are_right():
     assert figure("J7", "SIGReg", "linear probe") == 91.02
 
 
+def test_a_figure_of_second_hand_is_never_given():
+    for name, row in load_rows().items():
+        for figure in row.published:
+            told = published(name, figure.claim, figure.unit)
+            assert (told is None) is not figure.checked, (name, figure)
+    with pytest.raises(OptionError, match=r"no figure in % success of 'humans'.*Did you mean 'human'"):
+        published("W8", "humans", "% success")
+
+
+def test_figures_that_stand_in_code_were_read_in_their_source():
+    from lowland.recipes.ssl_page import PROBED, VOTED
+
+    known = {(figure.claim, figure.figure) for figure in load_rows()["J7"].published if figure.checked}
+    assert {(name, figure) for table in (PROBED, VOTED) for name, (figure, _) in table.items()} <= known
+
+
 def test_admm_eigenvalues_follow_from_the_update():
     """D4 from its definition: on F(x) = ½x² one round in which each worker in turn updates multiplier, x and centre."""
     import numpy as np
@@ -105,10 +124,10 @@ def test_admm_eigenvalues_follow_from_the_update():
             round_ = third @ second @ first @ round_
         return float(np.abs(np.linalg.eigvals(round_)).max())
 
-    published = [figure.figure for figure in load_rows()["D4"].published]
+    figures = [figure.figure for figure in load_rows()["D4"].published]
     # Published to five and to four decimals.
-    assert abs(largest(3, 0.001, 2.5) - published[0]) < 0.5e-5
-    assert abs(largest(8, 0.001, 2.5) - published[1]) < 0.5e-4
+    assert abs(largest(3, 0.001, 2.5) - figures[0]) < 0.5e-5
+    assert abs(largest(8, 0.001, 2.5) - figures[1]) < 0.5e-4
 
 
 def test_reading_the_rows_imports_nothing_heavy():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lowland import cli, terminal
+from lowland import cli, terminal, words
 from lowland.recipes.ellipse import EllipseRecipe
 from lowland.reports.run import Run
 
@@ -34,7 +34,7 @@ NAMES = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_shown_is_one_line_that_nothing_obeys(name: str) -> None:
-    shown = terminal.escaped(name)
+    shown = words.escaped(name)
     assert shown.isprintable()
     # Python's own escapes, so that the name can be had back.
     assert shown.replace("\\\\", "\\") == name if name.isprintable() else shown != name

@@ -20,6 +20,8 @@ _PIVOT, _RIDGE = 1e-9, 1e-7
 _SHARE = 0.7
 # Rounds in which none joined, after which rounding leaves nothing to gain.
 _IDLE = 3
+# The rounding of the gap, relative to the sums whose differences make it; see `lowland.solvers.active_set.ROUNDING`.
+_ROUNDING = 8 * 2.0**-52
 
 
 jit = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
@@ -122,7 +124,7 @@ def solve(
         for _ in range(rounds):
             # All correlations with the residual of the solution as it will be returned, from scratch, in float64.
             correlation[:] = c
-            by_linear = by_residual = by_penalty = 0.0
+            by_linear = by_residual = by_penalty = by_size = 0.0
             for a in range(0, count - 1, 2):
                 # Two at a time: each pass loads and stores all correlations.
                 one, two = chosen[a], chosen[a + 1]
@@ -136,6 +138,7 @@ def solve(
             for a in range(count):
                 value = np.float64(point[chosen[a]])
                 by_linear += value * c[chosen[a]]
+                by_size += abs(value * c[chosen[a]])
                 by_penalty += abs(value) * weights[chosen[a]]
             for a in range(count):
                 by_residual += np.float64(point[chosen[a]]) * correlation[chosen[a]]
@@ -161,7 +164,8 @@ def solve(
             gap = value - scale * inner + 0.5 * scale * scale * square
             # Not a number if one correlation is not: comparisons alone would pass over it.
             energy[row] = value + 0.0 * total
-            certificate[row] = max(gap, 0.0) / max(value, 1e-300)
+            gap = max(gap, 0.0) + _ROUNDING * (constant[row] + by_size)
+            certificate[row] = gap / max(value, 1e-300)
             if certificate[row] <= tol or not energy[row] < np.inf or idle > _IDLE:
                 break
             # Of the coordinates that violate optimality, the worst ones join.

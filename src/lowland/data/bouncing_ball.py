@@ -52,7 +52,7 @@ def bouncing_ball(
             f"{count}, {past}, {future} and {side}."
         )
     generator = generator or torch.Generator().manual_seed(0)
-    place, before, after, share = torch.rand(4, count, 1, generator=generator)
+    place, before, after, share = torch.rand(4, count, 1, generator=generator, dtype=torch.float32)
     before, after = 2 * before - 1, _SPEED * (2 * after - 1)
     strike = 2.5 + (side - 6) * place
     # Frame k of the past is shown k + share frames before the strike, frame k of the future k + 1 − share after it.

@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from lowland.data.tracks import REAL, WHOLE, Floats, Integers, Road, Tracks
+from lowland.data.sense import FASTEST, Columns, check_lane_width, check_units, crossing, inner
+from lowland.data.tracks import REAL, WHOLE, Integers, Road, Tracks
 from lowland.errors import DataError
 
-Columns: TypeAlias = dict[str, npt.NDArray[Any]]
-
-FASTEST = 70.0
-"""Metres per second; faster than any vehicle in traffic (250 km/h)."""
 FARTHEST = 1e7
 """Metres; a coordinate beyond it, as NaN, is none."""
 GAP = 0.5
 """Seconds; a gap up to this length is bridged by a straight line."""
+AWAY, BACK = 60.0, 10.0
+"""Seconds unseen, or metres back while unseen, after which a vehicle is another one with the same number."""
+SAME = 0.5
+"""Metres by which two rows of a vehicle in one frame may differ."""
 LANE_WIDTH = 3.7
 """Metres; the width of a lane where the log says nothing (12 feet, as on US-101 and I-80)."""
 
@@ -57,7 +57,7 @@ def clean(
         name: of the log.
 
     Raises:
-        DataError: if nothing can be used: no rows, other units than metres and seconds.
+        DataError: if nothing can be used: no rows, other units than metres and seconds, a vehicle at two places.
 
     >>> rows = {"vehicle": [1] * 4, "frame": [0, 1, 1, 3], "x": [0, 1, 1, 3], "y": [0] * 4}
     >>> log, faults = clean({**rows, "length": [4.5] * 4, "width": [1.8] * 4})
@@ -86,8 +86,12 @@ def clean(
     rows = {key: values[order] for key, values in rows.items()}
     again = (np.diff(rows["vehicle"], prepend=-1) == 0) & (np.diff(rows["frame"], prepend=-1) == 0)
     again[:1] = False
+    _check_identity(rows, again, label)
     keep(~again, "duplicate frames", lambda n: f"{many(n, 'row')} of a frame that the vehicle already had left out.")
-    _check_units(rows, dt, label)
+    check_units(rows, dt, label)
+    if renamed := _rename(rows, dt):
+        sentence = f"{many(renamed, 'vehicle')} whose number had been another's given one of their own."
+        faults.append(Fault("numbers used again", renamed, sentence))
     _fill_sizes(rows)
     sized = (rows["length"] > 0) & (rows["width"] > 0)
     keep(sized, "no size", lambda n: f"{many(n, 'vehicle')} without a length or width left out.", by="vehicle")
@@ -102,14 +106,20 @@ def clean(
         lambda n: f"{many(n, 'vehicle')} driving against the others left out: a road has one direction.",
         by="vehicle",
     )
-    rows, filled, left = _bridge(rows, dt)
+    keep(
+        ~crossing(rows, label),
+        "across the road",
+        lambda n: f"{many(n, 'vehicle')} driving across the road left out.",
+        by="vehicle",
+    )
+    rows, filled, left = _bridge(rows, dt, label)
     if filled or left:
         sentence = f"{many(filled, 'gap')} of up to {GAP:g} s bridged by a straight line; {left} longer left open."
         faults.append(Fault("gaps", filled + left, sentence))
-    road = _lanes(rows, road, faults)
+    road = _lanes(rows, road, faults, label)
     if road.lanes == 1:
         faults.append(Fault("one lane", 1, "There is only one lane, so that nothing can be learned of changing lanes."))
-    return Tracks(**{key: rows[key] for key in (*WHOLE, *REAL)}, road=road, dt=dt, name=name), faults
+    return Tracks(**{key: rows[key] for key in (*WHOLE, *REAL)}, road=road, dt=dt, name=name, reading=""), faults
 
 
 def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
@@ -118,8 +128,8 @@ def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
     if missing := [key for key in wanted if key not in columns]:
         raise DataError(f"{label} has no column {missing[0]}; it needs {', '.join(wanted)}.")
     try:
-        rows: Columns = {key: np.array(columns[key], dtype=np.float64) for key in wanted}
-        rows["lane"] = np.array(columns.get("lane", np.full(len(rows["vehicle"]), np.nan)), dtype=np.float64)
+        rows: Columns = {key: np.asarray(columns[key], dtype=np.float64) for key in wanted}
+        rows["lane"] = np.asarray(columns.get("lane", np.full(len(rows["vehicle"]), np.nan)), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{label} has a column that does not hold numbers ({error}).") from None
     rows["lane"] = np.nan_to_num(rows["lane"], nan=-1)
@@ -129,38 +139,41 @@ def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
             raise DataError(f"{label} has a {key} that is no whole number.")
         rows[key] = np.round(rows[key]).astype(np.int64)
     if len({values.shape for values in rows.values()}) != 1 or rows["vehicle"].ndim != 1:
-        raise DataError(f"The columns of {label[0].lower()}{label[1:]} differ in length.")
+        raise DataError(f"The columns of {inner(label)} differ in length.")
     if not len(rows["vehicle"]):
         raise DataError(f"{label} has no rows.")
     return rows
 
 
-def _check_units(rows: Columns, dt: float, label: str) -> None:
-    """Raise where the typical vehicle is no vehicle in metres and seconds."""
-    length, width = (_median(rows[name], usual) for name, usual in (("length", 4.5), ("width", 1.8)))
-    speeds = _speeds(rows, dt)
-    speed = float(np.median(speeds)) if len(speeds) else 0.0
-    # Lorries are long, but no wider than a lane.
-    if length > 30 or (length > 10 and width > 3.5) or length < 1 or speed > FASTEST:
-        what = f"its vehicles are {length:.3g} long and drive at {speed:.3g} a second, by the median"
-        guess = "feet" if 10 < length < 30 else "another unit"
+def _check_identity(rows: Columns, again: npt.NDArray[np.bool_], label: str) -> None:
+    """Raise where a vehicle is at two places in one frame."""
+    second = np.flatnonzero(again)
+    apart = np.hypot(*(rows[key][second] - rows[key][second - 1] for key in ("x", "y")))
+    if (apart > SAME).any():
+        row = second[apart.argmax()]
         raise DataError(
-            f"{label} does not seem to be in metres and seconds, but in {guess}: {what}. Convert it, or correct the "
-            f"time between frames, which is taken as {dt:g} s."
+            f"{label} has vehicle {rows['vehicle'][row]} at places {apart.max():.3g} m apart in frame "
+            f"{rows['frame'][row]}, and {many(int((apart > SAME).sum()), 'such row')}: its numbers are "
+            "those of several vehicles, recordings or places. Write each recording to a file of its own."
         )
 
 
-def _median(values: Floats, usual: float) -> float:
-    """Of what is positive and finite; the usual value where nothing is."""
-    known = values[np.isfinite(values) & (values > 0)]
-    return float(np.median(known)) if len(known) else usual
-
-
-def _speeds(rows: Columns, dt: float) -> Floats:
-    """Between following rows of a vehicle, in m/s."""
+def _rename(rows: Columns, dt: float) -> int:
+    """Give a vehicle that is another one with a number used again a number of its own; returns how many there are."""
     same = np.diff(rows["vehicle"]) == 0
-    distance = np.hypot(np.diff(rows["x"]), np.diff(rows["y"]))[same]
-    return distance / (np.diff(rows["frame"])[same] * dt)
+    gap, moved = np.diff(rows["frame"]) * dt, np.diff(rows["x"])
+    way = -1 if len(moved[same]) and np.median(moved[same]) < 0 else 1
+    other = same & ((gap > AWAY) | ((gap > GAP) & (way * moved < -BACK)))
+    if other.any():
+        begins = np.concatenate([[False], other])
+        starts = np.flatnonzero(np.concatenate([[True], ~same]) | begins)
+        fresh = rows["vehicle"][starts].copy()
+        added = begins[starts]
+        fresh[added] = rows["vehicle"].max() + 1 + np.arange(int(added.sum()))
+        vehicle = np.repeat(fresh, np.diff(np.append(starts, len(begins))))
+        order = np.argsort(vehicle, kind="stable")
+        rows |= {key: values[order] for key, values in (rows | {"vehicle": vehicle}).items()}
+    return int(other.sum())
 
 
 def _fill_sizes(rows: Columns) -> None:
@@ -210,11 +223,16 @@ def _forward(rows: Columns) -> npt.NDArray[np.bool_]:
     return np.repeat(travelled > -5, ends - starts + 1)
 
 
-def _bridge(rows: Columns, dt: float) -> tuple[Columns, int, int]:
+def _bridge(rows: Columns, dt: float, label: str) -> tuple[Columns, int, int]:
     """Rows put into short gaps; how many gaps were bridged, and how many are longer."""
     step = np.where(np.diff(rows["vehicle"]) == 0, np.diff(rows["frame"]), 1)
     short = (step > 1) & ((step - 1) * dt <= GAP + 1e-9)
     count = np.concatenate([np.where(short, step, 1), [1]])
+    if count.sum() > 2 * len(count):
+        raise DataError(
+            f"{label} has more frames of {dt:g} s in short gaps than it has rows: the time between its frames must be "
+            "another one."
+        )
     first = np.repeat(np.arange(len(count)), count)
     share = (np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)) / np.repeat(count, count)
     second = np.minimum(first + 1, len(count) - 1)
@@ -227,7 +245,7 @@ def _bridge(rows: Columns, dt: float) -> tuple[Columns, int, int]:
     return bridged, int(short.sum()), int((step > 1).sum() - short.sum())
 
 
-def _lanes(rows: Columns, road: Road | None, faults: list[Fault]) -> Road:
+def _lanes(rows: Columns, road: Road | None, faults: list[Fault], label: str) -> Road:
     """The road, and the lanes numbered as on it."""
     known = rows["lane"][rows["lane"] >= 0]
     if road is None:
@@ -235,6 +253,7 @@ def _lanes(rows: Columns, road: Road | None, faults: list[Fault]) -> Road:
         span = span if span[0] < span[1] else (span[0], span[0] + 1.0)
         if len(known):
             middles = [float(np.median(rows["y"][rows["lane"] == lane])) for lane in np.unique(known)]
+            check_lane_width(rows, middles, label)
         else:
             low, high = np.quantile(rows["y"], [0.02, 0.98])
             middles = np.linspace(low, high, max(round((high - low) / LANE_WIDTH), 0) + 1).tolist()

@@ -5,29 +5,32 @@ What cannot be read is listed with its reason and left out, and whatever is chan
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
-from lowland.data.picture_files import IMAGES, read_images
-from lowland.data.series_files import SERIES, read_series
+from lowland.data.picture_files import read_images
+from lowland.data.pixels import check_levels
+from lowland.data.series_files import read_series
+from lowland.data.survey import shown, survey
 from lowland.errors import DataError, OptionError
 
 
 @dataclass(frozen=True)
 class Folder:
-    """The samples in a folder.
+    r"""The samples in a folder.
 
     Args:
         kind: "images" or "series".
         values: of images uint8 (N, C, H, W), of series float32 (N, C, T).
-        files: where each sample came from, relative to the folder, with "/" between the parts.
+        files: where each sample came from, relative to the folder, with "/" between the parts; bytes of a name that
+            are no text, and control characters, as escapes such as \udce9.
         starts: the first time step of each sample in its file; 0 for images.
         skipped: files that could not be used, each with the reason.
         notes: sentences on what was converted, resized or left alone.
+        levels: black and white of pictures of more than eight bits; None where all have eight.
 
     >>> import torch
     >>> folder = Folder("images", torch.full((2, 1, 4, 4), 51, dtype=torch.uint8), ("a.png", "b.png"), (0, 0))
@@ -41,6 +44,7 @@ class Folder:
     starts: tuple[int, ...] = field(repr=False)
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    levels: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -57,14 +61,24 @@ class Folder:
 
 
 def read_folder(
-    folder: str | Path, size: int = 0, channels: int = 0, kind: str = "", leave: Sequence[str | Path] = ()
+    folder: str | Path,
+    size: int = 0,
+    channels: int = 0,
+    kind: str = "",
+    leave: Sequence[str | Path] = (),
+    levels: Sequence[float] = (),
+    watch: Callable[[str], None] = lambda text: None,
 ) -> Folder:
     """Read all images of a folder and its sub-folders, or where there is none all series.
 
     An image is turned as its camera says, scaled so that its shorter side has `size` pixels, and cut to a square in the
     middle. Where at least one image has colours, grey ones become colour too. A file of a series has a row for each
     time step and a column for each channel, (T, C) or (T,); three axes are many series, (N, T, C). Series are cut into
-    windows of `size` steps, one after another. Runs of Lowland in the folder are left out.
+    windows of `size` steps, one after another. Runs of Lowland in the folder are left out, and links to folders are not
+    followed.
+
+    Memory: images need C · size² bytes each and one picture at a time beside them; series at most twice their numbers
+    in float32.
 
     Args:
         size: side of an image, or steps of a window; by default the median shorter side, at most 48, or the shortest
@@ -72,10 +86,13 @@ def read_folder(
         channels: of a sample, as an encoder that is trained already needs them; 0 to choose by the files.
         kind: "images" or "series"; by default what the folder has.
         leave: files that belong to something else, such as labels.
+        levels: black and white of pictures of more than eight bits or of real numbers; () for one scale of the folder,
+            see `lowland.data.pixels.levels_of`.
+        watch: told from time to time how far it is.
 
     Raises:
-        DataError: if there is no such folder, or nothing in it can be read.
-        OptionError: for a negative size.
+        DataError: if there is no such folder, or nothing in it can be read, or one scale cannot be told.
+        OptionError: for a negative size, or levels that cannot be used.
 
     >>> import tempfile
     >>> import numpy as np
@@ -86,55 +103,35 @@ def read_folder(
     >>> found.shape, found.files, found.starts
     ((2, 20), ('a.npy', 'a.npy', 'b.npy', 'b.npy'), (0, 20, 0, 20))
     """
-    root = Path(folder)
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"{root} {what}: name the folder that holds your images or series.")
     if size < 0:
         raise OptionError(f"size must be a positive number of pixels or time steps, or 0 to choose it, not {size}.")
-    files, skipped = _walk(root, {Path(path).resolve() for path in leave})
-    groups = {name: [path for path in files if path.suffix.lower() in known] for name, known in _KINDS.items()}
-    kind = kind or next((name for name, found in groups.items() if found), "")
-    chosen = groups.get(kind, [])
-    if not chosen:
-        found = f"{len(files)} other file{'s' if len(files) > 1 else ''}" if files else "nothing"
-        suffixes = ", ".join(sorted(IMAGES if kind == "images" else SERIES if kind else IMAGES | SERIES))
+    scale = check_levels(levels)
+    found = survey(folder, kind, leave)
+    if scale is not None and found.kind == "series":
+        raise OptionError("levels are of pictures, but these are series: leave out levels.")
+    files = {shown(found.root, path): path for path in found.chosen}
+    if found.kind == "images":
+        read = read_images(files, size, channels, scale, watch)
+    else:
+        read = read_series(files, size, channels, watch)
+    skipped, notes = [*found.skipped, *read.skipped], list(read.notes)
+    if not len(read.values):
         raise DataError(
-            f"{root} has no {kind or 'images and no series'} in it, but {found}: what can be read is {suffixes}."
+            f"No {found.kind} in {found.root} can be used, of {len(files)} in all: {' '.join(read.skipped[0])}."
         )
-    values, places, unusable, notes = (read_images if kind == "images" else read_series)(root, chosen, size, channels)
-    skipped += unusable
-    if not len(values):
-        raise DataError(f"No {kind} in {root} can be used, of {len(chosen)} in all: {skipped[0][0]} {skipped[0][1]}.")
-    others = [path for path in files if path not in set(chosen)]
-    if others:
-        named = ", ".join(_name(root, path) for path in others[:3]) + (" …" if len(others) > 3 else "")
-        notes.append(f"{len(others)} other file{'s were' if len(others) > 1 else ' was'} left alone: {named}.")
-    names, starts = zip(*places, strict=True)
-    return Folder(kind, values, tuple(names), tuple(starts), tuple(skipped), tuple(notes))
+    if found.others:
+        named = ", ".join(shown(found.root, path) for path in found.others[:3])
+        more = " …" if len(found.others) > 3 else ""
+        notes.append(f"{_many(len(found.others), 'other file was', 'other files were')} left alone: {named}{more}.")
+    names, starts = zip(*read.places, strict=True)
+    return Folder(found.kind, read.values, tuple(names), tuple(starts), tuple(skipped), tuple(notes), read.levels)
 
 
-_KINDS = {"images": IMAGES, "series": SERIES}
+def check_used(data: Folder, levels: Sequence[float]) -> None:
+    """Raise an OptionError if a user gave levels that nothing in the folder needed."""
+    if levels and data.levels is None:
+        raise OptionError("The pictures have 8 bits, whose levels are 0 and 255: leave out --levels.")
 
 
-def _walk(root: Path, leave: set[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """All files by name without hidden ones and those of runs, and the folders that may not be opened."""
-    closed: list[tuple[str, str]] = []
-
-    def note(error: OSError) -> None:
-        closed.append((_name(root, Path(error.filename)), f"could not be opened ({error.strerror})"))
-
-    found = []
-    for place, folders, names in os.walk(root, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_run(Path(place, name)))
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path.resolve() not in leave), closed
-
-
-def _is_run(folder: Path) -> bool:
-    """Whether Lowland wrote the folder: its pictures are no samples, where a run lies in the folder it learned from."""
-    return all((folder / name).is_file() for name in ("config.json", "environment.json", "status.json"))
-
-
-def _name(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
+def _many(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from lowland.data.folder import Folder
 from lowland.errors import DataError
+from lowland.files import regular
+from lowland.words import escaped
 
 FOLDERS = "folders"
 _MOST = 1000
@@ -55,13 +58,19 @@ def read_labels(source: str, root: str | Path, folder: Folder) -> tuple[Tensor, 
     return torch.tensor(labels), classes, notes
 
 
+def check_table(path: Path) -> None:
+    """Raise a DataError unless a file lies there."""
+    if not os.path.lexists(path):
+        raise DataError(f"There is no file {path}: --labels takes a CSV file, or the word {FOLDERS}.")
+    regular(path)
+
+
 def _table(path: Path, root: Path, known: set[str], skipped: set[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    check_table(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.split("\n", 1)[0]
         lines = [line for line in csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count)) if line]
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}: --labels takes a CSV file, or the word {FOLDERS}.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"The labels in {path} cannot be read ({error}): they must be CSV, in UTF-8.") from None
     bare: dict[str, set[str]] = {}
@@ -73,7 +82,7 @@ def _table(path: Path, root: Path, known: set[str], skipped: set[str]) -> tuple[
         if len(line) < 2 or not line[1].strip():
             raise DataError(f"{path}, line {number}: there must be a file and its label, such as `cats/1.png,cat`.")
         file, label = line[0].strip(), line[1].strip()
-        name = _find(file, root, known | skipped, bare)
+        name = _find(escaped(file), root, known | skipped, bare)
         if name is None:
             # The first line may be a heading.
             lost += [file] if number > 1 or Path(file).suffix else []

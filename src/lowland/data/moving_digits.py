@@ -58,7 +58,7 @@ def moving_digits(
         raise OptionError(f"A film needs two frames or more and speeds in order, not {frames} and {speed}.")
     generator = generator or torch.Generator().manual_seed(0)
     count, size = len(digits), digits.shape[3]
-    start, angle, drawn = torch.rand(4, count, generator=generator).split([2, 1, 1])
+    start, angle, drawn = torch.rand(4, count, generator=generator, dtype=torch.float32).split([2, 1, 1])
     pace = speed[0] + (speed[1] - speed[0]) * drawn[0]
     velocity = pace[:, None] * torch.stack([(2 * torch.pi * angle[0]).sin(), (2 * torch.pi * angle[0]).cos()], dim=1)
     room = side - size
@@ -66,7 +66,7 @@ def moving_digits(
     phase = torch.remainder(path, 2 * room)
     corner = torch.minimum(phase, 2 * room - phase)
     # Where each pixel of the field lies in the digit, as grid_sample counts: from −1 to 1 over its whole width.
-    pixel = torch.arange(side) + 0.5
+    pixel = torch.arange(side, dtype=start.dtype) + 0.5
     inside = 2 * (pixel - corner[..., None]) / size - 1
     down, across = inside.flatten(0, 1).unbind(dim=1)
     grid = torch.stack([across[:, None, :].expand(-1, side, -1), down[:, :, None].expand(-1, -1, side)], dim=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -11,10 +12,11 @@ from torch.nn import functional as F
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images, assemble
 from lowland.data.lookup import read
-from lowland.data.pictures import decode
+from lowland.data.pictures import decode, scale
 from lowland.data.source import Source
 from lowland.errors import DataError, OptionError, nearest
 
+_log = logging.getLogger(__name__)
 _SOURCE = Source(
     name="patches",
     package="scikit-learn",
@@ -111,10 +113,14 @@ def photographs(data_dir: str | Path | None = None) -> dict[str, Tensor]:
         if not names:
             raise DataError(f"{data_dir} holds no photographs (.jpg, .jpeg, .png).")
     photos: dict[str, Tensor] = {}
-    for name, payload in read(_SOURCE, names, data_dir).content.items():
-        pixels_CHW = decode(payload, name, "RGB")
+    payloads = read(_SOURCE, names, data_dir).content
+    levels, note = scale(payloads)
+    if note:
+        _log.warning("%s", note)
+    for name, payload in payloads.items():
+        pixels_CHW = decode(payload, name, "RGB", levels)
         # Rounding of the weighted sum may pass 1 by the last bit.
-        photos[name] = torch.einsum("chw,c->hw", pixels_CHW, torch.tensor(_GREY)).clamp(0, 1)
+        photos[name] = torch.einsum("chw,c->hw", pixels_CHW, pixels_CHW.new_tensor(_GREY)).clamp(0, 1)
     return photos
 
 
@@ -147,7 +153,7 @@ def _draw(
     if len(places) < count:
         raise OptionError(f"The photographs have only {len(places)} patches of this size and contrast, not {count}.")
     chosen = places[torch.randperm(len(places), generator=generator)[:count]]
-    drawn_ND = torch.empty(count, size * size)
+    drawn_ND = torch.empty(count, size * size, dtype=torch.float32)
     for label, views in enumerate(windows):
         mine = chosen[:, 0] == label
         drawn_ND[mine] = views[chosen[mine, 1], chosen[mine, 2]].reshape(-1, size * size)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import statistics
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.data.pixels import depth, is_grey, one_scale, opened, reason, span, square
 from lowland.errors import OptionError
 
 IMAGES = frozenset(
@@ -21,105 +20,114 @@ IMAGES = frozenset(
 """Suffixes that are taken for pictures."""
 _LARGEST = 48
 _SMALLEST = 16
-_GREY = ("1", "L", "LA", "La", "I", "F")
-Header = tuple[bool, int, int]
-"""Whether a picture is grey, its shorter and its longer side."""
-Read = tuple[Tensor, list[tuple[str, int]], list[tuple[str, str]], list[str]]
+_SAID_EVERY = 100
 
 
-def read_images(root: Path, files: list[Path], size: int, channels: int) -> Read:
-    """The pictures as uint8 (N, C, H, W), where each came from, what could not be read and why, and notes.
+class Header(NamedTuple):
+    """What is known of a picture before its pixels: grey or not, its sides, and its levels if they are not bytes."""
 
-    Headers are read first, because the size and the number of colours are those of the whole folder.
+    grey: bool
+    short: int
+    long: int
+    kind: str
+    span: tuple[float, float]
+
+
+class Read(NamedTuple):
+    """Samples, where each came from (file and first time step), what was left out and why, notes, black and white."""
+
+    values: Tensor
+    places: list[tuple[str, int]]
+    skipped: list[tuple[str, str]]
+    notes: list[str]
+    levels: tuple[float, float] | None = None
+
+
+def read_images(
+    files: dict[str, Path],
+    size: int,
+    channels: int,
+    levels: tuple[float, float] | None = None,
+    watch: Callable[[str], None] = lambda text: None,
+) -> Read:
+    """The pictures as uint8 (N, C, H, W).
+
+    Headers are read first, because the size, the number of colours and the scale of levels are those of the whole
+    folder. Nothing but the result grows with the number of pictures.
+
+    Args:
+        files: by the name that they are shown by.
+        size, channels: of the result, or 0.
+        levels: black and white of pictures of more than eight bits, or None.
+        watch: told how far it is.
 
     Raises:
         OptionError: for a size below 16 pixels, or one at which the images do not fit into memory.
+        DataError: where no one scale can be told.
     """
-    from PIL import Image
-
     if 0 < size < _SMALLEST:
         raise OptionError(f"Images need a size of at least {_SMALLEST} pixels, not {size}.")
     good: dict[str, Header] = {}
     skipped: list[tuple[str, str]] = []
-    for path in files:
-        with _reasons(path.relative_to(root).as_posix(), skipped) as name, Image.open(path) as image:
-            good[name] = (image.mode.split(";")[0] in _GREY, min(image.size), max(image.size))
+    for number, (name, path) in enumerate(files.items()):
+        if number % _SAID_EVERY == 0:
+            watch(f"headers of pictures: {number:,} of {len(files):,}")
+        with _reasons(name, path, skipped), opened(path) as image:
+            ends = span(image) if (kind := depth(image)) and levels is None else (0.0, 0.0)
+            good[name] = Header(is_grey(image), min(image.size), max(image.size), kind, ends)
     if not good:
-        return torch.empty((0, 1, 1, 1), dtype=torch.uint8), [], skipped, []
-    channels = channels or (1 if all(grey for grey, _, _ in good.values()) else 3)
-    side = statistics.median([short for _, short, _ in good.values()])
-    size = size or max(_SMALLEST, min(_LARGEST, round(side)))
+        return Read(torch.empty((0, 1, 1, 1), dtype=torch.uint8), [], skipped, [])
+    given, kinds = levels, {one.kind for one in good.values() if one.kind}
+    held = {kind: [one.span for one in good.values() if one.kind == kind] for kind in kinds}
+    levels = None if not kinds else given or one_scale(held)
+    channels = channels or (1 if all(one.grey for one in good.values()) else 3)
+    size = size or max(_SMALLEST, min(_LARGEST, round(statistics.median([one.short for one in good.values()]))))
     try:
         values, places = torch.empty((len(good), channels, size, size), dtype=torch.uint8), []
     except RuntimeError:
         raise OptionError(f"{len(good):,} images of {size:,} pixels do not fit into memory: lower --size.") from None
-    for file in good:
-        with _reasons(file, skipped) as name:
-            values[len(places)] = _square(root / name, size, channels)
+    for number, name in enumerate(good):
+        if number % _SAID_EVERY == 0:
+            watch(f"pictures: {number:,} of {len(good):,}")
+        with _reasons(name, files[name], skipped), opened(files[name]) as image:
+            values[len(places)] = square(image, size, channels, levels)
             places.append((name, 0))
-    return values[: len(places)], places, skipped, _notes([good[name] for name, _ in places], size, channels)
+    used = [good[name] for name, _ in places]
+    return Read(values[: len(places)], places, skipped, _notes(used, size, channels, levels, given is None), levels)
 
 
 @contextmanager
-def _reasons(name: str, skipped: list[tuple[str, str]]) -> Iterator[str]:
-    """What goes wrong with a file inside of the block is put down as the reason to leave it out.
-
-    So are warnings of Pillow, such as that on a picture of absurd size.
-    """
+def _reasons(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterator[None]:
+    """What goes wrong with a file inside of the block is put down as the reason to leave it out."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            yield name
+        yield
     except Exception as error:  # noqa: BLE001  a damaged picture fails in many ways
-        skipped.append((name, _reason(error)))
+        skipped.append((name, reason(error, str(path))))
 
 
-def _notes(good: list[Header], size: int, channels: int) -> list[str]:
+def _notes(good: list[Header], size: int, channels: int, levels: tuple[float, float] | None, chosen: bool) -> list[str]:
     notes = []
-    grey, small = sum(is_grey for is_grey, _, _ in good), sum(short < size for _, short, _ in good)
+    grey, small = sum(one.grey for one in good), sum(one.short < size for one in good)
+    if levels is not None and (deep := [one for one in good if one.kind]):
+        notes.append(f"{len(deep):,} of {len(good):,} images have {scale_note(deep[0].kind, levels, chosen)}")
     if channels == 3 and grey:
         notes.append(f"{grey:,} of {len(good):,} images are grey among colour: they were converted to colour.")
     if channels == 1 and grey < len(good):
         notes.append(f"{len(good) - grey:,} of {len(good):,} images have colours: they were converted to grey.")
-    if any((short, long) != (size, size) for _, short, long in good):
+    if any((one.short, one.long) != (size, size) for one in good):
         notes.append(f"Images were scaled to a shorter side of {size} pixels and cut to a square in the middle.")
     if small:
         notes.append(f"{small:,} of {len(good):,} images are smaller than {size} pixels: they were enlarged.")
     return notes
 
 
-def _square(path: Path, size: int, channels: int) -> Tensor:
-    from PIL import Image, ImageOps
+def scale_note(kind: str, levels: tuple[float, float], chosen: bool) -> str:
+    """How levels that are not bytes were read, as the end of a sentence; `chosen` if nobody gave them.
 
-    with Image.open(path) as opened:
-        # A JPEG is decoded at the scale that is needed, which is most of the time of a large photograph.
-        opened.draft(None, (2 * size, 2 * size))
-        image: Any = ImageOps.exif_transpose(opened)
-        if image.mode in ("I", "F") or image.mode.startswith("I;"):
-            image = Image.fromarray(_bytes(np.asarray(image)))
-        if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("L" if channels == 1 else "RGB")
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return pixels.reshape(size, size, channels).permute(2, 0, 1)
-
-
-def _bytes(levels: np.ndarray) -> np.ndarray:
-    """Grey levels of more than eight bits, or real numbers in [0, 1], as bytes."""
-    if not np.isfinite(levels).all():
-        raise ValueError("it has pixels that are not finite")
-    top = float(levels.max(initial=0))
-    white = 1.0 if levels.dtype.kind == "f" and top <= 1 else 255.0 if top <= 255 else max(65535.0, top)
-    return np.round(np.clip(levels / white, 0, 1) * 255).astype(np.uint8)
-
-
-def _reason(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "is not a picture, or is damaged"
-    if isinstance(error, OSError) and error.strerror:
-        return f"could not be opened ({error.strerror})"
-    return f"could not be read ({' '.join(str(error).split()) or type(error).__name__})".replace(".)", ")")
+    >>> scale_note("whole", (0.0, 4095.0), True)
+    'more than 8 bits: level 0 was taken for black and 4,095 for white, by what they hold; --levels gives others.'
+    """
+    what = "more than 8 bits" if kind == "whole" else "real numbers"
+    black, white = (f"{level:,.6g}" if abs(level) < 1e6 else f"{level:g}" for level in levels)
+    how = ", by what they hold; --levels gives others" if chosen else ""
+    return f"{what}: level {black} was taken for black and {white} for white{how}."

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lowland.data.lookup import read
+from lowland.data.picture_files import scale_note
+from lowland.data.pixels import depth, is_grey, levels_of, one_scale, opened, reason, span, unit, upright
 from lowland.data.source import Source
-from lowland.errors import DataError
+from lowland.errors import DataError, LowlandError, OptionError
 
 _SOURCE = Source(
     name="pictures",
@@ -42,33 +46,82 @@ def pictures(data_dir: str | Path | None = None) -> dict[str, Tensor]:
     return {Path(name).stem: decode(payload, name, "L") for name, payload in found.items()}
 
 
-def picture(path: str | Path, grey: bool = False) -> Tensor:
+def picture(path: str | Path, grey: bool = False, levels: tuple[float, float] | None = None) -> Tensor:
     """A picture of the user's, float32 (C, H, W) in [0, 1]: one channel if it is grey, or shall be, else three.
 
+    It is turned as its camera says, and white where it is transparent. More than eight bits, or real numbers, are kept.
+
+    Args:
+        levels: black and white of such a picture; by default what its levels suggest, see `levels_of`.
+
     Raises:
-        DataError: if there is no such file, or it is no picture.
+        DataError: if there is no such file, or it is no picture, or has more than 33 million pixels.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise DataError(f"There is no picture at {path}.")
-    return decode(path.read_bytes(), path.name, "L" if grey else None)
+    return decode(path, path.name, "L" if grey else None, levels)
 
 
-def decode(payload: bytes, name: str, mode: str | None = None) -> Tensor:
+def decode(
+    source: bytes | Path, name: str, mode: str | None = None, levels: tuple[float, float] | None = None
+) -> Tensor:
     """The pixels of a picture file, float32 (C, H, W) in [0, 1].
 
     Args:
-        payload: the bytes of the file.
+        source: the file, or its bytes.
         name: of the file, for errors.
         mode: "L" for one channel, "RGB" for three, None for as many of the two as the file has colours.
+        levels: black and white of a picture of more than eight bits; others have 0 and 255.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import ImageOps
 
     try:
-        with Image.open(io.BytesIO(payload)) as image:
-            mode = mode or ("L" if image.mode in ("1", "L", "LA", "I", "I;16", "F") else "RGB")
-            pixels = image.convert(mode)
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"The picture {name} is truncated or damaged ({error}).") from error
-    bytes_ = torch.frombuffer(bytearray(pixels.tobytes()), dtype=torch.uint8)
-    return bytes_.reshape(pixels.height, pixels.width, -1).permute(2, 0, 1).float() / 255
+        with opened(source) as image:
+            wanted = mode or ("L" if is_grey(image) else "RGB")
+            if kind := depth(image):
+                scale = levels or levels_of([span(image)], kind)
+                grey_HW = unit(np.asarray(ImageOps.exif_transpose(image)), scale)
+                return torch.from_numpy(grey_HW).expand(1 if wanted == "L" else 3, -1, -1).contiguous()
+            bytes_ = np.array(upright(image, None).convert(wanted))
+    except LowlandError:
+        raise
+    except Exception as error:
+        raise DataError(f"The picture {name} {reason(error)}.") from error
+    return torch.from_numpy(bytes_.reshape(*bytes_.shape[:2], -1)).permute(2, 0, 1).float().div_(255).contiguous()
+
+
+def scale(
+    sources: Mapping[str, bytes | Path], levels: tuple[float, float] | None = None
+) -> tuple[tuple[float, float] | None, str]:
+    """Black and white of those pictures by name that have more than eight bits, and a sentence on them.
+
+    Args:
+        levels: as given; None for what the pictures suggest.
+
+    Returns:
+        None and no sentence if all have eight bits.
+
+    Raises:
+        DataError: for a picture that cannot be read, or where some have whole numbers and others real ones.
+        OptionError: for levels where all have eight bits.
+    """
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for name, source in sources.items():
+        try:
+            with opened(source) as image:
+                if kind := depth(image):
+                    spans.setdefault(kind, []).append((0.0, 0.0) if levels else span(image))
+        except LowlandError:
+            raise
+        except Exception as error:
+            raise DataError(f"The picture {name} {reason(error)}.") from error
+    if not spans:
+        if levels:
+            raise OptionError(f"{', '.join(sources)}: the levels of 8 bits are 0 and 255: leave out levels.")
+        return None, ""
+    chosen = levels or one_scale(spans)
+    assert chosen is not None
+    many = sum(map(len, spans.values()))
+    who = f"{next(iter(sources))} has" if len(sources) == 1 else f"{many:,} of {len(sources):,} pictures have"
+    return chosen, f"{who} {scale_note(next(iter(spans)), chosen, levels is None)}"

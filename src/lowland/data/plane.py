@@ -57,7 +57,8 @@ def toy(name: str, count: int = 1000, generator: torch.Generator | None = None, 
         )
     generator = generator or torch.Generator().manual_seed(0)
     points_N2 = TOYS[name].draw(count, generator)
-    return points_N2 + noise * torch.randn(count, 2, generator=generator)
+    grain = torch.randn(count, 2, generator=generator, dtype=torch.float32)
+    return points_N2.to(grain.dtype) + noise * grain
 
 
 def _register(noise: float) -> Callable[[Draw], Draw]:
@@ -69,7 +70,7 @@ def _register(noise: float) -> Callable[[Draw], Draw]:
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:
-    return torch.rand(count, generator=generator)
+    return torch.rand(count, generator=generator, dtype=torch.float32)
 
 
 @_register(noise=0.05)
@@ -87,7 +88,7 @@ def spiral(count: int, generator: torch.Generator) -> Tensor:
     """
     angle = 4 * math.pi * _uniform(count, generator).sqrt()
     around = (angle / (2 * math.pi))[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
-    return around - torch.tensor([1 / (2 * math.pi**2), -1 / math.pi])
+    return around - around.new_tensor([1 / (2 * math.pi**2), -1 / math.pi])
 
 
 @_register(noise=0.05)
@@ -107,8 +108,8 @@ def pinwheel(count: int, generator: torch.Generator) -> Tensor:
     R(φ) turns by φ. After Johnson, Duvenaud, Wiltschko, Datta, Adams, "Composing graphical models with neural networks
     for structured representations and fast inference" (2016).
     """
-    radius = 1 + 0.3 * torch.randn(count, generator=generator)
-    across = 0.1 * torch.randn(count, generator=generator)
+    radius = 1 + 0.3 * torch.randn(count, generator=generator, dtype=torch.float32)
+    across = 0.1 * torch.randn(count, generator=generator, dtype=torch.float32)
     arm = torch.randint(5, (count,), generator=generator)
     angle = 2 * math.pi * arm / 5 + 0.25 * radius.exp()
     first = radius * angle.cos() - across * angle.sin()
@@ -127,6 +128,6 @@ def gaussian_mixture(count: int, generator: torch.Generator) -> Tensor:
 def rings(count: int, generator: torch.Generator) -> Tensor:
     """Points y = r (cos z, sin z), z = 2πu, r one of 0.6, 1.2, 1.8 with chances as 1 : 2 : 3, so evenly filled."""
     angle = 2 * math.pi * _uniform(count, generator)
-    weights = torch.tensor([1.0, 2.0, 3.0])
+    weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float32)
     ring = torch.multinomial(weights, count, replacement=True, generator=generator)
     return (0.6 * (ring + 1))[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)

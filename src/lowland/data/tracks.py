@@ -97,6 +97,7 @@ class Tracks:
         road: the section on which they drive.
         dt: seconds from one frame to the next.
         name: of the log, for pages.
+        reading: a sentence on how a file was understood: columns, units and clock.
 
     Raises:
         ShapeError: if the arrays differ in length.
@@ -118,6 +119,7 @@ class Tracks:
     road: Road = field(repr=False)
     dt: float = 0.1
     name: str = ""
+    reading: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         for names, kind in ((WHOLE, np.int64), (REAL, np.float64)):
@@ -127,7 +129,7 @@ class Tracks:
         shapes = {name: getattr(self, name).shape for name in (*WHOLE, *REAL)}
         if len(set(shapes.values())) != 1 or self.vehicle.ndim != 1:
             raise ShapeError(f"The columns of a log must be as long as each other, but they are {shapes}.")
-        if not np.isfinite([self.x, self.y, self.length, self.width]).all():
+        if not all(np.isfinite(getattr(self, name)).all() for name in REAL):
             raise DomainError(f"{self.label} holds numbers that are not finite. Clean it first.")
         if len(self) and min(self.length.min(), self.width.min()) <= 0:
             raise DomainError(f"{self.label} has vehicles without length or width. Clean it first.")

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lowland.domains import Domain, Product
 from lowland.errors import OptionError, ShapeError, UnsupportedError, check_instance, nearest
-from lowland.tensors import RowNoise, Value, batch_size, leaves
+from lowland.tensors import RowNoise, Value, batch_size, check_plain, leaves
 
 VARIABLES = ("x", "y", "z")
 
@@ -59,6 +60,7 @@ class Structure:
             energy, where this costs less than the table. The energy's `statistics` then take the number for z.
         candidates: u (B, N, D) → (B, N), the energies of N points for each sample, where what is given need not be
             repeated N times for them.
+        convex: E, penalty and all, is convex in u, and so is its domain: what is stationary is then the global minimum.
     """
 
     quadratic: Quadratic | None = None
@@ -71,6 +73,7 @@ class Structure:
     smooth_prox: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     lowest: Callable[[], tuple[Tensor, Tensor]] | None = None
     candidates: Callable[[Tensor], Tensor] | None = None
+    convex: bool = False
 
     def bound(self) -> float | Tensor | None:
         """The number behind `lipschitz`."""
@@ -214,10 +217,13 @@ class Energy(nn.Module, PyTorchModelHubMixin):
             if name not in self.domains and value is not None:
                 raise ShapeError(f"{kind} has no variable {name}: it has {', '.join(self.domains)}.")
         own = next(iter(self.parameters()), None)
+        if own is not None:
+            check_plain(own, f"{kind} (its first parameter)")
         for name, value in values.items():
             if value is None:
                 continue
             for leaf in leaves(value, name):
+                check_plain(leaf, name)
                 if own is not None and leaf.device != own.device:
                     raise ShapeError(
                         f"{name} is on {leaf.device}, but {kind} is on {own.device}: move one to the other."
@@ -226,12 +232,9 @@ class Energy(nn.Module, PyTorchModelHubMixin):
                     raise ShapeError(
                         f"{name} is {leaf.dtype}, but {kind} is {own.dtype}: convert with .to({own.dtype})."
                     )
-                if not leaf.is_floating_point() and not self.domains[name].discrete and name != "x":
-                    raise ShapeError(
-                        f"{name} is {leaf.dtype}, but a floating-point tensor is needed: convert with .float()."
-                    )
             batch_size(**{name: value})
             self.domains[name].pack(value, name)
+            _check_kind(self.domains[name], value, name)
         if any(value is not None for value in values.values()):
             batch_size(**values)
 
@@ -246,6 +249,15 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         if len(chosen) == 1:
             return chosen, self.domain(chosen[0])
         return chosen, Product({name: self.domain(name) for name in chosen})
+
+
+def _check_kind(domain: Domain, value: Any, name: str) -> None:
+    """Raise a ShapeError for whole numbers or booleans where real ones are needed; a state of a world may hold any."""
+    if isinstance(domain, Product):
+        for key, part in domain.parts.items():
+            _check_kind(part, value[key], f"{name}[{key!r}]")
+    elif isinstance(value, Tensor) and not value.is_floating_point() and not domain.discrete:
+        raise ShapeError(f"{name} is {value.dtype}, but a floating-point tensor is needed: convert with .float().")
 
 
 def check_output(energy: Energy, value: Any, batch: int) -> Tensor:
@@ -267,3 +279,17 @@ def squared_distance(a: Tensor, b: Tensor) -> Tensor:
     tensor([4.])
     """
     return (a - b).square().flatten(1).sum(dim=1)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """‖a_i − b_k‖² of all rows of a (B, D) and b (K, D), (B, K), from their differences.
+
+    The product form ‖a‖² − 2 a·b + ‖b‖² is faster, but cancels where points are far from 0 and near each other.
+
+    >>> import torch
+    >>> squared_distances(torch.tensor([[1e4]]), torch.tensor([[1e4], [10001.0]]))
+    tensor([[0., 1.]])
+    """
+    if torch.compiler.is_exporting() or (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
+        return (a[:, None] - b).square().sum(dim=2)  # `cdist` has no second derivative
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()

@@ -178,7 +178,8 @@ def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
 
         listed = table
     alone = known[0][1] if len(known) == 1 and positive else Structure()
-    return Structure(quadratic, penalty, lipschitz, alone.minimiser, listed, alone.blocks, alone.guess)
+    convex = all(weight >= 0 and s.convex for weight, s in known)
+    return Structure(quadratic, penalty, lipschitz, alone.minimiser, listed, alone.blocks, alone.guess, convex=convex)
 
 
 def total(*terms: tuple[Energy, float]) -> Sum:
@@ -217,7 +218,7 @@ class Smoothness(Energy):
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         """The Hessian is twice the Laplacian of the grid, whose eigenvalues are below 8."""
-        return Structure(lipschitz=16.0) if over == ("y",) else Structure()
+        return Structure(lipschitz=16.0, convex=True) if over == ("y",) else Structure()
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
@@ -344,7 +345,8 @@ class Clamped(Energy):
         """Over z, all that the inner energy knows; a bound on its curvature in y holds here too."""
         if "y" not in over:
             return self.inner.structure(over, None, self.complete(x, y), z)
-        return Structure(lipschitz=self.inner.structure(over, None, None, z).lipschitz)
+        known = self.inner.structure(over, None, None, z)
+        return Structure(lipschitz=known.lipschitz, convex=known.convex)
 
     def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
         return self.inner.marginal(None, self.complete(x, y), beta)

@@ -8,6 +8,7 @@ Dᴴ D, although of size K, has rank C.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -108,7 +109,7 @@ class ConvolutionalSparseCoding(Energy):
         """Σ_k W_k ∗ z_k, (B, C, H, W): hidden pixels included."""
         if torch.compiler.is_compiling():
             return spread(z, self.filters)  # ONNX and compiled graphs have no complex numbers
-        return torch.fft.irfft2(apply(self._transform(), torch.fft.rfft2(z)), s=z.shape[-2:])
+        return _inverse(apply(self._transform(), _fourier(z)), z.shape[-2:])
 
     def code(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Enc(y), the fast approximation of the code, (B, K, H, W); hidden pixels count as 0."""
@@ -130,6 +131,7 @@ class ConvolutionalSparseCoding(Energy):
             lipschitz=functools.cache(functools.partial(self._bound, x)),
             guess=None if guess is None else guess.detach,
             smooth_prox=None if x is not None else _SmoothProx(self, y, guess),
+            convex=True,
         )
 
     @torch.no_grad()
@@ -203,7 +205,7 @@ class _SmoothProx:
 
     def __init__(self, energy: ConvolutionalSparseCoding, y: Tensor, guess: Tensor | None) -> None:
         self.shape, self.alpha, self.guess = energy.domain("z").shape, energy.prediction, guess
-        self.filters, self.d_f, self.y_f = energy.filters, energy._transform(), torch.fft.rfft2(y)
+        self.filters, self.d_f, self.y_f = energy.filters, energy._transform(), _fourier(y)
         self.spectrum: tuple[Tensor, ...] | None = None
         channels = self.d_f.permute(2, 3, 1, 0)
         # D Dᴴ, of one channel a number and of more a matrix at each frequency.
@@ -212,8 +214,8 @@ class _SmoothProx:
     def __call__(self, v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
         total = (self.alpha + rho)[..., None, None]
         near = v if self.guess is None else (self.alpha * self.guess + rho * v) / (self.alpha + rho)
-        error_f = self.y_f - apply(self.d_f, torch.fft.rfft2(near.reshape(-1, *self.shape)))
-        r = torch.fft.irfft2(self._resolve(error_f, total), s=self.shape[1:])
+        error_f = self.y_f - apply(self.d_f, _fourier(near.reshape(len(near), *self.shape)))
+        r = _inverse(self._resolve(error_f, total), self.shape[1:])
         # The filters are small: Dᴴ r costs less in space than back from the Fourier domain.
         move = gather(r, self.filters).flatten(1)
         value = 0.5 * (total * r).square().flatten(1).sum(dim=1)
@@ -233,6 +235,17 @@ class _SmoothProx:
         values, vectors = self.spectrum = self.spectrum or tuple(torch.linalg.eigh(self.outer))
         found = vectors @ ((vectors.mH @ right) / (total + values)[..., None])
         return found[..., 0].permute(0, 3, 1, 2)
+
+
+def _fourier(image: Tensor) -> Tensor:
+    """The Fourier transform over the last two axes, of a batch without samples too, which MKL refuses."""
+    return torch.fft.rfft2(image) if len(image) else torch.fft.rfft2(image.new_zeros(1, *image.shape[1:]))[:0]
+
+
+def _inverse(image_f: Tensor, size: Sequence[int]) -> Tensor:
+    """The inverse of `_fourier`, for images of that size."""
+    one = image_f if len(image_f) else image_f.new_zeros(1, *image_f.shape[1:])
+    return torch.fft.irfft2(one, s=tuple(size))[: len(image_f)]
 
 
 def power(d_f: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Binary, OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance, squared_distances
 from lowland.errors import OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register
@@ -65,10 +65,7 @@ class DiscreteAutoencoder(Energy):
 
     def _table(self, y: Tensor) -> Tensor:
         """All values at once, (B, K): each is decoded once, not once for each sample."""
-        points = self.decoder(self.domain("z").elements(y.dtype, y.device))
-        middle = points.mean(dim=0)
-        y, points = y - middle, points - middle
-        return y.square().sum(dim=1, keepdim=True) - 2 * y @ points.T + points.square().sum(dim=1)
+        return squared_distances(y, self.decoder(self.domain("z").elements(y.dtype, y.device)))
 
     def _soft(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's probabilities and the most probable z, each in the shape of z."""
@@ -83,7 +80,7 @@ class DiscreteAutoencoder(Energy):
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """Dec(z), (B, n_features)."""
-        return self.decoder(z.flatten(1))
+        return self.decoder(z.flatten(1).to(next(self.decoder.parameters()).dtype))
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import Box, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distances
 from lowland.errors import OptionError
 from lowland.registry import register
 
@@ -50,7 +50,7 @@ class Ellipse(Energy):
             return Structure()
         angles = torch.linspace(0, 2 * torch.pi, 65, dtype=y.dtype, device=y.device)[:-1]
         points = self.reconstruct(None, None, angles[:, None])
-        return Structure(guess=lambda: angles[torch.cdist(y, points).argmin(dim=1)][:, None])
+        return Structure(guess=lambda: angles[squared_distances(y, points).argmin(dim=1)][:, None])
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """The point of the ellipse at angle z, (B, 2)."""

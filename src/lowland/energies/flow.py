@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lowland.domains import Reals
 from lowland.energies.base import Energy, ReferenceCase
-from lowland.errors import OptionError
+from lowland.errors import DomainError, OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register
 from lowland.tensors import RowNoise
@@ -120,8 +120,13 @@ class NormalisingFlow(Energy):
 
         A deviation counts as at least a tenth of their mean, so that a pixel that is always 0 does not make a ravine
         of its own.
+
+        Raises:
+            DomainError: for data that are all the same.
         """
-        deviation = y.std(dim=0)
+        deviation = y.std(dim=0, correction=0)
+        if not bool(deviation.any()):
+            raise DomainError(f"All {len(y)} samples are the same: their density is infinite, and no flow can have it.")
         self.centre.copy_(y.mean(dim=0))
         self.spread.copy_(deviation.clamp_min(0.1 * deviation.mean()))
 

@@ -73,10 +73,12 @@ class Gabor(Energy):
         gram = both.transpose(1, 2) @ both + _RIDGE * torch.eye(2, dtype=y.dtype, device=y.device)
         match = (both * y[:, :, None]).sum(dim=1)
         one, two, mixed = gram[:, 0, 0], gram[:, 1, 1], gram[:, 0, 1]
-        explained = (two * match[:, 0].square() + one * match[:, 1].square() - 2 * mixed * match.prod(dim=1)) / (
-            one * two - mixed.square()
-        )
-        return 0.5 * (y.square().sum(dim=1) - explained)
+        first, second = match[:, 0], match[:, 1]
+        amplitude = torch.stack([two * first - mixed * second, one * second - mixed * first], dim=1)
+        amplitude = amplitude / (one * two - mixed.square())[:, None]
+        # The same as ½(‖y‖² − match·amplitude), whose terms cancel where the fit is good.
+        rest = y - (both * amplitude[:, None]).sum(dim=2)
+        return 0.5 * (rest.square().sum(dim=1) + _RIDGE * amplitude.square().sum(dim=1))
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

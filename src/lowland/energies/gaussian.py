@@ -73,6 +73,7 @@ class Gaussian(Energy):
             quadratic=Quadratic(gram, linear, 0.5 * (linear @ self.mean)),
             lipschitz=torch.linalg.eigvalsh(gram.detach())[-1] * (1 + 1e-6),
             minimiser=lambda: self.mean[None].expand(1, -1),
+            convex=True,
         )
 
     @classmethod

@@ -78,7 +78,7 @@ class GroupSparseCoding(SparseCoding):
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over == ("z",) and self.smoothing:
-            return Structure(lipschitz=self._curvature)
+            return Structure(lipschitz=self._curvature, convex=True)
         known = super().structure(over, x, y, z)
         return dataclasses.replace(known, penalty=Penalty(self._penalty, self._scale)) if over == ("z",) else known
 
@@ -97,7 +97,7 @@ class GroupSparseCoding(SparseCoding):
         size = (correlation.square() @ self.pools.T).sqrt().amax(dim=1).clamp_min(self.sparsity)
         # A unit of no pool is not penalised: no multiple of a residual that correlates with it is feasible.
         dual = residual * torch.where(alone.any(dim=1), 0.0, self.sparsity / size)[:, None]
-        return self.energy(None, y, z) - 0.5 * y.square().sum(dim=1) + 0.5 * squared_distance(y, dual)
+        return self.energy(None, y, z) - (dual * (y - 0.5 * dual)).sum(dim=1)
 
     def _penalty(self, u: Tensor) -> Tensor:
         return self.sparsity * (self.activity(u) - self.smoothing).sum(dim=1)

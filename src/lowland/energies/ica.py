@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from lowland.energies.base import Energy, ReferenceCase
 from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.tensors import RowNoise
+
+log = logging.getLogger(__name__)
 
 
 def _log_volume(matrix: Tensor) -> Tensor:
@@ -79,10 +82,17 @@ class SquareICA(Energy):
         Directions below a thousandth of the mean variance are stretched no further.
         """
         self.mean.copy_(y.mean(dim=0))
-        values, vectors = torch.linalg.eigh((y - self.mean).T @ (y - self.mean) / len(y))
+        centred = y.double() - self.mean
+        values, vectors = torch.linalg.eigh(centred.T @ centred / len(y))
+        if values[0] <= len(values) * torch.finfo(values.dtype).eps * values[-1]:
+            log.warning(
+                "The data do not vary in all %d directions: the density of SquareICA grows there without end. Use "
+                "lowland.estimators.ICA, put PCA before it, or add noise to the data.",
+                len(values),
+            )
         deviations = values.clamp_min(1e-3 * values.mean()).sqrt()
-        rotation = torch.linalg.qr(self.unmixing).Q
-        self.unmixing.copy_(rotation @ (vectors / deviations).T)
+        rotation = torch.linalg.qr(self.unmixing.double()).Q
+        self.unmixing.copy_(rotation @ (vectors / deviations) @ vectors.T)
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

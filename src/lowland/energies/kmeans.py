@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lowland.compiled import in_threads, usable
 from lowland.domains import OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance, squared_distances
 from lowland.registry import register
 from lowland.tensors import RowNoise
 
@@ -17,73 +19,133 @@ from lowland.tensors import RowNoise
 _HELD = 4096
 
 
-def spread_out(y: Tensor, count: int, noise: RowNoise) -> Tensor:
-    """The k-means++ start, (count, n).
+def spread_out(y: Tensor, count: int, noise: RowNoise, weight: Tensor | None = None) -> Tensor:
+    """The greedy k-means++ start, (count, n), whatever the order of the samples.
 
-    Each new centre is a sample drawn with probability in proportion to its squared distance from the nearest centre so
-    far (Arthur & Vassilvitskii 2007, section 2.2).
+    Samples are drawn with probability in proportion to their squared distance from the nearest centre so far; of
+    2 + ⌊log count⌋ of them the one that lowers the sum of these distances most is the new centre (Arthur &
+    Vassilvitskii 2007, sections 2.2 and 7). A `weight` (B,) counts a sample so many times.
 
     >>> spread_out(torch.tensor([[0.0], [5.0]]), 2, RowNoise(0, torch.arange(2))).sort(dim=0).values
     tensor([[0.],
             [5.]])
     """
-    distance = torch.ones_like(y[:, 0])
-    centres = []
+    y = y[torch.from_numpy(order := np.lexsort(y.detach().cpu().numpy().T[::-1])).to(y.device)]
+    weight = torch.ones_like(y[:, 0]) if weight is None else weight[torch.from_numpy(order).to(y.device)]
+    weight, distance = weight.double(), torch.ones_like(weight, dtype=torch.float64)
+    draws = noise.select(torch.zeros(1, dtype=torch.int64, device=noise.streams.device))
+    chosen: list[Tensor] = []
     for _ in range(count):
-        # The least of exponential variables with rates d is drawn with probability d / Σ d.
-        waiting = -torch.log(noise.uniform(1))[:, 0] / distance.clamp_min(torch.finfo(y.dtype).tiny)
-        centre = y[waiting.argmin()]
-        centres.append(centre)
-        away = (y - centre).square().sum(dim=1)
-        distance = away if len(centres) == 1 else torch.minimum(distance, away)
-    return torch.stack(centres)
+        reached = (weight * distance).cumsum(0)
+        tries = 2 + int(math.log(count)) if chosen else 1
+        drawn = torch.searchsorted(reached, draws.uniform(tries)[0].double() * reached[-1]).clamp_max(len(y) - 1)
+        away = squared_distances(y[drawn], y).double()
+        left = torch.minimum(away, distance) if chosen else away
+        best = (left @ weight).argmin()
+        distance = left[best]
+        chosen.append(drawn[best])
+    return y[torch.stack(chosen)]
+
+
+def lloyd(
+    y: Tensor, centres: Tensor, max_steps: int = 100, tol: float = 0.0, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor, int]:
+    """Centres (K, n) that are the means of the samples nearest to them, the centre (B,) of each sample, and steps.
+
+    It ends when a step lowers the mean squared distance by at most `tol`. A centre without samples moves onto the
+    sample that is farthest from its own. Lloyd (1982); a `weight` (B,) counts a sample so many times.
+
+    >>> lloyd(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([[0.0], [9.0]]))
+    (tensor([[1.],
+            [9.]]), tensor([0, 0, 1]), 3)
+    """
+    weight = torch.ones_like(y[:, 0], dtype=torch.float64) if weight is None else weight.double()
+    labels, distance = nearest(y, centres)
+    before = torch.inf
+    for step in range(max_steps):
+        value = float(weight @ distance.double() / weight.sum())
+        count = torch.zeros_like(centres[:, 0], dtype=torch.float64).index_add_(0, labels, weight)
+        away = weight[:, None] * (y - centres[labels]).double()
+        total = torch.zeros_like(centres, dtype=torch.float64).index_add_(0, labels, away)
+        centres = centres + (total / torch.where(count > 0, count, 1.0)[:, None]).to(centres.dtype)
+        if len(empty := (count == 0).nonzero()[:, 0]):
+            centres[empty] = y[distance.masked_fill(weight == 0, 0).topk(len(empty)).indices]
+        labels, distance = nearest(y, centres)
+        if before - value <= tol:
+            return centres, labels, step + 1
+        before = value
+    return centres, labels, max_steps
 
 
 def nearest(y: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """The number (B,) of the centre nearest to each sample, the first of several, and the squared distance (B,).
 
-    Products are taken about the mean of the centres, where rounding is least, and some samples at a time.
+    Products find it, about the mean of the centres, some samples at a time. Where their rounding could have chosen
+    between two centres, and for the distance itself, differences decide, from which nothing cancels.
 
     >>> nearest(torch.tensor([[3.0], [4.0]]), torch.tensor([[0.0], [5.0]]))
     (tensor([1, 1]), tensor([4., 1.]))
     """
     middle = centres.mean(dim=0)
-    centres = (centres - middle).contiguous()
-    half = 0.5 * centres.square().sum(dim=1)
+    moved = (centres - middle).contiguous()
+    half = 0.5 * moved.square().sum(dim=1)
     index, energy = torch.empty_like(y[:, 0], dtype=torch.int64), torch.empty_like(y[:, 0])
 
     def search(rows: range) -> None:
         for first in rows[::_HELD]:
             here = slice(first, min(first + _HELD, rows.stop))
-            index[here], energy[here] = _nearest(y[here], centres, half, middle)
+            index[here], energy[here] = _nearest(y[here], centres.contiguous(), moved, half, middle)
 
     share = max(1, -(-len(y) // torch.get_num_threads()))
     in_threads(search, [range(first, min(first + share, len(y))) for first in range(0, len(y), share)])
     return index, energy
 
 
-def _nearest(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-    if not usable(y, centres):
-        moved = y - middle
-        highest = (moved @ centres.T - half).max(dim=1)
-        return highest.indices, (moved.square().sum(dim=1) - 2 * highest.values).clamp_min_(0)
+def _nearest(y: Tensor, centres: Tensor, moved: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+    fast = usable(y, centres)
+    search = _search_compiled if fast else _search
+    index, lead, square = search(y, moved, half, middle)
+    # A sum of n products is off by at most n rounding errors of |y| |w|, so that two of them differ by twice that.
+    reach = (2 * half.max()).sqrt()
+    doubt = 2 * torch.finfo(y.dtype).eps * (y.shape[1] + 4) * (square.sqrt() + reach) * reach
+    open_ = (lead <= doubt).nonzero()[:, 0]
+    if len(open_):
+        index[open_] = torch.cdist(y[open_], centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
+    if not fast:
+        return index, squared_distance(y, centres[index])
+    from lowland.compiled import clusters
+
+    clusters.distance(y.contiguous().numpy(), centres.numpy(), index.numpy(), square.numpy())
+    return index, square
+
+
+def _search(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best centre by products, its lead over the next, and |y|² about the middle, (B,) each."""
+    moved = y - middle
+    best = (moved @ centres.T - half).topk(min(2, len(centres)), dim=1)
+    lead = best.values[:, 0] - best.values[:, 1] if len(centres) > 1 else torch.full_like(y[:, 0], torch.inf)
+    return best.indices[:, 0].clone(), lead, moved.square().sum(dim=1)
+
+
+def _search_compiled(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     from lowland.compiled import clusters
 
     y, moved = y.contiguous(), torch.empty_like(y)
-    square, value, index = torch.empty_like(y[:, 0]), torch.empty_like(y[:, 0]), torch.empty(len(y), dtype=torch.int32)
+    square, value, lead = (torch.empty_like(y[:, 0]) for _ in range(3))
+    index = torch.empty(len(y), dtype=torch.int32)
     clusters.centre(y.numpy(), middle.numpy(), moved.numpy(), square.numpy())
     score_KB = centres @ moved.T
-    clusters.highest(score_KB.numpy(), half.numpy(), value.numpy(), index.numpy())
-    return index.long(), (square - 2 * value).clamp_min_(0)
+    clusters.highest(score_KB.numpy(), half.numpy(), value.numpy(), lead.numpy(), index.numpy())
+    return index.long(), lead, square
 
 
 @register("energy")
 class KMeans(Energy):
     """E(y, z) = ‖y − W z‖², with z one-hot and the K centres as the columns of W.
 
-    So F(y) is the squared distance to the nearest centre. Inference is exhaustive: all K energies of all samples are
-    one matrix product. Trained by `ll.shaping.ExpectationMaximisation()`, which at β = ∞ is Lloyd's method (1982), from
-    a k-means++ start.
+    So F(y) is the squared distance to the nearest centre. Inference is exhaustive: all samples are compared with all
+    centres by one matrix product. Trained by `ll.shaping.ExpectationMaximisation()`, which at β = ∞ is Lloyd's method
+    (1982), from a k-means++ start.
 
     Args:
         n_features: size of y.
@@ -106,13 +168,9 @@ class KMeans(Energy):
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over != ("z",):
             return Structure()
-        return Structure(table=lambda: self._table(y), lowest=lambda: nearest(y, self.centres.detach()))
-
-    def _table(self, y: Tensor) -> Tensor:
-        """‖y‖² − 2 y·w_k + ‖w_k‖² about the mean of the centres, where rounding is least; (B, K)."""
-        middle = self.centres.mean(dim=0)
-        y, centres = y - middle, self.centres - middle
-        return y.square().sum(dim=1, keepdim=True) - 2 * y @ centres.T + centres.square().sum(dim=1)
+        return Structure(
+            table=lambda: squared_distances(y, self.centres), lowest=lambda: nearest(y, self.centres.detach())
+        )
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """The centre that z selects, (B, n_features)."""

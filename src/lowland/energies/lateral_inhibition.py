@@ -55,7 +55,8 @@ class LateralInhibition(SparseCoding):
             raise OptionError(f"inhibition and radius must not be negative, but they are {inhibition} and {radius}.")
         super().__init__(n_features, sheet[0] * sheet[1], sparsity, positive=True, generator=generator)
         self.sheet = sheet
-        self.register_buffer("inhibition", inhibition * (sheet_distance(sheet) > radius).float())
+        apart = (sheet_distance(sheet) > radius).to(self.dictionary.dtype)
+        self.register_buffer("inhibition", inhibition * apart)
 
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
         return super().energy(x, y, z) + (z @ self.inhibition * z).sum(dim=1)
@@ -69,7 +70,7 @@ class LateralInhibition(SparseCoding):
         # The smooth part is not convex, which certificates of a lasso take for granted: no weights are promised.
         penalty = known.penalty._replace(weights=None)
         quadratic = Quadratic(gram, known.quadratic.linear, known.quadratic.constant)
-        return dataclasses.replace(known, quadratic=quadratic, penalty=penalty, lipschitz=bound)
+        return dataclasses.replace(known, quadratic=quadratic, penalty=penalty, lipschitz=bound, convex=False)
 
     def duality_gap(self, y: Tensor, z: Tensor) -> Tensor:
         """Not known: E is not convex in z."""

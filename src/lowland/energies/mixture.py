@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from lowland.domains import OneHot, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure
-from lowland.energies.kmeans import spread_out
-from lowland.errors import OptionError
+from lowland.energies.kmeans import lloyd, spread_out
+from lowland.errors import DomainError, OptionError
 from lowland.registry import register
 from lowland.tensors import RowNoise
 
@@ -39,7 +40,7 @@ class GaussianMixture(Energy):
         n_components: K.
         covariance: "full", or "diag" for independent coordinates.
         floor: least variance in any direction, added to the diagonal of each Σ_k by `refit`, in squared units of y. The
-            default is scikit-learn's.
+            default is scikit-learn's. With 0, `refit` refuses data that are constant in a direction.
         generator: draws the first means.
 
     Raises:
@@ -103,40 +104,79 @@ class GaussianMixture(Energy):
         return z.to(self.means.dtype) @ self.means
 
     def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
-        """Means far apart (`spread_out`), equal weights, and the covariance of the data in the cells of the means."""
-        self.means.copy_(spread_out(y, len(self.means), noise))
-        nearest = torch.cdist(y, self.means).argmin(dim=1)
-        inside = self.statistics(x, y - self.means[nearest], torch.ones_like(y[:, :1]))
-        self.logits.zero_()
-        self.scale.copy_(self._factor(inside["outer"] / inside["count"].reshape(-1, *[1] * (inside["outer"].ndim - 1))))
+        """The clusters that K-means finds from means far apart (`spread_out`): their shares, means and covariances.
+
+        Where a cluster has too few samples for a covariance of its own it takes that of the data within clusters.
+        """
+        means, labels, _ = lloyd(y, spread_out(y, len(self.means), noise))
+        self.means.copy_(means)
+        rest = (y - self.means[labels]).double()
+        within = self._factor((rest.T @ rest if self.covariance == "full" else rest.square().sum(dim=0)) / len(y))
+        self.scale.copy_(within.expand_as(self.scale))
+        found = self.statistics(x, y, one_hot(labels, len(self.means)).to(y.dtype))
+        self.refit(found)
+        few = found["count"] <= 2 * y.shape[1]
+        self.scale[few] = within.to(self.scale.dtype)
 
     def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
-        """Counts, sums and second moments of y by component, in float64 because their differences are what counts."""
-        y, z = y.double(), z.double()
-        outer = torch.einsum("bk,bi,bj->kij", z, y, y) if self.covariance == "full" else z.T @ y.square()
-        return {"count": z.sum(dim=0), "total": z.T @ y, "outer": outer}
+        """Counts, sums and second moments of y − μ_k by component, in float64; see `refit`."""
+        y, z, means = y.double(), z.double(), self.means.double()
+        total, outer = torch.empty_like(means), torch.empty_like(self.scale, dtype=torch.float64)
+        for k, (mean, share) in enumerate(zip(means, z.T, strict=True)):
+            centred = y - mean
+            weighted = share[:, None] * centred
+            total[k] = weighted.sum(dim=0)
+            outer[k] = weighted.T @ centred if self.covariance == "full" else (weighted * centred).sum(dim=0)
+        return {"count": z.sum(dim=0), "total": total, "outer": outer}
 
     def refit(self, statistics: dict[str, Tensor]) -> None:
         """The M-step: weights, means and covariances from expected counts.
 
-        A component without samples stays as it is.
+        The moments are about the means so far, since those about 0 cancel where the data are far from it; they are
+        moved, in place, to be about the new ones. A component without samples stays as it is.
+
+        Raises:
+            DomainError: with floor = 0, for samples of a component that do not fill all dimensions.
         """
-        count = statistics["count"]
+        count, total, outer = statistics["count"], statistics["total"], statistics["outer"]
         alive = count > 10 * torch.finfo(torch.float64).eps
         safe = torch.where(alive, count, 1.0)[:, None]
-        means = statistics["total"] / safe
-        if self.covariance == "full":
-            covariance = statistics["outer"] / safe[:, :, None] - means[:, :, None] * means[:, None, :]
-        else:
-            covariance = statistics["outer"] / safe - means.square()
+        step = total / safe
         self.logits.copy_(count.clamp_min(1e-300).log().clamp_min(-80).sub(count.sum().log()))
-        self.means[alive] = means[alive].to(self.means.dtype)
+        if self.covariance == "full":
+            covariance = outer / safe[:, :, None] - step[:, :, None] * step[:, None, :]
+        else:
+            covariance = outer / safe - step.square()
         self.scale[alive] = self._factor(covariance[alive]).to(self.scale.dtype)
+        before = self.means.to(torch.float64, copy=True)
+        self.means[alive] = (before + step)[alive].to(self.means.dtype)
+        moved = self.means.double() - before
+        if self.covariance == "full":
+            cross = moved[:, :, None] * total[:, None, :]
+            outer += count[:, None, None] * moved[:, :, None] * moved[:, None, :] - cross - cross.mT
+        else:
+            outer += count[:, None] * moved.square() - 2 * moved * total
+        total -= count[:, None] * moved
 
     def _factor(self, covariance: Tensor) -> Tensor:
         if self.covariance == "diag":
-            return (covariance.clamp_min(0) + self.floor).sqrt()
-        return torch.linalg.cholesky(covariance + self.floor * torch.eye(covariance.shape[-1], dtype=covariance.dtype))
+            factor = (covariance.clamp_min(0) + self.floor).sqrt()
+            failed = factor == 0
+        else:
+            eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+            factor, failed = torch.linalg.cholesky_ex(covariance + self.floor * eye)
+            if self.floor > 0 and bool(failed.any()):
+                # Rounding errors of the largest variance exceed the floor: what is below it is set to it.
+                values, vectors = torch.linalg.eigh(covariance)
+                roots = (values.clamp_min(0) + self.floor).sqrt()
+                lower = torch.linalg.qr(roots[..., None] * vectors.mT).R.mT
+                return lower * lower.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
+        if bool(failed.any()):
+            raise DomainError(
+                "The samples of a component of the GaussianMixture are constant in some direction, so that their "
+                "density is infinite: set floor (reg_covar) above 0, or leave out constant and dependent columns."
+            )
+        return factor
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

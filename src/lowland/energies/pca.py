@@ -47,7 +47,7 @@ class PCA(Energy):
             self.constrain()
 
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
-        return squared_distance(y, self.reconstruct(x, y, z))
+        return squared_distance(y - self.mean, z @ self.components)
 
     def code(self, y: Tensor) -> Tensor:
         """(W Wᵀ)⁻¹ W (y − μ), the minimiser over z also between two gradient steps, when W is not quite orthonormal."""
@@ -61,10 +61,10 @@ class PCA(Energy):
         centred = y - self.mean
         quadratic = Quadratic(gram, 2 * centred @ self.components.T, centred.square().sum(dim=1))
         bound = torch.linalg.eigvalsh(gram.detach())[-1] * (1 + 1e-5)
-        return Structure(quadratic=quadratic, lipschitz=bound, minimiser=lambda: self.code(y))
+        return Structure(quadratic=quadratic, lipschitz=bound, minimiser=lambda: self.code(y), convex=True)
 
     def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
-        return squared_distance(y, self.reconstruct(x, y, self.code(y))) if beta == math.inf else None
+        return self.energy(x, y, self.code(y)) if beta == math.inf else None
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """μ + Wᵀz, (B, n_features)."""
@@ -80,18 +80,28 @@ class PCA(Energy):
         self.components.copy_(left @ right)
 
     def statistics(self, x: Any, y: Tensor, z: Any) -> dict[str, Tensor]:
-        """Count, sum and second moment of y, in float64 because their difference is what counts."""
-        y = y.double()
+        """Count, sum and second moment of y − μ, in float64; see `refit`."""
+        y = y.double() - self.mean.double()
         return {"count": torch.full_like(y[0, :1], len(y)), "total": y.sum(dim=0), "outer": y.T @ y}
 
     def refit(self, statistics: dict[str, Tensor]) -> None:
-        """μ and the leading eigenvectors of the covariance, largest first, each with its largest entry positive."""
-        mean = statistics["total"] / statistics["count"]
-        covariance = statistics["outer"] / statistics["count"] - torch.outer(mean, mean)
+        """μ and the leading eigenvectors of the covariance, largest first, each with its largest entry positive.
+
+        The moments are about the μ so far, since those about 0 cancel where the data are far from it; they are moved,
+        in place, to be about the new one.
+        """
+        count, total, outer = statistics["count"], statistics["total"], statistics["outer"]
+        step = total / count
+        covariance = outer / count - torch.outer(step, step)
         vectors = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, : self.components.shape[0]].T
         largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
-        self.mean.copy_(mean)
+        before = self.mean.to(torch.float64, copy=True)
+        self.mean.copy_(before + step)
         self.components.copy_(vectors * largest.sign())
+        moved = self.mean.double() - before
+        cross = torch.outer(moved, total)
+        outer += count * torch.outer(moved, moved) - cross - cross.T
+        total -= count * moved
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

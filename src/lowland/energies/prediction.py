@@ -50,7 +50,9 @@ class Prediction(Energy):
         return 0.5 * squared_distance(y, x)
 
     def structure(self, over: tuple[str, ...], x: Tensor | None, y: Any, z: Any) -> Structure:
-        return Structure(minimiser=lambda: x, lipschitz=1.0) if over == ("y",) and x is not None else Structure()
+        if over != ("y",) or x is None:
+            return Structure()
+        return Structure(minimiser=lambda: x, lipschitz=1.0, convex=True)
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

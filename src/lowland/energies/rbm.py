@@ -12,6 +12,7 @@ from torch.nn import functional
 from lowland.domains import Binary
 from lowland.energies.base import Energy, ReferenceCase, Structure
 from lowland.registry import register
+from lowland.tensors import soft_minimum
 
 
 @register("energy")
@@ -41,11 +42,14 @@ class RBM(Energy):
         self.hidden_bias = nn.Parameter(torch.zeros(n_hidden))
 
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
+        y = y.to(self.weight.dtype)
         return -(y @ self.visible_bias) - ((y @ self.weight + self.hidden_bias) * z).sum(dim=1)
 
     def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor:
+        y = y.to(self.weight.dtype)
         drive = y @ self.weight + self.hidden_bias
-        return -(y @ self.visible_bias) - _soft_maximum(drive, beta).sum(dim=1)
+        both = torch.stack([torch.zeros_like(drive), -drive], dim=-1)
+        return -(y @ self.visible_bias) + soft_minimum(both, beta).sum(dim=1)
 
     def log_partition(self, x: Any) -> Tensor | None:
         """Log Σ_y exp(−F_1(y)), by enumeration of the smaller layer; None where both have more than 16 units."""
@@ -65,14 +69,14 @@ class RBM(Energy):
         if over == ("y", "z"):
             return Structure(blocks=(slice(0, visible), slice(visible, visible + hidden)))
         if over == ("z",):
-            drive = y @ self.weight + self.hidden_bias
+            drive = y.to(self.weight.dtype) @ self.weight + self.hidden_bias
             return Structure(blocks=(slice(0, hidden),), minimiser=lambda: (drive > 0).to(drive.dtype))
-        drive = z @ self.weight.T + self.visible_bias
+        drive = z.to(self.weight.dtype) @ self.weight.T + self.visible_bias
         return Structure(blocks=(slice(0, visible),), minimiser=lambda: (drive > 0).to(drive.dtype))
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """P(y = 1 | z) = sigmoid(b + W z), (B, n_visible)."""
-        return torch.sigmoid(z @ self.weight.T + self.visible_bias)
+        return torch.sigmoid(z.to(self.weight.dtype) @ self.weight.T + self.visible_bias)
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
@@ -83,12 +87,3 @@ class RBM(Energy):
         y = torch.tensor([[1.0], [0.0]])
         minimiser = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
         return ReferenceCase(energy, {"y": y}, "z", minimum=torch.tensor([-2.0, -1.0]), minimiser=minimiser)
-
-
-def _soft_maximum(drive: Tensor, beta: float) -> Tensor:
-    """1/β log ½(1 + e^{β a}): the maximum of 0 and a at β = ∞, their mean at 0, the minimum at −∞."""
-    if beta == 0:
-        return 0.5 * drive
-    if math.isinf(beta):
-        return drive.clamp_min(0) if beta > 0 else drive.clamp_max(0)
-    return (functional.softplus(beta * drive) - math.log(2)) / beta

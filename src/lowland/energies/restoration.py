@@ -80,7 +80,7 @@ class Restoration(Energy):
     def structure(self, over: tuple[str, ...], x: Tensor | None, y: Any, z: Any) -> Structure:
         if over != ("y",) or x is None:
             return Structure()
-        return Structure(minimiser=lambda: x.flatten(1), lipschitz=1.0)
+        return Structure(minimiser=lambda: x.flatten(1), lipschitz=1.0, convex=True)
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

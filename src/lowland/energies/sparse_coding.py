@@ -68,7 +68,8 @@ class SparseCoding(Energy):
         quadratic = Quadratic(gram, y @ self.dictionary, 0.5 * y.square().sum(dim=1))
         weights = torch.full_like(gram.detach()[0], self.sparsity)
         penalty = Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step), weights)
-        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=lambda: largest_eigenvalue(gram.detach()))
+        bound = lambda: largest_eigenvalue(gram.detach())  # noqa: E731
+        return Structure(quadratic=quadratic, penalty=penalty, lipschitz=bound, convex=True)
 
     def _penalty(self, u: Tensor) -> Tensor:
         return self.sparsity * u.abs().sum(dim=1)
@@ -83,15 +84,14 @@ class SparseCoding(Energy):
     def duality_gap(self, y: Tensor, z: Tensor) -> Tensor:
         """(B,) E(y, z) − max_θ D(θ): at least as large as E(y, z) − F(y), and 0 at the minimiser.
 
-        D(θ) = ½‖y‖² − ½‖y − θ‖² for |Wᵀθ| ≤ λ (Wᵀθ ≤ λ where z ≥ 0), taken at the residual y − W z shrunk until it is
-        feasible (Kim et al. 2007).
+        D(θ) = ½‖y‖² − ½‖y − θ‖² = θ·(y − θ/2) for |Wᵀθ| ≤ λ (Wᵀθ ≤ λ where z ≥ 0), taken at the residual y − W z shrunk
+        until it is feasible (Kim et al. 2007).
         """
         residual = y - z @ self.dictionary.T
         correlation = residual @ self.dictionary
         size = (correlation if self.positive else correlation.abs()).amax(dim=1).clamp_min(self.sparsity)
         dual = residual * (self.sparsity / size)[:, None]
-        bound = 0.5 * y.square().sum(dim=1) - 0.5 * squared_distance(y, dual)
-        return self.energy(None, y, z) - bound
+        return self.energy(None, y, z) - (dual * (y - 0.5 * dual)).sum(dim=1)
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """W z, (B, n_features)."""

@@ -79,7 +79,8 @@ class VQVAE(Energy):
         return self._nearest(self.embed(y))
 
     def _nearest(self, embedded: Tensor) -> Tensor:
-        distance = torch.cdist(embedded.detach().transpose(0, 1), self.codebook.detach())
+        outputs, entries = embedded.detach().transpose(0, 1), self.codebook.detach()
+        distance = torch.cdist(outputs, entries, compute_mode="donot_use_mm_for_euclid_dist")
         index = distance.argmin(dim=2).T
         return nn.functional.one_hot(index, self.codebook.shape[1]).to(embedded.dtype)
 

@@ -1,18 +1,17 @@
 """Environments: traffic replayed from a log, by itself and for Gymnasium.
 
-Importing this package makes `lowland/TrafficReplay-v0` known to Gymnasium; without it
-`gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")` does both.
+`gymnasium.make("lowland/TrafficReplay-v0")` finds it after `import gymnasium` and `import lowland`; where the second
+should not be written, `gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")` does both.
 """
 
 from __future__ import annotations
-
-import gymnasium
 
 from lowland.envs.drivers import IDM, constant_speed, human, no_action, sanity_drivers
 from lowland.envs.picture import Camera
 from lowland.envs.replay import Policy, Replay
 from lowland.envs.scene import Scene
 from lowland.envs.trip import Trip, record
+from lowland.registry import register_environments
 
 __all__ = [
     "IDM",
@@ -28,8 +27,4 @@ __all__ = [
     "sanity_drivers",
 ]
 
-gymnasium.register(
-    "lowland/TrafficReplay-v0",
-    entry_point="lowland.envs.traffic:TrafficReplay",
-    vector_entry_point="lowland.envs.traffic:TrafficReplayVector",
-)
+register_environments()

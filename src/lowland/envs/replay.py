@@ -252,7 +252,7 @@ class Replay:
         chosen = torch.arange(len(self)) if episodes is None else torch.as_tensor(episodes)
         rows: list[dict[str, Any]] = []
         for chunk in chosen.split(batch):
-            state, spent = self.reset(chunk), torch.zeros(len(chunk), device=self.scene.device)
+            state, spent = self.reset(chunk), self.own.new_zeros(len(chunk))
             if hasattr(policy, "reset"):
                 policy.reset(len(chunk))  # pyright: ignore[reportFunctionMemberAccess]
             while len(self.episodes):

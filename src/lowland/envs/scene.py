@@ -15,6 +15,8 @@ from lowland.worlds.kinematics import inverse
 
 ABSENT = 1000.0
 """Metres behind the own car where a car is put that is not there."""
+USUAL = (4.5, 1.8)
+"""Length and width in metres of a car that is not there."""
 ALONG = 3.0
 """Metres along the road that count as one across it, when the nearest cars are chosen."""
 _HEADING_FRAMES, _HEADING_METRES = 10, 1.0
@@ -74,7 +76,8 @@ class Scene:
         self.own, self.action = states.to(self.device), actions.to(self.device)
         """(R, 5) and (R, 2), by rows of the log; an action at the end of a stretch is 0."""
         road = tracks.road
-        self.road = torch.tensor([road.right, road.left, road.lane_width, road.centres[0]], device=self.device)
+        edges = [road.right, road.left, road.lane_width, road.centres[0]]
+        self.road = torch.tensor(edges, dtype=torch.float32, device=self.device)
 
     def _kept(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -102,7 +105,7 @@ class Scene:
         """The state of the vector tier, with the cars at those places of `table`."""
         cars = self.table[place]
         away = torch.stack([own[:, 0] - ABSENT, own[:, 1], own[:, 0] * 0, own[:, 0] * 0], dim=1)
-        default = torch.tensor([4.5, 1.8], device=self.device)
+        default = self.table.new_tensor(USUAL)
         return {
             "own": own,
             "size": size,
@@ -177,7 +180,7 @@ def _motion(tracks: Tracks, first: np.ndarray, stop: np.ndarray, every: int) -> 
 
 def _expert(tracks: Tracks, segments: np.ndarray, every: int) -> tuple[Tensor, Tensor]:
     """States and actions of all rows; each stretch is first continued evenly, so that its last rows have a state."""
-    own, action = torch.zeros(len(tracks), 5), torch.zeros(len(tracks), 2)
+    own, action = (torch.zeros(len(tracks), size, dtype=torch.float32) for size in (5, 2))
     path = torch.from_numpy(np.stack([tracks.x, tracks.y], axis=1))
     length = torch.from_numpy(tracks.length)
     more = torch.arange(1, every + 1)[:, None]

@@ -5,6 +5,9 @@ Shape letters: B environments, K nearest cars, P images of a history, C channels
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium
@@ -18,35 +21,45 @@ from torch import Tensor
 
 from lowland.data.tracks import Tracks
 from lowland.data.traffic import traffic
+from lowland.envs.bounds import observations
 from lowland.envs.drawing import Own, Picture, draw
+from lowland.envs.own_log import own_log
 from lowland.envs.picture import Camera
 from lowland.envs.replay import REASONS, Replay
-from lowland.errors import DomainError, OptionError
+from lowland.errors import DomainError, OptionError, ShapeError, nearest
 from lowland.worlds.base import Cost
 from lowland.worlds.driving_costs import DrivingCost
 from lowland.worlds.kinematics import check_action
 
 Observation = dict[str, Any]
-_FAR = 1e6  # of a position or a speed, in metres and seconds
+_MASK = "reset_mask"
+"""Gymnasium's own option of a batch: which of its environments begin anew."""
 
 
 class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
-    """One car among replayed traffic; `gymnasium.make("lowland/TrafficReplay-v0")` after `import lowland.envs`.
+    """One car among replayed traffic; `gymnasium.make("lowland/TrafficReplay-v0")` after `import lowland`.
 
-    The observation is the traffic state of `lowland.envs.Replay`, without its batch axis. The action is acceleration
-    and turn in shares of their bounds. The reward is −C(s[t+1], a[t]). An episode terminates by a collision, off the
-    road, or at its end (`succeeded`), and is truncated when time runs out.
+    The observation is the traffic state of `lowland.envs.Replay`, without its batch axis: float32 within bounds that
+    follow from the log (`lowland.envs.bounds`), images uint8. The action is acceleration and turn in shares of their
+    bounds. The reward is −C(s[t+1], a[t]). An episode terminates by a collision, off the road, or at its end
+    (`succeeded`), and is truncated when time runs out. `info` has `episode_number`, `distance`, `succeeded` and
+    `reason`; its key `episode` is left to Gymnasium's statistics.
 
     Args:
-        tracks: the log, or which part of the traffic that ships with the package: the first recording of it.
+        tracks: the log, the path of one (read as by `lowland run drive --tracks`), or which part of the traffic that
+            ships with the package: the first recording of it.
         image: height and width of an image to observe, or a `Camera`; none by default.
-        history, until, cars: see `Replay`.
+        history, until, cars, every: see `Replay`.
         cost: C; `DrivingCost()` by default.
         render_mode: "rgb_array" or none.
 
     `reset(options={"episode": 3})` begins a given episode; otherwise it is drawn at random.
 
-    >>> import lowland.envs
+    Raises:
+        DataError: for a log that cannot be read, or without an episode.
+        OptionError: for an option that is not known, also of `reset`.
+
+    >>> import lowland
     >>> env = gymnasium.make("lowland/TrafficReplay-v0", tracks="validation")
     >>> observation, info = env.reset(seed=0)
     >>> observation["cars"].shape
@@ -57,47 +70,41 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
 
     def __init__(
         self,
-        tracks: Tracks | Literal["train", "validation", "test"] = "train",
+        tracks: Tracks | str | Path = "train",
         *,
         image: Camera | tuple[int, int] | None = None,
         history: int | None = None,
         until: Literal["section", "recording"] = "section",
         cars: int = 10,
+        every: int = 2,
         cost: Cost | None = None,
         render_mode: str | None = None,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise OptionError(f"Traffic is rendered as 'rgb_array', not {render_mode!r}.")
-        self.replay = Replay(_log(tracks), until=until, cars=cars, image=image, history=history)
+        self.replay = Replay(_log(tracks), until=until, cars=cars, every=every, image=image, history=history)
         self.cost, self.render_mode = cost or DrivingCost(), render_mode
-        self.observation_space, self.action_space = _observations(self.replay), _actions()
+        self.observation_space, self.action_space = observations(self.replay), _actions()
         self.path: list[npt.NDArray[np.float64]] = []
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
-        episode = (options or {}).get("episode")
-        if episode is None:
-            episode = int(self.np_random.integers(len(self.replay)))
-        if not 0 <= episode < len(self.replay):
-            raise OptionError(f"Episodes go from 0 to {len(self.replay) - 1}, but {episode} was asked for.")
-        state = self.replay.reset(torch.tensor([episode]))
+        chosen = _chosen(options, ("episode",), len(self.replay), 1)
+        if chosen is None:
+            chosen = torch.from_numpy(self.np_random.integers(len(self.replay), size=1))
+        state = self.replay.reset(chosen)
         self.path = [self._pose()]
-        return _first(_observed(state)), {"episode": episode, "distance": 0.0, "succeeded": False, "reason": ""}
+        return _first(_observed(state)), self._info(self.replay.info())
 
     def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        _check_begun(self.replay)
         given = torch.as_tensor(np.asarray(action, dtype=np.float32))[None]
         state, stand = self.replay.step(given)
         self.path.append(self._pose())
         reward, reason = float(_rewards(self.cost, state, given)[0]), int(self.replay.reason[0])
-        info = {
-            "episode": int(self.replay.episodes[0]),
-            "distance": float(stand["distance"][0]),
-            "succeeded": bool(stand["succeeded"][0]),
-            "reason": REASONS[reason],
-        }
-        return _first(_observed(state)), reward, reason in (1, 2, 3), reason == 4, info
+        return _first(_observed(state)), reward, reason in (1, 2, 3), reason == 4, self._info(stand)
 
     def render(self) -> Picture | None:
         """(H, W, 3), the road around the car; None without a render mode."""
@@ -109,6 +116,14 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
         own = Own(self.path[-1], (length, width), int(self.replay.vehicle[0]), trail, reason=reason)
         return draw(self.replay.scene, float(self.replay.frame[0]), own)
 
+    def _info(self, stand: dict[str, Tensor]) -> dict[str, Any]:
+        return {
+            "episode_number": int(self.replay.episodes[0]),
+            "distance": float(stand["distance"][0]),
+            "succeeded": bool(stand["succeeded"][0]),
+            "reason": REASONS[int(self.replay.reason[0])],
+        }
+
     def _pose(self) -> npt.NDArray[np.float64]:
         return self.replay.own[0].double().numpy()
 
@@ -117,11 +132,14 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
     """A batch of cars, each in a scene of its own, moved at once; `gymnasium.make_vec` finds it by the same name.
 
     An environment that is done begins another episode at its next step, whose action it ignores and whose reward is 0
-    (Gymnasium's `AutoresetMode.NEXT_STEP`).
+    (Gymnasium's `AutoresetMode.NEXT_STEP`). `info` is that of `TrafficReplay`, each entry an array with its mask.
 
     Args:
         num_envs: B.
-        tracks, image, history, until, cars, cost: see `TrafficReplay`.
+        tracks, image, history, until, cars, every, cost: see `TrafficReplay`.
+
+    `reset(options={"episode": [3, 0, 8]})` begins given episodes, one for each environment or the same for all, and
+    `reset(options={"reset_mask": mask})` those environments only for which the mask is true.
 
     >>> env = TrafficReplayVector(num_envs=3, tracks="validation")
     >>> state, _ = env.reset(seed=0)
@@ -134,20 +152,21 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
     def __init__(
         self,
         num_envs: int = 1,
-        tracks: Tracks | Literal["train", "validation", "test"] = "train",
+        tracks: Tracks | str | Path = "train",
         *,
         image: Camera | tuple[int, int] | None = None,
         history: int | None = None,
         until: Literal["section", "recording"] = "section",
         cars: int = 10,
+        every: int = 2,
         cost: Cost | None = None,
     ) -> None:
         if num_envs < 1:
             raise OptionError(f"A batch needs at least 1 environment, but num_envs is {num_envs}.")
         self.num_envs = num_envs
-        self.replay = Replay(_log(tracks), until=until, cars=cars, image=image, history=history)
+        self.replay = Replay(_log(tracks), until=until, cars=cars, every=every, image=image, history=history)
         self.cost = cost or DrivingCost()
-        self.single_observation_space, self.single_action_space = _observations(self.replay), _actions()
+        self.single_observation_space, self.single_action_space = observations(self.replay), _actions()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -156,13 +175,22 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
     ) -> tuple[Observation, dict[str, Any]]:
         if isinstance(seed, list):
             raise OptionError("The batch draws its episodes from one stream: give a single seed.")
+        chosen = _chosen(options, ("episode", _MASK), len(self.replay), self.num_envs)
+        mask = (options or {}).get(_MASK)
+        if mask is not None and (np.shape(mask) != (self.num_envs,) or np.asarray(mask).dtype != np.bool_):
+            raise OptionError(f"{_MASK} must be {self.num_envs} times true or false, but it is {mask!r}.")
         super().reset(seed=seed)
-        state = self.replay.reset(self._drawn(self.num_envs))
+        if mask is None or not len(self.replay.episodes):
+            state = self.replay.reset(self._drawn(self.num_envs) if chosen is None else chosen)
+        else:
+            rows = torch.from_numpy(np.flatnonzero(mask))
+            state = self.replay.restart(rows, self._drawn(len(rows)) if chosen is None else chosen[rows])
         return _observed(state), self._info()
 
     def step(
         self, actions: npt.ArrayLike
     ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+        _check_begun(self.replay)
         given = torch.as_tensor(np.asarray(actions, dtype=np.float32))
         check_action(given, self.num_envs)
         over = (self.replay.reason > 0).nonzero()[:, 0]
@@ -179,28 +207,57 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
 
     def _info(self) -> dict[str, Any]:
         stand = self.replay.info()
-        return {
-            "episode": self.replay.episodes.numpy().copy(),
+        info = {
+            "episode_number": self.replay.episodes.numpy().copy(),
             "distance": stand["distance"].numpy(),
             "succeeded": stand["succeeded"].numpy(),
+            "reason": np.array([REASONS[code] for code in self.replay.reason.tolist()], dtype=object),
         }
+        return info | {f"_{name}": np.ones(self.num_envs, dtype=bool) for name in info}
 
 
-def _log(tracks: Tracks | Literal["train", "validation", "test"]) -> Tracks:
-    return traffic(tracks)[0] if isinstance(tracks, str) else tracks
+def _log(tracks: Tracks | str | Path) -> Tracks:
+    if isinstance(tracks, Tracks):
+        return tracks
+    if isinstance(tracks, str) and tracks in ("train", "validation", "test"):
+        return traffic(tracks)[0]
+    return own_log(tracks)[0]
+
+
+def _check_begun(replay: Replay) -> None:
+    if not len(replay.episodes):
+        raise OptionError("No episode has begun: call reset before the first step.")
+
+
+def _chosen(options: Mapping[str, Any] | None, known: tuple[str, ...], episodes: int, count: int) -> Tensor | None:
+    """(count,), the episodes that the options of `reset` ask for; None where they do not.
+
+    Raises:
+        OptionError: for an option that is not known, or for what is not an episode.
+        ShapeError: for another number of episodes.
+    """
+    options = options or {}
+    if unknown := [name for name in options if name not in known]:
+        raise OptionError(f"reset has no option {unknown[0]!r}. {nearest(str(unknown[0]), known)}")
+    if options.get("episode") is None:
+        return None
+    asked = np.asarray(options["episode"], dtype=object)
+    if asked.shape not in ((), (count,)):
+        raise ShapeError(
+            f"episode must be one number, or one for each of {count} environments, but its shape is {asked.shape}."
+        )
+    for one in asked.reshape(-1):
+        try:
+            good = not isinstance(one, bool | np.bool_) and 0 <= operator.index(one) < episodes
+        except TypeError:
+            good = False
+        if not good:
+            raise OptionError(f"Episodes go from 0 to {episodes - 1}, but {one!r} was asked for.")
+    return torch.from_numpy(np.broadcast_to(asked, (count,)).astype(np.int64))
 
 
 def _actions() -> spaces.Space[npt.NDArray[Any]]:
     return spaces.Box(-1.0, 1.0, (2,), np.float32)
-
-
-def _observations(replay: Replay) -> spaces.Dict:
-    found: dict[str, spaces.Space[Any]] = {}
-    for name, leaf in replay.reset(torch.arange(1)).items():
-        low, high, kind = (0, 255, np.uint8) if name == "image" else (-_FAR, _FAR, np.float32)
-        low, high = (0.0, 1.0) if name == "present" else (low, high)
-        found[name] = spaces.Box(low, high, tuple(leaf.shape[1:]), kind)
-    return spaces.Dict(found)
 
 
 def _observed(state: dict[str, Tensor]) -> Observation:

@@ -2,38 +2,191 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import math
+from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
 import torch
+from joblib import effective_n_jobs
+from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from lowland.energies.base import Energy
-from lowland.errors import DomainError, OptionError
+from lowland.errors import DomainError, OptionError, check_number
 from lowland.shaping.base import Batch, Shaping
 from lowland.training.fit import fit
 
+_DENSE = 2**30
+"""Bytes up to which a sparse X is made dense."""
 
-def rows(estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1) -> Tensor:
-    """X (N, D) as a tensor that may share its memory, in its own precision, after scikit-learn's checks.
+
+def seed_of(random_state: Any) -> int:
+    """A seed from what scikit-learn takes for `random_state`: a whole number, a generator of NumPy, or None.
+
+    A generator gives a new seed at each call, and None one that nobody knows; a number is the seed itself.
+
+    >>> seed_of(7)
+    7
+
+    Raises:
+        OptionError: for anything else, or a negative number.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if not isinstance(random_state, Integral) or isinstance(random_state, bool) or random_state < 0:
+        raise OptionError(
+            "random_state must be a whole number of at least 0, a RandomState or Generator of NumPy, or None, but it "
+            f"is {random_state!r}."
+        )
+    return int(random_state)
+
+
+def check_options(
+    estimator: BaseEstimator, counts: Sequence[str] = (), positive: Sequence[str] = (), others: Sequence[str] = ()
+) -> None:
+    """Raise an OptionError that names the argument and its value, unless each of these arguments is as it should be.
+
+    Args:
+        counts: arguments that are whole numbers of at least 1.
+        positive: numbers above 0.
+        others: numbers of at least 0.
+
+    >>> check_options(type("Coder", (), {"n_atoms": -1})(), counts=["n_atoms"])
+    Traceback (most recent call last):
+    lowland.errors.OptionError: n_atoms must be a whole number of at least 1, but it is -1.
+    """
+    for name in counts:
+        value = getattr(estimator, name)
+        if isinstance(value, float) and value.is_integer():
+            raise OptionError(f"{name} must be a whole number, but it is {value}: write {value:.0f}.")
+        check_number(name, value, least=1, whole=True)
+    for name in positive:
+        check_number(name, getattr(estimator, name), above=0)
+    for name in others:
+        check_number(name, getattr(estimator, name), least=0)
+
+
+@contextlib.contextmanager
+def threads(n_jobs: int | None) -> Iterator[None]:
+    """Within it torch and the compiled loops use so many threads; None leaves the number as it is, −1 takes all cores.
+
+    >>> with threads(1):
+    ...     torch.get_num_threads()
+    1
+
+    Raises:
+        OptionError: for n_jobs = 0 or no whole number.
+    """
+    if n_jobs is None:
+        yield
+        return
+    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
+        raise OptionError(f"n_jobs must be a whole number of threads, −1 for all cores, or None, but it is {n_jobs!r}.")
+    before = torch.get_num_threads()
+    torch.set_num_threads(effective_n_jobs(int(n_jobs)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def dense(X: Any) -> Any:
+    """X, as a NumPy array where it is sparse.
+
+    Raises:
+        OptionError: where that would take more than 1 GiB.
+    """
+    if not sparse.issparse(X):
+        return X
+    size = int(np.prod(X.shape, dtype=np.int64)) * X.dtype.itemsize
+    if size > _DENSE:
+        raise OptionError(
+            f"X is sparse, and dense it would take {size / 2**30:.1f} GiB, more than 1: Lowland's estimators compute "
+            "with dense arrays. Take fewer rows at a time, or fewer columns, for instance by TruncatedSVD."
+        )
+    return X.toarray()
+
+
+class DenseMixin:
+    """The tag of estimators that take a sparse X and make it dense (`dense`)."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # pyright: ignore[reportAttributeAccessIssue]  of BaseEstimator
+        tags.input_tags.sparse = True
+        return tags
+
+
+def rows(
+    estimator: BaseEstimator, X: Any, reset: bool = True, least: int = 1, dtype: torch.dtype | None = None
+) -> Tensor:
+    """X (N, D) as a tensor that may share its memory, in its own precision or `dtype`, after scikit-learn's checks.
+
+    Raises:
+        DomainError: for numbers whose squares that precision does not hold; see `check_range`.
+
+    A sparse X is made dense where the estimator is a `DenseMixin` and that is affordable.
 
     >>> from sklearn.base import BaseEstimator
     >>> rows(BaseEstimator(), [[1, 2]]).dtype
     torch.float64
     """
     checked = validate_data(
-        estimator, X, dtype=[np.float64, np.float32], order="C", reset=reset, ensure_min_samples=least
+        estimator,
+        dense(X) if get_tags(estimator).input_tags.sparse else X,
+        dtype=[np.float64, np.float32],
+        order="C",
+        reset=reset,
+        ensure_min_samples=least,
     )
     array = cast(np.ndarray, checked)
     # Torch has no read-only tensors; joblib hands out arrays on disk that are.
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    found = torch.from_numpy(array if array.flags.writeable else array.copy())
+    check_range(found, dtype or found.dtype, smallest=reset)
+    return found if dtype is None else found.to(dtype)
+
+
+def check_range(values: Tensor, dtype: torch.dtype, smallest: bool = False) -> None:
+    """Raise a DomainError where the sum of the squares of X overflows in `dtype`, or, with `smallest`, vanishes.
+
+    Energies are sums of squares, so that numbers far below the largest of a precision are infinite to them already.
+
+    >>> check_range(torch.tensor([[1e30]]), torch.float32)
+    Traceback (most recent call last):
+    lowland.errors.DomainError: X has numbers of up to 1e+30, whose squares float32 does not hold: scale X.
+    """
+    low, high = (float(end) for end in values.aminmax())
+    size, known = max(-low, high), torch.finfo(dtype)
+    if size > (known.max / (4 * values.numel())) ** 0.5 or (smallest and 0 < size < (known.tiny / known.eps) ** 0.5):
+        raise DomainError(
+            f"X has numbers of up to {size:.3g}, whose squares {str(dtype).removeprefix('torch.')} does not hold: "
+            "scale X."
+        )
+
+
+def doubt(y: Tensor) -> Tensor:
+    """(D,) what a deviation of a column of y (N, D) must exceed to be more than rounding: 10 ε max |y|.
+
+    >>> doubt(torch.tensor([[1.0, 100.0]])) < torch.tensor([2e-6, 2e-4])
+    tensor([True, True])
+    """
+    return 10 * torch.finfo(y.dtype).eps * y.abs().amax(dim=0)
 
 
 def points(energy: Energy, array: np.ndarray) -> Tensor:
     """Rows of an array (N, D) in the shape, type and device that the energy's y needs.
+
+    Numbers beyond those of its precision become the largest that it has.
 
     >>> import lowland as ll
     >>> points(ll.energies.Ellipse(), np.zeros((3, 2))).dtype
@@ -41,7 +194,8 @@ def points(energy: Energy, array: np.ndarray) -> Tensor:
     """
     own = next(iter(energy.parameters()), None)
     dtype, device = (torch.float64, torch.device("cpu")) if own is None else (own.dtype, own.device)
-    value = torch.as_tensor(np.array(array), dtype=dtype, device=device)
+    known = torch.finfo(dtype)
+    value = torch.as_tensor(np.clip(array, known.min, known.max), dtype=dtype, device=device)
     size = energy.domain("y").size
     return value.reshape(-1, *energy.domain("y").shape) if value.shape[1] == size else value
 
@@ -83,7 +237,7 @@ def settle(
             value = float(shaping.update(energy, batch).losses["energy"])
             shaping.after_step(energy, batch)
             shaping.advance()
-            if not np.isfinite(value):
+            if not math.isfinite(value):
                 raise DomainError(
                     f"The free energy of the data under {type(energy).__name__} became {value}: scale the columns of X "
                     "to similar variances, and leave out those that are constant."

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from lowland.energies.sparse_coding import SparseCoding
-from lowland.estimators.arrays import rows
+from lowland.estimators.arrays import DenseMixin, rows, threads
 from lowland.inference import infer
 from lowland.solvers.active_set import ActiveSet
 from lowland.solvers.base import Solver
@@ -19,7 +19,7 @@ from lowland.solvers.base import Solver
 _CODED = 8192
 
 
-class Coding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Coding(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base class of estimators that have learned an energy `SparseCoding`.
 
     Attributes:
@@ -29,6 +29,7 @@ class Coding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     energy_: SparseCoding
     solver: Solver | None
+    n_jobs: int | None
 
     def _publish(self) -> None:
         self.components_ = self.energy_.dictionary.detach().T.cpu().numpy().copy()
@@ -37,11 +38,11 @@ class Coding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> np.ndarray:
         """Codes (N, K) of the rows of X, in the precision of the dictionary."""
         check_is_fitted(self)
-        y = rows(self, X, reset=False)
-        solver = self.solver or ActiveSet(tol=1e-8 if self.energy_.dictionary.dtype == torch.float64 else 1e-5)
         own = self.energy_.dictionary
+        y = rows(self, X, reset=False, dtype=own.dtype)
+        solver = self.solver or ActiveSet(tol=1e-8 if own.dtype == torch.float64 else 1e-5)
         found = np.empty((len(y), own.shape[1]), self.components_.dtype)
-        with torch.no_grad():
+        with torch.no_grad(), threads(self.n_jobs):
             for first in range(0, len(y), _CODED):
                 part = y[first : first + _CODED].to(own)
                 code = infer(self.energy_, y=part, over="z", solver=solver).value

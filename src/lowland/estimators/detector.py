@@ -14,20 +14,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lowland.energies.base import Energy
 from lowland.energies.mixture import GaussianMixture
 from lowland.errors import OptionError
-from lowland.estimators.arrays import points, train
+from lowland.estimators.arrays import DenseMixin, check_options, check_range, dense, doubt, points, rows, seed_of, train
 from lowland.evaluation.energy_gap import scores
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.base import Solver
 
 
-class EnergyDetector(OutlierMixin, BaseEstimator):
+class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
     """Points of high free energy are outliers: score = −F_β(y), in scikit-learn's sense, where inliers score high.
 
     Args:
         energy: over y; rows of X are reshaped to what it takes. It is copied, never changed. None makes a mixture of up
             to eight Gaussians of full covariance, in double precision, fitted by EM: one for each ten samples that a
-            covariance has dimensions, and a floor of a thousandth of the least positive variance of a feature.
+            covariance has dimensions, and a floor of a thousandth of the least variance of what varies.
         shaping: how to train the copy. None takes an energy that is given as it is, already trained, so that `fit` only
             sets the threshold.
         solver: for the latent variable; see `lowland.free_energy`.
@@ -36,7 +36,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         contamination: share of the training data to be called outliers, in (0, 0.5].
         max_steps, batch_size, lr: of training; see `lowland.fit`. Without a batch size, shapings without gradient steps
             see all data at each step, others 128 samples.
-        seed: of training.
+        random_state: seed of training, a generator of NumPy, or None.
 
     Attributes:
         energy_: the trained energy.
@@ -45,6 +45,8 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
 
     Raises:
         OptionError: in `fit`, for a contamination outside (0, 0.5], or a shaping without an energy.
+        DomainError: in `fit`, for numbers whose squares the precision of the energy does not hold. Later they are
+            outliers, of score −∞.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
     >>> EnergyDetector(contamination=0.05).fit(X).predict([[0.0, 0.0], [9.0, 9.0]])
@@ -62,7 +64,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         max_steps: int = 50,
         batch_size: int | None = None,
         lr: float = 1e-3,
-        seed: int = 0,
+        random_state: Any = 0,
     ) -> None:
         self.energy = energy
         self.shaping = shaping
@@ -72,7 +74,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.lr = lr
-        self.seed = seed
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> EnergyDetector:
         """Train the energy where there is a shaping, then set the threshold.
@@ -81,20 +83,23 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
             X: (N, D).
             y: ignored.
         """
-        if not 0 < self.contamination <= 0.5:
+        check_options(self, counts=["max_steps"], positive=["contamination", "lr"])
+        if self.contamination > 0.5:
             raise OptionError(f"contamination must be in (0, 0.5], but it is {self.contamination}.")
+        seed = seed_of(self.random_state)
         if self.energy is None and self.shaping is not None:
             raise OptionError("A shaping was given without an energy to train: give both, or neither for the default.")
-        array = cast(np.ndarray, validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2))
+        array = rows(self, X, least=2).numpy()
         shaping = self.shaping
         if self.energy is None:
-            self.energy_: Energy = _default(array, self.seed)
-            shaping = ExpectationMaximisation(beta=1.0, seed=self.seed)
+            self.energy_: Energy = _default(array, seed)
+            shaping = ExpectationMaximisation(beta=1.0, seed=seed)
         else:
             self.energy_ = copy.deepcopy(self.energy)
+        y_ = points(self.energy_, array)
+        check_range(torch.from_numpy(array), y_.dtype)
         if shaping is not None:
-            y_ = points(self.energy_, array)
-            train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, self.seed)
+            train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, seed)
         self.offset_ = float(np.quantile(self._scores(array), self.contamination))
         return self
 
@@ -107,7 +112,9 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
     def score_samples(self, X: Any) -> np.ndarray:
         """−F of each row, (N,): the higher, the more like the data."""
         check_is_fitted(self)
-        return self._scores(cast(np.ndarray, validate_data(self, X, dtype=[np.float64, np.float32], reset=False)))
+        return self._scores(
+            cast(np.ndarray, validate_data(self, dense(X), dtype=[np.float64, np.float32], reset=False))
+        )
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Score less the threshold, (N,): negative for outliers."""
@@ -121,6 +128,8 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
 def _default(array: np.ndarray, seed: int) -> Energy:
     count, size = array.shape
     variances = array.astype(np.float64).var(axis=0)
-    floor = 1e-3 * float(min(variances[variances > 0], default=1.0))
+    # The mean of equal numbers differs from them by rounding, which is no variance.
+    varied = variances[variances > doubt(torch.from_numpy(array)).double().numpy() ** 2]
+    floor = 1e-3 * float(min(varied, default=1.0))
     components = int(np.clip(count // (10 * (size + 1)), 1, 8))
     return GaussianMixture(size, components, floor=floor, generator=torch.Generator().manual_seed(seed)).double()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from lowland.checksums import read_json, write_json
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError, ShapeError, check_number
-from lowland.estimators.arrays import rows
+from lowland.estimators.arrays import check_options, rows, seed_of, threads
 from lowland.estimators.coding import Coding
 from lowland.estimators.sparse_coder import unit_atoms
 from lowland.shaping.base import Batch
@@ -53,7 +54,8 @@ class DictionaryLearning(Coding):
             numbers of a run that was never interrupted; with more `epochs` it trains on. A run of other data or options
             is refused (see `ll.fit` for what is compared). Not for iterables of arrays.
         checkpoint_every: batches between checkpoints.
-        seed: of the first atoms and of the order of the samples.
+        n_jobs: threads for codes and training; None for as many as torch uses, −1 for all cores.
+        random_state: seed of the first atoms and of the order of the samples, a generator of NumPy, or None.
 
     Attributes:
         energy_: the trained `SparseCoding`, in the precision of X.
@@ -87,7 +89,8 @@ class DictionaryLearning(Coding):
         solver: Solver | None = None,
         run: str | Path | None = None,
         checkpoint_every: int = 500,
-        seed: int = 0,
+        n_jobs: int | None = None,
+        random_state: Any = 0,
     ) -> None:
         self.n_atoms = n_atoms
         self.sparsity = sparsity
@@ -101,7 +104,8 @@ class DictionaryLearning(Coding):
         self.solver = solver
         self.run = run
         self.checkpoint_every = checkpoint_every
-        self.seed = seed
+        self.n_jobs = n_jobs
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> DictionaryLearning:
         """Learn the dictionary.
@@ -110,24 +114,30 @@ class DictionaryLearning(Coding):
             X: (N, D), or a stream; see the class.
             y: ignored.
         """
-        for name in ("n_atoms", "epochs", "batch_size", "checkpoint_every"):
-            check_number(name, getattr(self, name), least=1, whole=True)
-        check_number("sparsity", self.sparsity, above=0)
-        check_number("tol", self.tol, above=0)
-        check_number("forgetting", self.forgetting, least=0)
+        self._check()
+        with threads(self.n_jobs):
+            return self._learn(X)
+
+    def _check(self) -> None:
+        check_options(
+            self, counts=("n_atoms", "epochs", "batch_size", "checkpoint_every"), positive=("sparsity", "tol"),
+            others=("forgetting",),
+        )  # fmt: skip
         check_number("replace_after", self.replace_after, least=1, whole=True, none="replace none")
-        check_number("seed", self.seed, least=0, whole=True)
+        self._seed = seed_of(self.random_state)
+
+    def _learn(self, X: Any) -> DictionaryLearning:
         if isinstance(X, np.memmap):
-            return self._fit(X, _few(X, self.seed, self._wanted(X)), len(X))
+            return self._fit(X, _few(X, self._seed, self._wanted(X)), len(X))
         if isinstance(X, DataLoader):
             return self._fit(X, _first(next(iter(X), None)), None)
         if isinstance(X, Dataset):
             few = min(len(X), self.n_atoms)  # pyright: ignore[reportArgumentType]  as torch documents a Dataset
             return self._fit(X, torch.stack([_first(X[index]) for index in range(few)]), len(X))  # pyright: ignore[reportArgumentType]
-        if isinstance(X, Iterable) and not hasattr(X, "__len__"):
+        if isinstance(X, Iterable) and not hasattr(X, "__len__") and not sparse.issparse(X):
             return self._stream(X)
         y_ = rows(self, X)
-        return self._fit(y_, _few(y_.numpy(), self.seed, self._wanted(y_)), len(y_))
+        return self._fit(y_, _few(y_.numpy(), self._seed, self._wanted(y_)), len(y_))
 
     def _wanted(self, X: Any) -> int:
         if X.ndim != 2 or not len(X):
@@ -138,7 +148,7 @@ class DictionaryLearning(Coding):
         """The first atoms, from a few samples where they are not given."""
         if few.ndim != 2:
             raise ShapeError(f"Each sample must be a row of numbers, but the shape of one is {tuple(few.shape[1:])}.")
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self._seed)
         size, few = few.shape[1], few if few.dtype in (torch.float32, torch.float64) else few.double()
         given = None if self.dictionary is None else unit_atoms(self.dictionary, size)
         count = self.n_atoms if given is None else len(given)
@@ -156,7 +166,7 @@ class DictionaryLearning(Coding):
             forgetting=self.forgetting,
             replace_after=self.replace_after,
             initialise=False,
-            seed=self.seed,
+            seed=self._seed,
         )
 
     def _fit(self, data: Any, few: Tensor, count: int | None) -> DictionaryLearning:
@@ -172,7 +182,7 @@ class DictionaryLearning(Coding):
             max_steps=self.epochs * per_epoch,
             batch_size=size,
             validation=0.0,
-            seed=self.seed,
+            seed=self._seed,
             run=self.run,
             checkpoint_every=self.checkpoint_every,
             resume=self.run is not None,
@@ -209,10 +219,12 @@ class DictionaryLearning(Coding):
             X: (N, D). The atoms of the first batch are its samples, if none are given.
             y: ignored.
         """
-        y_ = rows(self, X, reset=not hasattr(self, "_shaping"))
-        if not hasattr(self, "_shaping"):
-            self._begin(_few(y_.numpy(), self.seed, self._wanted(y_)))
-        with torch.no_grad():
+        first = not hasattr(self, "_shaping")
+        y_ = rows(self, X, reset=first, dtype=None if first else self.energy_.dictionary.dtype)
+        if first:
+            self._check()
+            self._begin(_few(y_.numpy(), self._seed, self._wanted(y_)))
+        with torch.no_grad(), threads(self.n_jobs):
             self._shaping.update(self.energy_, Batch(y_.to(self.energy_.dictionary.dtype)))
         self._shaping.advance()
         self.n_steps_ += 1

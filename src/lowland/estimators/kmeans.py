@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
 from lowland.energies.kmeans import KMeans as KMeansEnergy
-from lowland.energies.kmeans import nearest
+from lowland.energies.kmeans import lloyd, nearest, spread_out
 from lowland.errors import OptionError
-from lowland.estimators.arrays import rows, settle
+from lowland.estimators.arrays import DenseMixin, check_options, rows, seed_of, settle
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
+from lowland.tensors import RowNoise
 
 
-class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """K centres w_k that minimise Σ_n min_k ‖y_n − w_k‖², by Lloyd's method (1982).
 
     The energy is `lowland.energies.KMeans`. Computed in the precision of X. A centre without samples moves onto the
@@ -26,12 +29,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     Args:
         n_clusters: K.
-        init: (K, D) first centres; None draws them by k-means++ (Arthur & Vassilvitskii 2007), of at most 4,096
-            samples or 20 for each centre.
+        init: (K, D) first centres; None draws them by greedy k-means++ (Arthur & Vassilvitskii 2007), of at most
+            4,096 samples or 20 for each centre.
         max_iter: of Lloyd's method.
         tol: it ends when an iteration lowers the mean squared distance by at most this share of the variance of X.
         n_init: starts of k-means++, of which the best is kept.
-        seed: of k-means++.
+        random_state: seed of k-means++, a generator of NumPy, or None.
 
     Attributes:
         energy_: the trained energy.
@@ -58,55 +61,79 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         max_iter: int = 300,
         tol: float = 1e-4,
         n_init: int = 1,
-        seed: int = 0,
+        random_state: Any = 0,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
         self.max_iter = max_iter
         self.tol = tol
         self.n_init = n_init
-        self.seed = seed
+        self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> KMeans:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
         """Find the centres.
 
         Args:
             X: (N, D).
             y: ignored.
+            sample_weight: (N,) how much each sample counts, at least 0; None counts all alike.
         """
         vars(self).pop("_shaping", None)
         y_ = rows(self, X)
-        if self.n_init < 1:
-            raise OptionError(f"n_init must be at least 1, but it is {self.n_init}.")
-        spread = float(y_.var(dim=0, correction=0).sum()) if self.tol else 0.0
+        check_options(self, counts=["n_clusters", "n_init", "max_iter"], others=["tol"])
+        seed = seed_of(self.random_state)
+        weight = torch.ones(len(y_), dtype=torch.float64) if sample_weight is None else _weights(sample_weight, X)
+        share = weight / weight.sum()
+        spread = float((share @ (y_.double() - share @ y_.double()).square()).sum()) if self.tol else 0.0
         self.inertia_ = np.inf
         for start in range(self.n_init if self.init is None else 1):
-            energy, shaping = self._begin(y_, self.seed + start)
-            steps, _ = settle(energy, y_, shaping, self.max_iter, self.tol * spread, max(4096, 20 * self.n_clusters))
+            energy = self._begin(y_, seed + start, weight)
+            if sample_weight is None:
+                steps, _ = settle(energy, y_, self._updates(seed), self.max_iter, self.tol * spread)
+            else:
+                found, _, steps = lloyd(y_, energy.centres.detach(), self.max_iter, self.tol * spread, weight)
+                energy.centres.copy_(found)
             labels, distances = nearest(y_, energy.centres.detach())
-            inertia = float(distances.sum(dtype=torch.float64))
+            inertia = float(weight @ distances.double())
             if inertia < self.inertia_:
                 self.energy_, self.inertia_, self.n_iter_ = energy, inertia, steps
                 self.labels_ = labels.int().numpy()
-        return self._publish()
+        return self._publish()._warned()
 
-    def _begin(self, y: Tensor, seed: int, memory: float = 0.0) -> tuple[KMeansEnergy, ExpectationMaximisation]:
-        if not 1 <= self.n_clusters <= len(y):
+    def _warned(self) -> KMeans:
+        if (found := len(np.unique(self.labels_))) < self.n_clusters:
+            warnings.warn(
+                f"KMeans found {found} distinct clusters, fewer than n_clusters = {self.n_clusters}: X has too few "
+                "distinct rows.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return self
+
+    def _begin(self, y: Tensor, seed: int, weight: Tensor) -> KMeansEnergy:
+        if self.n_clusters > len(y):
             raise OptionError(
-                f"n_clusters must be from 1 to the number of samples, but it is {self.n_clusters}, with n_samples = "
+                f"n_clusters must be at most the number of samples, but it is {self.n_clusters}, with n_samples = "
                 f"{len(y)}."
             )
         energy = KMeansEnergy(y.shape[1], self.n_clusters).to(y.dtype).requires_grad_(False)
-        if self.init is not None:
-            first = torch.from_numpy(np.array(self.init, dtype=np.float64))
-            if first.shape != energy.centres.shape or not bool(first.isfinite().all()):
-                raise OptionError(
-                    f"init must be finite, of shape {tuple(energy.centres.shape)}, but it is {tuple(first.shape)}."
-                )
-            energy.centres.copy_(first)
-        whole = memory == 0
-        return energy, ExpectationMaximisation(
-            memory=memory, replace_after=1 if whole else 20, initialise=self.init is None, seed=seed
+        if self.init is None:
+            few = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+            few = few[: max(4096, 20 * self.n_clusters)]
+            noise = RowNoise(seed, torch.arange(1), y.dtype)
+            energy.centres.copy_(spread_out(y[few], self.n_clusters, noise, weight[few]))
+            return energy
+        first = torch.from_numpy(np.array(self.init, dtype=np.float64))
+        if first.shape != energy.centres.shape or not bool(first.isfinite().all()):
+            raise OptionError(
+                f"init must be finite, of shape {tuple(energy.centres.shape)}, but it is {tuple(first.shape)}."
+            )
+        energy.centres.copy_(first)
+        return energy
+
+    def _updates(self, seed: int, memory: float = 0.0) -> ExpectationMaximisation:
+        return ExpectationMaximisation(
+            memory=memory, replace_after=1 if memory == 0 else 20, initialise=False, seed=seed
         )
 
     def partial_fit(self, X: Any, y: Any = None) -> KMeans:
@@ -116,12 +143,15 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         are those of this batch. The first call after `fit` starts anew.
         """
         first = not hasattr(self, "_shaping")
-        y_ = rows(self, X, reset=first)
+        y_ = rows(self, X, reset=first, dtype=None if first else self.energy_.centres.dtype)
         if first:
-            self.energy_, self._shaping = self._begin(y_, self.seed, memory=1.0)
+            check_options(self, counts=["n_clusters"])
+            seed = seed_of(self.random_state)
+            self.energy_ = self._begin(y_, seed, torch.ones(len(y_), dtype=torch.float64))
+            self._shaping = self._updates(seed, memory=1.0)
             self._shaping.prepare(self.energy_, Batch(y_))
             self.n_iter_ = 0
-        self._shaping.update(self.energy_, Batch(y_.to(self.energy_.centres.dtype)))
+        self._shaping.update(self.energy_, Batch(y_))
         self._shaping.advance()
         self.n_iter_ += 1
         self._publish()
@@ -137,7 +167,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     def _nearest(self, X: Any) -> tuple[Tensor, Tensor]:
         check_is_fitted(self)
         centres = self.energy_.centres.detach()
-        return nearest(rows(self, X, reset=False).to(centres.dtype), centres)
+        return nearest(rows(self, X, reset=False, dtype=centres.dtype), centres)
 
     def predict(self, X: Any) -> np.ndarray:
         """The number of the nearest centre, (N,)."""
@@ -147,8 +177,15 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         """Distances to all centres, (N, K)."""
         check_is_fitted(self)
         centres = self.energy_.centres.detach()
-        return torch.cdist(rows(self, X, reset=False).to(centres.dtype), centres).numpy()
+        y = rows(self, X, reset=False, dtype=centres.dtype)
+        return torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist").numpy()
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """−Σ_n min_k ‖y_n − w_k‖²."""
-        return -float(self._nearest(X)[1].sum(dtype=torch.float64))
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """−Σ_n min_k ‖y_n − w_k‖², each sample times its weight where `sample_weight` (N,) gives one."""
+        distances = self._nearest(X)[1].double()
+        return -float((distances if sample_weight is None else distances * _weights(sample_weight, X)).sum())
+
+
+def _weights(sample_weight: Any, X: Any) -> Tensor:
+    checked = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+    return torch.from_numpy(checked)

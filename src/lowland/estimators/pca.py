@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from lowland.energies.pca import PCA as PCAEnergy
 from lowland.errors import OptionError
-from lowland.estimators.arrays import rows
+from lowland.estimators.arrays import DenseMixin, rows
 from lowland.evaluation.energy_gap import scores
+from lowland.tensors import RowNoise
 
 
-class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class PCA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """The flat of k dimensions with the least mean squared distance to the data, by eigenvectors of their covariance.
 
     The energy is `lowland.energies.PCA`. The moments are summed in double precision, so that `partial_fit` over all
@@ -24,7 +26,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     scikit-learn's randomised solver is the better choice.
 
     Args:
-        n_components: k; None takes the lesser of N and D of the first data.
+        n_components: k; None takes the lesser of N and D of the first data, and a number above 0 and below 1 the fewest
+            components that explain more than this share of the variance.
 
     Attributes:
         energy_: the fitted energy.
@@ -36,14 +39,15 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         n_features_in_: D.
 
     Raises:
-        OptionError: for an n_components that is not from 1 to the lesser of N and D of the first data.
+        OptionError: for an n_components that is neither a whole number from 1 to the lesser of N and D of the first
+            data, nor a share.
 
     >>> found = PCA(n_components=1).fit([[0.0, 0.0], [2.0, 2.0], [4.0, 4.0]])
     >>> found.components_.round(3), found.explained_variance_ratio_.round(3)
     (array([[0.707, 0.707]]), array([1.]))
     """
 
-    def __init__(self, n_components: int | None = None) -> None:
+    def __init__(self, n_components: int | float | None = None) -> None:
         self.n_components = n_components
 
     def fit(self, X: Any, y: Any = None) -> PCA:
@@ -66,27 +70,38 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _add(self, y: Tensor) -> PCA:
         if not self._sums:
-            most = min(y.shape)
-            size = most if self.n_components is None else self.n_components
-            if not 1 <= size <= most:
+            most, wanted = min(y.shape), self.n_components
+            share = isinstance(wanted, float) and 0 < wanted < 1
+            whole = isinstance(wanted, Integral) and not isinstance(wanted, bool) and 1 <= wanted <= most
+            if not (wanted is None or share or whole):
                 raise OptionError(
-                    f"n_components must be from 1 to {most}, the lesser of samples and features, but it is {size}."
+                    f"n_components must be a whole number from 1 to {most}, the lesser of samples and features, a "
+                    f"share of the variance above 0 and below 1, or None, but it is {wanted!r}."
                 )
-            self.energy_ = PCAEnergy(y.shape[1], size).to(y.dtype).requires_grad_(False)
-        # Moments about the first sample lose no digits where the mean is far from 0.
-        self._origin = y[0].double() if not self._sums else self._origin
-        found = self.energy_.statistics(None, y.double() - self._origin, None)
+            size = int(wanted) if whole and wanted is not None else most
+            self._whole = PCAEnergy(y.shape[1], size).to(y.dtype).requires_grad_(False)
+        if not self._sums:
+            self._whole.initialise(None, y, RowNoise(0, torch.arange(len(y))))
+        found = self._whole.statistics(None, y, None)
         self._sums = {name: value + self._sums.get(name, 0.0) for name, value in found.items()}
-        self.energy_.refit(self._sums)
-        self.energy_.mean.add_(self._origin)
+        self._whole.refit(self._sums)
         return self._publish()
 
     def _publish(self) -> PCA:
-        count, mean = self._sums["count"], self._sums["total"] / self._sums["count"]
-        covariance = (self._sums["outer"] - count * torch.outer(mean, mean)) / (count - 1)
-        components = self.energy_.components.double()
+        count, rest = self._sums["count"], self._sums["total"]  # about the mean, as it was rounded
+        covariance = (self._sums["outer"] - torch.outer(rest, rest) / count) / (count - 1)
+        components = self._whole.components.double()
         variance = torch.einsum("ki,ij,kj->k", components, covariance, components).clamp_min(0)
         total = covariance.diagonal().sum()
+        if isinstance(self.n_components, float):
+            explained = variance.cumsum(0) / total.clamp_min(1e-300)
+            kept = min(int((explained <= self.n_components).sum()) + 1, len(variance))
+            self.energy_ = PCAEnergy(len(rest), kept).to(self._whole.mean.dtype).requires_grad_(False)
+            self.energy_.components.copy_(self._whole.components[:kept])
+            self.energy_.mean.copy_(self._whole.mean)
+            variance = variance[:kept]
+        else:
+            self.energy_ = self._whole
         self.components_, self.mean_ = self.energy_.components.numpy().copy(), self.energy_.mean.numpy().copy()
         self.explained_variance_ = variance.numpy().astype(self.components_.dtype)
         # Without any variance there is nothing to explain.
@@ -97,7 +112,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _rows(self, X: Any) -> Tensor:
         check_is_fitted(self)
-        return rows(self, X, reset=False).to(self.energy_.mean.dtype)
+        return rows(self, X, reset=False, dtype=self.energy_.mean.dtype)
 
     def transform(self, X: Any) -> np.ndarray:
         """W (y − μ) of each row, (N, k)."""

@@ -9,7 +9,7 @@ import torch
 
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError
-from lowland.estimators.arrays import rows, train
+from lowland.estimators.arrays import check_options, rows, seed_of, threads, train
 from lowland.estimators.coding import Coding
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
@@ -33,7 +33,8 @@ class SparseCoder(Coding):
         shaping: how to learn the dictionary; None alternates codes of all data and dictionary
             (`ExpectationMaximisation`; Mairal, Bach, Ponce & Sapiro 2009).
         max_steps, batch_size, lr: of training; see `lowland.fit`.
-        seed: of the first dictionary and of training.
+        n_jobs: threads for codes and training; None for as many as torch uses, −1 for all cores.
+        random_state: seed of the first dictionary and of training, a generator of NumPy, or None.
 
     Attributes:
         energy_: the `SparseCoding`.
@@ -64,7 +65,8 @@ class SparseCoder(Coding):
         max_steps: int = 15,
         batch_size: int | None = None,
         lr: float = 1e-3,
-        seed: int = 0,
+        n_jobs: int | None = None,
+        random_state: Any = 0,
     ) -> None:
         self.n_atoms = n_atoms
         self.sparsity = sparsity
@@ -75,7 +77,8 @@ class SparseCoder(Coding):
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.lr = lr
-        self.seed = seed
+        self.n_jobs = n_jobs
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> SparseCoder:
         """Learn the dictionary, or take the one that is given.
@@ -84,12 +87,15 @@ class SparseCoder(Coding):
             X: (N, D).
             y: ignored.
         """
-        y_ = rows(self, X).double()
-        generator, size = torch.Generator().manual_seed(self.seed), y_.shape[1]
+        y_ = rows(self, X, dtype=torch.float64)
+        check_options(self, counts=["n_atoms", "max_steps"], positive=["sparsity", "lr"])
+        seed, size = seed_of(self.random_state), y_.shape[1]
+        generator = torch.Generator().manual_seed(seed)
         if self.dictionary is None:
             self.energy_ = SparseCoding(size, self.n_atoms, self.sparsity, self.positive, generator).double()
-            shaping = self.shaping or ExpectationMaximisation(ActiveSet(1e-4), seed=self.seed)
-            train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, self.seed)
+            shaping = self.shaping or ExpectationMaximisation(ActiveSet(1e-4), seed=seed)
+            with threads(self.n_jobs):
+                train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, seed)
         else:
             atoms = unit_atoms(self.dictionary, size)
             self.energy_ = SparseCoding(size, len(atoms), self.sparsity, self.positive).double()

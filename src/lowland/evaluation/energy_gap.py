@@ -164,5 +164,5 @@ def baselines(train: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
     mean = train.detach().double().mean(dim=0)
     return {
         "norm": lambda y: (y.double() - mean.to(y.device)).square().flatten(1).sum(dim=1),
-        "constant": lambda y: torch.zeros(y.shape[0], device=y.device),
+        "constant": lambda y: torch.zeros(y.shape[0], dtype=torch.float64, device=y.device),
     }

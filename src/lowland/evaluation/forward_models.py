@@ -140,8 +140,7 @@ def sensitivity(
 
     With the posterior's z a model may ignore its actions and still be right: z tells it the future. With the prior's it
     must not. "swapped" gives each sample the actions of another one: a model that listens to them is worse for it, and
-    how much worse is what a planner can work with (Henaff, Canziani & LeCun 2019, section 5: with z from the posterior,
-    success falls from 72.1 to 30.8 %).
+    how much worse is what a planner can work with (Henaff, Canziani & LeCun 2019, section 5).
 
     Args:
         world: the forward model.

@@ -31,11 +31,12 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
             f"{tuple(first.shape)} and {tuple(second.shape)}."
         )
     a_ND, b_ND = first.detach().double(), second.detach().double()
-    size = a_ND.shape[1]
-    a_DD, b_DD = (torch.cov(sample.T).reshape(size, size) for sample in (a_ND, b_ND))
-    values, vectors = torch.linalg.eigh(a_DD)
-    root_DD = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    # S₁ S₂ and S₁^½ S₂ S₁^½ have the same eigenvalues, and the second is symmetric.
-    cross = torch.linalg.eigvalsh(root_DD @ b_DD @ root_DD).clamp_min(0).sqrt().sum()
-    gap = (a_ND.mean(0) - b_ND.mean(0)).square().sum()
-    return max(0.0, round(float(gap + a_DD.trace() + b_DD.trace() - 2 * cross), 12))
+    a_D, b_D = a_ND.mean(dim=0), b_ND.mean(dim=0)
+    # With S = RᵀR, tr (S₁ S₂)^½ is the sum of the singular values of R₁R₂ᵀ: no square is taken whose root would turn
+    # the rounding errors of directions without variance into something.
+    roots = [(a_ND - a_D) / (len(a_ND) - 1) ** 0.5, (b_ND - b_D) / (len(b_ND) - 1) ** 0.5]
+    first_RD, second_RD = (torch.linalg.qr(root, mode="r").R for root in roots)
+    traces = first_RD.square().sum() + second_RD.square().sum()
+    spread = traces - 2 * torch.linalg.svdvals(first_RD @ second_RD.T).sum()
+    rounding = 10 * a_ND.shape[1] * torch.finfo(torch.float64).eps * traces
+    return float((a_D - b_D).square().sum() + (spread if spread > rounding else 0.0))

@@ -120,10 +120,11 @@ def shuffled_patches(
     count, (height, width) = test.shape[0], shape
     cells = test.reshape(count, -1, grid, height // grid, grid, width // grid).permute(0, 2, 4, 1, 3, 5)
     cells = cells.reshape(count, grid * grid, -1)
-    order = torch.rand(count, grid * grid, generator=generator).argsort(dim=1)
+    order = torch.rand(count, grid * grid, generator=generator, dtype=torch.float32).argsort(dim=1)
     identity = torch.arange(grid * grid)
     while bool((same := (order == identity).all(dim=1)).any()):
-        order[same] = torch.rand(int(same.sum()), grid * grid, generator=generator).argsort(dim=1)
+        again = int(same.sum()), grid * grid
+        order[same] = torch.rand(again, generator=generator, dtype=torch.float32).argsort(dim=1)
     moved = cells.gather(1, order.to(test.device)[:, :, None].expand_as(cells))
     moved = moved.reshape(count, grid, grid, -1, height // grid, width // grid).permute(0, 3, 1, 4, 2, 5)
     return moved.reshape(test.shape)

@@ -16,7 +16,8 @@ from lowland.evaluation.probe import Labelled, check_labelled
 def nearest_neighbours(queries: Tensor, bank: Tensor, k: int = 200, chunk: int = 1024) -> tuple[Tensor, Tensor]:
     """Cosine and place in `bank` of the k nearest of each query, the nearest first: two tensors (M, k).
 
-    Exact: all M · N cosines are computed, `chunk` queries at a time, so that memory is chunk · N numbers.
+    Exact: all M · N cosines are computed, `chunk` queries at a time, so that memory is chunk · N numbers. They are
+    taken about the mean direction of the bank, so that codes of nearly one direction are still told apart.
 
     Args:
         queries, bank: (M, ...) and (N, ...), taken flat; a sample of zeros has cosine 0 to all.
@@ -32,11 +33,17 @@ def nearest_neighbours(queries: Tensor, bank: Tensor, k: int = 200, chunk: int =
     """
     if not 1 <= k <= len(bank) or chunk < 1:
         raise OptionError(f"k must be from 1 to {len(bank)}, the samples there are, and chunk at least 1, but k = {k}.")
-    unit = functional.normalize(bank.flatten(1), dim=1)
-    found = [
-        (functional.normalize(part.flatten(1).to(unit), dim=1) @ unit.T).topk(k, dim=1) for part in queries.split(chunk)
-    ]
-    return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
+    unit_ND = functional.normalize(bank.flatten(1).double(), dim=1)
+    middle_D = unit_ND.mean(dim=0)
+    rest_ND = unit_ND - middle_D
+    along_N, short_ND = (rest_ND @ middle_D).to(bank.dtype), rest_ND.to(bank.dtype)
+    cosines, places = [], []
+    for part in queries.split(chunk):
+        unit_MD = functional.normalize(part.flatten(1).to(unit_ND), dim=1)
+        found = ((unit_MD - middle_D).to(short_ND) @ short_ND.T + along_N).topk(k, dim=1)
+        cosines.append((found.values + (unit_MD @ middle_D)[:, None]).to(short_ND))
+        places.append(found.indices)
+    return torch.cat(cosines), torch.cat(places)
 
 
 def knn(train: Labelled, test: Labelled, k: int = 200, temperature: float = 0.07, chunk: int = 1024) -> float:

@@ -92,6 +92,6 @@ def map_test(angle: Tensor, sheet: tuple[int, int], shuffles: int = 9999, seed: 
     """
     generator = torch.Generator().manual_seed(seed)
     value = neighbour_agreement(angle.double(), sheet)
-    orders = torch.rand(shuffles, len(angle), generator=generator).argsort(dim=1)
+    orders = torch.rand(shuffles, len(angle), generator=generator, dtype=torch.float32).argsort(dim=1)
     shuffled = neighbour_agreement(angle.double()[orders], sheet)
     return Permuted(float(value), shuffled, float(1 + (shuffled >= value).sum()) / (1 + shuffles))

@@ -32,7 +32,8 @@ class Probe:
         validation: the same of the validation samples, by which λ was chosen.
         weight_decay: λ.
         tried: validation accuracy by λ.
-        weight, bias: (K, D) and (K,), of representations as they are.
+        weight, bias: (K, D) and (K,), of representations as they are, in float64, since both are large where these are
+            far from 0.
     """
 
     accuracy: float | None
@@ -89,15 +90,16 @@ def probe(
         raise OptionError("A probe needs training samples of at least two classes, but all have one label.")
     mean, scale = features.mean(dim=0), features.std(dim=0, correction=0)
     # A feature that does not vary says nothing; divided by its rounding errors it would be noise.
-    scale = torch.where(scale > 1e-6 * (mean.abs() + scale.max()), scale, torch.inf)
+    doubt = 10 * torch.finfo(features.dtype).eps * features.abs().amax(dim=0)
+    scale = torch.where(scale > doubt, scale, torch.inf)
     standard = (features - mean) / scale
     found: Probe | None = None
     tried: dict[float, float] = {}
     at: Tensor | None = None
     for decay in weight_decays:
         at = logistic_regression(standard, labels, decay, classes, start=at, max_steps=max_steps)
-        weight = at[:, :-1] / scale
-        made = Probe(None, 0.0, decay, tried, weight, at[:, -1] - weight @ mean)
+        weight = at[:, :-1].double() / scale
+        made = Probe(None, 0.0, decay, tried, weight, at[:, -1] - weight @ mean.double())
         tried[decay] = made.right(validation)
         if found is None or tried[decay] > tried[found.weight_decay]:
             found = made

@@ -200,6 +200,10 @@ class FilmEyes(nn.Module):
         through: whether gradients go on through what is seen to the actions before. Edges of sharp images make that
             part noisy, and where `own` tells as well what an action does it can be left out.
 
+    Attributes:
+        shapes: of what a state must have for one sample, by name.
+        options: the arguments by which it was made.
+
     >>> eyes = FilmEyes(2, 3, (64, 16), maps=(4, 8, 8), hidden=16)
     >>> eyes({"image": torch.zeros(4, 2, 3, 64, 16), "own": torch.zeros(4, 5)}).shape[1] == eyes.size
     True
@@ -217,6 +221,11 @@ class FilmEyes(nn.Module):
     ) -> None:
         super().__init__()
         self.through = through
+        self.options = {
+            "frames": frames, "channels": channels, "size": list(size), "maps": list(maps), "hidden": hidden,
+            "through": through,
+        }  # fmt: skip
+        self.shapes = {"image": (frames, channels, *size), "own": (5,)}
         self.encoder = FilmEncoder(frames, channels, size, (2,), maps, hidden, generator)
         self.size = math.prod(self.encoder.shape)
 

@@ -24,6 +24,10 @@ class SceneEncoder(nn.Module):
     neither the order of the cars nor their number counts (Zaheer et al. 2017, "Deep sets"). Positions and velocities
     are relative to the own car, hence the same anywhere along the road.
 
+    Attributes:
+        shapes: of what a state must have for one sample, by name; None is C.
+        options: the arguments by which it was made.
+
     Args:
         hidden: H.
         generator: draws the weights.
@@ -37,6 +41,10 @@ class SceneEncoder(nn.Module):
 
     def __init__(self, hidden: int = 64, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        self.options = {"hidden": hidden}
+        self.shapes = {
+            "own": (5,), "size": (2,), "cars": (None, 4), "car_size": (None, 2), "present": (None,), "road": (4,)
+        }  # fmt: skip
         self.each = linear(_PER_CAR, hidden, generator)
         self.size = 2 * hidden + _OWN
 

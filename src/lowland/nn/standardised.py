@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lowland.errors import DomainError
+from lowland.data.prepare import Prepare
+from lowland.errors import DomainError, ShapeError
 
 
 class Standardised(nn.Module):
@@ -13,6 +14,12 @@ class Standardised(nn.Module):
 
     Args:
         encoder: h, (B, *shape) → (B, size), with both as attributes.
+        prepare: makes such samples of files and arrays: `encoder.prepare(path)`. What it would not have made is refused
+            in evaluation mode; where the graph is recorded, as for ONNX, only types and shapes are looked at.
+
+    Raises:
+        ShapeError: when called with samples of another shape, or other than real numbers.
+        DomainError: when called with samples that `prepare` refuses.
 
     >>> from lowland.nn.encoders.perceptron import Perceptron
     >>> encoder = Standardised(Perceptron((8,), size=16))
@@ -23,9 +30,9 @@ class Standardised(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, prepare: Prepare | None = None) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.prepare = encoder, prepare
         self.shape: tuple[int, ...] = tuple(encoder.shape)  # pyright: ignore[reportArgumentType]
         self.size: int = encoder.size  # pyright: ignore[reportAttributeAccessIssue]
         channels = (self.shape[0], *(1 for _ in self.shape[1:]))
@@ -33,7 +40,7 @@ class Standardised(nn.Module):
         self.register_buffer("deviation", torch.ones(channels))
 
     def measure(self, sample: Tensor) -> None:
-        """Take m and d from samples (N, *shape); a channel that does not vary has d = 1.
+        """Take m and d from samples (N, *shape); a channel that varies no more than by rounding has d = 1.
 
         Raises:
             DomainError: for two or more samples that are all the same: nothing can be learned from them.
@@ -45,7 +52,17 @@ class Standardised(nn.Module):
         axes = [0, *range(2, sample.ndim)]
         self.mean.copy_(sample.mean(dim=axes).view_as(self.mean))
         spread = sample.std(dim=axes, correction=0).view_as(self.mean)
-        self.deviation.copy_(torch.where(spread > 1e-6 * (1 + self.mean.abs()), spread, torch.ones_like(spread)))
+        size = sample.abs().amax(dim=axes).view_as(self.mean)
+        self.deviation.copy_(torch.where(spread > 10 * torch.finfo(sample.dtype).eps * size, spread, 1.0))
 
     def forward(self, sample: Tensor) -> Tensor:
+        # One channel would be standardised to three, and another size would be pooled away, both silently.
+        if tuple(sample.shape[1:]) != self.shape or not sample.is_floating_point():
+            raise ShapeError(
+                f"The encoder takes float32 (B, {', '.join(map(str, self.shape))}), not {sample.dtype} "
+                f"{tuple(sample.shape)}."
+            )
+        recorded = torch.compiler.is_compiling()
+        if self.prepare is not None and not self.training and not recorded:
+            self.prepare.check(sample)
         return self.encoder((sample - self.mean) / self.deviation)

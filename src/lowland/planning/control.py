@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lowland.errors import InferenceError, OptionError, ShapeError, check_instance
-from lowland.inference import Solution, Status, infer
+from lowland.inference import Solution, Status, infer, solution
 from lowland.planning.energy import PlanEnergy
 from lowland.solvers.base import Solver, bind
 from lowland.solvers.cem import finite
@@ -72,9 +72,8 @@ class Controller:
     def select(self, rows: Tensor) -> None:
         """Go on with the plans of some rows only, as where the other episodes have ended."""
         if self.found is not None:
-            kept = {
-                name: getattr(self.found, name)[rows] for name in ("value", "energy", "status", "steps", "residual")
-            }
+            names = ("value", "energy", "status", "exact", "steps", "residual")
+            kept = {name: getattr(self.found, name)[rows] for name in names}
             self.found = dataclasses.replace(self.found, **kept, trajectory=None, accepted=None)
 
     @torch.no_grad()
@@ -89,7 +88,7 @@ class Controller:
             found = self._from_lowest(x, start, self.starts)
         else:
             found = self._again(x, start) if start is not None else self._first(x)
-        broken = found.status == Status.NON_FINITE
+        broken = (found.status == Status.NON_FINITE) | (found.status == Status.OVERFLOW)
         if bool(broken.any()):
             raise InferenceError(
                 f"No plan with a finite cost was found for {int(broken.sum())} of {len(broken)} states, the first is "
@@ -111,7 +110,8 @@ class Controller:
         worse = ~(found.energy < energy) & torch.isfinite(energy)
         status = torch.where(worse, int(Status.MAX_STEPS), found.status).to(found.status.dtype)
         kept = torch.where(worse[:, None, None], start, found.value)
-        return dataclasses.replace(found, value=kept, energy=torch.where(worse, energy, found.energy), status=status)
+        energy = torch.where(worse, energy, found.energy)
+        return dataclasses.replace(found, value=kept, energy=energy, status=status, exact=found.exact & ~worse)
 
     def _first(self, x: State) -> Solution:
         return infer(self.plan, x=x, over="y", solver=self.solver, generator=self.generator)
@@ -122,8 +122,7 @@ class Controller:
         noise = RowNoise.from_generator(self.generator, torch.arange(len(start), device=start.device), problem.dtype)
         trace = run(problem, self.solver, problem.domain.pack(start), noise)
         energy = problem.value(trace.u) if trace.energy is None else trace.energy
-        value = problem.domain.unpack(trace.u)
-        return Solution(value, energy, trace.status, trace.steps, trace.residual, None, trace.accepted, self.solver)
+        return solution(problem.domain.unpack(trace.u), energy, trace, self.solver, self.solver.exact(problem))
 
     def latency(self) -> dict[str, float]:
         """Mean, median, 95th percentile and worst wall time of a call, in milliseconds.
@@ -159,7 +158,8 @@ def demonstrations(controller: Controller, state: State, steps: int) -> tuple[di
         actions.append(controller(state))
         z = None
         if world.latents:
-            z = torch.randn(len(actions[-1]), world.latents, generator=controller.generator).to(actions[-1])
+            shape = len(actions[-1]), world.latents
+            z = torch.randn(shape, generator=controller.generator, dtype=torch.float32).to(actions[-1])
         state = map_value(torch.clone, world.step(state, actions[-1], z))
     controller.reset()
     return {name: torch.cat([state[name] for state in states]) for name in states[0]}, torch.cat(actions)

@@ -15,9 +15,8 @@ from torch import Tensor
 from lowland.domains import Box, Domain, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, check_instance
-from lowland.inference import soft_minimum
 from lowland.registry import register
-from lowland.tensors import RowNoise, leaves, map_value
+from lowland.tensors import RowNoise, leaves, map_value, soft_minimum
 from lowland.worlds.base import Cost, State, World
 from lowland.worlds.linear import LinearWorld
 from lowland.worlds.rollout import Act
@@ -215,7 +214,7 @@ class PlanEnergy(Energy):
         rows = leaves(state)[0].shape[0]
         block = self.horizon
         if not torch.compiler.is_compiling():  # a graph holds for any number of rows
-            block = max(1, _ROWS // (rows * (self.masks if self.uncertainty else 1)))
+            block = max(1, _ROWS // max(1, rows * (self.masks if self.uncertainty else 1)))
         sums: list[list[Tensor]] = [[], []]
         for first in range(0, self.horizon, block):
             last = min(first + block, self.horizon)
@@ -232,11 +231,15 @@ class PlanEnergy(Energy):
                     f"The world, the cost or the policy asks for a part of the state that is called {error}, but the "
                     f"state has {', '.join(sorted(state))}."
                 ) from None
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise unfit("The world, the cost or the policy", state, error) from error
             if not isinstance(costs, Tensor) or costs.shape != together.shape[:1]:
                 shape = tuple(costs.shape) if isinstance(costs, Tensor) else type(costs).__name__
                 raise ShapeError(f"cost must return one number for each row, ({len(together)},), but it gave {shape}.")
             weights = self.discounts[first:last].to(costs.dtype)
-            sums[0].append(weights @ costs.reshape(-1, rows))
+            sums[0].append(weights @ costs.reshape(last - first, rows))
             if self.uncertainty and masks_BTKM is not None:
                 before = _joined([state, map_value(lambda part: part[:-rows], after)]) if last > first + 1 else state
                 masks = masks_BTKM[:, first:last]
@@ -244,7 +247,7 @@ class PlanEnergy(Energy):
                 shared = len(masks) == 1 or masks.stride(0) == 0
                 masks = masks[0] if shared else _rows(masks, repeats).transpose(0, 1).flatten(0, 1)
                 spread = variance(self.world, before, together, None if z is None else z.flatten(0, 1), masks)
-                sums[1].append(weights @ self._counted(spread.reshape(-1, rows), first))
+                sums[1].append(weights @ self._counted(spread.reshape(last - first, rows), first))
             state = map_value(lambda part: part[-rows:], after)
         cost = torch.stack(sums[0]).sum(dim=0)
         return cost, torch.stack(sums[1]).sum(dim=0) if sums[1] else torch.zeros_like(cost)
@@ -273,6 +276,12 @@ class PlanEnergy(Energy):
         plan, state = cls(world, square_cost, horizon=2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
         best = torch.tensor([[-2 / 7, 1 / 7], [-1.0, 0.0]])
         return ReferenceCase(plan, {"x": {"state": state}}, "y", minimum=torch.tensor([6 / 7, 1.5]), minimiser=best)
+
+
+def unfit(who: str, state: State, error: RuntimeError) -> ShapeError:
+    """The error for a state whose parts have other shapes or types than those that look at them are made for."""
+    parts = ", ".join(f"{name} ({', '.join(map(str, part.shape))}) {part.dtype}" for name, part in state.items())
+    return ShapeError(f"{who} cannot take a state with the parts {parts}. {error}".split("\n")[0])
 
 
 def square_cost(state: State, action: Tensor) -> Tensor:

@@ -6,18 +6,21 @@ Shape letters: B samples, A size of an action.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from lowland.domains import Box, Domain, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
-from lowland.errors import OptionError, nearest
+from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, nearest
 from lowland.nn.layers import mlp
-from lowland.planning.energy import Situation
+from lowland.planning.energy import Situation, unfit
 from lowland.registry import register
+from lowland.tensors import batch_size
 from lowland.worlds.base import State
 
 _BOUNDS = ("tanh", "clamp")
@@ -38,6 +41,10 @@ class Policy(nn.Module):
         gaussian: whether a call with noise draws from N(μ, σ²).
         bound: how the network's answer gets into a box: "tanh", or "clamp", which has no gradient outside.
         generator: draws the first weights; by default one with seed 0.
+
+    Attributes:
+        sight: options of an environment that shows what the policy looks at, such as `image` and `history`; known of a
+            policy that `lowland run drive` made or that was loaded.
 
     Raises:
         OptionError: for an unknown bound.
@@ -61,6 +68,8 @@ class Policy(nn.Module):
         if bound not in _BOUNDS:
             raise OptionError(f"There is no bound called {bound!r}. {nearest(bound, _BOUNDS)}")
         self.inputs, self.actions, self.gaussian, self.bound = inputs, actions, gaussian, bound
+        self.hidden = tuple(hidden)
+        self.sight: dict[str, Any] = {}
         self.network = mlp(size, *hidden, actions.size * (2 if gaussian else 1), generator=generator)
 
     def distribution(self, state: State) -> tuple[Tensor, Tensor | None]:
@@ -80,6 +89,45 @@ class Policy(nn.Module):
         if noise is None or log_deviation is None:
             return mean
         return self.actions.project(mean + log_deviation.exp() * noise)
+
+    @torch.no_grad()
+    def act(self, observation: Mapping[str, npt.ArrayLike]) -> npt.NDArray[np.floating[Any]]:
+        """The action (A,) for an observation of Gymnasium, or (B, A) for those of a vector environment.
+
+        What the policy does not look at is left aside. Images are uint8, or from 0 to 1.
+
+        Raises:
+            UnsupportedError: if `inputs` does not say in `shapes` what it looks at.
+            ShapeError, DomainError: for an observation that is not of that kind.
+        """
+        shapes: Mapping[str, tuple[int | None, ...]] | None = getattr(self.inputs, "shapes", None)
+        if shapes is None:
+            raise UnsupportedError("What this policy looks at has no `shapes`: call it with a batch of tensors.")
+        like = next(self.parameters())
+        state: dict[str, Tensor] = {}
+        batched = set()
+        for name, shape in shapes.items():
+            leaf = torch.as_tensor(np.asarray(observation.get(name, ())), device=like.device)
+            more = leaf.ndim - len(shape)
+            if more not in (0, 1) or any(n not in (None, m) for n, m in zip(shape, leaf.shape[more:], strict=True)):
+                raise ShapeError(
+                    f"This policy looks at {name} of shape {shape}, but the observation has "
+                    f"{f'shape {tuple(leaf.shape)}' if name in observation else 'none'}: make the environment with "
+                    "**policy.sight."
+                )
+            if leaf.dtype != torch.uint8:
+                leaf = leaf.to(like.dtype)
+                if name == "image" and float(leaf.max()) > 1:
+                    raise DomainError(
+                        "Images are uint8, or from 0 to 1, but this one has numbers up to "
+                        f"{float(leaf.max()):g}: divide it by 255."
+                    )
+            batched.add(more)
+            state[name] = leaf if more else leaf[None]
+        if len(batched) > 1:
+            raise ShapeError("Some parts of the observation have a batch axis and others have none.")
+        action = self(state).cpu().numpy()
+        return action if batched == {1} else action[0]
 
 
 @register("energy")
@@ -103,7 +151,7 @@ class Imitation(Energy):
         self.policy = policy
 
     def energy(self, x: State, y: Tensor, z: Any) -> Tensor:
-        mean, log_deviation = self.policy.distribution(x)
+        mean, log_deviation = self._distribution(x)
         if log_deviation is None:
             return 0.5 * squared_distance(y, mean)
         misfit = 0.5 * ((y - mean) * torch.exp(-log_deviation)).square() + log_deviation
@@ -112,7 +160,20 @@ class Imitation(Energy):
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over != ("y",) or x is None:
             return Structure()
-        return Structure(minimiser=lambda: self.policy.distribution(x)[0])
+        return Structure(minimiser=lambda: self._distribution(x)[0], convex=True)
+
+    def _distribution(self, x: State) -> tuple[Tensor, Tensor | None]:
+        try:
+            mean, log_deviation = self.policy.distribution(x)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise unfit("The policy", x, error) from error
+        if mean.shape != (batch_size(x=x), self.policy.actions.size):
+            raise ShapeError(
+                f"The policy gives actions of shape {tuple(mean.shape)} for this state: give (B, …) parts."
+            )
+        return mean, log_deviation
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

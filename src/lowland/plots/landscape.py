@@ -167,7 +167,7 @@ def _legend(drawn: Figure, colours: Mapping[str, str]) -> None:
     names = ["energy, low to high", "shore: 95 % of the data lie below", "data"]
     for family, colour in colours.items():
         entries.append(Line2D([], [], color=colour, linewidth=3.2))
-        names.append(plotted(family))
+        names.append(plotted(family, WIDE))
     inches = sum(0.5 + 0.06 * len(name) for name in names)
     lines = math.ceil(inches / drawn.get_figwidth())
     drawn.legend(

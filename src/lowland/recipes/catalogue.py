@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from lowland.bounded import read_bytes
 from lowland.errors import OptionError, nearest
+from lowland.registry import plugins
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ def catalogue() -> dict[str, Entry]:
     ('E1', 'E3', 'E4', 'E5')
     """
     found: dict[str, Entry] = {}
-    plugins = [plugin.strip() for plugin in os.environ.get("LOWLAND_PLUGINS", "").split(",") if plugin.strip()]
-    for package in ["lowland.recipes", *plugins]:
+    for package in ["lowland.recipes", *plugins()]:
         for module, path in _files(package):
             for entry in _entries(module, path):
                 if entry.name in found:
@@ -68,7 +67,7 @@ def _files(package: str) -> list[tuple[str, Path]]:
     """Import path and file of every module of a package."""
     spec = importlib.util.find_spec(package)
     if spec is None:
-        raise OptionError(f"LOWLAND_PLUGINS names {package!r}, but there is no such module.")
+        return []
     if spec.submodule_search_locations is None:
         return [(package, Path(spec.origin))] if spec.origin else []
     files = []

@@ -274,6 +274,8 @@ def normalised(images: Tensor) -> Tensor:
         flat = functional.conv2d(functional.conv2d(flat, line[None, None, None]), line[None, None, :, None])
         return flat[:, 0].reshape(y.shape)
 
+    # Without the mean first, rounding alone would give a flat picture a contrast.
+    images = images - images.mean(dim=(2, 3), keepdim=True)
     centred = images - blurred(images)
     contrast = blurred(centred.square().mean(dim=1, keepdim=True)).clamp_min(0).sqrt()
     return centred / torch.maximum(contrast, contrast.mean(dim=(1, 2, 3), keepdim=True)).clamp_min(1e-4)

@@ -21,6 +21,7 @@ from lowland.recipes.restoration import (
     agree,
     best,
     centred,
+    check_size,
     crop,
     dictionary,
     in_words,
@@ -53,6 +54,8 @@ class DenoiseRecipe(Recipe):
 
     image: str = ""
     """A picture of your own. Without one, six that scikit-image carries."""
+    levels: tuple[float, ...] = ()
+    """Which levels of your picture are black and white, where it has more than 8 bits; by default by what it holds."""
     sigma: float = 25.0
     """Standard deviation of the noise, in grey levels of 255."""
     noisy: bool = False
@@ -86,8 +89,9 @@ class DenoiseRecipe(Recipe):
             raise OptionError("--noisy is for a picture of your own: name it with --image.")
 
     def run(self, run: Run) -> None:
-        found = originals(self.image, self.names, self.size)
+        found = originals(run, self.image, self.names, self.size, self.levels)
         truths = {name: crop(image, self.crop) if self.crop else image for name, image in found.items()}
+        check_size(truths)
         run.expect(len(truths) * (1 if self.noisy else 2))
         results: dict[str, dict[str, Any]] = {}
         for number, (name, truth) in enumerate(truths.items()):

@@ -19,10 +19,22 @@ from lowland.errors import OptionError
 from lowland.evaluation.success import recovered
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
+from lowland.planning.policy_files import PREFIX, SHIPPED, save_policy
 from lowland.planning.through_the_model import ThroughTheModel
 from lowland.recipes.base import falling, recipe
 from lowland.recipes.drive_logs import Course, read_logs, recordings
-from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS, MPUR, WORLDS, Method
+from lowland.recipes.drive_methods import (
+    CLAIMS,
+    DETERMINISTIC,
+    DISTANCE,
+    DRIVERS,
+    DROPPED,
+    METHODS,
+    MPUR,
+    SUCCESS,
+    WORLDS,
+    Method,
+)
 from lowland.recipes.drive_options import SMALL, DriveOptions, PolicyOptions, model_folder
 from lowland.recipes.drive_page import model_errors, rates, write_page
 from lowland.recipes.drive_promises import promises
@@ -38,8 +50,6 @@ from lowland.worlds.forward_training import ForwardTraining
 from lowland.worlds.uncertainty import measure
 
 Outcomes = list[dict[str, Any]]
-SHIPPED = Path(__file__).parent / "drive_models"
-"""Made by `lowland run drive`, whose `checkpoints` they are."""
 
 
 @recipe(
@@ -139,7 +149,7 @@ class DriveRecipe(PolicyOptions):
         through = sum(bool(method.world) for method in methods)
         run.expect(len(DRIVERS) + self.seeds * (2 * len(worlds) + 2 * len(methods) + through))
         tier = self.tier
-        logs = read_logs(self.tracks, self.cars, self.device, self.recordings, tier.sight)
+        logs = read_logs(self.tracks, self.cars, self.device, self.recordings, tier.sight, self.reading)
         if not self.tracks:
             run.stand_in(
                 "Simulated traffic stands in for the recordings of the freeway I-80 that the published figures are of."
@@ -167,11 +177,11 @@ class DriveRecipe(PolicyOptions):
                 learn = partial(self.learn, method, policy, models, pieces, seed)
                 short = method.name.replace(" ", "-")
                 if self.models:
-                    learn = partial(self._read, f"policy-{short}", policy)
+                    learn = partial(self._read, f"{PREFIX}{short}", policy)
                 label = f"seed-{seed}/{short}"
                 learned = run.stage(f"{label}/policy", learn, [policy])
                 if seed == 0:
-                    export_safetensors(policy, run.checkpoints / f"policy-{short}.safetensors", tier.note)
+                    save_policy(policy, run.checkpoints / f"{PREFIX}{short}.safetensors", tier.note)
                 outcome = run.stage(f"{label}/test", partial(drive, courses, policy.eval()))
                 outcome["learned"] = learned
                 if method.world:
@@ -237,7 +247,9 @@ class DriveRecipe(PolicyOptions):
 
     def policy(self, method: Method, seed: int) -> Policy:
         """A policy that has learned nothing yet."""
-        return self.tier.policy(method.gaussian, self.generator(10 * seed + 2)).to(self.device)
+        policy = self.tier.policy(method.gaussian, self.generator(10 * seed + 2)).to(self.device)
+        policy.sight = self.tier.sight | {"cars": self.cars}
+        return policy
 
     def learn(
         self, method: Method, policy: Policy, models: Mapping[str, World], pieces: Any, seed: int, seen: Any = None
@@ -277,22 +289,21 @@ class DriveRecipe(PolicyOptions):
     # Testing
 
     def _results(self, run: Run, found: Mapping[str, list[dict[str, Any]]]) -> None:
-        published = {name: (figures[0], *figures[1:]) for name, figures in DRIVERS.items()}
-        published |= {method.name: (method.name, method.distance, method.success) for method in METHODS}
+        labels = {name: label for name, (label, _) in DRIVERS.items()}
         for part, data in (("test", self.data), ("real", "US-101, real recordings, never trained on")):
-            for claim, place, read in (
-                ("success", 2, lambda row: 100.0 * row["success"]),
-                ("mean distance, m", 1, lambda row: row["distance"]),
+            for claim, unit, read in (
+                ("success", SUCCESS, lambda row: 100.0 * row["success"]),
+                ("mean distance, m", DISTANCE, lambda row: row["distance"]),
             ):
                 for name, outcomes in found.items():
                     if not outcomes[0][part]:
                         continue
                     values = [statistics.fmean(read(row) for row in outcome[part]) for outcome in outcomes]
                     sd = statistics.stdev(values) if len(values) > 1 else None
-                    known = published[name]
+                    known = self.published(CLAIMS[name], unit) if part == "test" else None
                     run.result(
                         id="W8" if part == "test" else "W9", claim=claim if part == "test" else f"{claim}, US-101",
-                        method=known[0], published=known[place] if part == "test" else None,
+                        method=labels.get(name, name), published=known,
                         measured=statistics.fmean(values), sd=sd, seeds=len(values),
                         data=f"{data}, {len(outcomes[0][part])} episodes",
                     )  # fmt: skip

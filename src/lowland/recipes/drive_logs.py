@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from lowland.data.cleaning import Fault
-from lowland.data.logs import read_tracks
+from lowland.data.logs import Reading
 from lowland.data.tracks import Tracks
 from lowland.data.traffic import traffic
 from lowland.data.us101 import us101
+from lowland.envs.own_log import own_log
 from lowland.envs.replay import Replay
 from lowland.envs.scene import Scene
 from lowland.errors import DataError
@@ -25,8 +26,6 @@ _log = logging.getLogger(__name__)
 _SHARES = (0.8, 0.1, 0.1)
 _HELD = 1000
 _LEAST = 40
-FRAME = 0.1
-"""Seconds between the frames of a log that the recipes of driving count in."""
 
 
 class Course(NamedTuple):
@@ -105,7 +104,12 @@ class Logs:
 
 
 def read_logs(
-    path: str, cars: int, device: str, count: int = 0, sight: Mapping[str, Any] = MappingProxyType({})
+    path: str,
+    cars: int,
+    device: str,
+    count: int = 0,
+    sight: Mapping[str, Any] = MappingProxyType({}),
+    reading: Reading | None = None,
 ) -> Logs:
     """The shipped traffic, or for a path the user's own log, cleaned; `sight` as in `Logs`.
 
@@ -115,20 +119,14 @@ def read_logs(
     if not path:
         train, held, test = traffic("train", count), traffic("validation"), traffic("test", count)
         return Logs(train, held, test, [None, None, None], [], cars, device, sight)
-    tracks, faults = read_tracks(path)
-    for fault in faults:
-        _log.warning("%s", fault.sentence)
-    if abs(tracks.dt - FRAME) > 1e-6:
-        _log.info("The frames of %s, %g s apart, are brought to %g s.", tracks.label, tracks.dt, FRAME)
-        tracks = tracks.resample(FRAME)
+    tracks, faults = own_log(path, reading)
     parts = tracks.split(_SHARES, torch.Generator().manual_seed(0))
     if min(len(part) for part in parts) < 1:
         raise DataError(
             f"{tracks.label} has {len(tracks.vehicles)} vehicles, but at least 10 are needed: 80 % to learn from, 10 % "
             "to check models by and 10 % for the test."
         )
-    smooth = tracks.smooth()
-    return Logs([smooth], [smooth], [smooth], list(parts), faults, cars, device, sight)
+    return Logs([tracks], [tracks], [tracks], list(parts), faults, cars, device, sight)
 
 
 def recordings(wanted: bool, cars: int, device: str, sight: Mapping[str, Any] = MappingProxyType({})) -> list[Course]:

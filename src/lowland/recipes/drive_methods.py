@@ -18,7 +18,7 @@ class Method(NamedTuple):
         uncertainty: whether the uncertainty cost is added, with the recipe's weight.
         gaussian: whether the policy draws its actions while it is trained.
         expert: whether the expert's actions regularise it, with the recipe's weight.
-        distance, success: published, in metres and percent (Henaff, Canziani & LeCun 2019, on I-80).
+        claim: of its published figures in row W8 (Henaff, Canziani & LeCun 2019, on I-80).
     """
 
     name: str
@@ -26,27 +26,30 @@ class Method(NamedTuple):
     uncertainty: bool = False
     gaussian: bool = False
     expert: bool = False
-    distance: float | None = None
-    success: float | None = None
+    claim: str = ""
 
 
-IMITATION = Method("imitation", distance=73.8, success=7.3)
-VG = Method("VG", DETERMINISTIC, distance=11.9, success=0.0)
-MPUR_DETERMINISTIC = Method("MPUR deterministic", DETERMINISTIC, uncertainty=True, distance=162.4, success=69.1)
-MPUR = Method("MPUR z-dropout", DROPPED, uncertainty=True, distance=171.2, success=74.8)
+IMITATION = Method("imitation", claim="one-step imitation")
+VG = Method("VG", DETERMINISTIC, claim="value gradient")
+MPUR_DETERMINISTIC = Method("MPUR deterministic", DETERMINISTIC, uncertainty=True, claim="MPUR deterministic")
+MPUR = Method("MPUR z-dropout", DROPPED, uncertainty=True, claim="MPUR stochastic, latent dropout")
 METHODS = (
     IMITATION,
     VG,
-    Method("SVG", STOCHASTIC, gaussian=True, distance=17.1, success=0.0),
+    Method("SVG", STOCHASTIC, gaussian=True, claim="stochastic value gradient"),
     MPUR_DETERMINISTIC,
-    Method("MPUR stochastic", STOCHASTIC, uncertainty=True, distance=166.8, success=71.8),
+    Method("MPUR stochastic", STOCHASTIC, uncertainty=True, claim="MPUR stochastic"),
     MPUR,
-    Method("MPER deterministic", DETERMINISTIC, expert=True, distance=157.4, success=63.7),
+    Method("MPER deterministic", DETERMINISTIC, expert=True, claim="MPER deterministic"),
 )
 DRIVERS = {
-    "human": ("human (replay of the log)", 209.4, 100.0),
-    "no action": ("no action (baseline)", 87.3, 16.2),
-    "constant speed": ("constant speed in the lane (baseline)", None, None),
-    "IDM": ("IDM, a rule that keeps its lane (baseline)", None, None),
+    "human": ("human (replay of the log)", "human"),
+    "no action": ("no action (baseline)", "no action"),
+    "constant speed": ("constant speed in the lane (baseline)", ""),
+    "IDM": ("IDM, a rule that keeps its lane (baseline)", ""),
 }
-"""Those that learn nothing, as `lowland.envs.drivers` has them: their names in the table, and the published figures."""
+"""Those that learn nothing, as `lowland.envs.drivers` has them: their names in the table, and claims in row W8."""
+SUCCESS, DISTANCE = "% success", "m mean distance"
+"""Units of the figures of row W8."""
+CLAIMS = {method.name: method.claim for method in METHODS} | {name: claim for name, (_, claim) in DRIVERS.items()}
+"""By the name of a method or driver."""

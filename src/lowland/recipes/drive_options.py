@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lowland.errors import OptionError
-from lowland.recipes.base import Recipe
+from lowland.recipes.log_options import LogOptions
+from lowland.rows import published
 
 SMALL: dict[str, Any] = {
     "windows": 120, "model_steps": 2, "model_horizon": 3, "batch": 8, "episodes": 6, "recordings": 1
@@ -17,7 +18,7 @@ SMALL: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class DriveOptions(Recipe):
+class DriveOptions(LogOptions):
     """Logs, forward models, and the test."""
 
     tracks: str = ""
@@ -46,12 +47,18 @@ class DriveOptions(Recipe):
     files: ClassVar[tuple[str, ...]] = ("tracks",)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need_log(self.tracks, "--tracks")
         least = (self.model_steps, self.model_horizon, self.hidden, self.batch, self.cars, self.episodes)
         if min(least) < 1 or self.windows < self.batch or self.recordings < 0:
             raise OptionError(
                 "model_steps, model_horizon, hidden, batch, cars and episodes must be at least 1, recordings at least "
                 "0, and windows at least the batch."
             )
+
+    def published(self, claim: str, unit: str) -> float | None:
+        """The figure of row W8 to print beside what is measured; None beside a log of the user's own."""
+        return published("W8", claim, unit) if claim and not self.tracks else None
 
 
 @dataclass(frozen=True)

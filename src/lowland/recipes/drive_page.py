@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from lowland.plots import curves
 from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
 from lowland.plots.video import drive_video
 from lowland.recipes.drive_logs import Course
-from lowland.recipes.drive_methods import DRIVERS, METHODS, MPUR, VG
+from lowland.recipes.drive_methods import CLAIMS, METHODS, MPUR, SUCCESS, VG
 from lowland.reports.run import Run
 from lowland.words import verbatim
 
@@ -57,12 +58,14 @@ def write_page(
     drivers = {**sanity_drivers(), **policies}
     run.part(_find, found)
     run.part(_write_film, recipe.film, found, drivers, courses[0])
-    run.part(_write_success, found)
+    run.part(_write_success, recipe, found)
     if courses[1]:
         run.part(_write_real, found)
     run.part(_write_gallery, found, drivers, courses[0])
     run.part(_write_models, recipe, errors)
     run.part(_write_promises, recipe, found)
+    if policies:
+        run.part(_write_use, recipe, policies, courses[0])
     if faults:
         run.section("What was found in the log")
         run.table(
@@ -122,12 +125,10 @@ def _main(found: Found) -> str:
     return MPUR.name if MPUR.name in found else list(found)[-1]
 
 
-def _write_success(run: Run, found: Found) -> None:
+def _write_success(run: Run, recipe: DriveRecipe, found: Found) -> None:
     run.section("Who arrives")
     colours = {method.name: BLUE for method in METHODS} | {MPUR.name: ORANGE}
-    published = {name: driver[2] for name, driver in DRIVERS.items()} | {
-        method.name: method.success for method in METHODS
-    }
+    published = {name: recipe.published(CLAIMS[name], SUCCESS) for name in found}
     run.figure("success", success_bars(intervals(found, "test"), colours, published), _ARRIVED)
     run.figure("ends", stacks(found, "test"), "How the episodes end.")
     if MPUR.name not in found:
@@ -180,6 +181,37 @@ def _write_gallery(run: Run, found: Found, drivers: Mapping[str, Any], courses: 
     if items:
         run.section("What goes wrong")
         run.grid("failures", items, 2)
+
+
+def _write_use(run: Run, recipe: DriveRecipe, policies: Mapping[str, Any], courses: Sequence[Course]) -> None:
+    """How a policy is loaded and driven, as code that runs."""
+    name = MPUR.name if MPUR.name in policies else next(iter(policies))
+    until = {course.replay.until for course in courses}
+    options = ', until="recording"' if until == {"recording"} else ""
+    log = str(Path(recipe.tracks).resolve()) if recipe.tracks else "test"
+    run.section("The policies, to be used")
+    run.text(
+        f"They stand in `{run.checkpoints}`. This drives one of them through an episode"
+        f"{' of your log' if recipe.tracks else ''}; `tracks` may be the path of any log:"
+    )
+    lines = (
+        "import gymnasium",
+        "import lowland as ll",
+        "",
+        f"policy = ll.planning.load_policy({str(run.folder.resolve())!r}, {name!r})",
+        f'env = gymnasium.make("lowland/TrafficReplay-v0", tracks={log!r}{options}, **policy.sight)',
+        "(observation, info), over = env.reset(seed=0), False",
+        "while not over:",
+        "    observation, reward, ended, cut, info = env.step(policy.act(observation))",
+        "    over = ended or cut",
+        "print(info)",
+    )
+    run.text("\n".join(f"    {line}".rstrip() for line in lines))
+    run.text(
+        f"    lowland export {shlex.quote(str(run.folder.resolve()))} --to onnx\n"
+        f"    lowland export {shlex.quote(str(run.folder.resolve()))} --to safetensors\n\n"
+        "write them as ONNX, and as weights beside `policy.py`, which loads them without Lowland."
+    )
 
 
 def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
@@ -310,7 +342,8 @@ def success_bars(
         ax.text(101.5, -place, f"{100 * rate:.1f}", va="center", fontsize=9, color=INK)
     ax.set_yticks([-place for place in range(len(intervals))], list(intervals), fontsize=9)
     ax.set_xlim(0, 110)
-    ruled(ax, None, "success, %   (circles: published, on I-80)" if published else "success, %")
+    circles = any(known is not None for known in (published or {}).values())
+    ruled(ax, None, "success, %   (circles: published, on I-80)" if circles else "success, %")
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.grid(axis="y", visible=False)
     ax.set_axisbelow(True)

@@ -110,7 +110,7 @@ class DrivePlanRecipe(DriveOptions):
 
     def run(self, run: Run) -> None:
         run.expect(5 + len(self.solvers) + 2)
-        logs = read_logs(self.tracks, self.cars, self.device, self.recordings)
+        logs = read_logs(self.tracks, self.cars, self.device, self.recordings, reading=self.reading)
         pieces = {} if self.models else logs.pieces(self.windows, self.model_horizon, self.generator())
         courses = [logs.courses(self.episodes), []]
         base = as_drive(self)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from lowland.errors import OptionError, nearest
 from lowland.recipes.base import recipe
 from lowland.recipes.drive import as_drive
-from lowland.recipes.drive_methods import DROPPED, MPUR, MPUR_DETERMINISTIC, VG, Method
+from lowland.recipes.drive_methods import DROPPED, MPUR, MPUR_DETERMINISTIC, SUCCESS, VG, Method
 from lowland.recipes.drive_options import SMALL, PolicyOptions
 from lowland.recipes.drive_page import promised
 from lowland.recipes.drive_remedies_page import write_page
@@ -79,14 +79,12 @@ class DriveRemediesRecipe(PolicyOptions):
     def run(self, run: Run) -> None:
         chosen = {name: variant for name, variant in self.every().items() if name in self.variants}
         found, data = compare(run, self, [variant for variant, _ in chosen.values()], self.horizon, "held")
-        published = {
-            "VG": VG.success, "MPUR": MPUR.success, "MPUR, deterministic model": MPUR_DETERMINISTIC.success
-        }  # fmt: skip
+        told = {"VG": VG.claim, "MPUR": MPUR.claim, "MPUR, deterministic model": MPUR_DETERMINISTIC.claim}
         for name in chosen:
             mean, sd = shares(found, name)
             run.result(
-                id="W8", claim="success", method=name, measured=mean, published=published.get(name), sd=sd,
-                seeds=self.seeds, data=data,
+                id="W8", claim="success", method=name, measured=mean, sd=sd, seeds=self.seeds, data=data,
+                published=self.published(told.get(name, ""), SUCCESS),
             )  # fmt: skip
         claims = {
             "told": "promised cost", "true": "true cost", "unsure": "uncertainty along imagined states, deviations",

@@ -23,12 +23,14 @@ from lowland.recipes.restoration import (
     WORDS,
     agree,
     centred,
+    check_size,
     crop,
     dictionary,
     in_words,
     learn,
     originals,
     psnr,
+    sides,
 )  # fmt: skip
 from lowland.reports.run import Run
 from lowland.words import verbatim
@@ -53,6 +55,8 @@ class InpaintRecipe(Recipe):
 
     image: str = ""
     """A picture of your own. Without one, six that scikit-image carries."""
+    levels: tuple[float, ...] = ()
+    """Which levels of your picture are black and white, where it has more than 8 bits; by default by what it holds."""
     mask: str = ""
     """A picture of the same size, black where pixels are known. Without one, pixels are hidden at random."""
     missing: float = 0.5
@@ -98,8 +102,9 @@ class InpaintRecipe(Recipe):
             raise OptionError("--mask is for a picture of your own: name it with --image.")
 
     def run(self, run: Run) -> None:
-        found = originals(self.image, self.names, self.size)
+        found = originals(run, self.image, self.names, self.size, self.levels)
         truths = {name: crop(image, self.crop) if self.crop else image for name, image in found.items()}
+        check_size(truths)
         run.expect(4 * len(truths))
         results: dict[str, dict[str, Any]] = {}
         for number, (name, truth) in enumerate(truths.items()):
@@ -129,7 +134,7 @@ class InpaintRecipe(Recipe):
         if self.mask:
             given = picture(self.mask, grey=True)
             if given.shape[1:] != image.shape[1:]:
-                raise DataError(f"The mask is {_sides(given)} pixels, but the picture is {_sides(image)}.")
+                raise DataError(f"The mask is {sides(given)} pixels, but the picture is {sides(image)}.")
             hidden = given > 0
         else:
             hidden = torch.rand(1, *image.shape[1:], generator=self.generator(number)) < self.missing
@@ -238,10 +243,6 @@ def smoothed(truth: Tensor, hidden: Tensor) -> Tensor:
         filled = torch.where(fresh, wide / total.clamp_min(1e-3), filled)
         weight, width = torch.where(fresh, total, weight), 2 * width
     return torch.where(hidden, filled, truth)
-
-
-def _sides(image: Tensor) -> str:
-    return f"{image.shape[1]} × {image.shape[2]}"
 
 
 def _biharmonic(truth: Tensor, hidden: Tensor) -> dict[str, Tensor]:

@@ -20,7 +20,8 @@ from lowland.errors import DataError, OptionError
 from lowland.evaluation.success import summary
 from lowland.evaluation.traffic_log import LogSummary, summarise
 from lowland.plots.traffic_log import histograms, space_time
-from lowland.recipes.base import Recipe, recipe
+from lowland.recipes.base import recipe
+from lowland.recipes.log_options import LogOptions
 from lowland.reports.run import Run
 from lowland.words import verbatim
 
@@ -34,11 +35,11 @@ from lowland.words import verbatim
     title="What is in a log",
 )
 @dataclass(frozen=True)
-class LogRecipe(Recipe):
+class LogRecipe(LogOptions):
     """Reads, cleans and measures a log, and replays it with drivers that learn nothing."""
 
     tracks: str = ""
-    """File with the log: NGSIM, CommonRoad, SUMO's floating cars, CSV or Lowland's own; empty for the test traffic."""
+    """File with the log: a table (NGSIM, highD, your own), CommonRoad, SUMO or Lowland's own; empty: test traffic."""
     episodes: int = 300
     """Most episodes that each driver drives."""
     seconds: float = 0.0
@@ -48,6 +49,8 @@ class LogRecipe(Recipe):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"episodes": 8, "seconds": 60.0}}
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need_log(self.tracks, "--tracks")
         if self.episodes < 1 or not self.seconds >= 0:
             raise OptionError(
                 f"episodes must be at least 1 and seconds at least 0, not {self.episodes} and {self.seconds:g}."
@@ -55,7 +58,7 @@ class LogRecipe(Recipe):
 
     def run(self, run: Run) -> None:
         if self.tracks:
-            log, faults = read_tracks(self.tracks)
+            log, faults = read_tracks(self.tracks, reading=self.reading)
             data = f"{Path(self.tracks).name}, {len(log.vehicles):,} vehicles"
         else:
             log, faults = traffic("test")[0], []
@@ -96,6 +99,8 @@ class LogRecipe(Recipe):
             f"{length:,.0f} m of road with {lanes} of {road.lane_width:.2f} m, {1 / log.dt:g} frames a second, "
             f"{len(log):,} rows."
         )
+        if log.reading:
+            run.text(log.reading)
         stretches = np.diff(log.segments())[:, 0] * log.dt
         run.table(
             ("measure", "value"),

@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from lowland.data.folder import Folder, read_folder
-from lowland.data.label_files import FOLDERS
+from lowland.data.folder import Folder, check_used, read_folder
+from lowland.data.label_files import FOLDERS, check_table
 from lowland.data.photos import sample_photos
+from lowland.data.prepare import Prepare
+from lowland.data.survey import survey
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import CheckpointError, OptionError, TrainingError
 from lowland.evaluation.collapse import rankme
@@ -34,20 +36,26 @@ from lowland.shaping.joint import JointShaping
 from lowland.training.data import Drawn
 from lowland.training.fit import FitResult, fit
 from lowland.training.options import read_options
-from lowland.training.pretraining import AUTO, Plan, build, check_enough, plan, views_of, warm_cosine
+from lowland.training.pretraining import (
+    AUTO,
+    Plan,
+    build,
+    check_choices,
+    check_enough,
+    plan,
+    views_of,
+    warm_cosine,
+)
+from lowland.words import escaped
 
 _log = logging.getLogger(__name__)
 _PIECES = 20
 """Parts of a training, between which it is looked at."""
 _LOOKED_AT = 512
-_MEASURED = 4096
+_MEASURED, _NUMBERS = 4096, 2**25
 _PACED = 6
 _TAUGHT = 1000
 """Most steps of the training by labels alone, which is there to be compared with."""
-_PREPARED = {
-    "images": "scaling the shorter side, and cutting to a square in the middle; pixels in [0, 1]",
-    "series": "cutting into windows, one after another; numbers as they are",
-}
 
 
 @recipe(
@@ -76,6 +84,8 @@ class PretrainRecipe(Recipe):
     """Arguments of the encoder, such as width=32."""
     size: int = 0
     """Side of an image in pixels, or time steps of a window; 0: by the files."""
+    levels: tuple[float, ...] = ()
+    """Levels of black and white, such as 0 4095, of pictures of more than 8 bits; by default by what they hold."""
     views: str = AUTO
     """How samples are changed: auto, or a preset such as none, crop_only, mild or vicreg."""
     batch: int = 0
@@ -113,14 +123,18 @@ class PretrainRecipe(Recipe):
             if getattr(self, name):
                 object.__setattr__(self, name, os.path.realpath(getattr(self, name)))
         if self.labels and self.labels != FOLDERS:
-            inside = Path(self.folder) / self.labels
-            found = inside if self.folder and inside.is_file() and not Path(self.labels).is_file() else self.labels
+            # pathlib raises at names that are too long, and where links go in a circle.
+            inside = os.path.join(self.folder, self.labels)  # noqa: PTH118
+            inner = self.folder and os.path.isfile(inside) and not os.path.isfile(self.labels)  # noqa: PTH113
+            found = inside if inner else self.labels
             object.__setattr__(self, "labels", os.path.realpath(found))
 
     def run(self, run: Run) -> None:
         out = check_writable(Path(self.out) if self.out else run.folder / "encoder")
+        self._check()
         folder, labels = self._folder(run)
-        data = read_folder(folder, self.size, leave=[labels] if labels and labels != FOLDERS else [])
+        data = read_folder(folder, self.size, leave=_files(labels), levels=self.levels, watch=run.doing)
+        check_used(data, self.levels)
         self._say(run, data)
         check_enough(len(data))
         parts = split(data, folder, labels, self.seed)
@@ -131,8 +145,7 @@ class PretrainRecipe(Recipe):
             pace = run.stage("pace", partial(self._pace, chosen, data, parts))
             chosen = pace_to(chosen, self.minutes, pace["seconds"])
         run.expect(min(_PIECES, chosen.steps) + 3 + bool(self.minutes))
-        name = Path(self.folder).name or "sample photographs"
-        run.part(write_found, name, data, parts, chosen, shaping, self.rate)
+        run.part(write_found, self._name, data, parts, chosen, shaping, self.rate)
         try:
             looks = self._train(run, chosen, data, parts, energy, shaping, encoder)
         except TrainingError as error:
@@ -144,6 +157,20 @@ class PretrainRecipe(Recipe):
         run.part(write_page, data, parts, chosen, looks, test)
 
     # ---- data
+
+    def _check(self) -> None:
+        """What can be known to fail before a thousand files are read."""
+        kind = survey(self.folder, leave=_files(self.labels)).kind if self.folder else "images"
+        for table in _files(self.labels):
+            check_table(Path(table))
+        check_choices(
+            kind, self.size, self.method, self.encoder, self.batch, self.epochs, self.steps,
+            read_options(self.encoder_options), read_options(self.options), self.views,
+        )  # fmt: skip
+
+    @property
+    def _name(self) -> str:
+        return escaped(Path(self.folder).name) or "sample photographs"
 
     def _folder(self, run: Run) -> tuple[Path, str]:
         if self.folder:
@@ -166,7 +193,7 @@ class PretrainRecipe(Recipe):
 
     def _unchanged(self, run: Run, data: Folder) -> None:
         content = hashlib.sha256(repr((data.files, data.starts, data.shape)).encode())
-        content.update(data.values.numpy().tobytes())
+        content.update(data.values.numpy().data)
         now = {"samples": len(data), "sha256": content.hexdigest()}
         before = run.stage("files", lambda: now)
         if before != now:
@@ -181,7 +208,9 @@ class PretrainRecipe(Recipe):
         energy, shaping, encoder = build(
             chosen, data.shape, read_options(self.encoder_options), read_options(self.options), self.views, self.seed
         )
-        encoder.measure(data.take(parts.train[:_MEASURED]))
+        # Of large samples fewer say as much, since each has more numbers.
+        count = min(_MEASURED, _NUMBERS // math.prod(data.shape))
+        encoder.measure(data.take(parts.train[: max(1, count)]))
         return energy.to(self.device), shaping.to(self.device), encoder
 
     def _fit(
@@ -205,7 +234,6 @@ class PretrainRecipe(Recipe):
         encoder: Standardised,
     ) -> list[dict[str, Any]]:  # fmt: skip
         """Piece by piece, each from the checkpoint of the one before, with a look at the representations after each."""
-        seen = data.take(parts.train[:_LOOKED_AT])
         ends = sorted({max(1, round(chosen.steps * piece / _PIECES)) for piece in range(1, _PIECES + 1)})
 
         def look(end: int) -> dict[str, Any]:
@@ -216,7 +244,7 @@ class PretrainRecipe(Recipe):
                 curves = {name: (list(curve.steps), list(curve.values)) for name, curve in found.history.items()}
             return {
                 "step": end,
-                "rankme": rankme(represent(encoder, seen)),
+                "rankme": rankme(represent(encoder, data, parts.train[:_LOOKED_AT])),
                 "curves": curves if end == ends[-1] else {},
             }
 
@@ -248,8 +276,9 @@ class PretrainRecipe(Recipe):
     ) -> None:
         card = {
             "kind": data.kind,
-            "prepared": _PREPARED[data.kind],
-            "data": Path(self.folder).name or "sample photographs",
+            "levels": data.levels,
+            "prepared": Prepare(data.kind, data.shape, data.levels).text,
+            "data": self._name,
             "samples": len(parts.train),
             "skipped": len(data.skipped),
             "method": chosen.method,
@@ -262,6 +291,10 @@ class PretrainRecipe(Recipe):
             "measured": test["measured"],
         }
         write_artefacts(run, out, encoder.cpu(), read_options(self.encoder_options), card)
+
+
+def _files(labels: str) -> list[str]:
+    return [labels] if labels and labels != FOLDERS else []
 
 
 def as_batch(data: Folder, rows: Tensor) -> Batch:

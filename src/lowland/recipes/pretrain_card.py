@@ -35,7 +35,8 @@ def write_artefacts(
     run.made.append(weights)
     run.section("The encoder, to be taken away")
     run.text(
-        f"`{weights.name}`, `encoder.py` and a model card stand in `{out}`. They need torch and safetensors alone:"
+        f"`{weights.name}`, `encoder.py` and a model card stand in `{out}`. They need no Lowland, but torch, NumPy "
+        "and safetensors, and Pillow to prepare pictures:"
     )
     run.text(_indented(_use(encoder, card)))
     run.text(
@@ -46,10 +47,11 @@ def write_artefacts(
 
 def _use(encoder: Standardised, card: Mapping[str, Any]) -> str:
     shape = ", ".join(map(str, encoder.shape))
-    what = "images in [0, 1]" if card["kind"] == "images" else "series as they are in the files"
+    file = "a picture.jpg" if card["kind"] == "images" else "a series.csv"
     return (
         'from encoder import load\n\nencoder = load("encoder.safetensors")\n'
-        f"vectors = encoder(batch)  # {what}: float32 (B, {shape}) to (B, {encoder.size})"
+        f'batch = encoder.prepare("{file}")  # float32 (B, {shape}), as `lowland embed` makes it\n'
+        f"vectors = encoder(batch)  # (B, {encoder.size})"
     )
 
 

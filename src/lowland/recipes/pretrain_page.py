@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from lowland.data.folder import Folder
 from lowland.errors import CollapseError, TrainingError
+from lowland.evaluation.verdict import CLOSE, Verdict, verdict
 from lowland.plots.contact import contact_sheet
 from lowland.plots.curves import curves
 from lowland.plots.scatter import scatter
-from lowland.recipes.pretrain_test import RAW, SUPERVISED, TEST, TRAINED, UNTRAINED, Split
+from lowland.recipes.pretrain_test import RAW, TEST, TRAINED, UNTRAINED, Split
 from lowland.reports.run import Run
 from lowland.shaping.joint import JointShaping
 from lowland.tensors import RowNoise
@@ -120,9 +122,7 @@ def write_page(
     run: Run, data: Folder, parts: Split, chosen: Plan, looks: Sequence[Mapping[str, Any]], test: Mapping[str, Any]
 ) -> None:
     """The table, the verdict, and all pictures."""
-    measured = test["measured"]
-    run.section("Did it pay?")
-    run.verdict(_verdict(measured, chosen, len(parts.test)))
+    write_verdict(run, data, chosen, test)
     run.section("Training")
     rank = {"RankMe": ([one["step"] for one in looks], [one["rankme"] for one in looks])}
     panel = curves(rank, title="Directions that the representations use", xlabel="step", ylabel="RankMe")
@@ -169,27 +169,69 @@ def _draw_training(run: Run, lines: Mapping[str, Any], chosen: Plan, panel: Figu
     run.grid("training", [(loss, ""), *([(panel, "")] if panel is not None else [])], 2)
 
 
-def _verdict(measured: Mapping[str, Mapping[str, float]], chosen: Plan, count: int) -> str:
-    own, random, raw = measured[TRAINED], measured[UNTRAINED], measured[RAW]
-    measure = "linear probe"
-    if measure in own:
-        taught = measured[SUPERVISED]
-        best = max(row[measure] for row in (random, raw, taught))
-        gain = 100 * (own[measure] - best)
-        less = f"{-gain:.1f} points less than" if gain else "just as much as"
-        pays = f"**Yes**: {gain:.1f} points more than the best of the three"
-        if gain <= 0:
-            pays = f"**No**: {less} the best of the three"
-        return (
-            f"A linear classifier on the representations of {chosen.method} gets {100 * own[measure]:.1f} % of the "
-            f"{count:,} test samples right, on those of the same network untrained {100 * random[measure]:.1f} %, of "
-            f"the same network taught by the labels alone {100 * taught[measure]:.1f} %, and on the raw data "
-            f"{100 * raw[measure]:.1f} %. {pays}. One sample is {100 / count:.1f} points. The "
-            "classifier is the same, its weight decay chosen on a part of the training samples, and the test samples "
-            "were looked at once."
+def write_verdict(run: Run, data: Folder, chosen: Plan, test: Mapping[str, Any]) -> None:
+    """Whether it paid, as far as the test samples can say; nothing where a run is too short to say anything."""
+    if not run.conclusive:
+        return
+    run.section("Did it pay?")
+    measured = test["measured"]
+    own, random = measured[TRAINED], measured[UNTRAINED]
+    if not test["right"]:
+        run.text(
+            "Without labels this can only be guessed. Two views of an unseen sample are nearer than views of two in "
+            f"{100 * own['pairs told apart']:.1f} % of the cases, untrained in "
+            f"{100 * random['pairs told apart']:.1f} %. The representations use {own['RankMe']:.0f} directions; "
+            f"untrained {random['RankMe']:.0f}."
         )
-    return (
-        f"Without labels this can only be guessed. Two views of an unseen sample are nearer than views of two in "
-        f"{100 * own['pairs told apart']:.1f} % of the cases, untrained in {100 * random['pairs told apart']:.1f} %. "
-        f"The representations use {own['RankMe']:.0f} directions; untrained {random['RankMe']:.0f}."
+        return
+    owners = [data.files[row] for row in test["plane_rows"].tolist()]
+    compared = compare(test["right"], owners)
+    run.finding(f"Did pretraining by {chosen.method} pay? {verdict_of(compared)}")
+    rows = [
+        (name, f"{100 * measured[name]['linear probe']:.1f}", f"{100 * found.difference.value:+.1f}",
+         f"{100 * found.difference.low:+.1f} to {100 * found.difference.high:+.1f}", found.word)
+        for name, found in compared.items()
+    ]  # fmt: skip
+    share, count = 100 * own["linear probe"], len(owners)
+    run.text(
+        f"{verdict_of(compared)} A linear classifier on the representations of {chosen.method} gets {share:.1f} % of "
+        f"the {count:,} test samples right, one of which is {100 / count:.1f} points. The other three get the same "
+        "classifier, its weight decay chosen on a part of the training samples, and the same test samples, which were "
+        "looked at once."
     )
+    run.table(("instead", "% right", "points gained", "95 % interval", f"{chosen.method} has"), rows)
+    run.text(
+        "The interval is of the difference on the same test files, for the networks of this run: another seed trains "
+        f"others. Where it holds 0, the two are {CLOSE}."
+    )
+
+
+def compare(right: Mapping[str, Tensor], owners: Sequence[str]) -> dict[str, Verdict]:
+    """The pretrained encoder beside each of the others, by name: what it gained on the same test files.
+
+    Windows of one file are no witnesses of their own, so that each file counts once, by the share that is right.
+
+    Args:
+        right: by method, whether each test sample is right, (N,) of 0 and 1.
+        owners: file of each test sample.
+    """
+    number = {file: index for index, file in enumerate(dict.fromkeys(owners))}
+    file_N = torch.tensor([number[file] for file in owners])
+    windows = torch.bincount(file_N)
+    shares = {name: torch.bincount(file_N, part.double()) / windows for name, part in right.items()}
+    return {name: verdict(shares[TRAINED].numpy(), part.numpy()) for name, part in shares.items() if name != TRAINED}
+
+
+def verdict_of(compared: Mapping[str, Verdict]) -> str:
+    """Yes, no, or too close to call, with whom it is compared."""
+    behind = [name for name, found in compared.items() if not found.close and found.difference.value < 0]
+    close = [name for name, found in compared.items() if found.close]
+    if behind:
+        return f"**No**: it is behind {_listed(behind)}."
+    if close:
+        return f"**{CLOSE[0].upper()}{CLOSE[1:]}** beside {_listed(close)}."
+    return "**Yes**: it is ahead of all three."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(", ".join(f"“{name}”" for name in names).rsplit(", ", 1))

@@ -106,12 +106,12 @@ def _frequent(of_file: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, tuple[
 
 
 @torch.no_grad()
-def represent(encoder: nn.Module, samples: Tensor) -> Tensor:
-    """Representations (N, size) on the CPU, by the encoder as it is used after training."""
+def represent(encoder: nn.Module, data: Folder, rows: Tensor) -> Tensor:
+    """Representations (N, size) of some samples on the CPU, by the encoder as it is used after training."""
     training = encoder.training
     encoder.eval()
     place = next(encoder.parameters()).device
-    found = torch.cat([encoder(part.to(place)).cpu() for part in samples.split(_AT_ONCE)])
+    found = torch.cat([encoder(data.take(part).to(place)).cpu() for part in rows.split(_AT_ONCE)])
     encoder.train(training)
     return found
 
@@ -127,40 +127,43 @@ def evaluate(
 ) -> dict[str, Any]:
     """All that the page shows: "measured" by method and measure, neighbours of a few samples, a plane, spectra.
 
+    "right" says by method of each test sample whether the linear probe has it right; it is empty without labels.
     `taught` makes the network that learned from labels alone, of samples to learn from and others to choose by.
     """
     learned, unseen = _some(parts.train, seed), _some(parts.test, seed)
-    test = data.take(unseen)
     networks = {TRAINED: trained, UNTRAINED: untrained}
     shown = {
-        name: (represent(part[1], data.take(learned)), represent(part[1], test)) for name, part in networks.items()
+        name: (represent(part[1], data, learned), represent(part[1], data, unseen)) for name, part in networks.items()
     }
     ranks = {name: rankme(torch.cat(pair)) for name, pair in shown.items()}
-    shown[RAW] = (raw(data.take(learned)), raw(test))
+    shown[RAW] = (raw(data, learned), raw(data, unseen))
     if parts.labels is not None:
         rows = learned[parts.labels[learned] >= 0]
-        few, labels = data.take(rows), parts.labels[rows]
+        labels = parts.labels[rows]
         kept, drawn = stratified(labels, VALIDATION, torch.Generator().manual_seed(seed))
-        network = taught((few[kept], labels[kept]), (few[drawn], labels[drawn]))
-        shown[SUPERVISED] = represent(network, data.take(learned)), represent(network, test)
+        network = taught((data.take(rows[kept]), labels[kept]), (data.take(rows[drawn]), labels[drawn]))
+        shown[SUPERVISED] = represent(network, data, learned), represent(network, data, unseen)
     # A cosine says little where all vectors lie in one corner, as those of pixels do.
     shown = {name: tuple(part - pair[0].mean(dim=0) for part in pair) for name, pair in shown.items()}
     measured: dict[str, dict[str, float]] = {name: {} for name in shown}
     for name, (energy, _) in networks.items():
         measured[name]["RankMe"] = ranks[name]
-        measured[name]["pairs told apart"] = _pairs(energy, test, views_of(data.kind, views), seed)
+        measured[name]["pairs told apart"] = _pairs(energy, data, unseen, views_of(data.kind, views), seed)
+    right: dict[str, Tensor] = {}
     if parts.labels is not None:
         rows = parts.labels[learned] >= 0
         for name, (ours, other) in shown.items():
             truth = parts.labels[unseen]
-            measured[name] |= _probe(ours[rows], other, parts.labels[learned][rows], truth, seed)
-    queries = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:_QUERIES]
+            found, right[name] = _probe(ours[rows], other, parts.labels[learned][rows], truth, seed)
+            measured[name] |= found
+    queries = torch.randperm(len(unseen), generator=torch.Generator().manual_seed(seed))[:_QUERIES]
     near = {name: _nearest(ours, other[queries]) for name, (ours, other) in shown.items() if name in (TRAINED, RAW)}
     ours, other = shown[TRAINED]
     axes = torch.linalg.svd(ours.double(), full_matrices=False).Vh[:2].to(ours)
     spectra = {name: _spectrum(torch.cat(shown[name])) for name in (TRAINED, UNTRAINED)}
     return {
         "measured": measured,
+        "right": right,
         "queries": unseen[queries],
         "neighbours": {name: learned[rows] for name, rows in near.items()},
         "plane": other @ axes.T,
@@ -174,22 +177,26 @@ def _some(rows: Tensor, seed: int) -> Tensor:
     return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:_MOST].sort().values]
 
 
-def raw(samples: Tensor) -> Tensor:
-    """The samples themselves as vectors, images of at most 16 × 16 pixels."""
-    if samples.ndim == 4 and samples.shape[2] > _SIDE:
-        samples = functional.interpolate(samples, (_SIDE, _SIDE), mode="area")
-    return samples.flatten(1)
+def raw(data: Folder, rows: Tensor) -> Tensor:
+    """Some samples themselves as vectors, images of at most 16 × 16 pixels."""
+
+    def small(samples: Tensor) -> Tensor:
+        if samples.ndim == 4 and samples.shape[2] > _SIDE:
+            samples = functional.interpolate(samples, (_SIDE, _SIDE), mode="area")
+        return samples.flatten(1)
+
+    return torch.cat([small(data.take(part)) for part in rows.split(_AT_ONCE)])
 
 
 @torch.no_grad()
-def _pairs(energy: JointEmbedding, samples: Tensor, views: Any, seed: int) -> float:
+def _pairs(energy: JointEmbedding, data: Folder, unseen: Tensor, views: Any, seed: int) -> float:
     """How often two views of one sample have a lower energy than views of two: the area under the ROC curve."""
     training = energy.training
     energy.eval()
     place = next(energy.parameters()).device
     same, other = [], []
-    for number, part in enumerate(samples.split(_AT_ONCE)):
-        rows = torch.arange(len(part)) + number * _AT_ONCE
+    for number, chosen in enumerate(unseen.split(_AT_ONCE)):
+        part, rows = data.take(chosen), torch.arange(len(chosen)) + number * _AT_ONCE
         first, second = (views(part, RowNoise(seed * 2 + which, rows)).to(place) for which in range(2))
         same.append(energy(x=first, y=second))
         other += [energy(x=first, y=second.roll(1, dims=0))] if len(part) > 1 else []
@@ -197,7 +204,8 @@ def _pairs(energy: JointEmbedding, samples: Tensor, views: Any, seed: int) -> fl
     return auroc(torch.cat(same), torch.cat(other)) if other else float("nan")
 
 
-def _probe(train: Tensor, test: Tensor, labels: Tensor, truth: Tensor, seed: int) -> Mapping[str, float]:
+def _probe(train: Tensor, test: Tensor, labels: Tensor, truth: Tensor, seed: int) -> tuple[Mapping[str, float], Tensor]:
+    """Shares of right classes by measure, and where the linear probe is right (N,), as 0 and 1."""
     from sklearn.neighbors import KNeighborsClassifier
 
     kept, drawn = stratified(labels, VALIDATION, torch.Generator().manual_seed(seed))
@@ -205,7 +213,8 @@ def _probe(train: Tensor, test: Tensor, labels: Tensor, truth: Tensor, seed: int
     unit = functional.normalize(train, dim=1).numpy(), functional.normalize(test, dim=1).numpy()
     votes = KNeighborsClassifier(min(_VOTES, len(train))).fit(unit[0], labels.numpy())
     assert found.accuracy is not None
-    return {"linear probe": found.accuracy, "kNN": float(votes.score(unit[1], truth.numpy()))}
+    right = (found.logits(test).argmax(dim=1) == truth).float()
+    return {"linear probe": found.accuracy, "kNN": float(votes.score(unit[1], truth.numpy()))}, right
 
 
 def _nearest(learned: Tensor, queries: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Legend: C channels, H × W pixels, N windows of S × S pixels, K atoms.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,25 +14,43 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lowland.data.pictures import picture, pictures
+from lowland.data.pictures import picture, pictures, scale
+from lowland.data.pixels import check_levels
 from lowland.data.windows import Windows
 from lowland.energies.hard_sparse_coding import HardSparseCoding
 from lowland.errors import DataError, OptionError
 from lowland.evaluation.verdict import Verdict
 from lowland.inference import infer
+from lowland.reports.run import Run
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.matching_pursuit import OrthogonalMatchingPursuit
 from lowland.training.fit import fit
+from lowland.words import escaped
 
+_log = logging.getLogger(__name__)
 LARGEST = 255.0
 """Grey levels of a picture file: noise is given in these, as is usual, though pictures lie in [0, 1]."""
+MOST = 2**22
+"""Values of the largest picture."""
 _HELD = 20_000
 
 
-def originals(image: str, names: tuple[str, ...], least: int) -> dict[str, Tensor]:
-    """The user's picture by its name, or some of those in scikit-image's wheel, (C, H, W) each."""
+def originals(
+    run: Run, image: str, names: tuple[str, ...], least: int, levels: tuple[float, ...] = ()
+) -> dict[str, Tensor]:
+    """The user's picture by its name, or some of those in scikit-image's wheel, (C, H, W) each.
+
+    The scale of a picture of more than eight bits is said on the page.
+    """
     if image:
-        found = {Path(image).stem: picture(image)}
+        path = Path(image)
+        chosen, note = scale({path.name: path}, check_levels(levels))
+        if note:
+            _log.warning("%s", note)
+            run.text(note)
+        found = {escaped(path.stem): picture(path, levels=chosen)}
+    elif levels:
+        raise OptionError("--levels is for a picture of your own: name it with --image.")
     else:
         known = pictures()
         unknown = sorted(set(names) - set(known))
@@ -45,6 +64,16 @@ def originals(image: str, names: tuple[str, ...], least: int) -> dict[str, Tenso
                 f"The picture {name} is {height} × {width} pixels, smaller than a window of {least} × {least}."
             )
     return found
+
+
+def check_size(pictures: dict[str, Tensor]) -> None:
+    """Raise a DataError for a picture whose windows would not fit into memory, about a kilobyte for each value."""
+    for name, pixels in pictures.items():
+        if pixels.numel() > MOST:
+            raise DataError(
+                f"The picture {name} has {sides(pixels)} pixels in {len(pixels)} channels, more than the {MOST:,} "
+                f"values whose windows fit into memory: take its middle with --crop {math.isqrt(MOST // len(pixels))}."
+            )
 
 
 def psnr(picture: Tensor, truth: Tensor) -> float:
@@ -107,6 +136,11 @@ def best(candidates: dict[str, Callable[[], Tensor]], truth: Tensor) -> tuple[Te
     made = {settings: make() for settings, make in candidates.items()}
     chosen = max(made, key=lambda settings: psnr(made[settings], truth))
     return made[chosen], chosen
+
+
+def sides(image: Tensor) -> str:
+    """Height and width, to be shown."""
+    return f"{image.shape[1]} × {image.shape[2]}"
 
 
 def crop(image: Tensor, side: int = 160) -> Tensor:

@@ -16,7 +16,8 @@ from lowland.data.gym_log import GymLog, read_gym_log
 from lowland.data.gym_record import record_gym_log
 from lowland.errors import DataError, OptionError, nearest
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, path_features, sensitivity
-from lowland.recipes.base import Recipe, recipe
+from lowland.recipes.base import recipe
+from lowland.recipes.log_options import LogOptions
 from lowland.recipes.world_page import DETERMINISTIC, DROPPED, RESIDUALS, VARIATIONAL, write_page, write_results
 from lowland.recipes.world_traffic import run_traffic
 from lowland.reports.run import Run
@@ -44,7 +45,7 @@ STARTS = 300
     title="A forward model of a plant",
 )
 @dataclass(frozen=True)
-class WorldRecipe(Recipe):
+class WorldRecipe(LogOptions):
     """s[t+1] = g(s[t], a[t], z[t]), trained deterministically, with a posterior over z, and with z-dropout."""
 
     data: str = "plant"
@@ -88,6 +89,8 @@ class WorldRecipe(Recipe):
     }
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need_log(self.log if self.data == "traffic" else "", "--data traffic --log")
         if min(self.seeds, self.horizon, self.steps, self.latents, self.hidden, self.transitions) < 1:
             raise OptionError("seeds, horizon, steps, latents, hidden and transitions must be at least 1.")
         if self.data not in DATA:

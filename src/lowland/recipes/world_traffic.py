@@ -56,7 +56,7 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
     small = {name: DriveRecipe.presets["pixels"][name] for name in ("image", "batch")}
     base = DriveRecipe(**small, latents=config.latents, hidden=config.hidden, tracks=config.log, device=config.device)
     tier = ImageTier(base)
-    logs = read_logs(config.log, base.cars, base.device, 1, tier.sight)
+    logs = read_logs(config.log, base.cars, base.device, 1, tier.sight, config.reading)
     if not config.log:
         run.stand_in("Simulated traffic stands in for recordings of a freeway.")
     pieces = max(1, config.transitions // config.horizon)

@@ -134,6 +134,10 @@ class Run(Elements):
         """Say how many stages there will be, for the progress bar."""
         self._progress.expect(stages)
 
+    def doing(self, what: str) -> None:
+        """Say on the progress bar what is going on where no stage is."""
+        self._progress.start(what)
+
     def stage(self, name: str, function: Callable[[], T], modules: Sequence[nn.Module] = ()) -> T:
         """The result of a function, computed once: a resumed run reads it from the disk.
 

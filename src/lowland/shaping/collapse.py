@@ -45,7 +45,9 @@ def effective_rank(codes: Tensor) -> float:
     flat = as_matrix(codes)
     centred = flat - flat.mean(dim=0)
     values = torch.linalg.svdvals(centred)
-    tiny = torch.finfo(flat.dtype).eps * max(flat.shape) * flat.norm()
+    # Rounding: of the singular values, and of the codes in their own precision.
+    own = torch.finfo(codes.dtype).eps if codes.is_floating_point() else 0.0
+    tiny = max(torch.finfo(flat.dtype).eps * max(flat.shape), own) * flat.norm()
     return entropy_rank(torch.where(values > tiny, values, torch.zeros_like(values)), 0.0)
 
 

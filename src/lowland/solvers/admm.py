@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lowland.compiled import in_threads, usable
+from lowland.energies.base import Structure
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError
 from lowland.registry import register
@@ -79,7 +80,15 @@ class ADMM(Solver):
             return Support(False, "it splits a penalty from a smooth part, but the energy has no penalty")
         if known.quadratic is None and known.smooth_prox is None:
             return Support(False, "the exact minimiser of the smooth part near a point is not known: use FISTA")
+        if known.smooth_prox is None and not known.convex and not self._positive(known):
+            return Support(False, "the smooth part is not convex, so that the two halves drift apart: use FISTA")
         return Support(True)
+
+    def _positive(self, known: Structure) -> bool:
+        """Whether no eigenvalue of G is negative, but for rounding."""
+        assert known.quadratic is not None
+        values = torch.linalg.eigvalsh(known.quadratic.gram.detach())
+        return bool(values[0] >= -len(values) * torch.finfo(values.dtype).eps * values.abs().amax())
 
     def init(self, problem: Problem, u: Tensor) -> Split:
         """W so that u is its prox, and the dual variable as near to −∇f(u) as the penalty allows."""

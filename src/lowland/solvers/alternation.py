@@ -13,7 +13,7 @@ from lowland.energies.base import ReferenceCase
 from lowland.energies.ellipse import Ellipse
 from lowland.errors import OptionError
 from lowland.registry import register
-from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Support
+from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Status, Support
 from lowland.solvers.gradient_descent import GradientDescent
 from lowland.solvers.loop import run
 from lowland.tensors import RowNoise
@@ -31,8 +31,8 @@ class Alternation(Solver):
     """z ← argmin_z E(x, y, z), then y ← argmin_y E(x, y, z), and again, each by a solver of its own.
 
     With exact solvers E never rises. One step is one round over all variables in the order of `solvers`; each inner
-    solve starts where the last round left its variable and has the budget of its own solver. Source: textbook (block
-    coordinate descent).
+    solve starts where the last round left its variable and has the budget of its own solver. What a sample that no
+    longer changes certifies is what the inner solvers do. Source: textbook (block coordinate descent).
 
     Args:
         solvers: a solver for each free variable, by name.
@@ -58,6 +58,10 @@ class Alternation(Solver):
         self.solvers = dict(solvers)
         self.stochastic = any(solver.stochastic for solver in self.solvers.values())
 
+    @property
+    def verdict(self) -> Status:
+        return max(solver.verdict for solver in self.solvers.values())
+
     def supports(self, problem: Problem) -> Support:
         if set(problem.over) != set(self.solvers) or len(problem.over) < 2:
             return Support(False, f"it has solvers for {sorted(self.solvers)}, but free are {sorted(problem.over)}")
@@ -67,6 +71,10 @@ class Alternation(Solver):
             if not support:
                 return Support(False, f"{type(solver).__name__} cannot solve for {name}: {support.reason}")
         return Support(True)
+
+    def exact(self, problem: Problem) -> bool:
+        """Each variable is at its best given the others, which need not be the best of both even where E is convex."""
+        return False
 
     def init(self, problem: Problem, u: Tensor) -> Point:
         return Point(u)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowland.energies.ellipse import Ellipse
 from lowland.registry import register
-from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Support
+from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Status, Support
 
 
 @register("solver")
@@ -12,13 +12,21 @@ class Amortised(Direct):
     """u = guess(x, y), as the energy's `Structure.guess` gives it, for instance by an encoder: no minimisation at all.
 
     Every other solver starts from the same guess unless `init` is given, so that "encoder, then k refinement steps" is
-    that solver with `max_steps=k`, and k = 0 is this one. With the adjoint `Unroll` gradients reach the encoder.
+    that solver with `max_steps=k`, and k = 0 is this one. With the adjoint `Unroll` gradients reach the encoder. The
+    status of all samples is GUESS and their residual infinite, since nothing has tested the answer.
     Source: Kavukcuoglu, Ranzato & LeCun, "Fast inference in sparse coding algorithms" (2008).
 
     >>> import torch, lowland as ll
     >>> ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=Amortised()).energy.detach()
     tensor([1.])
     """
+
+    @property
+    def verdict(self) -> Status:
+        return Status.GUESS
+
+    def exact(self, problem: Problem) -> bool:
+        return False
 
     def supports(self, problem: Problem) -> Support:
         known = problem.structure.guess is not None
@@ -27,7 +35,8 @@ class Amortised(Direct):
     def step(self, problem: Problem, state: Point, drawn: None) -> tuple[Point, Info]:
         guess = problem.structure.guess
         assert guess is not None
-        return self.answer(problem, problem.domain.project(guess()), state.u)
+        point, told = self.answer(problem, problem.domain.project(guess()), state.u)
+        return point, told._replace(residual=None)
 
     @classmethod
     def reference_case(cls) -> SolverCase:

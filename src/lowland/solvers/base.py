@@ -7,6 +7,7 @@ A solver is `init` and `step`, both pure functions of tensors whose first axis i
 from __future__ import annotations
 
 import copy
+import enum
 import functools
 from typing import Any, NamedTuple, Protocol
 
@@ -52,8 +53,8 @@ class Problem:
         )
         self.size = domain.size
         self.compiling = False
-        reference = next((leaf for leaf in leaves(given) if leaf.is_floating_point()), None)
-        reference = next(iter(energy.parameters()), reference)
+        tensors = (*energy.parameters(), *leaves(given), *energy.buffers())
+        reference = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
         self.dtype = torch.get_default_dtype() if reference is None else reference.dtype
         self.device = torch.device("cpu") if reference is None else reference.device
         self._structure: Structure | None = None
@@ -170,6 +171,7 @@ class Problem:
                 penalty=known.penalty,
                 lipschitz=_own(bound, rows) if isinstance(bound, Tensor) and bound.ndim else bound,
                 blocks=known.blocks,
+                convex=known.convex,
             )
         return chosen
 
@@ -232,12 +234,29 @@ def bind(
     return problem
 
 
+class Status(enum.IntEnum):
+    """How the inference of one sample ended, and what that certifies."""
+
+    CONVERGED = 0
+    """The solver's residual is at most `tol`: u is stationary, or has a certificate; see `Solution.exact`."""
+    MAX_STEPS = 1
+    """The budget is spent; the residual says how far u is from stationary. Samplers always end so."""
+    NON_FINITE = 2
+    """A NaN or an infinity came up; u is the last finite one."""
+    COLLAPSED = 3
+    """Candidates or draws no longer differ, in the last restart too. Nothing else is known about u."""
+    GUESS = 4
+    """The answer of an encoder, which nothing has tested."""
+    OVERFLOW = 5
+    """E at u is beyond the largest number of its type: scale the data down, or use float64."""
+
+
 class Info(NamedTuple):
     """What a step tells the loop.
 
     `energy` (B,), before or after the step, to see that it is finite; `residual` (B,), the distance from stationarity
-    that is compared with `tol`, or None for samplers, which have none; `accepted` (B,) of 0 or 1, for samplers that
-    propose.
+    that is compared with `tol`, or None for samplers and guesses, which have none; `accepted` (B,) of 0 or 1, for
+    samplers that propose.
     """
 
     energy: Tensor
@@ -292,6 +311,15 @@ class Solver:
         """Whether this solver can solve the problem; by default any with a continuous variable and no penalty."""
         return continuous(problem)
 
+    @property
+    def verdict(self) -> Status:
+        """The status of a sample whose residual is at most `tol`: what that certifies."""
+        return Status.CONVERGED
+
+    def exact(self, problem: Problem) -> bool:
+        """Whether a sample that has converged is at the global minimum: where E is convex, any stationary one is."""
+        return problem.structure.convex
+
     def init(self, problem: Problem, u: Tensor) -> Any:
         """The first state, a named tuple with `u` = the start (B, D)."""
         raise NotImplementedError
@@ -309,10 +337,10 @@ class Solver:
         return f"{type(self).__name__}({options})"
 
 
-def continuous(problem: Problem, penalty: bool = False) -> Support:
-    """The check that most first-order solvers share."""
+def continuous(problem: Problem, penalty: bool = False, does: str = "follows gradients") -> Support:
+    """The check that most solvers of continuous variables share; `does` says what needs a continuum."""
     if problem.domain.discrete:
-        return Support(False, f"it follows gradients, but {problem.domain!r} is discrete")
+        return Support(False, f"it {does}, but {problem.domain!r} is discrete")
     if problem.structure.penalty is not None and not penalty:
         return Support(False, "the energy has a non-smooth penalty: use ISTA, FISTA or CoordinateDescent")
     return Support(True)
@@ -325,7 +353,7 @@ class Point(NamedTuple):
 
 
 class Direct(Solver):
-    """A method whose single step ends it: every sample has then converged, with residual 0."""
+    """A method whose single step ends it, by default at the global minimum, with residual 0."""
 
     direct = True
 
@@ -334,6 +362,9 @@ class Direct(Solver):
 
     def init(self, problem: Problem, u: Tensor) -> Point:
         return Point(u)
+
+    def exact(self, problem: Problem) -> bool:
+        return True
 
     def answer(self, problem: Problem, found: Tensor, start: Tensor) -> tuple[Point, Info]:
         """What `step` returns for the answer (B, D), or (1, D) where it is the same for all samples."""

@@ -13,17 +13,21 @@ from torch import Tensor
 from lowland.energies.ellipse import Ellipse
 from lowland.errors import OptionError
 from lowland.registry import register
-from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support, continuous
+from lowland.solvers.base import Info, Problem, Solver, SolverCase, Status, Support, continuous
 from lowland.tensors import RowNoise
 
 
 class Crowd(NamedTuple):
-    """The best point so far u (B, D) and its energy (B,), with the mean and deviation (B, D) of the next candidates."""
+    """The best point so far u (B, D) and its energy (B,), with the mean and deviation (B, D) of the next candidates.
+
+    `left` (B,) says whether there is a restart left.
+    """
 
     u: Tensor
     best: Tensor
     mean: Tensor
     deviation: Tensor
+    left: Tensor
 
 
 class Population(Solver):
@@ -32,11 +36,18 @@ class Population(Solver):
     The first candidate is the mean itself. Needs no gradient. The answer is the best candidate of all steps, the start
     included, so that more steps never make it worse.
 
+    In no coordinate does the deviation fall below the way that the mean has just gone: a search that is still on its
+    way widens instead of stopping short. Where the deviation has fallen to `tol` in all coordinates, the search starts
+    again around the best point, once, with its first deviation. When it has collapsed there too, the status is
+    COLLAPSED, never CONVERGED: nothing is known about the answer but that these candidates found none better.
+
     Args:
         samples: N.
         deviation: first standard deviation, in units of u; None takes a quarter of the width of each bounded
             coordinate, and 1 for the others.
-        max_steps, tol, check_every: see `Solver`.
+        max_steps, check_every: see `Solver`.
+        tol: the residual, which is the largest deviation, at which the search has collapsed; None uses the whole budget
+            and starts only once.
     """
 
     stochastic = True
@@ -52,8 +63,12 @@ class Population(Solver):
             raise OptionError(f"deviation must be positive, or None, but it is {deviation}.")
         self.samples, self.deviation = samples, deviation
 
+    @property
+    def verdict(self) -> Status:
+        return Status.COLLAPSED
+
     def supports(self, problem: Problem) -> Support:
-        return continuous(problem, penalty=True)
+        return continuous(problem, penalty=True, does="draws points from a Gaussian")
 
     def init(self, problem: Problem, u: Tensor) -> Any:
         deviation = torch.ones_like(u) * (1.0 if self.deviation is None else self.deviation)
@@ -61,7 +76,8 @@ class Population(Solver):
         if self.deviation is None and limits is not None:
             width = limits[1] - limits[0]
             deviation = torch.where(torch.isfinite(width), width / 4, deviation)
-        return Crowd(u, torch.full_like(u[:, 0], torch.inf), u, deviation)  # the start is the first candidate
+        # The start is the first candidate.
+        return Crowd(u, torch.full_like(u[:, 0], torch.inf), u, deviation, torch.ones_like(u[:, 0], dtype=torch.bool))
 
     def draw(self, problem: Problem, noise: RowNoise) -> Tensor:
         return noise.normal(self.samples - 1, problem.size)
@@ -69,8 +85,19 @@ class Population(Solver):
     def step(self, problem: Problem, state: Any, drawn: Tensor) -> tuple[Any, Info]:
         points_BND, energies_BN, u, best = self.evaluate(problem, state, drawn)
         mean, deviation = self.refit(state, points_BND, energies_BN)
-        moved = torch.maximum(deviation, (mean - state.mean).abs()).amax(dim=1)
-        return Crowd(u, best, mean, deviation), Info(best, moved)
+        return self.advance(problem, state, Crowd(u, best, mean, deviation, state.left))
+
+    def advance(self, problem: Problem, before: Crowd, after: Crowd) -> tuple[Crowd, Info]:
+        """What `after` becomes under the rules of the class for the deviation and for restarts."""
+        deviation = torch.maximum(after.deviation, (after.mean - before.mean).abs())
+        if self.tol is None:
+            return after._replace(deviation=deviation), Info(after.best, deviation.amax(dim=1))
+        again = after.left & (deviation.amax(dim=1) <= self.tol)
+        first = self.init(problem, after.u).deviation
+        mean = torch.where(again[:, None], after.u, after.mean)
+        deviation = torch.where(again[:, None], first, deviation)
+        residual = torch.where(again, torch.inf, deviation.amax(dim=1))
+        return Crowd(after.u, after.best, mean, deviation, after.left & ~again), Info(after.best, residual)
 
     def evaluate(self, problem: Problem, state: Crowd, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The candidates (B, N, D), their energies (B, N), the best point of all steps (B, D) and its energy (B,)."""
@@ -95,8 +122,7 @@ class CEM(Population):
         u_1 … u_N ∼ N(μ, σ²),   μ, σ ← mean and deviation of the elite, mixed with the old ones
 
     Args:
-        samples, deviation, max_steps, tol, check_every: see `Population`; the residual is the largest of the deviation
-            and of the change of the mean, in units of u.
+        samples, deviation, max_steps, tol, check_every: see `Population`.
         elite: share of the candidates that is elite.
         smoothing: share of the old mean and deviation that is kept.
         min_deviation: the deviation never falls below it, so that the search does not freeze; 0 lets it converge.
@@ -106,8 +132,8 @@ class CEM(Population):
 
     >>> import lowland as ll
     >>> found = ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=CEM(samples=64))
-    >>> round(found.energy.item(), 3)
-    1.0
+    >>> round(found.energy.item(), 3), ll.Status(found.status.item()).name
+    (1.0, 'COLLAPSED')
     """
 
     def __init__(

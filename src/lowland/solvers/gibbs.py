@@ -9,7 +9,7 @@ from lowland.domains import Binary, Domain, OneHot, Product
 from lowland.energies.rbm import RBM
 from lowland.errors import OptionError
 from lowland.registry import register
-from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Support
+from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Status, Support
 from lowland.tensors import RowNoise
 
 
@@ -25,7 +25,8 @@ class Gibbs(Solver):
     Args:
         temperature: T ≥ 0, in units of E.
         max_steps: sweeps.
-        tol: compared with the number of entries that a sweep changed; 0 with T = 0 stops at a local minimum.
+        tol: compared with the number of entries that a sweep changed; 0 with T = 0 stops at a local minimum, which no
+            single unit or group can lower. With T > 0 such a sweep certifies nothing: the status is COLLAPSED.
         check_every: see `Solver`.
 
     >>> import lowland as ll
@@ -42,6 +43,10 @@ class Gibbs(Solver):
         if not temperature >= 0:
             raise OptionError(f"temperature must be at least 0, but it is {temperature}.")
         self.temperature = temperature
+
+    @property
+    def verdict(self) -> Status:
+        return Status.COLLAPSED if self.temperature else Status.CONVERGED
 
     def supports(self, problem: Problem) -> Support:
         known = _sites(problem.domain) is not None

@@ -26,6 +26,7 @@ class Kept(NamedTuple):
     best: Tensor
     mean: Tensor
     deviation: Tensor
+    left: Tensor
     points: Tensor
     energies: Tensor
 
@@ -83,7 +84,7 @@ class ICEM(Population):
         points = u[:, None].expand(-1, count, -1).clone()
         energies = torch.full_like(points[:, :, 0], torch.inf)
         energies[:, 0] = crowd.best
-        return Kept(crowd.u, crowd.best, crowd.mean, crowd.deviation, points, energies)
+        return Kept(*crowd, points, energies)
 
     def draw(self, problem: Problem, noise: RowNoise) -> Tensor:
         shape = problem.domain.shape
@@ -91,7 +92,7 @@ class ICEM(Population):
         return (_filter(shape[0], self.colour).to(white_BNTX) @ white_BNTX).flatten(2)
 
     def step(self, problem: Problem, state: Kept, drawn: Tensor) -> tuple[Kept, Info]:
-        crowd = Crowd(*state[:4])
+        crowd = Crowd(*state[:-2])
         points_BND, energies_BN, u, best = self.evaluate(problem, crowd, drawn)
         if self.keep:
             points_BND = torch.cat([points_BND, state.points], dim=1)
@@ -102,8 +103,8 @@ class ICEM(Population):
         mean = torch.lerp(mean, state.mean, self.smoothing)
         deviation = torch.lerp(deviation, state.deviation, self.smoothing)
         count = state.points.shape[1]
-        moved = torch.maximum(deviation, (mean - state.mean).abs()).amax(dim=1)
-        return Kept(u, best, mean, deviation, elite[:, :count], energies[:, :count]), Info(best, moved)
+        after, told = self.advance(problem, crowd, Crowd(u, best, mean, deviation, crowd.left))
+        return Kept(*after, elite[:, :count], energies[:, :count]), told
 
     @classmethod
     def reference_case(cls) -> SolverCase:

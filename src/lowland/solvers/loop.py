@@ -8,7 +8,6 @@ steps, a sample stops at the same step whether it is solved alone or in a batch.
 from __future__ import annotations
 
 import contextlib
-import enum
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -16,21 +15,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lowland.solvers.base import Info, Problem, Solver
+from lowland.solvers.base import Info, Problem, Solver, Status
 from lowland.tensors import RowNoise
 
 # Entering a compiled graph costs as much as a small step, so that several share one; more would compile for longer.
 _COMPILED_STEPS = 5
 # All solvers share the code of `_several`: each needs a graph for itself, and one for each size of the batch.
 _GRAPHS = 256
-
-
-class Status(enum.IntEnum):
-    """How the inference of one sample ended."""
-
-    CONVERGED = 0
-    MAX_STEPS = 1
-    NON_FINITE = 2
 
 
 class Trace(NamedTuple):
@@ -100,7 +91,7 @@ def run(
             if info.residual is not None:
                 residual[out] = info.residual[:real][leaving].to(residual.dtype)
             steps[out] = taken
-            verdict = torch.where(ended[:real][leaving], int(Status.CONVERGED), int(Status.MAX_STEPS))
+            verdict = torch.where(ended[:real][leaving], int(solver.verdict), int(Status.MAX_STEPS))
             status[out] = torch.where(ok, verdict, int(Status.NON_FINITE)).to(torch.int8)
             stay = (~leaving).nonzero()[:, 0]
             real = len(stay)
@@ -128,6 +119,8 @@ def _ended(solver: Solver, state: Any, info: Info) -> tuple[Tensor, Tensor]:
     finite = torch.isfinite(info.energy) & torch.isfinite(state.u.sum(dim=1))
     if not bool(finite.all()):
         finite = torch.isfinite(info.energy) & torch.isfinite(state.u).all(dim=1)
+    if solver.direct and info.residual is None:
+        return torch.ones_like(finite), finite
     if solver.tol is None or info.residual is None:
         return ~finite, finite
     return ~finite | (info.residual <= solver.tol), finite

@@ -19,6 +19,8 @@ from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Suppo
 _HELD, _TAKEN = 4096, 512
 # A coordinate whose square is at least this share independent of those in play may join them.
 _PIVOT = 1e-9
+# What is left below this share of c is the rounding of a code in single precision.
+_ROUNDING = 1e-5
 
 
 @register("solver")
@@ -29,8 +31,9 @@ class OrthogonalMatchingPursuit(Solver):
 
     Source: Pati, Rezaiifar & Krishnaprasad (1993); by the Gram matrix as in Rubinstein, Zibulevsky & Elad (2008). The
     inverse of G_SS grows by one coordinate at a time, compiled with numba (extra `fast`), and without it by batches in
-    torch. K is the bound of the domain. A sample has always converged: to a local answer, since the problem is
-    NP-hard. Where u ≥ 0, a coordinate whose best value would become negative ends the search.
+    torch. K is the bound of the domain. A sample with K coordinates has converged: to a local answer, the best on its
+    S, since the problem is NP-hard. Where u ≥ 0, a coordinate whose best value would become negative ends the search;
+    the residual is then what is left, the largest c − Gu, and the status MAX_STEPS.
 
     Args:
         error: a sample is done once E ≤ error, so that each takes as few atoms as it needs; in units of E. For noise
@@ -64,17 +67,31 @@ class OrthogonalMatchingPursuit(Solver):
     def step(self, problem: Problem, state: Point, drawn: None) -> tuple[Point, Info]:
         if problem.graph:
             raise DifferentiationError("OrthogonalMatchingPursuit has no steps to differentiate through.")
-        u, energy = cast(Any, torch.compiler.disable(self._solve))(problem, state.u)
-        return Point(u), Info(energy, torch.zeros_like(energy))
+        u, energy, left = cast(Any, torch.compiler.disable(self._solve))(problem, state.u)
+        return Point(u), Info(energy, left)
 
     @torch.no_grad()
-    def _solve(self, problem: Problem, start: Tensor) -> tuple[Tensor, Tensor]:
+    def _solve(self, problem: Problem, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         exact = problem.double()
         u, energy = torch.zeros_like(start), torch.empty(len(start), dtype=torch.float64, device=start.device)
+        left = torch.zeros_like(energy)
         for rows in torch.arange(len(u), device=u.device).split(_HELD):
             part = exact if len(rows) == len(u) else exact.select(rows)
             u[rows], energy[rows] = (self._compiled if usable(start) else self._batched)(part, u[rows])
-        return u, energy
+            left[rows] = self._left(part, u[rows], energy[rows])
+        return u, energy, left
+
+    def _left(self, problem: Problem, u: Tensor, energy: Tensor) -> Tensor:
+        """(B,) the largest entry of c − Gu off S where one more coordinate might join and lower E; else 0."""
+        gram, linear, _ = _quadratic(problem)
+        short = ((u != 0).sum(dim=1) < _bound(problem)) & (energy > self.error)
+        found, rows = torch.zeros_like(energy), short.nonzero()[:, 0]
+        if len(rows):
+            c = linear[rows]
+            slope = (c - u[rows].double() @ gram).masked_fill(u[rows] != 0, 0.0)
+            most = (slope if _positive(problem) else slope.abs()).amax(dim=1).clamp_min(0)
+            found[rows] = torch.where(most > _ROUNDING * c.abs().amax(dim=1), most, 0.0)
+        return found
 
     def _compiled(self, problem: Problem, u: Tensor) -> tuple[Tensor, Tensor]:
         from lowland.compiled.matching_pursuit import pursue

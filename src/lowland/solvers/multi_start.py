@@ -10,7 +10,7 @@ from torch import Tensor
 from lowland.energies.ellipse import Ellipse
 from lowland.errors import DomainError, OptionError, check_instance
 from lowland.registry import register
-from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Support
+from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Status, Support
 from lowland.solvers.gradient_descent import GradientDescent
 from lowland.solvers.loop import run
 from lowland.tensors import RowNoise
@@ -54,6 +54,13 @@ class MultiStart(Solver):
             raise OptionError(f"starts must be at least 2 and spread positive, but they are {starts} and {spread}.")
         self.solver, self.starts, self.spread = solver, starts, spread
         self.stochastic = True
+
+    @property
+    def verdict(self) -> Status:
+        return self.solver.verdict
+
+    def exact(self, problem: Problem) -> bool:
+        return self.solver.exact(problem)
 
     def supports(self, problem: Problem) -> Support:
         support = self.solver.supports(problem)

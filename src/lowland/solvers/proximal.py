@@ -31,7 +31,7 @@ class ISTA(Solver):
 
     Args:
         curvature: first L where the energy gives no bound, in units of E per squared unit of u.
-        max_steps, tol, check_every: see `Solver`; the residual is L‖u_new − u‖∞.
+        max_steps, tol, check_every: see `Solver`; the residual is L‖u_new − u‖∞, with the first L where it changes.
 
     >>> import lowland as ll
     >>> energy = SparseCoding(n_features=4, n_atoms=8, sparsity=0.1)
@@ -79,6 +79,10 @@ class ISTA(Solver):
                 curvature = torch.where(short[:, None], 2 * curvature, curvature)
                 u = self._move(problem, point, gradient, curvature)
         residual = (curvature * (u - point)).abs().amax(dim=1)
+        if problem.structure.lipschitz is None:
+            # Where rounding lets no step lower E, L grows until u no longer moves: that is not stationary.
+            first = torch.full_like(curvature, self.curvature)
+            residual = self.curvature * (self._move(problem, point, gradient, first) - point).abs().amax(dim=1)
         if not self.accelerated:
             return Proximal(u, u, state.momentum, curvature), Info(value, residual)
         t = (1 + torch.sqrt(1 + 4 * state.momentum.square())) / 2

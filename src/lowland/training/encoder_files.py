@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from lowland.bounded import parse_json
 from lowland.checksums import read_tensors
+from lowland.data.prepare import Prepare
 from lowland.errors import CheckpointError, OptionError
-from lowland.files import write_atomically
+from lowland.files import regular, write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.registry import find
-from lowland.training.export import export_safetensors, import_safetensors
+from lowland.training.export import export_onnx, export_program, export_safetensors, import_safetensors
 from lowland.training.source_of import source_of
 
 KIND = "lowland encoder 1"
@@ -25,16 +27,20 @@ WEIGHTS = "encoder.safetensors"
 def save_encoder(
     encoder: Standardised, options: Mapping[str, Any], folder: str | Path, card: Mapping[str, Any]
 ) -> Path:
-    """Write `encoder.safetensors` and, beside it, `encoder.py`, which needs torch and safetensors alone.
+    """Write `encoder.safetensors` and, beside it, `encoder.py`, which needs no Lowland.
 
         from encoder import load
         encoder = load("encoder.safetensors")
+        vectors = encoder(encoder.prepare("cat.jpg"))
+
+    It needs torch, NumPy and safetensors, and Pillow for `prepare` of pictures.
 
     Args:
         encoder: the encoder that it holds is of a registered class.
         options: arguments of that class, in plain numbers, text, lists and tuples.
         folder: of the two files.
-        card: what else stands in the header as JSON, such as the kind of data and what was measured.
+        card: what else stands in the header as JSON, such as what was measured; of it `kind`, "images" or "series", and
+            `levels`, black and white of pictures of more than eight bits or None, say how samples are prepared.
 
     Returns:
         the path of the weights.
@@ -62,6 +68,8 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
         OptionError: if there is no encoder of that class (a plugin that is not loaded, perhaps).
     """
     path = weights_in(Path(path))
+    if path.exists() and not path.is_dir():
+        regular(path, CheckpointError)
     if path.is_dir():
         raise CheckpointError(f"There is no {WEIGHTS} in {path}: name the one of `lowland pretrain`.")
     if not path.exists():
@@ -71,13 +79,61 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
         raise CheckpointError(f"{path} is a safetensors file, but not an encoder that `lowland pretrain` wrote.")
     try:
         card = parse_json(header["card"])
-        encoder = Standardised(build_encoder(header["class"], tuple(card["shape"]), card["options"]))
+        encoder = Standardised(build_encoder(header["class"], tuple(card["shape"]), card["options"]), prepare_by(card))
     except OptionError:
         raise
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a whole encoder: its header says {error}.") from None
     import_safetensors(encoder, path)
     return encoder.eval(), card
+
+
+def prepare_by(card: Mapping[str, Any]) -> Prepare:
+    """What makes samples for the encoder of this card."""
+    levels = card.get("levels")
+    return Prepare(card["kind"], tuple(card["shape"]), None if levels is None else (levels[0], levels[1]))
+
+
+class Guarded(nn.Module):
+    """An encoder for a graph that cannot raise errors: the vector of an image outside [0, 1] is not a number.
+
+    >>> from lowland.nn.encoders.convnet import ConvNet
+    >>> encoder = Standardised(ConvNet((1, 16, 16)), Prepare("images", (1, 16, 16))).eval()
+    >>> Guarded(encoder)(torch.tensor([0.5, 255.0])[:, None, None, None].expand(2, 1, 16, 16)).isnan().all(dim=1)
+    tensor([False,  True])
+    """
+
+    def __init__(self, encoder: Standardised) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, sample: Tensor) -> Tensor:
+        encoder = self.encoder
+        vectors = encoder.encoder((sample - encoder.mean) / encoder.deviation)
+        if encoder.prepare is None or encoder.prepare.kind != "images":
+            return vectors
+        inside = ((sample >= 0) & (sample <= 1)).flatten(1).all(dim=1, keepdim=True)
+        return torch.where(inside, vectors, torch.nan)
+
+
+def export_encoder(path: Path, to: str) -> Path:
+    """Write the encoder at a path as "onnx" or "program" beside its weights, and return the file.
+
+    The input is called images or series and has its shape and type in the file, which runtimes check; the output is
+    `vectors`. Images outside [0, 1] give vectors that are not numbers. The card, and how samples are prepared, are
+    metadata of an ONNX file.
+
+    Raises:
+        CheckpointError, OptionError, UnsupportedError: see `load_encoder`, `export_onnx` and `export_program`.
+    """
+    encoder, card = load_encoder(path)
+    example = torch.rand(2, *encoder.shape, generator=torch.Generator().manual_seed(0))
+    guarded = Guarded(encoder).eval()
+    if to == "program":
+        return export_program(guarded, example, path.with_suffix(".pt2"))
+    notes = {"card": json.dumps(card), "prepared": encoder.prepare.text if encoder.prepare is not None else ""}
+    place = path.with_suffix(".onnx")
+    return export_onnx(guarded, example, place, inputs=(card["kind"],), output="vectors", notes=notes)
 
 
 def weights_in(path: Path) -> Path:
@@ -94,7 +150,10 @@ def build_encoder(name: str, shape: tuple[int, ...], options: Mapping[str, Any])
 
 _LOAD = '''
 def load(path):
-    """The trained encoder: float32 (B, *shape) -> (B, size). Images are in [0, 1]; it standardises them itself."""
+    """The trained encoder: float32 (B, *shape) -> (B, size). Images are in [0, 1]; it standardises them itself.
+
+    `encoder.prepare(source)` makes such a batch of the path of a file, of an array, or of a list of them.
+    """
     from safetensors import safe_open
     from safetensors.torch import load_file
 
@@ -104,7 +163,9 @@ def load(path):
         raise ValueError(f"{{path}} does not hold the weights of a {name}.")
     card = json.loads(header["card"])
     options = {{key: tuple(value) if isinstance(value, list) else value for key, value in card["options"].items()}}
-    encoder = Standardised({name}(shape=tuple(card["shape"]), **options))
+    levels = card.get("levels")
+    prepare = Prepare(card["kind"], tuple(card["shape"]), None if levels is None else (levels[0], levels[1]))
+    encoder = Standardised({name}(shape=prepare.shape, **options), prepare)
     encoder.load_state_dict(load_file(path))
     encoder.card = card
     return encoder.eval()
@@ -113,8 +174,9 @@ def load(path):
 
 def _code(kind: type) -> str:
     head = (
-        f'"""{kind.__name__} as Lowland trained it. Needs torch and safetensors alone.\n\n'
-        '    from encoder import load\n    encoder = load("encoder.safetensors")\n"""\n\n'
+        f'"""{kind.__name__} as Lowland trained it. Needs torch, NumPy and safetensors, and Pillow for pictures.\n\n'
+        '    from encoder import load\n    encoder = load("encoder.safetensors")\n'
+        '    vectors = encoder(encoder.prepare("a file"))\n"""\n\n'
         "from __future__ import annotations\n\nimport json\n"
     )
     return head + source_of(kind, Standardised) + "\n" + _LOAD.format(name=kind.__name__)

@@ -146,14 +146,15 @@ def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
 
 
 class AsModule(nn.Module):
-    """An energy as a module of positional tensors, which is what exporters take: `paths` says which is which.
+    """An energy, or a module of a dictionary, as a module of positional tensors, which is what exporters take.
 
-    A path is the name of a variable, followed by a key for each dictionary on the way to the tensor.
+    `paths` says which is which: the name of a variable, or for a module the key alone, followed by a key for each
+    dictionary on the way to the tensor.
     """
 
-    def __init__(self, energy: Energy, paths: Sequence[tuple[str, ...]]) -> None:
+    def __init__(self, module: nn.Module, paths: Sequence[tuple[str, ...]]) -> None:
         super().__init__()
-        self.energy, self.paths = energy, tuple(paths)
+        self.module, self.paths = module, tuple(paths)
 
     def forward(self, *values: Tensor) -> Tensor:
         given: dict[str, Any] = {}
@@ -162,8 +163,10 @@ class AsModule(nn.Module):
             for key in way:
                 node = node.setdefault(key, {})
             node[last] = value
+        if not isinstance(self.module, Energy):
+            return self.module(given)
         x = given.get("x")
-        return self.energy.energy(None if x is None else self.energy.encode(x), given.get("y"), given.get("z"))
+        return self.module.energy(None if x is None else self.module.encode(x), given.get("y"), given.get("z"))
 
 
 def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -220,6 +223,8 @@ def _exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tenso
         module(**example)
         inputs = {path: leaf for name in VARIABLES for path, leaf in _paths((name,), example.get(name))}
         return AsModule(module, list(inputs)), tuple(inputs.values()), ["_".join(path) for path in inputs]
+    if isinstance(example, Mapping):
+        return AsModule(module, [(name,) for name in example]), tuple(example.values()), list(example)
     values = tuple(example) if isinstance(example, list | tuple) else (example,)
     if not values or not all(isinstance(value, Tensor) for value in values):
         raise OptionError(
@@ -241,7 +246,7 @@ def _program(module: nn.Module, values: tuple[Tensor, ...]) -> torch.export.Expo
             return torch.export.export(module, values, dynamic_shapes=dynamic)
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        name = type(module.energy).__name__ if isinstance(module, AsModule) else type(module).__name__
+        name = type(module.module).__name__ if isinstance(module, AsModule) else type(module).__name__
         raise UnsupportedError(f"{name} cannot be exported: {first}") from error
 
 
@@ -290,7 +295,15 @@ def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:
     return path
 
 
-def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: float = 1e-4) -> Path:
+def export_onnx(
+    module: nn.Module,
+    example: Any,
+    path: str | Path,
+    tolerance: float = 1e-4,
+    inputs: Sequence[str] = (),
+    output: str = "output",
+    notes: Mapping[str, str] | None = None,
+) -> Path:
     """Write an energy or any module as ONNX with a free batch axis, and check it with onnxruntime against torch.
 
     Args:
@@ -298,6 +311,9 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
         path: of the file; the weights are inside.
         tolerance: largest |ONNX − torch| that passes, relative to 1 + |torch|, on the example and on a batch of another
             size. The default allows for float32 sums in another order.
+        inputs, output: their names in the file, in the order of the example; by default those of the variables of an
+            energy, or input_0, input_1 …
+        notes: text by name, kept in the file as its metadata.
 
     Raises:
         OptionError: if a package is missing (`pip install lowland[export]`), or for example inputs that do not fit.
@@ -312,12 +328,13 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
         raise OptionError(f"ONNX export needs the package {error.name}: pip install lowland[export]") from error
     path = Path(path)
     wrapped, values, names = _exportable(module, example)
+    names = list(inputs) or names
+    if len(names) != len(values):
+        raise OptionError(f"There are {len(values)} inputs, but {len(names)} names: {', '.join(names)}.")
     with _evaluating(module):
         program = _program(wrapped, values)
         try:
-            exported = torch.onnx.export(
-                program, input_names=names, output_names=["output"], dynamo=True, verbose=False
-            )
+            exported = torch.onnx.export(program, input_names=names, output_names=[output], dynamo=True, verbose=False)
         except Exception as error:
             cause = error.__cause__ or error
             reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
@@ -325,12 +342,15 @@ def export_onnx(module: nn.Module, example: Any, path: str | Path, tolerance: fl
                 f"{type(module).__name__} cannot be written as ONNX: {reason}. Export it as a program instead."
             ) from error
         assert exported is not None
-        content = exported.model_proto.SerializeToString()
+        model = exported.model_proto
+        for name, text in (notes or {}).items():
+            model.metadata_props.add(key=name, value=text)
+        content = model.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        for inputs in (values, tuple(torch.cat([value, value[:1]]) for value in values)):
+        for given in (values, tuple(torch.cat([value, value[:1]]) for value in values)):
             with torch.no_grad():
-                expected = wrapped(*inputs)
-            feed = {node.name: value.cpu().numpy() for node, value in zip(session.get_inputs(), inputs, strict=True)}
+                expected = wrapped(*given)
+            feed = {node.name: value.cpu().numpy() for node, value in zip(session.get_inputs(), given, strict=True)}
             found = torch.from_numpy(session.run(None, feed)[0])
             worst = float(((found - expected.cpu()).abs() / (1 + expected.cpu().abs())).max())
             if not worst <= tolerance:

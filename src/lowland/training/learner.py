@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import lightning.pytorch as pl
@@ -22,6 +23,7 @@ from lowland.errors import (
 )
 from lowland.shaping.base import Batch, Losses, Shaping
 from lowland.shaping.processes import apart, as_first, average, place
+from lowland.training.checkpoints import read_checkpoint
 from lowland.training.data import LoaderStream, Steps, Stream, as_batch, gather, placed
 
 OptimiserFactory: TypeAlias = Callable[[list[nn.Parameter], float], Optimizer]
@@ -60,13 +62,22 @@ class Learner(pl.LightningModule):
 
     Where several processes train as one, each starts with the parameters of the first, and gradients are averaged.
 
+    `shaping.prepare` is called on the training data before anything else, also before a Trainer's first look at the
+    validation data. What a Trainer writes goes back into an energy and a shaping that are built as they were:
+
+        learner = Learner.load_from_checkpoint("step.ckpt", energy=energy, shaping=shaping)  # trained, in place
+        trainer.fit(Learner(energy, shaping), loader, ckpt_path="step.ckpt")  # or goes on
+
+    With `Trainer(plugins=[ll.training.SafetensorsIO()])` these files are safetensors; otherwise they are pickles.
+
     Args:
         energy: trained in place.
         shaping: the training method.
         lr: learning rate; a group's own is this times `shaping.rates[group]`.
         optimiser: "adam", "adamw", "sgd", "rmsprop", or a function (parameters, lr) → torch optimiser.
         weight_decay: for the optimisers by name.
-        clip: largest Euclidean norm of the gradient of a group; None for no clipping.
+        clip: largest Euclidean norm of the gradient of a group; None for no clipping. A Trainer's own
+            `gradient_clip_val` knows no groups, and is refused.
         schedule: step (from 0) → factor of the learning rate, a finite number of at least 0.
 
     Raises:
@@ -282,15 +293,32 @@ class Learner(pl.LightningModule):
 
     # ---- hooks of Lightning
 
+    def configure_callbacks(self) -> Sequence[pl.Callback]:
+        """None; it is the first hook that a Trainer calls, so that what it cannot do is said before it says it."""
+        if self.trainer.gradient_clip_val:
+            raise OptionError(
+                f"Trainer(gradient_clip_val={self.trainer.gradient_clip_val}) does not know the groups of parameters, "
+                f"each with a loss of its own: leave it out, and give clip={self.trainer.gradient_clip_val} to Learner."
+            )
+        if self.trainer.accumulate_grad_batches != 1:
+            raise OptionError(
+                f"Trainer(accumulate_grad_batches={self.trainer.accumulate_grad_batches}) would keep gradients that "
+                "Learner computes anew at each step: leave it out, and let the loader give larger batches."
+            )
+        return []
+
+    def on_validation_start(self) -> None:
+        if self.trainer.sanity_checking:
+            self.trainer.fit_loop.setup_data()
+            self._once()
+
     def on_train_start(self) -> None:
         if place().size > 1 and not self.shaping.trains_by_gradient:
             raise UnsupportedError(
                 f"{type(self.shaping).__name__} changes parameters from the statistics of a batch, which several "
                 "processes do not share: train it in one process."
             )
-        if not self.prepared:
-            self.prepared = True
-            self._prepare()
+        self._once()
         as_first(self)
         # A checkpoint holds the moments of its optimisers in the order of their axes, whatever the layout was.
         for optimiser in self.trainer.optimizers:
@@ -299,7 +327,11 @@ class Learner(pl.LightningModule):
                     if isinstance(value, Tensor) and value.shape == parameter.shape:
                         state[name] = _laid_out(value, parameter)
 
-    def _prepare(self) -> None:
+    def _once(self) -> None:
+        """Let the shaping prepare itself on the training data, unless it has."""
+        if self.prepared:
+            return
+        self.prepared = True
         if type(self.shaping).prepare is Shaping.prepare:
             return
         loader: Any = self.trainer.train_dataloader
@@ -323,6 +355,44 @@ class Learner(pl.LightningModule):
         if state is None:
             raise CheckpointError("This checkpoint was not written by a Learner of Lowland.")
         self.step, self.prepared = state["step"], state["prepared"]
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Learner:
+        """The learner of a checkpoint of a Trainer, its weights and buffers put into `energy=` and `shaping=`.
+
+        Args:
+            checkpoint_path: as written with `SafetensorsIO`, or as Lightning writes it by itself.
+            args, kwargs: `energy` and `shaping`, built as they were, by name; what `Learner` and Lightning's own
+                `load_from_checkpoint` take besides.
+
+        Raises:
+            OptionError: without energy or shaping.
+            CheckpointError: for a file that is damaged, of something else, or of another energy or shaping.
+        """
+        if missing := [name for name in ("energy", "shaping") if name not in kwargs]:
+            raise OptionError(
+                f"A checkpoint holds numbers, not code: build the {missing[0]} as it was, and give it as {missing[0]}=."
+            )
+        path = checkpoint_path
+        if not isinstance(path, str | Path) or _zipped(Path(path)):
+            return super().load_from_checkpoint(path, *args, **kwargs)
+        tree, learner = read_checkpoint(Path(path)), cls(**kwargs)
+        learner.on_load_checkpoint(tree)
+        try:
+            learner.load_state_dict(tree["state_dict"])
+        except (KeyError, RuntimeError) as error:
+            why = " ".join(str(error).split())
+            raise CheckpointError(f"{path} is not of this energy and shaping: {why}") from None
+        return learner
+
+
+def _zipped(path: Path) -> bool:
+    """Whether a file is one of torch.save, which is a zip archive."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False
 
 
 def flat(losses: Losses, prefix: str = "") -> dict[str, Any]:

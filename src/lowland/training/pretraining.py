@@ -26,6 +26,8 @@ LEAST = 8
 """Samples without which nothing is pretrained."""
 _VIEWS: dict[str, type] = {"images": ImageViews, "series": SeriesViews, "vectors": VectorViews}
 _ENCODERS = {"images": "ConvNet", "series": "ResNet1d", "vectors": "Perceptron"}
+_USUAL = {"images": (3, 48, 48), "series": (1, 256)}
+_MANY = 1_000_000
 _BATCH, _SEEN, _FEWEST, _MOST = 128, 50_000, 5, 200
 _EMBEDDING = 128
 _WARM = 0.1
@@ -101,6 +103,38 @@ def plan(
         steps = epochs * each
     method, encoder = _named("method", method, methods()), _named("encoder", encoder, registered("encoder"))
     return Plan(kind, method, encoder, batch, steps, tuple(reasons))
+
+
+def check_choices(
+    kind: str,
+    size: int = 0,
+    method: str = AUTO,
+    encoder: str = AUTO,
+    batch: int = 0,
+    epochs: int = 0,
+    steps: int = 0,
+    encoder_options: Mapping[str, Any] | None = None,
+    method_options: Mapping[str, Any] | None = None,
+    views: str = AUTO,
+) -> None:
+    """Raise now what `plan` and `build` would raise once the data have been read, as far as it does not depend on them.
+
+    Args:
+        kind: of the data.
+        size: of a sample, 0 if the data say it. Options of an encoder are then only looked at by name and type.
+
+    Raises:
+        OptionError: see `plan` and `build`.
+
+    >>> check_choices("images", encoder="resnet1d")
+    Traceback (most recent call last):
+    lowland.errors.OptionError: ResNet1d does not take images of 3 × 48 × 48: choose another encoder.
+    """
+    chosen = plan(kind, _MANY, method, encoder, batch, epochs, steps)
+    options = dict(encoder_options or {})
+    _check_options(chosen.encoder, registered("encoder")[chosen.encoder], options, ("shape", "generator"))
+    usual = _USUAL[kind]
+    build(chosen, (usual[0], *(size or side for side in usual[1:])), options if size else {}, method_options, views)
 
 
 def check_enough(count: int) -> None:

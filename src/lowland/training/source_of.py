@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import inspect
 import sys
 from types import ModuleType
@@ -22,10 +23,11 @@ class _Bundle:
         self.texts: list[str] = []
         self.owners: dict[str, str] = {}
         self.done: set[tuple[str, int]] = set()
+        self.read = functools.cache(_names)
 
     def add(self, module: ModuleType, name: str) -> None:
         """Take over what a module calls by a name, with all that it uses."""
-        definitions, imported = _names(module)
+        definitions, imported = self.read(module)
         if name in imported:
             source, original, line = imported[name]
             if source.split(".")[0] != _PACKAGE:
@@ -47,14 +49,19 @@ class _Bundle:
         if place in self.done:
             return
         self.done.add(place)
-        for used in sorted(_used(node)):
-            if used != name:
+        needed = sorted(_used(node) - {name})
+        # A class may name its heirs in a method, and must stand before them all the same.
+        heirs = [used for used in needed if _inherits(definitions.get(used), name)]
+        for used in needed:
+            if used not in heirs:
                 self.add(module, used)
         self.texts.append(_text(module, node))
+        for used in heirs:
+            self.add(module, used)
 
 
-def source_of(*kinds: type) -> str:
-    """Code that defines these classes and imports nothing of Lowland.
+def source_of(*kinds: Any) -> str:
+    """Code that defines these classes and functions, and imports nothing of Lowland.
 
     Raises:
         UnsupportedError: if two things in different files share a name, or a source is not to be had.
@@ -98,6 +105,10 @@ def _single(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
     if isinstance(node, ast.Import):
         return ast.Import(names=[alias])
     return ast.ImportFrom(module=node.module, names=[alias], level=node.level)
+
+
+def _inherits(node: ast.AST | None, name: str) -> bool:
+    return isinstance(node, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id == name for b in node.bases)
 
 
 def _used(node: ast.AST) -> set[str]:

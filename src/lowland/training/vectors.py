@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lowland.checksums import write_json
-from lowland.data.folder import Folder, read_folder
+from lowland.data.folder import Folder, check_used, read_folder
 from lowland.errors import OptionError
 from lowland.files import write_atomically
 from lowland.training.encoder_files import load_encoder
@@ -22,7 +22,13 @@ SUFFIXES = (".npy", ".parquet")
 _AT_ONCE = 128
 
 
-def embed_folder(encoder: str | Path, folder: str | Path, out: str | Path = "vectors.npy") -> tuple[list[Path], Folder]:
+def embed_folder(
+    encoder: str | Path,
+    folder: str | Path,
+    out: str | Path = "vectors.npy",
+    levels: Sequence[float] = (),
+    watch: Callable[[str], None] = lambda text: None,
+) -> tuple[list[Path], Folder]:
     """Write the representations of all samples of a folder; returns what was written, and what was read.
 
     Args:
@@ -31,9 +37,11 @@ def embed_folder(encoder: str | Path, folder: str | Path, out: str | Path = "vec
         out: a `.npy` file, float32 (N, size), beside which a `.json` file names the sample of each row and the SHA-256
             of the vectors; or a `.parquet` file with the columns file, start (of a window, in time steps) and vector,
             whose pages have checksums.
+        levels: black and white of pictures of more than eight bits; by default those that the encoder learned from.
+        watch: told from time to time how far it is.
 
     Raises:
-        OptionError: for a file of another kind, or `.parquet` without the package pyarrow.
+        OptionError: for levels that no picture needs, a file of another kind, or `.parquet` without pyarrow.
         CheckpointError: for an encoder that cannot be read, or a file that cannot be written.
         DataError: for a folder without anything that the encoder takes.
     """
@@ -41,10 +49,15 @@ def embed_folder(encoder: str | Path, folder: str | Path, out: str | Path = "vec
     check_table(out)
     network, card = load_encoder(encoder)
     shape = tuple(card["shape"])
-    data = read_folder(folder, size=shape[-1], channels=shape[0], kind=card["kind"], leave=[out])
+    scale = levels or card.get("levels") or ()
+    data = read_folder(folder, shape[-1], shape[0], card["kind"], leave=[out], levels=scale, watch=watch)
+    check_used(data, levels)
+    found = []
     with torch.no_grad():
-        rows = torch.arange(len(data)).split(_AT_ONCE)
-        vectors = torch.cat([network(data.take(part)) for part in rows]).numpy()
+        for rows in torch.arange(len(data)).split(_AT_ONCE):
+            watch(f"vectors: {len(found) * _AT_ONCE:,} of {len(data):,}")
+            found.append(network(data.take(rows)))
+    vectors = torch.cat(found).numpy()
     if out.suffix == ".parquet":
         write_atomically(out, _parquet(vectors, data.files, data.starts))
         return [out], data

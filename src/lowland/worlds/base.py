@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from lowland.domains import Domain
 from lowland.tensors import RowNoise, repeat_rows
 
-_SMALLEST = 1e-6
 State: TypeAlias = Mapping[str, Tensor]
 """A state of a world: named tensors, each with the batch as first axis."""
 
@@ -113,12 +112,16 @@ def each_row(masks: Tensor, rows: int) -> Tensor:
     return masks if len(masks) == rows else masks.repeat_interleave(rows // len(masks), dim=0)
 
 
-def standardise(values: Tensor, mean: Tensor, deviation: Tensor) -> None:
-    """Write mean and standard deviation over all but the last axis into two buffers; 1 for what does not change."""
+def standardise(values: Tensor, mean: Tensor, deviation: Tensor, source: Tensor | None = None) -> None:
+    """Write mean and standard deviation over all but the last axis into two buffers; 1 for what does not change.
+
+    No change is one within the rounding of the `source` of the values, by default themselves.
+    """
     flat = values.flatten(0, -2)
+    size = (values if source is None else source).flatten(0, -2).abs().amax(dim=0)
     spread = flat.std(dim=0)
     mean.copy_(flat.mean(dim=0))
-    deviation.copy_(torch.where(spread > _SMALLEST, spread, 1.0))
+    deviation.copy_(torch.where(spread > 10 * torch.finfo(flat.dtype).eps * size, spread, 1.0))
 
 
 class WorldCase(NamedTuple):

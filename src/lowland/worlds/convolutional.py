@@ -123,7 +123,7 @@ class ConvolutionalWorld(World):
         standardise(path, self.encoder.own_mean, self.encoder.own_deviation)
         # The noise of what hardly varies, such as a heading's cosine, must not outweigh what tells where the car goes.
         self.encoder.own_deviation.clamp_min_(_LEAST)
-        standardise(path.diff(dim=1), self.change_mean, self.change_deviation)
+        standardise(path.diff(dim=1), self.change_mean, self.change_deviation, path)
 
     def encode(self, state: State) -> Tensor:
         """The code of frames and vector, (B, F, h, w)."""

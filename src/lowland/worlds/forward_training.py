@@ -68,7 +68,8 @@ class Posterior(nn.Module):
     @torch.no_grad()
     def initialise(self, world: World, state: State, action: Tensor, following: State) -> None:
         """Take the scales of the inputs from data, as `forward` gets them."""
-        standardise(self._inputs(world, state, action, following), self.mean, self.deviation)
+        source = torch.cat([world.features(state), world.features(following), action], dim=1)
+        standardise(self._inputs(world, state, action, following), self.mean, self.deviation, source)
 
     @torch.no_grad()
     def _inputs(self, world: World, state: State, action: Tensor, following: State) -> Tensor:

@@ -80,7 +80,7 @@ class VectorWorld(World):
     def initialise(self, state: State, actions: Tensor, states: State) -> None:
         path = torch.cat([state["observation"][:, None], states["observation"]], dim=1)
         standardise(path, self.mean, self.deviation)
-        standardise(path.diff(dim=1), self.change_mean, self.change_deviation)
+        standardise(path.diff(dim=1), self.change_mean, self.change_deviation, path)
 
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
         code = self._code(state, action, z)

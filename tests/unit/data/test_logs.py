@@ -162,7 +162,7 @@ def test_own_files_and_tables_come_back(tmp_path):
     assert sorted(set(other.lane.tolist())) == [-1, 0]
     for write in (save_tracks, write_table):
         with pytest.raises(DataError, match="could not be written"):
-            write(log, tmp_path / "no" / "folder.npz")
+            write(log, tmp_path / "a.csv" / "folder.npz")
 
 
 def test_a_bend_is_straightened():

@@ -23,13 +23,13 @@ def test_the_checker_of_gymnasium_is_content(log: Tracks, image: tuple[int, int]
 
 
 def test_it_is_made_by_its_module_and_name_alone() -> None:
-    assert "episode" in gymnasium.make(f"lowland.envs:{NAME}", tracks="validation").reset(seed=1)[1]
+    assert "episode_number" in gymnasium.make(f"lowland.envs:{NAME}", tracks="validation").reset(seed=1)[1]
 
 
 def test_an_episode_ends_and_is_drawn(log: Tracks) -> None:
     env = TrafficReplay(log, render_mode="rgb_array")
     _, info = env.reset(options={"episode": 4})
-    assert info["episode"] == 4
+    assert info["episode_number"] == 4
     ended = False
     while not ended:
         observation, reward, terminated, truncated, info = env.step(np.array([1.0, 0.0], np.float32))
@@ -52,7 +52,7 @@ def test_a_batch_is_its_environments_one_by_one(log: Tracks) -> None:
     batch = gymnasium.make_vec(NAME, num_envs=4, vectorization_mode="vector_entry_point", tracks=log)
     together, infos = batch.reset(seed=3)
     alone = [TrafficReplay(log) for _ in range(4)]
-    for env, episode in zip(alone, infos["episode"], strict=True):
+    for env, episode in zip(alone, infos["episode_number"], strict=True):
         env.reset(options={"episode": int(episode)})
     generator = np.random.default_rng(0)
     over = np.zeros(4, dtype=bool)

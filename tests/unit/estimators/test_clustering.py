@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn import cluster, mixture
+from sklearn.exceptions import ConvergenceWarning
 
 from lowland.errors import OptionError
 from lowland.estimators import GaussianMixture, KMeans
@@ -45,7 +46,7 @@ def test_lloyd_goes_where_scikit_learns_goes(dtype: type, threads: int) -> None:
 
 
 def test_a_mean_far_from_zero_costs_no_digits(blobs: np.ndarray) -> None:
-    near, far = KMeans(4, seed=1).fit(blobs), KMeans(4, seed=1).fit((blobs + 1000).astype(np.float32))
+    near, far = KMeans(4, random_state=1).fit(blobs), KMeans(4, random_state=1).fit((blobs + 1000).astype(np.float32))
     assert np.array_equal(near.labels_, far.labels_)
 
 
@@ -62,7 +63,7 @@ def test_more_starts_are_never_worse(blobs: np.ndarray) -> None:
 
 
 def test_batches_find_the_blobs(blobs: np.ndarray) -> None:
-    found, order = KMeans(4, seed=1), np.random.default_rng(0).permutation(len(blobs))
+    found, order = KMeans(4, random_state=1), np.random.default_rng(0).permutation(len(blobs))
     for batch in blobs[order].reshape(6, 40, 5):
         found.partial_fit(batch)
     assert found.n_iter_ == 6
@@ -71,8 +72,9 @@ def test_batches_find_the_blobs(blobs: np.ndarray) -> None:
     assert found.fit(blobs[:50]).partial_fit(blobs).n_iter_ == 1
 
 
-def test_equal_samples_are_one_cluster_and_no_error() -> None:
-    found = KMeans(3).fit(np.ones((10, 2)))
+def test_equal_samples_are_one_cluster_with_a_warning() -> None:
+    with pytest.warns(ConvergenceWarning, match=r"1 distinct clusters, fewer than n_clusters = 3"):
+        found = KMeans(3).fit(np.ones((10, 2)))
     assert found.inertia_ == 0
     assert np.array_equal(found.predict([[1.0, 1.0]]), found.labels_[:1])
 

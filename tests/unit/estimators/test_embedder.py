@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowland.errors import CollapseError, OptionError
+from lowland.errors import CollapseError, DomainError, OptionError
 from lowland.estimators import Embedder
 
 
@@ -34,6 +34,12 @@ def test_names_are_checked_when_it_is_fitted() -> None:
             Embedder(**wrong).fit(X)
     with pytest.raises(OptionError, match="5 axes"):
         Embedder().fit(np.zeros((20, 3, 2, 2, 2)))
+
+
+def test_images_of_bytes_are_refused() -> None:
+    X = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16))
+    with pytest.raises(DomainError, match="divide bytes by 255"):
+        Embedder().fit(X)
 
 
 def test_a_collapse_is_an_error() -> None:

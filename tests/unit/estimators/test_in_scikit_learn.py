@@ -71,7 +71,7 @@ def test_a_classifier_on_top_in_a_pipeline(estimator, labelled) -> None:
 @pytest.mark.parametrize(
     ("estimator", "grid"),
     [
-        (KMeans(seed=1), {"n_clusters": [2, 4]}),
+        (KMeans(random_state=1), {"n_clusters": [2, 4]}),
         (PCA(), {"n_components": [1, 3]}),
         (GaussianMixture(), {"n_components": [1, 2], "covariance_type": ["full", "diag"]}),
         (ICA(max_iter=20), {"source": ["logistic", "laplace"]}),

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from lowland.cli import main
 from lowland.data.logs import write_table
 from lowland.data.traffic import traffic
+from lowland.envs.replay import REASONS
 from lowland.errors import CheckpointError, OptionError
 from lowland.recipes import drive
 from lowland.recipes.base import Recipe, execute, load, start
 from lowland.recipes.drive import SHIPPED, DriveRecipe
 from lowland.recipes.drive_logs import read_logs
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS
+from lowland.recipes.drive_options import DriveOptions
 from lowland.recipes.drive_remedies import APART, NAMES, PAIRS, DriveRemediesRecipe
+from lowland.rows import load_rows
 from lowland.training.export import import_safetensors
 
 
@@ -44,6 +52,20 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_only_figures_that_were_read_in_their_source_are_printed(first: Path) -> None:
+    known = [None, *(figure.figure for figure in load_rows()["W8"].published if figure.checked)]
+    assert all(row["published"] in known for row in json.loads((first / "results.json").read_text()))
+
+
+@pytest.mark.parametrize("name", ["drive", "drive-horizon", "drive-plan", "drive-remedies"])
+def test_no_published_figure_stands_beside_a_log_of_ones_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowland.recipes.drive_options.published", lambda row, claim, unit: 74.8)
+    usual = smoke(name)
+    assert isinstance(usual, DriveOptions)
+    assert usual.published("human", "% success") == 74.8
+    assert dataclasses.replace(usual, tracks="own.csv").published("human", "% success") is None
+
+
 def test_the_film_plays(first: Path) -> None:
     import av
 
@@ -62,13 +84,38 @@ def test_trained_models_drive_as_they_did(first: Path, tmp_path: Path) -> None:
         assert row["measured"] == before[row["claim"], row["method"]]
 
 
-def test_a_log_of_ones_own(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `lowland run drive --tracks own.csv --preset smoke` leaves."""
+    place = tmp_path_factory.mktemp("own")
     log = traffic("validation")[0]
-    few = log.of(log.vehicles[200:260])
-    file = write_table(few, tmp_path / "my.csv")
-    folder, rows = results(smoke("drive", tracks=str(file)), tmp_path)
+    file = write_table(log.of(log.vehicles[200:260]), place / "own.csv")
+    assert main(["run", "drive", "--tracks", str(file), "--preset", "smoke", "--runs", str(place / "runs")]) == 0
+    return (place / "runs" / "drive" / "latest").resolve()
+
+
+def texts(folder: Path) -> list[str]:
+    elements = json.loads((folder / "page.json").read_text())["elements"]
+    return [element["markdown"] for element in elements if "markdown" in element]
+
+
+def test_a_log_of_ones_own(own: Path) -> None:
+    rows = json.loads((own / "results.json").read_text())
     assert {row["data"].split(",")[0] for row in rows} == {"own log"}
-    assert json.loads((folder / "page.json").read_text())["stand_ins"] == []
+    assert json.loads((own / "page.json").read_text())["stand_ins"] == []
+
+
+def test_the_code_on_the_page_drives_an_episode(own: Path, tmp_path: Path) -> None:
+    """As it stands there, in a process of its own that knows nothing but the installed package."""
+    (block,) = (text for text in texts(own) if "load_policy" in text)
+    code = textwrap.dedent(block)
+    assert "own.csv" in code
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    info = ast.literal_eval(done.stdout)
+    assert info["reason"] in REASONS[1:]
 
 
 @pytest.mark.parametrize("name", ["drive-horizon", "drive-plan", "drive-remedies"])

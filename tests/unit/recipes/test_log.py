@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from lowland.cli import main
 from lowland.data.cleaning import clean
 from lowland.data.logs import write_table
 from lowland.errors import DataError, OptionError
@@ -59,6 +60,27 @@ def test_a_log_of_the_users_with_faults(tmp_path):
     page = (execute(config, start(config, tmp_path / "runs")).folder / "report.html").read_text()
     assert "duplicate frames" in page
     assert "1 gap of up to 0.5 s bridged" in page
+
+
+def test_columns_and_units_of_the_command_line(tmp_path, capsys):
+    rows = cars(frames=60)
+    lines = ["id;stamp;along;offset_ft;l;w"]
+    for car, frame, x, y in zip(*(rows[key] for key in ("vehicle", "frame", "x", "y")), strict=True):
+        lines.append(f"{car};{100 * frame};{x / 0.3048:.4f};{-y / 0.3048:.4f};{4.5 / 0.3048:.4f};{1.8 / 0.3048:.4f}")
+    (tmp_path / "own.csv").write_text("\n".join(lines))
+    words = ["run", "log", "--tracks", str(tmp_path / "own.csv"), "--runs", str(tmp_path / "runs"), "--preset", "smoke"]
+    assert main([*words, "--columns", "vehicle=id,x=along"]) == 1
+    error = capsys.readouterr().err
+    assert "Its first line is: id, stamp, along, offset_ft, l, w. Say which column is which" in error
+    columns = "vehicle=id,time=stamp:ms,x=along,y=-offset_ft,length=l,width=w"
+    assert main([*words, "--columns", columns, "--units", "ft"]) == 0
+    page = next((tmp_path / "runs" / "log" / "latest").glob("report.html")).read_text()
+    assert "y from −offset_ft (ft)" in page
+    assert "10.00 ± 0.00 m/s" in page
+    with pytest.raises(OptionError, match="for a log of your own: name it with --tracks"):
+        load("log")(units="ft")
+    with pytest.raises(OptionError, match="name it with --data traffic --log"):
+        load("world")(log="plant.npz", columns="x=y")
 
 
 def test_a_log_too_short_to_drive_in_still_has_a_page(tmp_path):

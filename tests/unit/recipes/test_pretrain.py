@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import binomtest
 
 import lowland as ll
 from lowland import cli
-from lowland.data.folder import read_folder
+from lowland.data.folder import Folder, read_folder
 from lowland.data.photos import sample_photos
 from lowland.errors import CheckpointError, OptionError
 from lowland.recipes.pretrain import pace_to
+from lowland.recipes.pretrain_page import compare, verdict_of, write_verdict
 from lowland.recipes.pretrain_test import RAW, SUPERVISED, TRAINED, UNTRAINED, split
+from lowland.registry import registered
+from lowland.reports.elements import Elements
+from lowland.reports.run import Run
 from lowland.shaping.regularised.vicreg import VICReg
 from lowland.training.encoder_files import load_encoder
-from lowland.training.pretraining import build, methods, plan, views_of
+from lowland.training.pretraining import build, check_choices, methods, plan, views_of
 
 SMALL = "--size 16 --batch 16 --steps 3 --encoder-options maps=8,16".split()
 
@@ -87,8 +93,9 @@ def test_a_folder_with_labels_becomes_an_encoder_and_a_page(photos: Path, tmp_pa
     probes = {row["method"]: row["measured"] for row in rows if "linear probe" in row["claim"]}
     assert set(probes) == {"VICReg", "random encoder (baseline)", "raw data (baseline)", "supervised (baseline)"}
     page = (latest(tmp_path) / "report.html").read_text()
-    for words in ("broken.png", "is not a picture", "grey among colour", "12 labels", "Did it pay?"):
+    for words in ("broken.png", "is not a picture", "grey among colour", "12 labels", "Did it pay?", "95 % interval"):
         assert words in page
+    assert "Image.Resampling.BICUBIC" in (out / "README.md").read_text()
     assert (latest(tmp_path) / "skipped.txt").read_text().startswith("broken.png\t")
 
 
@@ -217,6 +224,22 @@ MISTAKES: dict[str, tuple[str, int]] = {
     "PHOTOS --labels lost.csv": ("labels 1 file that is not in", 1),
     "PHOTOS --labels few.csv": ("there are labels of 8 files in 2 classes of at least 4", 1),
     "PHOTOS --out one.csv/deep": ("cannot be written", 1),
+    "PHOTOS --size 16 --levels 0 4095": ("leave out --levels", 2),
+    "PHOTOS --levels 9 1": ("that of black below that of white", 2),
+    "PHOTOS --labels pipe": ("is a named pipe, not a file", 1),
+    "heic": ("a.heic is of a kind that is not read: save it as JPEG", 1),
+    "PHOTOS/loop": ("loop does not exist", 1),
+}
+EARLY: dict[str, tuple[str, int]] = {
+    "--method vicregg": ("There is no method called 'vicregg'", 2),
+    "--encoder resnet88": ("There is no encoder called 'resnet88'", 2),
+    "--encoder ResNet1d": ("ResNet1d does not take images of 3 × 48 × 48", 2),
+    "--encoder-options map=3": ("ConvNet has no option 'map'", 2),
+    "--options varianc=0": ("VICReg has no option 'varianc'", 2),
+    "--views simclrr": ("no views of images called 'simclrr'", 2),
+    "--batch 1": ("A batch of 1 has nothing to compare", 2),
+    "--epochs -1": ("must be positive, or 0", 2),
+    "--labels nowhere.csv": ("There is no file", 1),
 }
 CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "method": ({"method": "vicregg"}, {}, "no method called 'vicregg'. Did you mean 'vicreg'?"),
@@ -249,6 +272,9 @@ def test_a_mistake_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "one").mkdir()
+    (tmp_path / "heic").mkdir()
+    (tmp_path / "heic" / "a.heic").write_text("hello")
+    os.mkfifo(tmp_path / "pipe")
     Image.new("RGB", (20, 20)).save(tmp_path / "one" / "a.png")
     names = [f"{name}-{number:02}.png" for name in ("astronaut", "brick") for number in range(4)]
     tables = {"one": [(name, "cat") for name in names], "lost": [("cat.png", "cat")]}
@@ -259,6 +285,72 @@ def test_a_mistake_is_one_sentence(
     said = say(*words.replace("PHOTOS", str(photos)).split(), code=code)
     assert sentence in said
     assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", EARLY)
+def test_a_mistake_is_said_before_any_file_is_read(
+    words: str, photos: Path, say: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowland.recipes.pretrain.read_folder", lambda *given, **more: pytest.fail("files are read"))
+    sentence, code = EARLY[words]
+    assert sentence in say(photos, *words.split(), code=code)
+
+
+def test_every_encoder_is_known_by_the_data_that_it_takes() -> None:
+    """What is looked at before the data are read refuses no pair that works with data of the usual size."""
+    kinds = {"images": (3, 48, 48), "series": (1, 256)}
+    for name in registered("encoder"):
+        for kind, shape in kinds.items():
+            try:
+                build(plan(kind, 100, encoder=name), shape)
+            except OptionError:
+                with pytest.raises(OptionError, match="does not take"):
+                    check_choices(kind, encoder=name)
+            else:
+                check_choices(kind, encoder=name)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "behind", "words"),
+    [
+        (1, 0, "Too close to call"),
+        (5, 0, "Too close to call"),
+        (6, 0, "**Yes**"),
+        (0, 6, "**No**"),
+        (9, 5, "Too close"),
+    ],
+)
+def test_a_verdict_needs_evidence(ahead: int, behind: int, words: str) -> None:
+    """On 75 images, of which the classifiers disagree on few: yes only where the exact sign test says so.
+
+    Of m that all speak for one side the chance is 2 · ½ᵐ: 0.063 for five and 0.031 for six.
+    """
+    own, other = torch.zeros(75), torch.zeros(75)
+    own[:ahead], other[ahead : ahead + behind] = 1, 1
+    found = compare({TRAINED: own, UNTRAINED: other, RAW: other, SUPERVISED: other}, [str(n) for n in range(75)])
+    assert words in verdict_of(found)
+    differ = ahead + behind
+    exact = binomtest(ahead, differ).proportion_ci(0.95, "exact")
+    for verdict in found.values():
+        assert verdict.difference.value == pytest.approx((ahead - behind) / 75)
+        assert verdict.difference.low == pytest.approx((2 * exact.low - 1) * differ / 75)
+        assert verdict.difference.high == pytest.approx((2 * exact.high - 1) * differ / 75)
+
+
+def test_a_smoke_run_gives_no_verdict(tmp_path: Path) -> None:
+    page = Elements(tmp_path, conclusive=False)
+    data = Folder("images", torch.zeros(1, 1, 16, 16, dtype=torch.uint8), ("a.png",), (0,))
+    write_verdict(cast(Run, page), data, plan("images", 100), {})
+    assert page.elements == []
+    assert not page.found
+
+
+def test_windows_of_one_file_are_one_witness() -> None:
+    """Thirty windows of three files, all for one side, are three files for it."""
+    right = {TRAINED: torch.ones(30), RAW: torch.zeros(30)}
+    owners = [str(number // 10) for number in range(30)]
+    assert compare(right, owners)[RAW].close
+    assert not compare(right, [str(number) for number in range(30)])[RAW].close
 
 
 def test_what_was_left_out_is_said_before_anything_fails(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,7 +17,9 @@ from lowland.errors import DataError, OptionError, ShapeError
 from lowland.evaluation.gabor import gabor_fit
 from lowland.recipes.base import execute, load, start
 from lowland.recipes.inpaint import smoothed
-from lowland.recipes.restoration import cosines, psnr
+from lowland.recipes.restoration import check_size, cosines, originals, psnr
+from lowland.reports.elements import Elements
+from lowland.reports.run import Run
 
 RANDOM = np.random.default_rng(0)
 
@@ -96,6 +98,29 @@ def test_inpainting_beats_the_local_mean_and_uses_a_mask(tmp_path: Path) -> None
     options = {"image": path, "mask": saved(tmp_path, mask, "mask.png"), "crop": 0, "rounds": 8, "names": ()}
     found = {row["method"]: row["measured"] for row in run("inpaint", tmp_path, **options) if "mean" in row["claim"]}
     assert found["learned dictionary"] > found["local mean (learns nothing)"] + 3
+
+
+def test_a_picture_of_sixteen_bits_is_read_as_it_is(tmp_path: Path) -> None:
+    """A ramp over all levels has a mean of one half, and the page says which level is white."""
+    ramp = np.linspace(0, 4095, 24 * 20).reshape(24, 20)
+    path = saved(tmp_path, ramp.astype(np.uint16), "ramp.png")
+    page = cast(Run, Elements(tmp_path))
+    found = originals(page, str(path), (), 8)["ramp"]
+    # Levels were rounded down to whole ones: half a level of 4095 on average.
+    assert found.mean().item() == pytest.approx(0.5, abs=1 / 4095)
+    assert "4,095 for white" in page.elements[0]["markdown"]
+    doubled = originals(page, str(path), (), 8, (0.0, 8190.0))["ramp"]
+    torch.testing.assert_close(doubled, found / 2)
+    with pytest.raises(OptionError, match="leave out levels"):
+        originals(page, str(saved(tmp_path, ramp.astype(np.uint8), "bytes.png")), (), 8, (0.0, 8190.0))
+    with pytest.raises(OptionError, match="name it with --image"):
+        originals(page, "", ("camera",), 8, (0.0, 1.0))
+
+
+def test_a_picture_whose_windows_do_not_fit_into_memory() -> None:
+    check_size({"a": torch.zeros(1, 1).expand(1, 2048, 2048)})
+    with pytest.raises(DataError, match="take its middle with --crop 1182"):
+        check_size({"a": torch.zeros(1, 1).expand(3, 2048, 2048)})
 
 
 @pytest.mark.parametrize("filled", [0, 255])

@@ -126,6 +126,52 @@ def test_a_users_trainer_resumes_from_safetensors(bowl, points, mean, tmp_path):
     assert (shaping.prepared, int(shaping.step), second.global_step) == ([], 10, 10)
 
 
+def test_it_prepares_before_the_first_look_at_the_validation_data(bowl, points, mean, tmp_path):
+    class Needs(type(mean())):
+        def forward(self, energy, batch):
+            assert self.prepared == [80], "a loss before prepare"
+            return super().forward(energy, batch)
+
+    learner = ll.Learner(bowl(), Needs(), lr=0.1)
+    loader, held = (DataLoader(TensorDataset(points[a:b]), batch_size=20) for a, b in ((0, 80), (80, 100)))
+    quiet(trainer(tmp_path, max_steps=3, num_sanity_val_steps=2, enable_checkpointing=False), learner, loader, held)
+    assert learner.shaping.prepared == [80]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [({"gradient_clip_val": 0.5}, r"give clip=0\.5 to Learner"), ({"accumulate_grad_batches": 2}, "larger batches")],
+)
+def test_what_a_trainer_cannot_do_here_names_the_way_out(option, words, bowl, points, tmp_path):
+    own = trainer(tmp_path, max_steps=3, enable_checkpointing=False, **option)
+    with pytest.raises(OptionError, match=words):
+        quiet(own, ll.Learner(bowl(), Duel()), DataLoader(TensorDataset(points), batch_size=20))
+
+
+@pytest.mark.parametrize("plugins", [[SafetensorsIO()], []], ids=["safetensors", "as Lightning does"])
+def test_the_way_back_from_a_checkpoint(plugins, bowl, points, mean, tmp_path):
+    own = pl.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_steps=5,
+        default_root_dir=tmp_path, plugins=plugins, enable_checkpointing=False,
+    )  # fmt: skip
+    energy, shaping = bowl(), mean()
+    quiet(own, ll.Learner(energy, shaping, lr=0.1), DataLoader(TensorDataset(points), batch_size=20))
+    path = tmp_path / "a.ckpt"
+    own.save_checkpoint(path)
+    again = bowl()
+    learner = ll.Learner.load_from_checkpoint(path, energy=again, shaping=mean(), lr=0.1)
+    assert torch.equal(again.centre, energy.centre)
+    assert (learner.step, learner.prepared, learner.energy, learner.lr) == (5, True, again, 0.1)
+    assert not torch.equal(bowl().centre, energy.centre)
+    with pytest.raises(OptionError, match="give it as shaping="):
+        ll.Learner.load_from_checkpoint(path, energy=again)
+    if plugins:
+        with pytest.raises(CheckpointError, match="not of this energy and shaping"):
+            ll.Learner.load_from_checkpoint(path, energy=ll.energies.Ellipse(), shaping=mean())
+        with pytest.raises(CheckpointError, match="There is no checkpoint"):
+            ll.Learner.load_from_checkpoint(tmp_path / "none.ckpt", energy=again, shaping=mean())
+
+
 def test_evaluation_leaves_no_trace(bowl, points):
     class Wandering(Shaping):
         def __init__(self):

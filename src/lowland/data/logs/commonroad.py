@@ -1,7 +1,7 @@
 """CommonRoad XML, versions 2018b and 2020a (Althoff, Koschi & Manzinger 2017): lanelets and recorded vehicles.
 
 Read with Python's own parser: the package commonroad-io pins an old protobuf that breaks TensorBoard and ONNX. The road
-is straightened along the left bound of its leftmost lanes: x is the length along it, y the distance from it.
+is straightened: x is the length along its middle, y the distance to the left from the left bound of its leftmost lanes.
 
 Shape letters: N points, V vertices.
 """
@@ -9,27 +9,56 @@ Shape letters: N points, V vertices.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from xml.etree import ElementTree
 
 import numpy as np
+from scipy.signal import savgol_filter
+from scipy.spatial import KDTree
 
 from lowland.data.cleaning import Fault, clean, many
+from lowland.data.logs.clock import clocked
 from lowland.data.tracks import Floats, Road, Tracks
 from lowland.errors import DataError
 
 _SPACING = 2.0
 """Metres between the vertices of a reference line."""
-_SMOOTHED = 11
-"""Vertices over which a reference line is averaged, so that the kinks of its drawing do not show in speeds."""
+_SMOOTHED = 51
+"""Vertices over which a reference line is smoothed, so that the kinks of its drawing do not show in speeds."""
+_LONGEST = 20_000.0
+"""Metres of a section; a damaged coordinate may ask for any number of vertices."""
+_ELEMENTS, _LANELETS = 2_000_000, 2_000
+"""Of a file; a tree of more would not fit into memory, and a whole network of roads is no section."""
+EXACT = 0.01
+"""By which a step along the reference may differ from the same step in the plane."""
+_STEP = 0.3
+"""Metres; shorter steps are as long as the last digits of their positions."""
 
 
-def read_commonroad(root: ElementTree.Element, name: str, road: Road | None = None) -> tuple[Tracks, list[Fault]]:
+def read_commonroad(
+    root: ElementTree.Element,
+    events: Iterator[tuple[str, ElementTree.Element]],
+    name: str,
+    road: Road | None = None,
+) -> tuple[Tracks, list[Fault]]:
     """The recorded vehicles of a scenario, and what was wrong with them.
 
+    x is the length along the middle of the road, where a bend is neither the inner nor the outer one.
+
+    Args:
+        root: the outermost element, which is whole when the events end.
+        events: beginnings and ends of elements.
+        name: of the log.
+        road: where it is known.
+
     Raises:
-        DataError: without lanelets or trajectories (a set-based scenario has only regions), or for broken numbers.
+        DataError: without lanelets or trajectories (a set-based scenario has only regions), for broken numbers, or
+            where a step along the road differs from that of the file by more than a hundredth, as at a crossing.
     """
+    if sum(1 for _ in islice(events, 2 * _ELEMENTS)) == 2 * _ELEMENTS:
+        raise DataError(f"{name} has more than {_ELEMENTS:,} elements: cut out one stretch of road.")
     try:
         lanelets = {lanelet.key: lanelet for lanelet in map(_lanelet, root.findall("lanelet"))}
         dt = float(root.get("timeStepSize", "0.1"))
@@ -40,16 +69,53 @@ def read_commonroad(root: ElementTree.Element, name: str, road: Road | None = No
         ) from None
     if not lanelets:
         raise DataError(f"{name} has no lanelets, so that it cannot be said where its road runs.")
+    if len(lanelets) > _LANELETS:
+        raise DataError(f"{name} has {len(lanelets):,} lanelets, a network of roads: cut out one stretch of road.")
+    if not 0 < dt < 10:
+        raise DataError(f"{name} has time steps of {dt:g} s.")
     chain = _carriageway(lanelets, rows[:, 2:4])
-    line = Reference(np.concatenate([lanelets[key].left for key in chain]))
+    left = Reference(np.concatenate([lanelets[key].left for key in chain]))
+    drawn = _road(lanelets, chain, left)
+    middle = (drawn.left + drawn.right) / 2
+    line = left.shifted(middle)
     x, y = line.project(rows[:, 2:4])
-    columns = {"vehicle": rows[:, 0], "frame": rows[:, 1], "x": x, "y": y, "length": rows[:, 4], "width": rows[:, 5]}
-    tracks, faults = clean(columns, road or _road(lanelets, chain, line), dt, root.get("benchmarkID", name))
+    _check_steps(rows, x, y, name)
+    frame, dt, clock = clocked(rows[:, 0].astype(np.int64), rows[:, 1], None, f"The log {name}", fps=1 / dt)
+    columns = {
+        "vehicle": rows[:, 0],
+        "frame": frame,
+        "x": x,
+        "y": y + middle,
+        "length": rows[:, 4],
+        "width": rows[:, 5],
+    }
+    section = _road(lanelets, chain, line, middle)
+    tracks, faults = clean(columns, road or section, dt, root.get("benchmarkID", name))
     if 2 * int((tracks.lane < 0).sum()) > len(tracks):
         raise DataError(f"{name} is not a straight section: most of its vehicles drive beside its longest road.")
     if without:
         faults.append(Fault("no trajectory", without, f"{many(without, 'obstacle')} without a trajectory left out."))
+    tracks = replace(tracks, reading=f"Read as CommonRoad in metres, along the middle of the road. {clock}")
     return tracks, [fault for fault in faults if fault.kind != "no lanes"]
+
+
+def _check_steps(rows: Floats, x: Floats, y: Floats, name: str) -> None:
+    """Raise where lengths along the reference are not those in the plane: a bend is too sharp for its width."""
+    order = np.lexsort((rows[:, 1], rows[:, 0]))
+    vehicle, same = rows[order, 0], np.diff(rows[order, 0]) == 0
+    plane = np.hypot(*np.diff(rows[order, 2:4], axis=0)[same].T)
+    along = np.hypot(np.diff(x[order])[same], np.diff(y[order])[same])
+    told = plane > _STEP
+    error = np.abs(along[told] / plane[told] - 1)
+    _, whose = np.unique(vehicle[1:][same], return_inverse=True)
+    way, found = (np.bincount(whose, lengths) for lengths in (plane, along))
+    whole = np.abs(found - way)[way > 10 * _STEP] / way[way > 10 * _STEP]
+    if (error > EXACT).sum() > EXACT * len(error) or (whole > EXACT).any():
+        most = 100 * max(error.max(initial=0), whole.max(initial=0))
+        raise DataError(
+            f"{name} is not a straight section: along its longest road, steps of its vehicles would be up to "
+            f"{most:.0f} % longer or shorter than they are. Cut out a stretch without crossings and sharp bends."
+        )
 
 
 def _rows(root: ElementTree.Element, name: str) -> tuple[Floats, int]:
@@ -122,8 +188,8 @@ def _carriageway(lanelets: dict[str, _Lanelet], places: Floats) -> list[str]:
     return best
 
 
-def _road(lanelets: dict[str, _Lanelet], chain: list[str], line: Reference) -> Road:
-    """The cross-section with the most lanes among those along the chain."""
+def _road(lanelets: dict[str, _Lanelet], chain: list[str], line: Reference, y: float = 0.0) -> Road:
+    """The cross-section with the most lanes among those along the chain; the line is at y."""
     sections = []
     for key in chain:
         row = [key]
@@ -134,7 +200,7 @@ def _road(lanelets: dict[str, _Lanelet], chain: list[str], line: Reference) -> R
     widest = [row for row in sections if len(row) == lanes]
     bounds = [np.concatenate([lanelets[row[0]].left for row in widest])]
     bounds += [np.concatenate([lanelets[row[lane]].right for row in widest]) for lane in range(lanes)]
-    edges = sorted(float(np.median(line.project(bound)[1])) for bound in bounds)
+    edges = sorted(y + float(np.median(line.project(bound)[1])) for bound in bounds)
     return Road(0.0, line.length, tuple(edges))
 
 
@@ -147,7 +213,7 @@ class Reference:
     ([30.0, -5.0], [2.0, -1.0])
 
     Raises:
-        DataError: if the points have no length, or are not finite.
+        DataError: if the points have no length, are not finite, or are farther apart than any section is long.
     """
 
     def __init__(self, points: Floats) -> None:
@@ -156,37 +222,38 @@ class Reference:
         if not np.isfinite(along).all() or kept.sum() < 2:
             raise DataError("The bound of a lane has no length.")
         self.length = float(along[-1])
+        if self.length > _LONGEST:
+            raise DataError(
+                f"The bound of a lane is {self.length / 1000:.3g} km long: one of its points must be wrong."
+            )
         count = max(round(self.length / _SPACING), 1) + 1
         even = np.linspace(0, self.length, count)
         line = np.stack([np.interp(even, along[kept], axis[kept]) for axis in points.T], axis=1)
-        self.spacing, self.margin = self.length / (count - 1), 3 * _SMOOTHED
-        # Point reflection at both ends keeps their place and continues their direction.
-        ends = np.arange(1, self.margin + 1)
-        first, last = (line[min(1, count - 1)] - line[0]), (line[-1] - line[-2])
-        line = np.concatenate([line[0] - ends[::-1, None] * first, line, line[-1] + ends[:, None] * last])
-        kernel = np.ones(_SMOOTHED) / _SMOOTHED
-        smooth = np.stack([np.convolve(axis, kernel, mode="valid") for axis in line.T], axis=1)
-        self.line = np.asarray(smooth, dtype=np.float64)
-        self.margin -= _SMOOTHED // 2
+        self.spacing = self.length / (count - 1)
+        # A rolling mean would draw a bend inward; a parabola fitted to each stretch follows it, also at the ends.
+        window = min(_SMOOTHED, count - 1 + count % 2)
+        self.line: Floats = np.asarray(savgol_filter(line, window, min(2, window - 1), axis=0), dtype=np.float64)
         tangent = np.asarray(np.gradient(self.line, axis=0), dtype=np.float64)
         self.tangent = tangent / np.hypot(*tangent.T)[:, None]
+
+    def shifted(self, distance: float) -> Reference:
+        """The line so far to its left, with its own length."""
+        normal = np.stack([-self.tangent[:, 1], self.tangent[:, 0]], axis=1)
+        return Reference(self.line + distance * normal)
 
     def project(self, points: Floats) -> tuple[Floats, Floats]:
         """Length along the line and distance to its left, (N,) each: s such that (p − c(s)) · t(s) = 0.
 
         The line and its tangent are interpolated, so that s has no steps where a polyline has kinks.
         """
-        place = np.empty(len(points))
-        for part in np.array_split(np.arange(len(points)), len(points) // 4096 + 1):
-            squared = ((points[part, None] - self.line) ** 2).sum(axis=2)
-            place[part] = squared.argmin(axis=1)
+        place: Floats = np.asarray(KDTree(self.line).query(points)[1], dtype=np.float64)
         for _ in range(20):
             off = points - self._at(self.line, place)
             # Beyond the ends the line goes on straight, so that one step of any length is right.
             place = place + (off * self._at(self.tangent, place)).sum(axis=1) / self.spacing
         tangent = self._at(self.tangent, place)
         off = points - self._at(self.line, place)
-        return (place - self.margin) * self.spacing, tangent[:, 0] * off[:, 1] - tangent[:, 1] * off[:, 0]
+        return place * self.spacing, tangent[:, 0] * off[:, 1] - tangent[:, 1] * off[:, 0]
 
     def _at(self, values: Floats, place: Floats) -> Floats:
         """Values between vertices, and beyond the ends: lines go on straight, tangents stay."""

@@ -19,12 +19,14 @@ import numpy.typing as npt
 
 from lowland.checksums import BLANK, CHECKSUM, check_seal, sealed
 from lowland.data.cleaning import Fault
+from lowland.data.logs.opening import check_archive
 from lowland.data.tracks import Integers, Road, Tracks
 from lowland.errors import DataError, LowlandError
+from lowland.files import write_atomically
 
 FORMAT = "lowland tracks 1"
-LARGEST = 50_000_000
-"""Rows; a damaged file may ask for any number, and a log of so many would not fit into memory."""
+LARGEST = 10_000_000
+"""Rows, four and a half hours of six dense lanes: a damaged file may ask for any number, and each takes 100 bytes."""
 
 
 def save_tracks(tracks: Tracks, path: str | Path) -> Path:
@@ -58,10 +60,7 @@ def save_tracks(tracks: Tracks, path: str | Path) -> Path:
     np.savez_compressed(buffer, **columns)  # pyright: ignore[reportArgumentType]
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = f"{CHECKSUM} {BLANK}".encode()
-    try:
-        path.write_bytes(sealed(buffer.getvalue()))
-    except OSError as error:
-        raise DataError(f"{path} could not be written: {error.strerror}.") from error
+    write_atomically(path, sealed(buffer.getvalue()), DataError)
     return path
 
 
@@ -71,6 +70,7 @@ def load_tracks(payload: bytes, name: str, road: Road | None = None) -> tuple[Tr
     Raises:
         DataError: if the file is damaged or of another kind.
     """
+    check_archive(io.BytesIO(payload), 24 * LARGEST, name)
     check_seal(name, payload, error=DataError)
     try:
         with np.load(io.BytesIO(payload), allow_pickle=False) as file:

@@ -6,11 +6,15 @@ SUMO's ordinary car are taken. The section must be straight; it is turned so tha
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 
 from lowland.data.cleaning import FARTHEST, Fault, clean
+from lowland.data.logs.clock import clocked
 from lowland.data.tracks import Road, Tracks
 from lowland.errors import DataError
 
@@ -20,33 +24,48 @@ _STRAIGHT = 0.35
 """Radians (20°), by which vehicles may differ from the mean direction."""
 
 
-def read_sumo(root: ElementTree.Element, name: str, road: Road | None = None) -> tuple[Tracks, list[Fault]]:
+def read_sumo(
+    root: ElementTree.Element,
+    events: Iterator[tuple[str, ElementTree.Element]],
+    name: str,
+    road: Road | None = None,
+) -> tuple[Tracks, list[Fault]]:
     """The vehicles of a floating-car output. Lanes are numbered within their edge, 0 the rightmost.
+
+    Args:
+        root: the outermost element, which is emptied as the file is read.
+        events: beginnings and ends of elements.
+        name: of the log.
+        road: where it is known.
 
     Raises:
         DataError: for broken numbers, no vehicles, or a road that is not straight.
     """
-    times: list[float] = []
-    rows: list[tuple[float, ...]] = []
-    numbers: dict[str, int] = {}
-    sized = True
+    rows, numbers = array("d"), dict[str, int]()
+    time, sized = float("nan"), True
     try:
-        for step in root.findall("timestep"):
-            times.append(float(step.get("time", "missing")))
-            for each in step.findall("vehicle"):
+        for event, each in events:
+            if event == "start" and each.tag == "timestep":
+                time = float(each.get("time", "missing"))
+            elif event == "end" and each.tag == "vehicle":
                 whose = numbers.setdefault(each.get("id", ""), len(numbers))
                 sized = sized and "length" in each.attrib
                 lane = each.get("lane", "").rpartition("_")[2]
-                rows.append(
-                    (whose, times[-1], *(float(each.get(key, "missing")) for key in ("x", "y", "angle")),
+                rows.extend(
+                    (whose, time, *(float(each.get(key, "missing")) for key in ("x", "y", "angle")),
                      float(each.get("length", LENGTH)), float(each.get("width", WIDTH)),
                      float(lane) if lane.isdecimal() else -1)
                 )  # fmt: skip
+                each.clear()
+            elif event == "end" and each.tag == "timestep":
+                root.clear()
+    except ElementTree.ParseError:
+        raise
     except ValueError as error:
         raise DataError(f"{name} is no whole floating-car output of SUMO: {error}.") from None
     if not rows:
         raise DataError(f"{name} is a floating-car output of SUMO without a vehicle in it.")
-    table = np.array(rows)
+    table = np.frombuffer(rows).reshape(-1, 8)
     if not (np.abs(table) < FARTHEST).all():
         raise DataError(f"{name} holds numbers that are not finite or no places on Earth.")
     vehicle, time, x, y, angle, length, width, lane = table.T
@@ -58,20 +77,19 @@ def read_sumo(root: ElementTree.Element, name: str, road: Road | None = None) ->
             f"{name} is not a straight section of one direction: {100 * turned.mean():.0f} % of its vehicles drive "
             "more than 20° away from the others. Record one stretch of the network."
         )
-    dt = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-    if not dt > 0:
-        raise DataError(f"{name} has time steps that do not increase.")
+    frame, dt, clock = clocked(vehicle.astype(np.int64), None, time, f"The log {name}")
     x, y = x - np.cos(heading) * length / 2, y - np.sin(heading) * length / 2
     columns = {
         "vehicle": vehicle,
-        "frame": np.round(time / dt),
+        "frame": frame,
         "x": np.cos(mean) * x + np.sin(mean) * y,
         "y": np.cos(mean) * y - np.sin(mean) * x,
         "length": length,
         "width": width,
         "lane": lane,
     }
-    tracks, faults = clean(columns, road, round(dt, 6), name)
+    tracks, faults = clean(columns, road, dt, name)
+    tracks = replace(tracks, reading=f"Read as SUMO's floating cars in metres. {clock}")
     if not sized:
         sentence = f"The file has no sizes of vehicles: {LENGTH:g} × {WIDTH:g} m, SUMO's ordinary car, taken for all."
         faults.append(Fault("no sizes", len(tracks.vehicles), sentence))

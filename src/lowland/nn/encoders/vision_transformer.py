@@ -99,13 +99,13 @@ class VisionTransformer(nn.Module):
     def patches(self, image: Tensor) -> Tensor:
         """The pixels of each patch, (B, N, C · patch²), row by row."""
         (rows, columns), side = self.grid, self.patch
-        cut = image.reshape(image.shape[0], -1, rows, side, columns, side)
+        cut = image.reshape(image.shape[0], image.shape[1], rows, side, columns, side)
         return cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
     def image(self, patches: Tensor) -> Tensor:
         """The image (B, C, H, W) of its patches (B, N, C · patch²)."""
         (rows, columns), side = self.grid, self.patch
-        cut = patches.reshape(patches.shape[0], rows, columns, -1, side, side)
+        cut = patches.reshape(patches.shape[0], rows, columns, self.shape[0], side, side)
         return cut.permute(0, 3, 1, 4, 2, 5).reshape(patches.shape[0], *self.shape)
 
     def tokens(self, image: Tensor, keep: Tensor | None = None, seen: Tensor | None = None, last: int = 1) -> Tensor:

@@ -15,12 +15,13 @@ from lowland.energies.network import NetworkEnergy
 from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import mlp
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import free, slope
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise
 
 
-class Adversarial(Shaping):
+class Adversarial(FreeEnergyShaping):
     """Base of GAN, EBGAN and WGAN: a generator ŷ = G(u), u standard normal, and a loss for each of the two players.
 
     Both losses come from one forward pass: each is differentiated with respect to its own group only.
@@ -28,14 +29,21 @@ class Adversarial(Shaping):
     Args:
         network: G, from (B, n_noise) to the shape of y. Owned by the shaping.
         n_noise: size of u.
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
         OptionError: if there is no noise to generate from.
     """
 
-    def __init__(self, network: nn.Module, n_noise: int, seed: int = 0) -> None:
-        super().__init__(seed)
+    def __init__(
+        self,
+        network: nn.Module,
+        n_noise: int,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(beta, latent_solver, seed)
         if n_noise < 1:
             raise OptionError(f"n_noise must be at least 1, but it is {n_noise}.")
         self.network, self.n_noise = network, n_noise
@@ -54,7 +62,7 @@ class Adversarial(Shaping):
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         made = self.generate(batch)
         own, generator = self.play(energy, batch, made)
-        spread = made.detach().std(dim=0).mean()
+        spread = made.detach().std(dim=0, correction=min(1, len(made) - 1)).mean()  # of a single one, 0
         return Losses({"energy": own, "generator": generator}, {"generated_spread": spread})
 
 
@@ -71,7 +79,7 @@ class GAN(Adversarial):
     Geiger & Nowozin (2018), without which D keeps no shape near the data once G has found them.
 
     Args:
-        network, n_noise, seed: see `Adversarial`.
+        network, n_noise, beta, latent_solver, seed: see `Adversarial`.
         penalty: γ ≥ 0.
 
     >>> case = GAN.reference_case()
@@ -79,15 +87,23 @@ class GAN(Adversarial):
     ['energy', 'generator']
     """
 
-    def __init__(self, network: nn.Module, n_noise: int, penalty: float = 0.0, seed: int = 0) -> None:
-        super().__init__(network, n_noise, seed)
+    def __init__(
+        self,
+        network: nn.Module,
+        n_noise: int,
+        penalty: float = 0.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(network, n_noise, beta, latent_solver, seed)
         self.penalty = penalty
 
     def play(self, energy: Energy, batch: Batch, made: Tensor) -> tuple[Tensor, Tensor]:
-        fake = free(energy, made, batch.x)
-        own = functional.softplus(free(energy, batch.y, batch.x)).mean() + functional.softplus(-fake).mean()
+        fake = self.free(energy, made, batch.x)
+        own = functional.softplus(self.free(energy, batch.y, batch.x)).mean() + functional.softplus(-fake).mean()
         if self.penalty:
-            _, gradient = slope(energy, batch.y, batch.x)
+            _, gradient = self.slope(energy, batch.y, batch.x)
             own = own + 0.5 * self.penalty * gradient.flatten(1).square().sum(dim=1).mean()
         return own, functional.softplus(fake).mean()
 
@@ -121,7 +137,7 @@ class EBGAN(Adversarial):
     def __init__(
         self, network: nn.Module, n_noise: int, margin: float = 1.0, repel: float = 0.1, seed: int = 0
     ) -> None:
-        super().__init__(network, n_noise, seed)
+        super().__init__(network, n_noise, seed=seed)
         if not margin > 0:
             raise OptionError(f"margin must be positive, but it is {margin}.")
         self.margin, self.repel = margin, repel
@@ -129,8 +145,8 @@ class EBGAN(Adversarial):
     def play(self, energy: Energy, batch: Batch, made: Tensor) -> tuple[Tensor, Tensor]:
         if not isinstance(energy, Autoencoder):
             raise UnsupportedError(f"EBGAN trains an Autoencoder, whose codes it repels, not {type(energy).__name__}.")
-        fake = free(energy, made, batch.x)
-        own = free(energy, batch.y, batch.x).mean() + (self.margin - fake).clamp_min(0).mean()
+        fake = self.free(energy, made, batch.x)
+        own = self.free(energy, batch.y, batch.x).mean() + (self.margin - fake).clamp_min(0).mean()
         return own, fake.mean() + self.repel * pulling_away(energy.code(made))
 
     @classmethod
@@ -159,7 +175,7 @@ class WGAN(Adversarial):
     generator's slower rate (`rates`) stands for it.
 
     Args:
-        network, n_noise, seed: see `Adversarial`.
+        network, n_noise, beta, latent_solver, seed: see `Adversarial`.
         penalty: λ ≥ 0.
 
     >>> case = WGAN.reference_case()
@@ -169,16 +185,24 @@ class WGAN(Adversarial):
 
     rates = types.MappingProxyType({"generator": 0.2})
 
-    def __init__(self, network: nn.Module, n_noise: int, penalty: float = 10.0, seed: int = 0) -> None:
-        super().__init__(network, n_noise, seed)
+    def __init__(
+        self,
+        network: nn.Module,
+        n_noise: int,
+        penalty: float = 10.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(network, n_noise, beta, latent_solver, seed)
         self.penalty = penalty
 
     def play(self, energy: Energy, batch: Batch, made: Tensor) -> tuple[Tensor, Tensor]:
-        fake = free(energy, made, batch.x)
+        fake = self.free(energy, made, batch.x)
         share = self.noise(batch.y).uniform(*[1] * (batch.y.ndim - 1))
-        _, gradient = slope(energy, share * batch.y + (1 - share) * made, batch.x)
+        _, gradient = self.slope(energy, share * batch.y + (1 - share) * made, batch.x)
         excess = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
-        own = free(energy, batch.y, batch.x).mean() - fake.mean() + self.penalty * excess
+        own = self.free(energy, batch.y, batch.x).mean() - fake.mean() + self.penalty * excess
         return own, fake.mean()
 
     @classmethod

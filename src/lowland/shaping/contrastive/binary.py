@@ -9,12 +9,14 @@ from lowland.energies.base import Energy
 from lowland.energies.rbm import RBM
 from lowland.errors import UnsupportedError
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import binarise, flat_vectors, free
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.contrastive.points import binarise, flat_vectors
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise, repeat_rows
 
 
-def climb(energy: Energy, batch: Batch, y: Tensor) -> tuple[Tensor, Tensor]:
+def climb(shaping: FreeEnergyShaping, energy: Energy, batch: Batch, y: Tensor) -> tuple[Tensor, Tensor]:
     """F(ȳᵢ) − F(y) for all D flips of one coordinate, (B, D), and F(y), (B,)."""
     if not energy.domain("y").discrete:
         raise UnsupportedError(
@@ -24,8 +26,8 @@ def climb(energy: Energy, batch: Batch, y: Tensor) -> tuple[Tensor, Tensor]:
     size = y.shape[1]
     change_DD = torch.eye(size, dtype=y.dtype, device=y.device)
     flips_BDD = y[:, None, :] + change_DD * (1 - 2 * y[:, None, :])
-    value = free(energy, y, batch.x)
-    flipped = free(energy, flips_BDD.reshape(-1, size), repeat_rows(batch.x, size)).reshape(-1, size)
+    value = shaping.free(energy, y, batch.x)
+    flipped = shaping.free(energy, flips_BDD.reshape(-1, size), repeat_rows(batch.x, size)).reshape(-1, size)
     return flipped - value[:, None], value
 
 
@@ -36,11 +38,14 @@ def _case() -> tuple[Energy, Batch]:
 
 
 @register("shaping")
-class RatioMatching(Shaping):
+class RatioMatching(FreeEnergyShaping):
     """L = mean over samples of Σ_i σ(F(y) − F(ȳᵢ))², ȳᵢ being y with coordinate i flipped.
 
     σ(F(y) − F(ȳᵢ)) = 1 / (1 + p(y) / p(ȳᵢ)), so log Z cancels. Source: Hyvärinen, "Some extensions of score matching"
     (2007), for binary y. Grey y in [0, 1] are read as probabilities and drawn.
+
+    Args:
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     >>> case = RatioMatching.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
@@ -48,7 +53,7 @@ class RatioMatching(Shaping):
     """
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        rise, value = climb(energy, batch, binarise(self, energy, flat_vectors(self, batch.y)))
+        rise, value = climb(self, energy, batch, binarise(self, energy, flat_vectors(self, batch.y)))
         loss = torch.sigmoid(-rise).square().sum(dim=1).mean()
         return Losses({"energy": loss}, {"data_energy": value.detach().mean()})
 
@@ -58,7 +63,7 @@ class RatioMatching(Shaping):
 
 
 @register("shaping")
-class MinimumProbabilityFlow(Shaping):
+class MinimumProbabilityFlow(FreeEnergyShaping):
     """L = ε / B Σ_{y in the batch} Σ_{ȳᵢ not in the batch} exp(½ (F(y) − F(ȳᵢ))), ȳᵢ being y with coordinate i flipped.
 
     The rate at which probability flows off the data in the first instants of dynamics that would lead from the data to
@@ -67,20 +72,26 @@ class MinimumProbabilityFlow(Shaping):
 
     Args:
         rate: ε, a scale only.
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     >>> case = MinimumProbabilityFlow.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']
     """
 
-    def __init__(self, rate: float = 1.0, seed: int = 0) -> None:
-        super().__init__(seed)
+    def __init__(
+        self,
+        rate: float = 1.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(beta, latent_solver, seed)
         self.rate = rate
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         y = binarise(self, energy, flat_vectors(self, batch.y))
-        rise, value = climb(energy, batch, y)
+        rise, value = climb(self, energy, batch, y)
         flow = torch.exp(-0.5 * rise).masked_fill(_flip_is_a_sample(y), 0.0)
         loss = self.rate * flow.sum(dim=1).mean()
         return Losses({"energy": loss}, {"data_energy": value.detach().mean()})

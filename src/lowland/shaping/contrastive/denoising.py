@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from lowland.energies.autoencoder import Autoencoder
 from lowland.energies.base import Energy, squared_distance
 from lowland.energies.masked_autoencoder import MaskedAutoencoder
 from lowland.errors import OptionError, UnsupportedError
+from lowland.inference import infer
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
+from lowland.solvers.adjoint import Adjoint, Implicit
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise
 
 
@@ -19,38 +25,61 @@ class Denoising(Shaping):
 
     Source: Vincent, Larochelle, Bengio & Manzagol, "Extracting and composing robust features with denoising
     autoencoders" (2008). The energy ‖y − r(y)‖² then grows with the distance from the data, as far as the corruption
-    reaches.
+    reaches. Where an energy decodes a latent z, r(ỹ) decodes ẑ = argmin_z E(ỹ, z), and the loss is differentiated
+    through ẑ: for sparse codes that is Mairal, Bach & Ponce, "Task-driven dictionary learning" (2012).
 
     Args:
         spread: s, standard deviation of the Gaussian noise, in units of y.
         dropped: share of coordinates set to 0, m being 0 there (the corruption of the paper).
+        solver, adjoint: for ẑ, where the energy has a z; by default the most exact solver that the energy offers, and
+            `Implicit`.
         seed: see `Shaping`.
 
     Raises:
         OptionError: if nothing is corrupted.
-        UnsupportedError: if the energy does not reconstruct y from y.
+        UnsupportedError: if the energy decodes neither y nor z, or its ẑ has no derivative.
 
     >>> case = Denoising.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']
     """
 
-    def __init__(self, spread: float = 0.3, dropped: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        spread: float = 0.3,
+        dropped: float = 0.0,
+        solver: Solver | None = None,
+        adjoint: Adjoint | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__(seed)
         if not spread >= 0 or not 0 <= dropped < 1 or spread + dropped == 0:
             raise OptionError(f"Denoising needs spread > 0 or 0 < dropped < 1, not {spread} and {dropped}.")
-        self.spread, self.dropped = spread, dropped
+        self.spread, self.dropped, self.solver, self.adjoint = spread, dropped, solver, adjoint or Implicit()
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         noise, shape = self.noise(batch.y), batch.y.shape[1:]
         corrupted = batch.y + self.spread * noise.normal(*shape) if self.spread else batch.y
         if self.dropped:
             corrupted = corrupted * (noise.uniform(*shape) > self.dropped)
-        restored = energy.reconstruct(batch.x, corrupted, None)
+        restored = energy.reconstruct(batch.x, corrupted, self._code(energy, batch.x, corrupted))
         if restored is None:
-            raise UnsupportedError(f"{type(energy).__name__} does not reconstruct y: Denoising needs an auto-encoder.")
+            raise UnsupportedError(
+                f"{type(energy).__name__} does not reconstruct y, which Denoising compares with the data: give it a "
+                "method `reconstruct`, or use DenoisingScoreMatching, which needs none."
+            )
         loss = squared_distance(restored, batch.y).mean()
         return Losses({"energy": loss}, {"corruption": squared_distance(corrupted, batch.y).mean()})
+
+    def _code(self, energy: Energy, x: Any, corrupted: Tensor) -> Any:
+        if "z" not in energy.domains:
+            return None
+        if energy.domain("z").discrete:
+            raise UnsupportedError(
+                f"The z of {type(energy).__name__} is in {energy.domain('z')!r} and passes no gradient, so Denoising "
+                "cannot train through it: use ExpectationMaximisation, or MinimumEnergy(noise=...)."
+            )
+        return infer(energy, x, corrupted, over="z", solver=self.solver, adjoint=self.adjoint).value
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

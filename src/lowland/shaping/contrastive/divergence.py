@@ -9,23 +9,26 @@ from torch import Tensor
 
 from lowland.energies.base import Energy
 from lowland.energies.rbm import RBM
-from lowland.errors import OptionError
+from lowland.errors import OptionError, UnsupportedError
 from lowland.inference import infer
 from lowland.registry import register, registered
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import binarise, free
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.contrastive.points import binarise
+from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise
 
 
 @register("shaping")
-class ContrastiveDivergence(Shaping):
+class ContrastiveDivergence(FreeEnergyShaping):
     """L = mean F(y⁺) − mean F(y⁻) + α mean(F(y⁺)² + F(y⁻)²), y⁻ where a short Markov chain under exp(−F) ends.
 
     Chains start at the data (Hinton, "Training products of experts by minimizing contrastive divergence", 2002) or,
     when persistent, where chains ended in earlier steps (Tieleman 2008), each restarted from data plus noise with a
     small probability (Du & Mordatch, "Implicit generation and modeling with energy based models", 2019, who restart
-    from uniform noise; α is theirs). Where the energy has a latent z, chains walk over (y, z) and F is F_1.
+    from uniform noise; α is theirs). Where the energy has a latent z, chains walk over (y, z). With F = F_1 this
+    follows the likelihood; with F = min_z E it is a perceptron, which compares the best z of the data with the best z
+    of where chains end.
 
     Args:
         solver: the sampler, such as Langevin, HMC or Gibbs; None takes `Gibbs` for a discrete y, else `Langevin`. Its
@@ -35,7 +38,7 @@ class ContrastiveDivergence(Shaping):
         restart: probability of a persistent chain to be restarted at each use.
         spread: standard deviation of the noise added to continuous starts at data, in units of y.
         magnitude: α ≥ 0, in units of 1 / F.
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
         OptionError: for fewer than one chain, a restart outside [0, 1] or a negative α or spread.
@@ -55,9 +58,11 @@ class ContrastiveDivergence(Shaping):
         restart: float = 0.05,
         spread: float = 0.0,
         magnitude: float = 0.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(beta, latent_solver, seed)
         if chains < 1 or not 0 <= restart <= 1 or not magnitude >= 0 or not spread >= 0:
             raise OptionError(
                 "ContrastiveDivergence needs chains ≥ 1, 0 ≤ restart ≤ 1, magnitude ≥ 0 and spread ≥ 0, not "
@@ -88,7 +93,7 @@ class ContrastiveDivergence(Shaping):
         negative = self.walk(energy, start, batch.x)
         if rows is not None:
             self._ended = (rows, negative)
-        data, fantasy = free(energy, y, batch.x), free(energy, negative, batch.x)
+        data, fantasy = self.free(energy, y, batch.x), self.free(energy, negative, batch.x)
         gap = fantasy.mean() - data.mean()
         loss = -gap
         if self.magnitude:
@@ -108,7 +113,13 @@ class ContrastiveDivergence(Shaping):
 
     def _latent(self, energy: Energy, y: Tensor, x: Any, solver: Solver) -> Any:
         """A z for each start, drawn by the same solver given y."""
-        return infer(energy, x, y, over="z", solver=solver, generator=self.generator()).value
+        try:
+            return infer(energy, x, y, over="z", solver=solver, generator=self.generator()).value
+        except UnsupportedError as error:
+            raise UnsupportedError(
+                f"ContrastiveDivergence walks over y and z with one sampler. {error} Choose a `solver` that takes "
+                "both, such as Langevin for continuous variables and Gibbs for discrete ones."
+            ) from error
 
     def _near(self, energy: Energy, y: Tensor) -> Tensor:
         if energy.domain("y").discrete or not self.spread:

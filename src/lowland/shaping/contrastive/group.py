@@ -10,12 +10,14 @@ from lowland.energies.base import Energy
 from lowland.energies.network import NetworkEnergy
 from lowland.errors import OptionError
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import Negatives, Perturbed, free
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.contrastive.points import Negatives, Perturbed
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise, repeat_rows
 
 
-class GroupLoss(Shaping):
+class GroupLoss(FreeEnergyShaping):
     """L = mean over samples of H(F(x, y); F(x, ŷ₁) … F(x, ŷ_N)); a subclass is its H.
 
     Args:
@@ -23,16 +25,23 @@ class GroupLoss(Shaping):
         count: N (p⁻ in the talks), negatives for each sample.
         temperature: τ > 0, in units of F.
         magnitude: weight of the mean of F² at y and ŷ, which keeps F from drifting (0 leaves the loss as published).
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
         OptionError: for fewer than one negative or a temperature that is not positive.
     """
 
     def __init__(
-        self, negatives: Negatives, count: int = 8, temperature: float = 1.0, magnitude: float = 0.0, seed: int = 0
+        self,
+        negatives: Negatives,
+        count: int = 8,
+        temperature: float = 1.0,
+        magnitude: float = 0.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(beta, latent_solver, seed)
         if count < 1 or not temperature > 0:
             raise OptionError(f"A group needs count ≥ 1 and temperature > 0, not {count} and {temperature}.")
         self.negatives, self.count, self.temperature, self.magnitude = negatives, count, temperature, magnitude
@@ -43,8 +52,8 @@ class GroupLoss(Shaping):
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         points = self.negatives(self, energy, batch, self.count)
-        data = free(energy, batch.y, batch.x)
-        negatives = free(energy, points, repeat_rows(batch.x, self.count)).reshape(len(data), self.count)
+        data = self.free(energy, batch.y, batch.x)
+        negatives = self.free(energy, points, repeat_rows(batch.x, self.count)).reshape(len(data), self.count)
         loss = self.loss(data / self.temperature, negatives / self.temperature).mean()
         if self.magnitude:
             loss = loss + self.magnitude * (data.square().mean() + negatives.square().mean())

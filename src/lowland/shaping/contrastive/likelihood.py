@@ -12,13 +12,15 @@ from lowland.energies.gaussian import Gaussian
 from lowland.energies.network import NetworkEnergy
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import binarise, free, slope
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.contrastive.points import binarise
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise
 
 
 @register("shaping")
-class MaximumLikelihood(Shaping):
+class MaximumLikelihood(FreeEnergyShaping):
     """L = mean F(x, y) + log Z, where the energy offers log Z in closed form (`Energy.log_partition`).
 
     Its gradient is ∂F/∂θ at the data less the mean of ∂F/∂θ under exp(−F) / Z. LeCun et al., "A tutorial on
@@ -32,6 +34,9 @@ class MaximumLikelihood(Shaping):
     ['energy']
     """
 
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(beta=1.0, seed=seed)  # log Z is that of exp(−F_1)
+
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         log_partition = energy.log_partition(None if batch.x is None else energy.encode(batch.x))
         if log_partition is None:
@@ -39,7 +44,7 @@ class MaximumLikelihood(Shaping):
                 f"{type(energy).__name__} offers no log Z in closed form: use MaximumLikelihoodGrid in two dimensions, "
                 "VariationalLikelihood, or a contrastive shaping."
             )
-        loss = free(energy, binarise(self, energy, batch.y), batch.x).mean() + log_partition.mean()
+        loss = self.free(energy, binarise(self, energy, batch.y), batch.x).mean() + log_partition.mean()
         return Losses({"energy": loss}, {"log_partition": log_partition.detach().mean()})
 
     @classmethod
@@ -49,7 +54,7 @@ class MaximumLikelihood(Shaping):
 
 
 @register("shaping")
-class MaximumLikelihoodGrid(Shaping):
+class MaximumLikelihoodGrid(FreeEnergyShaping):
     """L = mean F(y) + log Σ_g exp(−F(g)) Δ + λ mean_g ‖∇F(g)‖², g the nodes of a grid in the plane.
 
     Cells have area Δ. With λ = 0 this is maximum likelihood to the accuracy of the quadrature. On data that lie on a
@@ -60,7 +65,7 @@ class MaximumLikelihoodGrid(Shaping):
         low, high: the box, the same for both coordinates, in units of y.
         nodes: along each axis; cells should be smaller than the narrowest feature of F.
         smoothness: λ ≥ 0, in units of y².
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
         OptionError: for an empty box, fewer than two nodes or a negative λ.
@@ -74,9 +79,16 @@ class MaximumLikelihoodGrid(Shaping):
     grid: Tensor
 
     def __init__(
-        self, low: float = -3.0, high: float = 3.0, nodes: int = 64, smoothness: float = 0.0, seed: int = 0
+        self,
+        low: float = -3.0,
+        high: float = 3.0,
+        nodes: int = 64,
+        smoothness: float = 0.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(beta, latent_solver, seed)
         if not low < high or nodes < 2 or not smoothness >= 0:
             raise OptionError(
                 f"A grid needs low < high, nodes ≥ 2 and smoothness ≥ 0, not {low}, {high}, {nodes}, {smoothness}."
@@ -92,12 +104,12 @@ class MaximumLikelihoodGrid(Shaping):
         grid = self.grid.to(batch.y)
         smoothness = batch.y.new_zeros(())
         if self.smoothness:
-            value, gradient = slope(energy, grid)
+            value, gradient = self.slope(energy, grid)
             smoothness = gradient.square().sum(dim=1).mean()
         else:
-            value = free(energy, grid)
+            value = self.free(energy, grid)
         log_partition = torch.logsumexp(-value, dim=0) + math.log(self.cell)
-        nll = free(energy, batch.y).mean() + log_partition
+        nll = self.free(energy, batch.y).mean() + log_partition
         metrics = {"nll": nll.detach(), "log_partition": log_partition.detach(), "smoothness": smoothness.detach()}
         return Losses({"energy": nll + self.smoothness * smoothness}, metrics)
 

@@ -13,10 +13,12 @@ from torch.nn import functional
 
 from lowland.energies.base import Energy
 from lowland.energies.gaussian import Gaussian
-from lowland.errors import OptionError
+from lowland.errors import DomainError, OptionError
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import flat_vectors, free
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.contrastive.points import flat_vectors
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise
 
 
@@ -34,14 +36,24 @@ class Noise(NamedTuple):
         """Means of the cells of K random samples of y (N, D), and the covariance within cells.
 
         The covariance is multiplied by `widen`², and `floor`² times the mean variance of a coordinate is added to its
-        diagonal, so that it has full rank.
+        diagonal, so that it has full rank. Seeds that are the same sample have one cell.
+
+        Raises:
+            DomainError: for data that are all the same.
         """
-        seeds = y[torch.randperm(len(y), generator=generator)[:components].to(y.device)]
-        nearest = torch.cdist(y, seeds).argmin(dim=1)
-        means = torch.stack([y[nearest == k].mean(dim=0) for k in range(len(seeds))])
-        rest = y - means[nearest]
-        ridge = floor**2 * y.var(dim=0).mean() * torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
-        return cls(means, torch.linalg.cholesky(widen**2 * rest.T @ rest / len(y) + ridge))
+        y_ = y.double()
+        seeds = y_[torch.randperm(len(y), generator=generator)[:components].to(y.device)]
+        nearest = torch.cdist(y_, seeds, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
+        _, nearest = nearest.unique(return_inverse=True)
+        means = torch.stack([y_[nearest == k].mean(dim=0) for k in range(int(nearest.max()) + 1)])
+        rest = y_ - means[nearest]
+        ridge = floor**2 * y_.var(dim=0, correction=min(1, len(y) - 1)).mean() * torch.eye(y.shape[1]).to(y_)
+        factor, failed = torch.linalg.cholesky_ex(widen**2 * rest.T @ rest / len(y) + ridge)
+        if bool(failed):
+            raise DomainError(
+                f"All {len(y)} samples are the same: there is no noise of their spread to tell them from."
+            )
+        return cls(means.to(y), factor.to(y))
 
     def draw(self, noise: RowNoise, count: int) -> Tensor:
         """(B · count, D), `count` points for each row of `noise`."""
@@ -58,7 +70,7 @@ class Noise(NamedTuple):
 
 
 @register("shaping")
-class NoiseContrastive(Shaping):
+class NoiseContrastive(FreeEnergyShaping):
     """L = −E_data log σ(G(y) − log ν) − ν E_noise log(1 − σ(G(ŷ) − log ν)), G = −F(y) − c − log p_n(y), and c → log Z.
 
     Source: Gutmann & Hyvärinen, "Noise-contrastive estimation" (2010) and (JMLR 2012). The noise p_n is fitted to the
@@ -69,7 +81,7 @@ class NoiseContrastive(Shaping):
         components: K of the noise.
         widen: above 1, noise wider than the data.
         floor: least deviation of the noise, in units of the data's own.
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     `log_partition` is c, a parameter group of its own.
 
@@ -87,9 +99,16 @@ class NoiseContrastive(Shaping):
     rates = types.MappingProxyType({"log_partition": 10.0})
 
     def __init__(
-        self, ratio: int = 1, components: int = 1, widen: float = 1.0, floor: float = 0.1, seed: int = 0
+        self,
+        ratio: int = 1,
+        components: int = 1,
+        widen: float = 1.0,
+        floor: float = 0.1,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(beta, latent_solver, seed)
         if ratio < 1:
             raise OptionError(f"ratio is the number of noise points for each sample, at least 1, not {ratio}.")
         if components < 1 or not widen > 0 or not floor > 0:
@@ -111,7 +130,7 @@ class NoiseContrastive(Shaping):
         with torch.no_grad():
             fitted = Noise.fit(y, self.components, self.widen, self.floor, self.generator())
             self.means, self.factor = fitted
-            self.log_partition.fill_((-free(energy, y, data.x) - fitted.log_density(y)).mean())
+            self.log_partition.fill_((-self.free(energy, y, data.x) - fitted.log_density(y)).mean())
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         y, shift = flat_vectors(self, batch.y), math.log(self.ratio)
@@ -120,8 +139,8 @@ class NoiseContrastive(Shaping):
         known = Noise(self.means, self.factor)
         noise = known.draw(self.noise(y), self.ratio)
         x = None if batch.x is None else batch.x.repeat_interleave(self.ratio, dim=0)
-        data_logit = -free(energy, y, batch.x) - self.log_partition - known.log_density(y) - shift
-        noise_logit = -free(energy, noise, x) - self.log_partition - known.log_density(noise) - shift
+        data_logit = -self.free(energy, y, batch.x) - self.log_partition - known.log_density(y) - shift
+        noise_logit = -self.free(energy, noise, x) - self.log_partition - known.log_density(noise) - shift
         loss = functional.softplus(-data_logit).mean() + self.ratio * functional.softplus(noise_logit).mean()
         right = 0.5 * ((data_logit > 0).float().mean() + (noise_logit < 0).float().mean())
         metrics = {"log_partition": self.log_partition.detach(), "accuracy": right}

@@ -11,8 +11,10 @@ from torch import Tensor
 from lowland.energies.base import Energy
 from lowland.energies.network import NetworkEnergy
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import Negatives, Perturbed, free
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.contrastive.points import Negatives, Perturbed
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise, repeat_rows
 
 Margin: TypeAlias = float | Callable[[Tensor, Tensor], Tensor]
@@ -34,7 +36,7 @@ class DistanceMargin:
         return self.scale * (y - negative).flatten(1).norm(dim=1) ** self.power
 
 
-class PairLoss(Shaping):
+class PairLoss(FreeEnergyShaping):
     """L = mean over pairs of H(F(x, y), F(x, ŷ), m(y, ŷ)); a subclass is its H.
 
     Args:
@@ -43,13 +45,20 @@ class PairLoss(Shaping):
         margin: m, in units of F; a number or a function of y and ŷ.
         count: negatives for each sample.
         magnitude: weight of the mean of F² at y and ŷ, which keeps F from drifting (0 leaves the loss as published).
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
     """
 
     def __init__(
-        self, negatives: Negatives, margin: Margin = 1.0, count: int = 1, magnitude: float = 0.0, seed: int = 0
+        self,
+        negatives: Negatives,
+        margin: Margin = 1.0,
+        count: int = 1,
+        magnitude: float = 0.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(beta, latent_solver, seed)
         self.negatives, self.margin, self.count, self.magnitude = negatives, margin, count, magnitude
 
     def loss(self, data: Tensor, negative: Tensor, margin: Tensor) -> Tensor:
@@ -59,8 +68,8 @@ class PairLoss(Shaping):
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         points = self.negatives(self, energy, batch, self.count)
         y, x = repeat_rows(batch.y, self.count), repeat_rows(batch.x, self.count)
-        data = repeat_rows(free(energy, batch.y, batch.x), self.count)
-        negative = free(energy, points, x)
+        data = repeat_rows(self.free(energy, batch.y, batch.x), self.count)
+        negative = self.free(energy, points, x)
         margin = self.margin(y, points) if callable(self.margin) else torch.full_like(negative, self.margin)
         loss = self.loss(data, negative, margin).mean()
         if self.magnitude:

@@ -73,7 +73,7 @@ class PIRL(JointShaping):
             raise ShapeError("PIRL remembers every sample by its position: train on tensors or a Dataset.")
         network = self.checked(energy)
         total = data.total or int(data.index.max()) + 1
-        drawn = torch.randn(total, network.size, generator=self.generator())
+        drawn = torch.randn(total, network.size, generator=self.generator(), dtype=torch.float32)
         self.bank = functional.normalize(drawn.to(next(network.parameters())), dim=1)
         self.seen = torch.zeros(total, dtype=torch.bool, device=self.bank.device)
         for rows, part in zip(in_parts(data.index), in_parts(data.y), strict=True):

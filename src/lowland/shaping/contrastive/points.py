@@ -1,4 +1,4 @@
-"""What contrastive shapings share: the free energy that they shape, and points to compare data with."""
+"""What contrastive shapings share: points to compare data with."""
 
 from __future__ import annotations
 
@@ -10,27 +10,14 @@ from torch import Tensor
 
 from lowland.energies.base import Energy
 from lowland.errors import OptionError, UnsupportedError
-from lowland.inference import free_energy, infer
+from lowland.inference import infer
 from lowland.shaping.base import Batch, Shaping
+from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver, bind
 from lowland.tensors import repeat_rows
 
-Negatives: TypeAlias = Callable[[Shaping, Energy, Batch, int], Tensor]
+Negatives: TypeAlias = Callable[[FreeEnergyShaping, Energy, Batch, int], Tensor]
 """(shaping, energy, batch, count) → (B · count, ...): `count` points ŷ for each sample, without a graph."""
-
-
-def free(energy: Energy, y: Tensor, x: Any = None) -> Tensor:
-    """F_1(x, y), (B,): at β = 1, p(y | x) ∝ exp(−F_1), which is what likelihood and its relatives shape."""
-    return free_energy(energy, y, x, beta=1.0).value
-
-
-def slope(energy: Energy, y: Tensor, x: Any = None) -> tuple[Tensor, Tensor]:
-    """F_1(x, y), (B,), and ∇_y F_1, (B, ...), both with a graph, so that a loss of the gradient trains the energy."""
-    with torch.enable_grad():
-        y = y.detach().requires_grad_()
-        value = free(energy, y, x)
-        (gradient,) = torch.autograd.grad(value.sum(), y, create_graph=True)
-    return value, gradient
 
 
 def binarise(shaping: Shaping, energy: Energy, y: Tensor) -> Tensor:
@@ -52,7 +39,8 @@ class ShortRun:
     """The most offending points that a short run of a solver finds: ŷ ≈ argmin_y F(x, y).
 
     Args:
-        solver: any solver over y, for instance a few steps of Langevin dynamics or of gradient descent.
+        solver: any solver over y, or over y and z where the energy has a z, for instance a few steps of Langevin
+            dynamics or of gradient descent.
         spread: standard deviation of the Gaussian that is added to the start, in units of y. Starts at `spread` = 0
             would let a deterministic solver return the data themselves.
         start: "data" to start at the sample itself, or "noise" to start at the spread around 0.
@@ -66,14 +54,18 @@ class ShortRun:
             raise OptionError(f"ShortRun needs start 'data' or 'noise' and spread ≥ 0, not {start!r} and {spread}.")
         self.solver, self.spread, self.start = solver, spread, start
 
-    def __call__(self, shaping: Shaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+    def __call__(self, shaping: FreeEnergyShaping, energy: Energy, batch: Batch, count: int) -> Tensor:
         with torch.no_grad():
             y, x = repeat_rows(batch.y, count), repeat_rows(batch.x, count)
             noise = self.spread * shaping.noise(y).normal(*y.shape[1:])
             first = energy.domain("y").unpack(
                 energy.domain("y").project((noise if self.start == "noise" else y + noise).flatten(1))
             )
-            return infer(energy, x, over="y", solver=self.solver, init=first, generator=shaping.generator()).value
+            if "z" not in energy.domains:
+                return infer(energy, x, over="y", solver=self.solver, init=first, generator=shaping.generator()).value
+            init = {"y": first, "z": infer(energy, x, first, over="z", solver=shaping.latent_solver).value}
+            found = infer(energy, x, over=("y", "z"), solver=self.solver, init=init, generator=shaping.generator())
+            return found.value["y"]
 
 
 class Perturbed:
@@ -88,7 +80,7 @@ class Perturbed:
             raise OptionError(f"spread must be positive, but it is {spread}: the negatives would be the data.")
         self.spread = spread
 
-    def __call__(self, shaping: Shaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+    def __call__(self, shaping: FreeEnergyShaping, energy: Energy, batch: Batch, count: int) -> Tensor:
         y = repeat_rows(batch.y, count)
         return y + self.spread * shaping.noise(y).normal(*y.shape[1:])
 
@@ -96,7 +88,7 @@ class Perturbed:
 class OtherSamples:
     """The y of other samples of the batch, in random order without repetition: for energies F(x, y) of pairs."""
 
-    def __call__(self, shaping: Shaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+    def __call__(self, shaping: FreeEnergyShaping, energy: Energy, batch: Batch, count: int) -> Tensor:
         size = len(batch.y)
         if not 0 < count < size:
             raise OptionError(f"OtherSamples can give 1 … {size - 1} negatives in a batch of {size}, not {count}.")
@@ -110,9 +102,17 @@ class WrongAnswers:
 
     One of them is the most offending answer; K − 1 are all wrong ones, and InfoNCE with them is maximum likelihood. For
     energies E(x, y) without a latent variable.
+
+    Raises:
+        UnsupportedError: for an energy with a latent variable.
     """
 
-    def __call__(self, shaping: Shaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+    def __call__(self, shaping: FreeEnergyShaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+        if "z" in energy.domains:
+            raise UnsupportedError(
+                f"WrongAnswers lists the answers of an energy E(x, y), but {type(energy).__name__} has a latent z: use "
+                "ShortRun, OtherSamples or Perturbed."
+            )
         with torch.no_grad():
             problem = bind(energy, {"x": batch.x}, over="y")
             elements = problem.domain.elements(problem.dtype, problem.device)

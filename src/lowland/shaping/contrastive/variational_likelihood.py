@@ -12,13 +12,14 @@ from lowland.energies.flow import NormalisingFlow
 from lowland.energies.network import NetworkEnergy
 from lowland.errors import OptionError
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import free, slope
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise
 
 
 @register("shaping")
-class VariationalLikelihood(Shaping):
+class VariationalLikelihood(FreeEnergyShaping):
     """min_θ max_q mean F(y) + H(q) − E_q F(ŷ): log Z = max_q H(q) − E_q F replaces log Z in the likelihood.
 
     q is a normalising flow, from which one can draw and whose entropy is known by drawing, so that L_q = E_q [F + log
@@ -30,7 +31,7 @@ class VariationalLikelihood(Shaping):
         proposal: q, owned by the shaping and trained as a group of its own, "proposal".
         penalty: γ ≥ 0, adds γ/2 mean ‖∇F‖² at the data, which keeps F from outrunning q (as R1 does in adversarial
             training).
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
         OptionError: for a negative γ.
@@ -40,8 +41,15 @@ class VariationalLikelihood(Shaping):
     ['energy', 'proposal']
     """
 
-    def __init__(self, proposal: NormalisingFlow, penalty: float = 0.0, seed: int = 0) -> None:
-        super().__init__(seed)
+    def __init__(
+        self,
+        proposal: NormalisingFlow,
+        penalty: float = 0.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(beta, latent_solver, seed)
         if not penalty >= 0:
             raise OptionError(f"penalty must be at least 0, but it is {penalty}.")
         self.proposal, self.penalty = proposal, penalty
@@ -57,11 +65,11 @@ class VariationalLikelihood(Shaping):
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         made = self.proposal.generate(self.noise(batch.y).normal(batch.y.shape[1]))
-        fake, log_q = free(energy, made, batch.x).mean(), -self.proposal(y=made).mean()
-        data = free(energy, batch.y, batch.x).mean()
+        fake, log_q = self.free(energy, made, batch.x).mean(), -self.proposal(y=made).mean()
+        data = self.free(energy, batch.y, batch.x).mean()
         own = data - fake
         if self.penalty:
-            _, gradient = slope(energy, batch.y, batch.x)
+            _, gradient = self.slope(energy, batch.y, batch.x)
             own = own + 0.5 * self.penalty * gradient.square().sum(dim=1).mean()
         bound = -(log_q + fake).detach()
         return Losses({"energy": own, "proposal": fake + log_q}, {"log_partition": bound, "nll": data.detach() + bound})

@@ -15,6 +15,7 @@ from lowland.inference import free_energy, infer
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.solvers.base import Solver, bind
+from lowland.tensors import soft_minimum
 
 
 @register("shaping")
@@ -149,8 +150,7 @@ class ExpectationMaximisation(Shaping):
         if self.beta == math.inf:
             least = energies.min(dim=1)
             return elements[least.indices], least.values
-        weight = torch.logsumexp(-self.beta * energies, dim=1) - math.log(len(elements))
-        return torch.softmax(-self.beta * energies, dim=1) @ elements, -weight / self.beta
+        return torch.softmax(-self.beta * energies, dim=1) @ elements, soft_minimum(energies, self.beta)
 
     def after_step(self, energy: Energy, batch: Batch) -> None:
         """Nothing: what `refit` finds keeps the constraints."""

@@ -57,7 +57,7 @@ class SIGReg(JointShaping):
         self.weight, self.directions, self.knots, self.reach = weight, directions, knots, reach
 
     def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        drawn = torch.randn(a.shape[1], self.directions, generator=self.generator())
+        drawn = torch.randn(a.shape[1], self.directions, generator=self.generator(), dtype=torch.float32)
         unit = functional.normalize(drawn.to(a), dim=0)
         near = (a - b).square().mean() / 4  # of the deviations of both views from their mean
         gauss = torch.stack([self.statistic(part @ unit).mean() for part in (a, b)]).mean()

@@ -9,23 +9,30 @@ from lowland.energies.base import Energy
 from lowland.energies.gaussian import Gaussian
 from lowland.errors import OptionError
 from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.shaping.contrastive.points import flat_vectors, free, slope
+from lowland.shaping.base import Batch, Losses, ShapingCase
+from lowland.shaping.contrastive.points import flat_vectors
+from lowland.shaping.free import FreeEnergyShaping
+from lowland.solvers.base import Solver
 from lowland.tensors import RowNoise, repeat_rows
 
 
-class _Curved(Shaping):
+class _Curved(FreeEnergyShaping):
     """What exact and sliced score matching share: the directions along which curvature is measured differ.
 
     Args:
         smoothing: standard deviation of Gaussian noise added to the data at each step, in units of y. Where data lie
-        on a
-            manifold or a lattice (pixels that are always 0) the loss has no lower bound without it.
-        seed: see `Shaping`.
+            on a manifold or a lattice (pixels that are always 0) the loss has no lower bound without it.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
     """
 
-    def __init__(self, smoothing: float = 0.0, seed: int = 0) -> None:
-        super().__init__(seed)
+    def __init__(
+        self,
+        smoothing: float = 0.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(beta, latent_solver, seed)
         if not smoothing >= 0:
             raise OptionError(f"smoothing must be at least 0, but it is {smoothing}.")
         self.smoothing = smoothing
@@ -38,7 +45,7 @@ class _Curved(Shaping):
         y = flat_vectors(self, batch.y)
         if self.smoothing:
             y = y + self.smoothing * self.noise(y).normal(y.shape[1])
-        gradient, laplacian = curvature(energy, y, self.directions(y), batch)
+        gradient, laplacian = curvature(self, energy, y, self.directions(y), batch)
         steepness = 0.5 * gradient.square().sum(dim=1).mean()
         metrics = {"steepness": steepness.detach(), "laplacian": laplacian.detach().mean()}
         return Losses({"energy": steepness - laplacian.mean()}, metrics)
@@ -48,7 +55,9 @@ class _Curved(Shaping):
         return ShapingCase(cls(), *_case())
 
 
-def curvature(energy: Energy, y: Tensor, directions: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+def curvature(
+    shaping: FreeEnergyShaping, energy: Energy, y: Tensor, directions: Tensor, batch: Batch
+) -> tuple[Tensor, Tensor]:
     """∇F, (B, D), and Σ_n v_nᵀ (∇²F) v_n over N directions (B, N, D), (B,), both with a graph.
 
     One product of the Hessian and a vector for each direction, all in one batch of B · N rows.
@@ -56,7 +65,7 @@ def curvature(energy: Energy, y: Tensor, directions: Tensor, batch: Batch) -> tu
     count = directions.shape[1]
     with torch.enable_grad():
         points = repeat_rows(y.detach(), count).requires_grad_()
-        value = free(energy, points, repeat_rows(batch.x, count))
+        value = shaping.free(energy, points, repeat_rows(batch.x, count), derivatives=3)
         (gradient,) = torch.autograd.grad(value.sum(), points, create_graph=True)
         flat = directions.reshape(-1, y.shape[1])
         (product,) = torch.autograd.grad((gradient * flat).sum(), points, create_graph=True)
@@ -94,7 +103,7 @@ class SlicedScoreMatching(_Curved):
 
     Args:
         slices: directions v for each sample, whose curvatures are averaged.
-        smoothing, seed: see `ScoreMatching`.
+        smoothing, beta, latent_solver, seed: see `ScoreMatching`.
 
     Raises:
         OptionError: for fewer than one slice.
@@ -104,8 +113,15 @@ class SlicedScoreMatching(_Curved):
     ['energy']
     """
 
-    def __init__(self, slices: int = 1, smoothing: float = 0.0, seed: int = 0) -> None:
-        super().__init__(smoothing, seed)
+    def __init__(
+        self,
+        slices: int = 1,
+        smoothing: float = 0.0,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(smoothing, beta, latent_solver, seed)
         if slices < 1:
             raise OptionError(f"slices must be at least 1, but it is {slices}.")
         self.slices = slices
@@ -116,7 +132,7 @@ class SlicedScoreMatching(_Curved):
 
 
 @register("shaping")
-class DenoisingScoreMatching(Shaping):
+class DenoisingScoreMatching(FreeEnergyShaping):
     """J = mean ½ ‖∇F(ỹ) − (ỹ − y) / σ²‖², ỹ = y + σ e: −∇F points from a noisy sample back to the sample.
 
     It equals `ScoreMatching` of the data smoothed by σ, but for a constant, and needs no second derivative in y.
@@ -124,7 +140,7 @@ class DenoisingScoreMatching(Shaping):
 
     Args:
         spread: σ, in units of y.
-        seed: see `Shaping`.
+        beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
         OptionError: if σ is not positive.
@@ -134,15 +150,21 @@ class DenoisingScoreMatching(Shaping):
     ['energy']
     """
 
-    def __init__(self, spread: float = 0.3, seed: int = 0) -> None:
-        super().__init__(seed)
+    def __init__(
+        self,
+        spread: float = 0.3,
+        beta: float | None = None,
+        latent_solver: Solver | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(beta, latent_solver, seed)
         if not spread > 0:
             raise OptionError(f"spread must be positive, but it is {spread}.")
         self.spread = spread
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         step = self.spread * self.noise(batch.y).normal(*batch.y.shape[1:])
-        _, gradient = slope(energy, batch.y + step, batch.x)
+        _, gradient = self.slope(energy, batch.y + step, batch.x)
         miss = (gradient - step / self.spread**2).flatten(1).square().sum(dim=1)
         loss = 0.5 * miss.mean()
         return Losses({"energy": loss}, {"steepness": 0.5 * gradient.detach().flatten(1).square().sum(dim=1).mean()})

@@ -18,6 +18,7 @@ from torch import Tensor
 import lowland as ll
 from lowland.energies.base import VARIABLES, Energy, ReferenceCase, Structure
 from lowland.errors import LowlandError, ShapeError
+from lowland.evaluation.minima import ends
 from lowland.registry import registered
 from lowland.solvers.base import Problem, bind
 from lowland.tensors import RowNoise, leaves, map_value, select
@@ -202,6 +203,27 @@ def test_reference_minimum_is_reached_by_the_default_solver(name: str) -> None:
         torch.testing.assert_close(flat.double(), case.minimiser.double(), rtol=1e-2, atol=2e-2)
 
 
+@EVERY
+def test_every_solver_ends_at_the_least_known_minimum_or_says_why_not(name: str) -> None:
+    """What is certified as global is at the stated minimum; what has converged is lower than all points around it.
+
+    With a residual of at most 1e-4, a way of ‖v − u‖₁ lowers E by no more than 1e-4 times as much, to first order; the
+    second order, 1e-4 of a unit or less at this distance, and rounding are below 1e-4 of E.
+    """
+    problem, _ = problem_of(case_of(name, torch.float32))
+    for end in ends(name):
+        assert bool((end.excess >= -end.tolerance).all()), f"{end} is below the stated minimum"
+        assert end.reached or not end.exact, f"{end} is not the minimum, but claims to be"
+        u, energy = problem.domain.pack(end.found.value), end.found.energy.detach()
+        noise = RowNoise(5, torch.arange(len(u)), problem.dtype)
+        for _ in range(4):
+            near = problem.domain.project(u + 0.01 * noise.normal(problem.size))
+            with torch.no_grad():
+                least = energy - 1e-4 * (near - u).abs().sum(dim=1) - 1e-4 * energy.abs().clamp_min(1)
+                lower = problem.value(near) < least
+            assert not bool((lower & end.found.converged).any()), f"{end} is not stationary"
+
+
 @having(lambda case, known: known.quadratic is not None)
 def test_quadratic_and_penalty_add_up_to_the_energy(name: str) -> None:
     problem, u = problem_of(case_of(name))
@@ -260,6 +282,21 @@ def test_lipschitz_bound_holds(name: str) -> None:
         v = problem.domain.project(u + noise.normal(problem.size))
         change = (problem.smooth(u)[1] - problem.smooth(v)[1]).norm(dim=1)
         assert bool((change <= torch.as_tensor(bound) * (u - v).norm(dim=1) * (1 + 1e-6) + 1e-9).all())
+
+
+@having(lambda case, known: known.convex)
+def test_what_is_called_convex_is(name: str) -> None:
+    """Between two points of the domain lies the domain, and E there is nowhere above the chord."""
+    problem, u = problem_of(case_of(name))
+    noise = RowNoise(4, torch.arange(len(u)), u.dtype)
+    for scale in (0.1, 1.0, 10.0):
+        v = problem.domain.project(u + scale * noise.normal(problem.size))
+        with torch.no_grad():
+            ends = problem.value(u), problem.value(v)
+            for share in (0.25, 0.5, 0.75):
+                between = torch.lerp(u, v, share)
+                assert bool(problem.domain.contains(between, 1e-12).all())
+                assert bool((problem.value(between) <= torch.lerp(*ends, share) + 1e-9).all())
 
 
 @having(lambda case, known: known.guess is not None)
@@ -338,6 +375,53 @@ def test_non_finite_data_raise(name: str) -> None:
         broken = map_value(lambda t: torch.full_like(t, torch.nan) if t.is_floating_point() else t, value)
         with pytest.raises(LowlandError, match="NaN"):
             ll.infer(case.energy, over=case.over, **{**case.given, variable: broken})
+
+
+ODD: dict[str, Callable[[Tensor], Tensor]] = {
+    "meta": lambda t: t.to("meta"),
+    "quantised": lambda t: torch.quantize_per_tensor(t.float(), 0.1, 0, torch.qint8),
+    "complex": lambda t: t.to(torch.complex64),
+    "to_dense": lambda t: t.to_sparse(),
+    "nested": lambda t: torch.nested.nested_tensor(list(t)),
+}
+
+
+@EVERY
+@pytest.mark.filterwarnings("ignore:.*(quantize_per_tensor|ested tensors)")
+def test_tensors_of_an_odd_kind_get_one_sentence(name: str) -> None:
+    case = case_of(name, torch.float32)
+    for variable, value in case.given.items():
+        for word, change in ODD.items():
+            odd = case.given | {variable: map_value(change, value)}
+            with pytest.raises(ShapeError, match=f"{variable}.*{word}"):
+                ll.infer(case.energy, over=case.over, **odd)
+        wrong: dict[str, Callable[[Tensor], Tensor]] = {"wide": lambda t: torch.cat([t, t], dim=-1)}
+        if isinstance(value, Tensor) and not case.energy.domains[variable].discrete:
+            wrong |= {"whole": lambda t: t.long(), "yes or no": lambda t: t > 0}
+        for change in wrong.values():
+            with pytest.raises(LowlandError):
+                ll.infer(case.energy, over=case.over, **case.given | {variable: map_value(change, value)})
+
+
+@EVERY
+def test_whole_numbers_do_for_a_discrete_variable(name: str) -> None:
+    case = case_of(name)
+    values = random_values(case.energy, case)
+    for variable, domain in case.energy.domains.items():
+        if domain.discrete and isinstance(values[variable], Tensor):
+            whole = case.energy(**values | {variable: values[variable].long()})
+            torch.testing.assert_close(whole, case.energy(**values), rtol=1e-12, atol=1e-12)
+
+
+@EVERY
+def test_no_samples_have_no_energies(name: str) -> None:
+    case = case_of(name)
+    none = map_value(lambda t: t[:0], random_values(case.energy, case))
+    assert case.energy(**none).shape == (0,)
+    given = map_value(lambda t: t[:0], case.given)
+    if given:
+        found = ll.infer(case.energy, over=case.over, **given)
+        assert found.energy.shape == found.status.shape == (0,)
 
 
 @EVERY

@@ -1,0 +1,117 @@
+"""The bytes of a log as a stream, unpacked in pieces: a file of a few kilobytes cannot fill the memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lowland.errors import DataError
+from lowland.files import regular
+
+TIMES, SMALL = 60, 2**24
+"""A gzip file may unpack to so many times its size, or to so many bytes: logs as XML are packed 10 to 30 times."""
+SHOWN = 2**24
+"""Bytes from which on a bar shows how much of a file has been read."""
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A file to read and its size, with a bar on a terminal.
+
+    Raises:
+        DataError: if it cannot be read, or is a folder, a named pipe or a device.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"There is no log that can be read at {path}: No such file or directory.")
+    size = regular(path).stat().st_size
+    console = Console(stderr=True)
+    hidden = size < SHOWN or not console.is_terminal
+    try:
+        with path.open("rb") as file, Progress(console=console, transient=True, disable=hidden) as bar:
+            yield (file if hidden else bar.wrap_file(file, size, description=f"reading {path.name}")), size
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"There is no log that can be read at {path}: {error.strerror or error}.") from None
+
+
+def unpacked(file: BinaryIO, size: int, name: str) -> io.BufferedReader[Any]:
+    """The content of a file, of what gzip has packed if it has.
+
+    Args:
+        file: at its beginning; it need not be able to go back.
+        size: of the file in bytes.
+        name: for errors.
+    """
+    stream = io.BufferedReader(_Through(file))
+    if stream.peek(2)[:2] == b"\x1f\x8b":
+        return io.BufferedReader(_Unpacked(stream, max(SMALL, TIMES * size), name))
+    return stream
+
+
+class _Through(io.RawIOBase):
+    """Any object with `read` as raw bytes, which can be buffered and peeked into."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Unpacked(_Through):
+    def __init__(self, packed: io.BufferedReader[Any], most: int, name: str) -> None:
+        super().__init__(gzip.GzipFile(fileobj=packed))  # pyright: ignore[reportArgumentType]
+        self.left, self.name = most, name
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            count = super().readinto(buffer)
+        except (OSError, EOFError, zlib.error):
+            raise DataError(f"{self.name} is a gzip file that is damaged or truncated.") from None
+        self.left -= count
+        if self.left < 0:
+            raise DataError(
+                f"{self.name} unpacks to more than {TIMES} times its size, which no log does: it is not read. If it is "
+                "yours, unpack it first."
+            )
+        return count
+
+
+def check_archive(file: BinaryIO, most: int, name: str) -> None:
+    """Refuse a ZIP archive whose contents would not fit into memory, by what its directory says.
+
+    Args:
+        file: that can be sought in; left at its beginning.
+        most: bytes of its unpacked contents.
+        name: for errors.
+
+    Raises:
+        DataError: if it holds more. A damaged archive passes, since reading it will tell.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            total = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError):
+        total = 0
+    file.seek(0)
+    if total > most:
+        raise DataError(
+            f"{name} would unpack to {total / 2**20:,.0f} MB, and at most {most / 2**20:,.0f} MB are read of a file "
+            "like it: split it into several."
+        )

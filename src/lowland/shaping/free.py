@@ -1,0 +1,102 @@
+"""What contrastive, score and likelihood shapings share: the free energy F_β(x, y) that they shape, and its slope."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.errors import DomainError, LowlandError, OptionError, UnsupportedError
+from lowland.inference import free_energy
+from lowland.shaping.base import Shaping
+from lowland.solvers.adjoint import Adjoint, Implicit
+from lowland.solvers.base import Solver
+from lowland.tensors import RowNoise, leaves, map_value
+
+
+class FreeEnergyShaping(Shaping):
+    """Base of the shapings of F_β(x, y), in which a latent variable z of the energy is eliminated.
+
+    Args:
+        beta: inverse temperature of F, in 1 / units of E, where the energy has a z: 1 for likelihood and its relatives,
+            p(y | x) ∝ exp(−F_1); ∞ for F = min_z E. None takes 1 where F_1 has a meaning (a closed form, a finite or
+            bounded z, or a `prior` of the energy's own) and ∞ elsewhere, since a mean over all of an unbounded domain
+            needs a normalised q(z).
+        latent_solver: for z where F is a minimum over it; None takes the most exact that the energy offers.
+        seed: see `Shaping`.
+
+    Raises:
+        OptionError: for a beta that is not a number.
+    """
+
+    def __init__(self, beta: float | None = None, latent_solver: Solver | None = None, seed: int = 0) -> None:
+        super().__init__(seed)
+        if beta is not None and (not isinstance(beta, float | int) or math.isnan(beta)):
+            raise OptionError(f"beta must be a number, infinity included, or None, but it is {beta!r}.")
+        self.beta, self.latent_solver = beta, latent_solver
+
+    def free(self, energy: Energy, y: Any, x: Any = None, derivatives: int = 1) -> Tensor:
+        """F_β(x, y), (B,), of which so many derivatives may be taken.
+
+        Where F is a minimum over z, the first is that of E at the minimiser (envelope theorem), the second takes the
+        implicit function theorem, and there is no third.
+
+        Raises:
+            UnsupportedError: where the third derivative of a minimum is asked for, or no solver supports z.
+        """
+        beta = self.beta_of(energy, y, x)
+        adjoint: Adjoint | None = None
+        if derivatives > 1 and beta == math.inf and _is_sought(energy, y, x):
+            if derivatives > 2:
+                raise UnsupportedError(
+                    f"{type(self).__name__} takes three derivatives of F, but F(y) = min_z E(y, z) of "
+                    f"{type(energy).__name__} has two here. Use DenoisingScoreMatching, which takes two, or give the "
+                    "energy a `prior` and pass beta=1.0."
+                )
+            adjoint = Implicit()
+        # Draws of z for a bound are the same throughout a step, so that data and negatives are compared alike.
+        generator = torch.Generator().manual_seed(int(self.seed) * 1_000_003 + int(self.step))
+        try:
+            return free_energy(
+                energy, y, x, beta, solver=self.latent_solver, adjoint=adjoint, generator=generator
+            ).value
+        except (DomainError, UnsupportedError) as error:
+            raise type(error)(f"{type(self).__name__} shapes F_β with β = {beta:g}. {error}") from error
+
+    def slope(self, energy: Energy, y: Tensor, x: Any = None) -> tuple[Tensor, Tensor]:
+        """F_β(x, y), (B,), and ∇_y F_β, (B, ...), with a graph, so that a loss of the gradient trains the energy."""
+        with torch.enable_grad():
+            y = y.detach().requires_grad_()
+            value = self.free(energy, y, x, derivatives=2)
+            (gradient,) = torch.autograd.grad(value.sum(), y, create_graph=True)
+        return value, gradient
+
+    def beta_of(self, energy: Energy, y: Any, x: Any = None) -> float:
+        """The β of F for this energy."""
+        if self.beta is not None:
+            return self.beta
+        if "z" not in energy.domains or energy.domain("z").cardinality is not None:
+            return 1.0
+        with torch.no_grad():
+            y, x = map_value(lambda tensor: tensor[:1], y), map_value(lambda tensor: tensor[:1], x)
+            encoded = None if x is None else energy.encode(x)
+            if energy.marginal(encoded, y, 1.0) is not None:
+                return 1.0
+            first = leaves(y, "y")[0]
+            try:
+                energy.prior(encoded, RowNoise(0, torch.arange(1, device=first.device), first.dtype), 1)
+            except LowlandError:
+                return math.inf
+        return 1.0
+
+
+def _is_sought(energy: Energy, y: Any, x: Any) -> bool:
+    """Whether min_z E has to be sought, for want of a closed form or a table."""
+    if "z" not in energy.domains or energy.domain("z").cardinality is not None:
+        return False
+    with torch.no_grad():
+        y, x = map_value(lambda tensor: tensor[:1], y), map_value(lambda tensor: tensor[:1], x)
+        return energy.marginal(None if x is None else energy.encode(x), y, math.inf) is None
