@@ -17,8 +17,10 @@ import pytest
 import lowland as ll
 from lowland import bounded
 from lowland.data.cifar import cifar10
+from lowland.data.folder import read_folder
 from lowland.data.gym_log import read_gym_log, write_gym_log
 from lowland.data.idx import read_idx
+from lowland.data.label_files import read_labels
 from lowland.data.mnist_sample import mnist10k
 from lowland.data.optical_digits import digits
 from lowland.data.orl import faces, read_pgm
@@ -121,6 +123,16 @@ def test_a_sparse_file_is_not_read(tmp_path: Path) -> None:
         (tmp_path / f"{digit}.json").touch()
     with pytest.raises(DataError, match="1,099,511,627,776 bytes, more than"):
         mnist10k(tmp_path)
+
+
+def test_a_sparse_table_of_labels_is_not_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((40, 2)))
+    table = tmp_path / "labels.csv"
+    table.touch()
+    os.truncate(table, 2**40)
+    folder = read_folder(tmp_path, leave=[table])
+    with pytest.raises(DataError, match="1,099,511,627,776 bytes, more than"):
+        read_labels(str(table), tmp_path, folder)
 
 
 def test_what_does_not_end_is_not_opened(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lowland.bounded import read_bytes
 from lowland.data.folder import Folder
 from lowland.errors import DataError
 from lowland.files import regular
@@ -68,7 +69,7 @@ def check_table(path: Path) -> None:
 def _table(path: Path, root: Path, known: set[str], skipped: set[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     check_table(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
         first = text.split("\n", 1)[0]
         lines = [line for line in csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count)) if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -218,7 +218,10 @@ def test_a_run_in_a_folder_of_any_name_has_a_page_and_a_film(tmp_path: Path) -> 
     assert sorted(path.name for path in run.folder.glob(".*")) == []
 
 
-def test_paths_that_are_too_long(capsys: pytest.CaptureFixture[str]) -> None:
+def test_paths_that_are_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for path in ("a" * 300, "a/" * 2100):
         for words in (
             ["report", path],
