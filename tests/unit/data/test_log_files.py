@@ -61,7 +61,7 @@ def test_packed_logs_are_bounded(monkeypatch):
         parse_tracks(bomb, "bomb.gz")
     # In pieces, so that no more than the bound is ever unpacked.
     monkeypatch.setattr(opening_module, "SMALL", 1000)
-    stream = unpacked(io.BytesIO(gzip.compress(bytes(10**6))), 20, "bomb.gz")
+    stream = unpacked(io.BytesIO(gzip.compress(bytes(10**6))), "bomb.gz")
     with pytest.raises(DataError, match=r"bomb\.gz unpacks"):
         stream.read()
     packed = gzip.compress(tables.text(tables.own(TRUE)).encode())

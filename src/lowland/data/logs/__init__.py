@@ -62,7 +62,7 @@ def parse_tracks(payload: bytes, name: str, road: Road | None = None) -> tuple[T
 
 
 def _read(file: BinaryIO, size: int, name: str, road: Road | None, reading: Reading) -> tuple[Tracks, list[Fault]]:
-    stream = unpacked(file, size, name)
+    stream = unpacked(file, name)
     head = stream.peek(512).lstrip(b"\xef\xbb\xbf \t\r\n")
     if not head.startswith((b"PK", b"<")):
         if not stream.peek(1):

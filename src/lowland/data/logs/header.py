@@ -109,8 +109,8 @@ NAMES = {
 """The names under which a column is looked for in a table of one's own."""
 _HINTS = {
     "vehicle": ("veh", "track", "car", "agent", "object", "id"), "frame": ("frame", "step"),
-    "time": ("time", "stamp", "sec"), "x": ("x", "long", "along", "station"), "y": ("y", "lat", "across"),
-    "length": ("len",), "width": ("wid",), "lane": ("lane",),
+    "time": ("time", "stamp", "sec", "t"), "x": ("x", "long", "along", "station"), "y": ("y", "lat", "across", "off"),
+    "length": ("len", "l"), "width": ("wid", "w"), "lane": ("lane",),
 }  # fmt: skip
 _ENDING = re.compile(r"(?:[_\s]+|[\[(])([a-z/]+)[\])]?$")
 

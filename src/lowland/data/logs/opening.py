@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 from lowland.errors import DataError
 from lowland.files import regular
 
-TIMES, SMALL = 60, 2**24
-"""A gzip file may unpack to so many times its size, or to so many bytes: logs as XML are packed 10 to 30 times."""
+TIMES, SMALL = 60, 2**22
+"""A gzip file may unpack to so many times its size, after so many bytes: logs as XML are packed 10 to 30 times."""
 SHOWN = 2**24
 """Bytes from which on a bar shows how much of a file has been read."""
 
@@ -45,17 +45,17 @@ def opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
         raise DataError(f"There is no log that can be read at {path}: {error.strerror or error}.") from None
 
 
-def unpacked(file: BinaryIO, size: int, name: str) -> io.BufferedReader[Any]:
+def unpacked(file: BinaryIO, name: str) -> io.BufferedReader[Any]:
     """The content of a file, of what gzip has packed if it has.
 
     Args:
         file: at its beginning; it need not be able to go back.
-        size: of the file in bytes.
         name: for errors.
     """
-    stream = io.BufferedReader(_Through(file))
+    through = _Through(file)
+    stream = io.BufferedReader(through)
     if stream.peek(2)[:2] == b"\x1f\x8b":
-        return io.BufferedReader(_Unpacked(stream, max(SMALL, TIMES * size), name))
+        return io.BufferedReader(_Unpacked(stream, through, name))
     return stream
 
 
@@ -63,7 +63,7 @@ class _Through(io.RawIOBase):
     """Any object with `read` as raw bytes, which can be buffered and peeked into."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file = file
+        self.file, self.count = file, 0
 
     def readable(self) -> bool:
         return True
@@ -71,21 +71,22 @@ class _Through(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         data = self.file.read(len(buffer))
         buffer[: len(data)] = data
+        self.count += len(data)
         return len(data)
 
 
 class _Unpacked(_Through):
-    def __init__(self, packed: io.BufferedReader[Any], most: int, name: str) -> None:
+    def __init__(self, packed: io.BufferedReader[Any], source: _Through, name: str) -> None:
         super().__init__(gzip.GzipFile(fileobj=packed))  # pyright: ignore[reportArgumentType]
-        self.left, self.name = most, name
+        self.source, self.name = source, name
 
     def readinto(self, buffer: memoryview) -> int:
         try:
             count = super().readinto(buffer)
         except (OSError, EOFError, zlib.error):
             raise DataError(f"{self.name} is a gzip file that is damaged or truncated.") from None
-        self.left -= count
-        if self.left < 0:
+        # By what has been read so far, so that a bomb is known at its beginning.
+        if self.count > SMALL and self.count > TIMES * self.source.count:
             raise DataError(
                 f"{self.name} unpacks to more than {TIMES} times its size, which no log does: it is not read. If it is "
                 "yours, unpack it first."
