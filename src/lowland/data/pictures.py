@@ -81,14 +81,17 @@ def decode(
             wanted = mode or ("L" if is_grey(image) else "RGB")
             if kind := depth(image):
                 scale = levels or levels_of([span(image)], kind)
-                grey_HW = unit(np.asarray(ImageOps.exif_transpose(image)), scale)
+                ImageOps.exif_transpose(image, in_place=True)
+                grey_HW = unit(np.asarray(image), scale)
                 return torch.from_numpy(grey_HW).expand(1 if wanted == "L" else 3, -1, -1).contiguous()
-            bytes_ = np.array(upright(image, None).convert(wanted))
+            bytes_ = np.asarray(upright(image, None).convert(wanted))
     except LowlandError:
         raise
     except Exception as error:
         raise DataError(f"The picture {name} {reason(error)}.") from error
-    return torch.from_numpy(bytes_.reshape(*bytes_.shape[:2], -1)).permute(2, 0, 1).float().div_(255).contiguous()
+    values_CHW = torch.empty(1 if bytes_.ndim == 2 else bytes_.shape[2], *bytes_.shape[:2])
+    values_CHW.numpy()[...] = bytes_.reshape(*bytes_.shape[:2], -1).transpose(2, 0, 1)
+    return values_CHW.div_(255)
 
 
 def scale(

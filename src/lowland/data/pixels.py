@@ -169,13 +169,13 @@ def upright(image: Any, levels: tuple[float, float] | None) -> Any:
 
     _check_size(image)
     cut = ";16" in str(image.tile[0].args) if getattr(image, "tile", None) and not depth(image) else False
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # a copy would double the memory
     if depth(image):
         image = Image.fromarray(as_bytes(np.asarray(image), levels))
     elif cut and max(_tops(image)) < _FEW:
         raise ValueError("it has 16 bits for each colour, of which only the upper 8 are read, and they hold little")
     if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image
 
