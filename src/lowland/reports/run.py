@@ -59,6 +59,7 @@ class Run(Elements):
         """A new run in `runs/recipe/TIME/`, to which `runs/recipe/latest` then points."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         config = json.loads(json.dumps({"recipe": recipe, "preset": preset, "options": options}))
+        (runs / recipe).mkdir(parents=True, exist_ok=True)
         sweep(runs / recipe, deep=False)
         for attempt in range(1000):
             folder = runs / recipe / (stamp if attempt == 0 else f"{stamp}-{attempt + 1}")
