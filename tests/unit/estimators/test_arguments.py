@@ -20,10 +20,3 @@ ARGUMENTS = [(cls, name) for cls in CLASSES for name in inspect.signature(cls).p
 def test_an_argument_of_the_wrong_type_is_named(cls: type[Any], name: str) -> None:
     with pytest.raises(OptionError, match=name):
         cls(**{name: object()}).fit(X)
-
-
-@pytest.mark.parametrize(("cls", "name"), [pair for pair in ARGUMENTS if pair[1] == "seed"])
-@pytest.mark.parametrize("seed", [-1, 0.5, 2**70, True, None])
-def test_a_seed_is_a_whole_number(cls: type[Any], name: str, seed: Any) -> None:
-    with pytest.raises(OptionError, match="seed must be"):
-        cls(seed=seed).fit(X)
