@@ -18,7 +18,8 @@ def escaped(text: str) -> str:
     """
     return "".join(
         letter
-        if letter.isprintable() or unicodedata.category(letter) == "Zs"
+        # A joiner holds one emoji together.
+        if letter.isprintable() or letter in "\u200c\u200d" or unicodedata.category(letter) == "Zs"
         else letter.encode("unicode_escape").decode()
         for letter in text
     )

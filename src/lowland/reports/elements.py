@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lowland.errors import OptionError
-from lowland.reports.pictures import save_figure
+from lowland.reports.pictures import check_figure, save_figure
 from lowland.words import printable, verbatim
 
 P = ParamSpec("P")
@@ -110,6 +110,8 @@ class Elements:
             caption: one line of Markdown.
             format: "png", or "svg" for lines and text.
         """
+        if not callable(figure):
+            check_figure(name, figure, format)
         with self._kept(f"The picture {name} could not be drawn"):
             file, width = self._picture(name, figure, format, dpi)
             self.elements.append({"kind": "figure", "caption": caption, "file": file, "width": width})

@@ -156,7 +156,7 @@ def test_a_place_where_no_folder_can_be(capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["run", "ellipse", "--preset", "smoke", "--runs", "/proc/nowhere"]) == 1
     said = capsys.readouterr().err
     assert "/proc/nowhere" in said
-    assert "could not be written" in said
+    assert "cannot be used" in said
     assert "bug" not in said
 
 
@@ -240,7 +240,10 @@ LIBRARY: dict[str, tuple[Callable[[], Any], str]] = {
     "y is a list": (lambda: _ellipse([[0.0, 0.0]]), "y must be a tensor"),
     "y is of whole numbers": (lambda: _ellipse(torch.zeros(3, 2, dtype=torch.int64)), "y is torch.int64"),
     "y is in double precision": (lambda: _ellipse(Y.double()), "y is torch.float64"),
-    "y is on another device": (lambda: ll.energies.Ellipse()(y=Y.to("meta"), z=torch.zeros(3, 1)), "y is on meta"),
+    "y is on another device": (
+        lambda: ll.energies.Ellipse()(y=Y.to("meta"), z=torch.zeros(3, 1)),
+        "y is on the meta device",
+    ),
     "y is NaN": (lambda: _ellipse(torch.full((3, 2), math.nan)), "y contains NaN"),
     "y is infinite": (lambda: _ellipse(torch.tensor([[0.0, math.inf]])), "y contains NaN or infinity in 1 of 1"),
     "y was not given": (lambda: _ellipse(), "needs a value for y"),

@@ -209,14 +209,14 @@ def test_options_of_the_others_that_cannot_be(name: str, options: dict[str, Any]
         smoke(name, **options)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "of another module"])
-def test_damaged_models_are_refused_in_a_sentence(first: Path, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(("damage", "words"), [("truncated", "is damaged"), ("of another module", "does not hold")])
+def test_damaged_models_are_refused_in_a_sentence(first: Path, tmp_path: Path, damage: str, words: str) -> None:
     folder = shutil.copytree(first / "checkpoints", tmp_path / "models")
     file = folder / "world-z-dropout.safetensors"
     other = (folder / "world-deterministic.safetensors").read_bytes()
     file.write_bytes(file.read_bytes()[:-100] if damage == "truncated" else other)
     config = smoke("drive", models=str(folder))
-    with pytest.raises(CheckpointError, match=r"world-z-dropout\.safetensors does not hold"):
+    with pytest.raises(CheckpointError, match=rf"world-z-dropout\.safetensors {words}"):
         execute(config, start(config, tmp_path, "smoke"))
 
 

@@ -66,7 +66,7 @@ def test_a_log_that_changed_since_its_stage_was_computed_is_noticed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "own.csv"
-    lines = [f"{v},{t},{t / 10},{5 + v + t / 2},1.8,4.5,1.8" for v in range(12) for t in range(60)]
+    lines = [f"{v},{t},{t / 10},{5 + 20 * v + t / 2},1.8,4.5,1.8" for v in range(12) for t in range(60)]
     log.write_text("\n".join(["vehicle,frame,time,x,y,length,width", *lines]))
     words = ["run", "log", "--runs", str(tmp_path / "runs")]
     assert cli.main([*words, "--preset", "smoke", "--tracks", str(log)]) == 0
