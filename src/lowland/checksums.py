@@ -12,14 +12,13 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from lowland.errors import CheckpointError, LowlandError
 from lowland.files import regular, replacing, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +114,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         CheckpointError: if the file cannot be written.
     """
+    from safetensors.torch import save  # brings torch, which a list of results can do without
+
     content = memoryview(save(dict(tensors)))
     start = 8 + int.from_bytes(content[:8], "little")
     places = {name: place for name, place in json.loads(bytes(content[8:start])).items() if name != "__metadata__"}
@@ -135,6 +136,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         CheckpointError: if the file is missing, damaged or of another kind.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with regular(path, CheckpointError).open("rb") as file:
             size = file.read(8)

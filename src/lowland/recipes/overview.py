@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lowland.recipes.catalogue import catalogue
+from lowland.reports.files import read_results
 from lowland.rows import Published, Row, load_rows, load_sources
 
 NOT_YET = "not yet"
@@ -77,8 +78,6 @@ def _measured(runs: Path) -> dict[str, list[str]]:
     """What the newest run of each recipe measured, by system."""
     found: dict[str, list[str]] = {}
     for path in sorted(runs.glob("*/latest/results.json")):
-        from lowland.reports.files import read_results  # heavy, and for nothing where there are no runs
-
         try:
             for result in read_results(path.parent):
                 found.setdefault(result["id"], []).append(_measurement(result))
