@@ -50,8 +50,8 @@ def ends(energy: str) -> list[End]:
     They start where the case says, or else where `infer` does; at random where that would be the answer already.
     Samplers are left out: they draw, and never come to an end. Empty where the energy states no minimum.
 
-    >>> [end.solver for end in ends("RBM") if end.exact]
-    ['ClosedForm', 'Exhaustive']
+    >>> " ".join(end.solver for end in ends("RBM") if end.exact)
+    'ClosedForm Exhaustive'
     """
     case, found = registered("energy")[energy].reference_case(), []
     if case.minimum is None:
