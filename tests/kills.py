@@ -41,7 +41,7 @@ _moment: dict[str, Any] = {"left": 0, "under": ""}
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    """Six commands of a few seconds each, on files of the user's and without."""
+    """Six commands of a few seconds each, on files of the user's and without; none has times among its results."""
     images = folder / "images"
     images.mkdir()
     generator = np.random.default_rng(0)
@@ -59,7 +59,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "ellipse": ["run", "ellipse", "--preset", "smoke"],
         "one-one-one": ["run", "one-one-one", "--preset", "smoke"],
         "log": ["run", "log", "--preset", "smoke", "--tracks", str(folder / "own.npz")],
-        "lqr": ["run", "lqr", "--preset", "smoke"],
+        "likelihood-canyon": ["run", "likelihood-canyon", "--preset", "smoke"],
     }
 
 
