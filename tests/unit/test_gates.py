@@ -90,14 +90,9 @@ def duplicates_in(*paths: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_no_duplicated_blocks(repository: Path) -> None:
-    folders = [repository / name for name in ("src", "tests", "benchmarks", "examples")]
-    result = duplicates_in(*(folder for folder in folders if any(folder.rglob("*.py"))), cwd=repository)
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
 @pytest.mark.parametrize(("length", "clean"), [(10, True), (11, False)])
 def test_duplicate_check_counts_more_than_ten_lines(tmp_path: Path, length: int, clean: bool) -> None:
+    """The check of the project's own files, `make duplicates`, is a step of CI of its own."""
     block = "".join(f"value_{i} = {i} * other\n" for i in range(length))
     for name in ("first", "second"):
         (tmp_path / f"{name}.py").write_text(f"{name} = 1\n{block}last_{name} = 2\n")

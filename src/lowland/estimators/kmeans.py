@@ -83,8 +83,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         check_options(self, counts=["n_clusters", "n_init", "max_iter"], others=["tol"])
         seed = seed_of(self.random_state)
         weight = torch.ones(len(y_), dtype=torch.float64) if sample_weight is None else _weights(sample_weight, X)
-        share = weight / weight.sum()
-        spread = float((share @ (y_.double() - share @ y_.double()).square()).sum()) if self.tol else 0.0
+        spread = _variance(y_, None if sample_weight is None else weight) if self.tol else 0.0
         self.inertia_ = np.inf
         for start in range(self.n_init if self.init is None else 1):
             energy = self._begin(y_, seed + start, weight)
@@ -184,6 +183,14 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         """−Σ_n min_k ‖y_n − w_k‖², each sample times its weight where `sample_weight` (N,) gives one."""
         distances = self._nearest(X)[1].double()
         return -float((distances if sample_weight is None else distances * _weights(sample_weight, X)).sum())
+
+
+def _variance(y: Tensor, weight: Tensor | None) -> float:
+    """The sum of the variances of the columns."""
+    if weight is None:
+        return float(y.var(dim=0, correction=0).sum())
+    share = weight / weight.sum()
+    return float((share @ (y.double() - share @ y.double()).square()).sum())
 
 
 def _weights(sample_weight: Any, X: Any) -> Tensor:
