@@ -100,7 +100,7 @@ class LogRecipe(LogOptions):
             f"{len(log):,} rows."
         )
         if log.reading:
-            run.text(log.reading)
+            run.text(verbatim(log.reading, 0))
         stretches = np.diff(log.segments())[:, 0] * log.dt
         run.table(
             ("measure", "value"),
