@@ -131,7 +131,7 @@ def _write_success(run: Run, recipe: DriveRecipe, found: Found) -> None:
         if name == MPUR.name:
             continue
         gap, told = verdict(rates(found[MPUR.name]), rates(outcomes))
-        rows.append([name, *(100 * value for value in gap), run.word(told)])
+        rows.append([name, *(round(100 * value, 1) for value in gap), run.word(told)])
     run.table(("against", "points", "from", "to", "successes of MPUR with z-dropout"), rows, PAIRED)
 
 
