@@ -227,12 +227,13 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
 
 
 def _log(tracks: Tracks | str | Path, reading: Reading) -> Tracks:
-    part = isinstance(tracks, str) and tracks in ("train", "validation", "test")
-    if reading.given and (part or isinstance(tracks, Tracks)):
+    if reading.given and (isinstance(tracks, Tracks) or tracks in ("train", "validation", "test")):
         raise OptionError("columns, units and fps say how a file is read: give its path as tracks.")
     if isinstance(tracks, Tracks):
         return tracks
-    return traffic(tracks)[0] if part else own_log(tracks, reading)[0]
+    if isinstance(tracks, str) and tracks in ("train", "validation", "test"):
+        return traffic(tracks)[0]
+    return own_log(tracks, reading)[0]
 
 
 def _check_begun(replay: Replay) -> None:
