@@ -170,3 +170,8 @@ def test_errors_name_the_shaping_and_the_way_out(batch: Batch) -> None:
 
     with pytest.raises(UnsupportedError, match=r"WrongAnswers .* has a latent z"):
         ll.shaping.InfoNCE(WrongAnswers(), count=1)(Labels(), Batch(torch.eye(3)))
+
+
+def test_a_proposal_that_cannot_be_drawn_from_is_named():
+    with pytest.raises(OptionError, match="must be a NormalisingFlow, not a Linear"):
+        ll.shaping.VariationalLikelihood(torch.nn.Linear(2, 2))

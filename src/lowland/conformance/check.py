@@ -78,7 +78,7 @@ def classes(plugin: str) -> dict[str, str]:
             if not hasattr(cls, "reference_case"):
                 raise OptionError(
                     f"{name} has no classmethod `reference_case`, the example with a known answer that the tests use: "
-                    "docs/add_energy.md and docs/add_solver.md show one."
+                    "docs/add_energy.md, docs/add_solver.md and docs/concepts/shaping.md show one."
                 )
             found[name] = kind
     if not found:

@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from lowland.data.logs import Reading
 from lowland.data.tracks import Tracks
 from lowland.data.traffic import traffic
 from lowland.envs.bounds import observations
@@ -48,6 +49,7 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
     Args:
         tracks: the log, the path of one (read as by `lowland run drive --tracks`), or which part of the traffic that
             ships with the package: the first recording of it.
+        columns, units, fps: what a table means, where its header does not tell; see `lowland.data.read_tracks`.
         image: height and width of an image to observe, or a `Camera`; none by default.
         history, until, cars, every: see `Replay`.
         cost: C; `DrivingCost()` by default.
@@ -57,7 +59,7 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
 
     Raises:
         DataError: for a log that cannot be read, or without an episode.
-        OptionError: for an option that is not known, also of `reset`.
+        OptionError: for an option that is not known, also of `reset`, and for columns, units or fps without a file.
 
     >>> import lowland
     >>> env = gymnasium.make("lowland/TrafficReplay-v0", tracks="validation")
@@ -72,6 +74,9 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
         self,
         tracks: Tracks | str | Path = "train",
         *,
+        columns: str | Mapping[str, str] = "",
+        units: str = "",
+        fps: float = 0.0,
         image: Camera | tuple[int, int] | None = None,
         history: int | None = None,
         until: Literal["section", "recording"] = "section",
@@ -82,7 +87,8 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise OptionError(f"Traffic is rendered as 'rgb_array', not {render_mode!r}.")
-        self.replay = Replay(_log(tracks), until=until, cars=cars, every=every, image=image, history=history)
+        log = _log(tracks, Reading(columns, units, fps))
+        self.replay = Replay(log, until=until, cars=cars, every=every, image=image, history=history)
         self.cost, self.render_mode = cost or DrivingCost(), render_mode
         self.observation_space, self.action_space = observations(self.replay), _actions()
         self.path: list[npt.NDArray[np.float64]] = []
@@ -136,7 +142,7 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
 
     Args:
         num_envs: B.
-        tracks, image, history, until, cars, every, cost: see `TrafficReplay`.
+        tracks, columns, units, fps, image, history, until, cars, every, cost: see `TrafficReplay`.
 
     `reset(options={"episode": [3, 0, 8]})` begins given episodes, one for each environment or the same for all, and
     `reset(options={"reset_mask": mask})` those environments only for which the mask is true.
@@ -154,6 +160,9 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
         num_envs: int = 1,
         tracks: Tracks | str | Path = "train",
         *,
+        columns: str | Mapping[str, str] = "",
+        units: str = "",
+        fps: float = 0.0,
         image: Camera | tuple[int, int] | None = None,
         history: int | None = None,
         until: Literal["section", "recording"] = "section",
@@ -164,7 +173,8 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
         if num_envs < 1:
             raise OptionError(f"A batch needs at least 1 environment, but num_envs is {num_envs}.")
         self.num_envs = num_envs
-        self.replay = Replay(_log(tracks), until=until, cars=cars, every=every, image=image, history=history)
+        log = _log(tracks, Reading(columns, units, fps))
+        self.replay = Replay(log, until=until, cars=cars, every=every, image=image, history=history)
         self.cost = cost or DrivingCost()
         self.single_observation_space, self.single_action_space = observations(self.replay), _actions()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -216,12 +226,14 @@ class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[A
         return info | {f"_{name}": np.ones(self.num_envs, dtype=bool) for name in info}
 
 
-def _log(tracks: Tracks | str | Path) -> Tracks:
+def _log(tracks: Tracks | str | Path, reading: Reading) -> Tracks:
+    if reading.given and (isinstance(tracks, Tracks) or tracks in ("train", "validation", "test")):
+        raise OptionError("columns, units and fps say how a file is read: give its path as tracks.")
     if isinstance(tracks, Tracks):
         return tracks
     if isinstance(tracks, str) and tracks in ("train", "validation", "test"):
         return traffic(tracks)[0]
-    return own_log(tracks)[0]
+    return own_log(tracks, reading)[0]
 
 
 def _check_begun(replay: Replay) -> None:

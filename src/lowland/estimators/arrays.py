@@ -250,8 +250,8 @@ def points(energy: Energy, array: np.ndarray) -> Tensor:
     """
     own = next(iter(energy.parameters()), None)
     dtype, device = (torch.float64, torch.device("cpu")) if own is None else (own.dtype, own.device)
-    known = torch.finfo(dtype)
-    value = torch.as_tensor(np.clip(array, known.min, known.max), dtype=dtype, device=device)
+    largest = min(torch.finfo(dtype).max, float(np.finfo(array.dtype).max))
+    value = torch.as_tensor(np.clip(array, -largest, largest), dtype=dtype, device=device)
     size = energy.domain("y").size
     return value.reshape(-1, *energy.domain("y").shape) if value.shape[1] == size else value
 

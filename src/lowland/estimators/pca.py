@@ -32,6 +32,7 @@ class PCA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     Attributes:
         energy_: the fitted energy.
         components_: (k, D), orthonormal rows, by falling variance, each with its largest entry positive.
+        n_components_: k.
         mean_: (D,).
         explained_variance_: (k,) variances along the components, with N − 1 in the denominator.
         explained_variance_ratio_: (k,) the same as shares of the variance of all columns.
@@ -103,6 +104,7 @@ class PCA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         else:
             self.energy_ = self._whole
         self.components_, self.mean_ = self.energy_.components.numpy().copy(), self.energy_.mean.numpy().copy()
+        self.n_components_ = len(self.components_)
         self.explained_variance_ = variance.numpy().astype(self.components_.dtype)
         # Without any variance there is nothing to explain.
         self.explained_variance_ratio_ = (variance / total.clamp_min(1e-300)).numpy().astype(self.components_.dtype)

@@ -197,7 +197,7 @@ class DriveRecipe(PolicyOptions):
             errors = errors or checks
         self._results(run, found)
         self._model_results(run, errors)
-        run.part(write_page, self, found, policies, errors, logs.faults, courses)
+        run.part(write_page, self, found, policies, errors, logs, courses)
 
     # Learning
 

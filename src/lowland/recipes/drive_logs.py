@@ -21,6 +21,8 @@ from lowland.envs.own_log import own_log
 from lowland.envs.replay import Replay
 from lowland.envs.scene import Scene
 from lowland.errors import DataError
+from lowland.reports.run import Run
+from lowland.words import verbatim
 
 _log = logging.getLogger(__name__)
 _SHARES = (0.8, 0.1, 0.1)
@@ -51,6 +53,11 @@ class Logs:
     cars: int
     device: str
     sight: Mapping[str, Any]
+
+    @property
+    def reading(self) -> str:
+        """How the user's own log was understood; empty for simulated traffic."""
+        return self.train[0].reading
 
     def starts(
         self,
@@ -127,6 +134,17 @@ def read_logs(
             "to check models by and 10 % for the test."
         )
     return Logs([tracks], [tracks], [tracks], list(parts), faults, cars, device, sight)
+
+
+def write_log(run: Run, logs: Logs) -> None:
+    """How a log of the user's was understood, and what was wrong with it."""
+    if not logs.reading and not logs.faults:
+        return
+    run.section("What was found in the log")
+    run.text(verbatim(logs.reading, 0))
+    if logs.faults:
+        rows = [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in logs.faults]
+        run.table(("fault", "count", "what was done"), rows)
 
 
 def recordings(wanted: bool, cars: int, device: str, sight: Mapping[str, Any] = MappingProxyType({})) -> list[Course]:

@@ -15,7 +15,6 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lowland.data.cleaning import Fault
 from lowland.envs.drivers import sanity_drivers
 from lowland.envs.trip import record
 from lowland.evaluation.success import Interval, wilson
@@ -23,10 +22,9 @@ from lowland.evaluation.verdict import CLOSE, verdict
 from lowland.plots import curves
 from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
 from lowland.plots.video import drive_video
-from lowland.recipes.drive_logs import Course
+from lowland.recipes.drive_logs import Course, Logs, write_log
 from lowland.recipes.drive_methods import CLAIMS, METHODS, MPUR, SUCCESS, VG
 from lowland.reports.run import Run
-from lowland.words import verbatim
 
 if TYPE_CHECKING:
     from lowland.recipes.drive import DriveRecipe
@@ -51,7 +49,7 @@ def write_page(
     found: Found,
     policies: Mapping[str, Any],
     errors: Mapping[str, Mapping[str, torch.Tensor]],
-    faults: Sequence[Fault],
+    logs: Logs,
     courses: Sequence[Sequence[Course]],
 ) -> None:
     """Fill the page; films and galleries are those of the first seed."""
@@ -66,12 +64,7 @@ def write_page(
     run.part(_write_promises, recipe, found)
     if policies:
         run.part(_write_use, recipe, policies, courses[0])
-    if faults:
-        run.section("What was found in the log")
-        run.table(
-            ("fault", "count", "what was done"),
-            [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults],
-        )
+    run.part(write_log, logs)
 
 
 def _find(run: Run, found: Found) -> None:
@@ -138,7 +131,7 @@ def _write_success(run: Run, recipe: DriveRecipe, found: Found) -> None:
         if name == MPUR.name:
             continue
         gap, told = verdict(rates(found[MPUR.name]), rates(outcomes))
-        rows.append([name, *(100 * value for value in gap), run.word(told)])
+        rows.append([name, *(round(100 * value, 1) for value in gap), run.word(told)])
     run.table(("against", "points", "from", "to", "successes of MPUR with z-dropout"), rows, PAIRED)
 
 
@@ -188,6 +181,7 @@ def _write_use(run: Run, recipe: DriveRecipe, policies: Mapping[str, Any], cours
     name = MPUR.name if MPUR.name in policies else next(iter(policies))
     until = {course.replay.until for course in courses}
     options = ', until="recording"' if until == {"recording"} else ""
+    options = recipe.said + options
     log = str(Path(recipe.tracks).resolve()) if recipe.tracks else "test"
     run.section("The policies, to be used")
     run.text(

@@ -20,7 +20,7 @@ from lowland.planning.policies import Imitation, Policy
 from lowland.plots.style import BLUE, ORANGE
 from lowland.recipes.base import falling, recipe
 from lowland.recipes.drive import as_drive, drive
-from lowland.recipes.drive_logs import Course, Logs, read_logs
+from lowland.recipes.drive_logs import Course, Logs, read_logs, write_log
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, IMITATION
 from lowland.recipes.drive_options import SMALL, DriveOptions, model_folder
 from lowland.recipes.drive_page import success_bars
@@ -126,6 +126,7 @@ class DrivePlanRecipe(DriveOptions):
         found[label] = run.stage("test/actor", partial(drive, courses, actor.eval()))
         self._results(run, found, label, base.data)
         run.part(self._page, found, label, learned)
+        run.part(write_log, logs)
 
     def planner(self, name: str, world: World) -> Controller:
         """A receding horizon in the model, with one of the `SOLVERS`."""

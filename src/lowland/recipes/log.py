@@ -70,7 +70,16 @@ class LogRecipe(LogOptions):
         for name, row in outcomes.get("drivers", {}).items():
             rate = round(100 * row["success"][0], 1)
             run.result(id="W9", claim="success, in percent", method=name, measured=rate, data=data)
-        run.part(self._content, log, summarise(log))
+        found = summarise(log)
+        if drivers := outcomes.get("drivers"):
+            share = {name: f"{100 * row['success'][0]:.0f} %" for name, row in drivers.items()}
+            run.finding(
+                f"{len(log.vehicles):,} vehicles drive at {found.speed.mean():.1f} m/s by the mean. As in the log, a "
+                f"car arrives in {share['human']} of the episodes; with no action, in {share['no action']}."
+            )
+        else:
+            run.finding(f"{len(log.vehicles):,} vehicles, none of which is seen long enough to drive in its place.")
+        run.part(self._content, log, found)
         run.part(_faults, faults)
         run.part(_drivers, outcomes)
 
@@ -100,7 +109,7 @@ class LogRecipe(LogOptions):
             f"{len(log):,} rows."
         )
         if log.reading:
-            run.text(log.reading)
+            run.text(verbatim(log.reading, 0))
         stretches = np.diff(log.segments())[:, 0] * log.dt
         run.table(
             ("measure", "value"),

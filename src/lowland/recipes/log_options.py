@@ -28,6 +28,12 @@ class LogOptions(Recipe):
         """What the options say of a table."""
         return Reading(self.columns, self.units, self.fps)
 
+    @property
+    def said(self) -> str:
+        """The options that were given, as arguments of a call: ", units='ft'"; empty where there are none."""
+        given = {"columns": self.columns, "units": self.units, "fps": self.fps}
+        return "".join(f", {name}={value!r}" for name, value in given.items() if value)
+
     def need_log(self, path: str, option: str) -> None:
         """Raise an OptionError if a table is described but none is given."""
         if self.reading.given and not path:

@@ -73,7 +73,7 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
     log = f"log {config.log}, cars held out" if config.log else "simulated traffic, another simulation"
     data = f"{log}, {len(unseen)} starts; {2 * config.steps:,} updates of {base.batch} pieces"
     write_results(run, found, data)
-    run.part(write_page, found, logs.faults, size)
+    run.part(write_page, found, logs, size)
 
 
 def _unseen(config: WorldRecipe, logs: Logs, tier: ImageTier) -> Films:

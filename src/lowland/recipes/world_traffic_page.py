@@ -16,13 +16,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lowland.data.cleaning import Fault
 from lowland.evaluation.forward_models import COPY, VELOCITY
 from lowland.evaluation.verdict import verdict
 from lowland.plots import curves
 from lowland.plots.video import write_video
+from lowland.recipes.drive_logs import Logs, write_log
 from lowland.reports.run import Run
-from lowland.words import verbatim
 from lowland.worlds.driving_costs import CARS, CROP, LANES, OFF_ROAD
 
 NAMES = {"warp": "warp of the last frame", "additive": "sigmoid of last frame + change (the paper's)"}
@@ -66,7 +65,7 @@ def write_results(run: Run, found: Found, data: str) -> None:
         row("W1", claim, name, lambda one, n=name: _swap(one, n))
 
 
-def write_page(run: Run, found: Found, faults: Sequence[Fault], size: int) -> None:
+def write_page(run: Run, found: Found, logs: Logs, size: int) -> None:
     """Fill the page; films are those of the first seed, curves the means of all."""
     shown: Mapping[str, Any] = found[0]["shown"]
     seconds: Sequence[float] = shown["seconds"]
@@ -85,12 +84,7 @@ def write_page(run: Run, found: Found, faults: Sequence[Fault], size: int) -> No
     run.part(_write_errors, found, seconds)
     run.part(_write_calibration, found, seconds)
     run.part(_write_sensitivity, found)
-    if faults:
-        run.section("What was found in the log")
-        run.table(
-            ("fault", "count", "what was done"),
-            [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults],
-        )
+    run.part(write_log, logs)
 
 
 def _write_errors(run: Run, found: Found, seconds: Sequence[float]) -> None:

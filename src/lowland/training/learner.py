@@ -374,11 +374,11 @@ class Learner(pl.LightningModule):
                 f"A checkpoint holds numbers, not code: build the {missing[0]} as it was, and give it as {missing[0]}=."
             )
         path = checkpoint_path
-        if not isinstance(path, str | Path) or _zipped(Path(path)):
-            return super().load_from_checkpoint(path, *args, **kwargs)
-        tree, learner = read_checkpoint(Path(path)), cls(**kwargs)
-        learner.on_load_checkpoint(tree)
         try:
+            if not isinstance(path, str | Path) or _zipped(Path(path)):
+                return super().load_from_checkpoint(path, *args, **kwargs)
+            tree, learner = read_checkpoint(Path(path)), cls(**kwargs)
+            learner.on_load_checkpoint(tree)
             learner.load_state_dict(tree["state_dict"])
         except (KeyError, RuntimeError) as error:
             why = " ".join(str(error).split())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from gymnasium.wrappers.vector import DictInfoToList
 from gymnasium.wrappers.vector import RecordEpisodeStatistics as RecordVectorStatistics
 
 import lowland.envs  # noqa: F401 (registers)
-from lowland.data.logs import save_tracks
+from lowland.data.logs import save_tracks, write_table
 from lowland.data.tracks import Tracks
 from lowland.data.traffic import traffic
 from lowland.envs.own_log import own_log
@@ -231,3 +232,18 @@ def test_it_is_found_without_a_prefix(lines: str) -> None:
     code = f"import sys; {lines}; print(gymnasium.spec('lowland/TrafficReplay-v0').id)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "lowland/TrafficReplay-v0", done.stderr
+
+
+@pytest.mark.parametrize("build", [TrafficReplay, lambda tracks, **given: TrafficReplayVector(1, tracks, **given)])
+def test_a_table_is_read_with_its_columns_and_units(build: Any, log: Tracks, tmp_path: Path) -> None:
+    """The same log in feet, with a column of another name, is the same world to a millimetre, as it was written."""
+    feet = {name: getattr(log, name) / 0.3048 for name in ("x", "y", "length", "width")}
+    file, here = write_table(replace(log, **feet), tmp_path / "feet.csv"), write_table(log, tmp_path / "metres.csv")
+    file.write_text(file.read_text().replace("vehicle", "car_no", 1))
+    read = build(file, columns={"vehicle": "car_no"}, units="ft").reset(options={"episode": 0})[0]
+    wanted = build(here).reset(options={"episode": 0})[0]
+    for name in ("own", "cars", "size"):
+        np.testing.assert_allclose(read[name][..., :2], wanted[name][..., :2], atol=1e-3)
+    for tracks in (log, "validation"):
+        with pytest.raises(OptionError, match="columns, units and fps say how a file is read"):
+            build(tracks, units="ft")

@@ -69,6 +69,7 @@ def test_bic_and_aic_are_those_of_scikit_learn(kind: str) -> None:
 def test_pca_takes_a_share_of_the_variance(digits: np.ndarray, share: float) -> None:
     ours, theirs = PCA(share).fit(digits), decomposition.PCA(share, svd_solver="full").fit(digits)
     assert ours.components_.shape == theirs.components_.shape
+    assert ours.n_components_ == theirs.n_components_
     assert np.allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_)
     assert np.allclose(np.abs(ours.transform(digits[:5])), np.abs(theirs.transform(digits[:5])), atol=1e-8)
     parts = PCA(share)
@@ -163,3 +164,10 @@ def test_jobs_are_threads_for_a_while(digits: np.ndarray, monkeypatch: pytest.Mo
     assert np.allclose(coder.set_params(n_jobs=None).transform(digits[:50]), alone, atol=1e-9)
     assert seen == [2, 1]
     assert torch.get_num_threads() == 1
+
+
+def test_scores_in_single_precision_warn_of_nothing() -> None:
+    """Warnings are errors here; float32 has no number that the energy in double precision does not hold."""
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    one, two = (EnergyDetector().fit(X.astype(kind)).predict(X.astype(kind)) for kind in (np.float32, np.float64))
+    assert (one == two).mean() > 0.97

@@ -86,11 +86,13 @@ def test_trained_models_drive_as_they_did(first: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `lowland run drive --tracks own.csv --preset smoke` leaves."""
+    """What `lowland run drive --tracks own.csv --preset smoke` leaves, where columns have names of their own."""
     place = tmp_path_factory.mktemp("own")
     log = traffic("validation")[0]
     file = write_table(log.of(log.vehicles[200:260]), place / "own.csv")
-    assert main(["run", "drive", "--tracks", str(file), "--preset", "smoke", "--runs", str(place / "runs")]) == 0
+    file.write_text(file.read_text().replace("vehicle", "car_no", 1))
+    words = ["run", "drive", "--tracks", str(file), "--preset", "smoke", "--runs", str(place / "runs")]
+    assert main([*words, "--columns", "vehicle=car_no", "--units", "m"]) == 0
     return (place / "runs" / "drive" / "latest").resolve()
 
 
@@ -103,13 +105,14 @@ def test_a_log_of_ones_own(own: Path) -> None:
     rows = json.loads((own / "results.json").read_text())
     assert {row["data"].split(",")[0] for row in rows} == {"own log"}
     assert json.loads((own / "page.json").read_text())["stand_ins"] == []
+    assert sum(text.startswith("Read as a table in metres") for text in texts(own)) == 1
 
 
 def test_the_code_on_the_page_drives_an_episode(own: Path, tmp_path: Path) -> None:
     """As it stands there, in a process of its own that knows nothing but the installed package."""
     (block,) = (text for text in texts(own) if "load_policy" in text)
     code = textwrap.dedent(block)
-    assert "own.csv" in code
+    assert "own.csv', columns='vehicle=car_no', units='m'" in code
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -59,6 +59,7 @@ def test_a_log_of_the_users_with_faults(tmp_path):
     config = load("log")(tracks=str(path), episodes=5)
     page = (execute(config, start(config, tmp_path / "runs")).folder / "report.html").read_text()
     assert "duplicate frames" in page
+    assert "vehicles drive at 10.0 m/s by the mean. As in the log, a car arrives in 100 % of the episodes" in page
     assert "1 gap of up to 0.5 s bridged" in page
 
 

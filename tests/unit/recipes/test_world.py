@@ -61,6 +61,7 @@ def test_images_of_ones_own_traffic(tmp_path: Path) -> None:
     run = execute(config, start(config, tmp_path, "smoke"))
     assert all("my.csv" in row["data"] for row in run.results)
     assert not run.stand_ins
+    assert "Read as a table in metres" in (run.folder / "page.json").read_text()
 
 
 def test_cars_that_go_on_evenly_are_where_they_are_drawn() -> None:

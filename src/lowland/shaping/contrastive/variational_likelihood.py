@@ -34,7 +34,7 @@ class VariationalLikelihood(FreeEnergyShaping):
         beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
-        OptionError: for a negative γ.
+        OptionError: for a negative γ, or a proposal that is no NormalisingFlow.
 
     >>> case = VariationalLikelihood.reference_case()
     >>> sorted(case.shaping(case.energy, case.batch).losses)
@@ -52,6 +52,8 @@ class VariationalLikelihood(FreeEnergyShaping):
         super().__init__(beta, latent_solver, seed)
         if not penalty >= 0:
             raise OptionError(f"penalty must be at least 0, but it is {penalty}.")
+        if not isinstance(proposal, NormalisingFlow):
+            raise OptionError(f"The proposal must be a NormalisingFlow, not a {type(proposal).__name__}.")
         self.proposal, self.penalty = proposal, penalty
 
     def groups(self, energy: Energy) -> dict[str, Iterable[nn.Parameter]]:
