@@ -240,7 +240,7 @@ def doubt(y: Tensor) -> Tensor:
 
 
 def check_resolution(values: Tensor, dtype: torch.dtype) -> None:
-    """Raise a DomainError for columns of X (N, D) whose variation is lost in `dtype`: by `doubt`, no more than rounding.
+    """Raise a DomainError for columns of X (N, D) whose variation `dtype` loses: no more than `doubt` in it.
 
     >>> check_resolution(torch.tensor([[5.4e6], [5.4e6 + 0.02]], dtype=torch.float64), torch.float32)
     Traceback (most recent call last):
