@@ -160,7 +160,8 @@ def infer(
         init: where to start, in the shape of the free variable; None starts at the energy's own guess (for instance its
             encoder's), or else at the domain's starting point.
         generator: source of randomness for stochastic solvers; without one, results repeat.
-        streams: (B,) int64, which stream of random numbers each row uses; by default 0 … B − 1.
+        streams: (B,) int64, which stream of random numbers each row uses; by default 0 … B − 1, and where no solver is
+            named the same for all, so that a row gets what it would get in any other batch.
         record: keep u after every step.
         compiled: run the steps through torch.compile: seconds to compile, then faster.
         raise_on_failure: raise InferenceError where a sample did not converge.
@@ -194,7 +195,7 @@ def infer(
             raise UnsupportedError(f"{type(chosen).__name__} cannot solve this problem: {support.reason}.")
         start = _start(problem, init)
     if streams is None:
-        streams = torch.arange(start.shape[0], device=problem.device)
+        streams = torch.arange(start.shape[0], device=problem.device) * (solver is not None)
     elif streams.shape != (start.shape[0],):
         raise ShapeError(f"streams must have one number for each of {start.shape[0]} samples, not {len(streams)}.")
     if generator is None and chosen.stochastic:

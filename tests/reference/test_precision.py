@@ -379,3 +379,21 @@ def test_what_a_fitted_estimator_cannot_hold(generator: np.random.Generator) -> 
     assert detector.predict(far) == -1
     with pytest.raises(DomainError, match="float32"):
         EnergyDetector(energy).fit(np.concatenate([X, far]))
+
+
+def test_a_detector_whose_energy_cannot_tell_the_rows_apart(generator: np.random.Generator) -> None:
+    """Map coordinates in float32 are half a metre apart. In double precision the scores are those of the moved data."""
+    X = 0.02 * generator.normal(size=(200, 2))
+    far = X + np.array([4.5e5, 5.4e6])
+
+    def detector(energy: ll.energies.Energy) -> EnergyDetector:
+        return EnergyDetector(energy, ll.shaping.ExpectationMaximisation(), max_steps=20)
+
+    with pytest.raises(DomainError, match=r"Column 0 .* float32 does not resolve: subtract the means, or .*double"):
+        detector(ll.energies.KMeans(2, 3)).fit(far)
+    near = detector(ll.energies.KMeans(2, 3).double()).fit(X).score_samples(X)
+    found = detector(ll.energies.KMeans(2, 3).double()).fit(far).score_samples(far)
+    # Rounding of 5.4e6 is 1e-9, 5e-8 of the deviation, twice of it in a square.
+    assert np.allclose(found, near, rtol=0, atol=2 * 5e-8 * 0.02**2 * 100)
+    constant = np.hstack([X, np.full((200, 1), 5.4e6)])
+    assert np.isfinite(detector(ll.energies.KMeans(3, 3)).fit(constant).score_samples(constant)).all()

@@ -254,6 +254,26 @@ def test_an_energy_of_several_valleys_gets_several_starts(mirrored: bool) -> Non
     assert held.value.item() < -0.5, "from a start that is given, it goes down from there"
 
 
+class TiltedWells(Energy):
+    """Σ (u² − 1)² + 0.3 u with u = y − x: four valleys for each x, of which several starts find different ones."""
+
+    def __init__(self) -> None:
+        super().__init__(x=ll.domains.Reals(2), y=ll.domains.Reals(2))
+
+    def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:
+        u = y - x
+        return ((u.square() - 1).square() + 0.3 * u).sum(dim=1)
+
+
+def test_the_place_of_a_row_in_its_batch_changes_no_answer_of_the_default() -> None:
+    """Each row of the batch, in any order and alone, is the same problem."""
+    x = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
+    together = ll.infer(TiltedWells(), x=x, over="y")
+    assert torch.equal(ll.infer(TiltedWells(), x=x.flip(0), over="y").value, together.value.flip(0))
+    for row in range(12):
+        assert torch.equal(ll.infer(TiltedWells(), x=x[row : row + 1], over="y").value[0], together.value[row])
+
+
 def test_what_is_exact_says_so() -> None:
     coding, kmeans = ll.energies.SparseCoding.reference_case(), ll.energies.KMeans.reference_case()
     for case, solver in [

@@ -239,6 +239,27 @@ def doubt(y: Tensor) -> Tensor:
     return 10 * torch.finfo(y.dtype).eps * y.abs().amax(dim=0)
 
 
+def check_resolution(values: Tensor, dtype: torch.dtype) -> None:
+    """Raise a DomainError for columns of X (N, D) whose variation `dtype` loses: no more than `doubt` in it.
+
+    >>> check_resolution(torch.tensor([[5.4e6], [5.4e6 + 0.02]], dtype=torch.float64), torch.float32)
+    Traceback (most recent call last):
+    lowland.errors.DomainError: Column 0 of X varies by 0.01 about 5.4e+06, which float32 does not resolve:
+    subtract the means, or make the energy double, energy.double().
+    """
+    wide = values.double()
+    mean, deviation = wide.mean(dim=0), wide.std(dim=0, correction=0)
+    known = doubt(values)
+    lost = (deviation > known) & (deviation <= known * (torch.finfo(dtype).eps / torch.finfo(values.dtype).eps))
+    if bool(lost.any()):
+        first = int(lost.nonzero()[0])
+        raise DomainError(
+            f"Column {first} of X varies by {float(deviation[first]):.3g} about {float(mean[first]):.3g}, which "
+            f"{str(dtype).removeprefix('torch.')} does not resolve: subtract the means, or make the energy double, "
+            "energy.double()."
+        )
+
+
 def points(energy: Energy, array: np.ndarray) -> Tensor:
     """Rows of an array (N, D) in the shape, type and device that the energy's y needs.
 

@@ -19,6 +19,7 @@ from lowland.estimators.arrays import (
     check_arguments,
     check_options,
     check_range,
+    check_resolution,
     dense,
     doubt,
     points,
@@ -56,8 +57,8 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
 
     Raises:
         OptionError: in `fit`, for a contamination outside (0, 0.5], or a shaping without an energy.
-        DomainError: in `fit`, for numbers whose squares the precision of the energy does not hold. Later they are
-            outliers, of score −∞.
+        DomainError: in `fit`, for numbers whose squares the precision of the energy does not hold, or whose variation
+            it does not resolve. Later they are outliers, of score −∞.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
     >>> EnergyDetector(contamination=0.05).fit(X).predict([[0.0, 0.0], [9.0, 9.0]])
@@ -110,6 +111,7 @@ class EnergyDetector(DenseMixin, OutlierMixin, BaseEstimator):
             self.energy_ = copy.deepcopy(self.energy)
         y_ = points(self.energy_, array)
         check_range(torch.from_numpy(array), y_.dtype)
+        check_resolution(torch.from_numpy(array), y_.dtype)
         if shaping is not None:
             train(self.energy_, y_, shaping, self.max_steps, self.batch_size, self.lr, seed)
         self.offset_ = float(np.quantile(self._scores(array), self.contamination))

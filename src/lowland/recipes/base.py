@@ -166,7 +166,7 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
         run = Run.create(Path(runs), entry.name, options, preset) if resume is None else Run.open(resume)
     run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows)
     if resume is not None:
-        run.check(entry.name, options)
+        run.check(entry.name, options, dataclasses.asdict(type(config)()))
     return run
 
 

@@ -96,12 +96,16 @@ class Run(Elements):
         """Set what stands at the top of the page: a title, one sentence, and the ids of the systems that it serves."""
         self.title, self.shows, self.rows = title, shows, tuple(rows)
 
-    def check(self, recipe: str, options: dict[str, Any]) -> None:
-        """Raise unless a resumed run is of this recipe and has these options."""
+    def check(self, recipe: str, options: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Raise unless a resumed run is of this recipe and has these options.
+
+        A run of an earlier version that lacks an option has its default.
+        """
         if self.config["recipe"] != recipe:
             raise CheckpointError(f"{self.folder} is a run of {self.config['recipe']}, not of {recipe}.")
+        earlier = json.loads(json.dumps(dict(defaults))) | self.config["options"]
         for name, value in json.loads(json.dumps(options)).items():
-            before = self.config["options"].get(name)
+            before = earlier.get(name)
             if before != value:
                 raise OptionError(
                     f"A run is resumed with its own options, but {name} was {before!r} and is now {value!r}. Leave "

@@ -294,6 +294,12 @@ def _open(
     if "learner" not in tree or "recorder" not in tree:
         raise CheckpointError(f"{path} is a checkpoint of Lowland, but not of a run of fit.")
     before = tree["recorder"]["settings"]
+    if "data" not in before:
+        _log.warning(
+            "%s is of an earlier version of Lowland, which did not note its data, energy and shaping: that they are "
+            "the same now could not be checked.",
+            path,
+        )
     agree(before, settings, path, known="data" in before)
     return found
 

@@ -46,6 +46,20 @@ def test_two_runs_give_the_same_results(name: str, tmp_path: Path) -> None:
     assert (first / "results.json").read_bytes() == (second / "results.json").read_bytes()
 
 
+def test_a_run_from_before_an_option_was_there_goes_on(tmp_path: Path) -> None:
+    """Its `config.json` lacks the option and has no checksum; a value other than the default is another run."""
+    config = load("ellipse").preset("smoke")
+    whole = execute(config, start(config, tmp_path, "smoke")).folder
+    stored = json.loads((whole / "config.json").read_text())
+    value = stored["options"].pop("threads")
+    (whole / "config.json").write_text(json.dumps({name: stored[name] for name in ("recipe", "preset", "options")}))
+    again = load("ellipse").from_options(stored["options"])
+    assert execute(again, start(again, tmp_path, resume=whole)).folder == whole
+    other = dataclasses.replace(again, threads=value + 1)
+    with pytest.raises(OptionError, match=f"threads was {value} and is now {value + 1}"):
+        start(other, tmp_path, resume=whole)
+
+
 def test_the_ellipse_agrees_with_scipy(tmp_path: Path) -> None:
     """F is compared in single precision: the squared distances are below 20, so 1e-4 is 5e-6 of them, 40 roundings."""
     config = load("ellipse").preset("smoke")

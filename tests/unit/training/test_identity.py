@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import lowland as ll
+from lowland.checksums import read_tensors
 from lowland.errors import CheckpointError, OptionError, TrainingError
 from lowland.estimators import DictionaryLearning
 from lowland.registry import registered
 from lowland.shaping.base import Batch
 from lowland.tensors import batch_size
-from lowland.training.checkpoints import Checkpoints
+from lowland.training.checkpoints import Checkpoints, read_checkpoint, write_checkpoint
 from lowland.training.identity import described
 
 Y = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -193,6 +195,25 @@ def test_a_dictionary_goes_on_with_its_own_data_and_options_alone(tmp_path: Path
     ):
         with pytest.raises(CheckpointError, match=words):
             learn(epochs=4, **change)
+
+
+def test_a_run_of_an_earlier_version_goes_on_and_says_what_was_not_compared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its record has the numbers of a run, but neither its data nor its energy, and no checksum."""
+    fit(tmp_path / "run", 4)
+    (path,) = Checkpoints(tmp_path / "run" / "checkpoints").all()
+    tree = read_checkpoint(path)
+    known = ("samples", "training samples", "batch_size", "lr", "optimiser", "seed")
+    settings = tree["recorder"]["settings"]
+    tree["recorder"]["settings"] = {name: settings[name] for name in known}
+    write_checkpoint(tree, path)
+    tensors, header = read_tensors(path)
+    save_file(tensors, path, header)
+    assert torch.equal(fit(tmp_path / "run", 6).dictionary, fit(tmp_path / "whole", 6).dictionary)
+    assert "could not be checked" in caplog.text
+    with pytest.raises(CheckpointError, match=r"lr = 0\.01"):
+        fit(tmp_path / "run", 8, lr=0.02)
 
 
 @pytest.mark.parametrize(
