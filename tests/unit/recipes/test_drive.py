@@ -27,7 +27,7 @@ from lowland.recipes.drive_logs import read_logs
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS
 from lowland.recipes.drive_options import DriveOptions
 from lowland.recipes.drive_remedies import APART, NAMES, PAIRS, DriveRemediesRecipe
-from lowland.rows import load_rows
+from lowland.systems import load_systems
 from lowland.training.export import import_safetensors
 
 
@@ -53,7 +53,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_only_figures_that_were_read_in_their_source_are_printed(first: Path) -> None:
-    known = [None, *(figure.figure for figure in load_rows()["W8"].published if figure.checked)]
+    known = [None, *(figure.figure for figure in load_systems()["W8"].published if figure.checked)]
     assert all(row["published"] in known for row in json.loads((first / "results.json").read_text()))
 
 
