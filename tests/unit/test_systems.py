@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from lowland.errors import OptionError
-from lowland.systems import load_systems, load_sources, published
+from lowland.systems import load_sources, load_systems, published
 
 # How many rows each letter has, in the order of the list.
 LETTERS = {
@@ -131,6 +131,8 @@ def test_admm_eigenvalues_follow_from_the_update():
 
 
 def test_reading_the_rows_imports_nothing_heavy():
-    code = "import sys, lowland.systems; lowland.systems.load_systems(); print(*({'torch', 'numpy'} & set(sys.modules)))"
+    code = (
+        "import sys, lowland.systems; lowland.systems.load_systems(); print(*({'torch', 'numpy'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

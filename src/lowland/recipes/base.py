@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -134,7 +134,7 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class SeededRecipe(Recipe):
-    """A recipe that is one experiment, repeated: `measure` runs it for one seed, `figures` draws what the first left."""
+    """One experiment, repeated: `measure` runs it for one seed, `figures` draws what the first seed left."""
 
     seeds: Count = 3
     """Repetitions, each with its own data, first weights and order of training."""
@@ -165,7 +165,7 @@ class SeededRecipe(Recipe):
 
 
 def train(energy: Any, data: Any, shaping: Any, steps: int, **options: Any) -> FitResult:
-    """`ll.fit` as recipes use it: silent, nothing held out, a rate that falls to zero, a curve of about sixty points."""
+    """`ll.fit` as recipes use it: silent, nothing held out, a rate that falls to zero, about sixty points of curves."""
     settings = {"schedule": partial(falling, steps), "log_every": max(1, steps // 60), "validation": 0.0}
     return fit(energy, data, shaping, max_steps=steps, progress=False, **settings | options)
 
@@ -222,7 +222,9 @@ def _entry_of(cls: type) -> Entry:
     for entry in catalogue().values():
         if entry.module == cls.__module__:
             return dataclasses.replace(entry, cls=cls.__name__)
-    raise OptionError(f"{cls.__module__} is not the recipe.py of a folder with a page.md, so {cls.__name__} has no page.")
+    raise OptionError(
+        f"{cls.__module__} is not the recipe.py of a folder with a page.md, so {cls.__name__} has no page."
+    )
 
 
 def _enter(cls: R, entry: Entry) -> R:

@@ -22,7 +22,6 @@ E = TypeVar("E", bound="Elements")
 _log = logging.getLogger(__name__)
 
 
-
 class Elements:
     """The elements of a page in the order in which they are added; figures are saved at once, in the folder `figures`.
 
@@ -168,9 +167,7 @@ class Elements:
                 raise OptionError(f"There is no column {name!r} to colour. {', '.join(columns)}")
         cells = json.loads(json.dumps(plain([list(row) for row in rows])))
         colours = {name: list(ends) for name, ends in (heat or {}).items()}
-        self._add(
-            name, {"kind": "table", "columns": list(columns), "rows": cells, "caption": caption, "heat": colours}
-        )
+        self._add(name, {"kind": "table", "columns": list(columns), "rows": cells, "caption": caption, "heat": colours})
 
     def result(
         self,

@@ -1,23 +1,23 @@
 """The head of a page: what `page.md` says of its recipe in TOML, between two lines of +++, above the body.
 
-    +++
-    title = "Predictive sparse decomposition"
-    shows = "One sentence: what the recipe shows."
-    systems = ["S6"]                        # ids of the systems that it serves
-    minutes = 2.5                           # on two processor cores with the preset cpu
-    finding = "One sentence with {{ mean('PSD', 'gap') | percent }}; it stands first on the page."
-    data = "{{ o.tests }} test patches"     # of all claims
-    [names]                                 # expressions that texts below use by name
-    gap = 'mean("PSD", "gap")'
-    [methods]                               # by key: how pages, tables and claims call them
-    PSD = "encoder of PSD"
-    [[claims]]                              # lines of results.json
-    system = "S6"
-    claim = "objective gap, mean"
-    measure = "gap"
-    [tables.codes]                          # {{ table("codes") }} in the body
-    columns = { gap = "mean gap" }
-    +++
++++
+title = "Predictive sparse decomposition"
+shows = "One sentence: what the recipe shows."
+systems = ["S6"]                        # ids of the systems that it serves
+minutes = 2.5                           # on two processor cores with the preset cpu
+finding = "One sentence with {{ mean('PSD', 'gap') | percent }}; it stands first on the page."
+data = "{{ o.tests }} test patches"     # of all claims
+[names]                                 # expressions that texts below use by name
+gap = 'mean("PSD", "gap")'
+[methods]                               # by key: how pages, tables and claims call them
+PSD = "encoder of PSD"
+[[claims]]                              # lines of results.json
+system = "S6"
+claim = "objective gap, mean"
+measure = "gap"
+[tables.codes]                          # {{ table("codes") }} in the body
+columns = { gap = "mean gap" }
++++
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def parse(values: dict[str, Any], place: str) -> Head:
     for name in (*head.systems, *(claim.system for claim in claims)):
         if name not in load_systems():
             raise OptionError(f"The head of {place} names the system {name!r}. {nearest(name, load_systems())}")
-    for part, what in [(claim, f"claim {claim.claim!r}") for claim in claims] + [(t, f"table {n}") for n, t in tables.items()]:
+    for part, what in [(claim, f"claim {claim.claim!r}") for claim in claims] + [
+        (t, f"table {n}") for n, t in tables.items()
+    ]:
         for name in (*part.methods, *part.without):
             known = {*methods, *((part.names or {}) if isinstance(part, Claim) else ())}
             if name not in known and not any("{" in key for key in (name,)):
@@ -155,7 +157,9 @@ def parse(values: dict[str, Any], place: str) -> Head:
                 try:
                     published(claim.system, key)
                 except OptionError as error:
-                    raise OptionError(f"The claim {claim.claim!r} of {place} cites what is not there: {error}") from None
+                    raise OptionError(
+                        f"The claim {claim.claim!r} of {place} cites what is not there: {error}"
+                    ) from None
     return head
 
 

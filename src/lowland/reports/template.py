@@ -131,7 +131,9 @@ class Filled:
         chosen = [self._text(name, where, **more) if "{" in name else name for name in claim.methods]
         methods = chosen or [name for name in self._ordered(text["measure"]) if name not in claim.without]
         if not methods:
-            raise OptionError(f"The {where} of {self.path} names the measure {text['measure']!r}, which the run has not.")
+            raise OptionError(
+                f"The {where} of {self.path} names the measure {text['measure']!r}, which the run has not."
+            )
         rows = []
         for name in methods:
             key = claim.published if isinstance(claim.published, str) else claim.published.get(name, "")
@@ -212,7 +214,9 @@ class Filled:
     def _made(self, table: Table, name: str, caption: str) -> dict[str, Any]:
         where = f"table {name}"
         methods = table.methods or [m for m in self._ordered(*table.columns) if m not in table.without]
-        rows = [[self.methods[m], *(self._cell(m, measure, table.spread) for measure in table.columns)] for m in methods]
+        rows = [
+            [self.methods[m], *(self._cell(m, measure, table.spread) for measure in table.columns)] for m in methods
+        ]
         heads = {measure: self._text(heading, where) for measure, heading in table.columns.items()}
         heat = {heads[measure]: list(ends) for measure, ends in (table.heat or {}).items()}
         return {
@@ -243,7 +247,12 @@ def check_page(path: Path) -> Head:
     head, body = read_page(path)
     engine = jinja2.Environment()
     engine.filters.update(_FILTERS)
-    texts = [body, head.finding, head.data, *(text for claim in head.claims for text in (claim.claim, claim.data or ""))]
+    texts = [
+        body,
+        head.finding,
+        head.data,
+        *(text for claim in head.claims for text in (claim.claim, claim.data or "")),
+    ]
     for text in texts:
         try:
             engine.from_string(text)

@@ -31,7 +31,7 @@ class Plugged(Recipe):
 @pytest.mark.parametrize("name", list(catalogue()))
 def test_decorators_classes_and_presets_agree(name: str) -> None:
     cls = load(name)
-    assert cls.entry == catalogue()[name]
+    assert dataclasses.replace(cls.entry, cls="") == dataclasses.replace(catalogue()[name], cls="")
     assert set(cls.entry.rows) <= set(load_systems())
     for preset in PRESETS:
         config = cls.preset(preset)
