@@ -1,4 +1,4 @@
-"""What recipes there are, read from the heads of their pages; no recipe is imported, so `lowland list` starts at once."""
+"""What recipes there are, read from the heads of their pages: no recipe is imported, so that `lowland list` is fast."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def parse(values: dict[str, Any], place: str) -> Head:
     ]:
         for name in (*part.methods, *part.without):
             known = {*methods, *((part.names or {}) if isinstance(part, Claim) else ())}
-            if name not in known and not any("{" in key for key in (name,)):
+            if name not in known and "{" not in name:
                 raise OptionError(f"The {what} of {place} names the method {name!r}. {nearest(name, known)}")
     for claim in claims:
         keys = [claim.published] if isinstance(claim.published, str) else list(claim.published.values())

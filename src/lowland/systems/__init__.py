@@ -1,4 +1,4 @@
-"""The systems that Lowland implements, or will, with their published figures: read from `systems.toml` beside this file."""
+"""The systems that Lowland implements, or will, with their published figures, read from `systems.toml`."""
 
 from __future__ import annotations
 

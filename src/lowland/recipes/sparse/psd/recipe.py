@@ -120,13 +120,14 @@ class PsdRecipe(SeededRecipe):
     def figures(self, run: Run, first: Left) -> None:
         energy, y, columns = first.energy, first.test[:12], round(self.atoms**0.5)
         sheets = {"atoms: columns of W": energy.dictionary.T, "filters: rows of W_e": energy.encoder.filters}
-        run.grid("atoms", [
-            (images(tiles.detach().cpu(), each=True, columns=columns, title=title), "") for title, tiles in sheets.items()
-        ], columns=2, dpi=130)  # fmt: skip
+        drawn = [(images(part.detach().cpu(), each=True, columns=columns, title=t), "") for t, part in sheets.items()]
+        run.grid("atoms", drawn, columns=2, dpi=130)
         run.show(loss=first.loss)
-        run.figure("training", curves(
-            {"first seed": tuple(first.loss)}, xlabel="step", ylabel="free energy of a batch", title="Training",
-        ))  # fmt: skip
+        steps, losses = first.loss
+        drawn = curves(
+            {"first seed": (steps, losses)}, xlabel="step", ylabel="free energy of a batch", title="Training"
+        )
+        run.figure("training", drawn)
         with torch.no_grad():
             code = infer(first.coding, y=y, over="z", solver=EXACT).value
             rows = {"patch": y, "exact code": first.coding.reconstruct(None, y, code)}
