@@ -144,8 +144,8 @@ def test_each_remedy_changes_one_thing() -> None:
 
 def test_settings_are_compared_outside_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what is usual is measured where the model learned, which with little data are few pieces."""
-    pieces, real = set(), drive.measure
-    monkeypatch.setattr(drive, "measure", lambda *given: (pieces.add(len(given[2])), real(*given))[1])
+    pieces, real = set(), drive.usual_spread
+    monkeypatch.setattr(drive, "usual_spread", lambda *given: (pieces.add(len(given[2])), real(*given))[1])
     config = smoke("drive-remedies", variants=("MPUR", "MPUR, little data"))
     _, rows = results(config, tmp_path)
     assert pieces == {120, 16}
