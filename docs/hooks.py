@@ -28,9 +28,9 @@ METHODS = re.compile(r"<!-- methods ([A-Z]\d) -->")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    from lowland.recipes.overview import rows_markdown
+    from lowland.recipes.overview import systems_markdown
 
-    pages = {**api(), "catalogue.md": registered(), "rows.md": rows_markdown(), **recipes()}
+    pages = {**api(), "catalogue.md": registered(), "rows.md": systems_markdown(), **recipes()}
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
     return files

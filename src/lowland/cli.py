@@ -238,10 +238,17 @@ def _list(options: argparse.Namespace) -> int:
 
     if options.rows:
         lines = [
-            (line.row.id, line.row.title, ", ".join(line.recipes) or "not yet", line.published, line.measured)
+            (
+                line.system.id,
+                line.system.title,
+                ", ".join(line.recipes) or "not yet",
+                line.published,
+                line.recorded,
+                line.measured,
+            )
             for line in overview(options.runs)
         ]
-        table({"id": None, "system": None, "recipe": 18, "published": None, "measured here": None}, lines)
+        table({"id": None, "system": None, "recipe": 18, "published": None, "on record": None, "here": None}, lines)
         return 0
     entries = catalogue().values()
     lines = [(entry.name, entry.shows, " ".join(entry.rows), f"{entry.minutes:g}") for entry in entries]

@@ -19,6 +19,7 @@ import torch
 
 from lowland.errors import OptionError, check_number, nearest
 from lowland.recipes.catalogue import Entry, catalogue, find
+from lowland.recipes.record import figures_on_record
 from lowland.registry import register
 from lowland.reports.page import render
 from lowland.reports.run import Run
@@ -283,6 +284,7 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
     with torch_threads(config.threads):
         run = Run.create(Path(runs), entry.name, options, preset) if resume is None else Run.open(resume)
     run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows, entry.page)
+    run.recorded = figures_on_record(entry)
     if resume is not None:
         run.check(entry.name, options, dataclasses.asdict(type(config)()))
     return run
@@ -308,6 +310,7 @@ def rewrite(folder: Path) -> Path:
     entry = catalogue().get(run.config["recipe"])
     if entry is None or entry.page is None or not (folder / "values.json").is_file():
         return render(folder)
+    run.recorded = figures_on_record(entry)
     return run.refill(entry.page)
 
 

@@ -75,6 +75,7 @@ def render(folder: Path) -> Path:
         lead=lead,
         sections=sections,
         results=results,
+        recorded=[page.get("recorded", {}).get("\t".join((row["id"], row["claim"], row["method"]))) for row in results],
         published=any(row["published"] is not None for row in results),
         systems=_systems([*page["rows"], *(row["id"] for row in results)]),
         smoke=config["preset"] == "smoke",

@@ -45,6 +45,7 @@ class Run(Elements):
     Attributes:
         folder: where everything is written.
         config: {"recipe", "preset", "options"}, as stored in `config.json`.
+        recorded: figures on record, by id, claim and method joined by tabs.
         made: files for the user besides the page, which the command line names at the end.
     """
 
@@ -53,6 +54,7 @@ class Run(Elements):
         self.config = config
         self.title, self.shows, self.systems = config["recipe"], "", ()
         self.page: Path | None = None
+        self.recorded: dict[str, Any] = {}
         self.made: list[Path] = []
         self._metrics: dict[str, list[list[Any]]] = {}
         self._seconds: dict[str, float] = {}
@@ -292,12 +294,23 @@ class Run(Elements):
         write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode(errors="replace"))
 
     def refill(self, page: Path) -> Path:
-        """Write the page of a finished run anew from its template; nothing is computed."""
-        values = read_json(self.folder / "values.json", keys=("results", "shown", "elements", "stand_ins", "seconds"))
-        self.measured, self.shown = Results(values["results"]), values["shown"]
-        self.elements, self.stand_ins = values["elements"], values["stand_ins"]
+        """Write the page of an earlier run anew from its template; nothing is computed."""
+        filled = self.filled(page)
+        values = read_json(self.folder / "values.json", keys=("stand_ins", "seconds"))
+        self.stand_ins = values["stand_ins"]
         status = read_json(self.folder / "status.json", keys=("status",))["status"]
-        return self._page(status, self._filled(page).elements, values["seconds"])
+        return self._page(status, filled.elements, values["seconds"])
+
+    def filled(self, page: Path) -> Filled:
+        """What a template says of an earlier run.
+
+        Raises:
+            CheckpointError: if the run is not of this version of Lowland, or is damaged.
+            OptionError: if the template names what the run does not have.
+        """
+        values = read_json(self.folder / "values.json", keys=("results", "shown", "elements"))
+        self.measured, self.shown, self.elements = Results(values["results"]), values["shown"], values["elements"]
+        return self._filled(page)
 
     def _filled(self, page: Path) -> Filled:
         options = self.config["options"]
@@ -316,6 +329,7 @@ class Run(Elements):
             "rows": list(self.systems),
             "stand_ins": self.stand_ins,
             "elements": elements,
+            "recorded": self.recorded,
             "seconds": self._sum() if seconds is None else seconds,
         }
         write_json(self.folder / "results.json", self.results)

@@ -12,14 +12,13 @@ import jinja2
 
 from lowland.errors import OptionError, nearest
 from lowland.reports.digits import number
+from lowland.reports.files import FIELDS
 from lowland.reports.head import Claim, Head, Table, read_page
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
 from lowland.systems import published
 from lowland.words import verbatim
 
-FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
-"""The keys of a row of `results.json`."""
 REST = "*"
 """The name of what stands on a page in the place of all that was to be drawn, but was not."""
 _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
@@ -46,6 +45,7 @@ class Filled:
     Attributes:
         head: of the page.
         rows: of `results.json`, from the claims of the head.
+        tolerances: of their claims.
         finding: one sentence, or "".
         elements: what stands on the page, in its order.
 
@@ -78,7 +78,11 @@ class Filled:
         }  # fmt: skip
         for name, expression in (self.head.names or {}).items():
             self._names[name] = self._value(expression, f"name {name}")
-        self.rows = [row for claim in self.head.claims for row in self._claimed(claim)]
+        self.rows: list[dict[str, Any]] = []
+        self.tolerances: list[float | str | None] = []
+        for claim in self.head.claims:
+            self.rows += (made := self._claimed(claim))
+            self.tolerances += [claim.tolerance] * len(made)
         self.finding = " ".join(self._text(self.head.finding, "finding").split()) if conclusive else ""
         self.elements = self._arranged(self._text(body, "body"))
 
