@@ -257,7 +257,13 @@ def load(name: str) -> type[Recipe]:
     return found[0]
 
 
-def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume: Path | None = None) -> Run:
+def start(
+    config: Recipe,
+    runs: Path | str = "runs",
+    preset: str = "cpu",
+    resume: Path | None = None,
+    axes: dict[str, list[Any]] | None = None,
+) -> Run:
     """The run of a recipe: a new one, or an earlier one to go on with.
 
     Args:
@@ -265,6 +271,7 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
         runs: folder of all runs.
         preset: that the options came from, for the command on the page.
         resume: folder of the run to go on with.
+        axes: values of options, if the run is a sweep over them; see `recipes.sweep`.
 
     Raises:
         OptionError: if the device is not there, a whole number is out of range, or an option differs from
@@ -282,7 +289,7 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
     if entry.page is not None:
         check_page(entry.page)
     with torch_threads(config.threads):
-        run = Run.create(Path(runs), entry.name, options, preset) if resume is None else Run.open(resume)
+        run = Run.create(Path(runs), entry.name, options, preset, axes) if resume is None else Run.open(resume)
     run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows, entry.page)
     run.recorded = figures_on_record(entry)
     if resume is not None:

@@ -109,6 +109,8 @@ def command(config: dict[str, Any]) -> str:
             words += [f"--{option}", *map(str, value)]
         else:
             words += [f"--{option}", str(value)]
+    for name, values in config.get("sweep", {}).items():
+        words += ["--sweep", f"{name}={','.join(map(str, values))}"]
     return shell(words)
 
 
