@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lowland import cli
 from lowland.recipes.catalogue import catalogue
 
 _spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
@@ -45,9 +45,8 @@ def test_a_page_with_one_of_everything(chromium: str, everything: Path, tmp_path
 
 
 @pytest.mark.parametrize("recipe", list(catalogue()))
-def test_the_page_of_a_recipe(chromium: str, recipe: str, tmp_path: Path) -> None:
-    assert cli.main(["run", recipe, "--preset", "smoke", "--runs", str(tmp_path)]) == 0
-    folder = tmp_path / recipe / "latest"
+def test_the_page_of_a_recipe(chromium: str, recipe: str, smoke: Callable[[str], Run], tmp_path: Path) -> None:
+    folder = smoke(recipe).folder
     pictures = [path for path in (folder / "figures").iterdir() if path.suffix not in (".html", ".mp4")]
     assert pictures
     _check(chromium, folder, tmp_path, len(pictures))
