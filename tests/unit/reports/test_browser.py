@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lowland.recipes.catalogue import catalogue
+from lowland.reports.run import Run
 
 _spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
 assert _spec is not None
