@@ -279,9 +279,8 @@ def free_energy(
     if closed is not None:
         return FreeEnergy(closed, "closed form")
     problem = bind(energy, {"x": x, "y": y}, "z", graph=torch.is_grad_enabled())
-    has_prior = type(energy).prior is not Energy.prior
     finite = problem.structure.table is not None or problem.domain.cardinality is not None
-    if finite and not (has_prior and beta != math.inf):
+    if finite and not (energy.has_prior and beta != math.inf):
         table = _table(problem)
         if beta == math.inf:
             return FreeEnergy(table.min(dim=1).values, f"enumeration of {table.shape[1]} values")

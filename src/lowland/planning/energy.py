@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Box, Domain, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.structure import Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, check_instance
 from lowland.registry import register
 from lowland.tensors import PerSampleRNG, soft_minimum, tree_leaves, tree_map

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.energies.base import Energy, Structure
+from lowland.energies.base import Energy
 from lowland.energies.kmeans import KMeans
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError, UnsupportedError
 from lowland.inference import free_energy, infer
 from lowland.registry import register
