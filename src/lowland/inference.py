@@ -81,7 +81,7 @@ _WAYS = {
 }
 
 
-def solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: bool) -> Solution:
+def _solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: bool) -> Solution:
     """The solution that a trace of the loop is, with E (B,) there; `exact` is what `Solver.exact` says."""
     status = trace.status
     if not bool(torch.isfinite(energy).all()):
@@ -202,7 +202,7 @@ def infer(
     else:
         final = bind(energy, given, problem.over, checked=True) if torch.is_grad_enabled() else problem
         value = final.value(adjoint.tie(task, u))
-    found = solution(problem.domain.unpack(u), value, trace, chosen, chosen.exact(problem.head))
+    found = _solution(problem.domain.unpack(u), value, trace, chosen, chosen.exact(problem.head))
     return found.raise_if_failed() if raise_on_failure else found
 
 
@@ -240,7 +240,7 @@ def solve(
             raise ShapeError(f"start must be ({problem.batch}, {problem.size}), but it is {tuple(start.shape)}.")
         trace = run(problem, solver, start, _noise(problem, solver, len(start), generator, sample_ids))
         energy = problem.value(trace.u) if trace.energy is None else trace.energy
-    return solution(problem.domain.unpack(trace.u), energy, trace, solver, solver.exact(problem.head))
+    return _solution(problem.domain.unpack(trace.u), energy, trace, solver, solver.exact(problem.head))
 
 
 def _check_support(problem: Problem, solver: Solver) -> None:
