@@ -18,9 +18,10 @@ from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 class Contraction(MinimumEnergy):
     """L = mean F(y) + λ · mean ‖∂Enc(y)/∂y‖²_F.
 
-    It takes energies with an encoder (`Encoding`), such as `Autoencoder`. Source: Rifai, Vincent, Muller, Glorot &
-    Bengio (2011), equations 1 and 2. Off the data, reconstruction does not hold the code back: it becomes constant, and
-    F high. With tied weights, as in the paper, a small encoder with a large decoder does not avoid the penalty.
+    Source: Rifai, Vincent, Muller, Glorot & Bengio (2011), equations 1 and 2. Off the data, reconstruction does not
+    hold the code back: it becomes constant, and F high. With tied weights, as in the paper, a small encoder with a large decoder does not avoid the penalty.
+
+    Energies: those with an encoder (`Encoding`), such as `Autoencoder`.
 
     Args:
         weight: λ ≥ 0, in units of squared y (over squared code per squared y).

@@ -29,8 +29,9 @@ class ExpectationMaximisation(Shaping):
 
     EM as descent in one free energy is Neal & Hinton (1998). At β = 1 it is the EM of a mixture; at β = ∞ K-means
     becomes Lloyd's method, PCA an eigendecomposition, and sparse coding online dictionary learning (Mairal et al.
-    2009). It takes energies that are `Refittable` (`lowland.energies.protocols`). Statistics are of one batch, the
-    whole data at best; `memory` lets smaller batches add up.
+    2009). Statistics are of one batch, the whole data at best; `memory` lets smaller batches add up.
+
+    Energies: `Refittable` ones, with `replace_after` `Replaceable` ones: K-means, mixtures, PCA, sparse coding.
 
     Args:
         solver: for z where it is not finite; None takes the most exact that the energy offers.

@@ -24,8 +24,9 @@ class MinimumEnergy(Shaping):
 
     Where F needs a solver, the gradient is that of E at the solution (envelope theorem): infer z, then step on E. It is
     the shaping of PCA, auto-encoders with a narrow code and sparse coding (β = ∞), and is maximum likelihood for a
-    normalised density such as a flow. It takes any energy; one that is not bounded by construction would become low
-    everywhere.
+    normalised density such as a flow.
+
+    Energies: any. One that is not bounded by construction becomes low everywhere.
 
     Args:
         solver: for z; None takes the most exact that the energy offers.

@@ -19,6 +19,8 @@ class NaturalGradient(MinimumEnergy):
     It needs no inverse of W and converges at a speed that does not depend on how the sources were mixed. Source: Amari,
     Cichocki & Yang, "A new learning algorithm for blind signal separation" (1996); Cardoso & Laheld (1996).
 
+    Energies: `SquareICA`.
+
     Args:
         step_size: η, without unit; below about 0.5 for sources of unit variance.
         noise: standard deviation of Gaussian noise added to y, as in `MinimumEnergy`; without some, a pixel that never

@@ -21,9 +21,10 @@ class Saturation(MinimumEnergy):
     a_i is the code before its activation f, and f_c the distance of a_i from the region where f is flat. Source:
     Goroshin & LeCun, "Saturating auto-encoders" (2013).
 
-    It takes energies whose code is `Saturating`, such as `Autoencoder(code="hardtanh")`.
     Where a unit is saturated the code does not follow y, so that reconstruction is good on the data only. For "relu"
     the penalty is max(0, a), the L1 norm of the code; for "hardtanh" it is max(0, 1 − |a|).
+
+    Energies: `Saturating` ones, such as `Autoencoder(code="hardtanh")`.
 
     Args:
         weight: α ≥ 0, in units of squared y.

@@ -30,8 +30,10 @@ class StraightThrough(Shaping):
     """L = mean over data of E(y, z), with z the encoder's rounded code.
 
     The derivative passes through z as if it were not rounded (Bengio, Léonard & Courville 2013, section 3.4).
-    It takes energies that say how, which are `Rounded`: `DiscreteAutoencoder`, `VQVAE`. The metric `perplexity` is
-    the effective number of values in use by a group of the code; near 1 the code has collapsed.
+    The metric `perplexity` is the effective number of values in use by a group of the code; near 1 the code has
+    collapsed.
+
+    Energies: `Rounded` ones: `DiscreteAutoencoder`, `VQVAE`.
 
     Args:
         seed: of the shaping's random numbers.
@@ -69,6 +71,8 @@ class VectorQuantisation(StraightThrough):
     The sums run over the samples nearest to an entry, n of them (van den Oord et al. 2017, appendix A.1). An entry
     whose share N falls below `revive_below` / K moves onto the encoder's output of a random sample: the cure for
     codebook collapse (random restarts, Dhariwal et al. 2020, "Jukebox").
+
+    Energies: `VQVAE`.
 
     Args:
         revive_below: as a fraction of the equal share 1/K; 0 never revives.

@@ -18,7 +18,9 @@ class VariationalFreeEnergy(Shaping):
 
     z is drawn as m(y) + s(y) ⊙ ε with ε ∼ N(0, I). For the energy −log p(y, z) of a variational auto-encoder it is
     minus the evidence lower bound (Kingma & Welling 2014, equations 3 and 10). The noise makes neighbouring z share
-    their y, which bounds how much the latent can carry. It takes energies with a `VariationalBound`.
+    their y, which bounds how much the latent can carry.
+
+    Energies: those with a `VariationalBound`, such as `VariationalAutoencoder`.
 
     Args:
         samples: draws of ε for each y and step; 1 as in the paper.
