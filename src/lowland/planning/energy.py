@@ -150,7 +150,9 @@ class PlanEnergy(Energy):
     def frozen(self, state: State, futures: PerSampleRNG, masks: PerSampleRNG) -> dict[str, Tensor]:
         """The state with futures and masks of these streams: one for each sample, or one for all."""
         first = tree_leaves(state, "The state")[0]
-        given = dict(state) | (self.cost.held(state) if isinstance(self.cost, StatefulCost) else {})
+        given = dict(state)
+        if isinstance(self.cost, StatefulCost):
+            given.update(self.cost.held(state))
         rows, device = first.shape[0], first.device
         if self.futures and "futures" not in given:
             z = self.world.prior(futures, self.futures, self.horizon)
