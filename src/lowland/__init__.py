@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         worlds,
     )
     from lowland.errors import LowlandError
-    from lowland.inference import FreeEnergy, Solution, Status, free_energy, infer
+    from lowland.inference import FreeEnergy, Solution, Status, free_energy, infer, solve
     from lowland.training.fit import fit
     from lowland.training.learner import Learner
 
@@ -49,6 +49,7 @@ _NAMES = {
     "Status": "lowland.inference",
     "free_energy": "lowland.inference",
     "infer": "lowland.inference",
+    "solve": "lowland.inference",
     "fit": "lowland.training.fit",
     "Learner": "lowland.training.learner",
 }
@@ -72,6 +73,7 @@ __all__ = [
     "plots",
     "reports",
     "shaping",
+    "solve",
     "solvers",
     "tensors",
     "training",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.structure import Penalty, Quadratic, Structure
 from lowland.registry import expose
 
 __all__ = ["Energy", "Penalty", "Quadratic", "ReferenceCase", "Structure"]

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from lowland.errors import InferenceError, OptionError, ShapeError, check_instance
-from lowland.inference import Solution, Status, infer, solution
+from lowland.inference import Solution, Status, infer, solve
 from lowland.planning.energy import PlanEnergy
 from lowland.solvers.base import Solver, bind
 from lowland.solvers.cem import finite
-from lowland.solvers.loop import run
-from lowland.tensors import PerSampleRNG, batch_size, tree_map
+from lowland.tensors import batch_size, tree_map
 from lowland.worlds.base import State
 
 
@@ -117,14 +116,9 @@ class Controller:
         return infer(self.plan, x=x, over="y", solver=self.solver, generator=self.generator)
 
     def _again(self, x: State, start: Tensor) -> Solution:
-        """As `infer`, without its look at whether energy and solver suit each other: they did one step before."""
+        """As `_first`, without its look at the data and at how plan and world fit: they did one step before."""
         problem = bind(self.plan, {"x": x}, "y", checked=True)
-        noise = PerSampleRNG.from_generator(
-            self.generator, torch.arange(len(start), device=start.device), problem.dtype
-        )
-        trace = run(problem, self.solver, problem.domain.pack(start), noise)
-        energy = problem.value(trace.u) if trace.energy is None else trace.energy
-        return solution(problem.domain.unpack(trace.u), energy, trace, self.solver, self.solver.exact(problem))
+        return solve(problem, self.solver, problem.domain.pack(start), generator=self.generator)
 
     def latency(self) -> dict[str, float]:
         """Mean, median, 95th percentile and worst wall time of a call, in milliseconds.

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Box, Domain, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.structure import Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, check_instance
 from lowland.registry import register
 from lowland.tensors import PerSampleRNG, soft_minimum, tree_leaves, tree_map
-from lowland.worlds.base import Cost, State, World
+from lowland.worlds.base import Cost, State, StatefulCost, World
 from lowland.worlds.linear import LinearWorld
 from lowland.worlds.rollout import Act
 from lowland.worlds.uncertainty import Spread, variance
@@ -67,7 +68,7 @@ class PlanEnergy(Energy):
 
     Args:
         world: the forward model g; it is not changed.
-        cost: C(next state, action) → (B,). What its method `held(state)` returns, if it has one, is added to s[0].
+        cost: C(next state, action) → (B,). What a `StatefulCost` holds is added to s[0].
         horizon: T, in steps.
         uncertainty: λ, in units of C; 0 for none.
         hinge: U counts above this value only; None for no hinge.
@@ -149,8 +150,9 @@ class PlanEnergy(Energy):
     def frozen(self, state: State, futures: PerSampleRNG, masks: PerSampleRNG) -> dict[str, Tensor]:
         """The state with futures and masks of these streams: one for each sample, or one for all."""
         first = tree_leaves(state, "The state")[0]
-        held = getattr(self.cost, "held", None)
-        given = dict(state) | (held(state) if held else {})
+        given = dict(state)
+        if isinstance(self.cost, StatefulCost):
+            given.update(self.cost.held(state))
         rows, device = first.shape[0], first.device
         if self.futures and "futures" not in given:
             z = self.world.prior(futures, self.futures, self.horizon)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import Box, Domain, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, squared_distance
+from lowland.energies.structure import Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, nearest
 from lowland.nn.layers import mlp
 from lowland.planning.energy import Situation, unfit

@@ -39,6 +39,8 @@ class ThroughTheModel(Shaping):
     `ll.fit(plan, Batch(None, states), ThroughTheModel(policy), lr=1e-4, clip=50)` trains it; data for MPER are pairs
     (states, actions (B, T, A)). The paper has T = 30 and γ = 0.99.
 
+    Energies: `PlanEnergy`.
+
     Args:
         policy: trained in place, as the group "policy".
         expert: μ, in units of the cost.

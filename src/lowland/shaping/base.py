@@ -48,7 +48,8 @@ class Shaping(nn.Module):
 
     A subclass defines `forward(energy, batch)` → `Losses`. It may also define `groups` (who trains what), `prepare`
     (called once with the data before training), `after_step` (averages, queues, projections), and `update`, in which
-    case no gradient step is taken at all: EM, Lloyd, online dictionary learning.
+    case no gradient step is taken at all: EM, Lloyd, online dictionary learning. The line "Energies:" of its docstring
+    says which energies it takes; what these must offer is in `lowland.energies.protocols`.
 
     Every shaping draws its random numbers from `noise(batch)`, which is seeded by a buffer and a step counter: the same
     batch at the same step gets the same numbers, also after a resume.

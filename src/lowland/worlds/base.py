@@ -6,7 +6,7 @@ Shape letters: B samples, T steps, A size of an action, Z of a latent, M units t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -20,6 +20,15 @@ State: TypeAlias = Mapping[str, Tensor]
 
 Cost: TypeAlias = Callable[[State, Tensor], Tensor]
 """C(s[t+1], a[t]), for a state and an action (B, A): (B,). A user's cost is one function."""
+
+
+@runtime_checkable
+class StatefulCost(Protocol):
+    """A cost that refers to something that stays fixed along a plan, such as the pace at its start."""
+
+    def held(self, state: State) -> State:
+        """What a plan that begins at `state` adds to it, and carries along unchanged."""
+        ...
 
 
 class World(nn.Module, PyTorchModelHubMixin):

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Product, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError, ShapeError, check_instance
 from lowland.registry import register
 from lowland.tensors import PerSampleRNG, tree_map

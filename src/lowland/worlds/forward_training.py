@@ -87,6 +87,8 @@ class ForwardTraining(Shaping):
     sample gets a dropout mask of its own where the world has dropout. The posterior looks at the logged s[t]; that of
     the paper looks at the predicted one. Source: Henaff, Canziani & LeCun 2019, section 3.1 and equation 3 (row W5).
 
+    Energies: `ForwardModel`.
+
     Args:
         posterior: q, such as `Posterior`; trained along. None for a deterministic model.
         kl: β; 1e-6 in the paper, whose error is a mean over pixels rather than a sum over features.
