@@ -21,9 +21,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lowland import __version__
 from lowland.errors import CheckpointError, LowlandError, OptionError, TrainingError, nearest
 from lowland.terminal import prepare, say, shell, table
+from lowland.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
