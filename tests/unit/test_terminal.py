@@ -124,6 +124,6 @@ def test_without_a_temporary_folder_an_error_is_still_a_sentence(
     said = capsys.readouterr().err
     assert "ZeroDivisionError: division by zero" in said
     assert "--debug" in said
-    monkeypatch.setattr(cli, "_list", lambda _: int(bool(tempfile.mkdtemp())))
+    monkeypatch.setattr(List, "run", lambda _: int(bool(tempfile.mkdtemp())))
     assert cli.main(["list"]) == cli.FAILURE
     assert "set TMPDIR to a folder that can be written" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def _refusal(error: OSError) -> str:
         return "The disk is full: free some space. What was written before is intact."
     reason = error.strerror or str(error) or type(error).__name__
     if "temporary directory" in reason:
-        return f"{reason}: set TMPDIR to a folder that you can write to."
+        return f"{reason}: set TMPDIR to a folder that can be written."
     if error.filename is None:
         return f"The system refused: {reason}."
     return f"{os.fsdecode(error.filename)} cannot be used: {reason}. Choose another folder."
