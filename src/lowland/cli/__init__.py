@@ -1,7 +1,7 @@
 """The command line: `lowland COMMAND`, with one file for each command in `commands/`.
 
-A new command is a new file there: a `Command` (see `command.py`) that bears the file's name, capitalised. Nothing heavy
-is imported before a command runs, so that `lowland --help` and `lowland list` answer at once.
+To add a command, add a file there with a `Command` (see `command.py`), as `verify.py` with `Verify`. No list names it.
+Commands import heavy packages inside `run`, so that `lowland --help` and `lowland list` answer at once.
 """
 
 from __future__ import annotations

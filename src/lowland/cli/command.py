@@ -12,22 +12,26 @@ from lowland.errors import CheckpointError, nearest
 
 @dataclass(frozen=True)
 class Command:
-    """A command: a frozen dataclass whose fields are its arguments, with `run`.
+    """A command: a frozen dataclass whose fields are the arguments.
 
-    The docstring and the line below each field are what `--help` shows. The first line stands in `lowland --help`.
+    `--help` shows the docstring, and the text below each field. `lowland --help` shows the first line.
     """
 
     def run(self) -> int:
-        """Do it, and return the exit code. A mistake of the user is raised as an OptionError."""
+        """Run the command and return its exit code. Raise an OptionError for a mistake of the user."""
         raise NotImplementedError
 
     @classmethod
     def parse(cls, words: list[str], prog: str) -> Command:
-        """This command with the arguments that follow `prog`.
+        """Build the command from its arguments.
+
+        Args:
+            words: the arguments.
+            prog: what stands before them on the command line, such as "lowland list".
 
         Raises:
-            OptionError: for arguments that it does not take.
-            SystemExit: after showing the help that was asked for.
+            OptionError: for arguments that the command does not take.
+            SystemExit: after `--help`.
         """
         return parse(cls, words, prog)
 
@@ -40,7 +44,7 @@ class RunsCommand(Command):
     """Folder that holds all runs."""
 
     def find(self, given: str) -> Path:
-        """The folder of a run, which is given as a folder or as the name of a recipe, for its newest run.
+        """The folder of a run, given as that folder or as the name of a recipe (its newest run).
 
         Raises:
             CheckpointError: if there is no such run.

@@ -21,7 +21,7 @@ _TOO_LARGE = ("can't allocate memory", "out of memory", "OutOfMemoryError")
 
 
 class Stopped(Exception):
-    """A run stopped, by its `__cause__`, after it finished stages that `command` goes on from."""
+    """A run failed, but finished stages are kept: `command` resumes it. The error itself is `__cause__`."""
 
     def __init__(self, command: str) -> None:
         super().__init__(command)

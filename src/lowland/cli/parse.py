@@ -1,4 +1,4 @@
-"""Command lines to dataclasses by tyro, whose errors become one sentence each."""
+"""Parsing with tyro: words of a command line become a dataclass, and each error becomes one sentence."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def parse(
     description: str | None = None,
     also: Sequence[str] = (),
 ) -> T:
-    """The dataclass that these words describe.
+    """Parse words into a dataclass.
 
     Args:
         kind: a dataclass; each field is an argument, with its help in the line below it.
         words: what follows `prog` on the command line.
         prog: the command as the user writes it, for messages.
-        default: an instance whose values stand where the words give none.
-        description: of the help; by default the docstring of `kind`.
-        also: options that belong to `prog` and are read elsewhere, for messages.
+        default: an instance with the values to use where the words give none.
+        description: text of the help; by default the docstring of `kind`.
+        also: further options of `prog`, parsed elsewhere, that messages may suggest.
 
     Raises:
-        OptionError: for words that do not fit, in one sentence.
-        SystemExit: of code 0, after showing the help that was asked for.
+        OptionError: for words that cannot be parsed, in one sentence.
+        SystemExit: with code 0, after `--help`.
 
     >>> import dataclasses
     >>> @dataclasses.dataclass
@@ -59,7 +59,7 @@ def parse(
 
 
 def parse_known(kind: type[T], words: list[str], prog: str) -> tuple[T, list[str]]:
-    """The dataclass that some of the words describe, and the other words in their order. Asks for no help.
+    """Parse what belongs to a dataclass; returns it with the remaining words in order. `--help` is not handled.
 
     Raises:
         OptionError: as `parse`.
@@ -74,12 +74,12 @@ def parse_known(kind: type[T], words: list[str], prog: str) -> tuple[T, list[str
 def _one_sentence(kind: type, words: list[str], prog: str, also: Sequence[str] = ()) -> Iterator[None]:
     """An OptionError for what tyro would show as a box.
 
-    Tyro's hook for errors is not yet a stable part of it: an event that has no sentence here ends in the general one.
+    Tyro's hook for errors is not public yet. An event without a sentence here gets the general one at the end.
     """
 
     def refuse(event: _errors.ParseErrorEvent) -> None:
         own = sys.exc_info()[1]
-        if isinstance(own, LowlandError):  # raised by the dataclass itself
+        if isinstance(own, LowlandError):  # from the dataclass's own checks
             raise own from None
         name = type(event).__name__
         if name == "UnrecognizedArgs":
@@ -89,7 +89,7 @@ def _one_sentence(kind: type, words: list[str], prog: str, also: Sequence[str] =
 
     try:
         if words and words[0].startswith("--tyro"):
-            raise SystemExit(2)  # tyro's own options, for completion, know only half of what a command takes
+            raise SystemExit(2)  # shell completion by tyro, which cannot see the options of a recipe
         with _errors.on_parse_error(refuse), contextlib.redirect_stderr(io.StringIO()):
             yield
     except SystemExit as stop:
@@ -99,7 +99,7 @@ def _one_sentence(kind: type, words: list[str], prog: str, also: Sequence[str] =
 
 
 def _options(kind: type) -> list[str]:
-    """The options of a dataclass as they are written, without what is given by its place."""
+    """The options of a dataclass as typed, without positional arguments."""
     hints = get_type_hints(kind, include_extras=True)
     names = [field.name for field in dataclasses.fields(kind) if not _HIDDEN & set(get_args(hints[field.name])[1:])]
     return [f"--{name.replace('_', '-')}" for name in names]
@@ -154,7 +154,7 @@ def _usage(argument: Any) -> str:
 
 
 def _given(words: list[str], flags: tuple[str, ...]) -> list[str]:
-    """The words that were given for an option, the last time that it was."""
+    """The values of an option; of its last use, if there are several."""
     given: list[str] = []
     mine = False
     for word in words:

@@ -1,4 +1,4 @@
-"""`lowland run NAME`: options of the command first, and whatever is left goes to the recipe."""
+"""`lowland run NAME`. Options that the command does not know belong to the recipe."""
 
 from __future__ import annotations
 
@@ -63,15 +63,11 @@ class Run(RunsCommand):
             # The run keeps its options, so resuming it would end at the same one.
             raise
         except (Exception, KeyboardInterrupt) as error:
-            again = True
             if isinstance(error, TrainingError):
-                # The same training fails at the same step. The page shows how far it came.
                 say(run.folder / "report.html")
-                again = False
+                raise  # the same training would fail at the same step
             if isinstance(error, LowlandError) and not any((run.folder / "stages").rglob("*.safetensors")):
-                again = False
-            if not again:
-                raise
+                raise  # nothing is finished yet
             # A folder whose name begins with a dash would be read as an option.
             place = re.sub("^-", "./-", str(run.folder))
             raise Stopped(shell(["lowland", "run", entry.name, "--resume", place])) from error
@@ -79,7 +75,7 @@ class Run(RunsCommand):
         return 0
 
     def _start(self, recipe: type[Recipe]) -> tuple[Path | None, Recipe]:
-        """The folder of the run to resume, if any, and the options that stand where the command line gives none."""
+        """The folder of the run to resume, or None, and the recipe with the options to start from."""
         from lowland.reports.run import Run as Record
 
         name = recipe.entry.name
@@ -95,7 +91,7 @@ class Run(RunsCommand):
 
 
 def show_options(name: str, prog: str) -> None:
-    """Show the options of a recipe and end.
+    """Show the options of a recipe and exit.
 
     Raises:
         OptionError: if there is no such recipe.
