@@ -44,7 +44,7 @@ from torch.utils.data import DataLoader, Dataset
 import lowland as ll
 import lowland.nn.encoders
 from lowland.shaping.base import Batch
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 BATCH, SIDE, WORKERS = 256, 32, 2
 CROP, RATIO, SIGMA = (0.2, 1.0), (3 / 4, 4 / 3), (0.1, 2.0)
@@ -195,7 +195,7 @@ def viewers(images: np.ndarray) -> dict[str, Contestant]:
     calls = itertools.count()
 
     def ours(batch: Tensor) -> Tensor:
-        return views(batch, RowNoise(next(calls), torch.arange(len(batch))))
+        return views(batch, PerSampleRNG(next(calls), torch.arange(len(batch))))
 
     found = {
         "Lowland": Contestant(lambda: twice(ours, batches)),
@@ -280,7 +280,7 @@ def peak(what: str, name: str, batches: int) -> float:
     images = photographs(batches * BATCH)
     field = viewers(images) if what == "views" else learners(*what.split(), images)
     empty = status("VmRSS")
-    lowland_views()(torch.zeros(1, 3, SIDE, SIDE), RowNoise(0, torch.arange(1)))
+    lowland_views()(torch.zeros(1, 3, SIDE, SIDE), PerSampleRNG(0, torch.arange(1)))
     before = status("VmRSS")
     if name == LOADING:
         return before - empty

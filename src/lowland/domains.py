@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lowland.errors import DomainError, ShapeError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 _LARGEST_TABLE = 65536
 
@@ -66,7 +66,7 @@ class Domain:
         """The closest point of the domain, (B, D) → (B, D)."""
         return u
 
-    def confine(self, u: Tensor) -> Tensor:
+    def project_iterate(self, u: Tensor) -> Tensor:
         """`project` for the iterates of a solver: a periodic coordinate runs on, so that differences stay short."""
         return self.project(u)
 
@@ -91,7 +91,7 @@ class Domain:
         """(B, D), a fixed starting point."""
         return self.project(torch.zeros(batch, self.size, dtype=dtype, device=device))
 
-    def sample(self, noise: RowNoise, count: int) -> Tensor:
+    def sample(self, noise: PerSampleRNG, count: int) -> Tensor:
         """(B, count, D) draws from the uniform prior; an unbounded domain has none and raises DomainError."""
         raise DomainError(
             f"{self!r} is unbounded, so it has no uniform prior, and F_beta with finite beta needs a normalised q(z). "
@@ -172,7 +172,7 @@ class Box(Domain):
             return self.low + torch.remainder(u - self.low, self.high - self.low)
         return u.clamp(self.low, self.high)
 
-    def confine(self, u: Tensor) -> Tensor:
+    def project_iterate(self, u: Tensor) -> Tensor:
         return u if self.periodic else self.project(u)
 
     def reflect(self, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,7 +182,7 @@ class Box(Domain):
         phase = torch.remainder(u - self.low, 2 * width)
         return self.high - (width - phase).abs(), torch.where(phase > width, -1.0, 1.0).to(u.dtype)
 
-    def sample(self, noise: RowNoise, count: int) -> Tensor:
+    def sample(self, noise: PerSampleRNG, count: int) -> Tensor:
         return self.low + (self.high - self.low) * noise.uniform(count, self.size)
 
 
@@ -203,7 +203,7 @@ class Sphere(Domain):
         length = u.norm(dim=1, keepdim=True)
         return self.radius * torch.where(length > 0, u / length.clamp_min(torch.finfo(u.dtype).tiny), north)
 
-    def sample(self, noise: RowNoise, count: int) -> Tensor:
+    def sample(self, noise: PerSampleRNG, count: int) -> Tensor:
         return self.radius * torch.nn.functional.normalize(noise.normal(count, self.size), dim=-1)
 
 
@@ -228,7 +228,7 @@ class Ball(Domain):
     def project(self, u: Tensor) -> Tensor:
         return u * (self.radius / u.norm(dim=1, keepdim=True).clamp_min(self.radius))
 
-    def sample(self, noise: RowNoise, count: int) -> Tensor:
+    def sample(self, noise: PerSampleRNG, count: int) -> Tensor:
         direction = torch.nn.functional.normalize(noise.normal(count, self.size), dim=-1)
         return self.radius * noise.uniform(count, 1) ** (1 / self.size) * direction
 
@@ -275,7 +275,7 @@ class Simplex(Domain):
         last = ((descending > shifted).sum(dim=1, keepdim=True) - 1).clamp_min(0)
         return (u - shifted.gather(1, last)).clamp_min(0)
 
-    def sample(self, noise: RowNoise, count: int) -> Tensor:
+    def sample(self, noise: PerSampleRNG, count: int) -> Tensor:
         exponential = -torch.log(noise.uniform(count, self.size))
         return exponential / exponential.sum(dim=-1, keepdim=True)
 
@@ -294,7 +294,7 @@ class Binary(Domain):
     def project(self, u: Tensor) -> Tensor:
         return (u > 0.5).to(u.dtype)
 
-    def sample(self, noise: RowNoise, count: int) -> Tensor:
+    def sample(self, noise: PerSampleRNG, count: int) -> Tensor:
         return (noise.uniform(count, self.size) > 0.5).to(noise.dtype)
 
     def elements(self, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
@@ -340,7 +340,7 @@ class OneHot(Domain):
     def project(self, u: Tensor) -> Tensor:
         return self._encode(u.reshape(-1, self.groups, self.categories).argmax(dim=-1), u.dtype)
 
-    def sample(self, noise: RowNoise, count: int) -> Tensor:
+    def sample(self, noise: PerSampleRNG, count: int) -> Tensor:
         index = (noise.uniform(count, self.groups) * self.categories).long().clamp_max(self.categories - 1)
         return self._encode(index, noise.dtype)
 
@@ -390,8 +390,8 @@ class Product(Domain):
     def project(self, u: Tensor) -> Tensor:
         return torch.cat([part.project(u[:, self.slices[name]]) for name, part in self.parts.items()], dim=1)
 
-    def confine(self, u: Tensor) -> Tensor:
-        return torch.cat([part.confine(u[:, self.slices[name]]) for name, part in self.parts.items()], dim=1)
+    def project_iterate(self, u: Tensor) -> Tensor:
+        return torch.cat([part.project_iterate(u[:, self.slices[name]]) for name, part in self.parts.items()], dim=1)
 
     def limits(self, dtype: torch.dtype, device: torch.device | None = None) -> tuple[Tensor, Tensor] | None:
         known = [part.limits(dtype, device) for part in self.parts.values()]
@@ -407,7 +407,7 @@ class Product(Domain):
     def start(self, batch: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
         return torch.cat([part.start(batch, dtype, device) for part in self.parts.values()], dim=1)
 
-    def sample(self, noise: RowNoise, count: int) -> Tensor:
+    def sample(self, noise: PerSampleRNG, count: int) -> Tensor:
         return torch.cat([part.sample(noise, count) for part in self.parts.values()], dim=-1)
 
     def elements(self, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:

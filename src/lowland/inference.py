@@ -16,7 +16,7 @@ from lowland.registry import registered
 from lowland.solvers.adjoint import Adjoint, Detach, Task, Unroll
 from lowland.solvers.base import Problem, Solver, Status, bind
 from lowland.solvers.loop import Trace
-from lowland.tensors import RowNoise, check_finite, soft_minimum
+from lowland.tensors import PerSampleRNG, check_finite, soft_minimum
 
 # The starts of a local method: Potts energies of a dozen units of three states have most of their valleys in reach.
 _STARTS = 8
@@ -32,13 +32,13 @@ class Solution:
         value: the free variable at the minimum, in its own shape; a dictionary by name where several were free.
         energy: (B,) E there. Over all latents this is F(x, y); it carries gradients to the energy's parameters.
         status: (B,) int8, a `Status`: CONVERGED 0, MAX_STEPS 1, NON_FINITE 2 (value is then the last finite one),
-            COLLAPSED 3, GUESS 4, OVERFLOW 5. Only the first certifies anything.
+            COLLAPSED 3, WARM_START 4, OVERFLOW 5. Only the first certifies anything.
         exact: (B,) of booleans, whether it is the global minimum, to the solver's tolerance: found by a closed form or
             a whole search, certified by a duality gap, or stationary where E is known to be convex. Elsewhere a sample
             that has converged is at a local minimum, or a saddle, and a lower one may exist.
         steps: (B,) steps taken by each sample.
         residual: (B,) distance from stationarity at the end, in the solver's own measure; infinite for samplers and
-            guesses.
+            warm starts.
         trajectory: (T + 1, B, D) of flat u where `record=True`, else None.
         accepted: (B,) share of accepted proposals, for samplers that propose, else None.
         solver: the solver that did it.
@@ -76,7 +76,7 @@ _WAYS = {
     Status.MAX_STEPS: "Raise max_steps or loosen tol; a sampler has no end to come to.",
     Status.NON_FINITE: "Lower the step size.",
     Status.COLLAPSED: "Follow with a solver that certifies, such as LBFGS with init= what was found.",
-    Status.GUESS: "Refine the guess with another solver, which starts from it.",
+    Status.WARM_START: "Refine the warm start with another solver, which starts from it.",
     Status.OVERFLOW: "Scale the data down or use float64.",
 }
 
@@ -93,20 +93,20 @@ def solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: bo
 
 
 class FreeEnergy(NamedTuple):
-    """F_beta(x, y): `value` (B,), the `means` by which it was computed, and the `solution` where one was sought."""
+    """F_beta(x, y): `value` (B,), the `method` that computed it, and the `solution` where one was sought."""
 
     value: Tensor
-    means: str
+    method: str
     solution: Solution | None = None
 
 
 def default_solver(problem: Problem, starts: int = _STARTS) -> Solver:
     """The solver that `infer` uses where none is named: the most exact that the energy's structure allows.
 
-    A local one goes from several starts, unless the energy's own guess says where to start.
+    A local one goes from several starts, unless the energy's own warm start says where to start.
     """
     solver = _one_run(problem)
-    if starts < 2 or solver.direct or solver.exact(problem) or problem.structure.guess is not None:
+    if starts < 2 or solver.direct or solver.exact(problem) or problem.structure.warm_start is not None:
         return solver
     return registered("solver")["MultiStart"](solver, starts)
 
@@ -140,7 +140,7 @@ def infer(
     adjoint: Adjoint | None = None,
     init: Any = None,
     generator: torch.Generator | None = None,
-    streams: Tensor | None = None,
+    sample_ids: Tensor | None = None,
     record: bool = False,
     compiled: bool = False,
     raise_on_failure: bool = False,
@@ -155,13 +155,13 @@ def infer(
         over: the free variable, or a tuple of them: "z", "y", ("y", "z").
         solver: how; None takes the most exact that the energy offers (`default_solver`). Where that is a local method,
             it runs from 8 starts and the lowest end is kept (`MultiStart`), unless there is one start to go from
-            (`init`, or the energy's own guess) or one run to follow (`record`, `compiled`, `Unroll`).
+            (`init`, or the energy's own warm start) or one run to follow (`record`, `compiled`, `Unroll`).
         adjoint: how gradients pass through the solution: `Detach` (default), `Unroll` or `Implicit`.
-        init: where to start, in the shape of the free variable; None starts at the energy's own guess (for instance its
-            encoder's), or else at the domain's starting point.
+        init: where to start, in the shape of the free variable; None starts at the energy's own warm start (such as
+            the answer of its encoder), or else at the domain's starting point.
         generator: source of randomness for stochastic solvers; without one, results repeat.
-        streams: (B,) int64, which stream of random numbers each row uses; by default 0 … B − 1, and where no solver is
-            named the same for all, so that a row gets what it would get in any other batch.
+        sample_ids: (B,) int64, which stream of random numbers each sample uses; by default 0 … B − 1, and where no
+            solver is named the same for all, so that a row gets what it would get in any other batch.
         record: keep u after every step.
         compiled: run the steps through torch.compile: seconds to compile, then faster.
         raise_on_failure: raise InferenceError where a sample did not converge.
@@ -189,18 +189,20 @@ def infer(
     with torch.no_grad():
         problem = bind(energy, given, over)
         one = init is not None or record or compiled or isinstance(adjoint, Unroll)
-        chosen = solver or default_solver(problem.few, starts=1 if one else _STARTS)
-        support = chosen.supports(problem.few)
+        chosen = solver or default_solver(problem.head, starts=1 if one else _STARTS)
+        support = chosen.supports(problem.head)
         if not support:
             raise UnsupportedError(f"{type(chosen).__name__} cannot solve this problem: {support.reason}.")
         start = _start(problem, init)
-    if streams is None:
-        streams = torch.arange(start.shape[0], device=problem.device) * (solver is not None)
-    elif streams.shape != (start.shape[0],):
-        raise ShapeError(f"streams must have one number for each of {start.shape[0]} samples, not {len(streams)}.")
+    if sample_ids is None:
+        sample_ids = torch.arange(start.shape[0], device=problem.device) * (solver is not None)
+    elif sample_ids.shape != (start.shape[0],):
+        raise ShapeError(
+            f"sample_ids must have one number for each of {start.shape[0]} samples, not {len(sample_ids)}."
+        )
     if generator is None and chosen.stochastic:
         generator = torch.Generator().manual_seed(0)
-    noise = RowNoise.from_generator(generator, streams.to(problem.device), problem.dtype)
+    noise = PerSampleRNG.from_generator(generator, sample_ids.to(problem.device), problem.dtype)
     task = Task(energy, given, problem.over, chosen, start, noise, record, compiled)
     trace, u = adjoint.solve(task)
     if trace.energy is not None and not task.inputs:
@@ -208,7 +210,7 @@ def infer(
     else:
         final = bind(energy, given, problem.over, checked=True) if torch.is_grad_enabled() else problem
         value = final.value(adjoint.tie(task, u))
-    found = solution(problem.domain.unpack(u), value, trace, chosen, chosen.exact(problem.few))
+    found = solution(problem.domain.unpack(u), value, trace, chosen, chosen.exact(problem.head))
     return found.raise_if_failed() if raise_on_failure else found
 
 
@@ -225,10 +227,10 @@ def _start(problem: Problem, init: Any) -> Tensor:
                 f"is sample {int(outside.nonzero()[0])}. Project it with domain.project, or pass no init."
             )
         return start
-    if problem.few.structure.guess is not None:
-        guess = problem.structure.guess
-        assert guess is not None
-        return problem.domain.project(guess())
+    if problem.head.structure.warm_start is not None:
+        warm_start = problem.structure.warm_start
+        assert warm_start is not None
+        return problem.domain.project(warm_start())
     return problem.domain.start(problem.batch, problem.dtype, problem.device)
 
 
@@ -287,7 +289,7 @@ def free_energy(
     if beta == math.inf:
         found = infer(energy, x=x, y=y, over="z", solver=solver, adjoint=adjoint, generator=generator)
         return FreeEnergy(found.energy, f"minimisation by {type(found.solver).__name__}", found)
-    noise = RowNoise.from_generator(generator, torch.arange(problem.batch, device=problem.device), problem.dtype)
+    noise = PerSampleRNG.from_generator(generator, torch.arange(problem.batch, device=problem.device), problem.dtype)
     values = problem.candidates(energy.prior(encoded, noise, samples))
     return FreeEnergy(soft_minimum(values, beta), f"Monte Carlo bound with {samples} samples")
 

@@ -19,20 +19,20 @@ Value: TypeAlias = Tensor | Mapping[str, Tensor]
 """A variable of an energy: one tensor, or a small dictionary of tensors, each with the batch as first axis."""
 
 
-def map_value(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+def tree_map(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     """Apply a function to a tensor, or to each tensor of a dictionary; None stays None.
 
-    >>> map_value(lambda t: t + 1, {"a": torch.zeros(1)})
+    >>> tree_map(lambda t: t + 1, {"a": torch.zeros(1)})
     {'a': tensor([1.])}
     """
     if value is None:
         return None
     if isinstance(value, Tensor):
         return function(value)
-    return {name: map_value(function, part) for name, part in value.items()}
+    return {name: tree_map(function, part) for name, part in value.items()}
 
 
-def leaves(value: Any, name: str = "The value") -> list[Tensor]:
+def tree_leaves(value: Any, name: str = "The value") -> list[Tensor]:
     """All tensors of a value, in the order of its keys; anything else raises a ShapeError that names the variable."""
     if value is None:
         return []
@@ -40,17 +40,17 @@ def leaves(value: Any, name: str = "The value") -> list[Tensor]:
         return [value]
     if not isinstance(value, Mapping):
         raise ShapeError(f"{name} must be a tensor or a dictionary of tensors, but it is a {type(value).__name__}.")
-    return [leaf for part in value.values() for leaf in leaves(part, name)]
+    return [leaf for part in value.values() for leaf in tree_leaves(part, name)]
 
 
-def select(value: Any, rows: Tensor) -> Any:
+def take(value: Any, rows: Tensor) -> Any:
     """The given rows of every tensor of a value."""
-    return map_value(lambda tensor: tensor.index_select(0, rows), value)
+    return tree_map(lambda tensor: tensor.index_select(0, rows), value)
 
 
 def repeat_rows(value: Any, times: int) -> Any:
     """Each row `times` times in a row: (B, ...) → (B · times, ...)."""
-    return map_value(lambda tensor: tensor.repeat_interleave(times, dim=0), value)
+    return tree_map(lambda tensor: tensor.repeat_interleave(times, dim=0), value)
 
 
 def batch_size(**values: Any) -> int:
@@ -64,7 +64,7 @@ def batch_size(**values: Any) -> int:
     """
     sizes: dict[str, int] = {}
     for name, value in values.items():
-        for leaf in leaves(value, name):
+        for leaf in tree_leaves(value, name):
             if leaf.ndim == 0:
                 raise ShapeError(f"{name} has no batch axis: give a tensor of shape (B, ...), for one sample (1, ...).")
             if sizes.setdefault(name, leaf.shape[0]) != leaf.shape[0]:
@@ -91,7 +91,7 @@ def check_plain(leaf: Tensor, name: str) -> None:
 
 def check_finite(value: Any, name: str) -> None:
     """Raise a DomainError that names the first sample of `value` with a NaN or an infinity; see also `check_plain`."""
-    for leaf in leaves(value, name):
+    for leaf in tree_leaves(value, name):
         check_plain(leaf, name)
         if not leaf.is_floating_point() or not leaf.numel():
             continue
@@ -148,41 +148,41 @@ def _mix(counter: Tensor) -> Tensor:
     return counter.bitwise_xor_((counter >> 31).bitwise_and_(0x1FFFFFFFF))
 
 
-class RowNoise:
+class PerSampleRNG:
     """Independent streams of random numbers, one for each row, so that a batch draws what its rows would draw alone.
 
     The n-th number of stream r is a hash of (seed, r, n): it depends neither on the batch around it nor on which
-    rows have already left. `select` keeps the streams of the rows that go on. Small draws are made ahead, up to 64
+    rows have already left. `take` keeps the streams of the rows that go on. Small draws are made ahead, up to 64
     at a time.
 
     Args:
         seed: common seed, for instance drawn from a `torch.Generator` (see `from_generator`).
-        streams: (B,) int64, the stream of each row.
+        sample_ids: (B,) int64, the stream of each row.
         dtype: of the numbers drawn.
 
-    >>> together = RowNoise(0, torch.arange(3)).normal(2)
-    >>> alone = RowNoise(0, torch.tensor([1])).normal(2)
+    >>> together = PerSampleRNG(0, torch.arange(3)).normal(2)
+    >>> alone = PerSampleRNG(0, torch.tensor([1])).normal(2)
     >>> torch.equal(together[1], alone[0])
     True
     """
 
-    def __init__(self, seed: int, streams: Tensor, dtype: torch.dtype = torch.float32) -> None:
-        self.seed, self.streams, self.dtype = seed, streams, dtype
+    def __init__(self, seed: int, sample_ids: Tensor, dtype: torch.dtype = torch.float32) -> None:
+        self.seed, self.sample_ids, self.dtype = seed, sample_ids, dtype
         self._drawn = 0
-        self._keys = _mix(streams.to(torch.int64) * _GOLDEN + _mix(torch.full_like(streams, seed)))
+        self._keys = _mix(sample_ids.to(torch.int64) * _GOLDEN + _mix(torch.full_like(sample_ids, seed)))
         self._ahead: dict[tuple[str, tuple[int, ...]], tuple[Tensor, list[Tensor]]] = {}
 
     @classmethod
     def from_generator(
-        cls, generator: torch.Generator | None, streams: Tensor, dtype: torch.dtype = torch.float32
-    ) -> RowNoise:
+        cls, generator: torch.Generator | None, sample_ids: Tensor, dtype: torch.dtype = torch.float32
+    ) -> PerSampleRNG:
         """Seeded by one draw from the generator; without one, by seed 0, so that results repeat."""
         seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator, device=generator.device))
-        return cls(seed, streams, dtype)
+        return cls(seed, sample_ids, dtype)
 
-    def select(self, rows: Tensor) -> RowNoise:
+    def take(self, rows: Tensor) -> PerSampleRNG:
         """The streams of some rows, where they stand now."""
-        chosen = RowNoise(self.seed, self.streams[rows], self.dtype)
+        chosen = PerSampleRNG(self.seed, self.sample_ids[rows], self.dtype)
         chosen._drawn = self._drawn
         for kind, (block, left) in self._ahead.items():
             part = block[:, rows]
@@ -215,7 +215,7 @@ class RowNoise:
         return left.pop()
 
     def _bits(self, count: int) -> Tensor:
-        counters = torch.arange(self._drawn + 1, self._drawn + count + 1, device=self.streams.device)
+        counters = torch.arange(self._drawn + 1, self._drawn + count + 1, device=self.sample_ids.device)
         self._drawn += count
         return _mix(self._keys[:, None] + counters.mul_(_GOLDEN))
 

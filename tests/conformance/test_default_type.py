@@ -21,7 +21,7 @@ from lowland.energies.base import ReferenceCase
 from lowland.registry import registered
 from lowland.shaping.base import ShapingCase
 from lowland.solvers.base import bind
-from lowland.tensors import RowNoise, leaves, map_value
+from lowland.tensors import PerSampleRNG, tree_leaves, tree_map
 from lowland.worlds import World, rollout
 
 ENERGIES, SOLVERS, SHAPINGS, WORLDS = (registered(kind) for kind in ("energy", "solver", "shaping", "world"))
@@ -56,12 +56,16 @@ def same(usual: Any, wide: Any) -> None:
 def told(case: ReferenceCase) -> list[Any]:
     """What an energy says of its problem: its value and slope at a point, a start, and all that helps a solver."""
     problem = bind(case.energy, case.given, case.over)
-    noise = RowNoise(7, torch.arange(problem.batch), problem.dtype)
+    noise = PerSampleRNG(7, torch.arange(problem.batch), problem.dtype)
     u = problem.domain.project(noise.normal(problem.size))
     known = problem.structure
     parts: list[Any] = [problem.value(u), problem.domain.start(problem.batch, problem.dtype), known.bound()]
-    parts += [known.minimiser and known.minimiser(), known.table and known.table(), known.guess and known.guess()]
-    parts += [known.lowest and known.lowest(), known.candidates and known.candidates(torch.stack([u, u], dim=1))]
+    parts += [
+        known.minimiser and known.minimiser(),
+        known.table and known.table(),
+        known.warm_start and known.warm_start(),
+    ]
+    parts += [known.argmin and known.argmin(), known.candidates and known.candidates(torch.stack([u, u], dim=1))]
     if known.quadratic is not None:
         parts.append([getattr(known.quadratic, name) for name in dir(known.quadratic) if name[0] != "_"])
     if not problem.domain.discrete:
@@ -113,7 +117,7 @@ def stepped(case: ShapingCase) -> list[Any]:
     """Losses of one step, and the weights and buffers after it, in the type of the energy's weights."""
     dtype = next((p.dtype for p in case.energy.parameters()), torch.get_default_dtype())
     y, x = (
-        map_value(lambda t: t.to(dtype) if t.is_floating_point() else t, part) for part in (case.batch.y, case.batch.x)
+        tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, part) for part in (case.batch.y, case.batch.x)
     )
     batch = dataclasses.replace(case.batch, y=y, x=x)
     case.shaping.prepare(case.energy, batch)
@@ -143,9 +147,9 @@ def test_a_shaping_can_be_made_in_double_precision(name: str) -> None:
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_world_goes_by_its_state(name: str) -> None:
     def told(world: World, state: Any) -> list[Any]:
-        rows = leaves(state)[0].shape[0]
-        dtype = next(leaf.dtype for leaf in leaves(state) if leaf.is_floating_point())
-        noise = RowNoise(3, torch.arange(rows), dtype)
+        rows = tree_leaves(state)[0].shape[0]
+        dtype = next(leaf.dtype for leaf in tree_leaves(state) if leaf.is_floating_point())
+        noise = PerSampleRNG(3, torch.arange(rows), dtype)
         action = world.actions.project(0.5 * noise.normal(world.actions.size))
         z = world.prior(noise) if world.latents else None
         mask = world.draw_mask(noise) if world.masked else None
@@ -157,7 +161,7 @@ def test_a_world_goes_by_its_state(name: str) -> None:
     world, state = WORLDS[name].reference_case()
     usual = told(world, state)
     with default(torch.float64):
-        wide = told(copy.deepcopy(world), map_value(torch.clone, state))
+        wide = told(copy.deepcopy(world), tree_map(torch.clone, state))
         made, start = WORLDS[name].reference_case()
         assert all(bool(torch.isfinite(leaf.double()).all()) for leaf in tensors(told(made, start)))
     same(usual, wide)

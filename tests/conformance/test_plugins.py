@@ -70,7 +70,7 @@ class TestOnlySigns(Solver):
 
     def step(self, problem: Problem, state: Point, drawn: Any) -> tuple[Point, Info]:
         energy, gradient = problem.value_and_gradient(state.u)
-        u = problem.domain.confine(state.u - self.step_size * gradient.sign())
+        u = problem.domain.project_iterate(state.u - self.step_size * gradient.sign())
         return Point(u), Info(energy, problem.residual(state.u, gradient))
 
     @classmethod

@@ -135,7 +135,7 @@ def test_denoising_differentiates_through_the_code(batch: Batch) -> None:
 
 def test_beta_is_one_where_f_one_has_a_meaning_and_infinite_elsewhere(batch: Batch) -> None:
     class WithPrior(Decoder):
-        def prior(self, x: None, noise: ll.tensors.RowNoise, count: int) -> Tensor:
+        def prior(self, x: None, noise: ll.tensors.PerSampleRNG, count: int) -> Tensor:
             return noise.normal(count, 2)
 
     shaping = ll.shaping.InfoNCE(Perturbed(1.0))

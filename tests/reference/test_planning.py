@@ -15,10 +15,10 @@ from lowland.errors import DomainError, InferenceError, OptionError, ShapeError,
 from lowland.planning import Controller, PlanEnergy, Policy, demonstrations
 from lowland.planning.energy import square_cost
 from lowland.solvers.base import bind
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 from lowland.worlds.linear import LinearWorld, riccati
 from lowland.worlds.rollout import rollout
-from lowland.worlds.uncertainty import measure, variance
+from lowland.worlds.uncertainty import usual_spread, variance
 from lowland.worlds.vector import VectorWorld
 
 DOUBLE = LinearWorld([[1.0, 0.1], [0.0, 1.0]], [[0.0], [0.1]]).double()
@@ -86,7 +86,7 @@ def test_candidates_share_the_state_its_futures_and_masks() -> None:
     plan = PlanEnergy(world, _observed, 4, uncertainty=0.5, masks=5, futures=3, discount=0.9)
     x = plan.draw({"observation": STARTS["state"]}, torch.Generator().manual_seed(5))
     problem = bind(plan, {"x": x}, "y")
-    points = RowNoise(1, torch.arange(2), torch.float64).normal(6, 4)
+    points = PerSampleRNG(1, torch.arange(2), torch.float64).normal(6, 4)
     copied = problem.repeat(6).value(points.reshape(-1, 4)).reshape(2, 6)
     torch.testing.assert_close(problem.candidates(points), copied, rtol=1e-12, atol=1e-12)
 
@@ -94,8 +94,8 @@ def test_candidates_share_the_state_its_futures_and_masks() -> None:
 def test_it_is_the_sum_of_what_the_world_and_the_variance_say() -> None:
     world = VectorWorld(2, 1, latents=2, hidden=16, dropout=0.3).double()
     state = {"observation": STARTS["state"]}
-    y = RowNoise(2, torch.arange(2), torch.float64).normal(4, 1).clamp(-1, 1)
-    spread = measure(world, state, y)
+    y = PerSampleRNG(2, torch.arange(2), torch.float64).normal(4, 1).clamp(-1, 1)
+    spread = usual_spread(world, state, y)
     plan = PlanEnergy(world, _observed, 4, 0.5, hinge=0.1, spread=spread, masks=5, futures=2, discount=0.9)
     x = plan.draw(state)
     expected = torch.zeros(2, dtype=torch.float64)
@@ -103,7 +103,7 @@ def test_it_is_the_sum_of_what_the_world_and_the_variance_say() -> None:
         now = state
         for t in range(4):
             given = (now, y[:, t], x["futures"][:, future, t])
-            scored = (variance(world, *given, x["masks"][:, t]) - spread.mean[t]) / spread.deviation[t]
+            scored = (variance(world, *given, x["masks"][:, t]) - spread.mean[t]) / spread.std[t]
             unsure = (scored - 0.1).clamp_min(0)
             now = world.step(*given)
             expected += 0.5 * 0.9**t * (_observed(now, y[:, t]) + 0.5 * unsure)
@@ -153,7 +153,9 @@ def test_a_capped_line_search_looks_no_further() -> None:
     world = LinearWorld([[1.0]], [[1.0]])
     plan = PlanEnergy(world, lambda state, action: state["state"][:, 0].abs(), 1)
     ends = [
-        ll.infer(plan, x={"state": torch.tensor([[0.4]])}, over="y", solver=ll.solvers.LBFGS(looks=n, max_steps=1))
+        ll.infer(
+            plan, x={"state": torch.tensor([[0.4]])}, over="y", solver=ll.solvers.LBFGS(max_line_search=n, max_steps=1)
+        )
         for n in (1, 2)
     ]
     assert float(ends[0].value) == 0.0
@@ -210,7 +212,7 @@ def test_bad_input_gets_one_sentence() -> None:
         ll.infer(plan, x=state, over="y", init=torch.full((1, 3, 1), 2.0))
     with pytest.raises(UnsupportedError, match="only the actions"):
         ll.infer(plan, y=torch.zeros(1, 3, 1), over="x")
-    with pytest.raises(OptionError, match="looks must be at least 1"):
-        ll.solvers.LBFGS(looks=0)
+    with pytest.raises(OptionError, match="max_line_search must be at least 1"):
+        ll.solvers.LBFGS(max_line_search=0)
     with pytest.raises(OptionError, match="not planned yet"):
         Controller(plan, ll.solvers.Adam()).latency()

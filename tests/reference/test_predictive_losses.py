@@ -21,9 +21,9 @@ from lowland.nn.encoders.vision_transformer import VisionTransformer
 from lowland.shaping.base import Batch
 from lowland.shaping.predictive.masked import MAE
 from lowland.shaping.predictive.masks import Mask
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
-IMAGES = RowNoise(0, torch.arange(4), torch.float64).uniform(3, 8, 8)
+IMAGES = PerSampleRNG(0, torch.arange(4), torch.float64).uniform(3, 8, 8)
 SIDE = 4
 RATE = 0.05
 

@@ -15,7 +15,7 @@ from torch import Tensor
 import lowland as ll
 from lowland.data.plane import toy
 from lowland.shaping import Batch
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_flow_integrates_to_one() -> None:
 
 def test_flow_is_invertible() -> None:
     energy = ll.energies.NormalisingFlow(5, n_layers=4, width=16).double()
-    y = RowNoise(0, torch.arange(10), torch.float64).normal(5)
+    y = PerSampleRNG(0, torch.arange(10), torch.float64).normal(5)
     torch.testing.assert_close(energy.generate(energy.whiten(y)[0]), y, rtol=1e-9, atol=1e-9)
     jacobian = torch.func.vmap(torch.func.jacrev(lambda one: energy.whiten(one[None])[0][0]))(y)
     torch.testing.assert_close(energy.whiten(y)[1], torch.linalg.slogdet(jacobian).logabsdet, rtol=1e-9, atol=1e-9)
@@ -212,7 +212,7 @@ def test_variational_bound_of_a_linear_decoder_is_probabilistic_pca() -> None:
         }
     )
     y = torch.tensor([[0.3], [-1.5]], dtype=torch.float64)
-    noise = RowNoise(0, torch.arange(2), torch.float64).normal(1)
+    noise = PerSampleRNG(0, torch.arange(2), torch.float64).normal(1)
     total = weight**2 + variance
     expected = 0.5 * y[:, 0].square() / total + 0.5 * math.log(2 * math.pi * total)
     # Averaged over ±ε and with E ε² = 1 put in by hand, the bound has no noise left.

@@ -60,10 +60,10 @@ def test_a_crowd_that_collapsed_starts_once_more() -> None:
     anymore. A budget that ends before the restart says that it is spent."""
     solver = ll.solvers.CEM(samples=64)
     problem = bind(Shelf(), {}, "y")
-    streams = torch.arange(64)
+    sample_ids = torch.arange(64)
     start = torch.zeros(64, 1)
     from lowland.solvers.loop import run
-    from lowland.tensors import RowNoise
+    from lowland.tensors import PerSampleRNG
 
     def least(left: bool) -> Tensor:
         class Once(ll.solvers.CEM):
@@ -71,7 +71,7 @@ def test_a_crowd_that_collapsed_starts_once_more() -> None:
                 state = super().init(problem, u)
                 return state._replace(left=torch.full_like(state.left, left))
 
-        trace = run(problem, Once(samples=64), start, RowNoise(0, streams))
+        trace = run(problem, Once(samples=64), start, PerSampleRNG(0, sample_ids))
         assert set(trace.status.tolist()) <= {Status.COLLAPSED, Status.MAX_STEPS}
         return problem.value(trace.u)
 
@@ -82,20 +82,20 @@ def test_a_crowd_that_collapsed_starts_once_more() -> None:
 
 
 def test_an_encoders_guess_certifies_nothing() -> None:
-    """E of the guess is 1 above the minimum 2.15625 that the energy states."""
+    """E of the warm start is 1 above the minimum 2.15625 that the energy states."""
     case = ll.energies.SparseAutoencoder.reference_case()
-    guess = ll.infer(case.energy, **case.given, over="z", solver=ll.solvers.Amortised())
-    assert guess.status.tolist() == [Status.GUESS]
-    assert guess.residual.tolist() == [math.inf]
-    assert guess.energy.item() > case.minimum.item() + 0.9
-    with pytest.raises(InferenceError, match=r"1 GUESS.*[Rr]efine"):
-        guess.raise_if_failed()
+    found = ll.infer(case.energy, **case.given, over="z", solver=ll.solvers.Amortised())
+    assert found.status.tolist() == [Status.WARM_START]
+    assert found.residual.tolist() == [math.inf]
+    assert found.energy.item() > case.minimum.item() + 0.9
+    with pytest.raises(InferenceError, match=r"1 WARM_START.*[Rr]efine"):
+        found.raise_if_failed()
     several = ll.infer(case.energy, **case.given, over="z", solver=ll.solvers.MultiStart(ll.solvers.Amortised()))
     assert not several.converged.any()
 
 
 def test_alternation_certifies_no_more_than_its_parts() -> None:
-    """y of the guess stays where it is, so that nothing changes from round to round; it is no minimum."""
+    """y of the warm start stays where it is, so that nothing changes from round to round; it is no minimum."""
     parts = {"z": ll.solvers.CEM(samples=16, max_steps=2), "y": ll.solvers.GradientDescent()}
     init = {"y": torch.tensor([[3.0, 1.0]]), "z": torch.tensor([[1.0]])}
     found = ll.infer(ll.energies.Ellipse(), over=("y", "z"), solver=ll.solvers.Alternation(parts), init=init)

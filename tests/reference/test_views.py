@@ -18,7 +18,7 @@ from torch import Tensor
 from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews
 from lowland.data.views.colour import LUMA
 from lowland.data.views.resample import cells, interpolation, resample
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 pytestmark = pytest.mark.usefixtures("means")
 
@@ -30,8 +30,8 @@ def images(count: int = 6, channels: int = 3, height: int = 11, width: int = 9) 
     return torch.rand(count, channels, height, width, generator=generator, dtype=torch.float64)
 
 
-def noise(count: int = 6, seed: int = 0) -> RowNoise:
-    return RowNoise(seed, torch.arange(count), torch.float64)
+def noise(count: int = 6, seed: int = 0) -> PerSampleRNG:
+    return PerSampleRNG(seed, torch.arange(count), torch.float64)
 
 
 def drawn(views: ImageViews, image: Tensor) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from lowland.errors import LowlandError, ShapeError
 from lowland.evaluation.minima import ends
 from lowland.registry import registered
 from lowland.solvers.base import Problem, bind
-from lowland.tensors import RowNoise, leaves, map_value, select
+from lowland.tensors import PerSampleRNG, take, tree_leaves, tree_map
 from lowland.training import export_onnx, export_program
 
 ENERGIES = registered("energy")
@@ -32,7 +32,7 @@ EVERY = pytest.mark.parametrize("name", ENERGIES)
 def case_of(name: str, dtype: torch.dtype = torch.float64) -> ReferenceCase:
     """The reference case of an energy, in the given precision."""
     case = ENERGIES[name].reference_case()
-    given = map_value(lambda t: t.to(dtype) if t.is_floating_point() else t, case.given)
+    given = tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, case.given)
     return case._replace(energy=copy.deepcopy(case.energy).to(dtype), given=given)
 
 
@@ -41,10 +41,10 @@ def random_values(energy: Energy, case: ReferenceCase, dtype: torch.dtype = torc
     values = {}
     for number, (name, domain) in enumerate(energy.domains.items()):
         if name in case.given:
-            index = torch.arange(BATCH) % leaves(case.given[name])[0].shape[0]
-            values[name] = select(case.given[name], index)
+            index = torch.arange(BATCH) % tree_leaves(case.given[name])[0].shape[0]
+            values[name] = take(case.given[name], index)
         else:
-            noise = RowNoise(number, torch.arange(BATCH), dtype)
+            noise = PerSampleRNG(number, torch.arange(BATCH), dtype)
             values[name] = domain.unpack(domain.project(noise.normal(domain.size)))
     return values
 
@@ -53,7 +53,7 @@ def problem_of(case: ReferenceCase) -> tuple[Problem, Tensor]:
     """The problem of the reference case, and a point of its domain for each sample."""
     with torch.no_grad():
         problem = bind(case.energy, case.given, case.over)
-        noise = RowNoise(7, torch.arange(problem.batch), problem.dtype)
+        noise = PerSampleRNG(7, torch.arange(problem.batch), problem.dtype)
         return problem, problem.domain.project(noise.normal(problem.size))
 
 
@@ -86,7 +86,7 @@ def test_float32_agrees_with_float64(name: str) -> None:
     """Inputs are the same numbers; the tolerance is 1000 roundings of single precision."""
     single, double = case_of(name, torch.float32), case_of(name)
     values = random_values(single.energy, single, torch.float32)
-    wide = map_value(lambda t: t.double() if t.is_floating_point() else t, values)
+    wide = tree_map(lambda t: t.double() if t.is_floating_point() else t, values)
     torch.testing.assert_close(single.energy(**values).double(), double.energy(**wide), rtol=1.2e-4, atol=1.2e-4)
 
 
@@ -139,10 +139,10 @@ def test_a_batch_is_its_rows_in_any_order(name: str) -> None:
     case = case_of(name)
     values = random_values(case.energy, case)
     together = case.energy(**values)
-    alone = torch.cat([case.energy(**select(values, torch.tensor([row]))) for row in range(BATCH)])
+    alone = torch.cat([case.energy(**take(values, torch.tensor([row]))) for row in range(BATCH)])
     torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-10)
     order = torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(case.energy(**select(values, order)), together[order], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(case.energy(**take(values, order)), together[order], rtol=1e-9, atol=1e-10)
 
 
 @EVERY
@@ -166,7 +166,7 @@ def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
 def test_nothing_is_changed_and_nothing_is_random(name: str) -> None:
     case = case_of(name)
     values = random_values(case.energy, case)
-    copies = map_value(torch.clone, values)
+    copies = tree_map(torch.clone, values)
     flags = [p.requires_grad for p in case.energy.parameters()]
     state = torch.get_rng_state()
     first, second = case.energy(**values), case.energy(**values)
@@ -177,7 +177,7 @@ def test_nothing_is_changed_and_nothing_is_random(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert [p.requires_grad for p in case.energy.parameters()] == flags
     assert all(p.grad is None for p in case.energy.parameters())
-    for one, other in zip(leaves(values), leaves(copies), strict=True):
+    for one, other in zip(tree_leaves(values), tree_leaves(copies), strict=True):
         assert torch.equal(one, other)
         assert not one.requires_grad
 
@@ -215,7 +215,7 @@ def test_every_solver_ends_at_the_least_known_minimum_or_says_why_not(name: str)
         assert bool((end.excess >= -end.tolerance).all()), f"{end} is below the stated minimum"
         assert end.reached or not end.exact, f"{end} is not the minimum, but claims to be"
         u, energy = problem.domain.pack(end.found.value), end.found.energy.detach()
-        noise = RowNoise(5, torch.arange(len(u)), problem.dtype)
+        noise = PerSampleRNG(5, torch.arange(len(u)), problem.dtype)
         for _ in range(4):
             near = problem.domain.project(u + 0.01 * noise.normal(problem.size))
             with torch.no_grad():
@@ -247,7 +247,7 @@ def test_prox_minimises_the_penalty(name: str) -> None:
     def cost(v: Tensor) -> Tensor:
         return 0.7 * penalty.value(v) + 0.5 * (v - u).square().sum(dim=1)
 
-    noise = RowNoise(1, torch.arange(len(u)), u.dtype)
+    noise = PerSampleRNG(1, torch.arange(len(u)), u.dtype)
     for scale in (1e-3, 0.1, 1.0):
         other = problem.domain.project(best + scale * noise.normal(problem.size))
         assert bool((cost(best) <= cost(other) + 1e-12).all())
@@ -277,7 +277,7 @@ def test_lipschitz_bound_holds(name: str) -> None:
     """‖∇f(u) − ∇f(v)‖ ≤ L ‖u − v‖ for the smooth part f."""
     problem, u = problem_of(case_of(name))
     bound = problem.structure.bound()
-    noise = RowNoise(2, torch.arange(len(u)), u.dtype)
+    noise = PerSampleRNG(2, torch.arange(len(u)), u.dtype)
     for _ in range(20):
         v = problem.domain.project(u + noise.normal(problem.size))
         change = (problem.smooth(u)[1] - problem.smooth(v)[1]).norm(dim=1)
@@ -288,7 +288,7 @@ def test_lipschitz_bound_holds(name: str) -> None:
 def test_what_is_called_convex_is(name: str) -> None:
     """Between two points of the domain lies the domain, and E there is nowhere above the chord."""
     problem, u = problem_of(case_of(name))
-    noise = RowNoise(4, torch.arange(len(u)), u.dtype)
+    noise = PerSampleRNG(4, torch.arange(len(u)), u.dtype)
     for scale in (0.1, 1.0, 10.0):
         v = problem.domain.project(u + scale * noise.normal(problem.size))
         with torch.no_grad():
@@ -299,12 +299,12 @@ def test_what_is_called_convex_is(name: str) -> None:
                 assert bool((problem.value(between) <= torch.lerp(*ends, share) + 1e-9).all())
 
 
-@having(lambda case, known: known.guess is not None)
-def test_guess_lies_in_the_domain(name: str) -> None:
+@having(lambda case, known: known.warm_start is not None)
+def test_the_warm_start_lies_in_the_domain(name: str) -> None:
     problem, _ = problem_of(case_of(name))
-    guess = problem.structure.guess()
-    assert guess.shape == (problem.batch, problem.size)
-    assert problem.domain.contains(guess).all()
+    warm_start = problem.structure.warm_start()
+    assert warm_start.shape == (problem.batch, problem.size)
+    assert problem.domain.contains(warm_start).all()
 
 
 @having(lambda case, known: closed(case, math.inf) is not None)
@@ -328,7 +328,7 @@ def test_marginal_is_the_soft_minimum_over_a_finite_latent(name: str) -> None:
     """F_β = −1/β log mean exp(−β E) over all z, the mean of E at β = 0, one z at a time."""
     case = case_of(name)
     elements = case.energy.domain("z").elements(torch.float64)
-    batch = leaves(case.given)[0].shape[0]
+    batch = tree_leaves(case.given)[0].shape[0]
     each = [case.energy(**case.given, z=case.energy.domain("z").unpack(e.expand(batch, -1))) for e in elements]
     table = torch.stack(each, dim=1)
     for beta in BETAS:
@@ -372,7 +372,7 @@ def test_bad_values_raise(name: str) -> None:
 def test_non_finite_data_raise(name: str) -> None:
     case = case_of(name)
     for variable, value in case.given.items():
-        broken = map_value(lambda t: torch.full_like(t, torch.nan) if t.is_floating_point() else t, value)
+        broken = tree_map(lambda t: torch.full_like(t, torch.nan) if t.is_floating_point() else t, value)
         with pytest.raises(LowlandError, match="NaN"):
             ll.infer(case.energy, over=case.over, **{**case.given, variable: broken})
 
@@ -392,7 +392,7 @@ def test_tensors_of_an_odd_kind_get_one_sentence(name: str) -> None:
     case = case_of(name, torch.float32)
     for variable, value in case.given.items():
         for word, change in ODD.items():
-            odd = case.given | {variable: map_value(change, value)}
+            odd = case.given | {variable: tree_map(change, value)}
             with pytest.raises(ShapeError, match=f"{variable}.*{word}"):
                 ll.infer(case.energy, over=case.over, **odd)
         wrong: dict[str, Callable[[Tensor], Tensor]] = {"wide": lambda t: torch.cat([t, t], dim=-1)}
@@ -400,7 +400,7 @@ def test_tensors_of_an_odd_kind_get_one_sentence(name: str) -> None:
             wrong |= {"whole": lambda t: t.long(), "yes or no": lambda t: t > 0}
         for change in wrong.values():
             with pytest.raises(LowlandError):
-                ll.infer(case.energy, over=case.over, **case.given | {variable: map_value(change, value)})
+                ll.infer(case.energy, over=case.over, **case.given | {variable: tree_map(change, value)})
 
 
 @EVERY
@@ -416,9 +416,9 @@ def test_whole_numbers_do_for_a_discrete_variable(name: str) -> None:
 @EVERY
 def test_no_samples_have_no_energies(name: str) -> None:
     case = case_of(name)
-    none = map_value(lambda t: t[:0], random_values(case.energy, case))
+    none = tree_map(lambda t: t[:0], random_values(case.energy, case))
     assert case.energy(**none).shape == (0,)
-    given = map_value(lambda t: t[:0], case.given)
+    given = tree_map(lambda t: t[:0], case.given)
     if given:
         found = ll.infer(case.energy, over=case.over, **given)
         assert found.energy.shape == found.status.shape == (0,)
@@ -448,10 +448,10 @@ def test_exports_to_a_program_and_to_onnx(name: str, tmp_path: Path) -> None:
     """Read back and given another batch, both say what the energy says, to 1,000 roundings of single precision."""
     case = case_of(name, torch.float32)
     values = random_values(case.energy, case, torch.float32)
-    other = select(values, torch.tensor([2, 0, 3, 1, 1, 2, 0]))
+    other = take(values, torch.tensor([2, 0, 3, 1, 1, 2, 0]))
     with torch.no_grad():
         expected = case.energy(**other)
-    inputs = [tensor for variable in VARIABLES for tensor in leaves(other.get(variable))]
+    inputs = [tensor for variable in VARIABLES for tensor in tree_leaves(other.get(variable))]
     program = torch.export.load(export_program(case.energy, values, tmp_path / "energy.pt2")).module()
     torch.testing.assert_close(program(*inputs).detach(), expected, rtol=1.2e-4, atol=1.2e-4)
     session = onnxruntime.InferenceSession(

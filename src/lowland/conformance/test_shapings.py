@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lowland.registry import registered
 from lowland.shaping.base import Losses, ShapingCase
-from lowland.tensors import leaves, map_value
+from lowland.tensors import tree_leaves, tree_map
 
 SHAPINGS = registered("shaping")
 EVERY = pytest.mark.parametrize("name", SHAPINGS)
@@ -146,12 +146,12 @@ def test_resumes_to_the_same_numbers(name: str) -> None:
 def test_data_flags_and_the_global_random_state_stay(name: str) -> None:
     case = prepared(name)
     state = torch.get_rng_state()
-    copies = map_value(torch.clone, {"y": case.batch.y, "x": case.batch.x})
+    copies = tree_map(torch.clone, {"y": case.batch.y, "x": case.batch.x})
     flags = [p.requires_grad for p in [*case.energy.parameters(), *case.shaping.parameters()]]
     step(case, optimisers_of(case))
     assert torch.equal(torch.get_rng_state(), state)
     assert [p.requires_grad for p in [*case.energy.parameters(), *case.shaping.parameters()]] == flags
-    for one, other in zip(leaves({"y": case.batch.y, "x": case.batch.x}), leaves(copies), strict=True):
+    for one, other in zip(tree_leaves({"y": case.batch.y, "x": case.batch.x}), tree_leaves(copies), strict=True):
         assert torch.equal(one, other)
         assert not one.requires_grad
 

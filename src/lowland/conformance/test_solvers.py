@@ -16,7 +16,7 @@ from lowland.inference import Status
 from lowland.registry import registered
 from lowland.solvers import Solver, SolverCase, bind
 from lowland.solvers.loop import run
-from lowland.tensors import RowNoise, map_value
+from lowland.tensors import PerSampleRNG, tree_map
 
 SOLVERS = registered("solver")
 DTYPES = [torch.float32, torch.float64]
@@ -32,10 +32,14 @@ class Setup(NamedTuple):
     batch: int
 
     def infer(self, rows: slice = slice(None), **options: Any) -> ll.Solution:
-        given = {name: map_value(lambda t: t[rows], value) for name, value in self.given.items()}
+        given = {name: tree_map(lambda t: t[rows], value) for name, value in self.given.items()}
         init = None if self.start is None else self.domain.unpack(self.start[rows])
-        streams = torch.arange(100, 100 + self.batch)[rows]
-        options = {"solver": self.solver, "streams": streams, "generator": torch.Generator().manual_seed(3)} | options
+        sample_ids = torch.arange(100, 100 + self.batch)[rows]
+        options = {
+            "solver": self.solver,
+            "sample_ids": sample_ids,
+            "generator": torch.Generator().manual_seed(3),
+        } | options
         return ll.infer(self.energy, **given, over=self.over, init=init, **options)
 
     def flat_start(self) -> Tensor:
@@ -52,7 +56,7 @@ def set_up(name: str, dtype: torch.dtype = torch.float64, copies: int = 1) -> tu
         return repeated.to(dtype) if tensor.is_floating_point() else repeated
 
     energy, case = copy.deepcopy(example.case.energy).to(dtype), example.case
-    given = {key: map_value(convert, value) for key, value in case.given.items()}
+    given = {key: tree_map(convert, value) for key, value in case.given.items()}
     start = None if case.start is None else convert(case.start)
     domain = energy.over(case.over)[1]
     batch = len(case.minimum) * copies
@@ -136,7 +140,7 @@ def test_a_step_is_a_pure_function(name: str) -> None:
     setup, _ = set_up(name)
     with torch.no_grad():
         problem, start = bind(setup.energy, setup.given, setup.over), setup.flat_start()
-        noise = RowNoise(0, torch.arange(setup.batch), start.dtype)
+        noise = PerSampleRNG(0, torch.arange(setup.batch), start.dtype)
         state, drawn = setup.solver.init(problem, start), setup.solver.draw(problem, noise)
         before = [None if part is None else part.clone() for part in state]
         first, second = (setup.solver.step(problem, state, drawn)[0] for _ in range(2))
@@ -151,12 +155,12 @@ def test_a_step_is_a_pure_function(name: str) -> None:
 def test_a_broken_sample_gets_a_status_and_leaves_the_others_alone(name: str) -> None:
     setup, _ = set_up(name, copies=2)
     start = setup.flat_start()
-    given = {key: map_value(torch.clone, value) for key, value in setup.given.items()}
+    given = {key: tree_map(torch.clone, value) for key, value in setup.given.items()}
     for target in [start, *given.values()] if not given else given.values():
-        map_value(lambda tensor: tensor[0].fill_(torch.nan), target)
+        tree_map(lambda tensor: tensor[0].fill_(torch.nan), target)
 
     def solve(given: dict[str, Any], start: Tensor) -> Any:
-        noise = RowNoise(0, torch.arange(setup.batch), start.dtype)
+        noise = PerSampleRNG(0, torch.arange(setup.batch), start.dtype)
         with torch.no_grad():
             return run(bind(setup.energy, given, setup.over), setup.solver, start, noise)
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lowland.registry import registered
-from lowland.tensors import RowNoise, leaves, map_value, select
-from lowland.worlds import Spread, State, World, measure, rollout, variance
+from lowland.tensors import PerSampleRNG, take, tree_leaves, tree_map
+from lowland.worlds import Spread, State, World, rollout, usual_spread, variance
 
 WORLDS = registered("world")
 EVERY = pytest.mark.parametrize("name", WORLDS)
@@ -26,9 +26,9 @@ def masked() -> list[str]:
 def case_of(name: str) -> tuple[World, State, Tensor, Tensor | None, Tensor | None]:
     """A world of double precision, with a state, an action, a latent and a mask for each of its rows."""
     world, state = WORLDS[name].reference_case()
-    state = map_value(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, state)
-    rows = leaves(state)[0].shape[0]
-    noise = RowNoise(3, torch.arange(rows), torch.float64)
+    state = tree_map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, state)
+    rows = tree_leaves(state)[0].shape[0]
+    noise = PerSampleRNG(3, torch.arange(rows), torch.float64)
     action = world.actions.project(0.5 * noise.normal(world.actions.size))
     z = world.prior(noise) if world.latents else None
     return copy.deepcopy(world).double(), state, action, z, world.draw_mask(noise) if world.masked else None
@@ -50,7 +50,7 @@ def test_names_shapes_and_types_are_kept(name: str) -> None:
 @EVERY
 def test_the_same_latents_and_masks_give_the_same_numbers(name: str) -> None:
     world, state, action, z, mask = case_of(name)
-    random, before = torch.get_rng_state(), map_value(torch.clone, state)
+    random, before = torch.get_rng_state(), tree_map(torch.clone, state)
     world.train()
     first = world.step(state, action, z, mask)
     second = world.eval().step(state, action, z, mask)
@@ -76,7 +76,7 @@ def test_a_batch_is_its_rows(name: str) -> None:
     together = world.features(world.step(state, action, z, mask))
     for row in range(len(action)):
         one = torch.tensor([row])
-        alone = world.step(*(select(value, one) for value in (state, action, z, mask)))
+        alone = world.step(*(take(value, one) for value in (state, action, z, mask)))
         torch.testing.assert_close(world.features(alone)[0], together[row], rtol=1e-9, atol=1e-10)
 
 
@@ -121,7 +121,7 @@ def test_steps_at_once_are_steps_one_after_the_other(name: str, gradients: bool)
     world, state, action, z, _ = case_of(name)
     actions = torch.stack([action, -action, 30 * action, action])
     latents = None if z is None else torch.stack([z, 2 * z, -z, z])
-    given = map_value(torch.clone, state), actions.clone()
+    given = tree_map(torch.clone, state), actions.clone()
     with torch.set_grad_enabled(gradients):
         for futures in (None, latents):
             found, now = world.unroll(state, actions, futures), state
@@ -141,8 +141,8 @@ def test_roll_outs_stay_finite(name: str) -> None:
     world, state, _, _, _ = case_of(name)
     if name == "LinearWorld":
         return  # which grows as its matrix says
-    rows = leaves(state)[0].shape[0]
-    noise = RowNoise(5, torch.arange(rows), torch.float64)
+    rows = tree_leaves(state)[0].shape[0]
+    noise = PerSampleRNG(5, torch.arange(rows), torch.float64)
     actions = world.actions.project(noise.normal(STEPS, world.actions.size).flatten(0, 1)).unflatten(0, (rows, STEPS))
     z = world.prior(noise, STEPS) if world.latents else None
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", masked())
 def test_branches_are_steps_under_each_mask(name: str) -> None:
     world, state, action, z, _ = case_of(name)
-    masks = world.draw_mask(RowNoise(8, torch.arange(len(action)), torch.float64), 3)
+    masks = world.draw_mask(PerSampleRNG(8, torch.arange(len(action)), torch.float64), 3)
     assert masks.shape == (len(action), 3, world.masked)
     found = world.features(world.branches(state, action, z, masks)).unflatten(0, (-1, 3))
     for k in range(3):
@@ -187,7 +187,7 @@ def test_masks_have_the_mean_and_share_that_they_should(name: str) -> None:
     """20,000 Bernoulli draws or more: five standard deviations of their mean."""
     world, _, _, _, _ = case_of(name)
     count = -(-20_000 // world.masked)
-    mask = world.draw_mask(RowNoise(1, torch.arange(count), torch.float64))
+    mask = world.draw_mask(PerSampleRNG(1, torch.arange(count), torch.float64))
     p = world.dropout
     assert abs(float((mask == 0).double().mean()) - p) < 5 * (p * (1 - p) / mask.numel()) ** 0.5
     torch.testing.assert_close(mask.unique(), torch.tensor([0, 1 / (1 - p)], dtype=torch.float64))
@@ -197,9 +197,9 @@ def test_masks_have_the_mean_and_share_that_they_should(name: str) -> None:
 def test_the_usual_spread_z_scores_the_variance(name: str) -> None:
     world, state, action, _, _ = case_of(name)
     actions = action[:, None].expand(-1, 4, -1)
-    spread = measure(world, state, actions, masks=5)
+    spread = usual_spread(world, state, actions, masks=5)
     assert isinstance(spread, Spread)
-    masks = world.draw_mask(RowNoise(0, torch.arange(len(action)), torch.float64), 5)
+    masks = world.draw_mask(PerSampleRNG(0, torch.arange(len(action)), torch.float64), 5)
     raw = variance(world, state, action, None, masks)
     torch.testing.assert_close(raw.mean(), spread.mean[0])
     scaled = spread.score(raw[None])[0]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lowland.domains import Domain, Product
 from lowland.errors import OptionError, ShapeError, UnsupportedError, check_instance, nearest
 from lowland.registry import find
-from lowland.tensors import RowNoise, Value, batch_size, check_plain, leaves
+from lowland.tensors import PerSampleRNG, Value, batch_size, check_plain, tree_leaves
 
 VARIABLES = ("x", "y", "z")
 
@@ -54,10 +54,10 @@ class Structure:
         table: () → (B, K), the energies of all K elements of a finite domain, in the order of `Domain.elements`.
         blocks: slices of u whose binary units are independent given the rest and in each of which E is affine, so that
             the log-odds of a unit are −∂E/∂u. For Gibbs sampling.
-        guess: () → (B, D), an amortised solution, for instance from an encoder.
+        warm_start: () → (B, D), an amortised solution, for instance from an encoder.
         smooth_prox: v (B, D), ρ (B, 1) → u − v (B, D) for u = argmin f(u) + (ρ/2)‖u − v‖², and f there (B,), f being
             the smooth part. A quadratic has it anyway; see `Problem.smooth_prox`.
-        lowest: () → (B,) int64 and (B,), the number of the element of a finite domain with the least energy, and that
+        argmin: () → (B,) int64 and (B,), the number of the element of a finite domain with the least energy, and that
             energy, where this costs less than the table. The energy's `statistics` then take the number for z.
         candidates: u (B, N, D) → (B, N), the energies of N points for each sample, where what is given need not be
             repeated N times for them.
@@ -70,9 +70,9 @@ class Structure:
     minimiser: Callable[[], Tensor] | None = None
     table: Callable[[], Tensor] | None = None
     blocks: tuple[slice, ...] = ()
-    guess: Callable[[], Tensor] | None = None
+    warm_start: Callable[[], Tensor] | None = None
     smooth_prox: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
-    lowest: Callable[[], tuple[Tensor, Tensor]] | None = None
+    argmin: Callable[[], tuple[Tensor, Tensor]] | None = None
     candidates: Callable[[Tensor], Tensor] | None = None
     convex: bool = False
 
@@ -153,7 +153,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         """Log Z = log ∫ exp(−F_1(x, y)) dy in closed form, one number or (B,), or None where there is none."""
         return None
 
-    def prior(self, x: Any, noise: RowNoise, count: int) -> Tensor:
+    def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
         """(B, count, D) draws of flat z from the normalised prior q(z); by default uniform on a bounded domain."""
         return self.domain("z").sample(noise, count)
 
@@ -161,7 +161,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         """The y that z (or the code of y) decodes to, or None where the energy does not reconstruct."""
         return None
 
-    def initialise(self, x: Any, y: Any, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Any, noise: PerSampleRNG) -> None:
         """Set first parameters from data (means, whitening, a codebook), in place and under no_grad.
 
         By default nothing. Shapings call it in `prepare`. `noise` has a stream of random numbers for each row of the
@@ -219,7 +219,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         for name, value in values.items():
             if value is None:
                 continue
-            for leaf in leaves(value, name):
+            for leaf in tree_leaves(value, name):
                 check_plain(leaf, name)
                 if own is not None and leaf.device != own.device:
                     raise ShapeError(

@@ -190,7 +190,9 @@ def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
         listed = table
     alone = known[0][1] if len(known) == 1 and positive else Structure()
     convex = all(weight >= 0 and s.convex for weight, s in known)
-    return Structure(quadratic, penalty, lipschitz, alone.minimiser, listed, alone.blocks, alone.guess, convex=convex)
+    return Structure(
+        quadratic, penalty, lipschitz, alone.minimiser, listed, alone.blocks, alone.warm_start, convex=convex
+    )
 
 
 @register("energy")

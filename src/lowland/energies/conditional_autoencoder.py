@@ -12,7 +12,7 @@ from lowland.energies.base import Energy, ReferenceCase, Structure, squared_dist
 from lowland.errors import OptionError, ShapeError
 from lowland.nn.layers import mlp
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("energy")
@@ -74,13 +74,13 @@ class ConditionalAutoencoder(Energy):
         return {"x": x, "h": self.predictor(x)}
 
     def energy(self, x: dict[str, Tensor], y: Tensor, z: Tensor) -> Tensor:
-        apart = squared_distance(y, self._decode(x, z)) + self.prediction * squared_distance(z, self._guess(x, y))
+        apart = squared_distance(y, self._decode(x, z)) + self.prediction * squared_distance(z, self._predicted(x, y))
         return 0.5 * (apart + self.regularisation * z.square().sum(dim=1))
 
     def structure(self, over: tuple[str, ...], x: dict[str, Tensor] | None, y: Any, z: Any) -> Structure:
         if over != ("z",) or x is None or y is None:
             return Structure()
-        return Structure(guess=lambda: self._guess(x, y).detach())
+        return Structure(warm_start=lambda: self._predicted(x, y).detach())
 
     def predict(self, x: Tensor, z: Tensor) -> Tensor:
         """Dec(z, Pred(x)): the answers to x for N latents each, (B, n_inputs) and (B, N, D) → (B, N, n_features)."""
@@ -93,7 +93,7 @@ class ConditionalAutoencoder(Energy):
         """Dec(z, Pred(x)), (B, n_features)."""
         return self.predict(x, z[:, None])[:, 0]
 
-    def prior(self, x: Any, noise: RowNoise, count: int) -> Tensor:
+    def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
         """N(m, C), the same for all x: N(0, I) until `fit_prior` was called."""
         return self.prior_mean + noise.normal(count, len(self.prior_mean)) @ self.prior_root.T
 
@@ -110,7 +110,7 @@ class ConditionalAutoencoder(Energy):
     def _decode(self, x: dict[str, Tensor], z: Tensor) -> Tensor:
         return self.decoder(torch.cat([z, x["h"]], dim=1))
 
-    def _guess(self, x: dict[str, Tensor], y: Tensor) -> Tensor:
+    def _predicted(self, x: dict[str, Tensor], y: Tensor) -> Tensor:
         return self.encoder(torch.cat([x["x"], y], dim=1))
 
     @classmethod

@@ -20,7 +20,7 @@ from lowland.energies.base import Energy, Penalty, ReferenceCase, Structure, squ
 from lowland.errors import DomainError, OptionError
 from lowland.nn.convolutional_lista import ConvolutionalLISTA, gather, spread
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("energy")
@@ -42,7 +42,7 @@ class ConvolutionalSparseCoding(Energy):
         size: h, the side of a filter in pixels.
         sparsity: λ > 0, in units of y.
         masked: whether it takes x (1, H, W), with weights of at least 0.
-        prediction: α ≥ 0, how much a code far from the encoder's guess costs; with 0 there is no encoder.
+        prediction: α ≥ 0, how much a code far from the encoder's prediction costs; with 0 there is no encoder.
         shrinkages: of the encoder, a `ConvolutionalLISTA` that is at first ISTA for the first filters.
         generator: draws the first filters from the normal distribution.
 
@@ -120,7 +120,7 @@ class ConvolutionalSparseCoding(Energy):
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over != ("z",):
             return Structure()
-        guess = None if self.encoder is None else self.code(y, x).flatten(1)
+        predicted = None if self.encoder is None else self.code(y, x).flatten(1)
         return Structure(
             penalty=Penalty(
                 self._penalty,
@@ -129,8 +129,8 @@ class ConvolutionalSparseCoding(Energy):
                 self.filters.new_full((1,), self.sparsity),
             ),
             lipschitz=functools.cache(functools.partial(self._bound, x)),
-            guess=None if guess is None else guess.detach,
-            smooth_prox=None if x is not None else _SmoothProx(self, y, guess),
+            warm_start=None if predicted is None else predicted.detach,
+            smooth_prox=None if x is not None else _SmoothProx(self, y, predicted),
             convex=True,
         )
 
@@ -161,7 +161,7 @@ class ConvolutionalSparseCoding(Energy):
             return power(d_f).sum(dim=0).amax()
         return torch.linalg.matrix_norm(d_f.permute(2, 3, 0, 1), ord=2).amax().square()
 
-    def initialise(self, x: Any, y: Any, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Any, noise: PerSampleRNG) -> None:
         """Filters start as pieces of the images: of four draws for each filter, those with the largest norms.
 
         The encoder starts as ISTA for them. Where all pieces are flat, the filters stay as they are.
@@ -203,8 +203,8 @@ class _SmoothProx:
     (α + ρ) r: the identity of Sherman, Morrison and Woodbury, with a system of C equations at each frequency.
     """
 
-    def __init__(self, energy: ConvolutionalSparseCoding, y: Tensor, guess: Tensor | None) -> None:
-        self.shape, self.alpha, self.guess = energy.domain("z").shape, energy.prediction, guess
+    def __init__(self, energy: ConvolutionalSparseCoding, y: Tensor, predicted: Tensor | None) -> None:
+        self.shape, self.alpha, self.predicted = energy.domain("z").shape, energy.prediction, predicted
         self.filters, self.d_f, self.y_f = energy.filters, energy._transform(), _fourier(y)
         self.spectrum: tuple[Tensor, ...] | None = None
         channels = self.d_f.permute(2, 3, 1, 0)
@@ -213,16 +213,16 @@ class _SmoothProx:
 
     def __call__(self, v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
         total = (self.alpha + rho)[..., None, None]
-        near = v if self.guess is None else (self.alpha * self.guess + rho * v) / (self.alpha + rho)
+        near = v if self.predicted is None else (self.alpha * self.predicted + rho * v) / (self.alpha + rho)
         error_f = self.y_f - apply(self.d_f, _fourier(near.reshape(len(near), *self.shape)))
         r = _inverse(self._resolve(error_f, total), self.shape[1:])
         # The filters are small: Dᴴ r costs less in space than back from the Fourier domain.
         move = gather(r, self.filters).flatten(1)
         value = 0.5 * (total * r).square().flatten(1).sum(dim=1)
-        if self.guess is None:
+        if self.predicted is None:
             return move, value
         u = near + move
-        return u - v, value + 0.5 * self.alpha * (u - self.guess).square().sum(dim=1)
+        return u - v, value + 0.5 * self.alpha * (u - self.predicted).square().sum(dim=1)
 
     def _resolve(self, error_f: Tensor, total: Tensor) -> Tensor:
         """(α + ρ + D Dᴴ)⁻¹ at each frequency."""

@@ -16,10 +16,10 @@ from lowland.registry import register
 
 @register("energy")
 class DiscreteAutoencoder(Energy):
-    """E(y, z) = ‖y − Dec(z)‖², where z is a few binary units or one-hot groups; the encoder guesses z from y.
+    """E(y, z) = ‖y − Dec(z)‖², where z is a few binary units or one-hot groups; the encoder predicts z from y.
 
     At most `categories ** groups` points have zero energy. F over z is exact (enumeration) while those are at most
-    65,536; beyond, the encoder's guess is used. `ll.shaping.StraightThrough()` trains encoder and decoder together:
+    65,536; beyond, the encoder's output is used. `ll.shaping.StraightThrough()` trains encoder and decoder together:
     the gradient of E in z is passed on to the encoder as if rounding were the identity (Bengio, Léonard & Courville
     2013).
 
@@ -61,7 +61,9 @@ class DiscreteAutoencoder(Energy):
         if over != ("z",):
             return Structure()
         finite = self.domain("z").cardinality is not None
-        return Structure(guess=lambda: self._soft(y)[1].flatten(1), table=(lambda: self._table(y)) if finite else None)
+        return Structure(
+            warm_start=lambda: self._soft(y)[1].flatten(1), table=(lambda: self._table(y)) if finite else None
+        )
 
     def _table(self, y: Tensor) -> Tensor:
         """All values at once, (B, K): each is decoded once, not once for each sample."""

@@ -50,7 +50,7 @@ class Ellipse(Energy):
             return Structure()
         angles = torch.linspace(0, 2 * torch.pi, 65, dtype=y.dtype, device=y.device)[:-1]
         points = self.reconstruct(None, None, angles[:, None])
-        return Structure(guess=lambda: angles[squared_distances(y, points).argmin(dim=1)][:, None])
+        return Structure(warm_start=lambda: angles[squared_distances(y, points).argmin(dim=1)][:, None])
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """The point of the ellipse at angle z, (B, 2)."""

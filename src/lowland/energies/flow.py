@@ -13,7 +13,7 @@ from lowland.energies.base import Energy, ReferenceCase
 from lowland.errors import DomainError, OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Coupling(nn.Module):
@@ -115,7 +115,7 @@ class NormalisingFlow(Energy):
             u = layer.inverse(u)
         return u * self.spread + self.centre
 
-    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
         """Standardise by mean and deviation of the data.
 
         A deviation counts as at least a tenth of their mean, so that a pixel that is always 0 does not make a ravine

@@ -11,7 +11,7 @@ from lowland.domains import Ball, Reals
 from lowland.energies.base import Energy, ReferenceCase, squared_distance
 from lowland.nn.layers import mlp
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("energy")
@@ -52,7 +52,7 @@ class Generator(Energy):
         """G(z), (B, n_features)."""
         return self.network(z)
 
-    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
         """The last bias becomes the mean of the data, so that G has only to learn how samples differ from it."""
         bias = self.network[-1].bias
         assert isinstance(bias, Tensor)

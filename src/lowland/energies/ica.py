@@ -13,7 +13,7 @@ from lowland.domains import Reals
 from lowland.energies.base import Energy, ReferenceCase
 from lowland.errors import OptionError
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class SquareICA(Energy):
         """S = W (y − μ), (B, n_features)."""
         return (y - self.mean) @ self.unmixing.T
 
-    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
         """μ is the mean, and W a rotation of the data made white, that is, of unit variance.
 
         Directions below a thousandth of the mean variance are stretched no further.

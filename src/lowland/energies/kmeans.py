@@ -13,27 +13,27 @@ from lowland.compiled import in_threads, usable
 from lowland.domains import OneHot, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance, squared_distances
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 # Samples of a thread whose products with all centres are held at once: with fewer, threads wait for Python's lock.
 _HELD = 4096
 
 
-def spread_out(y: Tensor, count: int, noise: RowNoise, weight: Tensor | None = None) -> Tensor:
+def spread_out(y: Tensor, count: int, noise: PerSampleRNG, weight: Tensor | None = None) -> Tensor:
     """The greedy k-means++ start, (count, n), whatever the order of the samples.
 
     Samples are drawn with probability in proportion to their squared distance from the nearest centre so far; of
     2 + ⌊log count⌋ of them the one that lowers the sum of these distances most is the new centre (Arthur &
     Vassilvitskii 2007, sections 2.2 and 7). A `weight` (B,) counts a sample so many times.
 
-    >>> spread_out(torch.tensor([[0.0], [5.0]]), 2, RowNoise(0, torch.arange(2))).sort(dim=0).values
+    >>> spread_out(torch.tensor([[0.0], [5.0]]), 2, PerSampleRNG(0, torch.arange(2))).sort(dim=0).values
     tensor([[0.],
             [5.]])
     """
     y = y[torch.from_numpy(order := np.lexsort(y.detach().cpu().numpy().T[::-1])).to(y.device)]
     weight = torch.ones_like(y[:, 0]) if weight is None else weight[torch.from_numpy(order).to(y.device)]
     weight, distance = weight.double(), torch.ones_like(weight, dtype=torch.float64)
-    draws = noise.select(torch.zeros(1, dtype=torch.int64, device=noise.streams.device))
+    draws = noise.take(torch.zeros(1, dtype=torch.int64, device=noise.sample_ids.device))
     chosen: list[Tensor] = []
     for _ in range(count):
         reached = (weight * distance).cumsum(0)
@@ -169,14 +169,14 @@ class KMeans(Energy):
         if over != ("z",):
             return Structure()
         return Structure(
-            table=lambda: squared_distances(y, self.centres), lowest=lambda: nearest(y, self.centres.detach())
+            table=lambda: squared_distances(y, self.centres), argmin=lambda: nearest(y, self.centres.detach())
         )
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """The centre that z selects, (B, n_features)."""
         return z.to(self.centres.dtype) @ self.centres
 
-    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
         """The centres are samples far from each other (`spread_out`)."""
         self.centres.copy_(spread_out(y, len(self.centres), noise))
 

@@ -15,7 +15,7 @@ from lowland.energies.base import Energy, ReferenceCase, Structure
 from lowland.energies.kmeans import lloyd, spread_out
 from lowland.errors import DomainError, OptionError
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 def _forward_substitution(lower: Tensor, right: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class GaussianMixture(Energy):
         """The mean of the component that z selects, (B, n_features)."""
         return z.to(self.means.dtype) @ self.means
 
-    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
         """The clusters that K-means finds from means far apart (`spread_out`): their shares, means and covariances.
 
         Where a cluster has too few samples for a covariance of its own it takes that of the data within clusters.

@@ -12,7 +12,7 @@ from lowland.domains import Reals
 from lowland.energies.base import Energy, Quadratic, ReferenceCase, Structure, squared_distance
 from lowland.errors import OptionError
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("energy")
@@ -70,7 +70,7 @@ class PCA(Energy):
         """μ + Wᵀz, (B, n_features)."""
         return self.mean + z @ self.components
 
-    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
         """μ is the mean of the data."""
         self.mean.copy_(y.mean(dim=0))
 

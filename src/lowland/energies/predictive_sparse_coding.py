@@ -21,7 +21,7 @@ class PredictiveSparseCoding(SparseAutoencoder):
 
     Args:
         n_features, n_atoms, sparsity, positive: as in `SparseCoding`.
-        prediction: α > 0, how much a code far from the encoder's guess costs.
+        prediction: α > 0, how much a code far from the encoder's prediction costs.
         shrinkages: K ≥ 1.
         tied: see `lowland.nn.LISTA`.
         generator: draws the dictionary, of which the encoder takes its first weights.

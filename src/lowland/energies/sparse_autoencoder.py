@@ -19,13 +19,13 @@ from lowland.registry import register
 class SparseAutoencoder(SparseCoding):
     """E(y, z) = ½‖y − W z‖² + (α/2)‖z − Enc(y)‖² + λ‖z‖₁, with unit-norm atoms as the columns of W.
 
-    Inference starts at the encoder's guess; the same z then trains decoder and encoder (envelope theorem). Source:
+    Inference starts at the encoder's prediction; the same z then trains decoder and encoder (envelope theorem). Source:
     predictive sparse decomposition, Kavukcuoglu, Ranzato & LeCun (2008). Train with
     `ll.shaping.MinimumEnergy(solver=ll.solvers.FISTA(max_steps=50))`.
 
     Args:
         n_features, n_atoms, sparsity, positive: as in `SparseCoding`.
-        prediction: α > 0, how much a code far from the encoder's guess costs.
+        prediction: α > 0, how much a code far from the encoder's prediction costs.
         hidden: sizes of the encoder's hidden layers; the default is a network of one hidden layer.
         generator: draws dictionary and encoder.
 
@@ -62,11 +62,11 @@ class SparseAutoencoder(SparseCoding):
         if coding.quadratic is None:
             return coding
         gram, linear, constant = coding.quadratic
-        guess = self.encoder(y)
+        predicted = self.encoder(y)
         quadratic = Quadratic(
             gram + self.prediction * torch.eye(len(gram), dtype=gram.dtype, device=gram.device),
-            linear + self.prediction * guess,
-            constant + 0.5 * self.prediction * guess.square().sum(dim=1),
+            linear + self.prediction * predicted,
+            constant + 0.5 * self.prediction * predicted.square().sum(dim=1),
         )
 
         def bound() -> Tensor:
@@ -74,7 +74,7 @@ class SparseAutoencoder(SparseCoding):
             assert known is not None
             return torch.as_tensor(known) + self.prediction
 
-        return dataclasses.replace(coding, quadratic=quadratic, lipschitz=bound, guess=lambda: guess.detach())
+        return dataclasses.replace(coding, quadratic=quadratic, lipschitz=bound, warm_start=lambda: predicted.detach())
 
     def code(self, y: Tensor) -> Tensor:
         """Enc(y), the fast approximation of the code, (B, n_atoms)."""

@@ -76,7 +76,7 @@ class VariationalAutoencoder(Energy):
         return self.energy(None, y, mean + log_deviation.exp() * noise) - entropy
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        return Structure(guess=lambda: self.posterior(y)[0].detach()) if over == ("z",) else Structure()
+        return Structure(warm_start=lambda: self.posterior(y)[0].detach()) if over == ("z",) else Structure()
 
     def code(self, y: Tensor) -> Tensor:
         """The posterior's mean, (B, n_latents)."""

@@ -13,15 +13,15 @@ from lowland.energies.kmeans import spread_out
 from lowland.errors import OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("energy")
 class VQVAE(Energy):
     """E(y, z) = ‖y − Dec(C z)‖² + β ‖Enc(y) − C z‖², with z one one-hot vector for each group.
 
-    C z are the entries that these vectors select from the codebook. The guess is the entry nearest to the encoder's
-    output in each group. Source: van den Oord, Vinyals & Kavukcuoglu (2017), equations 1 and 2.
+    C z are the entries that these vectors select from the codebook. The warm start is the entry nearest to the
+    encoder's output in each group. Source: van den Oord, Vinyals & Kavukcuoglu (2017), equations 1 and 2.
     `ll.shaping.VectorQuantisation()` trains it.
 
     Args:
@@ -96,20 +96,20 @@ class VQVAE(Energy):
         value = squared_distance(y, self.decoder(carried.flatten(1)))
         return value + self.commitment * squared_distance(embedded, chosen), z
 
-    def replace(self, dead: Tensor, y: Tensor, noise: RowNoise) -> None:
+    def replace(self, dead: Tensor, y: Tensor, noise: PerSampleRNG) -> None:
         """Move dead entries, (groups, entries) of booleans, onto encoder outputs of random samples, in place."""
         embedded = self.embed(y)
         for group, entry in dead.nonzero().tolist():
             self.codebook[group, entry] = embedded[noise.uniform(1)[:, 0].argmax(), group]
 
-    def initialise(self, x: Any, y: Tensor, noise: RowNoise) -> None:
+    def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
         """Codebook entries are encoder outputs of samples, far from each other (`spread_out`)."""
         embedded = self.embed(y)
         for group in range(self.codebook.shape[0]):
             self.codebook[group] = spread_out(embedded[:, group], self.codebook.shape[1], noise)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        return Structure(guess=lambda: self.quantise(y).flatten(1)) if over == ("z",) else Structure()
+        return Structure(warm_start=lambda: self.quantise(y).flatten(1)) if over == ("z",) else Structure()
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """Dec(C z), (B, n_features)."""

@@ -18,7 +18,7 @@ from lowland.errors import OptionError
 from lowland.estimators.arrays import DenseMixin, check_options, numeric, rows, seed_of, settle
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -119,7 +119,7 @@ class KMeans(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         if self.init is None:
             few = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
             few = few[: max(4096, 20 * self.n_clusters)]
-            noise = RowNoise(seed, torch.arange(1), y.dtype)
+            noise = PerSampleRNG(seed, torch.arange(1), y.dtype)
             energy.centres.copy_(spread_out(y[few], self.n_clusters, noise, weight[few]))
             return energy
         first = torch.from_numpy(numeric(self.init, "init"))

@@ -15,7 +15,7 @@ from lowland.energies.pca import PCA as PCAEnergy
 from lowland.errors import OptionError
 from lowland.estimators.arrays import DenseMixin, rows
 from lowland.evaluation.energy_gap import scores
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class PCA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -82,7 +82,7 @@ class PCA(DenseMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             size = int(wanted) if whole and wanted is not None else most
             self._whole = PCAEnergy(y.shape[1], size).to(y.dtype).requires_grad_(False)
         if not self._sums:
-            self._whole.initialise(None, y, RowNoise(0, torch.arange(len(y))))
+            self._whole.initialise(None, y, PerSampleRNG(0, torch.arange(len(y))))
         found = self._whole.statistics(None, y, None)
         self._sums = {name: value + self._sums.get(name, 0.0) for name, value in found.items()}
         self._whole.refit(self._sums)

@@ -1,4 +1,4 @@
-"""What an energy is worth: the energy gap, the volume of its low land, collapse, what can be read out of it."""
+"""How good an energy is: the energy gap, the volume of its low-energy region, collapse, what probes read out."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from lowland.errors import OptionError, ShapeError
 from lowland.inference import free_energy
 from lowland.solvers.base import Solver
 from lowland.tensors import batch_size as length_of
-from lowland.tensors import map_value
+from lowland.tensors import tree_map
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +69,14 @@ def scores(
 
 
 def _chunk(value: Any, rows: Tensor) -> Any:
-    return map_value(lambda tensor: tensor[rows.to(tensor.device)], value)
+    return tree_map(lambda tensor: tensor[rows.to(tensor.device)], value)
 
 
 def _alike(energy: Energy, value: Any) -> Any:
     own = next(iter(energy.parameters()), None)
     if own is None:
         return value
-    return map_value(lambda t: t.to(own.device, own.dtype if t.is_floating_point() else None), value)
+    return tree_map(lambda t: t.to(own.device, own.dtype if t.is_floating_point() else None), value)
 
 
 def _checked(value: Tensor, count: int) -> Tensor:

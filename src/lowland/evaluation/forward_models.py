@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowland.errors import OptionError, ShapeError
-from lowland.tensors import RowNoise, batch_size, map_value, repeat_rows
+from lowland.tensors import PerSampleRNG, batch_size, repeat_rows, tree_map
 from lowland.worlds.base import State, World
 from lowland.worlds.rollout import rollout
 
@@ -43,7 +43,7 @@ def imagine(world: World, x: Mapping[str, Any], count: int, seed: int = 0) -> Te
     horizon = actions.shape[1]
     z = None
     if world.latents:
-        noise = RowNoise(seed, torch.arange(rows, device=actions.device), actions.dtype)
+        noise = PerSampleRNG(seed, torch.arange(rows, device=actions.device), actions.dtype)
         z = world.prior(noise, count, horizon).flatten(0, 1)
     found = rollout(world, repeat_rows(x["state"], count), repeat_rows(actions, count), z, horizon).states
     return path_features(world, found).unflatten(0, (rows, count))
@@ -52,7 +52,7 @@ def imagine(world: World, x: Mapping[str, Any], count: int, seed: int = 0) -> Te
 def path_features(world: World, states: State) -> Tensor:
     """Features of states one after the other, each tensor (B, T, …): (B, T, D)."""
     steps = next(iter(states.values())).shape[1]
-    flat = map_value(lambda tensor: tensor.flatten(0, 1), states)
+    flat = tree_map(lambda tensor: tensor.flatten(0, 1), states)
     return world.features(flat).unflatten(0, (-1, steps))
 
 
@@ -156,7 +156,7 @@ def sensitivity(
     rows, horizon = actions.shape[:2]
     sources: dict[str, Tensor | None] = {"zero": None}
     if world.latents:
-        noise = RowNoise(seed, torch.arange(rows, device=actions.device), actions.dtype)
+        noise = PerSampleRNG(seed, torch.arange(rows, device=actions.device), actions.dtype)
         sources["prior"] = world.prior(noise, horizon)
         if posterior is not None:
             sources["posterior"] = posterior

@@ -10,7 +10,7 @@ from torch import Tensor
 from lowland.inference import Solution, infer
 from lowland.registry import registered
 from lowland.solvers.base import Status, bind
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 # A start no further than this above the least energy, relative to it where it is above 1, shows nothing of a solver.
 _THERE = 1e-2
@@ -61,7 +61,7 @@ def ends(energy: str) -> list[End]:
         idle = problem.value(problem.domain.start(problem.batch, problem.dtype))
     start = case.start
     if start is None and bool((idle - case.minimum <= _THERE * case.minimum.abs().clamp_min(1)).all()):
-        noise = RowNoise(0, torch.arange(problem.batch), problem.dtype)
+        noise = PerSampleRNG(0, torch.arange(problem.batch), problem.dtype)
         start = problem.domain.project(noise.normal(problem.size))
     init = None if start is None else problem.domain.unpack(start.to(problem.dtype))
     for name, cls in registered("solver").items():

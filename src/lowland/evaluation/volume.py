@@ -1,4 +1,4 @@
-"""How much of the plane is low land: the volume that an energy gives to the data, and the volume they take up."""
+"""How much of the plane has low energy: the volume that an energy gives to the data, and the volume they take up."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def low_energy_volume(
     """Share of a box of the plane whose energy is at most the `quantile` of the energies of held-out data.
 
     A good energy needs little more room than the data do (`densest_share` of many fresh points); a flat one takes the
-    whole box. Non-finite energies of the box count as low land, those of data as the highest, so both count against it.
+    whole box. Non-finite energies of the box count as low, those of data as the highest, so both count against it.
 
     Args:
         energy: over the plane, or a function (N, 2) → (N,).
         bounds: ((low, high), (low, high)).
         test: (N, 2) held-out data.
-        resolution: cells along each side; the error of the share is at most about the shore's length in cells over
-            resolution².
+        resolution: cells along each side; the error of the share is at most about the length of the level set in cells
+            over resolution².
 
     >>> disc = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) - 0.5
     >>> round(low_energy_volume(lambda y: y.abs().amax(1), ((-1, 1), (-1, 1)), disc, quantile=1.0).share, 2)

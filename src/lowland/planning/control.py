@@ -14,7 +14,7 @@ from lowland.planning.energy import PlanEnergy
 from lowland.solvers.base import Solver, bind
 from lowland.solvers.cem import finite
 from lowland.solvers.loop import run
-from lowland.tensors import RowNoise, batch_size, map_value
+from lowland.tensors import PerSampleRNG, batch_size, tree_map
 from lowland.worlds.base import State
 
 
@@ -119,7 +119,9 @@ class Controller:
     def _again(self, x: State, start: Tensor) -> Solution:
         """As `infer`, without its look at whether energy and solver suit each other: they did one step before."""
         problem = bind(self.plan, {"x": x}, "y", checked=True)
-        noise = RowNoise.from_generator(self.generator, torch.arange(len(start), device=start.device), problem.dtype)
+        noise = PerSampleRNG.from_generator(
+            self.generator, torch.arange(len(start), device=start.device), problem.dtype
+        )
         trace = run(problem, self.solver, problem.domain.pack(start), noise)
         energy = problem.value(trace.u) if trace.energy is None else trace.energy
         return solution(problem.domain.unpack(trace.u), energy, trace, self.solver, self.solver.exact(problem))
@@ -160,6 +162,6 @@ def demonstrations(controller: Controller, state: State, steps: int) -> tuple[di
         if world.latents:
             shape = len(actions[-1]), world.latents
             z = torch.randn(shape, generator=controller.generator, dtype=torch.float32).to(actions[-1])
-        state = map_value(torch.clone, world.step(state, actions[-1], z))
+        state = tree_map(torch.clone, world.step(state, actions[-1], z))
     controller.reset()
     return {name: torch.cat([state[name] for state in states]) for name in states[0]}, torch.cat(actions)

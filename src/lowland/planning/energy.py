@@ -16,7 +16,7 @@ from lowland.domains import Box, Domain, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, check_instance
 from lowland.registry import register
-from lowland.tensors import RowNoise, leaves, map_value, soft_minimum
+from lowland.tensors import PerSampleRNG, soft_minimum, tree_leaves, tree_map
 from lowland.worlds.base import Cost, State, World
 from lowland.worlds.linear import LinearWorld
 from lowland.worlds.rollout import Act
@@ -46,7 +46,7 @@ class Situation(Domain):
     def pack(self, value: Any, name: str = "value") -> Tensor:
         if not isinstance(value, Mapping) or not value:
             raise ShapeError(f"{name} must be a state, a dictionary of tensors, but it is a {type(value).__name__}.")
-        return leaves(value, name)[0].flatten(1)
+        return tree_leaves(value, name)[0].flatten(1)
 
     def __repr__(self) -> str:
         return "a dictionary of tensors"
@@ -71,7 +71,7 @@ class PlanEnergy(Energy):
         horizon: T, in steps.
         uncertainty: λ, in units of C; 0 for none.
         hinge: U counts above this value only; None for no hinge.
-        spread: usual mean and deviation of U at each step, by `lowland.worlds.uncertainty.measure`: U is then z-scored.
+        spread: usual mean and std of U at each step, by `lowland.worlds.uncertainty.usual_spread`: U is then z-scored.
         masks: K, dropout masks at each step.
         futures: F; 0 for one future with z = 0, the mean of the prior. A world without latents has one anyway.
         beta: at most 0, in 1 / units of C.
@@ -143,12 +143,12 @@ class PlanEnergy(Energy):
 
     def draw(self, state: State, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The state with frozen futures (B, F, T, Z) and masks (B, T, K, M), the same for all samples of the batch."""
-        noise = RowNoise.from_generator(generator, torch.zeros(1, dtype=torch.int64), self._dtype(state))
+        noise = PerSampleRNG.from_generator(generator, torch.zeros(1, dtype=torch.int64), self._dtype(state))
         return self.frozen(state, noise, noise)
 
-    def frozen(self, state: State, futures: RowNoise, masks: RowNoise) -> dict[str, Tensor]:
+    def frozen(self, state: State, futures: PerSampleRNG, masks: PerSampleRNG) -> dict[str, Tensor]:
         """The state with futures and masks of these streams: one for each sample, or one for all."""
-        first = leaves(state, "The state")[0]
+        first = tree_leaves(state, "The state")[0]
         held = getattr(self.cost, "held", None)
         given = dict(state) | (held(state) if held else {})
         rows, device = first.shape[0], first.device
@@ -211,7 +211,7 @@ class PlanEnergy(Energy):
         self, state: State, act: Act | Tensor, z_TRZ: Tensor | None, masks_BTKM: Tensor | None, repeats: int
     ) -> tuple[Tensor, Tensor]:
         """Discounted sums of the costs and of the uncertainty of each row, (R,) both."""
-        rows = leaves(state)[0].shape[0]
+        rows = tree_leaves(state)[0].shape[0]
         block = self.horizon
         if not torch.compiler.is_compiling():  # a graph holds for any number of rows
             block = max(1, _ROWS // max(1, rows * (self.masks if self.uncertainty else 1)))
@@ -222,7 +222,7 @@ class PlanEnergy(Energy):
             try:
                 if isinstance(act, Tensor):
                     together = act[first:last].flatten(0, 1)
-                    after = map_value(lambda part: part.flatten(0, 1), self.world.unroll(state, act[first:last], z))
+                    after = tree_map(lambda part: part.flatten(0, 1), self.world.unroll(state, act[first:last], z))
                 else:
                     together, after = self._follow(state, act, z, first, last)
                 costs = self.cost(after, together)
@@ -241,14 +241,14 @@ class PlanEnergy(Energy):
             weights = self.discounts[first:last].to(costs.dtype)
             sums[0].append(weights @ costs.reshape(last - first, rows))
             if self.uncertainty and masks_BTKM is not None:
-                before = _joined([state, map_value(lambda part: part[:-rows], after)]) if last > first + 1 else state
+                before = _joined([state, tree_map(lambda part: part[:-rows], after)]) if last > first + 1 else state
                 masks = masks_BTKM[:, first:last]
                 # Masks that all rows have in common cost a world less than masks of each row.
                 shared = len(masks) == 1 or masks.stride(0) == 0
                 masks = masks[0] if shared else _rows(masks, repeats).transpose(0, 1).flatten(0, 1)
                 spread = variance(self.world, before, together, None if z is None else z.flatten(0, 1), masks)
                 sums[1].append(weights @ self._counted(spread.reshape(last - first, rows), first))
-            state = map_value(lambda part: part[-rows:], after)
+            state = tree_map(lambda part: part[-rows:], after)
         cost = torch.stack(sums[0]).sum(dim=0)
         return cost, torch.stack(sums[1]).sum(dim=0) if sums[1] else torch.zeros_like(cost)
 
@@ -267,7 +267,7 @@ class PlanEnergy(Energy):
         return spread_TR if self.hinge is None else (spread_TR - self.hinge).clamp_min(0)
 
     def _dtype(self, state: State) -> torch.dtype:
-        return next((leaf.dtype for leaf in leaves(state) if leaf.is_floating_point()), torch.get_default_dtype())
+        return next((leaf.dtype for leaf in tree_leaves(state) if leaf.is_floating_point()), torch.get_default_dtype())
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

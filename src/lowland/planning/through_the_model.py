@@ -16,11 +16,11 @@ from lowland.planning.energy import PlanEnergy, square_cost
 from lowland.planning.policies import Policy
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.tensors import RowNoise, batch_size, leaves
+from lowland.tensors import PerSampleRNG, batch_size, tree_leaves
 from lowland.worlds.base import State
 from lowland.worlds.linear import LinearWorld
 
-Disturb = Callable[[State, RowNoise], State]
+Disturb = Callable[[State, PerSampleRNG], State]
 
 
 @register("shaping")
@@ -79,7 +79,7 @@ class ThroughTheModel(Shaping):
             )
         if self.expert and batch.y is None:
             raise UnsupportedError("expert > 0 needs the expert's actions (B, T, A): pass data as (states, actions).")
-        state, rows = batch.x, leaves(batch.x, "x")[0]
+        state, rows = batch.x, tree_leaves(batch.x, "x")[0]
         if self.disturb is not None:
             state = self.disturb(state, self.noise(rows))
         x = energy.frozen(state, self.noise(rows), self.noise(rows[:1]))

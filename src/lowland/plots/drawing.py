@@ -1,4 +1,4 @@
-"""The parts of a landscape: land and contours, the shore, arrows of descent, data, paths of inference, thumbnails."""
+"""The parts of a landscape: land and contours, the level set, arrows of descent, data, paths, thumbnails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lowland.plots.style import GOLD, INK, LAND, ORANGE, PAPER, bare
 
 
 def draw_field(ax: Axes, field: Field, *, arrows: bool, small: bool = False) -> None:
-    """The land, its contours and shore, arrows and data, into the axes given."""
+    """The land, its contours and level set, arrows and data, into the axes given."""
     values, level = field.values.double().numpy(), colour_levels(field)
     (left, right), (bottom, top) = field.bounds
     shown = {"cmap": LAND, "norm": Normalize(0, 1), "interpolation": "bilinear", "zorder": 0}
@@ -33,9 +33,9 @@ def draw_field(ax: Axes, field: Field, *, arrows: bool, small: bool = False) -> 
         if arrows and field.points is not None and field.directions is not None:
             _arrows(ax, field, level, small)
         finite = values[np.isfinite(values)]
-        if field.shore is not None and finite.min() < field.shore < finite.max():
-            shore = {"levels": [field.shore], "colors": ORANGE, "linewidths": 0.8 if small else 1.4, "zorder": 4}
-            ax.contour(across, up, values, **shore)
+        if field.level is not None and finite.min() < field.level < finite.max():
+            line = {"levels": [field.level], "colors": ORANGE, "linewidths": 0.8 if small else 1.4, "zorder": 4}
+            ax.contour(across, up, values, **line)
     if field.data is not None and field.on_plane is not None:
         _dots(ax, field.data, field.on_plane, small)
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
@@ -45,7 +45,7 @@ def colour_levels(field: Field) -> np.ndarray:
     """Colour of each cell in [0, 1], NaN where the energy is not finite, ½ everywhere where it is flat to rounding.
 
     √((F − low) / (high − low)) clipped, with low the lower of the 1 % quantiles of the grid and of the data, and high
-    the 95 % quantile of the grid. The root gives the low land most of the colours.
+    the 95 % quantile of the grid. The root gives the low-energy region most of the colours.
     """
     values = field.values.double()
     finite = values[torch.isfinite(values)]

@@ -1,4 +1,4 @@
-"""What a landscape shows, measured before anything is drawn: energies on a grid, directions of descent, the shore."""
+"""What a landscape shows, computed before drawing: energies on a grid, directions of descent, the level set."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ class Field(NamedTuple):
     directions: Tensor | None = None
 
     @property
-    def shore(self) -> float | None:
-        """The energy that 95 % of the data stay below: low land lies under it."""
+    def level(self) -> float | None:
+        """The energy that 95 % of the data stay below; its level set borders the low-energy region."""
         if self.energies is None or not bool(torch.isfinite(self.energies).any()):
             return None
         return float(torch.quantile(self.energies[torch.isfinite(self.energies)].double(), 0.95))
 
     @property
     def low_share(self) -> float | None:
-        """The share of the cells that lie at or below the shore; those without a finite energy count as low."""
-        if self.shore is None:
+        """The share of the cells that lie at or below the level; those without a finite energy count as low."""
+        if self.level is None:
             return None
-        return float(((self.values <= self.shore) | ~torch.isfinite(self.values)).double().mean())
+        return float(((self.values <= self.level) | ~torch.isfinite(self.values)).double().mean())
 
 
 def measure(

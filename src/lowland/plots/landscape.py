@@ -55,19 +55,19 @@ def landscape(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Figure:
-    """F(x, y) over the plane: dark is low. With −∇F arrows, data, the shore of the low land and paths of inference.
+    """F(x, y) over the plane: dark is low. With −∇F arrows, data, the border of low energy and paths of inference.
 
     Energies have no common unit, so colour is (F − low) / (high − low) clipped to [0, 1] and square-rooted, where low
     is the lower of the 1 % quantiles of the grid's energies and the data's, and high the 95 % quantile of the grid's.
-    The orange line, the shore, is the energy that 95 % of the data stay below. Arrows show direction; they shrink where
-    the slope is below the median slope.
+    The orange line is the level set of the energy that 95 % of the data stay below. Arrows show direction; they shrink
+    where the slope is below the median slope.
 
     Args:
         energy: an energy over (N, 2), or over more coordinates with a `plane`; a function (N, ...) → (N,); or what
             `measure` returned, in which case data, bounds and the like come with it.
         bounds, data, x, solver, beta, resolution, plane: see `measure`. Of many dimensions only data on the plane are
-            drawn, or, where none lie on it, all of them, faint, where they project to. The shore uses the energies that
-            all of them really have.
+            drawn, or, where none lie on it, all of them, faint, where they project to. The level set uses their
+            true energies.
         arrows: draw −∇F.
         trajectories: (T, B, 2), or a sequence of (T, 2), in the coordinates of the picture; (T, B, ...) with a plane.
         thumbnails: (N, H, W) images to be drawn at the data that lie on the plane.
@@ -161,10 +161,10 @@ def landscape_grid(
 
 def _legend(drawn: Figure, colours: Mapping[str, str]) -> None:
     ramp = tuple(Patch(color=LAND(level)) for level in (0.08, 0.3, 0.52, 0.74, 0.96))
-    shore = Line2D([], [], color=ORANGE, linewidth=1.4)
+    border = Line2D([], [], color=ORANGE, linewidth=1.4)
     point = Line2D([], [], color=GOLD, marker="o", markersize=4.5, linestyle="none", mec=INK, mew=0.3)
-    entries: list[Any] = [ramp, shore, point]
-    names = ["energy, low to high", "shore: 95 % of the data lie below", "data"]
+    entries: list[Any] = [ramp, border, point]
+    names = ["energy, low to high", "level set: 95 % of the data lie below", "data"]
     for family, colour in colours.items():
         entries.append(Line2D([], [], color=colour, linewidth=3.2))
         names.append(plotted(family, WIDE))

@@ -1,20 +1,29 @@
-"""What a recipe is: a frozen dataclass of options, a decorator with what it shows, and `run`, which fills a page."""
+"""What a recipe is: a frozen dataclass of options that computes numbers and pictures, with `page.md` beside it.
+
+A recipe is a folder with `recipe.py` and `page.md`. The class in `recipe.py` has options, does its work in stages, and
+puts numbers into `run.measured`; the page says what they are, in Markdown with placeholders (see `reports.head`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterator
+import typing
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 
-from lowland.errors import OptionError, nearest
-from lowland.recipes.catalogue import Entry, find
+from lowland.errors import OptionError, check_number, nearest
+from lowland.recipes.catalogue import Entry, catalogue, find
 from lowland.registry import register
+from lowland.reports.page import render
 from lowland.reports.run import Run
+from lowland.reports.template import check_page
+from lowland.training.fit import FitResult, fit
 
 PRESETS = ("smoke", "cpu", "gpu")
 LARGEST_SEED = 2**32 - 1
@@ -26,8 +35,37 @@ RESERVED = ("preset", "resume", "runs", "debug", "help")
 
 
 @dataclasses.dataclass(frozen=True)
+class Bound:
+    """The bounds of an option that is a number, or several: `steps: Annotated[int, Bound(least=1)] = 100`.
+
+    Args:
+        least: the smallest value.
+        above, below: bounds that it may not reach.
+        most: the largest value.
+    """
+
+    least: float | None = None
+    above: float | None = None
+    below: float | None = None
+    most: float | None = None
+
+    def check(self, name: str, value: Any, whole: bool) -> None:
+        """Raise an OptionError that names the option and its bounds, unless the value is within them."""
+        for number in value if isinstance(value, tuple | list) else (value,):
+            check_number(name, number, self.least, self.above, self.below, whole)
+            if self.most is not None and number > self.most:
+                raise OptionError(f"{name} must be at most {self.most:g}, but it is {number:g}.")
+
+
+Count = Annotated[int, Bound(least=1)]
+Positive = Annotated[float, Bound(above=0)]
+NotNegative = Annotated[float, Bound(least=0)]
+Share = Annotated[float, Bound(least=0, most=1)]
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Base class of all recipes. See `docs/recipes` for one in full.
+    """Base class of all recipes. See `docs/add_recipe.md` for how to write one.
 
     A subclass is a frozen dataclass whose fields, each with a default and a line of documentation below it, are its
     options. It defines `run`, does its work in `run.stage(...)` so that a killed run resumes, and takes all randomness
@@ -46,6 +84,15 @@ class Recipe:
     files: ClassVar[tuple[str, ...]] = ()
     """Options that name a file or folder of the user's: a resumed run is refused where its content has changed."""
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def __post_init__(self) -> None:
+        for name, (bounds, whole, choices) in _limits(type(self)).items():
+            value = getattr(self, name)
+            for bound in bounds:
+                bound.check(name, value, whole)
+            for one in (value if isinstance(value, tuple) else (value,)) if choices else ():
+                if one not in choices:
+                    raise OptionError(f"{name} must be one of {', '.join(map(str, choices))}, but it is {one!r}.")
 
     def run(self, run: Run) -> None:
         """Compute the results in stages and fill the page."""
@@ -85,6 +132,67 @@ class Recipe:
         return cls(**values)
 
 
+@dataclasses.dataclass(frozen=True)
+class SeededRecipe(Recipe):
+    """One experiment, repeated: `measure` runs it for one seed, `figures` draws what the first seed left."""
+
+    seeds: Count = 3
+    """Repetitions, each with its own data, first weights and order of training."""
+
+    stages: ClassVar[int] = 0
+    """Of one seed, for the progress bar."""
+
+    def measure(self, run: Run, seed: int) -> tuple[Mapping[str, Mapping[str, Any]], Any]:
+        """Numbers by method and measure, and whatever the pictures need."""
+        raise NotImplementedError
+
+    def figures(self, run: Run, first: Any) -> None:
+        """Draw, from what `measure` left for the first seed."""
+
+    def run(self, run: Run) -> None:
+        run.expect(self.stages * self.seeds)
+        first: Any = None
+        for seed in range(self.seeds):
+            with run.below(f"seed-{seed}"):
+                numbers, left = self.measure(run, seed)
+            run.measured.add(numbers)
+            first = left if seed == 0 else first
+        run.part(self.figures_of, first)
+
+    def figures_of(self, run: Run, first: Any) -> None:
+        """`figures`, as a part of the page."""
+        self.figures(run, first)
+
+
+def train(energy: Any, data: Any, shaping: Any, steps: int, **options: Any) -> FitResult:
+    """`ll.fit` as recipes use it: silent, nothing held out, a rate that falls to zero, about sixty points of curves."""
+    settings = {"schedule": partial(falling, steps), "log_every": max(1, steps // 60), "validation": 0.0}
+    return fit(energy, data, shaping, max_steps=steps, progress=False, **settings | options)
+
+
+@cache
+def _limits(cls: type) -> dict[str, tuple[list[Bound], bool, tuple[Any, ...]]]:
+    """Of each option that has them: bounds, whether it is a whole number, and the values to choose from."""
+    found = {}
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+        bounds, whole, choices = _limit(hint)
+        if bounds or choices:
+            found[name] = bounds, whole, choices
+    return found
+
+
+def _limit(hint: Any) -> tuple[list[Bound], bool, tuple[Any, ...]]:
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        return [], False, parts
+    if typing.get_origin(hint) is tuple:
+        return _limit(parts[0]) if parts else ([], False, ())
+    if typing.get_origin(hint) is Annotated:
+        bounds, whole, choices = _limit(parts[0])
+        return [*bounds, *(part for part in parts[1:] if isinstance(part, Bound))], whole, choices
+    return [], hint is int, ()
+
+
 def _fits(value: Any, default: Any) -> bool:
     """Whether a value, which may come from the file of a run, is of the kind of the default of its option."""
     if default is None or default is dataclasses.MISSING:
@@ -99,35 +207,36 @@ def _fits(value: Any, default: Any) -> bool:
 R = TypeVar("R", bound=type[Recipe])
 
 
-def recipe(
-    name: str, *, shows: str, rows: tuple[str, ...] = (), minutes: float = 1, title: str = ""
-) -> Callable[[R], R]:
-    """Class decorator of a recipe. Its arguments are literals: `lowland list` reads them without importing the file.
-
-    Args:
-        name: as in `lowland run NAME`: lower case, words joined by hyphens.
-        shows: one sentence: what the recipe shows. It stands below the title of the page.
-        rows: ids of the systems that it serves, such as "E4".
-        minutes: on two processor cores with the preset `cpu`.
-        title: of the page; the name if empty.
+def recipe(name: Any = None, **head: Any) -> Any:
+    """Class decorator of the one recipe in a `recipe.py`; what it shows stands in the head of `page.md`.
 
     Raises:
         OptionError: if an option has no default or is one of `lowland run`, or a preset sets an unknown one.
     """
+    if isinstance(name, type):
+        return _enter(name, _entry_of(name))
+    return lambda cls: _enter(cls, Entry(name, module=cls.__module__, cls=cls.__name__, **head))
 
-    def enter(cls: R) -> R:
-        for field in dataclasses.fields(cls):
-            if field.name in RESERVED:
-                raise OptionError(f"The recipe {name} may not have an option {field.name!r}: `lowland run` has it.")
-            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-                raise OptionError(f"The option {field.name!r} of the recipe {name} needs a default.")
-        cls.entry = Entry(name, shows, tuple(rows), minutes, title, cls.__module__, cls.__name__)
-        for options in cls.presets.values():
-            cls.from_options(options)
-        register("recipe")(cls)
-        return cls
 
-    return enter
+def _entry_of(cls: type) -> Entry:
+    for entry in catalogue().values():
+        if entry.module == cls.__module__:
+            return dataclasses.replace(entry, cls=cls.__name__)
+    raise OptionError(
+        f"{cls.__module__} is not the recipe.py of a folder with a page.md, so {cls.__name__} has no page."
+    )
+
+
+def _enter(cls: R, entry: Entry) -> R:
+    for field in dataclasses.fields(cls):
+        if field.name in RESERVED:
+            raise OptionError(f"The recipe {entry.name} may not have an option {field.name!r}: `lowland run` has it.")
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise OptionError(f"The option {field.name!r} of the recipe {entry.name} needs a default.")
+    cls.entry = entry
+    for options in cls.presets.values():
+        cls.from_options(options)
+    return register("recipe")(cls)
 
 
 def load(name: str) -> type[Recipe]:
@@ -137,7 +246,14 @@ def load(name: str) -> type[Recipe]:
     'EllipseRecipe'
     """
     entry = find(name)
-    return getattr(importlib.import_module(entry.module), entry.cls)
+    module = importlib.import_module(entry.module)
+    if entry.cls:
+        return getattr(module, entry.cls)
+    own = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Recipe)]
+    found = [one for one in own if one.__module__ == entry.module and "entry" in vars(one)]
+    if len(found) != 1:
+        raise OptionError(f"{entry.module} needs one class with @recipe, but it has {len(found)}.")
+    return found[0]
 
 
 def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume: Path | None = None) -> Run:
@@ -162,9 +278,11 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
         for number in value if isinstance(value, tuple | list) else (value,):
             if isinstance(number, int) and abs(number) > LARGEST:
                 raise OptionError(f"{name} must be at most {LARGEST}, but it is {number}.")
+    if entry.page is not None:
+        check_page(entry.page)
     with torch_threads(config.threads):
         run = Run.create(Path(runs), entry.name, options, preset) if resume is None else Run.open(resume)
-    run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows)
+    run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows, entry.page)
     if resume is not None:
         run.check(entry.name, options, dataclasses.asdict(type(config)()))
     return run
@@ -177,6 +295,20 @@ def execute(config: Recipe, run: Run) -> Run:
     with torch_threads(config.threads), run:
         config.run(run)
     return run
+
+
+def rewrite(folder: Path) -> Path:
+    """Write the page of a run anew: from the `page.md` of its recipe, if that is known here, else as it was written.
+
+    Raises:
+        CheckpointError: if the folder is not a run, or is damaged.
+        OptionError: if `page.md` names what the run does not have.
+    """
+    run = Run.open(folder)
+    entry = catalogue().get(run.config["recipe"])
+    if entry is None or entry.page is None or not (folder / "values.json").is_file():
+        return render(folder)
+    return run.refill(entry.page)
 
 
 @contextmanager

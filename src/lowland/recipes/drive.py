@@ -41,13 +41,13 @@ from lowland.recipes.drive_promises import promises
 from lowland.recipes.drive_tier import ImageTier, VectorTier
 from lowland.reports.run import Run
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 from lowland.training.export import export_safetensors, import_safetensors
 from lowland.training.fit import fit
 from lowland.worlds.base import World
 from lowland.worlds.forward import ForwardModel
 from lowland.worlds.forward_training import ForwardTraining
-from lowland.worlds.uncertainty import measure
+from lowland.worlds.uncertainty import usual_spread
 
 Outcomes = list[dict[str, Any]]
 
@@ -278,9 +278,9 @@ class DriveRecipe(PolicyOptions):
         if weight:
             start, actions = self.tier.few(pieces, 512)
             # As in training, where each roll-out draws its future.
-            noise = RowNoise(0, torch.arange(len(actions), device=actions.device))
+            noise = PerSampleRNG(0, torch.arange(len(actions), device=actions.device))
             z = world.prior(noise, self.horizon) if world.latents else None
-            spread = measure(world, start, actions[:, : self.horizon], z, self.masks)
+            spread = usual_spread(world, start, actions[:, : self.horizon], z, self.masks)
         hinge = self.hinge if weight else None
         return PlanEnergy(
             world, self.tier.cost, self.horizon, weight, hinge, spread, self.masks, futures=1, discount=0.99

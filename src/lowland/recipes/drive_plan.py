@@ -41,7 +41,7 @@ from lowland.worlds.driving_costs import DrivingCost
 SOLVERS: dict[str, Callable[[int, int], Solver]] = {
     "Adam": lambda steps, samples: Adam(0.03, max_steps=steps, tol=None),
     "gradient descent": lambda steps, samples: GradientDescent(0.01, max_steps=steps, tol=None),
-    "L-BFGS": lambda steps, samples: LBFGS(max_steps=steps, tol=None, looks=6),
+    "L-BFGS": lambda steps, samples: LBFGS(max_steps=steps, tol=None, max_line_search=6),
     "Langevin": lambda steps, samples: Langevin(0.02, temperature=1e-4, max_steps=steps),
     "CEM": lambda steps, samples: CEM(samples, max_steps=steps, tol=None, deviation=0.3),
     "iCEM": lambda steps, samples: ICEM(samples, max_steps=steps, tol=None, deviation=0.3),

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from lowland.planning.policies import Policy
 from lowland.recipes.drive_logs import Course
-from lowland.tensors import RowNoise, select
+from lowland.tensors import PerSampleRNG, take
 from lowland.worlds.base import State, World
 from lowland.worlds.driving_costs import DrivingCost
 from lowland.worlds.rollout import at, rollout
-from lowland.worlds.uncertainty import Spread, measure, variance
+from lowland.worlds.uncertainty import Spread, usual_spread, variance
 
 STRETCHES = 4
 """Times that a policy is rolled out in its model along each episode, one after the other."""
@@ -40,7 +40,7 @@ def promises(
     A policy drives, and at each T-th step it is also rolled out in the model from where it is, for T steps, with z from
     the prior. All four are means over the same steps: those up to the true end of an episode, however the roll-out goes
     on. A last step that ends in a collision or off the road costs 1. The uncertainty is that along the imagined and
-    along the true states, in deviations from what is usual in the log, by `worlds.uncertainty.measure`.
+    along the true states, in deviations from what is usual in the log, by `worlds.uncertainty.usual_spread`.
 
     Args:
         policy: that drives.
@@ -52,8 +52,8 @@ def promises(
         cost: C.
     """
     actions = logged["actions"][:_USUAL, :horizon]
-    start = select(at(logged["states"], 0), torch.arange(len(actions), device=actions.device))
-    usual = measure(world, start, actions, _futures(world, len(actions), actions.shape[1], actions.device), masks)
+    start = take(at(logged["states"], 0), torch.arange(len(actions), device=actions.device))
+    usual = usual_spread(world, start, actions, _futures(world, len(actions), actions.shape[1], actions.device), masks)
     found: dict[str, list[Tensor]] = {"told": [], "true": [], "unsure": [], "unsure_true": []}
     for replay, episodes in courses:
         state = replay.reset(episodes)
@@ -62,7 +62,7 @@ def promises(
             replay.select(going)
             if not len(going):
                 break
-            state = select(state, going)
+            state = take(state, going)
             z = _futures(world, len(going), horizon, going.device)
             imagined = rollout(world, state, lambda state, t: policy(state), z, horizon)
             told = [at(imagined.states, t) for t in range(horizon)]
@@ -86,14 +86,14 @@ def promises(
 
 def _futures(world: World, rows: int, steps: int, device: torch.device) -> Tensor | None:
     """Latents (B, T, Z) from the prior; None for a model without any."""
-    return world.prior(RowNoise(0, torch.arange(rows, device=device)), steps) if world.latents else None
+    return world.prior(PerSampleRNG(0, torch.arange(rows, device=device)), steps) if world.latents else None
 
 
 def _unsure(
     world: World, states: Sequence[State], actions: Sequence[Tensor], z: Tensor | None, usual: Spread, masks: int
 ) -> Tensor:
     """U of each step in usual deviations, (T, B)."""
-    noise = RowNoise(1, torch.arange(len(actions[0]), device=actions[0].device))
+    noise = PerSampleRNG(1, torch.arange(len(actions[0]), device=actions[0].device))
     values = [
         variance(world, state, action, None if z is None else z[:, t], world.draw_mask(noise, masks))
         for t, (state, action) in enumerate(zip(states, actions, strict=True))

@@ -19,7 +19,7 @@ from lowland.nn.scene import SceneEncoder
 from lowland.planning.policies import Policy
 from lowland.recipes.drive_logs import Logs
 from lowland.shaping.base import Batch
-from lowland.tensors import map_value, select
+from lowland.tensors import take, tree_map
 from lowland.training.data import Drawn
 from lowland.worlds.base import State, World
 from lowland.worlds.convolutional import ConvolutionalPosterior, ConvolutionalWorld
@@ -87,7 +87,7 @@ class VectorTier:
     def few(self, pieces: dict[str, Any], count: int) -> tuple[State, Tensor]:
         """The first states of some pieces of all recordings, and their actions."""
         rows = _spaced(len(pieces["actions"]), count)
-        return select(at(pieces["states"], 0), rows), pieces["actions"][rows]
+        return take(at(pieces["states"], 0), rows), pieces["actions"][rows]
 
     def trips(self, pieces: dict[str, Any], steps: int) -> Any:
         """Data for `ForwardTraining`: a first state with actions, and the states that followed."""
@@ -180,7 +180,7 @@ class ImageTier:
         def draw(rows: Tensor) -> Batch:
             states = pieces.states(rows, steps=steps)
             actions = pieces.actions[rows, :steps].to(self.options.device)
-            return Batch(map_value(lambda t: t[:, 1:], states), {"state": at(states, 0), "actions": actions})
+            return Batch(tree_map(lambda t: t[:, 1:], states), {"state": at(states, 0), "actions": actions})
 
         return Drawn(len(pieces), draw)
 

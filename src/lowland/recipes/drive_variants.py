@@ -17,7 +17,7 @@ from lowland.recipes.drive_options import PolicyOptions
 from lowland.recipes.drive_page import rates
 from lowland.recipes.drive_promises import promises
 from lowland.reports.run import Run
-from lowland.tensors import select
+from lowland.tensors import take
 from lowland.worlds.base import World
 from lowland.worlds.uncertainty import Ensemble
 
@@ -108,7 +108,7 @@ def shares(found: Outcomes, name: str) -> tuple[float, float | None]:
 def _seen(pieces: dict[str, Any], most: int) -> dict[str, Any]:
     """The pieces that a model learns from: at most so many, evenly from all."""
     count, device = len(pieces["actions"]), pieces["actions"].device
-    return pieces if most >= count else select(pieces, torch.linspace(0, count - 1, most).long().to(device))
+    return pieces if most >= count else take(pieces, torch.linspace(0, count - 1, most).long().to(device))
 
 
 def _model(run: Run, variant: Variant, pieces: dict[str, Any], seed: int, trained: dict[str, World]) -> World:

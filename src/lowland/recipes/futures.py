@@ -21,7 +21,7 @@ from lowland.recipes.futures_page import COPY, LATENT, NEAR, NOISE, ONE, SPREAD,
 from lowland.reports.run import Run
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.solvers.gradient_descent import GradientDescent
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 from lowland.training.fit import fit
 
 DATA = ("ball", "digits")
@@ -153,7 +153,7 @@ class FuturesRecipe(Recipe):
     @torch.no_grad()
     def _draw(self, energy: ConditionalAutoencoder, x: Tensor) -> Tensor:
         """Predictions for z drawn from the prior, (B, samples, n)."""
-        noise = RowNoise(self.seed, torch.arange(len(x), device=x.device))
+        noise = PerSampleRNG(self.seed, torch.arange(len(x), device=x.device))
         return energy.predict(x, energy.prior(None, noise, self.samples))
 
     def _test(self, energies: Mapping[str, Any], films: Films) -> dict[str, Any]:
@@ -180,17 +180,17 @@ class FuturesRecipe(Recipe):
         shown = {"x": x[:6], "y": y[:6], "one": centre[:6], "drawn": drawn[:6]}
         counts = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50]
         with torch.no_grad():
-            noise = RowNoise(self.seed + 1, torch.arange(len(x), device=x.device))
+            noise = PerSampleRNG(self.seed + 1, torch.arange(len(x), device=x.device))
             many = _errors(latent.predict(x, latent.prior(None, noise, counts[-1])), y)
         curve = [many[:, :count].amin(dim=1).mean().item() for count in counts]
         return {"errors": errors, "counts": counts, "curve": curve, **shown}
 
-    def _around(self, one: Prediction, films: Films, noise: Callable[[Tensor, RowNoise, int], Tensor]) -> float:
+    def _around(self, one: Prediction, films: Films, noise: Callable[[Tensor, PerSampleRNG, int], Tensor]) -> float:
         """Best of as many samples around the one answer, the size of the noise being the best for validation."""
 
         def error(split: str, scale: float) -> float:
             x, y = films[split]
-            streams = RowNoise(self.seed + 7, torch.arange(len(x), device=x.device))
+            streams = PerSampleRNG(self.seed + 7, torch.arange(len(x), device=x.device))
             return _best(_answer(one, x)[:, None] + scale * noise(y, streams, self.samples), y).mean().item()
 
         return error("test", min(SCALES, key=lambda scale: error("validation", scale)))
@@ -227,11 +227,11 @@ def _error(answer: Tensor, y: Tensor) -> float:
     return _best(answer[:, None], y).mean().item()
 
 
-def _white(y: Tensor, noise: RowNoise, count: int) -> Tensor:
+def _white(y: Tensor, noise: PerSampleRNG, count: int) -> Tensor:
     return noise.normal(count, y.shape[1])
 
 
-def _residual(one: Prediction, films: Films) -> Callable[[Tensor, RowNoise, int], Tensor]:
+def _residual(one: Prediction, films: Films) -> Callable[[Tensor, PerSampleRNG, int], Tensor]:
     """Gaussian noise with the covariance of what the one answer leaves on the training pairs."""
     x, y = films["train"]
     values, vectors = torch.linalg.eigh(torch.cov((y - _answer(one, x)).T.double()))

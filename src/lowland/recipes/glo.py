@@ -23,7 +23,7 @@ from lowland.shaping.regularised.code_prediction import CodePrediction
 from lowland.shaping.regularised.learned_latents import LearnedLatents
 from lowland.solvers.adam import Adam
 from lowland.solvers.gradient_descent import GradientDescent
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 from lowland.training.fit import fit
 
 DATA = ("mnist10k", "digits", "fashion_mnist", "mnist")
@@ -150,7 +150,7 @@ class GloRecipe(Recipe):
         few = Adam(0.03 * self.radius, max_steps=self.polish, tol=None)
         guess[POLISHED] = infer(energy, y=test, over="z", solver=few, init=guess[ENCODER]).value
         guess["from the mean, same steps"] = infer(energy, y=test, over="z", solver=few, init=guess[MEAN]).value
-        starts = domain.sample(RowNoise(seed, torch.arange(len(test), device=test.device)), self.starts)
+        starts = domain.sample(PerSampleRNG(seed, torch.arange(len(test), device=test.device)), self.starts)
         tried = [infer(energy, y=test, over="z", solver=exact, init=start) for start in starts.unbind(dim=1)]
         tried.append(infer(energy, y=test, over="z", solver=exact, init=guess[ENCODER]))
         energies = torch.stack([one.energy for one in tried])

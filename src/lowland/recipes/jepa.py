@@ -20,7 +20,7 @@ from lowland.recipes.predictive import Method, Predictive, against_random, flips
 from lowland.reports.run import Run
 from lowland.shaping.predictive.masked import IJEPA, MAE, Data2Vec
 from lowland.shaping.predictive.masks import PatchMasks
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 SHOWN = 10
 
@@ -129,7 +129,7 @@ class JepaRecipe(Predictive):
             "patches in four, scattered. Its guess, with the true mean and contrast of each hidden patch, since it "
             "foretells patches without these, stands beside them. Latents cannot be looked at, which is their point."
         )
-        noise = RowNoise(self.seed, torch.arange(len(test)))
+        noise = PerSampleRNG(self.seed, torch.arange(len(test)))
         drawn = {name: masks(noise, energy.encoder.grid) for name, masks in _MASKS.items()}
         rows = {"image": test}
         for name, mask in drawn.items():

@@ -1,4 +1,4 @@
-"""Every system of `rows.toml` with its recipes, published figures and what was measured; imports nothing heavy."""
+"""Every system of the list with its recipes, published figures and what was measured; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from lowland.recipes.catalogue import catalogue
 from lowland.reports.files import read_results
-from lowland.rows import Published, Row, load_rows, load_sources
+from lowland.systems import Published, System, load_sources, load_systems
 
 NOT_YET = "not yet"
 
@@ -17,7 +17,7 @@ NOT_YET = "not yet"
 class Line:
     """One system: its row, the recipes that serve it, published figures and measured ones as text."""
 
-    row: Row
+    row: System
     recipes: tuple[str, ...]
     published: str
     measured: str
@@ -39,7 +39,7 @@ def overview(runs: Path | None = None) -> list[Line]:
     measured = _measured(runs) if runs is not None else {}
     return [
         Line(row, tuple(serving.get(name, ())), _published(row.published), _few(measured.get(name, [])) or NOT_YET)
-        for name, row in load_rows().items()
+        for name, row in load_systems().items()
     ]
 
 

@@ -29,7 +29,7 @@ from lowland.worlds.base import State
 from lowland.worlds.forward import ForwardModel, windows
 from lowland.worlds.forward_training import ForwardTraining
 from lowland.worlds.rollout import rollout
-from lowland.worlds.uncertainty import Ensemble, Spread, measure
+from lowland.worlds.uncertainty import Ensemble, Spread, usual_spread
 from lowland.worlds.vector import VectorWorld
 
 PLANT = "Pendulum-v1"
@@ -158,10 +158,10 @@ class PendulumRecipe(Recipe):
                 energy, (x, y), shaping, self.updates, count, 3e-3, schedule=schedule, seed=own, validation=0.0,
                 progress=False,
             )  # fmt: skip
-        usual = measure(
+        usual = usual_spread(
             world, {"observation": x["state"]["observation"][:2000]}, x["actions"][:2000, :1], None, self.members
         )
-        return {"mean": usual.mean, "deviation": usual.deviation, "transitions": sum(len(p["actions"]) for p in paths)}
+        return {"mean": usual.mean, "deviation": usual.std, "transitions": sum(len(p["actions"]) for p in paths)}
 
     def _baselines(self, seed: int) -> dict[str, Any]:
         generator = self.generator(70_000 + seed)

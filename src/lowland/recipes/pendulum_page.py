@@ -19,7 +19,7 @@ from lowland.planning.policies import Policy
 from lowland.plots.style import INK, LAND, MUTED, ORANGE, PAPER, SCORE, bare, figure, ruled
 from lowland.plots.video import write_video
 from lowland.reports.run import Run
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 from lowland.worlds.uncertainty import variance
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _landscape(policy: Policy, plan: PlanEnergy, paths: Tensor) -> Figure:
 @torch.no_grad()
 def _portrait(ax: Axes, plan: PlanEnergy, paths: Tensor, title: str) -> None:
     angles, speeds, state = _grid()
-    masks = plan.world.draw_mask(RowNoise(0, torch.zeros(len(angles) * len(speeds), dtype=torch.int64)), plan.masks)
+    masks = plan.world.draw_mask(PerSampleRNG(0, torch.zeros(len(angles) * len(speeds), dtype=torch.int64)), plan.masks)
     spread = variance(plan.world, state, torch.zeros(len(masks), 1), None, masks).sqrt()
     ax.contourf(
         angles, speeds, spread.reshape(len(speeds), len(angles)).clamp_max(spread.quantile(0.98)), 20, cmap=SCORE

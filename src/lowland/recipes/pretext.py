@@ -23,7 +23,7 @@ from lowland.recipes.predictive import Method, Predictive, against_random, flips
 from lowland.reports.run import Run
 from lowland.shaping.joint import Views
 from lowland.shaping.predictive.restoring import Restoring
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 SHOWN = 10
 
@@ -98,7 +98,7 @@ class PretextRecipe(Predictive):
         """What is filled in, to be shown, and the errors of all test images, which are results."""
         shown, errors = {}, []
         for number, (title, (name, damage)) in enumerate(self.damages(data.shape).items()):
-            noise = RowNoise(1000 * self.seed + number, torch.arange(len(data.test)))
+            noise = PerSampleRNG(1000 * self.seed + number, torch.arange(len(data.test)))
             broken = damage(data.test, noise)
             restored = _restored(energies[title], broken)
             shown[title] = {"image": data.test[:SHOWN], name: broken[:SHOWN], "restored": restored[:SHOWN]}

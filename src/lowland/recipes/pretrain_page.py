@@ -18,7 +18,7 @@ from lowland.plots.scatter import scatter
 from lowland.recipes.pretrain_test import RAW, TEST, TRAINED, UNTRAINED, Split
 from lowland.reports.run import Run
 from lowland.shaping.joint import JointShaping
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 from lowland.training.fit import FitResult
 from lowland.training.pretraining import Plan, described
 from lowland.words import verbatim
@@ -75,7 +75,7 @@ def write_found(
         ],
     )
     few = tiles[:8]
-    noise = [RowNoise(number, torch.arange(len(few))) for number in range(2)]
+    noise = [PerSampleRNG(number, torch.arange(len(few))) for number in range(2)]
     views = {"sample": few, "a view": shaping.views(few, noise[0]), "another": shaping.views(few, noise[1])}  # pyright: ignore[reportOptionalCall]
     run.figure(
         "views",

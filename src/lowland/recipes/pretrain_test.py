@@ -19,7 +19,7 @@ from lowland.errors import DataError
 from lowland.evaluation.collapse import rankme
 from lowland.evaluation.energy_gap import auroc
 from lowland.evaluation.probe import Labelled, probe
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 from lowland.training.pretraining import views_of
 
 TRAINED, UNTRAINED, RAW, SUPERVISED = "pretrained", "random encoder", "raw data", "supervised"
@@ -197,7 +197,7 @@ def _pairs(energy: JointEmbedding, data: Folder, unseen: Tensor, views: Any, see
     same, other = [], []
     for number, chosen in enumerate(unseen.split(_AT_ONCE)):
         part, rows = data.take(chosen), torch.arange(len(chosen)) + number * _AT_ONCE
-        first, second = (views(part, RowNoise(seed * 2 + which, rows)).to(place) for which in range(2))
+        first, second = (views(part, PerSampleRNG(seed * 2 + which, rows)).to(place) for which in range(2))
         same.append(energy(x=first, y=second))
         other += [energy(x=first, y=second.roll(1, dims=0))] if len(part) > 1 else []
     energy.train(training)

@@ -15,7 +15,7 @@ from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Labelled, probe
 from lowland.evaluation.representations import represent
 from lowland.shaping.joint import Views
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 SHOWN = 2000
 """Validation images that pictures, alignment, uniformity and the gap of pairs are made of: all pairs are looked at."""
@@ -52,8 +52,8 @@ def measure(
     train, validation, test = (part(data, name, encoder) for name in ("train", "validation", "test"))
     found = probe(train, validation, test)
     shown = data.validation[:SHOWN]
-    streams = torch.arange(len(shown))
-    first, second = (views(shown, RowNoise(1000 * seed + call, streams)) for call in (1, 2))
+    sample_ids = torch.arange(len(shown))
+    first, second = (views(shown, PerSampleRNG(1000 * seed + call, sample_ids)) for call in (1, 2))
     a, b = represent(encoder, first), represent(encoder, second)
     gap, near, far = pair_gap(energy, first, second)
     seen = validation[0][:SHOWN]

@@ -18,7 +18,7 @@ from lowland.errors import OptionError
 from lowland.plots.contact import contact_sheet
 from lowland.recipes.base import Recipe, recipe
 from lowland.reports.run import Run
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 Views = ImageViews | SeriesViews | VectorViews | Jigsaw
 Settings = Mapping[str, Views]
@@ -134,11 +134,11 @@ class ViewsRecipe(Recipe):
     @torch.no_grad()
     def _look(self, samples: Tensor, settings: Settings) -> dict[str, Any]:
         samples = samples.to(self.device)
-        streams = torch.arange(len(samples), device=self.device)
+        sample_ids = torch.arange(len(samples), device=self.device)
         apart = 2 * samples.flatten(1).var(dim=0).sum()  # E‖a − b‖² of two samples is twice their variance
         tiles, distance = {}, {}
         for name, views in settings.items():
-            a, b = (views(samples, RowNoise(2 * self.seed + turn, streams)) for turn in range(2))
+            a, b = (views(samples, PerSampleRNG(2 * self.seed + turn, sample_ids)) for turn in range(2))
             distance[name] = ((a - b).flatten(1).square().sum(dim=1).mean() / apart).item()
             pairs = torch.stack([a, b], dim=1).flatten(0, 1)[: self.shown].cpu()
             tiles[name] = pairs if pairs.ndim > 2 else pairs[:, None]  # a vector is drawn as a line

@@ -21,7 +21,7 @@ from lowland.recipes.log_options import LogOptions
 from lowland.recipes.world_page import DETERMINISTIC, DROPPED, RESIDUALS, VARIATIONAL, write_page, write_results
 from lowland.recipes.world_traffic import run_traffic
 from lowland.reports.run import Run
-from lowland.tensors import RowNoise, map_value, select
+from lowland.tensors import PerSampleRNG, take, tree_map
 from lowland.training.export import save_world
 from lowland.training.fit import fit
 from lowland.worlds.base import State
@@ -137,7 +137,7 @@ class WorldRecipe(LogOptions):
         self, run: Run, pieces: Pieces, log: GymLog, seed: int
     ) -> dict[str, tuple[ForwardModel, ForwardTraining]]:
         """The model as it is without z, then three ways on from there, all with the same number of updates."""
-        x, y = (map_value(lambda tensor: tensor.to(self.device), part) for part in pieces)
+        x, y = (tree_map(lambda tensor: tensor.to(self.device), part) for part in pieces)
         sizes, bounded = log.sizes, log.low is not None
         made: dict[str, tuple[ForwardModel, ForwardTraining]] = {}
 
@@ -208,10 +208,10 @@ class WorldRecipe(LogOptions):
         every = max(1, log.steps // STARTS)
         x, y = windows(log.paths, steps + 1, every)
         chosen = torch.arange(min(STARTS, len(x["actions"])))
-        before, actions = select(x["state"], chosen), x["actions"][chosen]
-        now, after = (map_value(part, select(y, chosen)) for part in (lambda t: t[:, 0], lambda t: t[:, 1:]))
+        before, actions = take(x["state"], chosen), x["actions"][chosen]
+        now, after = (tree_map(part, take(y, chosen)) for part in (lambda t: t[:, 0], lambda t: t[:, 1:]))
         parts = before, {"state": now, "actions": actions[:, 1:]}, after
-        before, x, y = (map_value(lambda tensor: tensor.to(self.device), part) for part in parts)
+        before, x, y = (tree_map(lambda tensor: tensor.to(self.device), part) for part in parts)
         return before, x, y
 
     def _residuals(self, energy: ForwardModel, log: GymLog, x: Mapping[str, Any], steps: int, seed: int) -> Tensor:
@@ -230,14 +230,14 @@ class WorldRecipe(LogOptions):
         """U of the first step, on the held-out states and on states moved away from them, and how it ranks errors."""
         world = energy.world
         rows = len(alone)
-        noise = RowNoise(seed + 5, torch.arange(rows, device=truth.device))
+        noise = PerSampleRNG(seed + 5, torch.arange(rows, device=truth.device))
         masks = world.draw_mask(noise, 20)
         action = x["actions"][:, 0]
         near = variance(world, x["state"], action, None, masks)
         spread = x["state"]["observation"].std(dim=0)
         moved = {"observation": x["state"]["observation"] + 3 * spread * noise.normal(len(spread))}
         far = variance(world, moved, action, None, masks)
-        first = path_features(world, map_value(lambda tensor: tensor[:, None], world.step(x["state"], action)))[:, 0]
+        first = path_features(world, tree_map(lambda tensor: tensor[:, None], world.step(x["state"], action)))[:, 0]
         error = (first - truth[:, 0]).square().sum(dim=1)
         rank: Any = spearmanr(near.cpu().numpy(), error.cpu().numpy())[0]
         return {"near": near, "far": far, "rank": float(rank)}

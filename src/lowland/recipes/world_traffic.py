@@ -26,7 +26,7 @@ from lowland.recipes.drive_logs import Logs, read_logs
 from lowland.recipes.drive_tier import ImageTier
 from lowland.recipes.world_traffic_page import write_page, write_results
 from lowland.reports.run import Run
-from lowland.tensors import RowNoise, map_value
+from lowland.tensors import PerSampleRNG, tree_map
 from lowland.training.export import save_world
 from lowland.training.fit import fit
 from lowland.worlds.base import State, World
@@ -113,14 +113,14 @@ def _score(config: WorldRecipe, models: Trained, films: Films, seed: int) -> dic
     """Errors, CRPS, coverage, sensitivity and KL on held-out starts, and a few films."""
     states = films.states(torch.arange(len(films)), steps=films.steps)
     x = {"state": at(states, 0), "actions": films.actions.to(config.device)}
-    y = map_value(lambda tensor: tensor[:, 1:], states)
+    y = tree_map(lambda tensor: tensor[:, 1:], states)
     truth, last = y["image"][:, :, -1], x["state"]["image"][:, -1]
     even = carried_on(films, states["own"][:, 1:], states["size"][:, 1:])
     answers = {COPY: last[:, None].expand_as(truth), VELOCITY: even}
     shown: dict[str, Any] = {"truth": truth[:SHOWN], VELOCITY: even[:SHOWN], "past": x["state"]["image"][:SHOWN]}
     shown["size"] = states["size"][:SHOWN, 0]
     shown["seconds"] = [films.scenes[0].step_seconds * (t + 1) for t in range(films.steps)]
-    cells, noise = _cells(truth), RowNoise(seed, torch.arange(len(truth), device=truth.device))
+    cells, noise = _cells(truth), PerSampleRNG(seed, torch.arange(len(truth), device=truth.device))
     found: dict[str, Any] = {"shown": shown, "crps": {}, "coverage": {}, "sensitivity": {}, "kl": {}}
     for name, (world, shaping) in models.items():
         answers[name] = _imagined(world, x, None)

@@ -12,14 +12,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lowland.errors import OptionError
 from lowland.reports.pictures import check_figure, save_figure
+from lowland.reports.plain import plain
+from lowland.reports.results import Results
+from lowland.reports.template import FIELDS, REST
 from lowland.words import printable, verbatim
 
 P = ParamSpec("P")
 E = TypeVar("E", bound="Elements")
 _log = logging.getLogger(__name__)
-
-FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
-"""The keys of a row of `results.json`."""
 
 
 class Elements:
@@ -35,6 +35,8 @@ class Elements:
         results: rows of `results.json`.
         stand_ins: sentences on data that stand in for others.
         found: the finding, "" for none.
+        measured: the numbers, method × measure × seed, from which the page makes results, tables and sentences.
+        shown: further values for the page, by name.
     """
 
     def __init__(self, folder: Path, conclusive: bool = True) -> None:
@@ -43,6 +45,8 @@ class Elements:
         self.results: list[dict[str, Any]] = []
         self.stand_ins: list[str] = []
         self.found = ""
+        self.measured = Results()
+        self.shown: dict[str, Any] = {}
         self._parts, self._files = 0, set[str]()
 
     def part(self: E, write: Callable[Concatenate[E, P], object], *args: P.args, **options: P.kwargs) -> None:
@@ -53,28 +57,32 @@ class Elements:
         if not self._parts:
             self.keep()
         self._parts += 1
-        with self._kept("This part of the page could not be made"):
+        with self._kept("This part of the page could not be made", REST):
             write(self, *args, **options)
         self._parts -= 1
 
     def keep(self) -> None:
         """Store the results, which no picture may cost."""
 
-    def lost(self, what: str, error: Exception) -> None:
-        """Say on the page and in the log what could not be made, and why."""
+    def lost(self, what: str, error: Exception, name: str = "") -> None:
+        """Say on the page, in the place of that name, and in the log what could not be made, and why."""
         why = printable(f"{type(error).__name__}: {error}", 300)
         _log.warning("%s: %s", what, why)
         _log.debug("%s", what, exc_info=error)
         words = f"**{verbatim(what, 120)}** ({verbatim(why, 300)}). What was computed stands in `results.json`."
-        self.elements.append({"kind": "text", "markdown": words})
+        self._add(name, {"kind": "text", "markdown": words})
+
+    def _add(self, name: str, element: dict[str, Any]) -> None:
+        """A picture or table under the name by which the page places it."""
+        self.elements.append({**element, "name": name} if name else element)
 
     @contextmanager
-    def _kept(self, what: str) -> Iterator[None]:
+    def _kept(self, what: str, name: str = "") -> Iterator[None]:
         """Whatever fails inside is lost, and nothing else is."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  any fault of a picture, of a library's or of ours
-            self.lost(what, error)
+            self.lost(what, error, name)
 
     def before_pages(self, what: str) -> None:
         """Raise an OptionError where a part of the page is being written: `what` would be lost if it failed."""
@@ -112,27 +120,27 @@ class Elements:
         """
         if not callable(figure):
             check_figure(name, figure, format)
-        with self._kept(f"The picture {name} could not be drawn"):
+        with self._kept(f"The picture {name} could not be drawn", name):
             file, width = self._picture(name, figure, format, dpi)
-            self.elements.append({"kind": "figure", "caption": caption, "file": file, "width": width})
+            self._add(name, {"kind": "figure", "caption": caption, "file": file, "width": width})
 
     def grid(
         self, name: str, figures: Sequence[tuple[Any, str]], columns: int = 4, caption: str = "", dpi: int = 110
     ) -> None:
         """Add a grid of (figure, caption); see `figure`."""
         items: list[dict[str, str]] = []
-        self.elements.append({"kind": "grid", "items": items, "columns": columns, "caption": caption})
+        self._add(name, {"kind": "grid", "items": items, "columns": columns, "caption": caption})
         for index, (figure, text) in enumerate(figures):
             label = f"{name}-{index + 1}"
             with self._kept(f"The picture {label} could not be drawn"):
                 items.append({"file": self._picture(label, figure, "png", dpi)[0], "caption": text})
 
-    def video(self, file: Path | Callable[[], Path], caption: str = "") -> None:
+    def video(self, file: Path | Callable[[], Path], caption: str = "", name: str = "film") -> None:
         """Add a film that stands in the folder of the run (MP4 or WebM), or a function that makes it."""
-        with self._kept("The film could not be made"):
+        with self._kept("The film could not be made", name):
             path = file() if callable(file) else file
             inside = str(path.resolve().relative_to(self.folder.resolve()))
-            self.elements.append({"kind": "video", "caption": caption, "file": inside})
+            self._add(name, {"kind": "video", "caption": caption, "file": inside})
 
     def table(
         self,
@@ -140,8 +148,9 @@ class Elements:
         rows: Sequence[Sequence[Any]],
         caption: str = "",
         heat: Mapping[str, tuple[float, float]] | None = None,
+        name: str = "",
     ) -> None:
-        """Add a table.
+        """Add a table, under the name by which the page places it.
 
         Args:
             columns: headings.
@@ -156,11 +165,9 @@ class Elements:
         for name in heat or {}:
             if name not in columns:
                 raise OptionError(f"There is no column {name!r} to colour. {', '.join(columns)}")
-        cells = json.loads(json.dumps([[_plain(cell) for cell in row] for row in rows]))
+        cells = json.loads(json.dumps(plain([list(row) for row in rows])))
         colours = {name: list(ends) for name, ends in (heat or {}).items()}
-        self.elements.append(
-            {"kind": "table", "columns": list(columns), "rows": cells, "caption": caption, "heat": colours}
-        )
+        self._add(name, {"kind": "table", "columns": list(columns), "rows": cells, "caption": caption, "heat": colours})
 
     def result(
         self,
@@ -187,8 +194,12 @@ class Elements:
             data: the data used.
         """
         self.before_pages("A result")
-        values = (id, claim, method, _plain(published), _plain(measured), _plain(sd), seeds, data)
+        values = (id, claim, method, plain(published), plain(measured), plain(sd), seeds, data)
         self.results.append(dict(zip(FIELDS, values, strict=True)))
+
+    def show(self, **values: Any) -> None:
+        """Give values to the page, by the names that it uses for them: numbers, text, lists and dictionaries."""
+        self.shown |= plain(values)
 
     def stand_in(self, sentence: str) -> None:
         """Say, in the first line of the page, that the data stand in for others."""
@@ -208,14 +219,3 @@ class Elements:
             label = f"{stem}-{number}"
         self._files.add(label)
         return str(save_figure(self.folder / "figures" / label, made, kind, dpi).relative_to(self.folder)), width
-
-
-def _plain(value: Any) -> Any:
-    """Numbers of NumPy and torch as Python's; NaN as None and an infinity as text, since JSON has neither."""
-    if isinstance(value, (tuple, list)):
-        return [_plain(part) for part in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None if value != value else str(value)
-    return value

@@ -21,7 +21,7 @@ from lowland.errors import CheckpointError
 from lowland.files import write_atomically
 from lowland.reports.digits import aligned, number
 from lowland.reports.files import read_results
-from lowland.rows import Row, load_rows
+from lowland.systems import System, load_systems
 from lowland.terminal import shell
 
 _TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
@@ -123,9 +123,9 @@ def _lead(elements: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, list[d
     return lead, [section for section in sections if section["elements"]]
 
 
-def _systems(ids: list[str]) -> dict[str, Row]:
+def _systems(ids: list[str]) -> dict[str, System]:
     """Those that the page speaks of."""
-    known = load_rows()
+    known = load_systems()
     return {name: known[name] for name in dict.fromkeys(ids) if name in known}
 
 

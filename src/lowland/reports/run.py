@@ -9,7 +9,8 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,9 @@ from lowland.reports.elements import Elements
 from lowland.reports.environment import environment
 from lowland.reports.files import digest
 from lowland.reports.progress import Progress
+from lowland.reports.results import Results
+from lowland.reports.template import Filled
+from lowland.terminal import shell
 from lowland.training.checkpoints import read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
@@ -47,12 +51,14 @@ class Run(Elements):
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         super().__init__(folder, conclusive=config.get("preset") != "smoke")
         self.config = config
-        self.title, self.shows, self.rows = config["recipe"], "", ()
+        self.title, self.shows, self.systems = config["recipe"], "", ()
+        self.page: Path | None = None
         self.made: list[Path] = []
         self._metrics: dict[str, list[list[Any]]] = {}
         self._seconds: dict[str, float] = {}
         self._stage: str | None = None
         self._progress = Progress()
+        self._prefix = ""
 
     @classmethod
     def create(cls, runs: Path, recipe: str, options: dict[str, Any], preset: str = "cpu") -> Run:
@@ -92,9 +98,9 @@ class Run(Elements):
             raise CheckpointError(f"{folder / 'config.json'} is not the configuration of a run of Lowland.")
         return cls(folder.resolve(), config)
 
-    def describe(self, title: str, shows: str, rows: Sequence[str] = ()) -> None:
-        """Set what stands at the top of the page: a title, one sentence, and the ids of the systems that it serves."""
-        self.title, self.shows, self.rows = title, shows, tuple(rows)
+    def describe(self, title: str, shows: str, systems: Sequence[str] = (), page: Path | None = None) -> None:
+        """Set what stands at the top of the page: title, one sentence, ids of systems; and `page.md`, its template."""
+        self.title, self.shows, self.systems, self.page = title, shows, tuple(systems), page
 
     def check(self, recipe: str, options: dict[str, Any], defaults: Mapping[str, Any]) -> None:
         """Raise unless a resumed run is of this recipe and has these options.
@@ -159,6 +165,7 @@ class Run(Elements):
             CheckpointError: if a result cannot be stored, or a stored one is corrupt or does not fit the modules.
         """
         self.before_pages("A stage")
+        name = self._prefix + name
         if name in self._seconds:
             raise OptionError(f"There are two stages called {name!r} in one run: give each its own name.")
         path = self.folder / "stages" / f"{name}.safetensors"
@@ -195,9 +202,18 @@ class Run(Elements):
         self._progress.done()
         return stored["result"]
 
+    @contextmanager
+    def below(self, prefix: str) -> Iterator[None]:
+        """Stages inside the block have names below this one, as in "seed-0/train"."""
+        before, self._prefix = self._prefix, f"{self._prefix}{prefix}/"
+        try:
+            yield
+        finally:
+            self._prefix = before
+
     def seconds(self, name: str) -> float:
         """Wall time of a finished stage, in seconds, of the process that computed it."""
-        return self._seconds[name]
+        return self._seconds[self._prefix + name]
 
     def log(self, step: int, **metrics: float) -> None:
         """Add metrics to `metrics.csv`, from inside a stage."""
@@ -248,27 +264,67 @@ class Run(Elements):
             _log.warning("the page of the unfinished run could not be written to %s", self.folder)
 
     def write(self, status: str = "finished") -> Path:
-        """Write results, metrics and the page; returns the path of `report.html`."""
+        """Write results, metrics and the page; returns the path of `report.html`.
+
+        Raises:
+            OptionError: if `page.md` names what the run does not have; what was computed is stored.
+        """
+        self.keep()
+        filled = None
+        if self.page is not None:
+            try:
+                filled = self._filled(self.page)
+            except OptionError as error:
+                if status == "finished":
+                    self._page("failed", self.elements)
+                    raise OptionError(
+                        f"{error} All that was computed is stored: mend the page and run "
+                        f"{shell(['lowland', 'report', str(self.folder)])}."
+                    ) from error
+        return self._page(status, self.elements if filled is None else filled.elements)
+
+    def keep(self) -> None:
+        """Store numbers, results and metrics, which no picture may cost."""
+        values = {"results": self.measured.values, "shown": self.shown, "stand_ins": self.stand_ins}
+        elements = [element for element in self.elements if "name" in element]
+        write_json(self.folder / "values.json", {**values, "elements": elements, "seconds": self._sum()})
+        write_json(self.folder / "results.json", self.results)
+        write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode(errors="replace"))
+
+    def refill(self, page: Path) -> Path:
+        """Write the page of a finished run anew from its template; nothing is computed."""
+        values = read_json(self.folder / "values.json", keys=("results", "shown", "elements", "stand_ins", "seconds"))
+        self.measured, self.shown = Results(values["results"]), values["shown"]
+        self.elements, self.stand_ins = values["elements"], values["stand_ins"]
+        status = read_json(self.folder / "status.json", keys=("status",))["status"]
+        return self._page(status, self._filled(page).elements, values["seconds"])
+
+    def _filled(self, page: Path) -> Filled:
+        options = self.config["options"]
+        filled = Filled(page, self.measured, options, self.shown, self.elements, self.conclusive)
+        self.results, self.found = filled.rows, filled.finding
+        self.title, self.shows, self.systems = filled.head.title, filled.head.shows, filled.head.systems
+        return filled
+
+    def _page(self, status: str, elements: list[dict[str, Any]], seconds: float | None = None) -> Path:
         from lowland.reports.page import render
 
-        self.keep()
         page = {
             "title": self.title,
             "shows": self.shows,
             "finding": self.found,
-            "rows": list(self.rows),
+            "rows": list(self.systems),
             "stand_ins": self.stand_ins,
-            "elements": self.elements,
-            "seconds": sum(self._seconds.values()),
+            "elements": elements,
+            "seconds": self._sum() if seconds is None else seconds,
         }
+        write_json(self.folder / "results.json", self.results)
         write_json(self.folder / "page.json", page)
         self._status(status, results=digest(self.folder / "results.json"))
         return render(self.folder)
 
-    def keep(self) -> None:
-        """Store results and metrics, which no picture may cost."""
-        write_json(self.folder / "results.json", self.results)
-        write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode(errors="replace"))
+    def _sum(self) -> float:
+        return sum(self._seconds.values())
 
     def _status(self, status: str, **more: str) -> None:
         write_json(self.folder / "status.json", {"status": status, "process": os.getpid(), **more})

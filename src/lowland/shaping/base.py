@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lowland.energies.base import Energy
 from lowland.shaping.processes import place
-from lowland.tensors import RowNoise, leaves
+from lowland.tensors import PerSampleRNG, tree_leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Shaping(nn.Module):
         By default the energy sets its first parameters from them (`Energy.initialise`).
         """
         with torch.no_grad():
-            energy.initialise(data.x, data.y, self.noise(leaves(data.y, "y")[0]))
+            energy.initialise(data.x, data.y, self.noise(tree_leaves(data.y, "y")[0]))
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         """Losses and metrics of one batch."""
@@ -110,7 +110,7 @@ class Shaping(nn.Module):
         self.step += 1
         self._calls = 0
 
-    def noise(self, reference: Tensor) -> RowNoise:
+    def noise(self, reference: Tensor) -> PerSampleRNG:
         """Streams of random numbers for the rows of `reference`, one stream a row, fresh at each step and each call.
 
         Where several processes train as one, a row has the stream that it would have in the batch of all of them.
@@ -118,7 +118,7 @@ class Shaping(nn.Module):
         self._calls += 1
         seed = (int(self.seed) * 1_000_003 + int(self.step)) * 101 + self._calls
         rows = torch.arange(len(reference), device=reference.device) + place().rank * len(reference)
-        return RowNoise(seed, rows, reference.dtype)
+        return PerSampleRNG(seed, rows, reference.dtype)
 
     def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
         """A torch.Generator for this step, for a solver: `ll.infer(..., generator=self.generator())`."""

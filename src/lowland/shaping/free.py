@@ -14,7 +14,7 @@ from lowland.inference import free_energy
 from lowland.shaping.base import Shaping
 from lowland.solvers.adjoint import Adjoint, Implicit
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise, leaves, map_value
+from lowland.tensors import PerSampleRNG, tree_leaves, tree_map
 
 
 class FreeEnergyShaping(Shaping):
@@ -81,13 +81,13 @@ class FreeEnergyShaping(Shaping):
         if "z" not in energy.domains or energy.domain("z").cardinality is not None:
             return 1.0
         with torch.no_grad():
-            y, x = map_value(lambda tensor: tensor[:1], y), map_value(lambda tensor: tensor[:1], x)
+            y, x = tree_map(lambda tensor: tensor[:1], y), tree_map(lambda tensor: tensor[:1], x)
             encoded = None if x is None else energy.encode(x)
             if energy.marginal(encoded, y, 1.0) is not None:
                 return 1.0
-            first = leaves(y, "y")[0]
+            first = tree_leaves(y, "y")[0]
             try:
-                energy.prior(encoded, RowNoise(0, torch.arange(1, device=first.device), first.dtype), 1)
+                energy.prior(encoded, PerSampleRNG(0, torch.arange(1, device=first.device), first.dtype), 1)
             except LowlandError:
                 return math.inf
         return 1.0
@@ -98,5 +98,5 @@ def _is_sought(energy: Energy, y: Any, x: Any) -> bool:
     if "z" not in energy.domains or energy.domain("z").cardinality is not None:
         return False
     with torch.no_grad():
-        y, x = map_value(lambda tensor: tensor[:1], y), map_value(lambda tensor: tensor[:1], x)
+        y, x = tree_map(lambda tensor: tensor[:1], y), tree_map(lambda tensor: tensor[:1], x)
         return energy.marginal(None if x is None else energy.encode(x), y, math.inf) is None

@@ -20,9 +20,9 @@ from lowland.nn.encoders.perceptron import Perceptron
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase, take_sizes
 from lowland.shaping.collapse import check_collapse
 from lowland.shaping.processes import gathered, place
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
-Views: TypeAlias = Callable[[Tensor, RowNoise], Tensor]
+Views: TypeAlias = Callable[[Tensor, PerSampleRNG], Tensor]
 """Samples and streams of random numbers → changed samples, such as `lowland.data.views.ImageViews`."""
 _AT_ONCE = 256
 _COARSE = (torch.float16, torch.bfloat16)
@@ -130,7 +130,7 @@ class JointShaping(Shaping):
     @classmethod
     def case(cls, shaping: JointShaping, predictor: tuple[int, ...] | None = None) -> ShapingCase:
         """A reference case: points in 8 dimensions, seen with some noise."""
-        y = RowNoise(0, torch.arange(32)).normal(8)
+        y = PerSampleRNG(0, torch.arange(32)).normal(8)
         encoder = Perceptron((8,), hidden=(32,), size=16)
         return ShapingCase(
             shaping, JointEmbedding(encoder, (16, 8), predictor, norm=False), Batch(y, index=torch.arange(32))
@@ -182,7 +182,7 @@ def in_parts(data: Tensor) -> tuple[Tensor, ...]:
     return data.tensor_split(-(-len(data) // _AT_ONCE))
 
 
-def jitter(sample: Tensor, noise: RowNoise) -> Tensor:
+def jitter(sample: Tensor, noise: PerSampleRNG) -> Tensor:
     """Samples with 0.1 ε added, the views of the reference cases."""
     return sample + 0.1 * noise.normal(*sample.shape[1:])
 

@@ -16,7 +16,7 @@ from lowland.registry import register
 from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Support
 from lowland.solvers.loop import run
 from lowland.solvers.proximal import FISTA
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 # Rows whose correlations are held in float64 at once, and rows that a thread takes at a time.
 _HELD, _TAKEN = 4096, 512
@@ -100,7 +100,7 @@ class ActiveSet(Solver):
         u, energy = start.clone(), torch.empty(len(start), dtype=torch.float64)
         certificate = torch.full_like(energy, -1)
         for rows in torch.arange(len(u)).split(_HELD):
-            part = exact if len(rows) == len(u) else exact.select(rows)
+            part = exact if len(rows) == len(u) else exact.take(rows)
             self._compiled(part, *(tensor[rows[0] : rows[-1] + 1] for tensor in (u, energy, certificate)))
         return u, energy, certificate
 
@@ -130,9 +130,9 @@ class ActiveSet(Solver):
             rows = (certificate > (self.tol or 0.0)).nonzero()[:, 0]
             if not len(rows):
                 break
-            part = (problem if attempt < 3 else exact).select(rows)
+            part = (problem if attempt < 3 else exact).take(rows)
             solver = FISTA(max_steps=10 * self.max_rounds, tol=least * 0.1 ** (attempt + 1))
-            found = run(part, solver, u[rows].to(part.dtype), RowNoise(0, rows, part.dtype)).u
+            found = run(part, solver, u[rows].to(part.dtype), PerSampleRNG(0, rows, part.dtype)).u
             u = u.index_copy(0, rows, found.to(u.dtype))
             energy, certificate = self._certify(exact, u)
         return u, energy, certificate

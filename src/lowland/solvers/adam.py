@@ -70,7 +70,7 @@ class Adam(Solver):
         first = slow * state.first + (1 - slow) * gradient
         second = slower * state.second + (1 - slower) * gradient.square()
         mean, scale = first / (1 - slow**count), torch.sqrt(second / (1 - slower**count))
-        u = problem.domain.confine(state.u - self.step_size * mean / (scale + self.epsilon))
+        u = problem.domain.project_iterate(state.u - self.step_size * mean / (scale + self.epsilon))
         return Moments(u, first, second, count), Info(energy, problem.residual(state.u, gradient, self.step_size))
 
     @classmethod

@@ -17,7 +17,7 @@ from lowland.energies.base import Energy
 from lowland.errors import DifferentiationError, OptionError
 from lowland.solvers.base import Problem, Solver, bind
 from lowland.solvers.loop import Trace, run
-from lowland.tensors import RowNoise, leaves, map_value
+from lowland.tensors import PerSampleRNG, tree_leaves, tree_map
 
 
 class Task(NamedTuple):
@@ -28,7 +28,7 @@ class Task(NamedTuple):
     over: tuple[str, ...]
     solver: Solver
     start: Tensor
-    noise: RowNoise
+    noise: PerSampleRNG
     record: bool = False
     compiled: bool = False
 
@@ -37,7 +37,7 @@ class Task(NamedTuple):
         """θ: the given tensors and parameters that ask for gradients; none where gradients are switched off."""
         if not torch.is_grad_enabled():
             return []
-        return [tensor for tensor in [*leaves(self.given), *self.energy.parameters()] if tensor.requires_grad]
+        return [tensor for tensor in [*tree_leaves(self.given), *self.energy.parameters()] if tensor.requires_grad]
 
     def constant(self) -> Trace:
         """The solution without any graph."""
@@ -218,7 +218,7 @@ class _PureEnergy:
     def gradient(self, u: Tensor, inputs: list[Tensor]) -> Tensor:
         """∂E/∂u with its graph. Off the kinks of a penalty it is the derivative of smooth pieces."""
         rest = iter(inputs)
-        given = {name: map_value(lambda t: next(rest) if t.requires_grad else t, v) for name, v in self.given.items()}
+        given = {name: tree_map(lambda t: next(rest) if t.requires_grad else t, v) for name, v in self.given.items()}
         own = {name: next(rest) for name, parameter in self.energy.named_parameters() if parameter.requires_grad}
         value = self.domain.unpack(u)
         given |= dict(zip(self.names, [value] if len(self.names) == 1 else value.values(), strict=True))

@@ -16,14 +16,14 @@ from lowland.registry import register
 from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Status, Support
 from lowland.solvers.gradient_descent import GradientDescent
 from lowland.solvers.loop import run
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Nested(NamedTuple):
-    """The randomness of a solve inside a step: a seed and the streams (B,) of the rows."""
+    """The randomness of a solve inside a step: a seed and the sample_ids (B,) of the rows."""
 
     seed: int
-    streams: Tensor
+    sample_ids: Tensor
 
 
 @register("solver")
@@ -79,12 +79,12 @@ class Alternation(Solver):
     def init(self, problem: Problem, u: Tensor) -> Point:
         return Point(u)
 
-    def draw(self, problem: Problem, noise: RowNoise) -> Nested:
-        return Nested(noise.spawn(), noise.streams)
+    def draw(self, problem: Problem, noise: PerSampleRNG) -> Nested:
+        return Nested(noise.spawn(), noise.sample_ids)
 
     def step(self, problem: Problem, state: Point, drawn: Nested) -> tuple[Point, Info]:
         assert isinstance(problem.domain, Product)
-        noise, u = RowNoise(drawn.seed, drawn.streams, problem.dtype), state.u
+        noise, u = PerSampleRNG(drawn.seed, drawn.sample_ids, problem.dtype), state.u
         for name, solver in self.solvers.items():
             where = problem.domain.slices[name]
             found = run(problem.part(name, u), solver, u[:, where], noise).u

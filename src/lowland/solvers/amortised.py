@@ -9,11 +9,11 @@ from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Statu
 
 @register("solver")
 class Amortised(Direct):
-    """u = guess(x, y), as the energy's `Structure.guess` gives it, for instance by an encoder: no minimisation at all.
+    """u = Enc(x, y), the warm start of the energy, for instance from an encoder; nothing is minimised.
 
-    Every other solver starts from the same guess unless `init` is given, so that "encoder, then k refinement steps" is
+    Every other solver starts from the same point unless `init` is given, so that "encoder, then k refinement steps" is
     that solver with `max_steps=k`, and k = 0 is this one. With the adjoint `Unroll` gradients reach the encoder. The
-    status of all samples is GUESS and their residual infinite, since nothing has tested the answer.
+    status of all samples is WARM_START and their residual infinite, since nothing has tested the answer.
     Source: Kavukcuoglu, Ranzato & LeCun, "Fast inference in sparse coding algorithms" (2008).
 
     >>> import torch, lowland as ll
@@ -23,19 +23,19 @@ class Amortised(Direct):
 
     @property
     def verdict(self) -> Status:
-        return Status.GUESS
+        return Status.WARM_START
 
     def exact(self, problem: Problem) -> bool:
         return False
 
     def supports(self, problem: Problem) -> Support:
-        known = problem.structure.guess is not None
+        known = problem.structure.warm_start is not None
         return Support(known, "" if known else f"{type(problem.model).__name__} has no encoder for {problem.over}")
 
     def step(self, problem: Problem, state: Point, drawn: None) -> tuple[Point, Info]:
-        guess = problem.structure.guess
-        assert guess is not None
-        point, told = self.answer(problem, problem.domain.project(guess()), state.u)
+        warm_start = problem.structure.warm_start
+        assert warm_start is not None
+        point, told = self.answer(problem, problem.domain.project(warm_start()), state.u)
         return point, told._replace(residual=None)
 
     @classmethod

@@ -17,7 +17,7 @@ from torch import Tensor
 from lowland.domains import Domain
 from lowland.energies.base import VARIABLES, Energy, Quadratic, ReferenceCase, Structure, check_output
 from lowland.errors import OptionError
-from lowland.tensors import RowNoise, batch_size, leaves, map_value, repeat_rows, select
+from lowland.tensors import PerSampleRNG, batch_size, repeat_rows, take, tree_leaves, tree_map
 
 
 class Problem:
@@ -53,7 +53,7 @@ class Problem:
         )
         self.size = domain.size
         self.compiling = False
-        tensors = (*energy.parameters(), *leaves(given), *energy.buffers())
+        tensors = (*energy.parameters(), *tree_leaves(given), *energy.buffers())
         reference = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
         self.dtype = torch.get_default_dtype() if reference is None else reference.dtype
         self.device = torch.device("cpu") if reference is None else reference.device
@@ -69,9 +69,9 @@ class Problem:
         return self._structure
 
     @functools.cached_property
-    def few(self) -> Problem:
+    def head(self) -> Problem:
         """Two rows of the problem, enough to tell of which kind it is without computing its structure for all."""
-        return self.select(torch.arange(min(self.batch, 2), device=self.device))
+        return self.take(torch.arange(min(self.batch, 2), device=self.device))
 
     def unpack(self, u: Tensor) -> dict[str, Any]:
         """The free variables by name, in their own shapes."""
@@ -142,7 +142,7 @@ class Problem:
         """(B,) ‖u − project(u − step · gradient)‖∞ / step, which is ‖gradient‖∞ away from all bounds."""
         if not self.domain.constrained:
             return gradient.abs().amax(dim=1)
-        return (u - self.domain.confine(u - step * gradient)).abs().amax(dim=1) / step
+        return (u - self.domain.project_iterate(u - step * gradient)).abs().amax(dim=1) / step
 
     def candidates(self, points: Tensor) -> Tensor:
         """E of N candidates for each sample, (B, N, D) → (B, N). x was encoded once, before it is repeated here."""
@@ -157,9 +157,9 @@ class Problem:
             self.model, repeat_rows(self.given, times), self.over, self.domain, self.batch * times, self.graph
         )
 
-    def select(self, rows: Tensor) -> Problem:
+    def take(self, rows: Tensor) -> Problem:
         """The problem restricted to some of its rows; what the rows share is kept, not computed again."""
-        chosen = Problem(self.model, select(self.given, rows), self.over, self.domain, len(rows), self.graph)
+        chosen = Problem(self.model, take(self.given, rows), self.over, self.domain, len(rows), self.graph)
         chosen.compiling = self.compiling
         known = self._structure
         if known is not None and known.quadratic is not None:
@@ -180,7 +180,7 @@ class Problem:
         if self.dtype == torch.float64:
             return self
         model = copy.deepcopy(self.model).double()
-        given = map_value(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, self.given)
+        given = tree_map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, self.given)
         return Problem(model, given, self.over, self.domain, self.batch)
 
     def part(self, name: str, u: Tensor) -> Problem:
@@ -229,8 +229,8 @@ def bind(
         return problem
     with torch.no_grad():
         # Two rows are enough to tell a sum over the batch from one over the axes of a sample.
-        few = problem.few
-        check_output(energy, few.value(problem.domain.start(few.batch, problem.dtype, problem.device)), few.batch)
+        head = problem.head
+        check_output(energy, head.value(problem.domain.start(head.batch, problem.dtype, problem.device)), head.batch)
     return problem
 
 
@@ -245,7 +245,7 @@ class Status(enum.IntEnum):
     """A NaN or an infinity came up; u is the last finite one."""
     COLLAPSED = 3
     """Candidates or draws no longer differ, in the last restart too. Nothing else is known about u."""
-    GUESS = 4
+    WARM_START = 4
     """The answer of an encoder, which nothing has tested."""
     OVERFLOW = 5
     """E at u is beyond the largest number of its type: scale the data down, or use float64."""
@@ -255,7 +255,7 @@ class Info(NamedTuple):
     """What a step tells the loop.
 
     `energy` (B,), before or after the step, to see that it is finite; `residual` (B,), the distance from stationarity
-    that is compared with `tol`, or None for samplers and guesses, which have none; `accepted` (B,) of 0 or 1, for
+    that is compared with `tol`, or None for samplers and warm starts, which have none; `accepted` (B,) of 0 or 1, for
     samplers that propose.
     """
 
@@ -324,7 +324,7 @@ class Solver:
         """The first state, a named tuple with `u` = the start (B, D)."""
         raise NotImplementedError
 
-    def draw(self, problem: Problem, noise: RowNoise) -> Any:
+    def draw(self, problem: Problem, noise: PerSampleRNG) -> Any:
         """The random numbers of one step, drawn outside the step so that the step is a pure function."""
         return None
 

@@ -14,7 +14,7 @@ from lowland.energies.ellipse import Ellipse
 from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Status, Support, continuous
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Crowd(NamedTuple):
@@ -79,7 +79,7 @@ class Population(Solver):
         # The start is the first candidate.
         return Crowd(u, torch.full_like(u[:, 0], torch.inf), u, deviation, torch.ones_like(u[:, 0], dtype=torch.bool))
 
-    def draw(self, problem: Problem, noise: RowNoise) -> Tensor:
+    def draw(self, problem: Problem, noise: PerSampleRNG) -> Tensor:
         return noise.normal(self.samples - 1, problem.size)
 
     def step(self, problem: Problem, state: Any, drawn: Tensor) -> tuple[Any, Info]:
@@ -103,7 +103,7 @@ class Population(Solver):
         """The candidates (B, N, D), their energies (B, N), the best point of all steps (B, D) and its energy (B,)."""
         points_BND = state.mean[:, None] + state.deviation[:, None] * drawn
         points_BND = torch.cat([state.mean[:, None], points_BND], dim=1)
-        points_BND = problem.domain.confine(points_BND.flatten(0, 1)).reshape(points_BND.shape)
+        points_BND = problem.domain.project_iterate(points_BND.flatten(0, 1)).reshape(points_BND.shape)
         energies_BN = finite(problem.candidates(points_BND))
         lowest, index = energies_BN.min(dim=1)
         better = lowest < state.best

@@ -15,7 +15,7 @@ from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Suppo
 class Exhaustive(Direct):
     """u* = the element of a finite domain with the least energy, the first of several.
 
-    Source: textbook. Over a one-hot z this is the assignment step of K-means. The energy's own `Structure.lowest`, or
+    Source: textbook. Over a one-hot z this is the assignment step of K-means. The energy's own `Structure.argmin`, or
     its `Structure.table` (B, K), is used where there is one, since it is often one matrix product; otherwise elements
     are evaluated in chunks.
 
@@ -39,9 +39,9 @@ class Exhaustive(Direct):
         return Support(False, f"{problem.domain!r} is not finite, or has too many elements to list")
 
     def step(self, problem: Problem, state: Point, drawn: None) -> tuple[Point, Info]:
-        table, lowest = problem.structure.table, problem.structure.lowest
-        if lowest is not None:
-            index = lowest()[0]
+        table, argmin = problem.structure.table, problem.structure.argmin
+        if argmin is not None:
+            index = argmin()[0]
         else:
             index = self._search(problem, len(state.u)) if table is None else table().argmin(dim=1)
         return self.answer(problem, problem.domain.pick(index, state.u.dtype), state.u)

@@ -10,7 +10,7 @@ from lowland.energies.rbm import RBM
 from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Status, Support
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("solver")
@@ -55,7 +55,7 @@ class Gibbs(Solver):
     def init(self, problem: Problem, u: Tensor) -> Point:
         return Point(u)
 
-    def draw(self, problem: Problem, noise: RowNoise) -> Tensor:
+    def draw(self, problem: Problem, noise: PerSampleRNG) -> Tensor:
         return noise.uniform(problem.size)
 
     def step(self, problem: Problem, state: Point, drawn: Tensor) -> tuple[Point, Info]:

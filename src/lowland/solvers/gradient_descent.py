@@ -61,7 +61,7 @@ class GradientDescent(Solver):
         velocity = -self.step_size * gradient
         if self.momentum:
             velocity = velocity + self.momentum * state.velocity
-        u = problem.domain.confine(state.u + velocity)
+        u = problem.domain.project_iterate(state.u + velocity)
         return Moving(u, velocity), Info(energy, problem.residual(state.u, gradient, self.step_size))
 
     @classmethod

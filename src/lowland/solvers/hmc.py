@@ -11,7 +11,7 @@ from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support, continuous
 from lowland.solvers.langevin import Walk, accept
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("solver")
@@ -63,7 +63,7 @@ class HMC(Solver):
     def init(self, problem: Problem, u: Tensor) -> Walk:
         return Walk(u, *problem.value_and_gradient(u))
 
-    def draw(self, problem: Problem, noise: RowNoise) -> tuple[Tensor, Tensor]:
+    def draw(self, problem: Problem, noise: PerSampleRNG) -> tuple[Tensor, Tensor]:
         return noise.normal(problem.size), noise.uniform()
 
     def step(self, problem: Problem, state: Walk, drawn: tuple[Tensor, Tensor]) -> tuple[Walk, Info]:

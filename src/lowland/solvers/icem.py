@@ -16,7 +16,7 @@ from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Problem, SolverCase
 from lowland.solvers.cem import Crowd, Population
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Kept(NamedTuple):
@@ -86,7 +86,7 @@ class ICEM(Population):
         energies[:, 0] = crowd.best
         return Kept(*crowd, points, energies)
 
-    def draw(self, problem: Problem, noise: RowNoise) -> Tensor:
+    def draw(self, problem: Problem, noise: PerSampleRNG) -> Tensor:
         shape = problem.domain.shape
         white_BNTX = noise.normal(self.samples - 1, shape[0], problem.size // shape[0])
         return (_filter(shape[0], self.colour).to(white_BNTX) @ white_BNTX).flatten(2)

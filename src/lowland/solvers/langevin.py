@@ -12,7 +12,7 @@ from lowland.energies.ellipse import Ellipse
 from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support, continuous
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Walk(NamedTuple):
@@ -73,7 +73,7 @@ class Langevin(Solver):
     def init(self, problem: Problem, u: Tensor) -> Walk:
         return Walk(u, *problem.value_and_gradient(u)) if self.metropolis else Walk(u, None, None)
 
-    def draw(self, problem: Problem, noise: RowNoise) -> tuple[Tensor, Tensor | None]:
+    def draw(self, problem: Problem, noise: PerSampleRNG) -> tuple[Tensor, Tensor | None]:
         return noise.normal(problem.size), noise.uniform() if self.metropolis else None
 
     def step(self, problem: Problem, state: Walk, drawn: tuple[Tensor, Tensor | None]) -> tuple[Walk, Info]:
@@ -85,14 +85,14 @@ class Langevin(Solver):
         u = torch.add(state.u, normal, alpha=self._spread).sub(gradient, alpha=self.step_size)
         if problem.domain.constrained:
             interval = problem.domain.limits(u.dtype) is not None
-            u = problem.domain.reflect(u)[0] if interval else problem.domain.confine(u)
+            u = problem.domain.reflect(u)[0] if interval else problem.domain.project_iterate(u)
         return Walk(u, None, None), Info(energy, None)
 
     def _tested(
         self, problem: Problem, u: Tensor, energy: Tensor, gradient: Tensor, normal: Tensor, uniform: Tensor
     ) -> tuple[Walk, Info]:
         proposal = u - self.step_size * gradient + self._spread * normal
-        outside = (problem.domain.confine(proposal) != proposal).any(dim=1)
+        outside = (problem.domain.project_iterate(proposal) != proposal).any(dim=1)
         energy_there, gradient_there = problem.value_and_gradient(proposal)
         back = u - proposal + self.step_size * gradient_there
         backward = back.square().sum(dim=1) / (2 * self._spread**2)

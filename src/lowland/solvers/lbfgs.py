@@ -43,11 +43,12 @@ class LBFGS(Solver):
 
     Args:
         memory: M.
-        looks: how many t are tried in a step. Where E has kinks there is often none, and all rows wait for the search.
+        max_line_search: how many t are tried in a step. Where E has kinks there is often none, and all rows wait for
+            the search.
         max_steps, tol, check_every: see `Solver`; the residual is ‖u − project(u − g)‖∞.
 
     Raises:
-        OptionError: if memory or looks is below 1.
+        OptionError: if memory or max_line_search is below 1.
 
     >>> import lowland as ll
     >>> ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=LBFGS()).status
@@ -55,12 +56,19 @@ class LBFGS(Solver):
     """
 
     def __init__(
-        self, memory: int = 10, max_steps: int = 200, tol: float | None = 1e-4, check_every: int = 2, looks: int = 20
+        self,
+        memory: int = 10,
+        max_steps: int = 200,
+        tol: float | None = 1e-4,
+        check_every: int = 2,
+        max_line_search: int = 20,
     ) -> None:
         super().__init__(max_steps, tol, check_every)
-        if min(memory, looks) < 1:
-            raise OptionError(f"memory and looks must be at least 1, but they are {memory} and {looks}.")
-        self.memory, self.looks = memory, looks
+        if min(memory, max_line_search) < 1:
+            raise OptionError(
+                f"memory and max_line_search must be at least 1, but they are {memory} and {max_line_search}."
+            )
+        self.memory, self.max_line_search = memory, max_line_search
 
     def supports(self, problem: Problem) -> Support:
         if not problem.domain.discrete and problem.domain.limits(problem.dtype) is None:
@@ -134,8 +142,8 @@ class LBFGS(Solver):
         u, energy, gradient = state.u, state.energy, state.gradient
         slack = 4 * torch.finfo(u.dtype).eps * energy.abs()
         found, t = torch.zeros_like(waiting), 1.0
-        for _ in range(self.looks):
-            trial = problem.domain.confine(state.u + t * direction)
+        for _ in range(self.max_line_search):
+            trial = problem.domain.project_iterate(state.u + t * direction)
             there, gradient_there = problem.value_and_gradient(trial)
             promised = (state.gradient * (trial - state.u)).sum(dim=1)
             good = (there <= state.energy + _ARMIJO * promised + slack) & torch.isfinite(gradient_there).all(dim=1)

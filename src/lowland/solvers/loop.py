@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lowland.solvers.base import Info, Problem, Solver, Status
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 # Entering a compiled graph costs as much as a small step, so that several share one; more would compile for longer.
 _COMPILED_STEPS = 5
@@ -44,7 +44,7 @@ def run(
     problem: Problem,
     solver: Solver,
     start: Tensor,
-    noise: RowNoise,
+    noise: PerSampleRNG,
     record: bool = False,
     compiled: bool = False,
     step: Callable[[Problem, Any, Any], tuple[Any, Info]] | None = None,
@@ -98,7 +98,7 @@ def run(
             if real:
                 if compiled:
                     stay = _padded(stay, len(rows))
-                rows, problem, noise = rows[stay], problem.select(stay), noise.select(stay)
+                rows, problem, noise = rows[stay], problem.take(stay), noise.take(stay)
                 state = type(state)(*(part if part is None else part[stay] for part in state))
     u = problem.domain.project(u)
     rate = accepted / steps.clamp_min(1) if samples else None

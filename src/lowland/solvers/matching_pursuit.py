@@ -76,7 +76,7 @@ class OrthogonalMatchingPursuit(Solver):
         u, energy = torch.zeros_like(start), torch.empty(len(start), dtype=torch.float64, device=start.device)
         left = torch.zeros_like(energy)
         for rows in torch.arange(len(u), device=u.device).split(_HELD):
-            part = exact if len(rows) == len(u) else exact.select(rows)
+            part = exact if len(rows) == len(u) else exact.take(rows)
             u[rows], energy[rows] = (self._compiled if usable(start) else self._batched)(part, u[rows])
             left[rows] = self._left(part, u[rows], energy[rows])
         return u, energy, left

@@ -13,7 +13,7 @@ from lowland.registry import register
 from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Status, Support
 from lowland.solvers.gradient_descent import GradientDescent
 from lowland.solvers.loop import run
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Starts(NamedTuple):
@@ -22,7 +22,7 @@ class Starts(NamedTuple):
     points: Tensor
     relative: bool
     seed: int
-    streams: Tensor
+    sample_ids: Tensor
 
 
 @register("solver")
@@ -69,22 +69,22 @@ class MultiStart(Solver):
     def init(self, problem: Problem, u: Tensor) -> Point:
         return Point(u)
 
-    def draw(self, problem: Problem, noise: RowNoise) -> Starts:
+    def draw(self, problem: Problem, noise: PerSampleRNG) -> Starts:
         relative = False
         try:
             points = problem.domain.sample(noise, self.starts - 1)
         except DomainError:
             points, relative = self.spread * noise.normal(self.starts - 1, problem.size), True
-        return Starts(points, relative, noise.spawn(), noise.streams)
+        return Starts(points, relative, noise.spawn(), noise.sample_ids)
 
     def step(self, problem: Problem, state: Point, drawn: Starts) -> tuple[Point, Info]:
         batch, count = len(state.u), self.starts
         others = state.u[:, None] + drawn.points if drawn.relative else drawn.points
         starts = problem.domain.project(torch.cat([state.u[:, None], others], dim=1).flatten(0, 1))
         many = problem.repeat(count)
-        streams = drawn.streams.repeat_interleave(count) * count
-        streams = streams + torch.arange(count, device=streams.device).repeat(batch)
-        trace = run(many, self.solver, starts, RowNoise(drawn.seed, streams, problem.dtype))
+        sample_ids = drawn.sample_ids.repeat_interleave(count) * count
+        sample_ids = sample_ids + torch.arange(count, device=sample_ids.device).repeat(batch)
+        trace = run(many, self.solver, starts, PerSampleRNG(drawn.seed, sample_ids, problem.dtype))
         energies = many.value(trace.u).reshape(batch, count)
         best = torch.where(torch.isfinite(energies), energies, torch.inf).argmin(dim=1)
         rows = torch.arange(batch, device=best.device) * count + best

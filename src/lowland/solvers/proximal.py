@@ -62,7 +62,7 @@ class ISTA(Solver):
 
     def _move(self, problem: Problem, point: Tensor, gradient: Tensor, curvature: Tensor) -> Tensor:
         moved, penalty = point - gradient / curvature, problem.structure.penalty
-        return problem.domain.confine(moved) if penalty is None else penalty.prox(moved, 1 / curvature)
+        return problem.domain.project_iterate(moved) if penalty is None else penalty.prox(moved, 1 / curvature)
 
     def step(self, problem: Problem, state: Proximal, drawn: None) -> tuple[Proximal, Info]:
         curvature, point = state.curvature, state.ahead

@@ -22,7 +22,7 @@ from lowland.errors import DomainError, OptionError, ShapeError, check_number
 from lowland.files import fingerprint
 from lowland.shaping.base import Batch
 from lowland.shaping.processes import place
-from lowland.tensors import batch_size, check_finite, leaves, map_value, select
+from lowland.tensors import batch_size, check_finite, take, tree_leaves, tree_map
 
 BLOCK = 32
 """Steps that Lightning sees as one batch: its own work, about 0.2 ms a batch, is then spread over them."""
@@ -66,7 +66,7 @@ class Memory:
         return self.size
 
     def take(self, rows: Tensor) -> Batch:
-        return Batch(select(self.y, rows), select(self.x, rows), rows)
+        return Batch(take(self.y, rows), take(self.x, rows), rows)
 
     def content(self) -> str:
         return fingerprint(self.y, self.x)
@@ -270,7 +270,7 @@ def placed(batch: Batch, energy: Energy) -> Batch:
     if own is None or own.device.type == "cpu":
         return batch
     device, parts = own.device, (batch.y, batch.x, batch.index)
-    return Batch(*(map_value(lambda t: t.to(device, non_blocking=True), part) for part in parts), total=batch.total)
+    return Batch(*(tree_map(lambda t: t.to(device, non_blocking=True), part) for part in parts), total=batch.total)
 
 
 def checked(batch: Batch, energy: Energy) -> Batch:
@@ -292,9 +292,9 @@ def in_memory(data: Any, energy: Energy) -> Memory:
     if not memory.size:
         raise ShapeError("The data are empty: at least one sample is needed.")
     if own is not None:
-        place = {leaf.device for leaf in [*leaves(y), *leaves(x)]}
+        place = {leaf.device for leaf in [*tree_leaves(y), *tree_leaves(x)]}
         device = own.device
-        first = Batch(*(map_value(lambda t: t[:1].to(device), part) for part in (y, x)))
+        first = Batch(*(tree_map(lambda t: t[:1].to(device), part) for part in (y, x)))
         if len(place) > 1:
             raise ShapeError(f"The parts of the data are on different devices: {sorted(map(str, place))}.")
         energy.check(_free(first, energy), x=first.x, y=first.y)
@@ -421,7 +421,7 @@ class LoaderStream:
 
 def _own_part(batch: Batch) -> Batch:
     rows = own_rows(batch_size(y=batch.y, x=batch.x))
-    return Batch(*(map_value(lambda t: t[rows], part) for part in (batch.y, batch.x, batch.index)))
+    return Batch(*(tree_map(lambda t: t[rows], part) for part in (batch.y, batch.x, batch.index)))
 
 
 def gather(loader: Any, energy: Energy, count: int) -> Batch:

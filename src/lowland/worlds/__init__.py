@@ -14,7 +14,7 @@ from lowland.worlds.driving_costs import DrivingCost, PixelDrivingCost
 from lowland.worlds.forward import ForwardModel, windows
 from lowland.worlds.forward_training import ForwardTraining, Posterior
 from lowland.worlds.rollout import Rollout, rollout
-from lowland.worlds.uncertainty import Ensemble, Spread, measure, variance
+from lowland.worlds.uncertainty import Ensemble, Spread, usual_spread, variance
 
 __all__ = [
     "Cost",
@@ -29,8 +29,8 @@ __all__ = [
     "State",
     "World",
     "WorldCase",
-    "measure",
     "rollout",
+    "usual_spread",
     "variance",
     "windows",
 ]

@@ -13,7 +13,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lowland.domains import Domain
-from lowland.tensors import RowNoise, repeat_rows
+from lowland.tensors import PerSampleRNG, repeat_rows
 
 State: TypeAlias = Mapping[str, Tensor]
 """A state of a world: named tensors, each with the batch as first axis."""
@@ -97,11 +97,11 @@ class World(nn.Module, PyTorchModelHubMixin):
             states: s[1], …, s[T], each tensor (B, T, …).
         """
 
-    def prior(self, noise: RowNoise, *shape: int) -> Tensor:
+    def prior(self, noise: PerSampleRNG, *shape: int) -> Tensor:
         """(B, *shape, Z), draws from q(z) = N(0, I)."""
         return noise.normal(*shape, self.latents)
 
-    def draw_mask(self, noise: RowNoise, *shape: int) -> Tensor:
+    def draw_mask(self, noise: PerSampleRNG, *shape: int) -> Tensor:
         """(B, *shape, M), dropout masks, for `step`."""
         kept = noise.uniform(*shape, self.masked) >= self.dropout
         return kept.to(noise.dtype) / (1 - self.dropout)

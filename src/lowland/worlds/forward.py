@@ -15,7 +15,7 @@ from lowland.domains import Product, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure
 from lowland.errors import OptionError, ShapeError, check_instance
 from lowland.registry import register
-from lowland.tensors import RowNoise, map_value
+from lowland.tensors import PerSampleRNG, tree_map
 from lowland.worlds.base import State, World
 from lowland.worlds.rollout import rollout
 from lowland.worlds.vector import VectorWorld
@@ -65,13 +65,13 @@ class ForwardModel(Energy):
 
     def errors(self, predicted: State, y: State) -> Tensor:
         """‖φ(s[t]) − φ(ŝ[t])‖² at each step, (B, T)."""
-        flat = (map_value(lambda tensor: tensor.flatten(0, 1), states) for states in (predicted, y))
+        flat = (tree_map(lambda tensor: tensor.flatten(0, 1), states) for states in (predicted, y))
         return self.world.misfit(*flat).unflatten(0, (-1, self.horizon))
 
-    def initialise(self, x: Mapping[str, Any], y: State, noise: RowNoise) -> None:
+    def initialise(self, x: Mapping[str, Any], y: State, noise: PerSampleRNG) -> None:
         self.world.initialise(x["state"], x["actions"], y)
 
-    def prior(self, x: Any, noise: RowNoise, count: int) -> Tensor:
+    def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
         return self.world.prior(noise, count, self.horizon).flatten(2)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:

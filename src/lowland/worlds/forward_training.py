@@ -16,7 +16,7 @@ from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import mlp
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.tensors import map_value
+from lowland.tensors import tree_map
 from lowland.worlds.base import State, World, standardise
 from lowland.worlds.forward import ForwardModel, windows
 from lowland.worlds.vector import VectorWorld
@@ -177,8 +177,8 @@ class ForwardTraining(Shaping):
 def _steps(x: Any, y: State) -> tuple[State, Tensor, State]:
     """All steps of all trajectories as rows: s[t], a[t] and s[t+1], (B · T, …) each."""
     path = {name: torch.cat([x["state"][name][:, None], tensor], dim=1) for name, tensor in y.items()}
-    before = map_value(lambda tensor: tensor[:, :-1].flatten(0, 1), path)
-    after = map_value(lambda tensor: tensor[:, 1:].flatten(0, 1), path)
+    before = tree_map(lambda tensor: tensor[:, :-1].flatten(0, 1), path)
+    after = tree_map(lambda tensor: tensor[:, 1:].flatten(0, 1), path)
     return before, x["actions"].flatten(0, 1), after
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowland.errors import OptionError, ShapeError
-from lowland.tensors import map_value
+from lowland.tensors import tree_map
 from lowland.worlds.base import State, World
 
 Act: TypeAlias = Callable[[State, int], Tensor]
@@ -78,4 +78,4 @@ def stack(states: Sequence[State]) -> State:
 
 def at(states: State, t: int) -> State:
     """Step t of states that were stacked: (B, T, …) → (B, …)."""
-    return map_value(lambda tensor: tensor[:, t], states)
+    return tree_map(lambda tensor: tensor[:, t], states)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.errors import OptionError
-from lowland.tensors import RowNoise, batch_size
+from lowland.tensors import PerSampleRNG, batch_size
 from lowland.worlds.base import State, World, each_row
 
 
@@ -20,10 +20,10 @@ class Spread(NamedTuple):
     """Mean and standard deviation of `variance` on training data at each step of a roll-out, (T,) each."""
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def score(self, values: Tensor, first: int = 0) -> Tensor:
-        """(U[t] − mean[t]) / deviation[t] of values (T′, …) from step `first` on; steps beyond the end are its last.
+        """(U[t] − mean[t]) / std[t] of values (T′, …) from step `first` on; steps beyond the end are its last.
 
         >>> Spread(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.0])).score(torch.tensor([[2.0], [4.0], [5.0]]))
         tensor([[2.],
@@ -31,8 +31,8 @@ class Spread(NamedTuple):
                 [3.]])
         """
         place = torch.arange(first, first + len(values), device=values.device).clamp_max(len(self.mean) - 1)
-        mean, deviation = (part[place].to(values).reshape(-1, *[1] * (values.ndim - 1)) for part in self)
-        return (values - mean) / deviation
+        mean, std = (part[place].to(values).reshape(-1, *[1] * (values.ndim - 1)) for part in self)
+        return (values - mean) / std
 
 
 def variance(
@@ -61,7 +61,7 @@ def variance(
 
     >>> from lowland.worlds.vector import VectorWorld
     >>> world = VectorWorld(observations=3, actions=1, dropout=0.1)
-    >>> masks = world.draw_mask(RowNoise(0, torch.arange(2)), 10)
+    >>> masks = world.draw_mask(PerSampleRNG(0, torch.arange(2)), 10)
     >>> variance(world, {"observation": torch.zeros(2, 3)}, torch.zeros(2, 1), None, masks).shape
     torch.Size([2])
     """
@@ -78,7 +78,7 @@ def variance(
 
 
 @torch.no_grad()
-def measure(
+def usual_spread(
     world: World, state: State, actions: Tensor, z: Tensor | None = None, masks: int = 10, seed: int = 0
 ) -> Spread:
     """What variance is usual on training data at each step of a roll-out under the logged actions.
@@ -97,7 +97,7 @@ def measure(
     rows = batch_size(state=state)
     if rows < 2:
         raise OptionError(f"The usual spread is measured on at least two roll-outs, but there is {rows}.")
-    noise = RowNoise(seed, torch.arange(rows, device=actions.device), actions.dtype)
+    noise = PerSampleRNG(seed, torch.arange(rows, device=actions.device), actions.dtype)
     found = []
     for t in range(actions.shape[1]):
         now = None if z is None else z[:, t]
@@ -125,7 +125,7 @@ class Ensemble(World):
 
     >>> from lowland.worlds.vector import VectorWorld
     >>> members = [VectorWorld(3, 1, generator=torch.Generator().manual_seed(n)) for n in range(5)]
-    >>> Ensemble(members).draw_mask(RowNoise(0, torch.arange(2)), 10).shape
+    >>> Ensemble(members).draw_mask(PerSampleRNG(0, torch.arange(2)), 10).shape
     torch.Size([2, 10, 5])
     """
 
@@ -162,13 +162,13 @@ class Ensemble(World):
     def features(self, state: State) -> Tensor:
         return self._member(0).features(state)
 
-    def prior(self, noise: RowNoise, *shape: int) -> Tensor:
+    def prior(self, noise: PerSampleRNG, *shape: int) -> Tensor:
         return self._member(0).prior(noise, *shape)
 
-    def draw_mask(self, noise: RowNoise, *shape: int) -> Tensor:
+    def draw_mask(self, noise: PerSampleRNG, *shape: int) -> Tensor:
         """(B, *shape, N), one-hot: the last axis of `shape` goes through the members in turn."""
         count = shape[-1] if shape else 1
-        like = noise.streams
+        like = noise.sample_ids
         index = torch.arange(count, device=like.device) % self.masked
         picks = nn.functional.one_hot(index, self.masked).to(noise.dtype)
         return picks.expand(len(like), *shape, self.masked) if shape else picks.expand(len(like), self.masked)

@@ -282,7 +282,7 @@ LIBRARY: dict[str, tuple[Callable[[], Any], str]] = {
     "a solver that is a class": (lambda: _ellipse(Y, solver=find("solver", "LBFGS")), "the class LBFGS: call it"),
     "an adjoint by name": (lambda: _ellipse(Y, adjoint="implicit"), "adjoint must be an instance of Adjoint"),
     "over nothing": (lambda: ll.infer(Summed(), over=()), "over must name the free variables"),
-    "streams of another length": (lambda: _ellipse(Y, streams=torch.arange(2)), "streams must have one number"),
+    "streams of another length": (lambda: _ellipse(Y, sample_ids=torch.arange(2)), "sample_ids must have one number"),
     "β in words": (lambda: ll.free_energy(ll.energies.Ellipse(), Y, beta="inf"), "beta must be a number"),
     "no draws": (lambda: ll.free_energy(ll.energies.Ellipse(), Y, beta=1.0, samples=0), "samples must be at least 1"),
     "an energy plus a number": (lambda: ll.energies.Ellipse() + 3, "What is added to an energy"),

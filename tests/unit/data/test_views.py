@@ -11,12 +11,12 @@ from torch import Tensor
 
 from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews
 from lowland.errors import OptionError, ShapeError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 pytestmark = pytest.mark.usefixtures("means")
 
 EVERYTHING: dict[str, Any] = {"blur": 0.5, "solarise": 0.5, "mask": 0.5}
-CASES: dict[str, tuple[Callable[[Tensor, RowNoise], Tensor], tuple[int, ...]]] = {
+CASES: dict[str, tuple[Callable[[Tensor, PerSampleRNG], Tensor], tuple[int, ...]]] = {
     "colour": (ImageViews(**EVERYTHING), (3, 12, 10)),
     "grey": (ImageViews(**EVERYTHING), (1, 12, 10)),
     "other size": (ImageViews(size=(6, 14), hue=0.5, **EVERYTHING), (3, 12, 10)),
@@ -37,8 +37,8 @@ def samples(shape: tuple[int, ...], dtype: torch.dtype, count: int = 9) -> Tenso
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
 
 
-def streams(count: int = 9, seed: int = 5, dtype: torch.dtype = torch.float32) -> RowNoise:
-    return RowNoise(seed, torch.arange(count), dtype)
+def streams(count: int = 9, seed: int = 5, dtype: torch.dtype = torch.float32) -> PerSampleRNG:
+    return PerSampleRNG(seed, torch.arange(count), dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -59,7 +59,7 @@ def test_a_row_is_a_function_of_its_sample_and_its_stream(
     assert not torch.equal(together, views(batch, streams(seed=6, dtype=dtype)))
     rows = torch.tensor([7, 2, 3])
     monkeypatch.setattr("lowland.data.views.images._BLOCK", 1)
-    alone = views(batch[rows], RowNoise(5, rows, dtype))
+    alone = views(batch[rows], PerSampleRNG(5, rows, dtype))
     roundings = 100 * torch.finfo(dtype).eps
     torch.testing.assert_close(together[rows], alone, rtol=0, atol=roundings)
 
@@ -94,7 +94,7 @@ def test_mixed_precision_is_not_for_views(name: str) -> None:
 
 
 @pytest.mark.parametrize("views", [ImageViews(**EVERYTHING), ImageViews.vicreg(), Jigsaw()], ids=["all", "vicreg", "j"])
-def test_images_stay_in_range(views: Callable[[Tensor, RowNoise], Tensor]) -> None:
+def test_images_stay_in_range(views: Callable[[Tensor, PerSampleRNG], Tensor]) -> None:
     """Weights sum to one up to roundings."""
     seen = views(samples((3, 9, 9), torch.float32, 64).round(), streams(64))
     assert -1e-6 <= seen.min() <= seen.max() <= 1 + 1e-6
@@ -103,7 +103,9 @@ def test_images_stay_in_range(views: Callable[[Tensor, RowNoise], Tensor]) -> No
 @pytest.mark.parametrize(
     ("views", "shape"), [(ImageViews.none(), (5, 8, 8)), (SeriesViews.none(), (2, 9)), (VectorViews.none(), (4,))]
 )
-def test_no_augmentation_changes_nothing(views: Callable[[Tensor, RowNoise], Tensor], shape: tuple[int, ...]) -> None:
+def test_no_augmentation_changes_nothing(
+    views: Callable[[Tensor, PerSampleRNG], Tensor], shape: tuple[int, ...]
+) -> None:
     batch = samples(shape, torch.float32)
     assert torch.equal(views(batch, streams()), batch)
 
@@ -166,6 +168,6 @@ def test_options_that_cannot_be(family: Callable[..., object], options: dict[str
         (Jigsaw(), torch.zeros(9, 2), r"\(B, C, H, W\)"),
     ],
 )
-def test_samples_that_cannot_be(views: Callable[[Tensor, RowNoise], Tensor], batch: Tensor, words: str) -> None:
+def test_samples_that_cannot_be(views: Callable[[Tensor, PerSampleRNG], Tensor], batch: Tensor, words: str) -> None:
     with pytest.raises(ShapeError, match=words):
         views(batch, streams())

@@ -31,7 +31,7 @@ def test_sum_keeps_the_closed_form_of_its_only_latent() -> None:
     a, b = ll.energies.PCA(4, 2), Smoothness(2, 2)
     y = torch.randn(3, 4)
     free = ll.free_energy(2 * a + b, y)
-    assert free.means == "closed form"
+    assert free.method == "closed form"
     torch.testing.assert_close(free.value, 2 * ll.free_energy(a, y).value + b(y=y))
 
 

@@ -14,7 +14,7 @@ from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedErro
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.learned_latents import LearnedLatents
 from lowland.solvers import ISTA, Adam, GradientDescent
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 def _normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -24,7 +24,7 @@ def _normal(*shape: int, seed: int = 0) -> torch.Tensor:
 def test_draws_from_a_ball_are_uniform() -> None:
     """P(‖u‖ ≤ r) = r^d; over 4,000 draws a share deviates by less than 0.008, four of which is the tolerance."""
     ball = Ball(3, radius=2.0)
-    length = ball.sample(RowNoise(0, torch.arange(40)), 100).norm(dim=2).flatten()
+    length = ball.sample(PerSampleRNG(0, torch.arange(40)), 100).norm(dim=2).flatten()
     assert float(length.max()) <= 2 * (1 + 1e-6)
     for share in (0.3, 0.6, 0.9):
         assert float((length <= 2 * share ** (1 / 3)).float().mean()) == pytest.approx(share, abs=0.032)
@@ -81,7 +81,7 @@ def test_a_prior_fitted_to_latents_has_their_moments() -> None:
     """Over 200,000 draws moments deviate by about 1 / √200,000 of their size: 0.03 is ten of that."""
     energy, codes = ConditionalAutoencoder(3, 4, n_latents=2), _normal(500, 2) @ torch.tensor([[2.0, 1.0], [0.0, 0.5]])
     energy.fit_prior(codes + 1)
-    drawn = energy.prior(None, RowNoise(0, torch.arange(1000)), 200).reshape(-1, 2)
+    drawn = energy.prior(None, PerSampleRNG(0, torch.arange(1000)), 200).reshape(-1, 2)
     torch.testing.assert_close(drawn.mean(dim=0), (codes + 1).mean(dim=0), rtol=0, atol=0.06)
     torch.testing.assert_close(torch.cov(drawn.T), torch.cov(codes.T), rtol=0, atol=0.12)
     with pytest.raises(ShapeError):
@@ -100,7 +100,7 @@ def test_a_latent_variable_predicts_both_of_two_answers() -> None:
     ll.fit(energy, (x, y), shaping, max_steps=120, lr=5e-3, validation=0.0, progress=False)
     with torch.no_grad():
         energy.fit_prior(ll.infer(energy, x=x, y=y, over="z", solver=solver).value)
-        drawn = energy.predict(x, energy.prior(None, RowNoise(0, torch.arange(512)), 10))
+        drawn = energy.predict(x, energy.prior(None, PerSampleRNG(0, torch.arange(512)), 10))
     best = (drawn - y[:, None]).square().sum(dim=2).amin(dim=1).mean()
     one = y.var(dim=0, correction=0).sum()
     assert float(best) < 0.1 * float(one)

@@ -11,7 +11,7 @@ import torch
 import lowland as ll
 from lowland.errors import OptionError, UnsupportedError
 from lowland.shaping import Batch
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 E, S = ll.energies, ll.shaping
 
@@ -114,7 +114,7 @@ def test_a_component_without_samples_stays() -> None:
 def test_dead_entries_move_onto_encoder_outputs() -> None:
     energy, y = E.VQVAE(4, groups=1, entries=3, entry_size=2), torch.randn(10, 4)
     with torch.no_grad():
-        energy.replace(torch.tensor([[False, True, False]]), y, RowNoise(0, torch.arange(10)))
+        energy.replace(torch.tensor([[False, True, False]]), y, PerSampleRNG(0, torch.arange(10)))
     assert float(torch.cdist(energy.codebook[0, 1:2], energy.embed(y)[:, 0]).detach().min()) < 1e-6
 
 

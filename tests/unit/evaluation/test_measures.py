@@ -36,7 +36,7 @@ def test_volume_of_a_disc(generator: torch.Generator) -> None:
     count, resolution = 4000, 200
     found = low_energy_volume(lambda y: y.square().sum(1), BOX, _disc(count, generator), resolution=resolution)
     # The share within the threshold is uniform: its 95 % quantile has standard error √(0.95 · 0.05 / N), in units of π.
-    # Cells on the shore, at most perimeter / cell · √2 of them, are each wrong by less than one cell.
+    # Cells on the level set, at most perimeter / cell · √2 of them, are each wrong by less than one cell.
     cell = 4 / resolution
     room = 5 * math.pi * (0.95 * 0.05 / count) ** 0.5 + 2 * math.pi * cell * 2**0.5
     assert found.area == pytest.approx(0.95 * math.pi, abs=room)

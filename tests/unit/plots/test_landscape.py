@@ -14,7 +14,7 @@ from lowland.errors import OptionError, ShapeError
 from lowland.plots import Field, landscape, landscape_grid, measure, plane_through
 from lowland.plots.drawing import colour_levels
 from lowland.registry import registered
-from lowland.tensors import select
+from lowland.tensors import take
 
 BOX = ((-2.0, 2.0), (-2.0, 2.0))
 
@@ -36,7 +36,7 @@ def test_every_registered_energy_has_a_landscape(
     monkeypatch.setattr(ll.inference, "_STARTS", 1)  # for a picture one valley will do
     energy, given, *_ = registered("energy")[name].reference_case()
     domain = energy.domains.get("y")
-    x = select(given.get("x"), torch.arange(1))
+    x = take(given.get("x"), torch.arange(1))
     if domain is None or type(domain) is ll.domains.Product or domain.size < 2:
         with pytest.raises(ll.LowlandError, match="y"):
             landscape(energy, BOX, x=x, resolution=6)
@@ -85,11 +85,11 @@ def test_arrows_by_differences_where_there_is_no_gradient() -> None:
     assert torch.allclose(exact.directions, blind.directions, atol=1e-4)
 
 
-def test_the_shore_is_the_quantile_of_the_data(generator: torch.Generator) -> None:
+def test_the_level_is_the_quantile_of_the_data(generator: torch.Generator) -> None:
     data = torch.randn(1000, 2, generator=generator)
     field = measure(bowl, BOX, data, resolution=5, arrows=0)
-    assert field.shore == pytest.approx(float(torch.quantile(bowl(data), 0.95)))
-    assert measure(bowl, BOX, resolution=5, arrows=0).shore is None
+    assert field.level == pytest.approx(float(torch.quantile(bowl(data), 0.95)))
+    assert measure(bowl, BOX, resolution=5, arrows=0).level is None
 
 
 def test_colours_do_not_depend_on_unit_or_offset(generator: torch.Generator) -> None:

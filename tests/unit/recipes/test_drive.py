@@ -27,7 +27,7 @@ from lowland.recipes.drive_logs import read_logs
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS
 from lowland.recipes.drive_options import DriveOptions
 from lowland.recipes.drive_remedies import APART, NAMES, PAIRS, DriveRemediesRecipe
-from lowland.rows import load_rows
+from lowland.systems import load_systems
 from lowland.training.export import import_safetensors
 
 
@@ -53,7 +53,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_only_figures_that_were_read_in_their_source_are_printed(first: Path) -> None:
-    known = [None, *(figure.figure for figure in load_rows()["W8"].published if figure.checked)]
+    known = [None, *(figure.figure for figure in load_systems()["W8"].published if figure.checked)]
     assert all(row["published"] in known for row in json.loads((first / "results.json").read_text()))
 
 
@@ -144,8 +144,8 @@ def test_each_remedy_changes_one_thing() -> None:
 
 def test_settings_are_compared_outside_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what is usual is measured where the model learned, which with little data are few pieces."""
-    pieces, real = set(), drive.measure
-    monkeypatch.setattr(drive, "measure", lambda *given: (pieces.add(len(given[2])), real(*given))[1])
+    pieces, real = set(), drive.usual_spread
+    monkeypatch.setattr(drive, "usual_spread", lambda *given: (pieces.add(len(given[2])), real(*given))[1])
     config = smoke("drive-remedies", variants=("MPUR", "MPUR, little data"))
     _, rows = results(config, tmp_path)
     assert pieces == {120, 16}

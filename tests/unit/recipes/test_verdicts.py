@@ -11,7 +11,7 @@ import torch
 
 from lowland import cli
 from lowland.evaluation.verdict import CLOSE
-from lowland.recipes import drive_page, drsae_page, psd_page, ssl_page, strategies_page
+from lowland.recipes import drive_page, drsae_page, ssl_page, strategies_page
 from lowland.recipes.baselines import RANDOM
 from lowland.recipes.drive_methods import MPUR
 from lowland.recipes.predictive import against_random
@@ -46,12 +46,6 @@ def test_a_lower_error_is_called_lower() -> None:
     found = [{drsae_page.DRSAE: {"test": a}, "other": {"test": b}} for a, b in zip(ours, theirs, strict=True)]
     assert drsae_page.paired(found, "other").word == "lower"
     assert drsae_page.paired(found[:1], "other").word == CLOSE
-    rivals = ("linear", "linear, shrunk", "linear, as sparse", "step of ISTA", "before training")
-    reports = [
-        {"report": {"PSD": {"gap": a}, **{name: {"gap": b} for name in rivals}}}
-        for a, b in zip(ours, theirs, strict=True)
-    ]
-    assert psd_page._told(reports, "gap") == "lower"
 
 
 def test_a_probe_is_judged_by_its_test_images() -> None:

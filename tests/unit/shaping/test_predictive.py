@@ -15,7 +15,7 @@ from lowland.nn.encoders.vision_transformer import VisionTransformer
 from lowland.shaping.base import Batch
 from lowland.shaping.predictive.masked import IJEPA, MAE, Data2Vec
 from lowland.shaping.predictive.masks import PatchMasks
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 def made(target: str) -> MaskedPrediction:
@@ -24,14 +24,14 @@ def made(target: str) -> MaskedPrediction:
 
 
 def images(count: int = 4) -> torch.Tensor:
-    return RowNoise(0, torch.arange(count), torch.float64).uniform(3, 16, 16)
+    return PerSampleRNG(0, torch.arange(count), torch.float64).uniform(3, 16, 16)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_dropping_patches_and_hiding_them_give_one_energy(target: str) -> None:
     """The energy hides patches in the attention; the shapings leave them out of the batch, which is less work."""
     energy, y = made(target), images()
-    mask = PatchMasks()(RowNoise(1, torch.arange(4)), (4, 4))
+    mask = PatchMasks()(PerSampleRNG(1, torch.arange(4)), (4, 4))
     told, target_BND = energy.predict(y, *mask), energy.targets(y)
     error = (told - target_BND.gather(1, mask.hidden[:, :, None].expand_as(told))).square().mean(dim=(1, 2))
     torch.testing.assert_close(error, energy(x=y, y=y, z=mask.z(torch.float64)), rtol=1e-9, atol=1e-12)
@@ -86,11 +86,11 @@ def test_data2vec_averages_the_last_blocks() -> None:
 
 @pytest.mark.parametrize("masks", [PatchMasks(), PatchMasks.scattered(), PatchMasks(0.6, blocks=1, scale=(0.3, 0.4))])
 def test_a_mask_is_one_split_of_the_patches_that_depends_on_its_row_alone(masks: PatchMasks) -> None:
-    drawn = masks(RowNoise(5, torch.arange(6)), (6, 8))
+    drawn = masks(PerSampleRNG(5, torch.arange(6)), (6, 8))
     both = torch.cat([drawn.shown, drawn.hidden], dim=1).sort(dim=1).values
     assert torch.equal(both, torch.arange(48).expand(6, -1))
     assert drawn.hidden.shape[1] == round(masks.share * 48)
-    alone = masks(RowNoise(5, torch.tensor([4])), (6, 8))
+    alone = masks(PerSampleRNG(5, torch.tensor([4])), (6, 8))
     assert torch.equal(alone.hidden[0], drawn.hidden[4])
 
 
@@ -98,7 +98,7 @@ def test_rectangles_hold_together() -> None:
     """Hidden patches in rectangles have more hidden neighbours than scattered ones."""
 
     def together(masks: PatchMasks) -> float:
-        z = masks(RowNoise(0, torch.arange(200)), (8, 8)).z().unflatten(1, (8, 8))
+        z = masks(PerSampleRNG(0, torch.arange(200)), (8, 8)).z().unflatten(1, (8, 8))
         return float((z[:, 1:] * z[:, :-1]).sum() / z[:, 1:].sum())
 
     assert together(PatchMasks()) > together(PatchMasks.scattered(0.5)) + 0.15
@@ -106,7 +106,7 @@ def test_rectangles_hold_together() -> None:
 
 def test_what_is_shown_stays_in_a_filled_image() -> None:
     energy, y = made("normalised"), images()
-    z = PatchMasks.scattered()(RowNoise(1, torch.arange(4)), (4, 4)).z(torch.float64)
+    z = PatchMasks.scattered()(PerSampleRNG(1, torch.arange(4)), (4, 4)).z(torch.float64)
     filled = energy.encoder.patches(energy.filled(y, z))
     same = (filled == energy.encoder.patches(y)).all(dim=2)
     assert torch.equal(same, z < 0.5)
@@ -135,7 +135,7 @@ def test_sizes_that_cannot_be() -> None:
     with pytest.raises(OptionError, match="last must be"):
         Data2Vec(last=0)
     with pytest.raises(OptionError, match="none or all"):
-        PatchMasks(0.01)(RowNoise(0, torch.arange(1)), (4, 4))
+        PatchMasks(0.01)(PerSampleRNG(0, torch.arange(1)), (4, 4))
     with pytest.raises(OptionError, match="no `shape` and `maps`"):
         ll.energies.Restoration(Perceptron((3,)))
     with pytest.raises(OptionError, match="less one"):
@@ -146,18 +146,18 @@ def test_sizes_that_cannot_be() -> None:
 
 def test_damage_hides_a_share_and_keeps_the_rest() -> None:
     y = torch.rand(3, 3, 16, 16) * 0.4
-    found = Damage(hidden=0.75)(y, RowNoise(0, torch.arange(3)))
+    found = Damage(hidden=0.75)(y, PerSampleRNG(0, torch.arange(3)))
     assert torch.equal((found == 0.5).double().mean(dim=(1, 2, 3)), torch.full((3,), 0.75, dtype=torch.float64))
     assert torch.equal(found[found != 0.5], y[found != 0.5])
-    alone = Damage(hidden=0.75)(y[2:], RowNoise(0, torch.tensor([2])))
+    alone = Damage(hidden=0.75)(y[2:], PerSampleRNG(0, torch.tensor([2])))
     assert torch.equal(alone[0], found[2])
 
 
 def test_shrinking_keeps_flat_images_and_the_mean_of_the_rest() -> None:
     flat = torch.full((2, 1, 8, 8), 0.3)
-    torch.testing.assert_close(Damage(shrink=4)(flat, RowNoise(0, torch.arange(2))), flat)
+    torch.testing.assert_close(Damage(shrink=4)(flat, PerSampleRNG(0, torch.arange(2))), flat)
     steps = torch.rand(2, 1, 8, 8)
-    small = Damage(shrink=8)(steps, RowNoise(0, torch.arange(2)))
+    small = Damage(shrink=8)(steps, PerSampleRNG(0, torch.arange(2)))
     torch.testing.assert_close(small, steps.mean(dim=(2, 3), keepdim=True).expand_as(steps))
 
 
@@ -165,4 +165,4 @@ def test_damage_that_cannot_be() -> None:
     with pytest.raises(OptionError):
         Damage(hidden=1.0)
     with pytest.raises(ShapeError, match="do not tile"):
-        Damage(shrink=3)(torch.rand(1, 1, 8, 8), RowNoise(0, torch.arange(1)))
+        Damage(shrink=3)(torch.rand(1, 1, 8, 8), PerSampleRNG(0, torch.arange(1)))

@@ -10,15 +10,15 @@ from torch import Tensor
 
 import lowland as ll
 from lowland.errors import CheckpointError, OptionError, ShapeError, UnsupportedError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 from lowland.training import load_world, save_world
 from lowland.worlds import (
     Ensemble,
     ForwardModel,
     ForwardTraining,
     Posterior,
-    measure,
     rollout,
+    usual_spread,
     variance,
     windows,
 )
@@ -61,7 +61,7 @@ def test_a_posterior_tells_the_push_and_the_prior_spreads_over_both() -> None:
         known, unknown = energy(x, y, mean).mean(), energy(x, y, torch.zeros_like(mean)).mean()
         assert float(known) < 0.3 * float(unknown)
         state = {"observation": torch.zeros(500, 2)}
-        z = world.prior(RowNoise(0, torch.arange(500)))
+        z = world.prior(PerSampleRNG(0, torch.arange(500)))
         share = float((world.step(state, torch.zeros(500, 1), z)["observation"][:, 0] > 0).float().mean())
     assert 0.25 < share < 0.75
     assert result.history["kl"].values[-1] > 0
@@ -106,7 +106,7 @@ def test_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
 def test_the_spread_over_an_ensemble_is_that_of_its_members() -> None:
     members = [VectorWorld(2, 1, hidden=8, generator=torch.Generator().manual_seed(n)) for n in range(3)]
     world, state, action = Ensemble(members), {"observation": torch.ones(4, 2)}, torch.zeros(4, 1)
-    masks = world.draw_mask(RowNoise(0, torch.arange(4)), 3)
+    masks = world.draw_mask(PerSampleRNG(0, torch.arange(4)), 3)
     answers = torch.stack([member.step(state, action)["observation"] for member in members])
     torch.testing.assert_close(variance(world, state, action, None, masks), answers.var(dim=0).sum(dim=1))
     torch.testing.assert_close(world.step(state, action)["observation"], answers.mean(dim=0))
@@ -117,7 +117,7 @@ def test_members_with_latents_are_compared_at_the_mean_of_the_prior_and_the_firs
     members = [VectorWorld(2, 1, latents=3, hidden=8, generator=torch.Generator().manual_seed(n)) for n in range(3)]
     world, state, action = Ensemble(members), {"observation": torch.ones(4, 2)}, torch.zeros(4, 1)
     z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    masks = world.draw_mask(RowNoise(0, torch.arange(4)), 3)
+    masks = world.draw_mask(PerSampleRNG(0, torch.arange(4)), 3)
     at_mean = torch.stack([member.step(state, action)["observation"] for member in members])
     torch.testing.assert_close(variance(world, state, action, z, masks), at_mean.var(dim=0).sum(dim=1))
     assert torch.equal(world.step(state, action, z)["observation"], members[0].step(state, action, z)["observation"])
@@ -133,7 +133,7 @@ def test_the_spread_is_small_on_data_and_grows_away_from_them() -> None:
         ll.fit(ForwardModel(world, x["state"], horizon=1), (x, y), ForwardTraining(), **options)
         members.append(world)
     world = Ensemble(members)
-    masks = world.draw_mask(RowNoise(0, torch.arange(len(x["actions"]))), 3)
+    masks = world.draw_mask(PerSampleRNG(0, torch.arange(len(x["actions"]))), 3)
     with torch.no_grad():
         near = variance(world, x["state"], x["actions"][:, 0], None, masks).mean()
         far = variance(world, {"observation": 3 * x["state"]["observation"].abs()}, x["actions"][:, 0], None, masks)
@@ -199,7 +199,7 @@ def test_what_cannot_be_is_said() -> None:
     with pytest.raises(OptionError, match="at least two masks"):
         variance(dropped, state, torch.zeros(3, 1), None, torch.ones(3, 1, 8))
     with pytest.raises(OptionError, match="at least two roll-outs"):
-        measure(dropped, {"observation": torch.zeros(1, 2)}, torch.zeros(1, 2, 1))
+        usual_spread(dropped, {"observation": torch.zeros(1, 2)}, torch.zeros(1, 2, 1))
     with pytest.raises(OptionError, match="at least two worlds"):
         Ensemble([world])
     with pytest.raises(OptionError, match="same actions and latents"):

@@ -1,7 +1,8 @@
 """Views: random changes of samples that keep what they show, batched and on the device of the samples.
 
-A family of views is a frozen dataclass that is called with samples (B, *shape) and a `RowNoise`, and returns samples of
-the same shape: row r depends on sample r and stream r alone, so that a run that is resumed sees the same views.
+A family of views is a frozen dataclass that is called with samples (B, *shape) and a `PerSampleRNG`, and returns
+samples of the same shape: row r depends on sample r and stream r alone, so that a run that is resumed sees the same
+views.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lowland.data.views.options import check_samples
 from lowland.errors import OptionError, ShapeError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 _GREY = 0.5
 
@@ -32,7 +32,7 @@ class Damage:
         OptionError: for a share outside [0, 1), or sides below 1.
         ShapeError: when called with images that patches or squares do not tile.
 
-    >>> Damage(hidden=0.75)(torch.ones(2, 3, 8, 8), RowNoise(0, torch.arange(2))).mean()
+    >>> Damage(hidden=0.75)(torch.ones(2, 3, 8, 8), PerSampleRNG(0, torch.arange(2))).mean()
     tensor(0.6250)
     """
 
@@ -48,7 +48,7 @@ class Damage:
             )
 
     @torch.no_grad()
-    def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
+    def __call__(self, samples: Tensor, noise: PerSampleRNG) -> Tensor:
         check_samples(samples, noise, "(B, C, H, W)")
         height, width = samples.shape[2:]
         for side in (self.patch if self.hidden else 1, self.shrink):

@@ -14,7 +14,7 @@ from lowland.data.views.colour import adjust, grey, linear, turn_hue
 from lowland.data.views.options import check_probabilities, check_range, check_samples, check_strengths
 from lowland.data.views.resample import cells, gaussian, interpolation, resample
 from lowland.errors import OptionError, ShapeError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 _TRIES = 10
 _BLOCK = 2**15
@@ -74,7 +74,7 @@ class ImageViews:
         ShapeError: when called with other than images, one stream for each, or with colours that are not three.
 
     >>> views = ImageViews(size=(16, 16))
-    >>> views(torch.rand(4, 3, 32, 32), RowNoise(0, torch.arange(4))).shape
+    >>> views(torch.rand(4, 3, 32, 32), PerSampleRNG(0, torch.arange(4))).shape
     torch.Size([4, 3, 16, 16])
     """
 
@@ -144,7 +144,7 @@ class ImageViews:
         return cls(crop=(1, 1), flip=0, grey=0, mask=0.5)
 
     @torch.no_grad()
-    def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
+    def __call__(self, samples: Tensor, noise: PerSampleRNG) -> Tensor:
         check_samples(samples, noise, "(B, C, H, W)")
         channels, *shape = samples.shape[1:]
         if (self._recolours or self.grey) and channels not in (1, 3):
@@ -194,7 +194,7 @@ class ImageViews:
             _change_some(views, drawn["mask"], lambda some, rows: _fill(some, drawn, rows))
         return views
 
-    def draw(self, noise: RowNoise, shape: tuple[int, int]) -> dict[str, Tensor]:
+    def draw(self, noise: PerSampleRNG, shape: tuple[int, int]) -> dict[str, Tensor]:
         """What happens to each image of this (H, W): numbers (B,), by the names of the options.
 
         Places and lengths are in pixels, and `wide` is negative where the image is flipped. Factors are 1, and turns

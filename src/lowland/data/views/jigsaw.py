@@ -11,7 +11,7 @@ from torch.nn import functional
 from lowland.data.views.images import ImageViews
 from lowland.data.views.options import check_samples
 from lowland.errors import OptionError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 def _patch_views() -> ImageViews:
@@ -36,7 +36,7 @@ class Jigsaw:
         ShapeError: see `ImageViews`.
 
     >>> views = Jigsaw(grid=2, patch=ImageViews.none())
-    >>> views(torch.arange(4.0).reshape(1, 1, 2, 2), RowNoise(0, torch.arange(1))).flatten()
+    >>> views(torch.arange(4.0).reshape(1, 1, 2, 2), PerSampleRNG(0, torch.arange(1))).flatten()
     tensor([2., 1., 0., 3.])
     """
 
@@ -50,7 +50,7 @@ class Jigsaw:
             raise OptionError("The patches of a jigsaw keep their size: leave `size` of `patch` out.")
 
     @torch.no_grad()
-    def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
+    def __call__(self, samples: Tensor, noise: PerSampleRNG) -> Tensor:
         check_samples(samples, noise, "(B, C, H, W)")
         grid, (count, channels, height, width) = self.grid, samples.shape
         tall, wide = -(-height // grid), -(-width // grid)
@@ -59,8 +59,8 @@ class Jigsaw:
         patches = patches.reshape(count, grid * grid, channels, tall, wide)
         order = noise.uniform(grid * grid).argsort(dim=1)
         patches = patches.gather(1, order[:, :, None, None, None].expand_as(patches)).flatten(0, 1)
-        streams = noise.streams[:, None] * grid**2 + torch.arange(grid**2, device=order.device)
-        patches = self.patch(patches, RowNoise(noise.spawn(), streams.flatten(), noise.dtype))
+        sample_ids = noise.sample_ids[:, None] * grid**2 + torch.arange(grid**2, device=order.device)
+        patches = self.patch(patches, PerSampleRNG(noise.spawn(), sample_ids.flatten(), noise.dtype))
         patches = patches.reshape(count, grid, grid, channels, tall, wide).permute(0, 3, 1, 4, 2, 5)
         return _resize(patches.reshape(count, channels, grid * tall, grid * wide), height, width)
 

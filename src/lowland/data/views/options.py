@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from lowland.errors import OptionError, ShapeError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 def check_probabilities(**options: float) -> None:
@@ -32,11 +32,11 @@ def check_range(name: str, ends: tuple[float, float], most: float = math.inf) ->
         raise OptionError(f"{name} must be two numbers above zero in ascending order{above}, but it is {ends}.")
 
 
-def check_samples(samples: Tensor, noise: RowNoise, shape: str) -> None:
+def check_samples(samples: Tensor, noise: PerSampleRNG, shape: str) -> None:
     """Raise a ShapeError unless the samples are numbers of the given shape, such as "(B, C, H, W)", with a stream each.
 
     >>> import torch
-    >>> check_samples(torch.zeros(2, 3), RowNoise(0, torch.arange(4)), "(B, D)")
+    >>> check_samples(torch.zeros(2, 3), PerSampleRNG(0, torch.arange(4)), "(B, D)")
     Traceback (most recent call last):
     lowland.errors.ShapeError: There are 2 samples and 4 streams of random numbers: a sample needs one of its own.
     """
@@ -44,8 +44,8 @@ def check_samples(samples: Tensor, noise: RowNoise, shape: str) -> None:
         raise ShapeError(
             f"These views take floating-point samples {shape}, but these are {samples.dtype} {tuple(samples.shape)}."
         )
-    if len(samples) != len(noise.streams):
+    if len(samples) != len(noise.sample_ids):
         raise ShapeError(
-            f"There are {len(samples)} samples and {len(noise.streams)} streams of random numbers: a sample needs one "
-            "of its own."
+            f"There are {len(samples)} samples and {len(noise.sample_ids)} streams of random numbers: a sample "
+            "needs one of its own."
         )

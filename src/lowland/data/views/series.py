@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lowland.data.views.options import check_probabilities, check_range, check_samples, check_strengths
 from lowland.errors import OptionError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SeriesViews:
         ShapeError: when called with other than series and one stream for each.
 
     >>> views = SeriesViews(warp=0.3)
-    >>> views(torch.rand(4, 2, 100), RowNoise(0, torch.arange(4))).shape
+    >>> views(torch.rand(4, 2, 100), PerSampleRNG(0, torch.arange(4))).shape
     torch.Size([4, 2, 100])
     """
 
@@ -68,7 +68,7 @@ class SeriesViews:
         return cls(warp=0, scale=0, jitter=0)
 
     @torch.no_grad()
-    def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
+    def __call__(self, samples: Tensor, noise: PerSampleRNG) -> Tensor:
         check_samples(samples, noise, "(B, C, T)")
         channels, times = samples.shape[1:]
         drawn, normal = noise.uniform(6), noise.normal(self.knots + channels)

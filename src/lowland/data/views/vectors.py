@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowland.data.views.options import check_probabilities, check_samples, check_strengths
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class VectorViews:
         OptionError: for a negative deviation, or a probability outside of [0, 1].
         ShapeError: when called with other than vectors and one stream for each.
 
-    >>> VectorViews(noise=0, drop=0.5)(torch.ones(1, 6), RowNoise(0, torch.arange(1)))
+    >>> VectorViews(noise=0, drop=0.5)(torch.ones(1, 6), PerSampleRNG(0, torch.arange(1)))
     tensor([[1., 0., 0., 1., 0., 0.]])
     """
 
@@ -43,7 +43,7 @@ class VectorViews:
         return cls(noise=0, drop=0)
 
     @torch.no_grad()
-    def __call__(self, samples: Tensor, noise: RowNoise) -> Tensor:
+    def __call__(self, samples: Tensor, noise: PerSampleRNG) -> Tensor:
         check_samples(samples, noise, "(B, D)")
         features = samples.shape[1]
         if self.noise:

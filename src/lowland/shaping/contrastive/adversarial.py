@@ -18,7 +18,7 @@ from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Adversarial(FreeEnergyShaping):
@@ -67,7 +67,7 @@ class Adversarial(FreeEnergyShaping):
 
 
 def _points() -> Tensor:
-    return 1 + 0.2 * RowNoise(0, torch.arange(32)).normal(2)
+    return 1 + 0.2 * PerSampleRNG(0, torch.arange(32)).normal(2)
 
 
 @register("shaping")

@@ -13,7 +13,7 @@ from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import binarise, flat_vectors
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise, repeat_rows
+from lowland.tensors import PerSampleRNG, repeat_rows
 
 
 def climb(shaping: FreeEnergyShaping, energy: Energy, batch: Batch, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def climb(shaping: FreeEnergyShaping, energy: Energy, batch: Batch, y: Tensor) -
 
 def _case() -> tuple[Energy, Batch]:
     energy = RBM(6, 4, scale=0.5)
-    y = (RowNoise(0, torch.arange(32)).uniform(6) < torch.tensor([0.9, 0.9, 0.1, 0.1, 0.5, 0.9])).float()
+    y = (PerSampleRNG(0, torch.arange(32)).uniform(6) < torch.tensor([0.9, 0.9, 0.1, 0.1, 0.5, 0.9])).float()
     return energy, Batch(y)
 
 

@@ -16,7 +16,7 @@ from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.solvers.adjoint import Adjoint, Implicit
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("shaping")
@@ -83,7 +83,7 @@ class Denoising(Shaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        y = 0.2 * RowNoise(0, torch.arange(32)).normal(2)
+        y = 0.2 * PerSampleRNG(0, torch.arange(32)).normal(2)
         return ShapingCase(cls(), Autoencoder(2, 16, hidden=(16,)), Batch(y))
 
 
@@ -124,5 +124,5 @@ class Masked(Shaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        first = RowNoise(0, torch.arange(32)).normal(1)
+        first = PerSampleRNG(0, torch.arange(32)).normal(1)
         return ShapingCase(cls(), MaskedAutoencoder(2, hidden=(16,)), Batch(torch.cat([first, -first], dim=1)))

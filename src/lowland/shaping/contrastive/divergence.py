@@ -16,7 +16,7 @@ from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import binarise
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("shaping")
@@ -147,5 +147,5 @@ class ContrastiveDivergence(FreeEnergyShaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        y = (RowNoise(0, torch.arange(32)).uniform(6) < torch.tensor([0.9, 0.9, 0.1, 0.1, 0.5, 0.9])).float()
+        y = (PerSampleRNG(0, torch.arange(32)).uniform(6) < torch.tensor([0.9, 0.9, 0.1, 0.1, 0.5, 0.9])).float()
         return ShapingCase(cls(), RBM(6, 4, scale=0.5), Batch(y))

@@ -14,7 +14,7 @@ from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import Negatives, Perturbed
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise, repeat_rows
+from lowland.tensors import PerSampleRNG, repeat_rows
 
 
 class GroupLoss(FreeEnergyShaping):
@@ -62,7 +62,7 @@ class GroupLoss(FreeEnergyShaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        y = 0.2 * RowNoise(0, torch.arange(32)).normal(2)
+        y = 0.2 * PerSampleRNG(0, torch.arange(32)).normal(2)
         return ShapingCase(cls(Perturbed(1.0), count=4), NetworkEnergy(2, hidden=(16,)), Batch(y))
 
 

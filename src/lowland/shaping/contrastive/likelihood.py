@@ -16,7 +16,7 @@ from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import binarise
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("shaping")
@@ -49,7 +49,7 @@ class MaximumLikelihood(FreeEnergyShaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        y = 1 + 0.5 * RowNoise(0, torch.arange(64)).normal(2)
+        y = 1 + 0.5 * PerSampleRNG(0, torch.arange(64)).normal(2)
         return ShapingCase(cls(), Gaussian(2), Batch(y, index=torch.arange(64)))
 
 
@@ -115,5 +115,5 @@ class MaximumLikelihoodGrid(FreeEnergyShaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        y = 0.5 * RowNoise(0, torch.arange(64)).normal(2)
+        y = 0.5 * PerSampleRNG(0, torch.arange(64)).normal(2)
         return ShapingCase(cls(nodes=24, smoothness=0.01), NetworkEnergy(2, hidden=(16,)), Batch(y))

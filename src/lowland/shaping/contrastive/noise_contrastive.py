@@ -19,7 +19,7 @@ from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import flat_vectors
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Noise(NamedTuple):
@@ -55,7 +55,7 @@ class Noise(NamedTuple):
             )
         return cls(means.to(y), factor.to(y))
 
-    def draw(self, noise: RowNoise, count: int) -> Tensor:
+    def draw(self, noise: PerSampleRNG, count: int) -> Tensor:
         """(B · count, D), `count` points for each row of `noise`."""
         components, features = self.means.shape
         which = (noise.uniform(count) * components).long().clamp_max(components - 1)
@@ -148,5 +148,5 @@ class NoiseContrastive(FreeEnergyShaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        y = 1 + 0.5 * RowNoise(0, torch.arange(64)).normal(2)
+        y = 1 + 0.5 * PerSampleRNG(0, torch.arange(64)).normal(2)
         return ShapingCase(cls(ratio=2, widen=2.0), Gaussian(2), Batch(y))

@@ -15,7 +15,7 @@ from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("shaping")
@@ -78,6 +78,6 @@ class VariationalLikelihood(FreeEnergyShaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        y = 1 + 0.2 * RowNoise(0, torch.arange(32)).normal(2)
+        y = 1 + 0.2 * PerSampleRNG(0, torch.arange(32)).normal(2)
         energy = NetworkEnergy(2, hidden=(16,), confinement=1.0)
         return ShapingCase(cls(NormalisingFlow(2, n_layers=2, width=8)), energy, Batch(y))

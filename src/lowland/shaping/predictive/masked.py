@@ -14,7 +14,7 @@ from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.shaping.joint import Target, Views
 from lowland.shaping.predictive.masks import PatchMasks
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("shaping")
@@ -76,7 +76,7 @@ class MAE(Shaping):
     def reference_case(cls) -> ShapingCase:
         encoder = VisionTransformer((1, 8, 8), patch=2, width=24, depth=1)
         energy = MaskedPrediction(encoder, "latents" if cls.latents else "normalised", width=12, depth=1)
-        slope = RowNoise(0, torch.arange(16)).normal(2, 1, 1)
+        slope = PerSampleRNG(0, torch.arange(16)).normal(2, 1, 1)
         line = torch.linspace(-1, 1, 8)
         return ShapingCase(cls(), energy, Batch(slope[:, :1] * line[:, None] + slope[:, 1:] * line))
 

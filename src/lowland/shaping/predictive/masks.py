@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowland.errors import OptionError
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 class Mask(NamedTuple):
@@ -45,7 +45,7 @@ class PatchMasks:
     Raises:
         OptionError: for a share, a number or a range that cannot be.
 
-    >>> drawn = PatchMasks()(RowNoise(0, torch.arange(3)), (8, 8))
+    >>> drawn = PatchMasks()(PerSampleRNG(0, torch.arange(3)), (8, 8))
     >>> drawn.shown.shape, drawn.hidden.shape
     (torch.Size([3, 32]), torch.Size([3, 32]))
     """
@@ -71,7 +71,7 @@ class PatchMasks:
         """Those of MAE."""
         return cls(share, blocks=0)
 
-    def __call__(self, noise: RowNoise, grid: tuple[int, int]) -> Mask:
+    def __call__(self, noise: PerSampleRNG, grid: tuple[int, int]) -> Mask:
         """The hidden and the shown patches of images with a grid of (h, w) patches.
 
         Raises:
@@ -87,7 +87,7 @@ class PatchMasks:
         order = score.flatten(1).argsort(dim=1, descending=True)
         return Mask(order[:, count:], order[:, :count])
 
-    def _covered(self, noise: RowNoise, rows: int, columns: int) -> Tensor:
+    def _covered(self, noise: PerSampleRNG, rows: int, columns: int) -> Tensor:
         """How many rectangles lie over each patch, (B, h, w)."""
         area, form, top, left = noise.uniform(4, self.blocks).unbind(dim=1)
         area = (self.scale[0] + (self.scale[1] - self.scale[0]) * area) * (rows * columns)

@@ -11,7 +11,7 @@ from lowland.nn.encoders.convnet import ConvNet
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.shaping.joint import Views
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("shaping")
@@ -48,6 +48,6 @@ class Restoring(Shaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        y = RowNoise(0, torch.arange(16)).uniform(1, 1, 1).expand(-1, 1, 8, 8)
+        y = PerSampleRNG(0, torch.arange(16)).uniform(1, 1, 1).expand(-1, 1, 8, 8)
         energy = Restoration(ConvNet((1, 8, 8), maps=(8, 16), norm=False), decoder=(8,))
         return ShapingCase(cls(lambda sample, noise: sample * (noise.uniform(1, 8, 8) > 0.5)), energy, Batch(y))

@@ -15,7 +15,7 @@ from lowland.nn.lista import LISTA
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.solvers.base import Solver
-from lowland.tensors import leaves
+from lowland.tensors import tree_leaves
 
 
 @register("shaping")
@@ -85,7 +85,7 @@ class CodePrediction(Shaping):
                 )
             return self.codes[batch.index]
         with torch.no_grad():
-            generator = self.generator(leaves(batch.y, "y")[0].device)
+            generator = self.generator(tree_leaves(batch.y, "y")[0].device)
             found = infer(energy, x=batch.x, y=batch.y, over="z", solver=self.solver, generator=generator)
         return energy.domain("z").pack(found.value)
 

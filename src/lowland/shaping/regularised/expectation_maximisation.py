@@ -133,14 +133,14 @@ class ExpectationMaximisation(Shaping):
         return unused
 
     def expected(self, energy: Energy, batch: Batch) -> tuple[Tensor, Tensor]:
-        """z̄ for each sample, flat (B, D), or as numbers (B,) where `Structure.lowest` gives them; and F_β (B,)."""
+        """z̄ for each sample, flat (B, D), or as numbers (B,) where `Structure.argmin` gives them; and F_β (B,)."""
         domain, structure, problem = energy.domain("z"), Structure(), None
         # Where z is not finite, `infer` finds out about the structure itself.
         if domain.discrete:
             problem = bind(energy, {"x": batch.x, "y": batch.y}, "z")
             structure = problem.structure
-        if self.beta == math.inf and structure.lowest is not None:
-            return structure.lowest()
+        if self.beta == math.inf and structure.argmin is not None:
+            return structure.argmin()
         if problem is None or structure.table is None:
             if self.beta != math.inf:
                 raise UnsupportedError(f"The mean of z at beta = {self.beta} needs a finite z, but it is {domain!r}.")

@@ -13,7 +13,7 @@ from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.solvers.base import Solver
 from lowland.solvers.gradient_descent import GradientDescent
-from lowland.tensors import RowNoise
+from lowland.tensors import PerSampleRNG
 
 
 @register("shaping")
@@ -75,7 +75,7 @@ class LearnedLatents(Shaping):
         known = len(self.latents)
         if size > known:
             own = next(energy.parameters())
-            noise = RowNoise(int(self.seed), torch.arange(known, size, device=own.device), own.dtype)
+            noise = PerSampleRNG(int(self.seed), torch.arange(known, size, device=own.device), own.dtype)
             domain = energy.domain("z")
             fresh = domain.project(noise.normal(domain.size))
             self.latents = torch.cat([self.latents.to(fresh), fresh]) if known else fresh

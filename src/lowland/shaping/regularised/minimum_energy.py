@@ -15,7 +15,7 @@ from lowland.inference import free_energy
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 from lowland.solvers.base import Solver
-from lowland.tensors import map_value
+from lowland.tensors import tree_map
 
 
 @register("shaping")
@@ -51,10 +51,10 @@ class MinimumEnergy(Shaping):
         self.solver, self.beta, self.noise_deviation = solver, beta, noise
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        super().prepare(energy, Batch(map_value(self._disturb, data.y), data.x, data.index))
+        super().prepare(energy, Batch(tree_map(self._disturb, data.y), data.x, data.index))
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        y = map_value(self._disturb, batch.y)
+        y = tree_map(self._disturb, batch.y)
         free = free_energy(energy, y, batch.x, self.beta, solver=self.solver, generator=self.generator()).value.mean()
         metrics = {"free_energy": free.detach()}
         penalty = self.penalty(energy, batch)

@@ -13,7 +13,7 @@ from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import flat_vectors
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import RowNoise, repeat_rows
+from lowland.tensors import PerSampleRNG, repeat_rows
 
 
 class _Curved(FreeEnergyShaping):
@@ -74,7 +74,7 @@ def curvature(
 
 
 def _case() -> tuple[Energy, Batch]:
-    return Gaussian(2), Batch(1 + 0.5 * RowNoise(0, torch.arange(64)).normal(2))
+    return Gaussian(2), Batch(1 + 0.5 * PerSampleRNG(0, torch.arange(64)).normal(2))
 
 
 @register("shaping")

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from lowland.errors import OptionError
-from lowland.rows import load_rows, load_sources, published
+from lowland.systems import load_sources, load_systems, published
 
 # How many rows each letter has, in the order of the list.
 LETTERS = {
@@ -32,7 +32,7 @@ SECTIONS = [
 
 def test_every_row_is_there_once_and_in_order():
     expected = [f"{letter}{number}" for letter, count in LETTERS.items() for number in range(1, count + 1)]
-    assert list(load_rows()) == expected
+    assert list(load_systems()) == expected
     assert len(expected) == 98
 
 
@@ -40,20 +40,20 @@ def test_ids_are_unique_in_the_file():
     from importlib import resources
 
     ids = re.findall(
-        r'^id = "(.*)"$', resources.files("lowland").joinpath("rows.toml").read_text("utf-8"), re.MULTILINE
+        r'^id = "(.*)"$', resources.files("lowland").joinpath("systems/systems.toml").read_text("utf-8"), re.MULTILINE
     )
     assert [name for name, count in Counter(ids).items() if count > 1] == []
-    assert ids == list(load_rows())
+    assert ids == list(load_systems())
 
 
 def test_sections_are_all_present_and_hold_together():
-    assert list(dict.fromkeys(row.section for row in load_rows().values())) == SECTIONS
-    assert {row.section for name, row in load_rows().items() if name[0] in "ECALR"} == {SECTIONS[0]}
+    assert list(dict.fromkeys(row.section for row in load_systems().values())) == SECTIONS
+    assert {row.section for name, row in load_systems().items() if name[0] in "ECALR"} == {SECTIONS[0]}
 
 
 def test_every_row_is_filled_in():
     sources = load_sources()
-    for name, row in load_rows().items():
+    for name, row in load_systems().items():
         assert re.fullmatch("[A-Z][1-9][0-9]?", row.id), name
         assert row.title, name
         assert not row.title.endswith("."), name
@@ -63,7 +63,7 @@ def test_every_row_is_filled_in():
 
 
 def test_published_figures_are_numbers_with_unit_and_source():
-    for name, row in load_rows().items():
+    for name, row in load_systems().items():
         for figure in row.published:
             assert isinstance(figure.figure, (int, float)), name
             assert not isinstance(figure.figure, bool), name
@@ -71,12 +71,12 @@ def test_published_figures_are_numbers_with_unit_and_source():
             assert figure.unit, name
             assert figure.source, name
             assert isinstance(figure.checked, bool), name
-        claims = Counter((figure.claim, figure.unit, figure.source) for figure in row.published)
+        claims = Counter(figure.key for figure in row.published)
         assert max(claims.values(), default=1) == 1, name
 
 
 def test_figures_known_to_be_right_are_right():
-    rows = load_rows()
+    rows = load_systems()
 
     def figure(name, claim, unit):
         return next(p.figure for p in rows[name].published if p.claim == claim and unit in p.unit)
@@ -89,18 +89,18 @@ def test_figures_known_to_be_right_are_right():
 
 
 def test_a_figure_of_second_hand_is_never_given():
-    for name, row in load_rows().items():
+    for name, row in load_systems().items():
         for figure in row.published:
-            told = published(name, figure.claim, figure.unit)
+            told = published(name, figure.key)
             assert (told is None) is not figure.checked, (name, figure)
-    with pytest.raises(OptionError, match=r"no figure in % success of 'humans'.*Did you mean 'human'"):
-        published("W8", "humans", "% success")
+    with pytest.raises(OptionError, match=r"no published figure 'humans'.*Did you mean 'human"):
+        published("W8", "humans")
 
 
 def test_figures_that_stand_in_code_were_read_in_their_source():
     from lowland.recipes.ssl_page import PROBED, VOTED
 
-    known = {(figure.claim, figure.figure) for figure in load_rows()["J7"].published if figure.checked}
+    known = {(figure.claim, figure.figure) for figure in load_systems()["J7"].published if figure.checked}
     assert {(name, figure) for table in (PROBED, VOTED) for name, (figure, _) in table.items()} <= known
 
 
@@ -124,13 +124,15 @@ def test_admm_eigenvalues_follow_from_the_update():
             round_ = third @ second @ first @ round_
         return float(np.abs(np.linalg.eigvals(round_)).max())
 
-    figures = [figure.figure for figure in load_rows()["D4"].published]
+    figures = [figure.figure for figure in load_systems()["D4"].published]
     # Published to five and to four decimals.
     assert abs(largest(3, 0.001, 2.5) - figures[0]) < 0.5e-5
     assert abs(largest(8, 0.001, 2.5) - figures[1]) < 0.5e-4
 
 
 def test_reading_the_rows_imports_nothing_heavy():
-    code = "import sys, lowland.rows; lowland.rows.load_rows(); print(*({'torch', 'numpy'} & set(sys.modules)))"
+    code = (
+        "import sys, lowland.systems; lowland.systems.load_systems(); print(*({'torch', 'numpy'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -1,0 +1,1 @@
+"""Control of small plants by learned models."""

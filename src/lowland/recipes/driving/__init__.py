@@ -1,0 +1,1 @@
+"""Driving in traffic: world models from logs, policies, plans."""

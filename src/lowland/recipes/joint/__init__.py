@@ -1,0 +1,1 @@
+"""Joint embeddings, pretext tasks, and what few labels are worth after them."""

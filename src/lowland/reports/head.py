@@ -1,0 +1,198 @@
+"""The head of a page: what `page.md` says of its recipe in TOML, between two lines of +++, above the body.
+
++++
+title = "Predictive sparse decomposition"
+shows = "One sentence: what the recipe shows."
+systems = ["S6"]                        # ids of the systems that it serves
+minutes = 2.5                           # on two processor cores with the preset cpu
+finding = "One sentence with {{ mean('PSD', 'gap') | percent }}; it stands first on the page."
+data = "{{ o.tests }} test patches"     # of all claims
+[names]                                 # expressions that texts below use by name
+gap = 'mean("PSD", "gap")'
+[methods]                               # by key: how pages, tables and claims call them
+PSD = "encoder of PSD"
+[[claims]]                              # lines of results.json
+system = "S6"
+claim = "objective gap, mean"
+measure = "gap"
+[tables.codes]                          # {{ table("codes") }} in the body
+columns = { gap = "mean gap" }
++++
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lowland.bounded import read_bytes
+from lowland.errors import OptionError, nearest
+from lowland.systems import load_systems, published, tomllib
+
+FENCE = "+++\n"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Lines of results.json: one measure of some methods. All texts are templates, as the body is.
+
+    Args:
+        system: id of the system.
+        claim: what was measured, with its unit, in a few words.
+        measure: key of the measure.
+        methods: keys of the methods; by default all that have the measure, in the order of the head.
+        without: methods that are left out.
+        names: other names for some methods than those of the head.
+        published: key of the published figure in the list of systems, or one key for each method.
+        data: the data used; by default that of the head.
+        when: an expression; the claim is left out where it is false.
+        each: an expression for a list; the claim is repeated for every value, `it` in its texts.
+        tolerance: by how much a new run may differ from the record: a number in the unit of the claim, a share such as
+            "5 %", or "machine" for a time, which is not compared. By default from the deviation over seeds.
+    """
+
+    system: str
+    claim: str
+    measure: str
+    methods: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    names: Mapping[str, str] | None = None
+    published: str | Mapping[str, str] = ""
+    data: str | None = None
+    when: str = ""
+    each: str = ""
+    tolerance: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of methods (rows) by measures (columns).
+
+    Args:
+        columns: heading by measure.
+        methods: keys of the methods; by default all that have one of the measures.
+        without: methods that are left out.
+        first: heading of the column of methods.
+        caption: below it.
+        spread: whether cells show the deviation over seeds beside the mean.
+        heat: measures whose cells are coloured, from pale at the first number to full at the second.
+    """
+
+    columns: Mapping[str, str]
+    methods: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    first: str = ""
+    caption: str = ""
+    spread: bool = False
+    heat: Mapping[str, tuple[float, float]] | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """All that stands above the body of a page; see the top of this file."""
+
+    title: str
+    shows: str
+    systems: tuple[str, ...] = ()
+    minutes: float = 1
+    finding: str = ""
+    data: str = ""
+    names: Mapping[str, str] | None = None
+    methods: Mapping[str, str] | None = None
+    claims: tuple[Claim, ...] = ()
+    tables: Mapping[str, Table] | None = None
+
+
+def read_page(path: Path) -> tuple[Head, str]:
+    """The head and the body of a page.
+
+    Raises:
+        OptionError: one sentence, for a page that is missing or cannot be read, or a head that names what is unknown.
+    """
+    stat = path.stat() if path.is_file() else None
+    if stat is None:
+        raise OptionError(f"{path} is missing: a recipe is a folder with recipe.py and page.md.")
+    return _read(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _read(path: Path, _changed: int, _size: int) -> tuple[Head, str]:
+    text = read_bytes(path, OptionError).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    parts = text.split(FENCE, 2)
+    if len(parts) != 3 or parts[0].strip():
+        raise OptionError(f"{path} needs a head: TOML between two lines of +++, above the text.")
+    try:
+        values = tomllib.loads(parts[1])
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"The head of {path} is not TOML that can be read: {error}.") from None
+    return parse(values, str(path)), parts[2]
+
+
+def parse(values: dict[str, Any], place: str) -> Head:
+    """The head of a page from its values; `place` names the page in errors."""
+    claims = tuple(_made(Claim, one, f"A claim in the head of {place}") for one in _list(values, "claims", place))
+    tables = {
+        name: _made(Table, one, f"The table {name} in the head of {place}")
+        for name, one in values.get("tables", {}).items()
+    }
+    head = _made(Head, {**values, "claims": claims, "tables": tables}, f"The head of {place}")
+    methods = head.methods or {}
+    for name in (*head.systems, *(claim.system for claim in claims)):
+        if name not in load_systems():
+            raise OptionError(f"The head of {place} names the system {name!r}. {nearest(name, load_systems())}")
+    for part, what in [(claim, f"claim {claim.claim!r}") for claim in claims] + [
+        (t, f"table {n}") for n, t in tables.items()
+    ]:
+        for name in (*part.methods, *part.without):
+            known = {*methods, *((part.names or {}) if isinstance(part, Claim) else ())}
+            if name not in known and "{" not in name:
+                raise OptionError(f"The {what} of {place} names the method {name!r}. {nearest(name, known)}")
+    for claim in claims:
+        keys = [claim.published] if isinstance(claim.published, str) else list(claim.published.values())
+        for key in keys:
+            if key and "{" not in key:
+                try:
+                    published(claim.system, key)
+                except OptionError as error:
+                    raise OptionError(
+                        f"The claim {claim.claim!r} of {place} cites what is not there: {error}"
+                    ) from None
+    return head
+
+
+def _list(values: dict[str, Any], name: str, place: str) -> list[Any]:
+    found = values.get(name, [])
+    if not isinstance(found, list):
+        raise OptionError(f"{name} in the head of {place} must be written as [[{name}]].")
+    return found
+
+
+def _made(cls: Any, values: Any, what: str) -> Any:
+    known = {field.name: field for field in fields(cls)}
+    if not isinstance(values, dict):
+        raise OptionError(f"{what} must be a table of values by name, not {values!r}.")
+    for name in values:
+        if name not in known:
+            raise OptionError(f"{what} has no entry {name!r}. {nearest(name, known)}")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    for name, field in known.items():
+        if name in values and not _fits(values[name], str(field.type)):
+            raise OptionError(f"{what} has {name} = {values[name]!r}, which is of the wrong kind.")
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise OptionError(f"{what} is incomplete: {str(error).split('__init__() ')[-1]}.") from None
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a value of TOML is of the kind that an annotation names."""
+    if isinstance(value, bool):
+        return kind == "bool"
+    if isinstance(value, str):
+        return kind.startswith("str") or "| str" in kind
+    if isinstance(value, (int, float)):
+        return kind.startswith("float")
+    return "Mapping" in kind if isinstance(value, dict) else kind.startswith("tuple")

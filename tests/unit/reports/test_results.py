@@ -1,0 +1,44 @@
+"""The table of results: means, deviations, failures, verdicts."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowland.errors import OptionError
+from lowland.reports.results import Results
+
+
+def table(**methods: list[float | None]) -> Results:
+    return Results({name: {"error": values} for name, values in methods.items()})
+
+
+def test_a_lower_error_is_called_lower() -> None:
+    """Seed by seed against the best rival: `near` wins some seeds, but never against both."""
+    results = table(ours=[0.10, 0.11, 0.10, 0.12], far=[0.30, 0.20, 0.31, 0.20], near=[0.20, 0.32, 0.21, 0.33])
+    assert results.verdict("ours", ["far", "near"], "error").word == "lower"
+    assert results.verdict("near", "ours", "error").word == "higher"
+    assert table(ours=[0.1], far=[0.2]).verdict("ours", "far", "error").word == "too close to call"
+
+
+def test_failed_seeds_do_not_count() -> None:
+    results = table(some=[1.0, None, 3.0], none=[None, None])
+    assert (results.mean("some", "error"), results.seeds("some", "error")) == (2.0, 2)
+    assert results.sd("some", "error") == pytest.approx(2**0.5)
+    assert (results.mean("none", "error"), results.sd("none", "error"), results.seeds("none", "error")) == (
+        None,
+        None,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "measure", "words"), [("our", "error", "Did you mean 'ours'"), ("ours", "eror", "'error'")]
+)
+def test_what_was_not_measured_is_an_error(method: str, measure: str, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        table(ours=[1.0]).mean(method, measure)
+
+
+def test_text_is_no_number() -> None:
+    with pytest.raises(OptionError, match="must be one number"):
+        Results().add({"ours": {"error": "low"}})
