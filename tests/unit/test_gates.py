@@ -28,7 +28,7 @@ IN_CIRCLES = {
     f"lowland.recipes.{name}"
     for name in (
         "conv_psd conv_psd_page drive drive_page drive_tier lista lista_page lista_results lista_setting methods "
-        "methods_contrastive methods_regularised pendulum pendulum_page psd psd_page strategies strategies_page world "
+        "methods_contrastive methods_regularised pendulum pendulum_page strategies strategies_page world "
         "world_traffic"
     ).split()
 }
