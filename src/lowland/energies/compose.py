@@ -67,6 +67,17 @@ class Sum(Energy):
         self.terms = nn.ModuleDict(terms)
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in terms}
 
+    @classmethod
+    def of(cls, *terms: tuple[Energy, float]) -> Sum:
+        """The weighted sum of energies, sums among them opened; terms are named "0", "1" …"""
+        flat: list[tuple[Energy, float]] = []
+        for energy, weight in terms:
+            parts = energy._parts() if type(energy) is Sum else [("", 1.0, energy)]
+            flat += [(term, weight * own) for _, own, term in parts]
+        names = [str(i) for i in range(len(flat))]
+        energies, weights = zip(*flat, strict=True)
+        return cls(dict(zip(names, energies, strict=True)), dict(zip(names, weights, strict=True)))
+
     def _parts(self) -> list[tuple[str, float, Energy]]:
         return [(name, self.weights[name], term) for name, term in self.terms.items() if isinstance(term, Energy)]
 
@@ -178,18 +189,6 @@ class Sum(Energy):
         case = SparseCoding.reference_case()
         assert case.minimum is not None
         return case._replace(energy=cls({"code": case.energy}, {"code": 2.0}), minimum=2 * case.minimum)
-
-
-def total(*terms: tuple[Energy, float]) -> Sum:
-    """The weighted sum of energies, sums among them opened; terms are named "0", "1" …"""
-    flat: list[tuple[Energy, float]] = []
-    for energy, weight in terms:
-        parts = energy._parts() if type(energy) is Sum else [("", 1.0, energy)]
-        flat += [(term, weight * own) for _, own, term in parts]
-    names = [str(i) for i in range(len(flat))]
-    return Sum(
-        {n: e for n, (e, _) in zip(names, flat, strict=True)}, {n: w for n, (_, w) in zip(names, flat, strict=True)}
-    )
 
 
 @register("energy")

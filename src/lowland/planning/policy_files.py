@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from lowland import __version__
 from lowland.domains import Box
 from lowland.errors import CheckpointError, OptionError, UnsupportedError, nearest
 from lowland.files import fingerprint, regular, write_atomically
 from lowland.nn.convolutional import FilmEyes
 from lowland.nn.scene import SceneEncoder
 from lowland.planning.policies import Policy
+from lowland.version import __version__
 
 KIND = "lowland policy 1"
 PREFIX = "policy-"

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lowland import __version__
+from lowland.version import __version__
 
 PACKAGES = "torch lightning numpy scipy scikit-learn matplotlib safetensors".split()
 

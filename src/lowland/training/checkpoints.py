@@ -17,9 +17,9 @@ import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from torch import Tensor
 
-from lowland import __version__
 from lowland.checksums import read_tensors, write_tensors
 from lowland.errors import CheckpointError
+from lowland.version import __version__
 
 _FORMAT = "lowland"
 _LAYOUT = "1"

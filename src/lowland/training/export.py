@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lowland import __version__
 from lowland.checksums import read_json, read_tensors, write_json, write_tensors
 from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.files import replacing, write_atomically
 from lowland.registry import find
+from lowland.version import __version__
 from lowland.worlds.base import World
 
 

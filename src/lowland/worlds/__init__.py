@@ -34,7 +34,7 @@ __all__ = [
     "variance",
     "windows",
 ]
-_registered, _names = expose("world", __name__)
+_registered, _names = expose(__name__)
 
 
 def __getattr__(name: str) -> Any:
@@ -42,4 +42,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_names()])
+    return sorted({*__all__, *_names()})

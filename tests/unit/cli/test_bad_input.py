@@ -33,7 +33,7 @@ COMMANDS = {
     "run elipse --help": "'elipse'. Did you mean 'ellipse'?",
     "run ellipse --preset smok": "'smok'. Did you mean 'smoke'?",
     "run ellipse --preset": "--preset",
-    "run ellipse --poins 3": "--poins. Did you mean '--points'?",
+    "run ellipse --poins 3": "'--poins'. Did you mean '--points'?",
     "run ellipse --points many": "--points",
     "run ellipse --points 0": "points",
     "run ellipse --radii 1": "--radii",
