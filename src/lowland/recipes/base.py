@@ -21,7 +21,6 @@ from lowland.errors import OptionError, check_number, nearest
 from lowland.recipes.catalogue import Entry, catalogue, find
 from lowland.recipes.record import figures_on_record
 from lowland.registry import register
-from lowland.reports.page import render
 from lowland.reports.run import Run
 from lowland.reports.template import check_page
 from lowland.training.fit import FitResult, fit
@@ -304,21 +303,6 @@ def execute(config: Recipe, run: Run) -> Run:
     with torch_threads(config.threads), run:
         config.run(run)
     return run
-
-
-def rewrite(folder: Path) -> Path:
-    """Write the page of a run anew: from the `page.md` of its recipe, if that is known here, else as it was written.
-
-    Raises:
-        CheckpointError: if the folder is not a run, or is damaged.
-        OptionError: if `page.md` names what the run does not have.
-    """
-    run = Run.open(folder)
-    entry = catalogue().get(run.config["recipe"])
-    if entry is None or entry.page is None or not (folder / "values.json").is_file():
-        return render(folder)
-    run.recorded = figures_on_record(entry)
-    return run.refill(entry.page)
 
 
 @contextmanager

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lowland.errors import CheckpointError, OptionError, nearest
+from lowland.errors import OptionError, nearest
 from lowland.plots import curves
 from lowland.recipes.base import Recipe, execute, start
-from lowland.recipes.catalogue import Entry, find
+from lowland.recipes.catalogue import Entry, catalogue, find
+from lowland.recipes.record import figures_on_record
 from lowland.reports.head import Head, Sweep, read_page
+from lowland.reports.page import render
 from lowland.reports.run import Run
 
 Axes = dict[str, list[Any]]
@@ -169,16 +171,24 @@ def _of(head: Head | None, axes: Mapping[str, Any]) -> Sweep:
     return Sweep(shared=tuple(sorted(set.intersection(*shared))) if shared else ())
 
 
-def refill(folder: Path) -> Path:
-    """Write the page of a sweep anew, from the pages of its points; nothing is computed."""
+def rewrite(folder: Path) -> Path:
+    """Write the page of a run anew: from the `page.md` of its recipe, if that is known here, else as it was written.
+
+    Nothing is computed. The page of a sweep is written from the pages of its points.
+
+    Raises:
+        CheckpointError: if the folder is not a run, or is damaged.
+        OptionError: if `page.md` names what the run does not have.
+    """
     run = Run.open(folder)
+    entry = catalogue().get(run.config["recipe"])
+    if entry is None or entry.page is None or not (folder / "values.json").is_file():
+        return render(folder)
     if not run.axes:
-        raise CheckpointError(f"{folder} is not a sweep.")
+        run.recorded = figures_on_record(entry)
+        return run.refill(entry.page)
+    for point in itertools.product(*run.axes.values()):
+        Run.open(folder / "sweep" / label(dict(zip(run.axes, point, strict=True)))).refill(entry.page)
     _describe(run, run.axes)
-    entry = find(run.config["recipe"])
-    for values in itertools.product(*run.axes.values()):
-        one = Run.open(folder / "sweep" / label(dict(zip(run.axes, values, strict=True))))
-        if entry.page is not None:
-            one.refill(entry.page)
     fill(run, run.axes)
     return run.write("finished")

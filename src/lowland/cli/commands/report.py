@@ -13,7 +13,10 @@ from lowland.terminal import say
 
 @dataclass(frozen=True)
 class Report(RunsCommand):
-    """Build the page of a run again and show where it is."""
+    """Build the page of a run again, from the present page.md of its recipe, and show where it is.
+
+    Nothing is computed.
+    """
 
     name: Annotated[Positional[str], arg(metavar="RUN")]
     """Folder of a run, or name of a recipe for its newest run."""
@@ -22,9 +25,9 @@ class Report(RunsCommand):
 
     def run(self) -> int:
         folder = self.find(self.name)
-        from lowland.reports.page import render
+        from lowland.recipes.sweep import rewrite
 
-        path = render(folder)
+        path = rewrite(folder)
         say(path)
         if self.open:
             import webbrowser

@@ -6,9 +6,9 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, Suppress, arg
+from tyro.conf import Positional, Suppress, UseAppendAction, arg
 
 from lowland.cli.command import Command, RunsCommand
 from lowland.cli.errors import Stopped
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lowland.recipes.base import Recipe
 
 
-OWN = ("--preset", "--resume", "--runs", "--debug")
+OWN = ("--preset", "--resume", "--runs", "--sweep", "--debug")
 """Options of `lowland run` itself."""
 
 
@@ -37,6 +37,8 @@ class Run(RunsCommand):
     """smoke (seconds), cpu, gpu, or one of the recipe's own."""
     resume: Annotated[str | None, arg(metavar="RUN", help_behavior_hint="")] = None
     """Go on with an earlier run: its folder, or latest."""
+    sweep: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="OPTION=A,B,...", help_behavior_hint="")] = ()
+    """Run the recipe for several values of an option, on one page. Repeat it for every combination of several."""
     options: Suppress[tuple[str, ...]] = ()
 
     @classmethod
@@ -52,13 +54,20 @@ class Run(RunsCommand):
         from lowland.recipes import catalogue
 
         entry = catalogue.find(self.name)
-        from lowland.recipes import base
+        from lowland.recipes import base, sweep
 
         folder, default = self._start(base.load(entry.name))
         config = parse(type(default), list(self.options), f"lowland run {entry.name}", default, also=OWN)
-        run = base.start(config, self.runs, self.preset or "cpu", folder)
+        axes = self._axes(type(config), folder)
+        if axes:
+            run = sweep.start_sweep(config, axes, self.runs, self.preset or "cpu", folder)
+        else:
+            run = base.start(config, self.runs, self.preset or "cpu", folder)
         try:
-            base.execute(config, run)
+            if axes:
+                sweep.execute_sweep(config, axes, run)
+            else:
+                base.execute(config, run)
         except (OptionError, BrokenPipeError):
             # The run keeps its options, so resuming it would end at the same one.
             raise
@@ -73,6 +82,19 @@ class Run(RunsCommand):
             raise Stopped(shell(["lowland", "run", entry.name, "--resume", place])) from error
         say(run.folder / "report.html", *run.made)
         return 0
+
+    def _axes(self, recipe: type[Recipe], folder: Path | None) -> dict[str, list[Any]]:
+        """The swept options with their values; those of the run, if one is resumed."""
+        from lowland.recipes.sweep import parse_axes
+        from lowland.reports.run import Run as Record
+
+        asked = parse_axes(recipe, self.sweep)
+        if folder is None:
+            return asked
+        earlier = Record.open(folder).axes
+        if asked and asked != earlier:
+            raise OptionError("A run is resumed with its own options: leave out --sweep, or start a new run.")
+        return earlier
 
     def _start(self, recipe: type[Recipe]) -> tuple[Path | None, Recipe]:
         """The folder of the run to resume, or None, and the recipe with the options to start from."""
