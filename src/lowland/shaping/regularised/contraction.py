@@ -19,8 +19,8 @@ class Contraction(MinimumEnergy):
     """L = mean F(y) + λ · mean ‖∂Enc(y)/∂y‖²_F.
 
     Source: Rifai, Vincent, Muller, Glorot & Bengio (2011), equations 1 and 2. Off the data, reconstruction does not
-    hold the code back: it becomes constant, and F high. With tied weights, as in the paper, a small encoder with a large
-    decoder does not avoid the penalty.
+    hold the code back: it becomes constant, and F high. With tied weights, as in the paper, a small encoder with a
+    large decoder does not avoid the penalty.
 
     Energies: those with an encoder (`Encoding`), such as `Autoencoder`.
 
