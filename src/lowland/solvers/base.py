@@ -238,7 +238,7 @@ class Status(enum.IntEnum):
 
 
 class Info(NamedTuple):
-    """What a step tells the loop.
+    """What a step reports to the loop.
 
     `energy` (B,), before or after the step, to see that it is finite; `residual` (B,), the distance from stationarity
     that is compared with `tol`, or None for samplers and warm starts, which have none; `accepted` (B,) of 0 or 1, for
@@ -280,9 +280,9 @@ class Solver:
 
     stochastic = False
     direct = False
-    """Whether one step ends it, so that the energy it tells is that of the u it returns, in memory of its own."""
-    tells_energy = False
-    """Whether, as after a direct method, the energy in `Info` is that of u itself and need not be computed again."""
+    """Solves in one step; `Info.energy` belongs to the returned u and is not aliased."""
+    knows_energy = False
+    """`Info.energy` belongs to the returned u here too, and need not be computed again."""
 
     def __init__(self, max_steps: int, tol: float | None = None, check_every: int = 10) -> None:
         if max_steps < 0 or int(max_steps) != max_steps:
@@ -315,7 +315,7 @@ class Solver:
         return None
 
     def step(self, problem: Problem, state: Any, drawn: Any) -> tuple[Any, Info]:
-        """One step for all samples: the next state and what it tells the loop."""
+        """One step for all samples: the next state and what the loop needs to know."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
