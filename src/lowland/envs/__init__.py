@@ -10,7 +10,7 @@ from lowland.envs.drivers import IDM, constant_speed, human, no_action, sanity_d
 from lowland.envs.picture import Camera
 from lowland.envs.replay import Policy, Replay
 from lowland.envs.scene import Scene
-from lowland.envs.trip import Trip, record
+from lowland.envs.trajectory import Trajectory, record
 from lowland.registry import register_environments
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "Policy",
     "Replay",
     "Scene",
-    "Trip",
+    "Trajectory",
     "constant_speed",
     "human",
     "no_action",

@@ -102,7 +102,7 @@ class Scene:
         return place, there
 
     def state(self, own: Tensor, size: Tensor, place: Tensor, there: Tensor) -> dict[str, Tensor]:
-        """The state of the vector tier, with the cars at those places of `table`."""
+        """The vector observation, with the cars at those places of `table`."""
         cars = self.table[place]
         away = torch.stack([own[:, 0] - ABSENT, own[:, 1], own[:, 0] * 0, own[:, 0] * 0], dim=1)
         default = self.table.new_tensor(USUAL)

@@ -37,7 +37,7 @@ class Terms(NamedTuple):
     uncertainty: Tensor
 
 
-class Situation(Domain):
+class AnyState(Domain):
     """The domain of a state: a dictionary of tensors by name, whose sizes the world knows."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class PlanEnergy(Energy):
                 f"uncertainty is {uncertainty}, but {type(world).__name__} has no dropout by which to tell how sure it "
                 "is: train it with dropout, or set uncertainty=0."
             )
-        super().__init__(x=Situation(), y=sequence(world.actions, horizon))
+        super().__init__(x=AnyState(), y=sequence(world.actions, horizon))
         self.world, self.cost, self.horizon = world, cost, int(horizon)
         self.uncertainty, self.hinge, self.masks = uncertainty, hinge, masks
         self.futures, self.beta, self.discount = futures if world.latents else 0, beta, discount

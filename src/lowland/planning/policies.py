@@ -18,7 +18,7 @@ from lowland.domains import Box, Domain, Reals
 from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, nearest
 from lowland.nn.layers import mlp
-from lowland.planning.energy import Situation, unfit
+from lowland.planning.energy import AnyState, unfit
 from lowland.registry import register
 from lowland.worlds.base import State
 
@@ -42,8 +42,8 @@ class Policy(nn.Module):
         generator: draws the first weights; by default one with seed 0.
 
     Attributes:
-        sight: options of an environment that shows what the policy looks at, such as `image` and `history`; known of a
-            policy that `lowland run drive` made or that was loaded.
+        observation: options of an environment that shows what the policy sees, such as `image` and `history`; set in
+            a policy that `lowland run drive` made or that was loaded.
 
     Raises:
         OptionError: for an unknown bound.
@@ -68,7 +68,7 @@ class Policy(nn.Module):
             raise OptionError(f"There is no bound called {bound!r}. {nearest(bound, _BOUNDS)}")
         self.inputs, self.actions, self.gaussian, self.bound = inputs, actions, gaussian, bound
         self.hidden = tuple(hidden)
-        self.sight: dict[str, Any] = {}
+        self.observation: dict[str, Any] = {}
         self.network = mlp(size, *hidden, actions.size * (2 if gaussian else 1), generator=generator)
 
     def distribution(self, state: State) -> tuple[Tensor, Tensor | None]:
@@ -112,7 +112,7 @@ class Policy(nn.Module):
                 raise ShapeError(
                     f"This policy looks at {name} of shape {shape}, but the observation has "
                     f"{f'shape {tuple(leaf.shape)}' if name in observation else 'none'}: make the environment with "
-                    "**policy.sight."
+                    "**policy.observation."
                 )
             if leaf.dtype != torch.uint8:
                 leaf = leaf.to(like.dtype)
@@ -146,7 +146,7 @@ class Imitation(Energy):
     """
 
     def __init__(self, policy: Policy) -> None:
-        super().__init__(x=Situation(), y=policy.actions)
+        super().__init__(x=AnyState(), y=policy.actions)
         self.policy = policy
 
     def energy(self, x: State, y: Tensor, z: Any) -> Tensor:

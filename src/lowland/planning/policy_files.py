@@ -54,7 +54,7 @@ def save_policy(policy: Policy, path: str | Path, note: Mapping[str, str] | None
         "hidden": list(policy.hidden),
         "gaussian": policy.gaussian,
         "bound": policy.bound,
-        "sight": dict(policy.sight),
+        "sight": dict(policy.observation),  # the name that the format has for it
     }
     header = {"format": "pt", "lowland": __version__, "class": "Policy", "kind": KIND, "card": json.dumps(card)}
     header |= {"content": fingerprint(header["card"], weights)} | dict(note or {})
@@ -66,7 +66,7 @@ def load_policy(path: str | Path, method: str = "") -> Policy:
     """A policy of `lowland run drive`, ready to drive.
 
         policy = ll.planning.load_policy("runs/drive/latest", "VG")
-        env = gymnasium.make("lowland/TrafficReplay-v0", tracks="own.csv", **policy.sight)
+        env = gymnasium.make("lowland/TrafficReplay-v0", tracks="own.csv", **policy.observation)
         observation, info = env.reset(seed=0)
         observation, reward, ended, cut, info = env.step(policy.act(observation))
 
@@ -79,7 +79,7 @@ def load_policy(path: str | Path, method: str = "") -> Policy:
         CheckpointError: if the file is missing, damaged or something else.
 
     >>> policy = load_policy("shipped", "MPUR z-dropout")
-    >>> policy.sight
+    >>> policy.observation
     {'every': 2, 'cars': 10}
     """
     path = _chosen(path, method)
@@ -130,14 +130,14 @@ def policy_header(path: Path) -> dict[str, str]:
 
 def build_policy(card: Mapping[str, Any], eyes: Mapping[str, Any]) -> Policy:
     """The policy that a card describes, with weights that are drawn; lists become tuples, which JSON does not have."""
-    options, sight = (
+    options, observation = (
         {name: tuple(value) if isinstance(value, list) else value for name, value in card[key].items()}
         for key in ("options", "sight")
     )
     looks, box = eyes[card["eyes"]](**options), card["actions"]
     actions = Box(*box["shape"], low=box["low"], high=box["high"])
     policy = Policy(looks, looks.size, actions, tuple(card["hidden"]), card["gaussian"], card["bound"])
-    policy.sight = sight
+    policy.observation = observation
     return policy
 
 

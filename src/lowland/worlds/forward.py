@@ -96,13 +96,13 @@ class ForwardModel(Energy):
 
 
 def windows(paths: Sequence[State], horizon: int, every: int = 1) -> tuple[dict[str, Any], State]:
-    """Cut trajectories into pieces (x, y) of T steps, on which `ll.fit` trains a `ForwardModel`.
+    """Cut trajectories into segments (x, y) of T steps, on which `ll.fit` trains a `ForwardModel`.
 
     Args:
         paths: of each trajectory the states s[0], …, s[N], one tensor (N + 1, …) a name, and by the name "actions"
-            a[0], …, a[N − 1], (N, A). Those of fewer than T steps give no piece.
+            a[0], …, a[N − 1], (N, A). Those of fewer than T steps give no segment.
         horizon: T.
-        every: steps between the starts of two pieces.
+        every: steps between the starts of two segments.
 
     Raises:
         ShapeError: where no trajectory has T steps.

@@ -24,7 +24,7 @@ Disturb = Callable[[State, PerSampleRNG], State]
 
 
 @register("shaping")
-class ThroughTheModel(Shaping):
+class BackpropThroughModel(Shaping):
     """L = mean over states and futures of Σ_t γᵗ [C(s[t+1], π(s[t])) + λ U] + μ/2 mean_t ‖π(s[t]) − a*[t]‖².
 
     The gradient goes through the world, which is not changed, into the policy (row W4; Henaff, Canziani & LeCun 2019,
@@ -36,8 +36,8 @@ class ThroughTheModel(Shaping):
         MPUR  uncertainty > 0: λ = 0.5 in the paper                      row W7
         MPER  uncertainty=0, expert > 0 and the log's actions as y       row W8
 
-    `ll.fit(plan, Batch(None, states), ThroughTheModel(policy), lr=1e-4, clip=50)` trains it; data for MPER are pairs
-    (states, actions (B, T, A)). The paper has T = 30 and γ = 0.99.
+    `ll.fit(plan, Batch(None, states), BackpropThroughModel(policy), lr=1e-4, clip=50)` trains it; data for MPER are
+    pairs (states, actions (B, T, A)). The paper has T = 30 and γ = 0.99.
 
     Args:
         policy: trained in place, as the group "policy".
@@ -50,7 +50,7 @@ class ThroughTheModel(Shaping):
         OptionError: for a negative μ.
         UnsupportedError: for an energy that is not a `PlanEnergy`, or an expert without actions.
 
-    >>> case = ThroughTheModel.reference_case()
+    >>> case = BackpropThroughModel.reference_case()
     >>> sorted(case.shaping(case.energy, case.batch).losses)
     ['policy']
     """

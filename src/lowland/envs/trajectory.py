@@ -17,7 +17,7 @@ from lowland.envs.scene import Scene
 
 
 @dataclass(frozen=True)
-class Trip:
+class Trajectory:
     """The path of the own car through one episode.
 
     Args:
@@ -46,7 +46,7 @@ class Trip:
     def picture(self, seconds: float, size: tuple[int, int] = (1280, 272), metres: float = 130.0) -> Picture:
         """(height, width, 3) uint8 some seconds after the first pose; the own car moves evenly between two poses.
 
-        After its end a trip stands still, with its reason written above.
+        After its end a trajectory stands still, with its reason written above.
 
         Args:
             seconds: from the first pose.
@@ -65,7 +65,7 @@ class Trip:
         return draw(self.scene, self.frame + step * self.scene.every, own, size, metres)
 
 
-def record(replay: Replay, policy: Policy, episode: int, name: str = "") -> Trip:
+def record(replay: Replay, policy: Policy, episode: int, name: str = "") -> Trajectory:
     """Drive one episode and keep its path; the replay stands at its end then.
 
     Args:
@@ -85,4 +85,4 @@ def record(replay: Replay, policy: Policy, episode: int, name: str = "") -> Trip
         poses.append(replay.own[0].double().cpu().numpy())
     length, width = replay.size[0].tolist()
     reason = REASONS[int(replay.reason[0])]
-    return Trip(replay.scene, np.stack(poses), (length, width), int(replay.vehicle[0]), frame, reason, name)
+    return Trajectory(replay.scene, np.stack(poses), (length, width), int(replay.vehicle[0]), frame, reason, name)
