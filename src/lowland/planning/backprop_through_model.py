@@ -82,19 +82,18 @@ class BackpropThroughModel(Shaping):
         state, rows = batch.x, tree_leaves(batch.x, "x")[0]
         if self.disturb is not None:
             state = self.disturb(state, self.noise(rows))
-        x = energy.frozen(state, self.noise(rows), self.noise(rows[:1]))
+        x = energy.sample(state, self.noise(rows), self.noise(rows[:1]))
         count = max(energy.futures, 1)
-        noise_TRA = None
+        noise_RTA = None
         if self.policy.gaussian:
-            noise = self.noise(rows).normal(count, energy.horizon, self.policy.actions.size)
-            noise_TRA = noise.flatten(0, 1).transpose(0, 1).contiguous()
+            noise_RTA = self.noise(rows).normal(count, energy.horizon, self.policy.actions.size).flatten(0, 1)
         done: list[Tensor] = []
 
         def act(state: State, t: int) -> Tensor:
-            done.append(self.policy(state, None if noise_TRA is None else noise_TRA[t]))
+            done.append(self.policy(state, None if noise_RTA is None else noise_RTA[:, t]))
             return done[-1]
 
-        terms = energy.terms(x, act)
+        terms = energy.terms(act=act, **x)
         loss = energy.total(terms).mean()
         metrics = {"cost": terms.cost.mean().detach(), "uncertainty": terms.uncertainty.mean().detach()}
         if self.expert:

@@ -14,8 +14,9 @@ from lowland.planning.energy import PlanEnergy
 from lowland.solvers.base import Solver, bind
 from lowland.solvers.cem import finite
 from lowland.solvers.loop import run
-from lowland.tensors import PerSampleRNG, batch_size, tree_map
+from lowland.tensors import PerSampleRNG, batch_size, tree_leaves
 from lowland.worlds.base import State
+from lowland.worlds.rollout import transitions
 
 
 class Controller:
@@ -154,14 +155,12 @@ def demonstrations(controller: Controller, state: State, steps: int) -> tuple[di
     if steps < 1:
         raise OptionError(f"steps must be at least 1, but it is {steps}.")
     controller.reset()
-    world, states, actions = controller.plan.world, [], []
-    for _ in range(steps):
-        states.append(state)
-        actions.append(controller(state))
-        z = None
-        if world.latents:
-            shape = len(actions[-1]), world.latents
-            z = torch.randn(shape, generator=controller.generator, dtype=torch.float32).to(actions[-1])
-        state = tree_map(torch.clone, world.step(state, actions[-1], z))
+    world, first = controller.plan.world, tree_leaves(state, "The state")[0]
+    z = None
+    if world.latents:
+        rows = torch.arange(len(first), device=first.device)
+        z = world.prior(PerSampleRNG.from_generator(controller.generator, rows, first.dtype), steps)
+    done = list(transitions(world, state, lambda state, t: controller(state), z, steps))
     controller.reset()
-    return {name: torch.cat([state[name] for state in states]) for name in states[0]}, torch.cat(actions)
+    states = {name: torch.cat([step.state[name] for step in done]) for name in state}
+    return states, torch.cat([step.action for step in done])

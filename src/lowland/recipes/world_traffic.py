@@ -28,12 +28,12 @@ from lowland.tensors import PerSampleRNG, tree_map
 from lowland.training.export import save_world
 from lowland.training.fit import fit
 from lowland.training.observation import ImageObservation
-from lowland.worlds.base import State, World
+from lowland.worlds.base import World
 from lowland.worlds.convolutional import DECODERS
 from lowland.worlds.driving_costs import CARS
 from lowland.worlds.forward import ForwardModel
 from lowland.worlds.forward_training import ForwardTraining, kl_to_normal
-from lowland.worlds.rollout import at
+from lowland.worlds.rollout import at, transitions
 
 if TYPE_CHECKING:
     from lowland.recipes.world import WorldRecipe
@@ -150,12 +150,8 @@ def _score(config: WorldRecipe, models: Trained, films: Films, seed: int) -> dic
 
 def _imagined(world: World, x: Mapping[str, Any], z: Tensor | None) -> Tensor:
     """The newest frame of each step, (B, T, C, H, W); a whole roll-out of films would fill the memory."""
-    state: State = x["state"]
-    frames = []
-    for t in range(x["actions"].shape[1]):
-        state = world.step(state, x["actions"][:, t], None if z is None else z[:, t])
-        frames.append(state["image"][:, -1])
-    return torch.stack(frames, dim=1)
+    found = transitions(world, x["state"], x["actions"], z, x["actions"].shape[1])
+    return torch.stack([step.following["image"][:, -1] for step in found], dim=1)
 
 
 def _cells(frames: Tensor) -> Tensor:

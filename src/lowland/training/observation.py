@@ -26,7 +26,7 @@ from lowland.worlds.base import State, World
 from lowland.worlds.convolutional import ConvolutionalPosterior, ConvolutionalWorld
 from lowland.worlds.driving_costs import CARS, DrivingCost, PixelDrivingCost
 from lowland.worlds.ego import EgoWorld
-from lowland.worlds.rollout import at, rollout
+from lowland.worlds.rollout import at, rollout, transitions
 from lowland.worlds.traffic import TrafficWorld
 
 _ACTIONS = Box(2, low=-1.0, high=1.0)
@@ -221,10 +221,10 @@ class ImageObservation:
     def errors(self, world: World, unseen: Mapping[str, Any]) -> dict[str, Tensor]:
         """Squared error of the channel of other cars at each step: of the model, and of a copy of the last frame."""
         actions, films = unseen["actions"], unseen["states"]["image"]
-        state, still = at(unseen["states"], 0), films[:, 0, -1, CARS]
+        start, still = at(unseen["states"], 0), films[:, 0, -1, CARS]
         found: dict[str, list[Tensor]] = {"model": [], self.baseline: []}
-        for t in range(actions.shape[1]):
-            state, realised = world.step(state, actions[:, t]), films[:, t + 1, -1, CARS]
-            for name, image in (("model", state["image"][:, -1, CARS]), (self.baseline, still)):
+        for t, step in enumerate(transitions(world, start, actions, None, actions.shape[1])):
+            realised = films[:, t + 1, -1, CARS]
+            for name, image in (("model", step.following["image"][:, -1, CARS]), (self.baseline, still)):
                 found[name].append(1000 * (image - realised).square().mean())
         return {name: torch.stack(values) for name, values in found.items()}

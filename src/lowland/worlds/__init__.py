@@ -13,7 +13,7 @@ from lowland.worlds.base import Cost, State, World, WorldCase
 from lowland.worlds.driving_costs import DrivingCost, PixelDrivingCost
 from lowland.worlds.forward import ForwardModel, windows
 from lowland.worlds.forward_training import ForwardTraining, Posterior
-from lowland.worlds.rollout import Rollout, rollout
+from lowland.worlds.rollout import Rollout, Transition, rollout, transitions
 from lowland.worlds.uncertainty import Ensemble, Spread, usual_spread, variance
 
 __all__ = [
@@ -27,9 +27,11 @@ __all__ = [
     "Rollout",
     "Spread",
     "State",
+    "Transition",
     "World",
     "WorldCase",
     "rollout",
+    "transitions",
     "usual_spread",
     "variance",
     "windows",

@@ -51,21 +51,17 @@ class World(nn.Module, PyTorchModelHubMixin):
         """
         raise NotImplementedError
 
-    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State:
-        """s[1], …, s[T] under actions that are known beforehand, each tensor (T, B, …).
+    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
+        """s[1], …, s[T], each tensor (B, T, …), where a world has a faster way than T single steps; None: it has none.
 
-        A subclass may do for all steps at once what does not depend on the state.
+        Roll-outs ask for it with `fast=True`; see `lowland.worlds.rollout`.
 
         Args:
             state: s[0].
-            actions: (T, B, A).
-            z: (T, B, Z), or None.
+            actions: a[0], …, a[T − 1], (B, T, A).
+            z: (B, T, Z), or None.
         """
-        states = []
-        for t in range(len(actions)):
-            state = self.step(state, actions[t], None if z is None else z[t])
-            states.append(state)
-        return {name: torch.stack([one[name] for one in states]) for name in states[0]}
+        return None
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
         """The next states under K masks: B · K rows, the K of a sample one after the other.

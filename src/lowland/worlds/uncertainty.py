@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lowland.errors import OptionError
 from lowland.tensors import PerSampleRNG, batch_size
 from lowland.worlds.base import State, World, each_row
+from lowland.worlds.rollout import transitions
 
 
 class Spread(NamedTuple):
@@ -99,10 +100,9 @@ def usual_spread(
         raise OptionError(f"The usual spread is measured on at least two roll-outs, but there is {rows}.")
     noise = PerSampleRNG(seed, torch.arange(rows, device=actions.device), actions.dtype)
     found = []
-    for t in range(actions.shape[1]):
-        now = None if z is None else z[:, t]
-        found.append(variance(world, state, actions[:, t], now, world.draw_mask(noise, masks)))
-        state = world.step(state, actions[:, t], now)
+    for t, now in enumerate(transitions(world, state, actions, z, actions.shape[1])):
+        latent = None if z is None else z[:, t]
+        found.append(variance(world, now.state, now.action, latent, world.draw_mask(noise, masks)))
     values = torch.stack(found, dim=1)
     return Spread(values.mean(dim=0), values.std(dim=0).clamp_min(torch.finfo(values.dtype).tiny))
 

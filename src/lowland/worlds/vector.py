@@ -86,15 +86,15 @@ class VectorWorld(World):
         code = self._code(state, action, z)
         return self._decode(state["observation"], code if mask is None else code * mask)
 
-    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State:
-        """As `step` T times, to rounding. Without gradients it is made for speed, in z-scored observations.
+    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
+        """As T calls of `step`, up to rounding, without gradients and in z-scored observations.
 
-        Each sample is a column then, so that thin matrices have long rows; each layer is one product, since biases are
-        weights of a row of ones, the z-scores are part of the last weights, and observation, action and latent lie
-        below one another; and a step allocates nothing.
+        Samples are columns, so that thin matrices have long rows. Each layer is one matrix product: biases are weights
+        of a row of ones, the z-scores are part of the last weights, and observation, action and latent are rows of one
+        matrix. A step allocates no memory.
         """
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return super().unroll(state, actions, z)
+            return None
         self._check(state)
         weights = [self.from_state.weight, self.from_action.weight, self.from_state.bias[:, None]]
         known = [actions.clamp(-_FAR, _FAR), torch.ones_like(actions[..., :1])]
@@ -105,10 +105,10 @@ class VectorWorld(World):
         w1, w2, w3 = torch.cat(weights, dim=1), _with_bias(self.second), _with_bias(self.third)
         w4 = scale[:, None] * _with_bias(self.out)
         w4[:, -1] += shift
-        steps, rows, _ = actions.shape
+        rows, steps, _ = actions.shape
         path = actions.new_empty(self.observations, steps + 1, rows)
         path[:, 0] = self.features(state).T
-        inputs = torch.cat([path[:, 1:].transpose(0, 1), *(part.transpose(1, 2) for part in known)], dim=1)
+        inputs = torch.cat([path[:, 1:].transpose(0, 1), *(part.permute(1, 2, 0) for part in known)], dim=1)
         one, other = actions.new_ones(2, len(w1) + 1, rows)
         to_one, to_other = one[:-1], other[:-1]
         now, *later = path.unbind(1)
@@ -118,7 +118,7 @@ class VectorWorld(World):
             functional.silu(torch.mm(w2, one, out=to_other), inplace=True)
             functional.silu(torch.mm(w3, other, out=to_one), inplace=True)
             now = torch.addmm(now, w4, one, out=after)
-        return {"observation": path[:, 1:].permute(1, 2, 0) * self.deviation + self.mean}
+        return {"observation": path[:, 1:].permute(2, 1, 0) * self.deviation + self.mean}
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
         code = self._code(state, action, z)[:, None] * each_row(masks, len(action))
