@@ -15,11 +15,11 @@ from lowland.envs.scene import Scene
 
 
 class Films:
-    """Segments of T steps from several logs, with what a forward model of images learns from.
+    """Segments of T steps from several logs, as training data for a forward model of images.
 
     A state has `image` (P, C, H, W) from 0 to 1 with the newest frame last, and of the own car `own` (5,), `path`
-    (P, 5) with where it was at each image, `size` (2,) and `road` (4,). One core draws about 240,000 images of 64 × 16
-    a second, which is nothing beside a network.
+    (P, 5) with its states at the images, `size` (2,) and `road` (4,). One core draws about 240,000 images of 64 × 16 a
+    second, much faster than a network uses them.
 
     Args:
         starts: of each log its scene, on the CPU, and the rows where segments begin: `Scene.starts(steps, before)` with
@@ -27,7 +27,7 @@ class Films:
         camera: draws the images.
         frames: P.
         steps: T.
-        device: where the states go.
+        device: of the states.
 
     >>> from lowland.data.traffic import traffic
     >>> scene = Scene(traffic("validation")[0])

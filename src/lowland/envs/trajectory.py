@@ -1,4 +1,4 @@
-"""One episode as it was driven, to be shown.
+"""The trajectory of the own car in one episode, and pictures of it.
 
 Shape letters: T steps.
 """
@@ -44,9 +44,9 @@ class Trajectory:
         return (len(self.poses) - 1) * self.scene.step_seconds
 
     def picture(self, seconds: float, size: tuple[int, int] = (1280, 272), metres: float = 130.0) -> Picture:
-        """(height, width, 3) uint8 some seconds after the first pose; the own car moves evenly between two poses.
+        """(height, width, 3) uint8 some seconds after the first pose; poses are interpolated.
 
-        After its end a trajectory stands still, with its reason written above.
+        After its end the picture stays the same, with the reason written above.
 
         Args:
             seconds: from the first pose.
@@ -66,13 +66,13 @@ class Trajectory:
 
 
 def record(replay: Replay, policy: Policy, episode: int, name: str = "") -> Trajectory:
-    """Drive one episode and keep its path; the replay stands at its end then.
+    """Drive one episode and record its trajectory; the replay is at its end then.
 
     Args:
         replay: the episodes.
         policy: see `lowland.envs.replay.Policy`.
         episode: its number.
-        name: of the driver, to be shown.
+        name: of the driver, written into pictures.
     """
     state = replay.reset(torch.tensor([episode]))
     if hasattr(policy, "reset"):

@@ -1,4 +1,4 @@
-"""Training of a policy by the planned cost, back-propagated through a frozen world.
+"""Training of a policy by back-propagation of the planned cost through a frozen world.
 
 Shape letters: B samples, F futures, R = B · F rows, T steps, A size of an action.
 """
@@ -27,9 +27,9 @@ Disturb = Callable[[State, PerSampleRNG], State]
 class BackpropThroughModel(Shaping):
     """L = mean over states and futures of Σ_t γᵗ [C(s[t+1], π(s[t])) + λ U] + μ/2 mean_t ‖π(s[t]) − a*[t]‖².
 
-    The gradient goes through the world, which is not changed, into the policy (row W4; Henaff, Canziani & LeCun 2019,
-    sections 3.2 and 3.3). Futures, masks and the policy's own noise are drawn anew at every step. What the literature
-    has as methods are settings of the `PlanEnergy` and of this class:
+    The gradient flows through the world, which is not trained, into the policy (row W4; Henaff, Canziani & LeCun 2019,
+    sections 3.2 and 3.3). Futures, masks and the noise of the policy are drawn anew at every training step. Methods of
+    the literature are settings of the `PlanEnergy` and of this class:
 
         VG    deterministic world (or futures=0), uncertainty=0          value gradients, Heess et al. 2015
         SVG   futures=1, gaussian policy, uncertainty=0                  stochastic value gradients, the same
@@ -41,9 +41,9 @@ class BackpropThroughModel(Shaping):
 
     Args:
         policy: trained in place, as the group "policy".
-        expert: μ, in units of the cost.
-        disturb: (state, noise) → state: moves the start states at each step, so that the policy also sees states off
-            the log; None for none.
+        expert: weight μ of the distance to the expert's actions, in units of the cost.
+        disturb: (state, noise) → state: perturbs the start states at each training step, so that the policy also sees
+            states outside the log; None for none.
         seed: of futures, masks and noise.
 
     Raises:
@@ -66,7 +66,7 @@ class BackpropThroughModel(Shaping):
         return {"policy": self.policy.parameters()}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """Nothing: the world has been trained already."""
+        """Nothing: the world is trained already."""
 
     def after_step(self, energy: Energy, batch: Batch) -> None:
         """Nothing: the world does not change."""
@@ -74,8 +74,8 @@ class BackpropThroughModel(Shaping):
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         if not isinstance(energy, PlanEnergy):
             raise UnsupportedError(
-                f"A policy is trained through a PlanEnergy, but this is a {type(energy).__name__}: make one of the "
-                "world and the cost."
+                f"A policy is trained through a PlanEnergy, but this is a {type(energy).__name__}: make one from "
+                "the world and the cost."
             )
         if self.expert and batch.y is None:
             raise UnsupportedError("expert > 0 needs the expert's actions (B, T, A): pass data as (states, actions).")

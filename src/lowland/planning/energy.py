@@ -284,7 +284,7 @@ class PlanEnergy(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """A linear-quadratic problem of two steps, whose least cost is that of the equation of Riccati."""
+        """A linear-quadratic problem of two steps, with the minimal cost of the Riccati equation."""
         world = LinearWorld([[1.0, 1.0], [0.0, 1.0]], [[0.0], [1.0]])
         plan, state = cls(world, square_cost, horizon=2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
         best = torch.tensor([[-2 / 7, 1 / 7], [-1.0, 0.0]])
@@ -292,7 +292,7 @@ class PlanEnergy(Energy):
 
 
 def unfit(who: str, state: State, error: RuntimeError) -> ShapeError:
-    """The error for a state whose parts have other shapes or types than those that look at them are made for."""
+    """The error for a state whose parts have shapes or types that a world, cost or policy cannot take."""
     parts = ", ".join(f"{name} ({', '.join(map(str, part.shape))}) {part.dtype}" for name, part in state.items())
     return ShapeError(f"{who} cannot take a state with the parts {parts}. {error}".split("\n")[0])
 
@@ -303,7 +303,7 @@ def square_cost(state: State, action: Tensor) -> Tensor:
 
 
 def sequence(actions: Domain, horizon: int) -> Domain:
-    """The domain of T actions one after the other, (T, A)."""
+    """The domain of a sequence of T actions, (T, A)."""
     if isinstance(actions, Box):
         return Box(horizon, actions.size, low=actions.low, high=actions.high, periodic=actions.periodic)
     if isinstance(actions, Reals):
@@ -312,7 +312,7 @@ def sequence(actions: Domain, horizon: int) -> Domain:
 
 
 def _rows(tensor: Tensor, repeats: int) -> Tensor:
-    """Each row so many times; no copy for once."""
+    """Each row `repeats` times in a row; no copy for 1."""
     if repeats == 1:
         return tensor
     return tensor[:, None].expand(-1, repeats, *tensor.shape[1:]).flatten(0, 1)

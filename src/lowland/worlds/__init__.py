@@ -1,7 +1,7 @@
-"""Forward models of the world, their roll-outs, the costs of what happens in them, and how far they are to be trusted.
+"""World models: forward models, roll-outs, costs of driving, and the uncertainty of a model.
 
-Shape letters: B samples, T time steps, A size of an action, Z of a latent, M masked units, K dropout masks. Every world
-that is registered in this folder is an attribute of it.
+Shape letters: B samples, T time steps, A size of an action, Z of a latent, M masked units, K dropout masks. Every
+registered world is an attribute of this package.
 """
 
 from __future__ import annotations
