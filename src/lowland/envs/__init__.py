@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lowland.envs.picture import Camera
     from lowland.envs.replay import Policy, Replay
     from lowland.envs.scene import Scene
-    from lowland.envs.trip import Trip, record
+    from lowland.envs.trajectory import Trajectory, record
 
 _NAMES = {
     "IDM": "drivers",
@@ -24,11 +24,11 @@ _NAMES = {
     "Policy": "replay",
     "Replay": "replay",
     "Scene": "scene",
-    "Trip": "trip",
+    "Trajectory": "trajectory",
     "constant_speed": "drivers",
     "human": "drivers",
     "no_action": "drivers",
-    "record": "trip",
+    "record": "trajectory",
     "sanity_drivers": "drivers",
 }
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "Policy",
     "Replay",
     "Scene",
-    "Trip",
+    "Trajectory",
     "constant_speed",
     "human",
     "no_action",
