@@ -166,7 +166,7 @@ class PlanEnergy(Energy):
         first = tree_leaves(x["state"], "The state")[0]
         rows, device = first.shape[0], first.device
         held = self.cost.held(x["state"]) if isinstance(self.cost, StatefulCost) else {}
-        given = dict(x) | {"state": dict(x["state"]) | held}
+        given = dict(x) | {"state": {**x["state"], **held}}
         if self.futures and "futures" not in given:
             z = self.world.prior(futures, self.futures, self.horizon)
             given["futures"] = z.to(device).expand(rows, *z.shape[1:])
