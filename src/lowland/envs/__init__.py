@@ -7,6 +7,7 @@ should not be written, `gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")`
 from __future__ import annotations
 
 from lowland.envs.drivers import IDM, constant_speed, human, no_action, sanity_drivers
+from lowland.envs.episodes import Episodes, Logs, read_logs
 from lowland.envs.picture import Camera
 from lowland.envs.replay import Policy, Replay
 from lowland.envs.scene import Scene
@@ -16,6 +17,8 @@ from lowland.registry import register_environments
 __all__ = [
     "IDM",
     "Camera",
+    "Episodes",
+    "Logs",
     "Policy",
     "Replay",
     "Scene",
@@ -23,6 +26,7 @@ __all__ = [
     "constant_speed",
     "human",
     "no_action",
+    "read_logs",
     "record",
     "sanity_drivers",
 ]
