@@ -81,7 +81,7 @@ class PolicyOptions(DriveOptions):
     masks: int = 10
     """Dropout masks by which the uncertainty is measured."""
     kl: float = 0.05
-    """β, the price of what the posterior tells."""
+    """Weight β of the KL term."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
