@@ -110,6 +110,10 @@ def test_source_file(path: Path) -> None:
     assert len(text.splitlines()) <= MAX_LINES, f"{relative(path)} is too long for one file"
     banned = re.search(r"\bimport pickle\b|\bpickle\.|\btorch\.(manual_seed|save|load)\(", text)
     assert banned is None, f"{relative(path)} uses {banned and banned[0]}"
+    filters = re.search(r"\b(catch_warnings|simplefilter|filterwarnings|resetwarnings)\(|\.setLevel\(", text)
+    assert filters is None or relative(path) == "quiet.py", (
+        f"{relative(path)}: {filters and filters[0]} changes warnings or logs of all threads: use lowland.quiet"
+    )
     product = re.search(r"\bcdist\((?!.*donot_use_mm_for_euclid_dist)", text)
     assert product is None, f"{relative(path)}: from 26 points on cdist takes products, which cancel far from 0"
 

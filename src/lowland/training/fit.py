@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from lowland.checksums import write_json
 from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError, TrainingError, check_number
 from lowland.files import sweep
+from lowland.quiet import no_records_below_error, warnings_from
 from lowland.shaping.base import Shaping
 from lowland.training.checkpoints import Checkpoints, SafetensorsIO
 from lowland.training.data import LoaderStream, Order, Prepared, Stream, prepare
@@ -361,14 +361,8 @@ def _as_before(energy: Energy, shaping: Shaping) -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without Lightning's notes on hardware and its advice on loaders, which do not fit in-memory streams."""
-    noisy = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in noisy]
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.(pytorch|fabric)\.")
-            for logger in noisy:
-                logger.setLevel(logging.ERROR)
-            yield
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
+    with (
+        warnings_from(r"lightning\.(pytorch|fabric)\.", "ignore"),
+        no_records_below_error("lightning.pytorch", "lightning.fabric"),
+    ):
+        yield

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,8 +161,6 @@ class Logs:
 
 
 def _board(folder: Path, until: int) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        from torch.utils.tensorboard.writer import SummaryWriter
+    from torch.utils.tensorboard.writer import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=until + 1 if until else None)
