@@ -20,7 +20,7 @@ from lowland.planning.policies import Policy
 from lowland.recipes.drive_logs import Logs
 from lowland.shaping.base import Batch
 from lowland.tensors import map_value, select
-from lowland.training.data import Drawn
+from lowland.training.samples import Lazy
 from lowland.worlds.base import State, World
 from lowland.worlds.convolutional import ConvolutionalPosterior, ConvolutionalWorld
 from lowland.worlds.driving_costs import CARS, DrivingCost, PixelDrivingCost
@@ -176,28 +176,28 @@ class ImageTier:
         rows = _spaced(len(pieces), count)
         return at(pieces.states(rows), 0), pieces.actions[rows].to(self.options.device)
 
-    def trips(self, pieces: Films, steps: int) -> Drawn:
+    def trips(self, pieces: Films, steps: int) -> Lazy:
         def draw(rows: Tensor) -> Batch:
             states = pieces.states(rows, steps=steps)
             actions = pieces.actions[rows, :steps].to(self.options.device)
             return Batch(map_value(lambda t: t[:, 1:], states), {"state": at(states, 0), "actions": actions})
 
-        return Drawn(len(pieces), draw)
+        return Lazy(len(pieces), draw)
 
-    def starts(self, pieces: Films, expert: int) -> Drawn:
+    def starts(self, pieces: Films, expert: int) -> Lazy:
         def draw(rows: Tensor) -> Batch:
             return Batch(pieces.actions[rows, :expert] if expert else None, at(pieces.states(rows), 0))
 
-        return Drawn(len(pieces), draw)
+        return Lazy(len(pieces), draw)
 
-    def moments(self, pieces: Films) -> tuple[Drawn, int]:
+    def moments(self, pieces: Films) -> tuple[Lazy, int]:
         count = len(pieces) * pieces.steps
 
         def draw(rows: Tensor) -> Batch:
             piece, step = rows // pieces.steps, rows % pieces.steps
             return Batch(pieces.actions[piece, step], at(pieces.states(piece, step), 0))
 
-        return Drawn(count, draw), count
+        return Lazy(count, draw), count
 
     @torch.no_grad()
     def errors(self, world: World, unseen: Mapping[str, Any]) -> dict[str, Tensor]:

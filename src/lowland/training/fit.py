@@ -12,26 +12,25 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-import numpy as np
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.loggers.logger import Logger
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import Logger
 from torch import distributed
 
 from lowland.checksums import write_json
 from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError, TrainingError, check_number
 from lowland.files import sweep
-from lowland.quiet import no_records_below_error, warnings_from
 from lowland.shaping.base import Shaping
-from lowland.training.checkpoints import Checkpoints, SafetensorsIO
-from lowland.training.data import LoaderStream, Order, Prepared, Stream, prepare
-from lowland.training.identity import agree, described
-from lowland.training.learner import Learner, OptimiserFactory
+from lowland.training.checkpoints import Checkpoints
+from lowland.training.data import prepare
+from lowland.training.identity import agree, settings_of
 from lowland.training.logs import Curve, Logs
 from lowland.training.progress import Bar
-from lowland.training.recorder import FitRecorder
+from lowland.training.recorder import MAX_STEPS, Callback, FitRecorder
+from lowland.training.stepper import OptimiserFactory, Stepper
+from lowland.training.streams import LoaderStream, Order, Stream
 
 _log = logging.getLogger(__name__)
 _PRECISIONS = ("32-true", "bf16-mixed")
@@ -46,7 +45,7 @@ class FitResult:
         history: every logged number by name, each a `Curve(steps, values)`: "loss/GROUP", the shaping's metrics, and
             both again under "validation/" for the held-out data.
         steps: steps taken in all, those before a resume included.
-        stopped: "max_steps" or "patience".
+        stopped: "max_steps", "patience" or "callback".
         seconds: wall time of this call.
         run: folder of the run, or None.
     """
@@ -78,6 +77,7 @@ def fit(
     resume: bool = False,
     log_every: int = 1,
     progress: bool = True,
+    callback: Callback | None = None,
     loggers: Sequence[Logger] = (),
     accelerator: str | None = None,
     devices: int = 1,
@@ -103,7 +103,7 @@ def fit(
         data: y as a tensor, an array or a dictionary of tensors; a pair (x, y); `ll.data.Images`; a PyTorch Dataset or
             DataLoader of any of these (a loader keeps its own order and batches, and nothing is held out of it). Of an
             array on disk, `numpy.load(file, mmap_mode="r")`, one batch at a time is in memory; so it is of what is made
-            as it is asked for, `lowland.training.data.Drawn`.
+            as it is asked for, `lowland.training.samples.Lazy`.
         shaping: the training method.
         max_steps: optimiser steps, or updates, in all.
         batch_size: samples of a step, of all processes together; by default 128, or all where there are fewer.
@@ -117,8 +117,10 @@ def fit(
         resume: go on from the newest good checkpoint in `run`; start where there is none yet.
         log_every: steps between rows of the history.
         progress: a progress bar, where standard error is a terminal.
+        callback: (step, metrics) → True to stop. Called after each step that has a row in the history, with the numbers
+            of that row by name; `step` counts the steps taken. A run that it stopped stays stopped on resume.
         loggers: further loggers of Lightning, such as `WandbLogger`.
-        accelerator, devices, precision: of Lightning's Trainer; by default where the energy lies, one device (under
+        accelerator, devices, precision: of Lightning Fabric; by default where the energy lies, one device (under
             torchrun one for each process), and the energy's own number type ("32-true" leaves it alone, float64 too);
             the other precision is "bf16-mixed".
 
@@ -142,19 +144,19 @@ def fit(
     started = time.perf_counter()
     folder = _folder(run, resume)
     whole = {"max_steps": max_steps, "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices}
-    _check_options(whole, validate_every, patience, seed, precision, accelerator, loggers)
+    _check_options(whole, validate_every, patience, callback, seed, precision, accelerator, loggers)
     max_steps, checkpoint_every, log_every, devices = (int(value) for value in whole.values())
-    learner = Learner(energy, shaping, lr, optimiser, weight_decay, clip, schedule)
+    stepper = Stepper(energy, shaping, lr, optimiser, weight_decay, clip, schedule)
     prepared = prepare(data, energy, batch_size, validation, seed)
     if patience is not None and not len(prepared.held_out):
         raise OptionError("patience needs held-out data: set validation above 0, and pass tensors or a Dataset.")
     order = Order(prepared.train, prepared.batch_size, seed)
     options = {"seed": seed, "validation": validation, "validate_every": validate_every, "patience": patience}
-    settings = {} if folder is None else _settings(learner, prepared, options | {"precision": precision})
+    settings = {} if folder is None else settings_of(stepper, prepared, options | {"precision": precision})
     leads = _rank(devices) == 0
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints")
     found = None if checkpoints is None else _open(checkpoints, resume, settings, leads)
-    first = 0 if found is None else found[1]["learner"]["step"]
+    first = 0 if found is None else found["learner"]["step"]
     recorder = FitRecorder(
         logs=Logs(folder, first, loggers) if leads else Logs(None, first, ()),
         last=max_steps,
@@ -164,37 +166,53 @@ def fit(
         batch_size=prepared.batch_size,
         validate_every=validate_every or max(order.per_epoch, -(-max_steps // _VALIDATIONS)),
         patience=patience,
+        callback=callback,
         checkpoints=checkpoints,
         checkpoint_every=checkpoint_every,
         settings=settings,
     )
-    learner.recorder = recorder
-    if found is not None:
-        recorder.restore(found[1]["recorder"], learner, first, leads)
 
     def result() -> FitResult:
         seconds = time.perf_counter() - started
-        return FitResult(recorder.logs.curves(), learner.step, recorder.stopped, seconds, folder)
+        return FitResult(recorder.logs.curves(), stepper.step, recorder.stopped, seconds, folder)
 
-    with _as_before(energy, shaping), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_as_before(energy, shaping))
         success = False
         stack.callback(lambda: recorder.logs.close(success))
-        if found is not None and (first >= max_steps or recorder.stopped == "patience"):
-            learner.load_state_dict(found[1]["state_dict"])
-            learner.on_load_checkpoint(found[1])
-            return result()
-        stream: Any = (
+        if found is not None:
+            recorder.restore(found["recorder"], stepper, first, leads)
+            if first >= max_steps or recorder.stopped != MAX_STEPS:
+                stepper.load(found)
+                return result()
+        stream = (
             LoaderStream(prepared.loader, energy, first, max_steps)
             if prepared.samples is None
             else Stream(prepared.samples, order, first, max_steps)
         )
+        fabric = _fabric(energy, accelerator, devices, precision)
+        stepper.autocast = fabric.autocast
+        bar = Bar(first, max_steps, progress and leads and sys.stderr.isatty())
+        stack.callback(bar.close)
         try:
-            with _quiet(), recorder.catching_interrupts():
-                trainer = _trainer(energy, accelerator, devices, precision, progress and sys.stderr.isatty())
-                trainer.fit(learner, stream, ckpt_path=None if found is None else str(found[0]))
-            recorder.flush(learner)
+            with torch.enable_grad(), recorder.catching_interrupts():
+                energy.to(fabric.device)
+                shaping.to(fabric.device)
+                stepper.make_optimisers()
+                if found is not None:
+                    stepper.load(found)
+                stepper.prepare(stream.sample)
+                stepper.synchronise()
+                for batch in stream:
+                    losses = stepper.advance(stepper.batch(batch))
+                    done = recorder.after_step(stepper, losses)
+                    bar.advance(stepper.step, recorder.latest)
+                    if done:
+                        break
+                recorder.flush(stepper)
         except TrainingError as error:
-            _keep(recorder, learner)
+            with contextlib.suppress(TrainingError):  # unless what was computed before is what failed
+                recorder.flush(stepper)
             error.result = result()
             raise
         success = not recorder.interrupted
@@ -202,14 +220,8 @@ def fit(
         how = (
             f"Go on with fit(..., run={str(folder)!r}, resume=True)." if folder else "Pass run= to make runs resumable."
         )
-        raise KeyboardInterrupt(f"Training was interrupted after {learner.step} of {max_steps} steps. {how}")
+        raise KeyboardInterrupt(f"Training was interrupted after {stepper.step} of {max_steps} steps. {how}")
     return result()
-
-
-def _keep(recorder: FitRecorder, learner: Learner) -> None:
-    """Hand what was computed before a failure to the logs, unless that is what failed."""
-    with contextlib.suppress(TrainingError):
-        recorder.flush(learner)
 
 
 def _folder(run: str | Path | None, resume: bool) -> Path | None:
@@ -221,12 +233,21 @@ def _folder(run: str | Path | None, resume: bool) -> Path | None:
 
 
 def _check_options(
-    whole: dict[str, Any], validate_every: Any, patience: Any, seed: Any, precision: Any, accelerator: Any, loggers: Any
+    whole: dict[str, Any],
+    validate_every: Any,
+    patience: Any,
+    callback: Any,
+    seed: Any,
+    precision: Any,
+    accelerator: Any,
+    loggers: Any,
 ) -> None:
     for name, value in whole.items():
         check_number(name, value, least=1, whole=True)
     check_number("validate_every", validate_every, least=1, whole=True, none="choose it")
     check_number("patience", patience, least=1, whole=True, none="never stop early")
+    if callback is not None and not callable(callback):
+        raise OptionError(f"callback must be a function (step, metrics) that returns True to stop, not {callback!r}.")
     check_number("seed", seed, least=0, below=2**40, whole=True)
     if precision is not None and precision not in _PRECISIONS:
         raise OptionError(
@@ -239,29 +260,10 @@ def _check_options(
         raise OptionError(f"loggers must be a list of loggers of Lightning, but it is {repr(loggers)[:80]}.")
 
 
-def _settings(learner: Learner, prepared: Prepared, options: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same for a run to go on to the numbers that it would have had."""
-    by_name = isinstance(learner.optimiser, str)
-    return {
-        **described(learner.energy, "energy"),
-        **described(learner.shaping, "shaping"),
-        "samples": -1 if prepared.samples is None else len(prepared.samples),
-        "training samples": len(prepared.train),
-        "batch_size": prepared.batch_size,
-        "lr": float(learner.lr),
-        "optimiser": learner.optimiser if by_name else "function",
-        **({} if by_name else described(learner.optimiser, "optimiser function")),
-        "weight_decay": float(learner.weight_decay),
-        "clip": None if learner.clip is None else float(learner.clip),
-        **{name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()},
-        "data": prepared.content(),
-    }
-
-
 def _rank(devices: int) -> int:
-    """The number of this process among those that torchrun or Lightning started; 0 leads: it writes logs and files.
+    """The rank of this process among those that torchrun or Fabric started; rank 0 writes logs and files.
 
-    Variables of the environment count only where somebody started several processes: a shell may carry them, too.
+    Environment variables count only if several processes were started: a shell may have set them by accident.
     """
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank()
@@ -270,10 +272,8 @@ def _rank(devices: int) -> int:
     return int(os.environ.get("LOCAL_RANK", "0")) if devices > 1 else 0
 
 
-def _open(
-    checkpoints: Checkpoints, resume: bool, settings: dict[str, Any], leads: bool
-) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to go on from; the process that leads writes the settings of a new run."""
+def _open(checkpoints: Checkpoints, resume: bool, settings: dict[str, Any], leads: bool) -> dict[str, Any] | None:
+    """The checkpoint to go on from, or None; the first process writes the settings of a new run."""
     record = checkpoints.folder.parent / "fit.json"
     if not leads and not (resume and checkpoints.all()):
         return None
@@ -296,16 +296,16 @@ def _open(
     before = tree["recorder"]["settings"]
     if "data" not in before:
         _log.warning(
-            "%s is of an earlier version of Lowland, which did not note its data, energy and shaping: that they are "
-            "the same now could not be checked.",
+            "%s was written by an earlier version of Lowland, which did not store data, energy and shaping: whether "
+            "they are the same now could not be checked.",
             path,
         )
     agree(before, settings, path, known="data" in before)
-    return found
+    return tree
 
 
-def _trainer(energy: Energy, accelerator: str | None, devices: int, precision: str | None, bar: bool) -> pl.Trainer:
-    """A Trainer that does nothing but train: what it offers beyond that, `FitRecorder` does in its own order."""
+def _fabric(energy: Energy, accelerator: str | None, devices: int, precision: str | None) -> Fabric:
+    """Device, precision and processes. Gradients are averaged by `Stepper`, so Fabric wraps neither model nor data."""
     own = next(iter(energy.parameters()), None)
     if accelerator is None:
         accelerator = "cpu" if own is None else {"cuda": "gpu"}.get(own.device.type, own.device.type)
@@ -315,54 +315,34 @@ def _trainer(energy: Energy, accelerator: str | None, devices: int, precision: s
         nodes = int(os.environ["WORLD_SIZE"]) // devices
         strategy = "ddp" if devices * nodes > 1 else "auto"
     try:
-        return pl.Trainer(
+        fabric = Fabric(
             accelerator=accelerator,
             devices=devices,
             num_nodes=nodes,
             strategy=strategy,
             precision=precision or "32-true",  # pyright: ignore[reportArgumentType]  checked above
-            max_epochs=1,
-            logger=False,
-            callbacks=[Bar()] if bar else None,
-            enable_progress_bar=bar,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=0,
-            use_distributed_sampler=False,
-            plugins=[SafetensorsIO()],
         )
-    except (MisconfigurationException, ValueError) as error:
+        fabric.launch()
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise OptionError(f"accelerator={accelerator!r} with devices={devices} cannot be used here: {error}") from error
+    return fabric
 
 
 @contextlib.contextmanager
 def _as_before(energy: Energy, shaping: Shaping) -> Iterator[None]:
-    """Modes, device and empty gradients afterwards as they were before; the weights alone have changed."""
+    """Restore modes, device and gradients at the end, so that only the weights have changed."""
     modules = [*energy.modules(), *shaping.modules()]
     modes = [module.training for module in modules]
     own = next(iter(energy.parameters()), None)
     device = None if own is None else own.device
     grads = [(parameter, parameter.grad) for part in (energy, shaping) for parameter in part.parameters()]
-    threads = torch.is_grad_enabled()
     try:
         yield
     finally:
-        torch.set_grad_enabled(threads)
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
         for parameter, grad in grads:
             parameter.grad = grad
-        if device is not None and device.type != "cpu":
+        if device is not None:
             energy.to(device)
             shaping.to(device)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's notes on hardware and its advice on loaders, which do not fit in-memory streams."""
-    with (
-        warnings_from(r"lightning\.(pytorch|fabric)\.", "ignore"),
-        no_records_below_error("lightning.pytorch", "lightning.fabric"),
-    ):
-        yield

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning.pytorch.loggers import Logger
+from lightning.fabric.loggers.logger import Logger
 
 from lowland.errors import CheckpointError
 from lowland.files import write_atomically
