@@ -22,6 +22,7 @@ from lowland.checksums import write_json
 from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError, TrainingError, check_number
 from lowland.files import sweep
+from lowland.quiet import no_records_below_error
 from lowland.shaping.base import Shaping
 from lowland.training.checkpoints import Checkpoints
 from lowland.training.data import prepare
@@ -315,14 +316,15 @@ def _fabric(energy: Energy, accelerator: str | None, devices: int, precision: st
         nodes = int(os.environ["WORLD_SIZE"]) // devices
         strategy = "ddp" if devices * nodes > 1 else "auto"
     try:
-        fabric = Fabric(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            strategy=strategy,
-            precision=precision or "32-true",  # pyright: ignore[reportArgumentType]  checked above
-        )
-        fabric.launch()
+        with no_records_below_error("lightning.fabric"):  # its remarks on precision and processes
+            fabric = Fabric(
+                accelerator=accelerator,
+                devices=devices,
+                num_nodes=nodes,
+                strategy=strategy,
+                precision=precision or "32-true",  # pyright: ignore[reportArgumentType]  checked above
+            )
+            fabric.launch()
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise OptionError(f"accelerator={accelerator!r} with devices={devices} cannot be used here: {error}") from error
     return fabric
