@@ -87,51 +87,51 @@ def fit(
     """Train an energy in place by a shaping.
 
     The batches depend on (seed, epoch, step) alone. With `run`, the folder gets `metrics.csv`, TensorBoard events and
-    checkpoints, and a run that was killed or interrupted goes on with `resume=True` to the same numbers, bit for bit on
-    a CPU. Without `run` no file is written.
+    checkpoints. `resume=True` continues a run that was killed or interrupted, with the same numbers as an unbroken run,
+    bit for bit on a CPU. Without `run` no file is written.
 
-    A run goes on only to what one unbroken run would have given: the content of the data, the settings of energy and
-    shaping, the options that change numbers, and the learning rates of the steps so far must be those that it was made
-    with. `max_steps` may grow. Of a Dataset that is not a TensorDataset up to 256 items are compared, of a DataLoader
-    those of its data set, and of an IterableDataset the class alone.
+    A run resumes only with the data, the settings of energy and shaping, the options that change numbers, and the
+    learning rates of the steps so far that it was made with; `max_steps` may grow. Data are compared by content: up to
+    256 items of a Dataset that is not a TensorDataset, the data set of a DataLoader, only the class of an
+    IterableDataset.
 
-    Under `torchrun` the processes train as one: each takes its own part of each batch, gradients are averaged, and the
-    first alone writes files. A joint embedding then has the loss and the gradients that one process would have on the
-    whole batch; only batch normalisation is of the part.
+    Under `torchrun` each process takes its part of each batch, gradients are averaged, and the first process writes
+    the files. A joint embedding has the loss and gradients that one process would have on the whole batch; only batch
+    normalisation uses the statistics of the part.
 
     Args:
         energy: E(x, y, z).
         data: y as a tensor, an array or a dictionary of tensors; a pair (x, y); `ll.data.Images`; a PyTorch Dataset or
-            DataLoader of any of these (a loader keeps its own order and batches, and nothing is held out of it). Of an
-            array on disk, `numpy.load(file, mmap_mode="r")`, one batch at a time is in memory; so it is of what is made
-            as it is asked for, `lowland.training.samples.Lazy`.
+            DataLoader of any of these (a loader keeps its own order and batches, and nothing is held out of it). An
+            array on disk, `numpy.load(file, mmap_mode="r")`, and samples that are computed on demand,
+            `lowland.training.samples.Lazy`, need memory for one batch only.
         shaping: the training method.
-        max_steps: optimiser steps, or updates, in all.
-        batch_size: samples of a step, of all processes together; by default 128, or all where there are fewer.
+        max_steps: optimiser steps, or updates, in total, including those before a resume.
+        batch_size: samples per step, over all processes; by default 128, or all if there are fewer.
         lr, optimiser, weight_decay, clip, schedule: see `Learner`.
         validation: share of the data held out; 0 for none. `Images` bring their own validation images.
         validate_every: steps between validations; by default an epoch, or a twentieth of the run if that is longer.
-        patience: stop after so many validations without a lower loss; None never stops early.
+        patience: stop after that many validations without a lower loss; None never stops early.
         seed: of the order of the data and of what is held out.
         run: folder for logs and checkpoints.
         checkpoint_every: steps between checkpoints; the last two are kept.
-        resume: go on from the newest good checkpoint in `run`; start where there is none yet.
+        resume: continue from the newest good checkpoint in `run`, or start if there is none yet.
         log_every: steps between rows of the history.
-        progress: a progress bar, where standard error is a terminal.
+        progress: show a progress bar if standard error is a terminal.
         callback: (step, metrics) → True to stop. Called after each step that has a row in the history, with the numbers
             of that row by name; `step` counts the steps taken. A run that it stopped stays stopped on resume.
         loggers: further loggers of Lightning, such as `WandbLogger`.
-        accelerator, devices, precision: of Lightning Fabric; by default where the energy lies, one device (under
-            torchrun one for each process), and the energy's own number type ("32-true" leaves it alone, float64 too);
-            the other precision is "bf16-mixed".
+        accelerator, devices, precision: of Lightning Fabric; by default the device of the energy, one device (under
+            torchrun one for each process), and the energy's own number type. Precision is "32-true", which leaves the
+            number type alone (float64 too), or "bf16-mixed".
 
     Raises:
         ShapeError, DomainError: for data that are empty, not finite, or do not fit the energy.
         OptionError: for an option with a value that cannot be used.
         TrainingError: for a loss that is not finite; its `result` is the FitResult so far, the energy has the weights
-            from before that step, and all logs and checkpoints stay.
+            from before that step, and logs and checkpoints are kept.
         CheckpointError: for a run that cannot be written, read or resumed.
-        KeyboardInterrupt: on Ctrl-C, after the step that runs and, with `run`, after a checkpoint.
+        KeyboardInterrupt: on Ctrl-C, after the current step and, with `run`, after writing a checkpoint.
 
     >>> import lowland as ll
     >>> three = torch.eye(3).repeat(50, 1) + 0.1 * torch.randn(150, 3, generator=torch.Generator().manual_seed(0))
