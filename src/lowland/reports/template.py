@@ -25,6 +25,7 @@ REST = "*"
 _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
 _FILTERS: dict[str, Callable[..., str]] = {
     "fixed": lambda value, decimals=2: f"{value:,.{decimals}f}".replace("-", "−"),
+    "signed": lambda value, decimals=2: f"{value:+,.{decimals}f}".replace("-", "−"),
     "percent": lambda value, decimals=0: f"{value:.{decimals}%}".replace("-", "−"),
     "number": number,
     "verbatim": lambda text, longest=300: verbatim(str(text), longest),
