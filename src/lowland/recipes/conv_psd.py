@@ -15,7 +15,7 @@ from lowland.data.cifar import cifar10
 from lowland.data.natural import photographs
 from lowland.energies.convolutional_sparse_coding import ConvolutionalSparseCoding
 from lowland.errors import OptionError, nearest
-from lowland.evaluation.gap_report import gap_report
+from lowland.evaluation.amortisation import amortisation_gap
 from lowland.inference import free_energy, infer
 from lowland.nn.convolutional_lista import ConvolutionalLISTA, gather
 from lowland.recipes.base import Recipe, recipe
@@ -209,7 +209,7 @@ class ConvPSDRecipe(Recipe):
             "joint encoder": energy.encoder,
             "encoder": refined,
         }
-        report = gap_report(coding, test, encoders, EXACT, batch_size=16)
+        report = amortisation_gap(coding, test, encoders, EXACT, batch_size=16)
         with torch.no_grad():
             path = infer(coding, y=test[:16], over="z", solver=FISTA(max_steps=60, tol=None), record=True).trajectory
             assert path is not None
