@@ -23,7 +23,7 @@ def generator() -> torch.Generator:
 def _nothing_is_lost(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture that cannot be drawn fails a test, unless the test is about that; a user's run would go on."""
 
-    def lost(_: Elements, what: str, error: Exception) -> None:
+    def lost(_: Elements, what: str, error: Exception, name: str = "") -> None:
         raise AssertionError(what) from error
 
     if request.node.get_closest_marker("lost_pictures") is None:

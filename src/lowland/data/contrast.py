@@ -17,8 +17,9 @@ _REACH, _WIDTH = 9, 4.0
 def normalise_contrast(images: Tensor) -> Tensor:
     """Local contrast normalisation: (y − blur y) / max(s, mean s).
 
-    s² is the blurred mean over channels of (y − blur y)², and its mean is that of the image. The blur is a Gaussian of 4 pixels. Source: Jarrett, Kavukcuoglu, Ranzato & LeCun,
-    "What is the best multi-stage architecture for object recognition?" (2009).
+    s² is the blurred mean over channels of (y − blur y)², and its mean is that of the image. The blur is a Gaussian of
+    4 pixels. Source: Jarrett, Kavukcuoglu, Ranzato & LeCun, "What is the best multi-stage architecture for object
+    recognition?" (2009).
 
     Args:
         images: (N, C, H, W), at least 10 pixels high and wide.

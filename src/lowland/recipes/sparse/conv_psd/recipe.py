@@ -19,8 +19,8 @@ from lowland.errors import OptionError
 from lowland.evaluation.amortisation import amortisation_gap, error_path, iterates, worth_iterations
 from lowland.inference import free_energy, infer
 from lowland.nn.convolutional_lista import ConvolutionalLinear, ConvolutionalLISTA
-from lowland.plots import curves, images
-from lowland.plots.images import image_rows
+from lowland.plots.curves import curves
+from lowland.plots.images import image_rows, images
 from lowland.recipes.base import Count, Positive, Recipe, recipe, train
 from lowland.recipes.sparse.conv_psd.layers import decoder, pooled, projected
 from lowland.reports.run import Run

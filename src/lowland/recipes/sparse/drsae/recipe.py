@@ -18,7 +18,8 @@ from lowland.energies.discriminative_sparse_autoencoder import DiscriminativeSpa
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.inference import infer
 from lowland.nn.lista import LISTA
-from lowland.plots import curves, images
+from lowland.plots.curves import curves
+from lowland.plots.images import images
 from lowland.plots.points import by_seed, cloud
 from lowland.recipes.base import Bound, Count, Recipe, recipe, train
 from lowland.reports.run import Run

@@ -17,8 +17,8 @@ from lowland.evaluation.amortisation import Encoder, amortisation_gap, error_pat
 from lowland.evaluation.warm_start import warm_start_times
 from lowland.inference import infer
 from lowland.nn.learned_coordinate_descent import LearnedCoordinateDescent
-from lowland.plots import curves, images
-from lowland.plots.images import image_rows
+from lowland.plots.curves import curves
+from lowland.plots.images import image_rows, images
 from lowland.recipes.base import Bound, Count, Positive, SeededRecipe, recipe, train
 from lowland.recipes.sparse.lista.encoders import BY_ENERGY, TWO, UNTIED, Plan, descent_of, encoders, lista_of
 from lowland.reports.run import Run
