@@ -45,7 +45,7 @@ class Claim:
         measure: key of the measure.
         methods: keys of the methods; by default all that have the measure, in the order of the head.
         without: methods that are left out.
-        names: other names for some methods than those of the head.
+        names: other names for some methods than those of the head, or for all others by "*"; `method` in their texts.
         published: key of the published figure in the list of systems, or one key for each method.
         data: the data used; by default that of the head.
         when: an expression; the claim is left out where it is false.

@@ -24,11 +24,19 @@ REST = "*"
 _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
 _FILTERS: dict[str, Callable[..., str]] = {
     "fixed": lambda value, decimals=2: f"{value:,.{decimals}f}".replace("-", "−"),
+    "signed": lambda value, decimals=2: f"{value:+,.{decimals}f}".replace("-", "−"),
     "percent": lambda value, decimals=0: f"{value:.{decimals}%}".replace("-", "−"),
     "number": number,
     "verbatim": lambda text, longest=300: verbatim(str(text), longest),
+    "span": lambda values, decimals=0: _span(list(values), decimals),
     "times": lambda value, decimals=1: f"{value:.{decimals}f}×",
 }
+
+
+def _span(values: list[float], decimals: int) -> str:
+    """The least and the greatest, as "3 to 5", or one number where they look the same."""
+    ends = [f"{value:,.{decimals}f}".replace("-", "−").replace("inf", "∞") for value in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
 
 
 class Filled:
@@ -138,14 +146,14 @@ class Filled:
             raise OptionError(
                 f"The {where} of {self.path} names the measure {text['measure']!r}, which the run has not."
             )
-        rows = []
+        rows, names = [], claim.names or {}
         for name in methods:
             key = claim.published if isinstance(claim.published, str) else claim.published.get(name, "")
             key = self._text(key, where, method=name, **more)
             try:
                 values = (
                     claim.system, text["claim"],
-                    self._text((claim.names or {}).get(name) or self.methods[name], where, **more),
+                    self._text(names.get(name, names.get("*", self.methods[name])), where, method=name, **more),
                     published(claim.system, key) if key else None,
                     plain(self.results.mean(name, text["measure"])), plain(self.results.sd(name, text["measure"])),
                     self.results.seeds(name, text["measure"]), text["data"],

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import lowland as ll
 from lowland.errors import DomainError, OptionError, ShapeError
-from lowland.evaluation import gap_report
+from lowland.evaluation import amortisation_gap, error_path, iterates
 
 ENERGY = ll.energies.SparseCoding.reference_case().energy
 Y = torch.tensor([[2.0, 0.3, -1.0], [0.1, -0.5, 3.0]])
@@ -16,7 +16,7 @@ Y = torch.tensor([[2.0, 0.3, -1.0], [0.1, -0.5, 3.0]])
 
 def test_figures_by_hand() -> None:
     """W = I, λ = ½: z* = (1.5, 0, −0.5) and (0, 0, 2.5) with E = 1.295 and 1.505; E(0) = 2.545 and 4.63."""
-    report = gap_report(ENERGY, Y, {"zero": torch.zeros_like}, batch_size=1)
+    report = amortisation_gap(ENERGY, Y, {"zero": torch.zeros_like}, batch_size=1)
     exact, zero = report["exact"], report["zero"]
     assert (exact.code_error, exact.gap, exact.worst, exact.nonzeros) == (0.0, 0.0, 0.0, 1.5)
     residual = (0.5**2 + 0.3**2 + 0.5**2) + (0.1**2 + 0.5**2 + 0.5**2)
@@ -28,7 +28,7 @@ def test_figures_by_hand() -> None:
 
 
 def test_it_prints_as_a_table() -> None:
-    head, *lines = str(gap_report(ENERGY, Y, {"zero": torch.zeros_like})).splitlines()
+    head, *lines = str(amortisation_gap(ENERGY, Y, {"zero": torch.zeros_like})).splitlines()
     assert head.split()[0] == "encoder"
     assert [line.split()[0] for line in lines] == ["exact", "zero"]
     assert len({len(line) for line in (head, *lines)}) == 1
@@ -36,7 +36,7 @@ def test_it_prints_as_a_table() -> None:
 
 def test_an_energy_that_does_not_reconstruct() -> None:
     case = ll.energies.Ellipse.reference_case()
-    report = gap_report(case.energy, case.given["y"], {"zero": lambda y: 0 * y[:, :1]})
+    report = amortisation_gap(case.energy, case.given["y"], {"zero": lambda y: 0 * y[:, :1]})
     assert report["zero"].reconstruction is None or report["zero"].reconstruction >= 0
     assert report["zero"].gap >= 0
 
@@ -51,7 +51,7 @@ def test_an_energy_that_does_not_reconstruct() -> None:
 )
 def test_bad_input(encoders: dict[str, object], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        gap_report(ENERGY, Y, encoders)  # pyright: ignore[reportArgumentType]
+        amortisation_gap(ENERGY, Y, encoders)  # pyright: ignore[reportArgumentType]
 
 
 def test_no_batch() -> None:
@@ -59,4 +59,20 @@ def test_no_batch() -> None:
         return y
 
     with pytest.raises(OptionError, match="batch_size"):
-        gap_report(ENERGY, Y, {"same": encoder}, batch_size=0)
+        amortisation_gap(ENERGY, Y, {"same": encoder}, batch_size=0)
+
+
+def test_a_path_has_the_errors_of_the_solver_stopped_there() -> None:
+    """The first code is z = 0; the batch size does not matter."""
+    energy = ll.energies.SparseCoding(16, 24, 0.1, generator=torch.Generator().manual_seed(0)).requires_grad_(False)
+    y = torch.nn.functional.normalize(torch.randn(30, 16, generator=torch.Generator().manual_seed(1)))
+    exact = ll.solvers.ActiveSet(1e-6)
+    path = error_path(energy, y, iterates(energy, ll.solvers.FISTA(8, tol=None)), exact, batch_size=7)
+    assert len(path.error) == len(path.gap) == 9
+    assert path.error[0] == 1
+    best = ll.infer(energy, y=y, over="z", solver=exact)
+    for count in (1, 7):
+        found = ll.infer(energy, y=y, over="z", solver=ll.solvers.FISTA(count, tol=None))
+        error = float((found.value - best.value).square().sum() / best.value.square().sum())
+        assert path.error[count] == pytest.approx(error, rel=1e-4)
+        assert path.gap[count] == pytest.approx(float((found.energy / best.energy - 1).mean()), rel=1e-4)
