@@ -12,7 +12,7 @@ import jinja2
 
 from lowland.errors import OptionError, nearest
 from lowland.reports.digits import number
-from lowland.reports.head import Claim, Head, Table, read_page
+from lowland.reports.head import REST, Claim, Head, Table, read_page
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
 from lowland.systems import published
@@ -20,8 +20,6 @@ from lowland.words import verbatim
 
 FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
 """The keys of a row of `results.json`."""
-REST = "*"
-"""The name of what stands on a page in the place of all that was to be drawn, but was not."""
 _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
 _FILTERS: dict[str, Callable[..., str]] = {
     "fixed": lambda value, decimals=2: f"{value:,.{decimals}f}".replace("-", "−"),
@@ -137,12 +135,12 @@ class Filled:
         rows = []
         for name in methods:
             key = claim.published if isinstance(claim.published, str) else claim.published.get(name, "")
-            key = self._text(key, where, method=name, **more)
+            key, system = self._text(key, where, method=name, **more), claim.system_of(name)
             try:
                 values = (
-                    claim.system, text["claim"],
+                    system, text["claim"],
                     self._text((claim.names or {}).get(name) or self.methods[name], where, **more),
-                    published(claim.system, key) if key else None,
+                    published(system, key) if key else None,
                     plain(self.results.mean(name, text["measure"])), plain(self.results.sd(name, text["measure"])),
                     self.results.seeds(name, text["measure"]), text["data"],
                 )  # fmt: skip
