@@ -117,8 +117,9 @@ class Results:
         found = []
         for name in methods:
             both = zip(self._held(name, measure), self._held(rival, measure), strict=True)
-            if pairs := [(ours / 100, theirs / 100) for ours, theirs in both if None not in (ours, theirs)]:
-                gap, word = verdict_of_accuracies(*zip(*pairs, strict=True), samples, ("above", "below"))
+            if pairs := [(a / 100, b / 100) for a, b in both if None not in (a, b)]:
+                ours, theirs = zip(*pairs, strict=True)
+                gap, word = verdict_of_accuracies(ours, theirs, samples, ("above", "below"))
                 found.append({"method": name, "points": round(100 * gap.value, 9), "word": word})
         return sorted(found, key=lambda one: -one["points"])
 
