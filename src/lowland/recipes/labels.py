@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from lowland.data.images import Images, stratified
 from lowland.errors import OptionError, TrainingError, nearest
 from lowland.evaluation.fine_tune import fine_tune
+from lowland.evaluation.frozen import labelled as part
 from lowland.evaluation.probe import Labelled, Probe, probe
 from lowland.evaluation.representations import represent
 from lowland.recipes.base import recipe
 from lowland.recipes.baselines import PIXELS, RANDOM
 from lowland.recipes.labels_page import FROZEN, PRETRAINED, SCRATCH, TUNED, write_page, write_results
-from lowland.recipes.ssl_measures import part
 from lowland.recipes.ssl_methods import Method
 from lowland.recipes.ssl_training import GPU, VIEWS, Pretraining
 from lowland.reports.run import Run

@@ -90,6 +90,7 @@ class Table:
         caption: below it.
         spread: whether cells show the deviation over seeds beside the mean.
         heat: measures whose cells are coloured, from pale at the first number to full at the second.
+        decimals: of the cells of some measures; by default four significant digits.
     """
 
     columns: Mapping[str, str]
@@ -99,6 +100,7 @@ class Table:
     caption: str = ""
     spread: bool = False
     heat: Mapping[str, tuple[float, float]] | None = None
+    decimals: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
 _FILTERS: dict[str, Callable[..., str]] = {
     "fixed": lambda value, decimals=2: f"{value:,.{decimals}f}".replace("-", "−"),
     "percent": lambda value, decimals=0: f"{value:.{decimals}%}".replace("-", "−"),
+    "signed": lambda value, decimals=1: f"{value:+,.{decimals}f}".replace("-", "−"),
     "number": number,
     "verbatim": lambda text, longest=300: verbatim(str(text), longest),
     "times": lambda value, decimals=1: f"{value:.{decimals}f}×",
@@ -212,9 +213,7 @@ class Filled:
     def _made(self, table: Table, name: str, caption: str) -> dict[str, Any]:
         where = f"table {name}"
         methods = table.methods or [m for m in self._ordered(*table.columns) if m not in table.without]
-        rows = [
-            [self.methods[m], *(self._cell(m, measure, table.spread) for measure in table.columns)] for m in methods
-        ]
+        rows = [[self.methods[m], *(self._cell(m, measure, table) for measure in table.columns)] for m in methods]
         heads = {measure: self._text(heading, where) for measure, heading in table.columns.items()}
         heat = {heads[measure]: list(ends) for measure, ends in (table.heat or {}).items()}
         return {
@@ -222,11 +221,13 @@ class Filled:
             "rows": plain(rows), "caption": caption or self._text(table.caption, where), "heat": heat,
         }  # fmt: skip
 
-    def _cell(self, method: str, measure: str, spread: bool) -> Any:
+    def _cell(self, method: str, measure: str, table: Table) -> Any:
         if not self.results.has(method, measure):
             return None
         mean, sd = self.results.mean(method, measure), self.results.sd(method, measure)
-        return [mean, sd] if spread and sd is not None else mean
+        if table.decimals and measure in table.decimals:
+            mean, sd = (None if value is None else round(value, int(table.decimals[measure])) for value in (mean, sd))
+        return [mean, sd] if table.spread and sd is not None else mean
 
 
 class _Titles(dict[str, str]):
