@@ -26,9 +26,9 @@ from lowland.tensors import PerSampleRNG
 
 SHOWN = 10
 MASKS = {
-    "hidden for I-JEPA": PatchMasks(),
-    "hidden for data2vec": PatchMasks(share=0.6),
-    "hidden for MAE": PatchMasks.scattered(),
+    "masked for I-JEPA": PatchMasks(),
+    "masked for data2vec": PatchMasks(share=0.6),
+    "masked for MAE": PatchMasks.scattered(),
 }
 
 
@@ -100,7 +100,7 @@ class JepaRecipe(Predictive):
             z = mask.z()[:, :, None]
             rows[name] = energy.encoder.image(torch.where(z > 0.5, 0.5, energy.encoder.patches(images)))
         with torch.no_grad():
-            rows["MAE fills in"] = energy.filled(images, drawn["hidden for MAE"].z())
+            rows["MAE fills in"] = energy.filled(images, drawn["masked for MAE"].z())
         return mosaic(rows)
 
     def _tokens(self, encoders: Mapping[str, Any], images: Tensor) -> Figure:
