@@ -1,4 +1,4 @@
-"""What the views look like, setting by setting, and how far apart they put two views of one sample."""
+"""What augmented views look like, setting by setting, and how far apart two views of one sample are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from lowland.data import load as load_data
 from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews
 from lowland.errors import OptionError
 from lowland.plots.contact import contact_sheet
-from lowland.recipes.base import Recipe, recipe
+from lowland.recipes.base import Bound, Recipe, recipe
 from lowland.reports.run import Run
 from lowland.tensors import PerSampleRNG
 
@@ -66,23 +66,16 @@ VECTORS: Settings = {
 }
 
 
-@recipe(
-    "views",
-    shows="Every kind of view on samples to look at: images in colour and grey, series, vectors; with the options that "
-    "made it, and how far apart it puts two views of one sample.",
-    rows=("J2", "J7"),
-    minutes=0.3,
-    title="Views: what two looks at one sample have in common",
-)
+@recipe
 @dataclass(frozen=True)
 class ViewsRecipe(Recipe):
-    """Two views of each sample, setting by setting."""
+    """Two views a, b of each sample, by each setting, and E‖a − b‖² as a share of that of two samples."""
 
-    shown: int = 8
-    """Samples in a row; every second tile is another view of the sample at its left."""
-    samples: int = 256
-    """Samples that distances are measured on."""
-    side: int = 48
+    shown: Annotated[int, Bound(least=2)] = 8
+    """Samples in a row; every second tile is another view of the sample to its left."""
+    samples: Annotated[int, Bound(least=2)] = 256
+    """Samples on which distances are measured."""
+    side: Annotated[int, Bound(least=8, most=256)] = 48
     """Height and width of the colour images, cut out of photographs."""
     grey: str = "digits"
     """Grey images: a data set, such as digits, mnist10k or fashion_mnist."""
@@ -90,45 +83,35 @@ class ViewsRecipe(Recipe):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"shown": 4, "samples": 16, "side": 24}}
 
     def __post_init__(self) -> None:
-        if self.shown < 2 or self.shown % 2 or self.samples < max(2, self.shown // 2) or not 8 <= self.side <= 256:
+        super().__post_init__()
+        if self.shown % 2 or self.samples < self.shown // 2:
             raise OptionError(
-                "shown must be an even number of at least 2, samples at least 2 and half of shown, and side from 8 "
-                f"to 256, but they are {self.shown}, {self.samples} and {self.side}."
+                "shown must be an even number, and samples at least half of it, but they are "
+                f"{self.shown} and {self.samples}."
             )
 
     def run(self, run: Run) -> None:
-        families: dict[str, tuple[str, Callable[[], Tensor], Settings]] = {
-            "colour": ("Images in colour", self._colour, COLOUR),
-            "grey": ("Grey images", self._grey, GREY),
-            "series": ("Series", self._series, SERIES),
-            "vectors": ("Vectors", self._vectors, VECTORS),
+        draws: dict[str, tuple[Callable[[], Tensor], Settings]] = {
+            "colour": (self._colour, COLOUR),
+            "grey": (self._grey, GREY),
+            "series": (self._series, SERIES),
+            "vectors": (self._vectors, VECTORS),
         }
-        run.expect(len(families))
-        looks: dict[str, dict[str, Any]] = {}
-        for name, (title, draw, settings) in families.items():
-            found = run.stage(name, lambda draw=draw, settings=settings: self._look(draw(), settings))
-            looks[name] = found
-            for each, distance in found["distance"].items():
-                run.result(
-                    id="J2" if each == "as in SimCLR" else "J7",
-                    claim=f"{title.lower()}: distance of two views of a sample / of two samples",
-                    method=f"{each} (baseline)" if each == NONE else each,
-                    measured=distance,
-                    data=f"{self.samples} samples, {_SOURCES.get(name, self.grey)}",
-                )
-        run.text(
-            "Joint embedding learns that two views of a sample are the same thing, so that the views decide what it "
-            "forgets: colour, place, scale, noise. Below, **every second tile is another view of the sample at its "
-            "left**. The distance is the mean of ‖a − b‖² over two views a, b of one sample, as a share of the same "
-            "mean over two samples: 0 where nothing changes, and 1 where a view has no more in common with another "
-            "view than two samples have. A useful setting lies between, and pixels cannot say where: a probe can."
-        )
-        for name, (title, _, settings) in families.items():
-            run.section(title)
-            run.figure(name, partial(contact_sheet, looks[name]["tiles"]), _CAPTIONS[name])
+        run.expect(len(draws))
+        tiles = {}
+        for kind, (draw, settings) in draws.items():
+            found = run.stage(kind, lambda draw=draw, settings=settings: self._look(draw(), settings))
+            for name, distance in found["distance"].items():
+                run.measured.set(name, kind, distance)
+            tiles[kind] = found["tiles"]
+        run.part(self._figures, tiles, {kind: settings for kind, (_, settings) in draws.items()})
+
+    def _figures(self, run: Run, tiles: Mapping[str, Any], settings: Mapping[str, Settings]) -> None:
+        for kind, own in settings.items():
+            run.figure(kind, partial(contact_sheet, tiles[kind]))
+            rows = [(name, _options(views, own[NONE]), run.measured.mean(name, kind)) for name, views in own.items()]
             run.table(
-                ("setting", "options that differ from no augmentation", "distance"),
-                [(each, _options(settings[each], settings[NONE]), looks[name]["distance"][each]) for each in settings],
+                ("setting", "options that differ from no augmentation", "distance"), rows, name=f"{kind} settings"
             )
 
     @torch.no_grad()
@@ -169,25 +152,12 @@ class ViewsRecipe(Recipe):
         return torch.stack([wave, bump], dim=1)
 
     def _vectors(self) -> Tensor:
-        """The 13 chemical measures of wines, standardised."""
+        """The 13 chemical measurements of wines, standardised."""
         from sklearn.datasets import load_wine
 
         measures = torch.from_numpy(np.asarray(load_wine(return_X_y=True)[0], dtype=np.float32))
         measures = (measures - measures.mean(dim=0)) / measures.std(dim=0)
         return measures[torch.randperm(len(measures), generator=self.generator(2))][: self.samples]
-
-
-_SOURCES = {
-    "colour": "cuts of two photographs of scikit-learn",
-    "series": "waves made here",
-    "vectors": "wines of scikit-learn (178 at most)",
-}
-_CAPTIONS = {
-    "colour": "Pairs of views of images in colour",
-    "grey": "Pairs of views of grey images, which saturation, hue and grey leave as they are",
-    "series": "Pairs of views of series with two channels, each view drawn to its own scale",
-    "vectors": "Pairs of views of vectors of 13 features, each view drawn as a line to its own scale",
-}
 
 
 def _twice(samples: Tensor, count: int) -> Tensor:
