@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lowland import cli, terminal, words
-from lowland.recipes.ellipse import EllipseRecipe
+from lowland.recipes.foundations.ellipse.recipe import EllipseRecipe
 from lowland.reports.run import Run
 
 NAMES = (
