@@ -86,17 +86,18 @@ def _as_tiles(tiles: Tensor, shape: tuple[int, int] | None) -> Tensor:
     return tiles
 
 
-def image_rows(rows: Mapping[str, Tensor]) -> Figure:
-    """Images with signs in named rows, such as patches above what codes decode to; each tile has its own scale.
+def image_rows(rows: Mapping[str, Tensor], signed: bool = True) -> Figure:
+    """Images in named rows, such as patches above what codes decode to.
 
     Args:
         rows: (N, H · W) or (N, H, W) by name, as many in each row.
+        signed: pixels have signs, and each tile has its own scale; otherwise they are grey levels on one scale.
 
     >>> len(image_rows({"patch": torch.ones(3, 16), "decoded": torch.ones(3, 16)}).axes[0].texts)
     2
     """
     tiles = torch.cat([_as_tiles(row.cpu(), None) for row in rows.values()])
-    drawn = images(tiles, columns=len(next(iter(rows.values()))), signed=True, each=True)
+    drawn = images(tiles, columns=len(next(iter(rows.values()))), signed=signed, each=signed)
     for index, name in enumerate(rows):
         place = index * (tiles.shape[1] + 1) + tiles.shape[1] / 2 - 0.5
         drawn.axes[0].text(-1.5, place, plotted(name), ha="right", va="center", fontsize=8.5, color=INK)
