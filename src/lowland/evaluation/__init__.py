@@ -37,6 +37,7 @@ from lowland.evaluation.negatives import (
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
+from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
 from lowland.evaluation.verification import Verification, all_pairs, hardest_pairs, verification
@@ -69,6 +70,7 @@ __all__ = [
     "covariance_noise",
     "coverage",
     "crps",
+    "curvature",
     "densest_share",
     "effective_rank",
     "energy_gap",
@@ -102,6 +104,7 @@ __all__ = [
     "scores",
     "sensitivity",
     "shuffled_patches",
+    "slope",
     "slowness",
     "spectrum",
     "statistics",

@@ -7,6 +7,7 @@ settings or draws random numbers.
 from __future__ import annotations
 
 from lowland.plots.animation import animate
+from lowland.plots.confusion import confusion
 from lowland.plots.curves import curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
@@ -27,6 +28,7 @@ __all__ = [
     "Plane",
     "animate",
     "auroc_heatmap",
+    "confusion",
     "curves",
     "distributions",
     "drive_video",

@@ -58,7 +58,7 @@ def test_a_picture_that_fails_does_not_cost_the_results(tmp_path: Path, monkeypa
     def fails(*given: object, **options: object) -> None:
         raise RuntimeError("no pen")
 
-    monkeypatch.setattr("lowland.recipes.ellipse.animate", fails)
+    monkeypatch.setattr("lowland.recipes.foundations.ellipse.recipe.animate", fails)
     assert cli.main(["run", "ellipse", "--preset", "smoke", "--runs", str(tmp_path)]) == 0
     folder = tmp_path / "ellipse" / "latest"
     assert len(json.loads((folder / "results.json").read_text())) == 3

@@ -1,11 +1,12 @@
-"""Any module becomes an energy (rows V1, H5): a classifier, shaped in two ways, read by its energies, and exported."""
+"""Any module becomes an energy: a classifier, shaped in two ways, read by its energies, and exported."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from statistics import fmean
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,12 @@ from torch.nn import functional
 from lowland.data.catalogue import load
 from lowland.data.images import Images
 from lowland.energies.classifier import Classifier
-from lowland.errors import OptionError, nearest
+from lowland.errors import OptionError
 from lowland.inference import infer
 from lowland.nn.layers import linear
-from lowland.recipes.base import Recipe, recipe
-from lowland.recipes.classify_page import GRAPH, HINGE, LIKELIHOOD, write_page, write_results
+from lowland.plots import confusion
+from lowland.recipes.base import Count, SeededRecipe, recipe
+from lowland.recipes.foundations.classify import figures
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch, Shaping
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
@@ -27,9 +29,17 @@ from lowland.shaping.contrastive.points import WrongAnswers
 from lowland.training.export import export_onnx, export_program
 from lowland.training.fit import fit
 
-DATA = ("digits", "mnist10k", "fashion_mnist", "mnist")
+LIKELIHOOD, HINGE, GRAPH = "likelihood", "hinge", "gated graph"
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Inverse strengths of the regulariser of logistic regression, of which the validation images choose one."""
+
+
+class Left(NamedTuple):
+    """What the pictures need of a seed: the images, an energy, and its energies of all answers to test images."""
+
+    images: Images
+    energy: Classifier
+    table: Tensor
 
 
 class Gated(nn.Module):
@@ -45,63 +55,65 @@ class Gated(nn.Module):
         return self.last(h * torch.sigmoid(self.gate(h))) + self.shortcut(x)
 
 
-@recipe(
-    "classify",
-    shows="Any network with one output per class becomes an energy of an image and an answer. The answer is inferred, "
-    "the energy is shaped in two ways, and its exported graph decides the same without torch.",
-    rows=("V1", "H5", "E1", "E6"),
-    minutes=0.8,
-    title="A network is an energy",
-)
+@recipe
 @dataclass(frozen=True)
-class ClassifyRecipe(Recipe):
+class ClassifyRecipe(SeededRecipe):
     """E(x, y) = −y·f(x), x an image, y a one-hot answer, f the network of the talks with 1000 hidden units."""
 
-    data: str = "digits"
-    """Images: digits, which is always there, mnist10k, fashion_mnist or mnist; these want more steps."""
-    seeds: int = 3
-    """Repetitions, each with its own first weights and its own split into training and validation."""
-    hidden: tuple[int, ...] = (1000,)
+    data: Literal["digits", "mnist10k", "fashion_mnist", "mnist"] = "digits"
+    """Images: digits, which are always available, mnist10k, fashion_mnist or mnist; these need more steps."""
+    hidden: tuple[Count, ...] = (1000,)
     """Sizes of the hidden layers of the network."""
-    width: int = 200
+    width: Count = 200
     """Size of the layers of the other graph."""
-    steps: tuple[int, ...] = (25, 50, 100, 200, 400)
+    steps: tuple[Count, ...] = (25, 50, 100, 200, 400)
     """Numbers of training steps, of 128 images each, of which the validation images choose one."""
 
+    stages: ClassVar[int] = 4
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"seeds": 2, "hidden": (32,), "width": 16, "steps": (20, 100)}
     }
 
     def __post_init__(self) -> None:
-        if self.data not in DATA:
-            raise OptionError(f"There are no images called {self.data!r} for this recipe. {nearest(self.data, DATA)}")
-        if min(self.seeds, self.width, *self.hidden) < 1:
-            raise OptionError("seeds, width and the sizes of the hidden layers must be at least 1.")
-        if not self.steps or self.steps[0] < 1 or list(self.steps) != sorted(set(self.steps)):
-            raise OptionError(f"steps must be positive and rising, not {self.steps}.")
+        super().__post_init__()
+        if not self.steps or list(self.steps) != sorted(set(self.steps)):
+            raise OptionError(f"steps must be one or more rising numbers, not {self.steps}.")
 
-    def run(self, run: Run) -> None:
-        run.expect(self.seeds * (len(self._methods()) + 1) + 2)
-        found, kept, images = [], {}, load(self.data)
-        if images.stand_in_for:
-            run.stand_in(
-                f"{self.data} stands in for {images.stand_in_for}: its test images are not the published ones."
-            )
-        for seed in range(self.seeds):
-            data, one = load(self.data).resplit(0.2, self.generator(100 + seed)), {}
-            for method, shaping in self._methods().items():
-                energy = self._energy(method, data, seed)
-                train = partial(self._train, run, energy, shaping, data, seed)
-                one[method] = run.stage(f"seed-{seed}/{method.replace(' ', '-')}", train, [energy])
-                if seed == 0:
-                    kept[method] = energy
-            found.append(one | run.stage(f"seed-{seed}/baselines", partial(self._baselines, data, seed)))
-        same = run.stage("cross-entropy", partial(self._cross_entropy, kept[LIKELIHOOD], images))
-        for method in (LIKELIHOOD, HINGE):
-            run.save_energy(method, kept[method])
-        exported = run.stage("export", partial(self._export, run, kept, images))
-        write_results(run, found, same, exported, self.data, len(images.test))
-        run.part(write_page, kept[LIKELIHOOD], found, exported, images, self.steps)
+    def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
+        images, kept, found = load(self.data), {}, {}
+        data = images.resplit(0.2, self.generator(100 + seed))
+        for method, shaping in self._methods().items():
+            kept[method] = self._energy(method, data, seed)
+            train = partial(self._train, run, kept[method], shaping, data, seed)
+            found[method] = run.stage(method.replace(" ", "-"), train, [kept[method]])
+        found |= run.stage("baselines", partial(self._baselines, data, seed))
+        numbers: dict[str, dict[str, Any]] = {
+            name: {"error": 100 * (1 - one["test"])} | ({"nll": one["nll"]} if "nll" in one else {})
+            for name, one in found.items()
+        }
+        for method in kept:
+            one = found[method]
+            numbers[method] |= {"fitted": 100 * one["after"], "steps": one["steps"]}
+            errors = [100 * error for error in one["validation"]]
+            numbers[method] |= {"validation": min(errors)}
+            numbers[method] |= {f"validation {steps}": v for steps, v in zip(self.steps, errors, strict=True)}
+        numbers["untrained"] = {"fitted": 100 * found[LIKELIHOOD]["before"]}
+        if seed == 0:
+            if images.stand_in_for:
+                run.stand_in(
+                    f"{self.data} stands in for {images.stand_in_for}: its test images are not the published ones."
+                )
+            same = run.stage("cross-entropy", partial(self._cross_entropy, kept[LIKELIHOOD], images))
+            numbers[LIKELIHOOD]["cross-entropy"] = same
+            for method in (LIKELIHOOD, HINGE):
+                run.save_energy(method, kept[method])
+            exported = run.stage("export", partial(self._export, run, kept, images))
+            for method in (LIKELIHOOD, GRAPH):
+                numbers |= {f"{method}, {runtime}": one for runtime, one in exported[method].items()}
+            layers = [len(bias) for bias in kept[LIKELIHOOD].network.parameters() if bias.ndim == 1]
+            sizes = "-".join(map(str, [images.test[0].numel(), *layers]))
+            run.show(missing=exported["missing"], tests=len(images.test), sizes=sizes, legend=figures.legend(images))
+        return numbers, Left(images, kept[LIKELIHOOD], found[LIKELIHOOD]["table"])
 
     def _methods(self) -> dict[str, Shaping]:
         hinge = HingePair(WrongAnswers(), margin=1.0)
@@ -200,11 +212,20 @@ class ClassifyRecipe(Recipe):
                 name: {
                     "difference": (table - own).abs().max().item(),
                     "otherwise": int((table.argmin(dim=1) != inferred).sum()),
-                    "bytes": file.stat().st_size,
+                    "size": round(file.stat().st_size / 1024),
                 }
                 for name, (table, file) in other.items()
             }
         return found
+
+    def figures(self, run: Run, first: Left) -> None:
+        data, table, each = first.images, first.table, run.measured.each
+        run.figure("answers", partial(figures.answers, data, table))
+        errors = {m: [fmean(each(m, f"validation {steps}")) for steps in self.steps] for m in self._methods()}
+        run.figure("steps", partial(figures.validation, errors, self.steps))
+        run.figure("offending", partial(figures.offending, data, table))
+        run.figure("confusion", partial(confusion, figures.counts(data, table), figures.names(data)))
+        run.figure("wishes", partial(figures.wishes, data, first.energy))
 
 
 def _table(energy: Classifier, x: Tensor) -> Tensor:
