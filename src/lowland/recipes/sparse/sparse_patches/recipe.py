@@ -121,9 +121,7 @@ class SparsePatchesRecipe(SeededRecipe):
         order = fits.explained.argsort(descending=True)
         run.grid("atoms", [(images(atoms[order]), ""), (images(fits.fitted[order]), "")], columns=2, dpi=150)
         good = fits.explained > GOOD
-        axes = {"limits": (0.0, 1.0), "title": "Share of an atom that its Gabor function explains", "xlabel": "r²"}
-        explained = histogram(fits.explained, GOOD, "counted from here", ylabel="atoms", **axes)
-        run.grid("map", [(_waves(fits.angle[good], fits.frequency[good]), ""), (explained, "")], columns=2)
+        run.figure("map", _waves(fits, good))
         turned = (fits.angle[good] * 180 / math.pi).abs()
         upright = ((turned < 22.5) | (turned > 67.5)).double()
         run.show(good=int(good.sum()))
@@ -131,12 +129,14 @@ class SparsePatchesRecipe(SeededRecipe):
             run.show(upright=float(upright.mean()), frequency=float(fits.frequency[good].median()))
 
 
-def _waves(angle: Tensor, frequency: Tensor) -> Figure:
-    """Wave vectors of atoms in the half plane."""
-    drawn = figure(6.4, 3.8)
-    polar = drawn.add_subplot(projection="polar")
-    polar.scatter(angle, frequency, s=10, color=BLUE, alpha=0.7, linewidths=0)
+def _waves(fits: GaborFit, good: Tensor) -> Figure:
+    """Wave vectors of the good atoms in the half plane, and the distribution of r²."""
+    drawn = figure(9, 3.8)
+    polar = drawn.add_subplot(1, 2, 1, projection="polar")
+    polar.scatter(fits.angle[good], fits.frequency[good], s=10, color=BLUE, alpha=0.7, linewidths=0)
     polar.set(thetamin=-90, thetamax=90, rmax=0.6, rticks=[0.1, 0.2, 0.3, 0.4, 0.5])
     polar.set_title("Direction of each wave, and cycles per pixel", fontsize=11, color=INK)
     polar.tick_params(labelsize=8, colors=MUTED)
-    return drawn
+    title = "Share of an atom that its Gabor function explains"
+    share = drawn.add_subplot(1, 2, 2)
+    return histogram(fits.explained, GOOD, limits=(0, 1), title=title, xlabel="r²", ylabel="atoms", ax=share)
