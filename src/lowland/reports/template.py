@@ -71,6 +71,7 @@ class Filled:
         self.path, self.results = path, results
         self.head, body = read_page(path)
         self._named = {element["name"]: element for element in elements if "name" in element}
+        self._lost = [element for element in elements if element.get("name") == REST]
         self._placed: list[dict[str, Any]] = []
         self._engine = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         self._engine.filters.update(_FILTERS)
@@ -183,8 +184,10 @@ class Filled:
         raise AssertionError
 
     def _place(self, element: dict[str, Any]) -> str:
-        self._placed.append(element)
-        return f"\n\n\x02{len(self._placed) - 1}\x03\n\n"
+        lost = [one for one in self._lost if one not in self._placed]
+        first = len(self._placed)
+        self._placed += lost if element in self._lost else [element]
+        return "".join(f"\n\n\x02{number}\x03\n\n" for number in range(first, len(self._placed)))
 
     def _find(self, name: str, kind: str) -> dict[str, Any]:
         if name not in self._named and REST in self._named:
