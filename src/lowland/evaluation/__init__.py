@@ -31,12 +31,13 @@ from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
-from lowland.evaluation.verification import Verification, all_pairs, hardest_pairs, verification
+from lowland.evaluation.verification import Chosen, Verification, all_pairs, hardest_pairs, verification, verify_best
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 from lowland.shaping.collapse import effective_rank
 
 __all__ = [
     "CLOSE",
+    "Chosen",
     "EnergyGap",
     "FineTuned",
     "Frozen",
@@ -99,5 +100,6 @@ __all__ = [
     "verdict_of_accuracies",
     "verdict_of_rates",
     "verification",
+    "verify_best",
     "wilson",
 ]
