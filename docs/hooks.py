@@ -5,11 +5,17 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 PACKAGE = Path(__file__).parent.parent / "src" / "lowland"
 ORDER = {
@@ -28,9 +34,9 @@ METHODS = re.compile(r"<!-- methods ([A-Z]\d) -->")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    from lowland.recipes.overview import rows_markdown
+    from lowland.recipes.overview import systems_markdown
 
-    pages = {**api(), "catalogue.md": registered(), "rows.md": rows_markdown(), **recipes()}
+    pages = {**api(), "catalogue.md": registered(), "rows.md": systems_markdown(), **recipes()}
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
     return files
@@ -41,7 +47,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     if MINIMA in markdown:
         markdown = markdown.replace(MINIMA, minima_markdown())
-    return METHODS.sub(lambda found: methods(found[1]), markdown).replace("<!-- recipes -->", recipe_table())
+    for mark, table in (("<!-- recipes -->", recipe_table), ("<!-- layers -->", layers)):
+        if mark in markdown:
+            markdown = markdown.replace(mark, table())
+    return METHODS.sub(lambda found: methods(found[1]), markdown)
 
 
 def on_nav(nav: Navigation, config: Any, files: Files) -> Navigation:
@@ -91,6 +100,18 @@ def registered() -> str:
             first = " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
             text.append(f"| [`{title}`][{cls.__module__}.{cls.__qualname__}] | {cell(first)} |")
         text.append("")
+    return "\n".join(text)
+
+
+def layers() -> str:
+    """A table of the layers of the package, highest first, with the first line of their docstrings."""
+    project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text())
+    text = ["| layer, highest first | what it holds |", "|---|---|"]
+    for layer in project["tool"]["importlinter"]["contracts"][0]["layers"]:
+        folder = (PACKAGE / layer).is_dir()
+        source = PACKAGE / layer / "__init__.py" if folder else PACKAGE / f"{layer}.py"
+        first = (ast.get_docstring(ast.parse(source.read_text())) or "").split("\n\n")[0]
+        text.append(f"| `{layer}{'/' if folder else '.py'}` | {cell(' '.join(first.split()))} |")
     return "\n".join(text)
 
 

@@ -10,9 +10,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lowland.registry import register_environments
-
-__version__ = "0.1.0"
+from lowland import registry
+from lowland.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from lowland import (
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
         worlds,
     )
     from lowland.errors import LowlandError
-    from lowland.inference import FreeEnergy, Solution, Status, free_energy, infer
+    from lowland.inference import FreeEnergy, Solution, Status, free_energy, infer, solve
     from lowland.training.fit import fit
     from lowland.training.learner import Learner
 
@@ -41,7 +40,6 @@ _MODULES = (
     "data domains energies envs errors estimators evaluation nn planning plots registry reports shaping solvers "
     "tensors training worlds"
 ).split()
-_DRIVING = ("envs", "planning")
 _NAMES = {
     "LowlandError": "lowland.errors",
     "FreeEnergy": "lowland.inference",
@@ -49,6 +47,7 @@ _NAMES = {
     "Status": "lowland.inference",
     "free_energy": "lowland.inference",
     "infer": "lowland.inference",
+    "solve": "lowland.inference",
     "fit": "lowland.training.fit",
     "Learner": "lowland.training.learner",
 }
@@ -72,6 +71,7 @@ __all__ = [
     "plots",
     "reports",
     "shaping",
+    "solve",
     "solvers",
     "tensors",
     "training",
@@ -79,13 +79,21 @@ __all__ = [
 ]
 
 
+# Where the registry looks for classes of each kind; a class elsewhere is found once its module is imported.
+registry.search("energy", "lowland.energies", "lowland.worlds", "lowland.planning")
+registry.search("solver", "lowland.solvers")
+registry.search("shaping", "lowland.shaping", "lowland.worlds", "lowland.planning")
+registry.search("world", "lowland.worlds")
+registry.search("encoder", "lowland.nn.encoders")
+registry.search("recipe", "lowland.recipes")
+
 if "gymnasium" in sys.modules:
-    register_environments()
+    importlib.import_module("lowland.envs")  # registers the environments
 
 
 def __getattr__(name: str) -> Any:
-    if name in _DRIVING:
-        register_environments()
+    if name == "planning":  # whoever plans or drives expects to find the environments
+        importlib.import_module("lowland.envs")
     if name in _MODULES:
         return importlib.import_module(f"lowland.{name}")
     if name in _NAMES:

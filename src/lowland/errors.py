@@ -23,41 +23,41 @@ class DomainError(LowlandError, ValueError):
 
 
 class UnsupportedError(LowlandError, TypeError):
-    """A solver, adjoint or shaping was asked for something that this energy does not offer."""
+    """The energy lacks something that a solver, adjoint or shaping needs."""
 
 
 class InferenceError(LowlandError, RuntimeError):
-    """A solution that did not converge or is not finite, raised only on request."""
+    """A solution that did not converge or is not finite. Raised only on request."""
 
 
 class DifferentiationError(LowlandError, RuntimeError):
-    """A derivative that would be silently wrong, such as the second derivative of a detached solution."""
+    """A derivative that would be wrong without notice, such as the second derivative of a detached solution."""
 
 
 class TrainingError(LowlandError, RuntimeError):
-    """Training that cannot go on, such as a loss that is not finite; `result`, where set, holds what was reached."""
+    """Training cannot continue, for example because the loss is not finite. `result`, if set, is the result so far."""
 
     result: object = None
 
 
 class CollapseError(TrainingError):
-    """Embeddings that have become the same for all samples: training goes on only towards nothing."""
+    """The embeddings of all samples have become equal, so further training is useless."""
 
 
 class OptionError(LowlandError, ValueError):
-    """An unknown name or an option with a value that cannot be used."""
+    """An unknown name, or an option with an invalid value."""
 
 
 class DataError(LowlandError, OSError):
-    """Data that are missing, unreadable, truncated, or whose checksum is wrong."""
+    """Data that are missing, unreadable or truncated, or that have a wrong checksum."""
 
 
 class CheckpointError(LowlandError, OSError):
-    """A checkpoint or run directory that is missing, corrupt, foreign, or could not be written."""
+    """A checkpoint or run folder that is missing, corrupt, of another program, or cannot be written."""
 
 
 def check_instance(value: object, kind: type, name: str) -> None:
-    """Raise an OptionError unless `value` is an instance of `kind`; a class given in its place is a common slip.
+    """Raise an OptionError unless `value` is an instance of `kind`. Passing the class itself is a common mistake.
 
     >>> check_instance(int, int, "the number")
     Traceback (most recent call last):
@@ -73,14 +73,14 @@ def check_number(
     name: str, value: Any, least: float | None = None, above: float | None = None, below: float | None = None,
     whole: bool = False, none: str = "",
 ) -> None:  # fmt: skip
-    """Raise an OptionError unless `value` is a finite number, of Python or NumPy, within its bounds.
+    """Raise an OptionError unless `value` is a finite number (Python or NumPy) within bounds.
 
     Args:
-        name: of the argument, for the sentence.
-        least: the smallest value.
-        above, below: bounds that it may not reach.
-        whole: it must be a whole number, as 3 or 3.0.
-        none: what None stands for, where it may be None.
+        name: of the argument, for the message.
+        least: lower bound, included.
+        above, below: bounds, excluded.
+        whole: whether it must be a whole number, such as 3 or 3.0.
+        none: meaning of None, if None is allowed.
 
     >>> check_number("lr", "a", above=0)
     Traceback (most recent call last):
@@ -108,7 +108,7 @@ def check_number(
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the closest known names, for messages about an unknown one.
+    """Suggest the closest known name, and list all of them, for a message about an unknown name.
 
     >>> nearest("strategy", ["strategies", "ellipse"])
     "Did you mean 'strategies'? Known: ellipse, strategies."

@@ -1,8 +1,8 @@
-"""Files: written as a whole or not at all, read only where they are files, and known by their content.
+"""Atomic writes, safe reads, and fingerprints of files and values.
 
-Whatever Lowland writes for a user goes through `replacing` or `appearing`: a process that is killed, or a disk that is
-full, leaves the old file or the new one. Whatever it reads goes through `regular`, since opening a named pipe waits for
-ever. What it reads back itself has a checksum besides: see `checksums`.
+Lowland writes with `replacing` or `appearing`: if the process is killed or the disk is full, either the old file or the
+new one is there, complete. It reads through `regular`, because opening a named pipe would block for ever. Its own files
+also have checksums: see `checksums`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 @contextlib.contextmanager
 def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of `path` when the block ends without an exception.
+    """Context: write to the file that it yields, which replaces `path` if the block ends without an exception.
 
-    It is written under a temporary name in its own folder, forced to the disk and renamed.
+    The file is written under a temporary name in the same folder, synced to disk and renamed.
 
     Args:
-        path: what is replaced; missing folders are made.
-        error: raised where the disk is full or a permission is missing. The old file is then intact.
+        path: the file to replace; missing folders are created.
+        error: raised if the disk is full or a permission is missing. The old file is then intact.
     """
     temporary = temporary_name(path)
     try:
@@ -61,14 +61,14 @@ def replacing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
 
 @contextlib.contextmanager
 def appearing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterator[Path]:
-    """A folder to fill, which appears as `path` when the block ends without an exception: whole or not at all.
+    """Context: fill the folder that it yields, which becomes `path` if the block ends without an exception.
 
     Args:
-        path: it must not exist, or be an empty folder; missing parents are made.
-        error: raised where the disk is full or a permission is missing.
+        path: must not exist, or be an empty folder; missing parents are created.
+        error: raised if the disk is full or a permission is missing.
 
     Raises:
-        FileExistsError: if something is there already, also when it came while the folder was filled.
+        FileExistsError: if something is there already, or appears while the folder is filled.
     """
     temporary = temporary_name(path)
     try:
@@ -90,14 +90,14 @@ def appearing(path: Path, error: type[LowlandError] = CheckpointError) -> Iterat
 
 
 def temporary_name(path: Path) -> Path:
-    """The name beside a file or folder under which this process writes it, and by which `sweep` knows it."""
-    # Not by tempfile, whose files only their owner may read: a report is there to be shown.
+    """The temporary name, in the same folder, under which this process writes a file or folder. `sweep` knows it."""
+    # Not tempfile, whose files only their owner may read: others should be able to read a report.
     name = f".{path.name or 'here'}.{os.getpid()}.tmp"
     return path.with_name(name) if path.name else path / name
 
 
 def sweep(folder: Path, deep: bool = True) -> None:
-    """Delete what processes that were killed left half written in a folder, and in those below it where `deep`."""
+    """Delete half-written files of killed processes from a folder, and from its subfolders if `deep`."""
     for path in folder.rglob(".*.tmp") if deep else folder.glob(".*.tmp"):
         if (found := _TEMPORARY.fullmatch(path.name)) is None or _runs(int(found[1])):
             continue
@@ -116,7 +116,7 @@ def _runs(process: int) -> bool:
 
 
 def _force(folder: Path) -> None:
-    """Write what stands in a folder to the disk."""
+    """Sync the entries of a folder to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -125,16 +125,16 @@ def _force(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes, error: type[LowlandError] = CheckpointError) -> None:
-    """Replace a file as a whole; a full disk or a missing permission raises `error` and leaves the old file."""
+    """Replace a file atomically. A full disk or a missing permission raises `error` and leaves the old file."""
     with replacing(path, error) as file:
         file.write(content)
 
 
 def regular(path: Path, error: type[LowlandError] = DataError) -> Path:
-    """The path, if a file lies there that can be read to its end.
+    """The path, if it is a regular file.
 
     Raises:
-        LowlandError: of the type `error`, if it is missing, or is a folder, a named pipe, a socket or a device.
+        LowlandError: of type `error`, if it is missing, a folder, a named pipe, a socket or a device.
     """
     try:
         mode = path.stat().st_mode
@@ -148,10 +148,10 @@ def regular(path: Path, error: type[LowlandError] = DataError) -> Path:
 
 
 def contents(path: Path) -> str:
-    """The SHA-256 of a file, or of the names and contents of all files in a folder, hidden ones left out.
+    """The SHA-256 of a file, or of the names and contents of all files in a folder that are not hidden.
 
     Raises:
-        DataError: for what cannot be read.
+        DataError: if something cannot be read.
     """
     if path.is_dir():
         inside = (each for each in path.rglob("*") if not each.is_dir())
@@ -171,11 +171,11 @@ def contents(path: Path) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """The SHA-256 of the content of values, as 64 hexadecimal digits: equal for equal content, wherever it lies.
+    """The SHA-256 of the content of values, as 64 hexadecimal digits: equal content gives equal fingerprints.
 
     Args:
-        parts: tensors, arrays, modules (their class, settings as printed, and weights), numbers, text, paths, and lists
-            and dictionaries of them. The order of keys does not matter; dtype and shape do.
+        parts: tensors, arrays, modules (class, printed settings and weights), numbers, text, paths, and lists and
+            dictionaries of them. The order of keys does not matter; dtype and shape do.
 
     >>> fingerprint({"a": 1, "b": [2.0]}) == fingerprint({"b": [2.0], "a": 1})
     True
@@ -193,7 +193,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 def _digest(digest: Any, part: Any) -> None:
-    # Here, since commands that read a file or two answer before torch is imported.
+    # Imported here, so that commands that only read a file start without torch.
     import numpy as np
     import torch
     from torch import Tensor, nn
@@ -213,7 +213,7 @@ def _digest(digest: Any, part: Any) -> None:
             raise TypeError("A fingerprint is of arrays of numbers or text, not of objects.")
         note(f"array {part.dtype} {part.shape}")
         rows = max(1, 2**24 // max(1, part[:1].nbytes)) if part.ndim else 1
-        # In pieces: an array mapped from a file may be larger than the memory.
+        # In pieces: an array mapped from a file may be larger than memory.
         for start in range(0, len(part), rows) if part.ndim else ():
             digest.update(part[start : start + rows].tobytes())
         if not part.ndim:

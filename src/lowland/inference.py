@@ -1,4 +1,4 @@
-"""The two verbs: `infer` minimises an energy over some of its variables, `free_energy` eliminates the latent z."""
+"""`infer` minimises an energy over some variables, `free_energy` eliminates z, `solve` runs a solver on a problem."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lowland.errors import DomainError, InferenceError, OptionError, ShapeError,
 from lowland.registry import registered
 from lowland.solvers.adjoint import Adjoint, Detach, Task, Unroll
 from lowland.solvers.base import Problem, Solver, Status, bind
-from lowland.solvers.loop import Trace
+from lowland.solvers.loop import Trace, run
 from lowland.tensors import PerSampleRNG, check_finite, soft_minimum
 
 # The starts of a local method: Potts energies of a dozen units of three states have most of their valleys in reach.
 _STARTS = 8
 
-__all__ = ["FreeEnergy", "Solution", "Status", "default_solver", "free_energy", "infer"]
+__all__ = ["FreeEnergy", "Solution", "Status", "default_solver", "free_energy", "infer", "solve"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ _WAYS = {
 }
 
 
-def solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: bool) -> Solution:
+def _solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: bool) -> Solution:
     """The solution that a trace of the loop is, with E (B,) there; `exact` is what `Solver.exact` says."""
     status = trace.status
     if not bool(torch.isfinite(energy).all()):
@@ -190,19 +190,11 @@ def infer(
         problem = bind(energy, given, over)
         one = init is not None or record or compiled or isinstance(adjoint, Unroll)
         chosen = solver or default_solver(problem.head, starts=1 if one else _STARTS)
-        support = chosen.supports(problem.head)
-        if not support:
-            raise UnsupportedError(f"{type(chosen).__name__} cannot solve this problem: {support.reason}.")
+        _check_support(problem, chosen)
         start = _start(problem, init)
-    if sample_ids is None:
-        sample_ids = torch.arange(start.shape[0], device=problem.device) * (solver is not None)
-    elif sample_ids.shape != (start.shape[0],):
-        raise ShapeError(
-            f"sample_ids must have one number for each of {start.shape[0]} samples, not {len(sample_ids)}."
-        )
-    if generator is None and chosen.stochastic:
-        generator = torch.Generator().manual_seed(0)
-    noise = PerSampleRNG.from_generator(generator, sample_ids.to(problem.device), problem.dtype)
+    if sample_ids is None and solver is None:
+        sample_ids = torch.zeros(len(start), dtype=torch.int64)
+    noise = _noise(problem, chosen, len(start), generator, sample_ids)
     task = Task(energy, given, problem.over, chosen, start, noise, record, compiled)
     trace, u = adjoint.solve(task)
     if trace.energy is not None and not task.inputs:
@@ -210,8 +202,63 @@ def infer(
     else:
         final = bind(energy, given, problem.over, checked=True) if torch.is_grad_enabled() else problem
         value = final.value(adjoint.tie(task, u))
-    found = solution(problem.domain.unpack(u), value, trace, chosen, chosen.exact(problem.head))
+    found = _solution(problem.domain.unpack(u), value, trace, chosen, chosen.exact(problem.head))
     return found.raise_if_failed() if raise_on_failure else found
+
+
+def solve(
+    problem: Problem,
+    solver: Solver,
+    start: Tensor | None = None,
+    *,
+    generator: torch.Generator | None = None,
+    sample_ids: Tensor | None = None,
+) -> Solution:
+    """u* = argmin_u E(u) of a bound problem, from a flat start, without gradients: what `infer` does after its checks.
+
+    For who solves many problems of one kind, such as a planner at each step, or holds a `Problem` already.
+
+    Args:
+        problem: from `lowland.solvers.bind`.
+        solver: how.
+        start: (B, D), in the domain; None for the energy's warm start, or else the domain's starting point.
+        generator, sample_ids: as in `infer`.
+
+    Raises:
+        UnsupportedError: if the solver cannot solve this problem, with the reason.
+        ShapeError: for a start of another size.
+
+    >>> import lowland as ll
+    >>> problem = ll.solvers.bind(ll.energies.Ellipse(radii=(2.0, 1.0)), {"y": torch.tensor([[4.0, 0.0]])}, "z")
+    >>> round(ll.solve(problem, ll.solvers.LBFGS()).energy.item(), 3)
+    4.0
+    """
+    with torch.no_grad():
+        _check_support(problem, solver)
+        start = _start(problem, None) if start is None else start.to(problem.dtype)
+        if start.ndim != 2 or start.shape[1] != problem.size or (problem.given and len(start) != problem.batch):
+            raise ShapeError(f"start must be ({problem.batch}, {problem.size}), but it is {tuple(start.shape)}.")
+        trace = run(problem, solver, start, _noise(problem, solver, len(start), generator, sample_ids))
+        energy = problem.value(trace.u) if trace.energy is None else trace.energy
+    return _solution(problem.domain.unpack(trace.u), energy, trace, solver, solver.exact(problem.head))
+
+
+def _check_support(problem: Problem, solver: Solver) -> None:
+    support = solver.supports(problem.head)
+    if not support:
+        raise UnsupportedError(f"{type(solver).__name__} cannot solve this problem: {support.reason}.")
+
+
+def _noise(
+    problem: Problem, solver: Solver, batch: int, generator: torch.Generator | None, sample_ids: Tensor | None
+) -> PerSampleRNG:
+    if sample_ids is None:
+        sample_ids = torch.arange(batch)
+    elif sample_ids.shape != (batch,):
+        raise ShapeError(f"sample_ids must have one number for each of {batch} samples, not {len(sample_ids)}.")
+    if generator is None and solver.stochastic:
+        generator = torch.Generator().manual_seed(0)
+    return PerSampleRNG.from_generator(generator, sample_ids.to(problem.device), problem.dtype)
 
 
 def _start(problem: Problem, init: Any) -> Tensor:
@@ -279,9 +326,8 @@ def free_energy(
     if closed is not None:
         return FreeEnergy(closed, "closed form")
     problem = bind(energy, {"x": x, "y": y}, "z", graph=torch.is_grad_enabled())
-    has_prior = type(energy).prior is not Energy.prior
     finite = problem.structure.table is not None or problem.domain.cardinality is not None
-    if finite and not (has_prior and beta != math.inf):
+    if finite and not (energy.has_prior and beta != math.inf):
         table = _table(problem)
         if beta == math.inf:
             return FreeEnergy(table.min(dim=1).values, f"enumeration of {table.shape[1]} values")

@@ -1,8 +1,9 @@
-"""One registry for energies, solvers, shapings, worlds and recipes: a decorator in the file itself is all it needs.
+"""One registry for energies, solvers, shapings, worlds, encoders and recipes.
 
-Conformance tests, docs tables and the command line read it; nothing is listed by hand. Packages outside Lowland join in
-by being named in the environment variable `LOWLAND_PLUGINS` (module names, or paths of files and folders, separated by
-commas), or by `registry.scan(name)`. `lowland check` runs the conformance tests on what such a package registers.
+A decorator above the class is all it takes: conformance tests, the tables of the documentation and the command line
+find it here. The registry knows no package. `lowland/__init__.py` says with `search` which of ours to look through; a
+package of your own joins in by the environment variable `LOWLAND_PLUGINS` (names of modules, or paths of files and
+folders, separated by commas) or by `scan(name)`. `lowland check` runs the conformance tests on what it registers.
 """
 
 from __future__ import annotations
@@ -19,15 +20,24 @@ from typing import Any, TypeVar
 from lowland.errors import OptionError, nearest
 
 T = TypeVar("T")
-_PACKAGES = {
-    "energy": ("lowland.energies", "lowland.worlds", "lowland.planning"),
-    "solver": ("lowland.solvers",),
-    "shaping": ("lowland.shaping", "lowland.worlds", "lowland.planning"),
-    "world": ("lowland.worlds",),
-    "encoder": ("lowland.nn.encoders",),
-    "recipe": ("lowland.recipes",),
-}
-_registered: dict[str, dict[str, type]] = {kind: {} for kind in _PACKAGES}
+_packages: dict[str, list[str]] = {}
+_registered: dict[str, dict[str, type]] = {}
+
+
+def search(kind: str, *packages: str) -> None:
+    """Look for classes of this kind in these packages as well, from the next time that all of them are asked for.
+
+    >>> search("energy", "lowland.energies")
+    """
+    known = _packages.setdefault(kind, [])
+    known += [package for package in packages if package not in known]
+    _registered.setdefault(kind, {})
+
+
+def _of_kind(kind: str) -> dict[str, type]:
+    if kind not in _registered:
+        raise OptionError(f"There is no registry of kind {kind!r}. {nearest(kind, _registered)}")
+    return _registered[kind]
 
 
 def register(kind: str) -> Callable[[type[T]], type[T]]:
@@ -37,33 +47,22 @@ def register(kind: str) -> Callable[[type[T]], type[T]]:
         kind: "energy", "solver", "shaping", "world", "encoder" or "recipe".
 
     Raises:
-        OptionError: if the kind is unknown, or another class of that name is already registered.
+        OptionError: if there is no such kind, or another class already has this name.
     """
-    if kind not in _PACKAGES:
-        raise OptionError(f"There is no registry of kind {kind!r}. {nearest(kind, _PACKAGES)}")
+    known = _of_kind(kind)
 
     def enter(cls: type[T]) -> type[T]:
-        other = _registered[kind].get(cls.__name__)
+        other = known.get(cls.__name__)
         if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
             raise OptionError(f"Two {kind} classes are called {cls.__name__}: {other.__module__} and {cls.__module__}.")
-        _registered[kind][cls.__name__] = cls
+        known[cls.__name__] = cls
         return cls
 
     return enter
 
 
-def register_environments() -> None:
-    """Make the environments known to Gymnasium, which since its version 1.0 asks no entry points of packages."""
-    import gymnasium
-
-    name = "lowland/TrafficReplay-v0"
-    if name not in gymnasium.registry:
-        place = "lowland.envs.traffic:TrafficReplay"
-        gymnasium.register(name, entry_point=place, vector_entry_point=f"{place}Vector")
-
-
 def scan(package_name: str) -> None:
-    """Import every module below a package, so that its decorators run. An import error is never swallowed."""
+    """Import every module of a package, so that its decorators run. An import error is never swallowed."""
     package = importlib.import_module(package_name)
     for module in pkgutil.walk_packages(getattr(package, "__path__", []), prefix=f"{package_name}."):
         importlib.import_module(module.name)
@@ -116,41 +115,54 @@ def registered(kind: str) -> dict[str, type]:
 
     >>> "SparseCoding" in registered("energy")
     True
+
+    Raises:
+        OptionError: if there is no such kind.
     """
-    if kind not in _PACKAGES:
-        raise OptionError(f"There is no registry of kind {kind!r}. {nearest(kind, _PACKAGES)}")
-    for package in (*_PACKAGES[kind], *plugins()):
+    known = _of_kind(kind)
+    for package in (*_packages[kind], *plugins()):
         scan(package)
-    return dict(sorted(_registered[kind].items()))
+    return dict(sorted(known.items()))
 
 
 def find(kind: str, name: str) -> type:
-    """The class registered under a name; an unknown name raises with the nearest one suggested."""
+    """The class registered under a name. One that is imported already is returned without a search for others.
+
+    Raises:
+        OptionError: for an unknown kind or name, with the nearest one.
+    """
+    if (cls := _of_kind(kind).get(name)) is not None:
+        return cls
     known = registered(kind)
     if name not in known:
         raise OptionError(f"There is no {kind} called {name!r}. {nearest(name, known)}")
     return known[name]
 
 
-def expose(kind: str, module_name: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package, so that all that is registered below it is an attribute of it."""
+def expose(package_name: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a package: every class registered in one of its modules is an attribute of it."""
+
+    def here() -> dict[str, type]:
+        classes = (cls for kind in _registered.values() for cls in kind.values())
+        return {cls.__name__: cls for cls in classes if cls.__module__.startswith(f"{package_name}.")}
+
+    def everything() -> dict[str, type]:
+        scan(package_name)
+        return here()
 
     def lookup(name: str) -> Any:
         if name.startswith("_"):
-            raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
-        if name in _registered[kind]:
-            return _registered[kind][name]  # no walk through the package for what is known
+            raise AttributeError(f"module {package_name!r} has no attribute {name!r}")
+        if name in (imported := here()):
+            return imported[name]  # without importing the other modules
         try:
-            return importlib.import_module(f"{module_name}.{name}")
+            return importlib.import_module(f"{package_name}.{name}")
         except ModuleNotFoundError as error:
-            if error.name != f"{module_name}.{name}":
+            if error.name != f"{package_name}.{name}":
                 raise
-        known = registered(kind)
+        known = everything()
         if name not in known:
-            raise AttributeError(f"There is no {kind} called {name!r}. {nearest(name, known)}")
+            raise AttributeError(f"{package_name} has no class {name!r}. {nearest(name, known)}")
         return known[name]
 
-    def names() -> list[str]:
-        return list(registered(kind))
-
-    return lookup, names
+    return lookup, lambda: sorted(everything())

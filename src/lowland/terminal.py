@@ -1,6 +1,6 @@
-"""What reaches the terminal: names are shown and never obeyed, tables fit, and letters that it lacks are escaped.
+"""Output to the terminal: control characters are escaped, tables fit its width, and any encoding works.
 
-Whoever sends a folder of pictures chooses their names, and a name may hold anything but a slash and a zero byte.
+File names come from others, and may contain anything but a slash and a zero byte.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 from lowland.words import escaped
 
 WIDE = 160
-"""Columns of a table that is not written to a terminal."""
+"""Width of a table in characters where the output is not a terminal."""
 
 
 def shell(words: Iterable[str]) -> str:
-    r"""Words as one line for the shell: a name that cannot be shown is written as bytes, which bash and zsh read.
+    r"""Words as one quoted line for the shell. Unprintable names become byte escapes, which bash and zsh read.
 
     >>> print(shell(["lowland", "report", "my runs"]), shell(["caf\udce9"]))
     lowland report 'my runs' $'caf\xe9'
@@ -36,7 +36,7 @@ def _bytes(word: str) -> str:
 
 
 def prepare() -> None:
-    """Let a terminal of any encoding take any letter, and the warnings of the library keep to `escaped`."""
+    """Escape letters that the terminal's encoding lacks, and control characters in the library's warnings."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -50,17 +50,17 @@ class _Warning(logging.Formatter):
 
 
 def say(*lines: Any, aside: bool = False) -> None:
-    """Print lines to standard output, or to standard error if they are an aside."""
+    """Print escaped lines to standard output, or to standard error if `aside`."""
     for line in lines:
         print(escaped(str(line)), file=sys.stderr if aside else sys.stdout)
 
 
 def table(columns: Mapping[str, int | None], lines: Iterable[Sequence[str]]) -> None:
-    """Print a table as wide as the terminal.
+    """Print a table that fits the terminal.
 
     Args:
-        columns: headings, each with the most letters of its column, or None for as many as there is room for.
-        lines: a cell for each column.
+        columns: the maximal width of each column by its heading; None for no limit.
+        lines: rows, with one cell for each column.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Words of users, such as names of classes and files, made safe for where they are shown: pictures, pages, messages."""
+"""Makes text of users, such as names of classes and files, safe to show in messages, plots and pages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 import unicodedata
 
 LONGEST = 48
-"""Characters that a name may have in a picture or a table; of a longer one the middle is left out."""
+"""Longest name in a plot or table, in characters. A longer one loses its middle."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&$:])")
 
 
 def escaped(text: str) -> str:
-    r"""Text of one line, in which line breaks, escape sequences and bytes that are no text stand as backslashes.
+    r"""The text in one line: line breaks, control characters and invalid bytes become backslash escapes.
 
     >>> escaped("a\x1b[2Jb\udce9")
     'a\\x1b[2Jb\\udce9'
@@ -26,11 +26,11 @@ def escaped(text: str) -> str:
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    r"""One line of characters that can be shown: others, such as escape sequences and lone surrogates, become �.
+    r"""The text in one line of printable characters: others, such as control characters, become �.
 
     Args:
-        text: as a user wrote it.
-        longest: of a longer text the middle is left out; 0 for no limit.
+        text: any text.
+        longest: a longer text loses its middle; 0 for no limit.
 
     >>> printable("a\tb\x1b[31m")
     'a b�[31m'
@@ -45,7 +45,7 @@ def printable(text: str, longest: int = LONGEST) -> str:
 
 
 def plotted(text: str, longest: int = LONGEST) -> str:
-    r"""The words as matplotlib draws them letter by letter: no mathematics between $, none lost for its underscore.
+    r"""The text escaped for matplotlib: $ starts no formula, and a leading underscore hides no label.
 
     >>> plotted("US$ to $x$"), plotted("_x")
     ('US\\$ to \\$x\\$', ' _x')
@@ -56,7 +56,7 @@ def plotted(text: str, longest: int = LONGEST) -> str:
 
 
 def verbatim(text: str, longest: int = LONGEST) -> str:
-    r"""The words as Markdown that shows them letter by letter.
+    r"""The text escaped for Markdown.
 
     >>> verbatim("*a* | <b>")
     '\\*a\\* \\| \\<b\\>'

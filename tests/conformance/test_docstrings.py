@@ -33,3 +33,8 @@ def test_it_opens_with_an_equation(cls: type) -> None:
 def test_it_says_where_it_comes_from(cls: type) -> None:
     """A paper with its year, or that it is in every textbook."""
     assert re.search(r"\b(18|19|20)\d\d\b|Source: textbook", cls.__doc__ or "")
+
+
+@pytest.mark.parametrize("cls", registered("shaping").values(), ids=lambda cls: cls.__name__)
+def test_a_shaping_says_which_energies_it_takes(cls: type) -> None:
+    assert re.search(r"^ *Energies: \S", cls.__doc__ or "", re.MULTILINE)

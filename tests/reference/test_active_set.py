@@ -12,7 +12,8 @@ from torch import Tensor
 
 import lowland as ll
 from lowland.domains import NonNegative, Reals
-from lowland.energies.base import Energy, Penalty, Quadratic, Structure
+from lowland.energies.base import Energy
+from lowland.energies.structure import Penalty, Quadratic, Structure
 from lowland.solvers import bind
 
 SAMPLES, SIZE, ATOMS = 12, 20, 50

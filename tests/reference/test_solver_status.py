@@ -14,7 +14,7 @@ from torch import Tensor
 
 import lowland as ll
 from lowland.energies.base import Energy
-from lowland.errors import InferenceError, UnsupportedError
+from lowland.errors import InferenceError, ShapeError, UnsupportedError
 from lowland.solvers import bind
 from lowland.solvers.base import Status
 
@@ -302,3 +302,29 @@ def test_a_line_search_that_rounding_stops_is_not_stationary() -> None:
     slope = problem.value_and_gradient(problem.domain.pack(found.value).double())[1].abs().amax(dim=1)
     assert bool(((slope < 2e-4) | ~found.converged).all())
     torch.testing.assert_close(found.residual.double(), slope, rtol=1e-2, atol=1e-4)
+
+
+def test_solve_is_infer_without_its_checks() -> None:
+    """From the same start and with the same random numbers, `solve` ends where `infer` does, to the last bit."""
+    energy, y = ll.energies.Ellipse(), torch.tensor([[3.0, 0.0], [0.5, 1.0]])
+    start = torch.tensor([[0.3], [1.0]])
+    problem = bind(energy, {"y": y}, "z")
+    for solver in (ll.solvers.LBFGS(), ll.solvers.CEM(max_steps=5)):
+        generators = [torch.Generator().manual_seed(1) for _ in range(2)]
+        found = ll.solve(problem, solver, start, generator=generators[0])
+        same = ll.infer(energy, y=y, over="z", solver=solver, init=start, generator=generators[1])
+        assert torch.equal(found.value, same.value)
+        assert torch.equal(found.energy, same.energy.detach())
+        assert torch.equal(found.status, same.status)
+        assert not found.energy.requires_grad
+    default = ll.infer(energy, y=y, over="z", solver=ll.solvers.LBFGS())
+    assert torch.equal(ll.solve(problem, ll.solvers.LBFGS()).value, default.value)
+
+
+def test_solve_refuses_what_does_not_fit() -> None:
+    problem = bind(ll.energies.Ellipse(), {"y": torch.ones(3, 2)}, "z")
+    with pytest.raises(UnsupportedError, match="Exhaustive cannot solve this problem"):
+        ll.solve(problem, ll.solvers.Exhaustive())
+    for start in (torch.zeros(3, 2), torch.zeros(2, 1), torch.zeros(3)):
+        with pytest.raises(ShapeError, match=r"start must be \(3, 1\)"):
+            ll.solve(problem, ll.solvers.LBFGS(), start)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import lowland as ll
 from lowland.domains import Binary, Box, NonNegative, OneHot, Reals
-from lowland.energies.base import Energy, Structure
+from lowland.energies.base import Energy
+from lowland.energies.structure import Structure
 
 CHAINS = 4000
 MEAN = torch.tensor([1.0, -0.5], dtype=torch.float64)

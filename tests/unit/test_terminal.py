@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lowland import cli, terminal, words
-from lowland.recipes.ellipse import EllipseRecipe
+from lowland.cli.commands.list import List
+from lowland.recipes.foundations.ellipse.recipe import EllipseRecipe
 from lowland.reports.run import Run
 
 NAMES = (
@@ -118,11 +119,11 @@ def test_without_a_temporary_folder_an_error_is_still_a_sentence(
     def fail(*_: object) -> int:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(cli, "_list", fail)
+    monkeypatch.setattr(List, "run", fail)
     assert cli.main(["list"]) == cli.FAILURE
     said = capsys.readouterr().err
     assert "ZeroDivisionError: division by zero" in said
     assert "--debug" in said
-    monkeypatch.setattr(cli, "_list", lambda _: int(bool(tempfile.mkdtemp())))
+    monkeypatch.setattr(List, "run", lambda _: int(bool(tempfile.mkdtemp())))
     assert cli.main(["list"]) == cli.FAILURE
     assert "set TMPDIR to a folder that can be written" in capsys.readouterr().err

@@ -12,8 +12,8 @@ from pathlib import Path
 from lowland import registry
 from lowland.errors import LowlandError, OptionError, nearest
 
-SUITES = {"energy": "energies", "solver": "solvers", "shaping": "shapings", "world": "worlds"}
-"""The file of tests, test_….py, of each kind of class."""
+SUITES = {"energy": ("energies", "structures"), "solver": ("solvers",), "shaping": ("shapings",), "world": ("worlds",)}
+"""The files of tests, test_….py, of each kind of class."""
 CHOSEN = "LOWLAND_CHECK"
 """The environment variable by which conftest.py hears what to test."""
 
@@ -41,7 +41,7 @@ def check(plugin: str, only: str | None = None) -> bool:
         [
             *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-W", "error", "--import-mode=importlib"),
             *("-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts="),
-            *dict.fromkeys(f"test_{SUITES[kind]}.py" for kind in found.values()),
+            *dict.fromkeys(f"test_{suite}.py" for kind in found.values() for suite in SUITES[kind]),
         ],
         cwd=Path(__file__).parent,
         env=os.environ | {"LOWLAND_PLUGINS": plugin if path is None else str(path.resolve()), CHOSEN: ",".join(found)},

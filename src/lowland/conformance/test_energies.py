@@ -16,59 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import lowland as ll
-from lowland.energies.base import VARIABLES, Energy, ReferenceCase, Structure
+from lowland.conformance.cases import BATCH, ENERGIES, EVERY, case_of, closed, having, problem_of, random_values
+from lowland.energies.base import VARIABLES
 from lowland.errors import LowlandError, ShapeError
 from lowland.evaluation.minima import ends
-from lowland.registry import registered
-from lowland.solvers.base import Problem, bind
+from lowland.solvers.base import bind
 from lowland.tensors import PerSampleRNG, take, tree_leaves, tree_map
 from lowland.training import export_onnx, export_program
-
-ENERGIES = registered("energy")
-BATCH = 4
-EVERY = pytest.mark.parametrize("name", ENERGIES)
-
-
-def case_of(name: str, dtype: torch.dtype = torch.float64) -> ReferenceCase:
-    """The reference case of an energy, in the given precision."""
-    case = ENERGIES[name].reference_case()
-    given = tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, case.given)
-    return case._replace(energy=copy.deepcopy(case.energy).to(dtype), given=given)
-
-
-def random_values(energy: Energy, case: ReferenceCase, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
-    """A batch of values for all variables of the energy, each inside its domain."""
-    values = {}
-    for number, (name, domain) in enumerate(energy.domains.items()):
-        if name in case.given:
-            index = torch.arange(BATCH) % tree_leaves(case.given[name])[0].shape[0]
-            values[name] = take(case.given[name], index)
-        else:
-            noise = PerSampleRNG(number, torch.arange(BATCH), dtype)
-            values[name] = domain.unpack(domain.project(noise.normal(domain.size)))
-    return values
-
-
-def problem_of(case: ReferenceCase) -> tuple[Problem, Tensor]:
-    """The problem of the reference case, and a point of its domain for each sample."""
-    with torch.no_grad():
-        problem = bind(case.energy, case.given, case.over)
-        noise = PerSampleRNG(7, torch.arange(problem.batch), problem.dtype)
-        return problem, problem.domain.project(noise.normal(problem.size))
-
-
-def closed(case: ReferenceCase, beta: float) -> Tensor | None:
-    """F_beta in closed form where the case gives all but z and the energy has one."""
-    if case.over != "z":
-        return None
-    x = None if case.given.get("x") is None else case.energy.encode(case.given["x"])
-    return case.energy.marginal(x, case.given.get("y"), beta)
-
-
-def having(holds: Callable[[ReferenceCase, Structure], bool]) -> pytest.MarkDecorator:
-    """The energies whose reference case, with what is known about its structure, is one that the test is about."""
-    cases = {name: case_of(name) for name in ENERGIES}
-    return pytest.mark.parametrize("name", [n for n, c in cases.items() if holds(c, problem_of(c)[0].structure)])
 
 
 @EVERY
@@ -222,89 +176,6 @@ def test_every_solver_ends_at_the_least_known_minimum_or_says_why_not(name: str)
                 least = energy - 1e-4 * (near - u).abs().sum(dim=1) - 1e-4 * energy.abs().clamp_min(1)
                 lower = problem.value(near) < least
             assert not bool((lower & end.found.converged).any()), f"{end} is not stationary"
-
-
-@having(lambda case, known: known.quadratic is not None)
-def test_quadratic_and_penalty_add_up_to_the_energy(name: str) -> None:
-    problem, u = problem_of(case_of(name))
-    known = problem.structure
-    gram, linear, constant = known.quadratic
-    with torch.no_grad():
-        value = 0.5 * ((u @ gram) * u).sum(dim=1) - (linear * u).sum(dim=1) + constant
-        if known.penalty is not None:
-            value = value + known.penalty.value(u)
-        torch.testing.assert_close(value, problem.value(u), rtol=1e-9, atol=1e-9)
-
-
-@having(lambda case, known: known.penalty is not None)
-def test_prox_minimises_the_penalty(name: str) -> None:
-    """No random neighbour v of prox(u) has a lower step · value(v) + ½‖v − u‖²."""
-    problem, u = problem_of(case_of(name))
-    penalty = problem.structure.penalty
-    step = torch.full((len(u), 1), 0.7, dtype=u.dtype)
-    best = penalty.prox(u, step)
-
-    def cost(v: Tensor) -> Tensor:
-        return 0.7 * penalty.value(v) + 0.5 * (v - u).square().sum(dim=1)
-
-    noise = PerSampleRNG(1, torch.arange(len(u)), u.dtype)
-    for scale in (1e-3, 0.1, 1.0):
-        other = problem.domain.project(best + scale * noise.normal(problem.size))
-        assert bool((cost(best) <= cost(other) + 1e-12).all())
-
-
-@having(lambda case, known: known.table is not None)
-def test_table_holds_the_energy_of_every_element(name: str) -> None:
-    problem, _ = problem_of(case_of(name))
-    with torch.no_grad():
-        elements = problem.domain.elements(problem.dtype)
-        one_by_one = problem.candidates(elements.expand(problem.batch, *elements.shape))
-        torch.testing.assert_close(problem.structure.table(), one_by_one, rtol=1e-9, atol=1e-9)
-
-
-@having(lambda case, known: known.minimiser is not None)
-def test_minimiser_is_stationary_and_least(name: str) -> None:
-    problem, u = problem_of(case_of(name))
-    best = problem.structure.minimiser().detach()
-    value, gradient = problem.value_and_gradient(best)
-    assert bool((value <= problem.value(u) + 1e-9).all())
-    if not problem.domain.constrained:
-        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-7)
-
-
-@having(lambda case, known: known.lipschitz is not None)
-def test_lipschitz_bound_holds(name: str) -> None:
-    """‖∇f(u) − ∇f(v)‖ ≤ L ‖u − v‖ for the smooth part f."""
-    problem, u = problem_of(case_of(name))
-    bound = problem.structure.bound()
-    noise = PerSampleRNG(2, torch.arange(len(u)), u.dtype)
-    for _ in range(20):
-        v = problem.domain.project(u + noise.normal(problem.size))
-        change = (problem.smooth(u)[1] - problem.smooth(v)[1]).norm(dim=1)
-        assert bool((change <= torch.as_tensor(bound) * (u - v).norm(dim=1) * (1 + 1e-6) + 1e-9).all())
-
-
-@having(lambda case, known: known.convex)
-def test_what_is_called_convex_is(name: str) -> None:
-    """Between two points of the domain lies the domain, and E there is nowhere above the chord."""
-    problem, u = problem_of(case_of(name))
-    noise = PerSampleRNG(4, torch.arange(len(u)), u.dtype)
-    for scale in (0.1, 1.0, 10.0):
-        v = problem.domain.project(u + scale * noise.normal(problem.size))
-        with torch.no_grad():
-            ends = problem.value(u), problem.value(v)
-            for share in (0.25, 0.5, 0.75):
-                between = torch.lerp(u, v, share)
-                assert bool(problem.domain.contains(between, 1e-12).all())
-                assert bool((problem.value(between) <= torch.lerp(*ends, share) + 1e-9).all())
-
-
-@having(lambda case, known: known.warm_start is not None)
-def test_the_warm_start_lies_in_the_domain(name: str) -> None:
-    problem, _ = problem_of(case_of(name))
-    warm_start = problem.structure.warm_start()
-    assert warm_start.shape == (problem.batch, problem.size)
-    assert problem.domain.contains(warm_start).all()
 
 
 @having(lambda case, known: closed(case, math.inf) is not None)

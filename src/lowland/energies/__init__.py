@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.compose import Sum
+from lowland.energies.structure import Penalty, Quadratic, Structure
 from lowland.registry import expose
 
-__all__ = ["Energy", "Penalty", "Quadratic", "ReferenceCase", "Structure"]
-_registered, _names = expose("energy", __name__)
+__all__ = ["Energy", "Penalty", "Quadratic", "ReferenceCase", "Structure", "Sum"]
+_registered, _names = expose(__name__)
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +18,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_names()])
+    return sorted({*__all__, *_names()})

@@ -1,9 +1,7 @@
-"""The contract of an energy: E(x, y, z) → (B,), lower is more compatible; and what an energy may know about itself."""
+"""The contract of an energy: E(x, y, z) → (B,), lower is more compatible."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -11,73 +9,12 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lowland.domains import Domain, Product
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError, ShapeError, UnsupportedError, check_instance, nearest
+from lowland.registry import find
 from lowland.tensors import PerSampleRNG, Value, batch_size, check_plain, tree_leaves
 
 VARIABLES = ("x", "y", "z")
-
-
-class Quadratic(NamedTuple):
-    """½ uᵀ G u − cᵀ u + k: `gram` G (D, D) is shared by all samples, `linear` c is (B, D), `constant` k is (B,)."""
-
-    gram: Tensor
-    linear: Tensor
-    constant: Tensor
-
-
-class Penalty(NamedTuple):
-    """The non-smooth part of an energy: `value(u)` → (B,), and `prox(u, step)` = argmin_v step·value(v) + ½‖v − u‖².
-
-    Where it is a sum over coordinates, `coordinate(u_j, step, j)` is the prox of coordinate j alone, for (B,) and (B,).
-    Where it is Σ λ_j |u_j|, restricted to the domain, `weights` are the λ_j (D,), or (1,) where they are equal. They
-    promise besides that the smooth part is nowhere negative, as a sum of squares is, since a duality gap in units of E
-    has no meaning otherwise.
-    """
-
-    value: Callable[[Tensor], Tensor]
-    prox: Callable[[Tensor, Tensor], Tensor]
-    coordinate: Callable[[Tensor, Tensor, int], Tensor] | None = None
-    weights: Tensor | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Structure:
-    """What an energy knows about itself as a function of its free variable u (B, D), all else being given.
-
-    Attributes:
-        quadratic: the smooth part in closed form.
-        penalty: the non-smooth part; the smooth part is then E − penalty.
-        lipschitz: bound on the largest eigenvalue of the Hessian of the smooth part, one number or (B,); or a function
-            that finds it, where that costs more than a solver that has no use for it. Read it by `bound()`.
-        minimiser: () → (B, D), the exact minimiser.
-        table: () → (B, K), the energies of all K elements of a finite domain, in the order of `Domain.elements`.
-        blocks: slices of u whose binary units are independent given the rest and in each of which E is affine, so that
-            the log-odds of a unit are −∂E/∂u. For Gibbs sampling.
-        warm_start: () → (B, D), an amortised solution, for instance from an encoder.
-        smooth_prox: v (B, D), ρ (B, 1) → u − v (B, D) for u = argmin f(u) + (ρ/2)‖u − v‖², and f there (B,), f being
-            the smooth part. A quadratic has it anyway; see `Problem.smooth_prox`.
-        argmin: () → (B,) int64 and (B,), the number of the element of a finite domain with the least energy, and that
-            energy, where this costs less than the table. The energy's `statistics` then take the number for z.
-        candidates: u (B, N, D) → (B, N), the energies of N points for each sample, where what is given need not be
-            repeated N times for them.
-        convex: E, penalty and all, is convex in u, and so is its domain: what is stationary is then the global minimum.
-    """
-
-    quadratic: Quadratic | None = None
-    penalty: Penalty | None = None
-    lipschitz: float | Tensor | Callable[[], Tensor] | None = None
-    minimiser: Callable[[], Tensor] | None = None
-    table: Callable[[], Tensor] | None = None
-    blocks: tuple[slice, ...] = ()
-    warm_start: Callable[[], Tensor] | None = None
-    smooth_prox: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
-    argmin: Callable[[], tuple[Tensor, Tensor]] | None = None
-    candidates: Callable[[Tensor], Tensor] | None = None
-    convex: bool = False
-
-    def bound(self) -> float | Tensor | None:
-        """The number behind `lipschitz`."""
-        return self.lipschitz() if callable(self.lipschitz) else self.lipschitz
 
 
 class ReferenceCase(NamedTuple):
@@ -156,6 +93,18 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         """(B, count, D) draws of flat z from the normalised prior q(z); by default uniform on a bounded domain."""
         return self.domain("z").sample(noise, count)
 
+    @property
+    def has_prior(self) -> bool:
+        """Whether `prior` is the energy's own, and not the uniform one of the domain."""
+        return type(self).prior is not Energy.prior
+
+    def core(self) -> tuple[float, Energy]:
+        """(w, E) where this energy is w·E: (1, itself), or the one term of a sum whose weight is not 0.
+
+        What an energy offers beyond this contract (`lowland.energies.protocols`) is looked for at the core.
+        """
+        return 1.0, self
+
     def reconstruct(self, x: Any, y: Any, z: Any) -> Any:
         """The y that z (or the code of y) decodes to, or None where the energy does not reconstruct."""
         return None
@@ -192,18 +141,14 @@ class Energy(nn.Module, PyTorchModelHubMixin):
 
     def __add__(self, other: Energy) -> Energy:
         """The sum of two energies, a `Sum`; the variables that both take must have the same domain."""
-        from lowland.energies.compose import total
-
         check_instance(other, Energy, "What is added to an energy")
-        return total((self, 1.0), (other, 1.0))
+        return _sum((self, 1.0), (other, 1.0))
 
     def __mul__(self, weight: float) -> Energy:
         """The energy times a number, a `Sum` of one term."""
-        from lowland.energies.compose import total
-
         if not isinstance(weight, float | int):
             raise OptionError(f"An energy is multiplied by a number, but this is a {type(weight).__name__}.")
-        return total((self, float(weight)))
+        return _sum((self, float(weight)))
 
     __rmul__ = __mul__
 
@@ -293,3 +238,9 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     if torch.compiler.is_exporting() or (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
         return (a[:, None] - b).square().sum(dim=2)  # `cdist` has no second derivative
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
+
+
+def _sum(*terms: tuple[Energy, float]) -> Energy:
+    # By name: a `Sum` is itself an energy, so its module imports this one.
+    sums: Any = find("energy", "Sum")
+    return sums.of(*terms)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.structure import Structure
 from lowland.nn.layers import mlp
 from lowland.registry import register
 

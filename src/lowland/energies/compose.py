@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import Binary, Domain, Product, Reals
-from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
 from lowland.energies.sparse_coding import SparseCoding
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import linear
 from lowland.registry import register
+from lowland.tensors import PerSampleRNG
 
 
 @register("energy")
@@ -22,9 +26,10 @@ class Sum(Energy):
     """E(x, y, z) = Σ_i w_i E_i(x, y, z): energies trained apart and added; also written `0.5 * a + b`.
 
     A variable that several terms take is shared, so its domains must agree; a term is given only the variables that it
-    takes. What the terms know in closed form is added where a sum keeps it: quadratic parts, tables, Lipschitz
-    bounds, and the penalty of the one term that has one, provided its weight is positive. The densities exp(−E) are
-    multiplied: a product of experts (Hinton 2002).
+    takes. What the terms know about themselves is added where a sum keeps it (see `Structure`): quadratic parts,
+    tables, Lipschitz bounds, and the penalty of the one term that has one, provided its weight is positive. A term of
+    weight 0 changes nothing: w·E and w·E + 0·E₂ are solved as E is. The densities exp(−E) are multiplied: a product of
+    experts (Hinton 2002).
 
     Args:
         terms: energies by name.
@@ -62,8 +67,23 @@ class Sum(Energy):
         self.terms = nn.ModuleDict(terms)
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in terms}
 
+    @classmethod
+    def of(cls, *terms: tuple[Energy, float]) -> Sum:
+        """The weighted sum of energies, sums among them opened; terms are named "0", "1" …"""
+        flat: list[tuple[Energy, float]] = []
+        for energy, weight in terms:
+            parts = energy._parts() if type(energy) is Sum else [("", 1.0, energy)]
+            flat += [(term, weight * own) for _, own, term in parts]
+        names = [str(i) for i in range(len(flat))]
+        energies, weights = zip(*flat, strict=True)
+        return cls(dict(zip(names, energies, strict=True)), dict(zip(names, weights, strict=True)))
+
     def _parts(self) -> list[tuple[str, float, Energy]]:
         return [(name, self.weights[name], term) for name, term in self.terms.items() if isinstance(term, Energy)]
+
+    def _live(self) -> list[tuple[str, float, Energy]]:
+        """The terms whose weight is not 0."""
+        return [part for part in self._parts() if part[1] != 0]
 
     def _share(self, term: Energy, name: str, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
         values = {"x": None if x is None else x.get(name), "y": y, "z": z}
@@ -78,39 +98,78 @@ class Sum(Energy):
         return torch.stack(values).sum(dim=0)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        known: list[tuple[float, Structure]] = []
+        known: list[Structure] = []
         fixed: list[Tensor] = []
-        for name, weight, term in self._parts():
+        for name, weight, term in self._live():
             share = self._share(term, name, x, y, z)
             own = tuple(variable for variable in over if variable in term.domains)
             if own and own != over:
                 return Structure()
             if own:
-                known.append((weight, term.structure(over, *share)))
+                known.append(term.structure(over, *share).times(weight))
             else:
                 fixed.append(weight * term.energy(*share))
-        constant = torch.stack(fixed).sum(dim=0) if fixed else 0.0
-        return _added(known, constant)
+        found = functools.reduce(operator.add, known) if known else Structure()
+        return found.shift(torch.stack(fixed).sum(dim=0)) if fixed else found
 
     def marginal(self, x: Any, y: Any, beta: float) -> Tensor | None:
-        """Closed if only one term, of weight w > 0, takes z and has the closed form at w·β.
+        """Closed if at most one term takes z, its weight w is positive, and it has the closed form at w·β.
 
         The others are added to it.
         """
-        total: Any = 0.0
-        latent = [part for part in self._parts() if "z" in part[2].domains]
-        if len(latent) != 1 or latent[0][1] <= 0:
+        latent = [weight for _, weight, term in self._live() if "z" in term.domains]
+        if len(latent) > 1 or any(weight < 0 for weight in latent):
             return None
-        for name, weight, term in self._parts():
-            share = self._share(term, name, x, y, None)
-            if "z" not in term.domains:
-                total = total + weight * term.energy(*share)
-                continue
-            free = term.marginal(share[0], share[1], weight * beta)
+        values = []
+        for name, weight, term in self._live():
+            x_term, y_term, _ = self._share(term, name, x, y, None)
+            if "z" in term.domains:
+                free = term.marginal(x_term, y_term, weight * beta)
+            else:
+                free = term.energy(x_term, y_term, None)
             if free is None:
                 return None
-            total = total + weight * free
-        return total
+            values.append(weight * free)
+        return torch.stack(values).sum(dim=0) if values else None
+
+    def log_partition(self, x: Any) -> Tensor | None:
+        """That of the one term, if there is no other and its weight is 1."""
+        live = self._live()
+        if len(live) != 1 or live[0][1] != 1:
+            return None
+        name, _, term = live[0]
+        return term.log_partition(self._share(term, name, x, None, None)[0])
+
+    def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
+        """That of the term which has a prior of its own; otherwise uniform on a bounded domain.
+
+        Raises:
+            UnsupportedError: if several terms have one.
+        """
+        owners = [(name, term) for name, _, term in self._live() if term.has_prior]
+        if len(owners) > 1:
+            names = ", ".join(type(term).__name__ for _, term in owners)
+            raise UnsupportedError(f"Several terms of this sum have a prior q(z) of their own ({names}): use beta=inf.")
+        for name, term in owners:
+            return term.prior(self._share(term, name, x, None, None)[0], noise, count)
+        return super().prior(x, noise, count)
+
+    @property
+    def has_prior(self) -> bool:
+        return any(term.has_prior for _, _, term in self._live())
+
+    def core(self) -> tuple[float, Energy]:
+        live = self._live()
+        if len(live) != 1:
+            return 1.0, self
+        weight, inner = live[0][2].core()
+        return live[0][1] * weight, inner
+
+    def initialise(self, x: Any, y: Any, noise: PerSampleRNG) -> None:
+        """Each term of a weight other than 0 that takes y sets its first parameters."""
+        for _, _, term in self._live():
+            if "y" in term.domains:
+                term.initialise(x if "x" in term.domains else None, y, noise)
 
     def reconstruct(self, x: Any, y: Any, z: Any) -> Any:
         """The first decoded y that a term offers."""
@@ -130,70 +189,6 @@ class Sum(Energy):
         case = SparseCoding.reference_case()
         assert case.minimum is not None
         return case._replace(energy=cls({"code": case.energy}, {"code": 2.0}), minimum=2 * case.minimum)
-
-
-def _added(known: list[tuple[float, Structure]], constant: Any) -> Structure:
-    """The structure of Σ w_i E_i + constant."""
-    positive = all(weight > 0 for weight, _ in known)
-    quadratic: Any = None
-    lipschitz: Any = None
-    penalty: Any = None
-    listed: Any = None
-    quadratics = [(weight, s.quadratic) for weight, s in known if s.quadratic is not None]
-    if len(quadratics) == len(known):
-        gram = torch.stack([weight * q.gram for weight, q in quadratics]).sum(dim=0)
-        linear = torch.stack([weight * q.linear for weight, q in quadratics]).sum(dim=0)
-        quadratic = Quadratic(
-            gram, linear, torch.stack([weight * q.constant for weight, q in quadratics]).sum(0) + constant
-        )
-    if all(s.lipschitz is not None for _, s in known):
-
-        def bound() -> Tensor:
-            bounds = [abs(weight) * torch.as_tensor(s.bound()) for weight, s in known]
-            return sum(bounds[1:], bounds[0])
-
-        lipschitz = bound
-    penalties = [(weight, s.penalty) for weight, s in known if s.penalty is not None]
-    if len(penalties) > 1 or (penalties and penalties[0][0] <= 0):
-        raise UnsupportedError(
-            "A sum can hold one term with a non-smooth penalty in a free variable, of positive weight."
-        )
-    if penalties:
-        weight, inner = penalties[0]
-        move = inner.coordinate
-        # What other terms add may be negative, and then the promise that comes with the weights would not hold.
-        bare, weights = len(known) == 1 and not isinstance(constant, Tensor), inner.weights
-        penalty = Penalty(
-            value=lambda u: weight * inner.value(u),
-            prox=lambda u, step: inner.prox(u, weight * step),
-            coordinate=None if move is None else lambda u_j, step, j: move(u_j, weight * step, j),
-            weights=weight * weights if bare and weights is not None else None,
-        )
-    tables = [(weight, s.table) for weight, s in known if s.table is not None]
-    if len(tables) == len(known):
-        offset = constant[:, None] if isinstance(constant, Tensor) else constant
-
-        def table() -> Tensor:
-            return torch.stack([weight * one() for weight, one in tables]).sum(dim=0) + offset
-
-        listed = table
-    alone = known[0][1] if len(known) == 1 and positive else Structure()
-    convex = all(weight >= 0 and s.convex for weight, s in known)
-    return Structure(
-        quadratic, penalty, lipschitz, alone.minimiser, listed, alone.blocks, alone.warm_start, convex=convex
-    )
-
-
-def total(*terms: tuple[Energy, float]) -> Sum:
-    """The weighted sum of energies, sums among them opened; terms are named "0", "1" …"""
-    flat: list[tuple[Energy, float]] = []
-    for energy, weight in terms:
-        parts = energy._parts() if type(energy) is Sum else [("", 1.0, energy)]
-        flat += [(term, weight * own) for _, own, term in parts]
-    names = [str(i) for i in range(len(flat))]
-    return Sum(
-        {n: e for n, (e, _) in zip(names, flat, strict=True)}, {n: w for n, (_, w) in zip(names, flat, strict=True)}
-    )
 
 
 @register("energy")
@@ -255,11 +250,31 @@ class Transformed(Energy):
         return self.inner.energy(x, self.transform(y), z)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        """Where y is given, all that the inner energy knows; where it is free, nothing."""
-        return Structure() if "y" in over else self.inner.structure(over, x, self.transform(y), z)
+        """Where y is given, all that the inner energy knows; where it is free, at most the energies of candidates."""
+        if "y" not in over:
+            return self.inner.structure(over, x, self.transform(y), z)
+        known = self.inner.structure(over, x, None, z).candidates
+        if known is None or over != ("y",):
+            return Structure()
+        return Structure(candidates=lambda points: known(self._transformed(points)))
+
+    def _transformed(self, points: Tensor) -> Tensor:
+        """T of N flat points for each sample, (B, N, D) → (B, N, D₀)."""
+        own, inner = self.domain("y"), self.inner.domain("y")
+        return inner.pack(self.transform(own.unpack(points.flatten(0, 1)))).unflatten(0, points.shape[:2])
 
     def marginal(self, x: Any, y: Any, beta: float) -> Tensor | None:
         return self.inner.marginal(x, self.transform(y), beta)
+
+    def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
+        return self.inner.prior(x, noise, count)
+
+    @property
+    def has_prior(self) -> bool:
+        return self.inner.has_prior
+
+    def initialise(self, x: Any, y: Any, noise: PerSampleRNG) -> None:
+        self.inner.initialise(x, self.transform(y), noise)
 
     def constrain(self) -> None:
         self.inner.constrain()
@@ -344,14 +359,20 @@ class Clamped(Energy):
         return self.inner.energy(None, self.complete(x, y), z)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        """Over z, all that the inner energy knows; a bound on its curvature in y holds here too."""
+        """Over z, all that the inner energy knows; over y what holds too where a part is fixed."""
         if "y" not in over:
             return self.inner.structure(over, None, self.complete(x, y), z)
-        known = self.inner.structure(over, None, None, z)
-        return Structure(lipschitz=known.lipschitz, convex=known.convex)
+        return self.inner.structure(over, None, None, z).clamp()
 
     def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
         return self.inner.marginal(None, self.complete(x, y), beta)
+
+    def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
+        return self.inner.prior(None, noise, count)
+
+    @property
+    def has_prior(self) -> bool:
+        return self.inner.has_prior
 
     def reconstruct(self, x: Any, y: Tensor, z: Any) -> Tensor:
         """The completed y."""

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.domains import Reals
-from lowland.energies.base import Energy, Penalty, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, squared_distance
+from lowland.energies.structure import Penalty, Structure
 from lowland.errors import DomainError, OptionError
 from lowland.nn.convolutional_lista import ConvolutionalLISTA, gather, spread
 from lowland.registry import register

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Binary, OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance, squared_distances
+from lowland.energies.base import Energy, ReferenceCase, squared_distance, squared_distances
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register

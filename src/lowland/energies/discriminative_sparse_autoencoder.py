@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.domains import OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, squared_distance
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError
 from lowland.registry import register
 

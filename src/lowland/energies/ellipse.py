@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import Box, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distances
+from lowland.energies.base import Energy, ReferenceCase, squared_distances
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError
 from lowland.registry import register
 

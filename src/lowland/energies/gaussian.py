@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import Reals
-from lowland.energies.base import Energy, Quadratic, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.structure import Quadratic, Structure
 from lowland.errors import ShapeError
 from lowland.registry import register
 

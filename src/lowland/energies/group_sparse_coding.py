@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.energies.base import Penalty, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import ReferenceCase, squared_distance
 from lowland.energies.sparse_coding import SparseCoding
+from lowland.energies.structure import Penalty, Structure
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
 

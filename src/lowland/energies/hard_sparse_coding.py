@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Sparse
-from lowland.energies.base import Quadratic, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import ReferenceCase, squared_distance
 from lowland.energies.sparse_coding import SparseCoding, largest_eigenvalue
+from lowland.energies.structure import Quadratic, Structure
 from lowland.errors import UnsupportedError
 from lowland.registry import register
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lowland.compiled import in_threads, usable
 from lowland.domains import OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance, squared_distances
+from lowland.energies.base import Energy, ReferenceCase, squared_distance, squared_distances
+from lowland.energies.structure import Structure
 from lowland.registry import register
 from lowland.tensors import PerSampleRNG
 

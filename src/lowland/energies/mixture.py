@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from lowland.domains import OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
 from lowland.energies.kmeans import lloyd, spread_out
+from lowland.energies.structure import Structure
 from lowland.errors import DomainError, OptionError
 from lowland.registry import register
 from lowland.tensors import PerSampleRNG

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import Reals
-from lowland.energies.base import Energy, Quadratic, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, squared_distance
+from lowland.energies.structure import Quadratic, Structure
 from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.tensors import PerSampleRNG

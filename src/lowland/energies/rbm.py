@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.domains import Binary
-from lowland.energies.base import Energy, ReferenceCase, Structure
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.structure import Structure
 from lowland.registry import register
 from lowland.tensors import soft_minimum
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.energies.base import Quadratic, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import ReferenceCase, squared_distance
 from lowland.energies.sparse_coding import SparseCoding
+from lowland.energies.structure import Quadratic, Structure
 from lowland.errors import OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from lowland.compiled import usable
 from lowland.domains import NonNegative, Reals
-from lowland.energies.base import Energy, Penalty, Quadratic, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, squared_distance
+from lowland.energies.structure import Penalty, Quadratic, Structure
 from lowland.errors import OptionError
 from lowland.registry import register
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lowland.domains import OneHot, Reals
-from lowland.energies.base import Energy, ReferenceCase, Structure, squared_distance
+from lowland.energies.base import Energy, ReferenceCase, squared_distance
 from lowland.energies.kmeans import spread_out
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register

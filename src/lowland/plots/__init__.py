@@ -7,10 +7,11 @@ settings or draws random numbers.
 from __future__ import annotations
 
 from lowland.plots.animation import animate
+from lowland.plots.confusion import confusion
 from lowland.plots.curves import curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
-from lowland.plots.histogram import histogram
+from lowland.plots.histogram import distributions, histogram
 from lowland.plots.images import images
 from lowland.plots.landscape import landscape, landscape_grid
 from lowland.plots.mosaic import mosaic
@@ -27,7 +28,9 @@ __all__ = [
     "Plane",
     "animate",
     "auroc_heatmap",
+    "confusion",
     "curves",
+    "distributions",
     "drive_video",
     "histogram",
     "images",

@@ -19,8 +19,8 @@ import torch
 
 from lowland.errors import OptionError, check_number, nearest
 from lowland.recipes.catalogue import Entry, catalogue, find
+from lowland.recipes.record import figures_on_record
 from lowland.registry import register
-from lowland.reports.page import render
 from lowland.reports.run import Run
 from lowland.reports.template import check_page
 from lowland.training.fit import FitResult, fit
@@ -256,7 +256,13 @@ def load(name: str) -> type[Recipe]:
     return found[0]
 
 
-def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume: Path | None = None) -> Run:
+def start(
+    config: Recipe,
+    runs: Path | str = "runs",
+    preset: str = "cpu",
+    resume: Path | None = None,
+    axes: dict[str, list[Any]] | None = None,
+) -> Run:
     """The run of a recipe: a new one, or an earlier one to go on with.
 
     Args:
@@ -264,6 +270,7 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
         runs: folder of all runs.
         preset: that the options came from, for the command on the page.
         resume: folder of the run to go on with.
+        axes: values of options, if the run is a sweep over them; see `recipes.sweep`.
 
     Raises:
         OptionError: if the device is not there, a whole number is out of range, or an option differs from
@@ -281,8 +288,9 @@ def start(config: Recipe, runs: Path | str = "runs", preset: str = "cpu", resume
     if entry.page is not None:
         check_page(entry.page)
     with torch_threads(config.threads):
-        run = Run.create(Path(runs), entry.name, options, preset) if resume is None else Run.open(resume)
+        run = Run.create(Path(runs), entry.name, options, preset, axes) if resume is None else Run.open(resume)
     run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows, entry.page)
+    run.recorded = figures_on_record(entry)
     if resume is not None:
         run.check(entry.name, options, dataclasses.asdict(type(config)()))
     return run
@@ -295,20 +303,6 @@ def execute(config: Recipe, run: Run) -> Run:
     with torch_threads(config.threads), run:
         config.run(run)
     return run
-
-
-def rewrite(folder: Path) -> Path:
-    """Write the page of a run anew: from the `page.md` of its recipe, if that is known here, else as it was written.
-
-    Raises:
-        CheckpointError: if the folder is not a run, or is damaged.
-        OptionError: if `page.md` names what the run does not have.
-    """
-    run = Run.open(folder)
-    entry = catalogue().get(run.config["recipe"])
-    if entry is None or entry.page is None or not (folder / "values.json").is_file():
-        return render(folder)
-    return run.refill(entry.page)
 
 
 @contextmanager

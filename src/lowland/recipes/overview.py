@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowland.recipes.catalogue import catalogue
+from lowland.errors import CheckpointError
+from lowland.recipes.catalogue import Entry, catalogue
+from lowland.recipes.record import figure, read_record
+from lowland.reports.digits import number
 from lowland.reports.files import read_results
 from lowland.systems import Published, System, load_sources, load_systems
 
+_log = logging.getLogger(__name__)
 NOT_YET = "not yet"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One system: its row, the recipes that serve it, published figures and measured ones as text."""
+    """One system: the recipes that serve it, and its figures as text: published, on record, measured here."""
 
-    row: System
+    system: System
     recipes: tuple[str, ...]
     published: str
+    recorded: str
     measured: str
 
 
@@ -29,24 +35,28 @@ def overview(runs: Path | None = None) -> list[Line]:
     Args:
         runs: folder of all runs, from whose newest results the measured figures come; None for none.
 
-    >>> next(line.recipes for line in overview() if line.row.id == "E4")
+    >>> next(line.recipes for line in overview() if line.system.id == "E4")
     ('ellipse',)
     """
     serving: dict[str, list[str]] = {}
     for entry in catalogue().values():
-        for row in entry.rows:
-            serving.setdefault(row, []).append(entry.name)
-    measured = _measured(runs) if runs is not None else {}
-    return [
-        Line(row, tuple(serving.get(name, ())), _published(row.published), _few(measured.get(name, [])) or NOT_YET)
-        for name, row in load_systems().items()
-    ]
+        for name in entry.rows:
+            serving.setdefault(name, []).append(entry.name)
+    records = {name: _recorded(entry) for name, entry in catalogue().items()}
+    measured = {} if runs is None else _measured(runs)
+    lines = []
+    for name, system in load_systems().items():
+        recipes = tuple(serving.get(name, ()))
+        on_record = _of(name, {recipe: records[recipe] for recipe in recipes})
+        here = _of(name, {recipe: measured.get(recipe, []) for recipe in recipes})
+        lines.append(Line(system, recipes, _published(system.published), on_record, here))
+    return lines
 
 
-def rows_markdown() -> str:
+def systems_markdown() -> str:
     """The documentation page of all systems: one table for each section of the list.
 
-    >>> rows_markdown().splitlines()[0]
+    >>> systems_markdown().splitlines()[0]
     '# Systems'
     """
     lines = overview()
@@ -55,16 +65,24 @@ def rows_markdown() -> str:
         "# Systems",
         "",
         f"What Lowland sets out to implement: {len(lines)} systems, of which {done} have a recipe so far. "
-        "Run `lowland list --rows` for the figures measured on your machine.",
+        "*On record* is what the best recorded run of a recipe measured; `lowland verify RECIPE` repeats it. "
+        "`lowland list --rows` also shows what you measured yourself.",
     ]
     section = ""
     for line in lines:
-        if line.row.section != section:
-            section = line.row.section
-            text += ["", f"## {section}", "", "| id | system | recipe | published |", "|---|---|---|---|"]
+        if line.system.section != section:
+            section = line.system.section
+            text += [
+                "",
+                f"## {section}",
+                "",
+                "| id | system | recipe | published | on record |",
+                "|---|---|---|---|---|",
+            ]
         recipes = ", ".join(f"`{name}`" for name in line.recipes) or NOT_YET
-        what = f"**{line.row.title}.** {line.row.what}".replace("|", "\\|")
-        text.append(f"| {line.row.id} | {what} | {recipes} | {line.published.replace('|', chr(92) + '|')} |")
+        what = f"**{line.system.title}.** {line.system.what}"
+        cells = [line.system.id, what, recipes, line.published, line.recorded]
+        text.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     sources = [f"- **{name}**: {what}" for name, what in load_sources().items()]
     return "\n".join([*text, "", "## Sources", "", *sources, ""])
 
@@ -74,24 +92,45 @@ def _published(figures: tuple[Published, ...]) -> str:
     return _few([f"{figure.figure:g} {figure.unit} ({figure.claim})" for figure in figures if figure.checked]) or "–"
 
 
-def _measured(runs: Path) -> dict[str, list[str]]:
-    """What the newest run of each recipe measured, by system."""
-    found: dict[str, list[str]] = {}
+Found = list[dict[str, Any]]
+
+
+def _recorded(entry: Entry) -> Found:
+    """The rows on record; a damaged record must not keep the list from being shown."""
+    try:
+        record = read_record(entry)
+    except CheckpointError as error:
+        _log.warning("%s", error)
+        return []
+    return [] if record is None else list(record.rows)
+
+
+def _measured(runs: Path) -> dict[str, Found]:
+    """The rows of the newest run of each recipe; one that is being written, or is damaged, is left out."""
+    found: dict[str, Found] = {}
     for path in sorted(runs.glob("*/latest/results.json")):
         try:
-            for result in read_results(path.parent):
-                found.setdefault(result["id"], []).append(_measurement(result))
-        except (OSError, ValueError, KeyError, TypeError):
-            # A run that is being written, or a damaged one, must not keep the list from being shown.
+            found[path.parent.parent.name] = read_results(path.parent)
+        except (OSError, CheckpointError):
             continue
     return found
 
 
-def _measurement(result: dict[str, Any]) -> str:
-    measured, deviation = result["measured"], result["sd"]
-    value = f"{measured:.4g}" if isinstance(measured, float) else str(measured)
-    spread = "" if deviation is None else f" ± {deviation:.2g}"
-    return f"{value}{spread} ({result['method']}: {result['claim']})"
+def _of(name: str, found: dict[str, Found]) -> str:
+    """The figures of a system: its own rows, those with a published figure first; else the first row of a recipe."""
+    try:
+        own = [row for rows in found.values() for row in rows if row["id"] == name]
+        own.sort(key=lambda row: row["published"] is None)
+        if own:
+            return _few([_figure(row) for row in own])
+        first = [f"see `{recipe}`: {_figure(rows[0])}" for recipe, rows in found.items() if rows]
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return NOT_YET
+    return first[0] if first else NOT_YET
+
+
+def _figure(row: dict[str, Any]) -> str:
+    return f"{number(figure(row))} ({row['method']}: {row['claim']})"
 
 
 def _few(texts: list[str], most: int = 2) -> str:

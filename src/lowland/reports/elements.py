@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lowland.errors import OptionError
+from lowland.reports.files import FIELDS
 from lowland.reports.pictures import check_figure, save_figure
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
-from lowland.reports.template import FIELDS, REST
+from lowland.reports.template import REST
 from lowland.words import printable, verbatim
 
 P = ParamSpec("P")

@@ -9,6 +9,9 @@ from typing import Any
 from lowland.checksums import read_json
 from lowland.errors import CheckpointError
 
+FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
+"""The keys of a row of `results.json`."""
+
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file."""

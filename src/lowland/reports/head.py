@@ -47,7 +47,7 @@ class Claim:
         measure: key of the measure.
         methods: keys of the methods; by default all that have the measure, in the order of the head.
         without: methods that are left out.
-        names: other names for some methods than those of the head.
+        names: other names for some methods than those of the head, or for all others by "*"; `method` in their texts.
         published: key of the published figure in the list of systems, or one key for each method.
         data: the data used; by default that of the head.
         when: an expression; the claim is left out where it is false.
@@ -104,6 +104,25 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """What a page says of a sweep over one option of its recipe, `[sweeps.OPTION]`.
+
+    Args:
+        title, shows, systems: of the page of the sweep; by default those of the recipe.
+        text: Markdown above the tables.
+        claims: texts of the claims that are shown; by default all.
+        shared: names, or first parts of names, of stages that do not depend on the option: they are computed once.
+    """
+
+    title: str = ""
+    shows: str = ""
+    systems: tuple[str, ...] = ()
+    text: str = ""
+    claims: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Head:
     """All that stands above the body of a page; see the top of this file."""
 
@@ -117,6 +136,7 @@ class Head:
     methods: Mapping[str, str] | None = None
     claims: tuple[Claim, ...] = ()
     tables: Mapping[str, Table] | None = None
+    sweeps: Mapping[str, Sweep] | None = None
 
 
 def read_page(path: Path) -> tuple[Head, str]:
@@ -151,9 +171,14 @@ def parse(values: dict[str, Any], place: str) -> Head:
         name: _made(Table, one, f"The table {name} in the head of {place}")
         for name, one in values.get("tables", {}).items()
     }
-    head = _made(Head, {**values, "claims": claims, "tables": tables}, f"The head of {place}")
+    sweeps = {
+        name: _made(Sweep, one, f"The sweep {name} in the head of {place}")
+        for name, one in values.get("sweeps", {}).items()
+    }
+    head = _made(Head, {**values, "claims": claims, "tables": tables, "sweeps": sweeps}, f"The head of {place}")
     methods = head.methods or {}
-    for name in (*head.systems, *(name for claim in claims for name in claim.systems)):
+    swept = [name for one in sweeps.values() for name in one.systems]
+    for name in (*head.systems, *(name for claim in claims for name in claim.systems), *swept):
         if name not in load_systems():
             raise OptionError(f"The head of {place} names the system {name!r}. {nearest(name, load_systems())}")
     for part, what in [(claim, f"claim {claim.claim!r}") for claim in claims] + [

@@ -75,6 +75,7 @@ def render(folder: Path) -> Path:
         lead=lead,
         sections=sections,
         results=results,
+        recorded=[page.get("recorded", {}).get("\t".join((row["id"], row["claim"], row["method"]))) for row in results],
         published=any(row["published"] is not None for row in results),
         systems=_systems([*page["rows"], *(row["id"] for row in results)]),
         smoke=config["preset"] == "smoke",
@@ -108,6 +109,8 @@ def command(config: dict[str, Any]) -> str:
             words += [f"--{option}", *map(str, value)]
         else:
             words += [f"--{option}", str(value)]
+    for name, values in config.get("sweep", {}).items():
+        words += ["--sweep", f"{name}={','.join(map(str, values))}"]
     return shell(words)
 
 

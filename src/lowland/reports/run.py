@@ -45,6 +45,7 @@ class Run(Elements):
     Attributes:
         folder: where everything is written.
         config: {"recipe", "preset", "options"}, as stored in `config.json`.
+        recorded: figures on record, by id, claim and method joined by tabs.
         made: files for the user besides the page, which the command line names at the end.
     """
 
@@ -53,18 +54,22 @@ class Run(Elements):
         self.config = config
         self.title, self.shows, self.systems = config["recipe"], "", ()
         self.page: Path | None = None
+        self.recorded: dict[str, Any] = {}
         self.made: list[Path] = []
         self._metrics: dict[str, list[list[Any]]] = {}
         self._seconds: dict[str, float] = {}
         self._stage: str | None = None
         self._progress = Progress()
         self._prefix = ""
+        self._shared: dict[str, Path] = {}
 
     @classmethod
-    def create(cls, runs: Path, recipe: str, options: dict[str, Any], preset: str = "cpu") -> Run:
+    def create(
+        cls, runs: Path, recipe: str, options: dict[str, Any], preset: str = "cpu", axes: dict[str, Any] | None = None
+    ) -> Run:
         """A new run in `runs/recipe/TIME/`, to which `runs/recipe/latest` then points."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        config = json.loads(json.dumps({"recipe": recipe, "preset": preset, "options": options}))
+        config = _config(recipe, preset, options, axes)
         (runs / recipe).mkdir(parents=True, exist_ok=True)
         sweep(runs / recipe, deep=False)
         for attempt in range(1000):
@@ -94,9 +99,35 @@ class Run(Elements):
         if not folder.is_dir():
             raise CheckpointError(f"There is no run at {folder}.")
         config = read_json(folder / "config.json")
-        if set(config) != {"recipe", "preset", "options"}:
+        if set(config) - {"sweep"} != {"recipe", "preset", "options"}:
             raise CheckpointError(f"{folder / 'config.json'} is not the configuration of a run of Lowland.")
         return cls(folder.resolve(), config)
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """The values of each swept option, where the run is a sweep."""
+        return self.config.get("sweep", {})
+
+    def point(self, name: str, recipe: str, options: dict[str, Any]) -> Run:
+        """The run of one point of a sweep, new or an earlier one, in `sweep/NAME/` of this one's folder."""
+        folder = self.folder / "sweep" / name
+        if (folder / "config.json").is_file():
+            return Run.open(folder)
+        config = _config(recipe, self.config["preset"], options)
+        with appearing(folder) as made:
+            write_json(made / "config.json", config)
+            write_json(made / "environment.json", environment())
+        return Run(folder, config)
+
+    def share(self, folder: Path, stages: Sequence[str]) -> None:
+        """Keep stages whose names begin so in another folder, where other runs find them."""
+        self._shared = dict.fromkeys(stages, folder)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its results and its page."""
+        path = self.folder / "status.json"
+        return path.is_file() and read_json(path, keys=("status",))["status"] == "finished"
 
     def describe(self, title: str, shows: str, systems: Sequence[str] = (), page: Path | None = None) -> None:
         """Set what stands at the top of the page: title, one sentence, ids of systems; and `page.md`, its template."""
@@ -168,7 +199,8 @@ class Run(Elements):
         name = self._prefix + name
         if name in self._seconds:
             raise OptionError(f"There are two stages called {name!r} in one run: give each its own name.")
-        path = self.folder / "stages" / f"{name}.safetensors"
+        place = next((folder for first, folder in self._shared.items() if name.startswith(first)), self.folder)
+        path = place / "stages" / f"{name}.safetensors"
         self._progress.start(name)
         if not path.is_file():
             _log.info("stage %s", name)
@@ -292,12 +324,23 @@ class Run(Elements):
         write_atomically(self.folder / "metrics.csv", self._metrics_csv().encode(errors="replace"))
 
     def refill(self, page: Path) -> Path:
-        """Write the page of a finished run anew from its template; nothing is computed."""
-        values = read_json(self.folder / "values.json", keys=("results", "shown", "elements", "stand_ins", "seconds"))
-        self.measured, self.shown = Results(values["results"]), values["shown"]
-        self.elements, self.stand_ins = values["elements"], values["stand_ins"]
+        """Write the page of an earlier run anew from its template; nothing is computed."""
+        filled = self.filled(page)
+        values = read_json(self.folder / "values.json", keys=("stand_ins", "seconds"))
+        self.stand_ins = values["stand_ins"]
         status = read_json(self.folder / "status.json", keys=("status",))["status"]
-        return self._page(status, self._filled(page).elements, values["seconds"])
+        return self._page(status, filled.elements, values["seconds"])
+
+    def filled(self, page: Path) -> Filled:
+        """What a template says of an earlier run.
+
+        Raises:
+            CheckpointError: if the run is not of this version of Lowland, or is damaged.
+            OptionError: if the template names what the run does not have.
+        """
+        values = read_json(self.folder / "values.json", keys=("results", "shown", "elements"))
+        self.measured, self.shown, self.elements = Results(values["results"]), values["shown"], values["elements"]
+        return self._filled(page)
 
     def _filled(self, page: Path) -> Filled:
         options = self.config["options"]
@@ -316,6 +359,7 @@ class Run(Elements):
             "rows": list(self.systems),
             "stand_ins": self.stand_ins,
             "elements": elements,
+            "recorded": self.recorded,
             "seconds": self._sum() if seconds is None else seconds,
         }
         write_json(self.folder / "results.json", self.results)
@@ -336,3 +380,9 @@ class Run(Elements):
         for stage, rows in self._metrics.items():
             writer.writerows([stage, *row] for row in rows)
         return text.getvalue()
+
+
+def _config(recipe: str, preset: str, options: dict[str, Any], axes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What `config.json` holds, as JSON gives it back."""
+    config = {"recipe": recipe, "preset": preset, "options": options}
+    return json.loads(json.dumps(config if axes is None else {**config, "sweep": axes}))

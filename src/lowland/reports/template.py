@@ -12,23 +12,29 @@ import jinja2
 
 from lowland.errors import OptionError, nearest
 from lowland.reports.digits import number
+from lowland.reports.files import FIELDS
 from lowland.reports.head import REST, Claim, Head, Table, read_page
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
 from lowland.systems import published
 from lowland.words import verbatim
 
-FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
-"""The keys of a row of `results.json`."""
 _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
 _FILTERS: dict[str, Callable[..., str]] = {
     "fixed": lambda value, decimals=2: f"{value:,.{decimals}f}".replace("-", "−"),
+    "signed": lambda value, decimals=2: f"{value:+,.{decimals}f}".replace("-", "−"),
     "percent": lambda value, decimals=0: f"{value:.{decimals}%}".replace("-", "−"),
-    "signed": lambda value, decimals=1: f"{value:+,.{decimals}f}".replace("-", "−"),
     "number": number,
     "verbatim": lambda text, longest=300: verbatim(str(text), longest),
+    "span": lambda values, decimals=0: _span(list(values), decimals),
     "times": lambda value, decimals=1: f"{value:.{decimals}f}×",
 }
+
+
+def _span(values: list[float], decimals: int) -> str:
+    """The least and the greatest, as "3 to 5", or one number where they look the same."""
+    ends = [f"{value:,.{decimals}f}".replace("-", "−").replace("inf", "∞") for value in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
 
 
 class Filled:
@@ -45,6 +51,7 @@ class Filled:
     Attributes:
         head: of the page.
         rows: of `results.json`, from the claims of the head.
+        tolerances: of their claims.
         finding: one sentence, or "".
         elements: what stands on the page, in its order.
 
@@ -77,7 +84,11 @@ class Filled:
         }  # fmt: skip
         for name, expression in (self.head.names or {}).items():
             self._names[name] = self._value(expression, f"name {name}")
-        self.rows = [row for claim in self.head.claims for row in self._claimed(claim)]
+        self.rows: list[dict[str, Any]] = []
+        self.tolerances: list[float | str | None] = []
+        for claim in self.head.claims:
+            self.rows += (made := self._claimed(claim))
+            self.tolerances += [claim.tolerance] * len(made)
         self.finding = " ".join(self._text(self.head.finding, "finding").split()) if conclusive else ""
         self.elements = self._arranged(self._text(body, "body"))
 
@@ -133,14 +144,14 @@ class Filled:
             raise OptionError(
                 f"The {where} of {self.path} names the measure {text['measure']!r}, which the run has not."
             )
-        rows = []
+        rows, names = [], claim.names or {}
         for name in methods:
             key = claim.published if isinstance(claim.published, str) else claim.published.get(name, "")
             key, system = self._text(key, where, method=name, **more), claim.system_of(name)
             try:
                 values = (
                     system, text["claim"],
-                    self._text((claim.names or {}).get(name) or self.methods[name], where, **more),
+                    self._text(names.get(name, names.get("*", self.methods[name])), where, method=name, **more),
                     published(system, key) if key else None,
                     plain(self.results.mean(name, text["measure"])), plain(self.results.sd(name, text["measure"])),
                     self.results.seeds(name, text["measure"]), text["data"],

@@ -8,7 +8,7 @@ from lowland.registry import expose
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 
 __all__ = ["Batch", "Losses", "Shaping", "ShapingCase"]
-_registered, _names = expose("shaping", __name__)
+_registered, _names = expose(__name__)
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +16,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_names()])
+    return sorted({*__all__, *_names()})

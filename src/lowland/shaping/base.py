@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.energies.base import Energy
-from lowland.shaping.processes import place
+from lowland.shaping.processes import rank
 from lowland.tensors import PerSampleRNG, tree_leaves
 
 
@@ -48,7 +48,8 @@ class Shaping(nn.Module):
 
     A subclass defines `forward(energy, batch)` → `Losses`. It may also define `groups` (who trains what), `prepare`
     (called once with the data before training), `after_step` (averages, queues, projections), and `update`, in which
-    case no gradient step is taken at all: EM, Lloyd, online dictionary learning.
+    case no gradient step is taken at all: EM, Lloyd, online dictionary learning. The line "Energies:" of its docstring
+    says which energies it takes; what these must offer is in `lowland.energies.protocols`.
 
     Every shaping draws its random numbers from `noise(batch)`, which is seeded by a buffer and a step counter: the same
     batch at the same step gets the same numbers, also after a resume.
@@ -117,7 +118,7 @@ class Shaping(nn.Module):
         """
         self._calls += 1
         seed = (int(self.seed) * 1_000_003 + int(self.step)) * 101 + self._calls
-        rows = torch.arange(len(reference), device=reference.device) + place().rank * len(reference)
+        rows = torch.arange(len(reference), device=reference.device) + rank() * len(reference)
         return PerSampleRNG(seed, rows, reference.dtype)
 
     def generator(self, device: torch.device | str = "cpu") -> torch.Generator:

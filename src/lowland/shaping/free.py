@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import Any
+import weakref
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,7 +52,7 @@ class FreeEnergyShaping(Shaping):
         """
         beta = self.beta_of(energy, y, x)
         adjoint: Adjoint | None = None
-        if derivatives > 1 and beta == math.inf and _is_sought(energy, y, x):
+        if derivatives > 1 and beta == math.inf and _latent(energy, y, x).sought:
             if derivatives > 2:
                 raise UnsupportedError(
                     f"{type(self).__name__} takes three derivatives of F, but F(y) = min_z E(y, z) of "
@@ -59,12 +62,10 @@ class FreeEnergyShaping(Shaping):
             adjoint = Implicit()
         # Draws of z for a bound are the same throughout a step, so that data and negatives are compared alike.
         generator = torch.Generator().manual_seed(int(self.seed) * 1_000_003 + int(self.step))
-        try:
+        with naming(self, beta):
             return free_energy(
                 energy, y, x, beta, solver=self.latent_solver, adjoint=adjoint, generator=generator
             ).value
-        except (DomainError, UnsupportedError) as error:
-            raise type(error)(f"{type(self).__name__} shapes F_β with β = {beta:g}. {error}") from error
 
     def slope(self, energy: Energy, y: Tensor, x: Any = None) -> tuple[Tensor, Tensor]:
         """F_β(x, y), (B,), and ∇_y F_β, (B, ...), with a graph, so that a loss of the gradient trains the energy."""
@@ -76,27 +77,47 @@ class FreeEnergyShaping(Shaping):
 
     def beta_of(self, energy: Energy, y: Any, x: Any = None) -> float:
         """The β of F for this energy."""
-        if self.beta is not None:
-            return self.beta
-        if "z" not in energy.domains or energy.domain("z").cardinality is not None:
-            return 1.0
-        with torch.no_grad():
-            y, x = tree_map(lambda tensor: tensor[:1], y), tree_map(lambda tensor: tensor[:1], x)
-            encoded = None if x is None else energy.encode(x)
-            if energy.marginal(encoded, y, 1.0) is not None:
-                return 1.0
-            first = tree_leaves(y, "y")[0]
-            try:
-                energy.prior(encoded, PerSampleRNG(0, torch.arange(1, device=first.device), first.dtype), 1)
-            except LowlandError:
-                return math.inf
-        return 1.0
+        return self.beta if self.beta is not None else _latent(energy, y, x).beta
 
 
-def _is_sought(energy: Energy, y: Any, x: Any) -> bool:
-    """Whether min_z E has to be sought, for want of a closed form or a table."""
+class _Latent(NamedTuple):
+    """What is known of the z of an energy: the β at which F has a meaning, and whether min_z E has to be sought."""
+
+    beta: float
+    sought: bool
+
+
+# Neither changes in training, and finding out costs a draw and a closed form.
+_LATENTS: weakref.WeakKeyDictionary[Energy, _Latent] = weakref.WeakKeyDictionary()
+
+
+def _latent(energy: Energy, y: Any, x: Any) -> _Latent:
+    if energy not in _LATENTS:
+        _LATENTS[energy] = _find_out(energy, y, x)
+    return _LATENTS[energy]
+
+
+def _find_out(energy: Energy, y: Any, x: Any) -> _Latent:
     if "z" not in energy.domains or energy.domain("z").cardinality is not None:
-        return False
+        return _Latent(1.0, False)
     with torch.no_grad():
         y, x = tree_map(lambda tensor: tensor[:1], y), tree_map(lambda tensor: tensor[:1], x)
-        return energy.marginal(None if x is None else energy.encode(x), y, math.inf) is None
+        encoded = None if x is None else energy.encode(x)
+        sought = energy.marginal(encoded, y, math.inf) is None
+        if energy.marginal(encoded, y, 1.0) is not None:
+            return _Latent(1.0, sought)
+        first = tree_leaves(y, "y")[0]
+        try:
+            energy.prior(encoded, PerSampleRNG(0, torch.arange(1, device=first.device), first.dtype), 1)
+        except LowlandError:
+            return _Latent(math.inf, sought)
+    return _Latent(1.0, sought)
+
+
+@contextlib.contextmanager
+def naming(shaping: Shaping, beta: float) -> Iterator[None]:
+    """Errors that come up while F_β is computed say which shaping asked for it."""
+    try:
+        yield
+    except (DomainError, UnsupportedError) as error:
+        raise type(error)(f"{type(shaping).__name__} shapes F_β with β = {beta:g}. {error}") from error

@@ -9,7 +9,7 @@ from lowland.solvers.adjoint import Adjoint, Detach, Implicit, Unroll
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support, bind
 
 __all__ = ["Adjoint", "Detach", "Implicit", "Info", "Problem", "Solver", "SolverCase", "Support", "Unroll", "bind"]
-_registered, _names = expose("solver", __name__)
+_registered, _names = expose(__name__)
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +17,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_names()])
+    return sorted({*__all__, *_names()})

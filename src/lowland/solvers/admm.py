@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lowland.compiled import in_threads, usable
-from lowland.energies.base import Structure
 from lowland.energies.sparse_coding import SparseCoding
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Domain
-from lowland.energies.base import VARIABLES, Energy, Quadratic, ReferenceCase, Structure, check_output
+from lowland.energies.base import VARIABLES, Energy, ReferenceCase, check_output
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError
 from lowland.tensors import PerSampleRNG, batch_size, repeat_rows, take, tree_leaves, tree_map
 
@@ -30,7 +31,7 @@ class Problem:
     Attributes:
         over: names of the free variables.
         domain: domain of u.
-        structure: what the energy offers in closed form; see `lowland.energies.base.Structure`.
+        structure: what the energy offers in closed form; see `lowland.energies.structure.Structure`.
         batch, size: B and D.
     """
 
@@ -161,18 +162,8 @@ class Problem:
         """The problem restricted to some of its rows; what the rows share is kept, not computed again."""
         chosen = Problem(self.model, take(self.given, rows), self.over, self.domain, len(rows), self.graph)
         chosen.compiling = self.compiling
-        known = self._structure
-        if known is not None and known.quadratic is not None:
-            gram, linear, constant = known.quadratic
-            bound = known.lipschitz
-            chosen._spectrum = self._spectrum
-            chosen._structure = Structure(
-                quadratic=Quadratic(gram, _own(linear, rows), _own(constant, rows)),
-                penalty=known.penalty,
-                lipschitz=_own(bound, rows) if isinstance(bound, Tensor) and bound.ndim else bound,
-                blocks=known.blocks,
-                convex=known.convex,
-            )
+        if self._structure is not None and self._structure.quadratic is not None:
+            chosen._structure, chosen._spectrum = self._structure.take(rows), self._spectrum
         return chosen
 
     def double(self) -> Problem:
@@ -188,11 +179,6 @@ class Problem:
         values = self.unpack(u)
         given = self.given | {other: value for other, value in values.items() if other != name}
         return Problem(self.model, given, (name,), self.model.domain(name), self.batch, self.graph)
-
-
-def _own(tensor: Tensor, rows: Tensor) -> Tensor:
-    """The given rows, or the one row that all samples share."""
-    return tensor if len(tensor) == 1 else tensor[rows]
 
 
 def bind(
@@ -252,7 +238,7 @@ class Status(enum.IntEnum):
 
 
 class Info(NamedTuple):
-    """What a step tells the loop.
+    """What a step reports to the loop.
 
     `energy` (B,), before or after the step, to see that it is finite; `residual` (B,), the distance from stationarity
     that is compared with `tol`, or None for samplers and warm starts, which have none; `accepted` (B,) of 0 or 1, for
@@ -294,9 +280,9 @@ class Solver:
 
     stochastic = False
     direct = False
-    """Whether one step ends it, so that the energy it tells is that of the u it returns, in memory of its own."""
-    tells_energy = False
-    """Whether, as after a direct method, the energy in `Info` is that of u itself and need not be computed again."""
+    """Solves in one step; `Info.energy` belongs to the returned u and is not aliased."""
+    knows_energy = False
+    """`Info.energy` belongs to the returned u here too, and need not be computed again."""
 
     def __init__(self, max_steps: int, tol: float | None = None, check_every: int = 10) -> None:
         if max_steps < 0 or int(max_steps) != max_steps:
@@ -329,7 +315,7 @@ class Solver:
         return None
 
     def step(self, problem: Problem, state: Any, drawn: Any) -> tuple[Any, Info]:
-        """One step for all samples: the next state and what it tells the loop."""
+        """One step for all samples: the next state and what the loop needs to know."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

@@ -51,7 +51,7 @@ class Population(Solver):
     """
 
     stochastic = True
-    tells_energy = True
+    knows_energy = True
 
     def __init__(
         self, samples: int, deviation: float | None, max_steps: int, tol: float | None, check_every: int

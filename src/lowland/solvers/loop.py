@@ -85,7 +85,7 @@ def run(
             out, ok = rows[:real][leaving], finite[:real][leaving]
             if len(out) == batch and bool(ok.all()):
                 u = state.u if solver.direct else u.copy_(state.u[:batch])
-                energy = info.energy if solver.direct or solver.tells_energy else None
+                energy = info.energy if solver.direct or solver.knows_energy else None
             else:
                 u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
             if info.residual is not None:

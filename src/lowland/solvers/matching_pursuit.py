@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lowland.compiled import in_threads, usable
 from lowland.domains import Sparse
-from lowland.energies.base import Quadratic
 from lowland.energies.hard_sparse_coding import HardSparseCoding
+from lowland.energies.structure import Quadratic
 from lowland.errors import DifferentiationError, OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Support

@@ -19,7 +19,7 @@ from lowland import cli
 from lowland.domains import Box, OneHot, Reals
 from lowland.energies.base import Energy
 from lowland.errors import LowlandError
-from lowland.recipes.ellipse import EllipseRecipe
+from lowland.recipes.foundations.ellipse.recipe import EllipseRecipe
 from lowland.registry import find
 from lowland.reports.run import Run
 
@@ -33,12 +33,12 @@ COMMANDS = {
     "run elipse --help": "'elipse'. Did you mean 'ellipse'?",
     "run ellipse --preset smok": "'smok'. Did you mean 'smoke'?",
     "run ellipse --preset": "--preset",
-    "run ellipse --poins 3": "--poins. Did you mean '--points'?",
+    "run ellipse --poins 3": "'--poins'. Did you mean '--points'?",
     "run ellipse --points many": "--points",
     "run ellipse --points 0": "points",
     "run ellipse --radii 1": "--radii",
-    "run ellipse --radii 1 -1": "radii must be positive",
-    "run ellipse --radii nan 1": "radii must be positive",
+    "run ellipse --radii 1 -1": "radii must be a number above 0",
+    "run ellipse --radii nan 1": "radii must be a number above 0",
     "run ellipse --seed": "--seed",
     "run ellipse --seed 99999999999999999999999": "The seed must be from 0",
     "run ellipse --device warp": "'warp'",

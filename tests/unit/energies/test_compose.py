@@ -9,7 +9,8 @@ from torch import nn
 import lowland as ll
 from lowland.domains import Reals
 from lowland.energies.compose import Clamped, Smoothness, Sum, Thermometer, Transformed
-from lowland.errors import OptionError, UnsupportedError
+from lowland.errors import DomainError, OptionError, UnsupportedError
+from lowland.solvers import bind
 
 
 def half_image(height: int, width: int) -> dict[str, torch.Tensor]:
@@ -138,3 +139,63 @@ def test_coordinate_descent_sees_the_weight_of_a_term() -> None:
     for solver in (ll.solvers.CoordinateDescent(max_steps=500, tol=1e-6), ll.solvers.FISTA(max_steps=2000, tol=1e-6)):
         weighted = ll.infer(3.0 * coding, y=y, over="z", solver=solver)
         torch.testing.assert_close(weighted.energy, 3.0 * alone.energy, rtol=1e-5, atol=1e-6)
+
+
+def test_expectation_maximisation_trains_a_multiple_as_the_energy(generator: torch.Generator) -> None:
+    """The centres of 2·E + 0·E, from the same start, are those of E to the last bit."""
+    batch = ll.shaping.Batch(torch.randn(50, 2, generator=generator))
+    centres = []
+    for change in (lambda energy: energy, lambda energy: 2.0 * energy, lambda energy: energy + 0.0 * Smoothness(1, 2)):
+        energy, shaping = ll.energies.KMeans(2, 4), ll.shaping.ExpectationMaximisation(replace_after=2)
+        shaping.prepare(change(energy), batch)
+        for _ in range(5):
+            shaping.update(change(energy), batch)
+        centres.append(energy.centres.detach())
+    assert torch.equal(centres[0], centres[1])
+    assert torch.equal(centres[0], centres[2])
+
+
+def test_a_sum_of_several_terms_offers_no_statistics() -> None:
+    energy, batch = ll.energies.KMeans(4, 3) + Smoothness(2, 2), ll.shaping.Batch(torch.zeros(5, 4))
+    with pytest.raises(UnsupportedError, match=r"`refit`, `statistics`, such as .*KMeans.* but this is a Sum"):
+        ll.shaping.ExpectationMaximisation().update(energy, batch)
+    with pytest.raises(UnsupportedError, match="positive number"):
+        ll.shaping.ExpectationMaximisation().update(-1.0 * ll.energies.KMeans(4, 3), batch)
+
+
+def test_straight_through_and_bounds_see_the_weight() -> None:
+    """Straight-through scales with E; the entropy in the variational bound does not."""
+    y = ll.shaping.Batch(torch.ones(2, 4))
+    code, vae = ll.energies.VQVAE(4, groups=2), ll.energies.VariationalAutoencoder(4, 2)
+    one, two = (ll.shaping.StraightThrough()(energy, y).losses["energy"] for energy in (code, 2.0 * code))
+    torch.testing.assert_close(two, 2 * one)
+    same = [ll.shaping.VariationalFreeEnergy()(energy, y).losses["energy"] for energy in (vae, 1.0 * vae)]
+    assert torch.equal(*same)
+    with pytest.raises(UnsupportedError, match="without the weight"):
+        ll.shaping.VariationalFreeEnergy()(2.0 * vae, y)
+
+
+def test_vector_quantisation_does_not_train_the_codebook_of_a_multiple_by_gradient() -> None:
+    energy = ll.energies.VQVAE(4, groups=2)
+    trained = list(ll.shaping.VectorQuantisation().groups(1.0 * energy)["energy"])
+    assert all(parameter is not energy.codebook for parameter in trained)
+    assert len(trained) == len(list(energy.parameters())) - 1
+
+
+def test_minimum_energy_names_itself_where_a_latent_has_no_prior() -> None:
+    energy = ll.energies.SparseCoding(4, 6)
+    with pytest.raises(DomainError, match=r"MinimumEnergy shapes F_β with β = 1.*unbounded"):
+        ll.shaping.MinimumEnergy(beta=1.0)(energy, ll.shaping.Batch(torch.ones(2, 4)))
+
+
+def test_a_transformed_y_keeps_the_energies_of_candidates() -> None:
+    plan = ll.energies.PlanEnergy.reference_case()
+    inner, x = plan.energy, plan.given["x"]
+    domain = inner.domain("y")
+    energy = Transformed(1.0 * inner, nn.Tanh(), y=Reals(*domain.shape))
+    problem = bind(energy, {"x": x}, "y")
+    assert problem.structure.candidates is not None
+    points = torch.randn(problem.batch, 3, problem.size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        each = torch.stack([problem.value(points[:, n]) for n in range(3)], dim=1)
+        torch.testing.assert_close(problem.candidates(points), each)

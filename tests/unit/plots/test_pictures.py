@@ -15,7 +15,7 @@ from lowland.plots import (
     animate,
     auroc_heatmap,
     curves,
-    histogram,
+    distributions,
     images,
     landscape,
     mosaic,
@@ -135,7 +135,7 @@ def test_panels_histograms_and_colours_that_cannot_be_drawn() -> None:
     with pytest.raises(ShapeError, match="Panels"):
         scatter_panels({"a": torch.rand(3, 3)}, torch.zeros(3, dtype=torch.int64), "a")
     with pytest.raises(OptionError, match="one or two"):
-        histogram({name: torch.rand(3) for name in "abc"})
+        distributions({name: torch.rand(3) for name in "abc"})
     with pytest.raises(ShapeError, match="three features"):
         principal_colours(torch.rand(1, 2, 4, 4))
 

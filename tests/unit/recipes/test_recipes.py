@@ -11,7 +11,7 @@ import pytest
 from lowland.errors import OptionError
 from lowland.recipes.base import PRESETS, execute, load, start
 from lowland.recipes.catalogue import catalogue
-from lowland.recipes.overview import overview, rows_markdown
+from lowland.recipes.overview import overview, systems_markdown
 from lowland.systems import load_systems
 
 PLUGIN = """
@@ -91,7 +91,7 @@ def test_a_recipe_in_a_file_elsewhere_is_picked_up(tmp_path: Path, monkeypatch: 
     assert catalogue()["plugged"].shows == "A plugin."
     config = load("plugged").preset("cpu")
     assert "hello" in (execute(config, start(config, tmp_path)).folder / "report.html").read_text()
-    assert any("plugged" in line.recipes for line in overview() if line.row.id == "E1")
+    assert any("plugged" in line.recipes for line in overview() if line.system.id == "E1")
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_a_recipe_that_cannot_be_is_an_error(
 
 def test_every_system_has_a_line_and_a_place_in_the_docs() -> None:
     lines = overview()
-    assert [line.row.id for line in lines] == list(load_systems())
-    page = rows_markdown()
-    assert all(f"| {line.row.id} |" in page for line in lines)
+    assert [line.system.id for line in lines] == list(load_systems())
+    page = systems_markdown()
+    assert all(f"| {line.system.id} |" in page for line in lines)
 
 
 def test_a_damaged_run_does_not_hide_the_list(tmp_path: Path) -> None:

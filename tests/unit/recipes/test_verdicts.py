@@ -11,7 +11,7 @@ import torch
 
 from lowland import cli
 from lowland.evaluation.verdict import CLOSE
-from lowland.recipes import drive_page, drsae_page, strategies_page
+from lowland.recipes import drive_page, strategies_page
 from lowland.recipes.drive_methods import MPUR
 from lowland.recipes.strategies import Points
 from lowland.reports.run import Run
@@ -39,13 +39,6 @@ def test_drivers_are_told_apart_by_enough_episodes_only(tmp_path: Path) -> None:
         assert run.found == f"{MPUR.name} arrives in 0 % of the test episodes: {word} human (100 %)."
 
 
-def test_a_lower_error_is_called_lower() -> None:
-    ours, theirs = [0.10, 0.11, 0.10, 0.12, 0.11], [0.20, 0.22, 0.21, 0.20, 0.21]
-    found = [{drsae_page.DRSAE: {"test": a}, "other": {"test": b}} for a, b in zip(ours, theirs, strict=True)]
-    assert drsae_page.paired(found, "other").word == "lower"
-    assert drsae_page.paired(found[:1], "other").word == CLOSE
-
-
 @pytest.mark.parametrize(("noise", "patches", "word"), [
     (0.99, 0.95, "yes"), (0.955, 0.95, CLOSE), (0.99, 0.79, CLOSE), (0.90, 0.99, "no"), (0.99, 0.5, "no"),
 ])  # fmt: skip
@@ -65,7 +58,7 @@ def test_a_picture_that_fails_does_not_cost_the_results(tmp_path: Path, monkeypa
     def fails(*given: object, **options: object) -> None:
         raise RuntimeError("no pen")
 
-    monkeypatch.setattr("lowland.recipes.ellipse.animate", fails)
+    monkeypatch.setattr("lowland.recipes.foundations.ellipse.recipe.animate", fails)
     assert cli.main(["run", "ellipse", "--preset", "smoke", "--runs", str(tmp_path)]) == 0
     folder = tmp_path / "ellipse" / "latest"
     assert len(json.loads((folder / "results.json").read_text())) == 3

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lowland import cli
 from lowland.recipes.catalogue import catalogue
+from lowland.reports.run import Run
 
 _spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
 assert _spec is not None
@@ -45,9 +46,8 @@ def test_a_page_with_one_of_everything(chromium: str, everything: Path, tmp_path
 
 
 @pytest.mark.parametrize("recipe", list(catalogue()))
-def test_the_page_of_a_recipe(chromium: str, recipe: str, tmp_path: Path) -> None:
-    assert cli.main(["run", recipe, "--preset", "smoke", "--runs", str(tmp_path)]) == 0
-    folder = tmp_path / recipe / "latest"
+def test_the_page_of_a_recipe(chromium: str, recipe: str, smoke: Callable[[str], Run], tmp_path: Path) -> None:
+    folder = smoke(recipe).folder
     pictures = [path for path in (folder / "figures").iterdir() if path.suffix not in (".html", ".mp4")]
     assert pictures
     _check(chromium, folder, tmp_path, len(pictures))

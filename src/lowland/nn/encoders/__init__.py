@@ -10,7 +10,7 @@ from typing import Any
 
 from lowland.registry import expose
 
-_registered, _names = expose("encoder", __name__)
+_registered, _names = expose(__name__)
 
 
 def __getattr__(name: str) -> Any:

@@ -78,6 +78,8 @@ class GAN(Adversarial):
     nets" (2014), with the non-saturating loss −log D(G(u)) of the generator. γ > 0 adds the penalty R1 of Mescheder,
     Geiger & Nowozin (2018), without which D keeps no shape near the data once G has found them.
 
+    Energies: any with a continuous y, one tensor.
+
     Args:
         network, n_noise, beta, latent_solver, seed: see `Adversarial`.
         penalty: γ ≥ 0.
@@ -119,6 +121,8 @@ class EBGAN(Adversarial):
     PT = 1 / (B (B − 1)) Σ_{i≠j} (s_iᵀ s_j / ‖s_i‖ ‖s_j‖)², s_i = Enc(G(u_i)): it repels the codes of generated points
     from each other, and its gradient reaches G (nothing is detached). Source: Zhao, Mathieu & LeCun, "Energy-based
     generative adversarial network" (2017), equations 1 and 2; w = 0.1 is theirs.
+
+    Energies: `Autoencoder`.
 
     Args:
         network, n_noise, seed: see `Adversarial`.
@@ -173,6 +177,8 @@ class WGAN(Adversarial):
     −F is the critic. Source: Gulrajani et al., "Improved training of Wasserstein GANs" (2017), equation 3; λ = 10 is
     theirs. The paper trains the critic five times for one step of the generator; here both step at once, and the
     generator's slower rate (`rates`) stands for it.
+
+    Energies: any with a continuous y, one tensor.
 
     Args:
         network, n_noise, beta, latent_solver, seed: see `Adversarial`.

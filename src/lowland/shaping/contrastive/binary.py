@@ -44,6 +44,8 @@ class RatioMatching(FreeEnergyShaping):
     σ(F(y) − F(ȳᵢ)) = 1 / (1 + p(y) / p(ȳᵢ)), so log Z cancels. Source: Hyvärinen, "Some extensions of score matching"
     (2007), for binary y. Grey y in [0, 1] are read as probabilities and drawn.
 
+    Energies: any with a binary y.
+
     Args:
         beta, latent_solver, seed: see `FreeEnergyShaping`.
 
@@ -69,6 +71,8 @@ class MinimumProbabilityFlow(FreeEnergyShaping):
     The rate at which probability flows off the data in the first instants of dynamics that would lead from the data to
     exp(−F) / Z. Source: Sohl-Dickstein, Battaglino & DeWeese, "Minimum probability flow learning" (2011). Flow from one
     sample to another is no loss, so such flips are left out. Grey y are read as probabilities and drawn.
+
+    Energies: any with a binary y.
 
     Args:
         rate: ε, a scale only.

@@ -28,6 +28,8 @@ class Denoising(Shaping):
     reaches. Where an energy decodes a latent z, r(ỹ) decodes ẑ = argmin_z E(ỹ, z), and the loss is differentiated
     through ẑ: for sparse codes that is Mairal, Bach & Ponce, "Task-driven dictionary learning" (2012).
 
+    Energies: those that `reconstruct` y, or a z from which y can be decoded.
+
     Args:
         spread: s, standard deviation of the Gaussian noise, in units of y.
         dropped: share of coordinates set to 0, m being 0 there (the corruption of the paper).
@@ -93,6 +95,8 @@ class Masked(Shaping):
 
     The loss of `MaskedAutoencoder` under random masks: Devlin et al., "BERT" (2019), for vectors. Each sample draws its
     own visible share from `visible`, so that r learns to fill in from little and from much.
+
+    Energies: `MaskedAutoencoder`.
 
     Args:
         visible: (least, largest) share of visible coordinates.

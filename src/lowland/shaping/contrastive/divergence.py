@@ -30,6 +30,8 @@ class ContrastiveDivergence(FreeEnergyShaping):
     follows the likelihood; with F = min_z E it is a perceptron, which compares the best z of the data with the best z
     of where chains end.
 
+    Energies: any whose y (and z) the sampler `solver` can draw, binary or continuous.
+
     Args:
         solver: the sampler, such as Langevin, HMC or Gibbs; None takes `Gibbs` for a discrete y, else `Langevin`. Its
             `max_steps` is the k of CD-k.

@@ -22,6 +22,8 @@ class DrLIM(JointShaping):
     of the batch that come nearest to it (hard negatives), of all other samples or, where identities are known, of all
     of other identities. See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         margin: m > 0, in units of D.
         hardest: how many negatives for each sample, the nearest first; None takes all, as in the paper.

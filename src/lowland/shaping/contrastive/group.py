@@ -73,6 +73,8 @@ class InfoNCE(GroupLoss):
     Source: van den Oord, Li & Vinyals, "Representation learning with contrastive predictive coding" (2018), equation 4,
     with −F / τ as the score. See `GroupLoss` for the arguments.
 
+    Energies: any for whose y the rule `negatives` finds others.
+
     >>> case = InfoNCE.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']
@@ -89,6 +91,8 @@ class NeighbourhoodComponents(GroupLoss):
 
     Source: Goldberger, Roweis, Hinton & Salakhutdinov, "Neighbourhood components analysis" (2004), with one neighbour
     of the same class. Groups that are lost anyway pull less than under InfoNCE. See `GroupLoss` for the arguments.
+
+    Energies: any for whose y the rule `negatives` finds others.
 
     >>> case = NeighbourhoodComponents.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)

@@ -26,6 +26,8 @@ class MaximumLikelihood(FreeEnergyShaping):
     Its gradient is ∂F/∂θ at the data less the mean of ∂F/∂θ under exp(−F) / Z. LeCun et al., "A tutorial on
     energy-based learning" (2006), section on the negative log-likelihood loss.
 
+    Energies: those with `log_partition`: `Gaussian`, `Classifier`, small `RBM`.
+
     Raises:
         UnsupportedError: if the energy offers no log Z.
 
@@ -60,6 +62,8 @@ class MaximumLikelihoodGrid(FreeEnergyShaping):
     Cells have area Δ. With λ = 0 this is maximum likelihood to the accuracy of the quadrature. On data that lie on a
     curve it digs an ever deeper and narrower canyon (row L3), in which descent is useless; λ > 0 keeps F smooth, as
     the penalty of Gulrajani et al. (2017) does for WGAN. Mass outside the box is not seen.
+
+    Energies: any with a y in two dimensions and no x.
 
     Args:
         low, high: the box, the same for both coordinates, in units of y.

@@ -24,6 +24,8 @@ class MoCo(JointShaping):
     of the batch enter the queue and the oldest leave it; it starts with keys of data. See `JointShaping` for the other
     arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         temperature: τ > 0; 0.2 in version 2.
         momentum: of the target network; 0.999 in the paper, for runs of 1,000,000 steps; 0.99 suits shorter ones.

@@ -20,6 +20,8 @@ class MoCoV3(TowardsTarget):
     normalised embeddings of the other by the slow copy; the sum goes over all N samples of the batch.
     See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` with a predictor.
+
     Args:
         temperature: τ > 0; 0.2 in the paper.
         momentum: of the target network; 0.99 in the paper, rising to 1.

@@ -19,6 +19,8 @@ class NCA(InBatch):
     projector, as in `SimCLR`, whose −log p this is without the logarithm. Views that are lost anyway pull less.
     `NeighbourhoodComponents` is the same for other energies. See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         temperature: τ > 0.
 

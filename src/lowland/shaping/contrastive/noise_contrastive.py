@@ -76,6 +76,8 @@ class NoiseContrastive(FreeEnergyShaping):
     Source: Gutmann & Hyvärinen, "Noise-contrastive estimation" (2010) and (JMLR 2012). The noise p_n is fitted to the
     data once, in `prepare`: a Gaussian of full covariance, or a mixture of them.
 
+    Energies: any with a continuous y, one vector.
+
     Args:
         ratio: ν, noise points for each sample.
         components: K of the noise.

@@ -90,6 +90,8 @@ class SimplePair(PairLoss):
     Source: Bromley et al., "Signature verification using a Siamese time delay neural network" (1993), as the talks
     restate it. See `PairLoss` for the arguments.
 
+    Energies: any for whose y the rule `negatives` finds others.
+
     >>> case = SimplePair.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']
@@ -106,6 +108,8 @@ class HingePair(PairLoss):
     Source: Altun, Johnson & Hofmann (2003), with the most offending ŷ; as a ranking loss with sampled ŷ, Weston,
     Bengio & Usunier (2010). See `PairLoss` for the arguments.
 
+    Energies: any for whose y the rule `negatives` finds others.
+
     >>> case = HingePair.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']
@@ -121,6 +125,8 @@ class SquareSquarePair(PairLoss):
 
     Source: Chopra, Hadsell & LeCun (2005); Hadsell, Chopra & LeCun (2006), where F is the distance of two embeddings
     itself, not its square. See `PairLoss` for the arguments.
+
+    Energies: any for whose y the rule `negatives` finds others.
 
     >>> case = SquareSquarePair.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)

@@ -25,6 +25,8 @@ class PIRL(JointShaping):
     go through the same projector. A sample that was not seen yet is remembered as it is now, and
     as a negative it is a random direction. See `JointShaping` for the other arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         jigsaw: the other view, such as `lowland.data.views.Jigsaw`; None takes `views` again.
         weight: λ in [0, 1]; 0.5 in the paper.

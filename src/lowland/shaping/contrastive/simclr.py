@@ -47,6 +47,8 @@ class SimCLR(InBatch):
     Chen, Kornblith, Norouzi & Hinton 2020, equation 1 (NT-Xent), on the embeddings behind the projector; −s is the
     cosine energy over τ, up to a constant, so that this is the group loss of F. See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         temperature: τ > 0; 0.5 in the paper for CIFAR-10.
 

@@ -27,6 +27,8 @@ class VariationalLikelihood(FreeEnergyShaping):
     likelihood is overrated. Source: the variational principle of Gibbs; with a learned sampler, Kim & Bengio, "Deep
     directed generative models with energy-based probability estimation" (2016).
 
+    Energies: any with a continuous y, one vector.
+
     Args:
         proposal: q, owned by the shaping and trained as a group of its own, "proposal".
         penalty: γ ≥ 0, adds γ/2 mean ‖∇F‖² at the data, which keeps F from outrunning q (as R1 does in adversarial

@@ -17,6 +17,8 @@ class BYOL(TowardsTarget):
     Grill et al. 2020, equations 1 and 2: q the prediction from the embedding of one view, k the embedding of the other
     by the slow copy, without gradients. See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` with a predictor.
+
     Args:
         momentum: of the target network; 0.996 rising to 1 in the paper, for runs of 1,000 epochs of ImageNet; 0.99
             suits shorter ones.

@@ -17,6 +17,8 @@ class SimSiam(TowardsTarget):
     Chen & He 2021, equations 1 to 4: q the prediction from the embedding of one view, k the embedding of the other by
     the same network. See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` with a predictor.
+
     >>> case = SimSiam.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']

@@ -24,6 +24,8 @@ class MAE(Shaping):
     He, Chen, Xie, Li, Dollár & Girshick 2022, "Masked autoencoders are scalable vision learners", section 3: mean
     squared error on the pixels of the hidden patches, of which the encoder sees none.
 
+    Energies: `MaskedPrediction` of pixels.
+
     Args:
         masks: how z is drawn; None for 75 % of the patches, scattered.
         views: what changes an image before it is masked, such as crop and flip; None for nothing.
@@ -100,6 +102,8 @@ class IJEPA(MAE):
     3, on targets of mean 0 and deviation 1 for each patch, as their code has them. Here the rectangles of an image are
     foretold in one pass, and all that they leave is shown.
 
+    Energies: `MaskedPrediction` of latents.
+
     Args:
         masks: how z is drawn; None for half of the patches, in four rectangles.
         views: what changes an image before it is masked; None for nothing, as I-JEPA needs no augmentation but crops.
@@ -149,6 +153,8 @@ class Data2Vec(IJEPA):
     |r| − ½ β, of each number. Where the paper averages what the feed-forward parts of the blocks give, normalised
     without weights, here it is the outputs of the blocks behind the encoder's last norm. As in data2vec 2.0 (Baevski et
     al. 2023, section 3) the encoder sees the shown patches alone, and a predictor the places of the rest.
+
+    Energies: `MaskedPrediction` of latents.
 
     Args:
         masks: how z is drawn; None for 60 % of the patches, in four rectangles.

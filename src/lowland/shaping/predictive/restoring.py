@@ -22,6 +22,8 @@ class Restoring(Shaping):
     the other sources. Of `lowland.data.views`, `ImageViews(mask=1, …)` makes it inpainting and `ImageViews(grey=1, …)`
     colourisation, `Damage(hidden=0.75)` masked patches and `Damage(shrink=4)` super-resolution.
 
+    Energies: `Restoration`.
+
     Args:
         damage: c.
         views: what changes an image before it is damaged, such as crop and flip; None for nothing.

@@ -17,6 +17,8 @@ class BarlowTwins(JointShaping):
     Zbontar, Jing, Misra, LeCun & Deny 2021, equations 1 and 2: C = Σ_i a_id b_ie / (√Σ_i a_id² √Σ_i b_ie²) of the
     embeddings less their means over the batch. See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         redundancy: λ; 0.005 in the paper.
 

@@ -27,6 +27,8 @@ class CodePrediction(Shaping):
     encoder together, use the energy `PredictiveSparseCoding` with `MinimumEnergy`. The other shapings that need a code
     start from the energy's own encoder; this one is for an encoder that stands beside the energy.
 
+    Energies: any with a z; it is not changed.
+
     Args:
         encoder: y (B, ...) → z (B, D), such as `ll.nn.LISTA`; owned by the shaping, as the group "encoder".
         solver: for z*; None takes the most exact that the energy offers.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from lowland.energies.autoencoder import Autoencoder
-from lowland.errors import OptionError, UnsupportedError
+from lowland.energies.base import Energy
+from lowland.energies.protocols import Encoding, offered
+from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.shaping.base import Batch, ShapingCase
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
@@ -19,8 +19,10 @@ class Contraction(MinimumEnergy):
     """L = mean F(y) + λ · mean ‖∂Enc(y)/∂y‖²_F.
 
     Source: Rifai, Vincent, Muller, Glorot & Bengio (2011), equations 1 and 2. Off the data, reconstruction does not
-    hold the code back: it becomes constant, and F high. With tied weights, as in the paper, the penalty cannot be
-    dodged by a small encoder and a large decoder.
+    hold the code back: it becomes constant, and F high. With tied weights, as in the paper, a small encoder with a
+    large decoder does not avoid the penalty.
+
+    Energies: those with an encoder (`Encoding`), such as `Autoencoder`.
 
     Args:
         weight: λ ≥ 0, in units of squared y (over squared code per squared y).
@@ -30,7 +32,7 @@ class Contraction(MinimumEnergy):
 
     Raises:
         OptionError: for a negative weight, or fewer than one probe.
-        UnsupportedError: in training, for an energy without a method `code`.
+        UnsupportedError: in training, for an energy that is not `Encoding`.
 
     >>> import lowland as ll
     >>> energy = Autoencoder(n_features=4, n_codes=8, hidden=(), code="sigmoid", tied=True)
@@ -44,14 +46,11 @@ class Contraction(MinimumEnergy):
             raise OptionError(f"Contraction needs weight ≥ 0 and probes ≥ 1 (or None), not {weight} and {probes}.")
         self.weight, self.probes = weight, probes
 
-    def penalty(self, energy: Any, batch: Batch) -> Tensor:
-        if not hasattr(energy, "code"):
-            raise UnsupportedError(
-                f"Contraction needs an energy with an encoder, `code`, but {type(energy).__name__} has none."
-            )
+    def penalty(self, energy: Energy, batch: Batch) -> Tensor:
+        _, core = offered(energy, Encoding, type(self).__name__)
         with torch.enable_grad():
             y = batch.y.detach().requires_grad_()
-            code = energy.code(y)
+            code = core.code(y)
             if self.probes is None:
                 directions = torch.eye(code.shape[1], dtype=y.dtype, device=y.device)[:, None].expand(-1, len(y), -1)
             else:

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.energies.base import Energy, Structure
+from lowland.energies.base import Energy
 from lowland.energies.kmeans import KMeans
+from lowland.energies.protocols import Refittable, Replaceable, offered
+from lowland.energies.structure import Structure
 from lowland.errors import OptionError, UnsupportedError
 from lowland.inference import free_energy, infer
 from lowland.registry import register
@@ -29,6 +31,8 @@ class ExpectationMaximisation(Shaping):
     becomes Lloyd's method, PCA an eigendecomposition, and sparse coding online dictionary learning (Mairal et al.
     2009). Statistics are of one batch, the whole data at best; `memory` lets smaller batches add up.
 
+    Energies: `Refittable` ones, with `replace_after` `Replaceable` ones: K-means, mixtures, PCA, sparse coding.
+
     Args:
         solver: for z where it is not finite; None takes the most exact that the energy offers.
         beta: ∞ or 1 for the methods above.
@@ -43,8 +47,7 @@ class ExpectationMaximisation(Shaping):
 
     Raises:
         OptionError: for a memory outside [0, 1], a negative forgetting, or a replace_after below 1.
-        UnsupportedError: in training, for an energy without `statistics` and `refit`, or, with replace_after, without
-            `used` and `replace`.
+        UnsupportedError: in training, for an energy that is not `Refittable`, or with replace_after `Replaceable`.
 
     >>> import lowland as ll
     >>> energy, batch = KMeans(n_features=1, n_clusters=2), ll.shaping.Batch(torch.tensor([[0.0], [1.0], [9.0]]))
@@ -91,23 +94,19 @@ class ExpectationMaximisation(Shaping):
             value = free_energy(energy, batch.y, batch.x, self.beta, solver=self.solver).value.mean()
         return Losses({"energy": value}, {"free_energy": value})
 
-    def update(self, energy: Any, batch: Batch) -> Losses:
+    def update(self, energy: Energy, batch: Batch) -> Losses:
         """One E-step and one M-step; the loss is the mean of F_β before them."""
-        wanted = ("statistics", "refit") + (("used", "replace") if self.replace_after is not None else ())
-        if not all(hasattr(energy, name) for name in wanted):
-            raise UnsupportedError(
-                f"ExpectationMaximisation needs an energy with `{'`, `'.join(wanted)}`, such as KMeans, but "
-                f"{type(energy).__name__} has not all of them: train it by gradient, for instance with MinimumEnergy."
-            )
+        protocol: type[Any] = Refittable if self.replace_after is None else Replaceable
+        core: Any = offered(energy, protocol, type(self).__name__)[1]
         with torch.no_grad():
             z, free = self.expected(energy, batch)
-            found: dict[str, Tensor] = energy.statistics(batch.x, batch.y, z)
-            unused = self._unused(energy, found)
+            found: dict[str, Tensor] = core.statistics(batch.x, batch.y, z)
+            unused = self._unused(core, found)
             sums = self._remembered(found) if self.memory > 0 else found
-            energy.refit(sums)
+            core.refit(sums)
             if len(unused):
                 worst = free.argsort(descending=True)[: len(unused)]
-                energy.replace(unused[: len(worst)], batch.y[worst], sums)
+                core.replace(unused[: len(worst)], batch.y[worst], sums)
         value = free.mean()
         return Losses({"energy": value}, {"free_energy": value})
 
@@ -121,7 +120,7 @@ class ExpectationMaximisation(Shaping):
         pieces = zip(self.sums.split(sizes), found.items(), strict=True)
         return {name: piece.view(value.shape).add_(value) for piece, (name, value) in pieces}
 
-    def _unused(self, energy: Any, found: dict[str, Tensor]) -> Tensor:
+    def _unused(self, energy: Replaceable, found: dict[str, Tensor]) -> Tensor:
         """Numbers of the atoms or centres that no sample has used for `replace_after` steps."""
         if self.replace_after is None:
             return torch.zeros(0, dtype=torch.int64)
@@ -143,7 +142,10 @@ class ExpectationMaximisation(Shaping):
             return structure.argmin()
         if problem is None or structure.table is None:
             if self.beta != math.inf:
-                raise UnsupportedError(f"The mean of z at beta = {self.beta} needs a finite z, but it is {domain!r}.")
+                raise UnsupportedError(
+                    f"ExpectationMaximisation(beta={self.beta:g}) takes the mean over all z, so that z must be finite, "
+                    f"but it is in {domain!r}: use beta=inf."
+                )
             found = infer(energy, x=batch.x, y=batch.y, over="z", solver=self.solver, generator=self.generator())
             return domain.pack(found.value), found.energy
         elements, energies = domain.elements(problem.dtype, problem.device), structure.table()

@@ -25,6 +25,8 @@ class LearnedLatents(Shaping):
     "Optimizing the latent space of generative networks" (GLO). A sample that is held out has no latent, so call
     `ll.fit` with `validation=0.0` and infer z of new samples by `ll.infer`.
 
+    Energies: any with a z.
+
     Args:
         solver: moves the latents; by default one step of gradient descent of size 0.1.
         seed: of the first latents, drawn from N(0, I) and projected onto their domain.

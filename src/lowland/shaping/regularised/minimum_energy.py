@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from lowland.errors import OptionError
 from lowland.inference import free_energy
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
+from lowland.shaping.free import naming
 from lowland.solvers.base import Solver
 from lowland.tensors import tree_map
 
@@ -24,7 +24,9 @@ class MinimumEnergy(Shaping):
 
     Where F needs a solver, the gradient is that of E at the solution (envelope theorem): infer z, then step on E. It is
     the shaping of PCA, auto-encoders with a narrow code and sparse coding (β = ∞), and is maximum likelihood for a
-    normalised density such as a flow. An energy that is not bounded by construction would become low everywhere.
+    normalised density such as a flow.
+
+    Energies: any. One that is not bounded by construction becomes low everywhere.
 
     Args:
         solver: for z; None takes the most exact that the energy offers.
@@ -36,6 +38,7 @@ class MinimumEnergy(Shaping):
 
     Raises:
         OptionError: for negative noise.
+        DomainError: in training, with a finite beta, for a z without a normalised prior.
 
     >>> import lowland as ll
     >>> energy = ll.energies.SparseCoding(n_features=4, n_atoms=8)
@@ -55,14 +58,16 @@ class MinimumEnergy(Shaping):
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         y = tree_map(self._disturb, batch.y)
-        free = free_energy(energy, y, batch.x, self.beta, solver=self.solver, generator=self.generator()).value.mean()
+        with naming(self, self.beta):
+            found = free_energy(energy, y, batch.x, self.beta, solver=self.solver, generator=self.generator())
+        free = found.value.mean()
         metrics = {"free_energy": free.detach()}
         penalty = self.penalty(energy, batch)
         if penalty is None:
             return Losses({"energy": free}, metrics)
         return Losses({"energy": free + penalty}, metrics | {"penalty": penalty.detach()})
 
-    def penalty(self, energy: Any, batch: Batch) -> Tensor | None:
+    def penalty(self, energy: Energy, batch: Batch) -> Tensor | None:
         """What is added to the mean free energy; a scalar, or None."""
         return None
 

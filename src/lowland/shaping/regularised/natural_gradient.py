@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from lowland.energies.base import Energy
 from lowland.energies.ica import SquareICA
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
@@ -20,6 +19,8 @@ class NaturalGradient(MinimumEnergy):
     It needs no inverse of W and converges at a speed that does not depend on how the sources were mixed. Source: Amari,
     Cichocki & Yang, "A new learning algorithm for blind signal separation" (1996); Cardoso & Laheld (1996).
 
+    Energies: `SquareICA`.
+
     Args:
         step_size: η, without unit; below about 0.5 for sources of unit variance.
         noise: standard deviation of Gaussian noise added to y, as in `MinimumEnergy`; without some, a pixel that never
@@ -28,7 +29,7 @@ class NaturalGradient(MinimumEnergy):
 
     Raises:
         OptionError: for a step size that is not positive.
-        UnsupportedError: in training, for an energy without a matrix `unmixing`.
+        UnsupportedError: in training, for an energy that is not a `SquareICA`.
 
     >>> import lowland as ll
     >>> energy, batch = SquareICA(n_features=2), ll.shaping.Batch(torch.eye(2))
@@ -44,17 +45,18 @@ class NaturalGradient(MinimumEnergy):
             raise OptionError(f"step_size must be positive, but it is {step_size}.")
         self.step_size = step_size
 
-    def update(self, energy: Any, batch: Batch) -> Losses:
-        if not hasattr(energy, "unmixing"):
-            raise UnsupportedError(f"NaturalGradient needs a SquareICA, but the energy is a {type(energy).__name__}.")
+    def update(self, energy: Energy, batch: Batch) -> Losses:
+        core = energy.core()[1]
+        if not isinstance(core, SquareICA):
+            raise UnsupportedError(f"NaturalGradient needs a SquareICA, but the energy is a {type(core).__name__}.")
         with torch.enable_grad():
             found = self(energy, batch)
-            (slope,) = torch.autograd.grad(found.losses["energy"], energy.unmixing)
+            (slope,) = torch.autograd.grad(found.losses["energy"], core.unmixing)
         with torch.no_grad():
-            relative = self.step_size * slope @ energy.unmixing.T
+            relative = self.step_size * slope @ core.unmixing.T
             # A step that changes W by more than half of itself is shortened: outliers must not make it blow up.
             relative /= torch.linalg.matrix_norm(relative).mul(2).clamp_min(1)
-            energy.unmixing -= relative @ energy.unmixing
+            core.unmixing -= relative @ core.unmixing
         return Losses({"energy": found.losses["energy"].detach()}, found.metrics)
 
     @classmethod

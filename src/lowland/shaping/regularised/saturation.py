@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from lowland.energies.autoencoder import Autoencoder
-from lowland.errors import OptionError, UnsupportedError
+from lowland.energies.base import Energy
+from lowland.energies.protocols import Saturating, offered
+from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.shaping.base import Batch, ShapingCase
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
@@ -24,13 +24,15 @@ class Saturation(MinimumEnergy):
     Where a unit is saturated the code does not follow y, so that reconstruction is good on the data only. For "relu"
     the penalty is max(0, a), the L1 norm of the code; for "hardtanh" it is max(0, 1 − |a|).
 
+    Energies: `Saturating` ones, such as `Autoencoder(code="hardtanh")`.
+
     Args:
         weight: α ≥ 0, in units of squared y.
         seed: of the shaping's random numbers, of which it needs none.
 
     Raises:
         OptionError: for a negative weight, or, in training, for a code that is nowhere flat.
-        UnsupportedError: in training, for an energy without `preactivation` and `distance_to_flat`.
+        UnsupportedError: in training, for an energy that is not `Saturating`.
 
     >>> import lowland as ll
     >>> energy = Autoencoder(n_features=4, n_codes=8, hidden=(), code="hardtanh")
@@ -44,13 +46,9 @@ class Saturation(MinimumEnergy):
             raise OptionError(f"The weight of the saturation penalty must not be negative, but it is {weight}.")
         self.weight = weight
 
-    def penalty(self, energy: Any, batch: Batch) -> Tensor:
-        if not hasattr(energy, "distance_to_flat"):
-            raise UnsupportedError(
-                f"Saturation needs an energy whose code has flat regions, such as Autoencoder(code='hardtanh'), "
-                f"but {type(energy).__name__} has none."
-            )
-        return self.weight * energy.distance_to_flat(energy.preactivation(batch.y)).sum(dim=1).mean()
+    def penalty(self, energy: Energy, batch: Batch) -> Tensor:
+        _, core = offered(energy, Saturating, type(self).__name__)
+        return self.weight * core.distance_to_flat(core.preactivation(batch.y)).sum(dim=1).mean()
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

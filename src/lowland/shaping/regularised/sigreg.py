@@ -27,6 +27,8 @@ class SIGReg(JointShaping):
     by λ, with all views global and no local ones, as in the authors' minimal example; λ = 0.05 is the paper's, 0.02
     that of the example. T grows with the number of samples N, as theirs does. See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         weight: λ in [0, 1].
         directions: how many; 1,024 in the paper and 256 in the example.

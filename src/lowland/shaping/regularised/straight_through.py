@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lowland.energies.base import Energy
 from lowland.energies.discrete_autoencoder import DiscreteAutoencoder
+from lowland.energies.protocols import Rounded, offered
 from lowland.energies.vqvae import VQVAE
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
@@ -30,14 +30,16 @@ class StraightThrough(Shaping):
     """L = mean over data of E(y, z), with z the encoder's rounded code.
 
     The derivative passes through z as if it were not rounded (Bengio, Léonard & Courville 2013, section 3.4).
-    The energy says how, by its method `straight_through`: `DiscreteAutoencoder`, `VQVAE`. The metric `perplexity` is
-    the effective number of values in use by a group of the code; near 1 the code has collapsed.
+    The metric `perplexity` is the effective number of values in use by a group of the code; near 1 the code has
+    collapsed.
+
+    Energies: `Rounded` ones: `DiscreteAutoencoder`, `VQVAE`.
 
     Args:
         seed: of the shaping's random numbers.
 
     Raises:
-        UnsupportedError: in training, for an energy without `straight_through`.
+        UnsupportedError: in training, for an energy that is not `Rounded`.
 
     >>> import lowland as ll
     >>> energy = DiscreteAutoencoder(n_features=4, groups=3, categories=4)
@@ -45,17 +47,13 @@ class StraightThrough(Shaping):
     ['free_energy', 'perplexity']
     """
 
-    def forward(self, energy: Any, batch: Batch) -> Losses:
-        if not hasattr(energy, "straight_through"):
-            raise UnsupportedError(
-                f"{type(self).__name__} needs an energy with a rounded code, `straight_through`, such as "
-                f"DiscreteAutoencoder or VQVAE, but {type(energy).__name__} has none."
-            )
-        value, z = energy.straight_through(batch.y)
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        weight, core = offered(energy, Rounded, type(self).__name__)
+        value, z = core.straight_through(batch.y)
         share = z.mean(dim=0)
         if share.ndim == 1:
             share = torch.stack([share, 1 - share], dim=1)
-        loss = value.mean()
+        loss = weight * value.mean()
         return Losses({"energy": loss}, {"free_energy": loss.detach(), "perplexity": perplexity(share)})
 
     @classmethod
@@ -73,6 +71,8 @@ class VectorQuantisation(StraightThrough):
     The sums run over the samples nearest to an entry, n of them (van den Oord et al. 2017, appendix A.1). An entry
     whose share N falls below `revive_below` / K moves onto the encoder's output of a random sample: the cure for
     codebook collapse (random restarts, Dhariwal et al. 2020, "Jukebox").
+
+    Energies: `VQVAE`.
 
     Args:
         revive_below: as a fraction of the equal share 1/K; 0 never revives.
@@ -102,25 +102,27 @@ class VectorQuantisation(StraightThrough):
 
     def groups(self, energy: Energy) -> dict[str, Iterable[nn.Parameter]]:
         """All parameters but the codebook."""
-        return {"energy": [p for name, p in energy.named_parameters() if name != "codebook"]}
+        book = getattr(energy.core()[1], "codebook", None)
+        return {"energy": [parameter for parameter in energy.parameters() if parameter is not book]}
 
-    def after_step(self, energy: Any, batch: Batch) -> None:
+    def after_step(self, energy: Energy, batch: Batch) -> None:
         super().after_step(energy, batch)
-        if not isinstance(energy, VQVAE):
-            raise UnsupportedError(f"VectorQuantisation needs a VQVAE, but the energy is a {type(energy).__name__}.")
+        core = energy.core()[1]
+        if not isinstance(core, VQVAE):
+            raise UnsupportedError(f"VectorQuantisation needs a VQVAE, but the energy is a {type(core).__name__}.")
         with torch.no_grad():
-            z, book = energy.quantise(batch.y), energy.codebook
+            z, book = core.quantise(batch.y), core.codebook
             equal = 1 / book.shape[1]
             if self.total.shape != book.shape:
                 self.share, self.total = torch.full_like(book[:, :, 0], equal), equal * book
             self.share = torch.lerp(z.mean(dim=0), self.share, self.memory)
-            found = torch.einsum("bgk,bgc->gkc", z, energy.embed(batch.y)) / len(z)
+            found = torch.einsum("bgk,bgc->gkc", z, core.embed(batch.y)) / len(z)
             self.total = torch.lerp(found, self.total, self.memory)
-            energy.codebook.copy_(self.total / self.share.clamp_min(1e-12)[:, :, None])
+            core.codebook.copy_(self.total / self.share.clamp_min(1e-12)[:, :, None])
             dead = self.share < self.revive_below * equal
-            energy.replace(dead, batch.y, self.noise(batch.y))
+            core.replace(dead, batch.y, self.noise(batch.y))
             self.share = torch.where(dead, equal, self.share)
-            self.total = torch.where(dead[:, :, None], equal * energy.codebook, self.total)
+            self.total = torch.where(dead[:, :, None], equal * core.codebook, self.total)
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from lowland.energies.base import Energy
+from lowland.energies.protocols import VariationalBound, offered
 from lowland.energies.vae import VariationalAutoencoder
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
@@ -18,7 +18,9 @@ class VariationalFreeEnergy(Shaping):
 
     z is drawn as m(y) + s(y) ⊙ ε with ε ∼ N(0, I). For the energy −log p(y, z) of a variational auto-encoder it is
     minus the evidence lower bound (Kingma & Welling 2014, equations 3 and 10). The noise makes neighbouring z share
-    their y, which bounds what the latent can tell.
+    their y, which bounds how much the latent can carry.
+
+    Energies: those with a `VariationalBound`, such as `VariationalAutoencoder`.
 
     Args:
         samples: draws of ε for each y and step; 1 as in the paper.
@@ -26,7 +28,7 @@ class VariationalFreeEnergy(Shaping):
 
     Raises:
         OptionError: for fewer than one sample.
-        UnsupportedError: in training, for an energy without `posterior` and `bound`.
+        UnsupportedError: in training, for an energy without a `VariationalBound`, or with a weight other than 1.
 
     >>> import lowland as ll
     >>> energy = VariationalAutoencoder(n_features=4, n_latents=2)
@@ -40,14 +42,15 @@ class VariationalFreeEnergy(Shaping):
             raise OptionError(f"At least one sample is needed, but samples is {samples}.")
         self.samples = samples
 
-    def forward(self, energy: Any, batch: Batch) -> Losses:
-        if not hasattr(energy, "bound"):
+    def forward(self, energy: Energy, batch: Batch) -> Losses:
+        weight, core = offered(energy, VariationalBound, type(self).__name__)
+        if weight != 1:
             raise UnsupportedError(
-                "VariationalFreeEnergy needs an energy with a posterior over z, `bound`, but "
-                f"{type(energy).__name__} has none."
+                f"VariationalFreeEnergy bounds log ∫ exp(−E), and the bound of {type(core).__name__} does not hold for "
+                f"{weight:g} times its energy: train it without the weight."
             )
         noise = self.noise(batch.y).normal(self.samples, energy.domain("z").size)
-        value = torch.stack([energy.bound(batch.y, noise[:, k]) for k in range(self.samples)]).mean()
+        value = torch.stack([core.bound(batch.y, noise[:, k]) for k in range(self.samples)]).mean()
         return Losses({"energy": value}, {"bound": value.detach()})
 
     @classmethod

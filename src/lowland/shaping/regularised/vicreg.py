@@ -17,6 +17,8 @@ class VICReg(JointShaping):
     & LeCun 2022, equations 1 to 6; the ½, and the D under the distance, are not there but in their code. See
     `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         invariance, variance, covariance: λ, μ, ν.
         epsilon: ε.

@@ -20,6 +20,8 @@ class WMSE(JointShaping):
     over the batch, of each view apart, with N − 1, and W the inverse of its Cholesky factor. The paper whitens parts of
     2 D samples; here the whole batch is one part. See `JointShaping` for the arguments.
 
+    Energies: `JointEmbedding` without a predictor.
+
     Args:
         epsilon: Σ is (1 − ε) Σ + ε I, so that it can be inverted.
 

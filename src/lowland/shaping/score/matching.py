@@ -84,6 +84,8 @@ class ScoreMatching(_Curved):
     Source: Hyvärinen, "Estimation of non-normalized statistical models by score matching" (2005). D products of the
     Hessian and a vector for each sample: for D up to about a hundred.
 
+    Energies: any with a continuous y, one tensor, and a smooth F.
+
     >>> case = ScoreMatching.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']
@@ -100,6 +102,8 @@ class SlicedScoreMatching(_Curved):
 
     Source: Song, Garg, Shi & Ermon, "Sliced score matching" (2019), the variance-reduced form, in which ½ ‖∇F‖² is
     exact.
+
+    Energies: any with a continuous y, one tensor, and a smooth F.
 
     Args:
         slices: directions v for each sample, whose curvatures are averaged.
@@ -137,6 +141,8 @@ class DenoisingScoreMatching(FreeEnergyShaping):
 
     It equals `ScoreMatching` of the data smoothed by σ, but for a constant, and needs no second derivative in y.
     Source: Vincent, "A connection between score matching and denoising autoencoders" (2011).
+
+    Energies: any with a continuous y, one tensor.
 
     Args:
         spread: σ, in units of y.

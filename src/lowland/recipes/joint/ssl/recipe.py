@@ -23,7 +23,7 @@ from lowland.evaluation.probe import probe
 from lowland.evaluation.representations import represent
 from lowland.nn.standardised import Standardised
 from lowland.plots import curves
-from lowland.plots.histogram import histogram
+from lowland.plots.histogram import distributions
 from lowland.plots.retrieval import retrieval
 from lowland.plots.scatter import scatter_panels
 from lowland.recipes.base import Count, Positive, recipe
@@ -218,7 +218,9 @@ def _learning(looks: list[dict[str, Any]]) -> tuple[list[int], list[float]]:
 
 
 def _energies(one: Mapping[str, Any]) -> Figure:
-    return histogram({"views of two images": one["far"], "of one image": one["near"]}, xlabel="F(x, y)", ylabel="pairs")
+    return distributions(
+        {"views of two images": one["far"], "of one image": one["near"]}, xlabel="F(x, y)", ylabel="pairs"
+    )
 
 
 def _nearest(places: Tensor, data: Images) -> Figure:

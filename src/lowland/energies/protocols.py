@@ -1,0 +1,110 @@
+"""What an energy may offer beyond its contract, for the training methods that need it.
+
+A method asks with `offered`, which looks through a weight: `2.0 * KMeans(…)` offers what the `KMeans` offers. To make
+an energy of your own fit for a method, define the methods of its protocol; no base class is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.errors import UnsupportedError
+from lowland.registry import registered
+
+P = TypeVar("P")
+
+
+@runtime_checkable
+class Refittable(Protocol):
+    """Its best parameters, for z held fixed, follow from sums over the data: for `ExpectationMaximisation`."""
+
+    def statistics(self, x: Any, y: Any, z: Tensor) -> dict[str, Tensor]:
+        """Sums over a batch, in float64, that add up over batches; z is flat (B, D), or numbers from `argmin` (B,)."""
+        ...
+
+    def refit(self, statistics: dict[str, Tensor]) -> None:
+        """Set the parameters to the minimiser of the mean energy with these statistics, in place and under no_grad."""
+        ...
+
+
+@runtime_checkable
+class Replaceable(Refittable, Protocol):
+    """It has parts, such as atoms or centres, that may go unused: for `ExpectationMaximisation(replace_after=…)`."""
+
+    def used(self, statistics: dict[str, Tensor]) -> Tensor:
+        """(K,) of booleans, whether a part was used."""
+        ...
+
+    def replace(self, unused: Tensor, y: Tensor, statistics: dict[str, Tensor]) -> None:
+        """Move the parts of these numbers onto samples y, and take them out of the statistics, in place."""
+        ...
+
+
+@runtime_checkable
+class Encoding(Protocol):
+    """It has an encoder that is differentiable: for `Contraction`."""
+
+    def code(self, y: Tensor) -> Tensor:
+        """Enc(y), (B, C)."""
+        ...
+
+
+@runtime_checkable
+class Saturating(Protocol):
+    """Its code has an activation with flat regions: for `Saturation`."""
+
+    def preactivation(self, y: Tensor) -> Tensor:
+        """The code before its activation, (B, C)."""
+        ...
+
+    def distance_to_flat(self, a: Tensor) -> Tensor:
+        """How far each unit is from where its activation is flat, (B, C)."""
+        ...
+
+
+@runtime_checkable
+class VariationalBound(Protocol):
+    """It has a posterior q(z|y), and with it a bound on −log ∫ exp(−E) dz: for `VariationalFreeEnergy`."""
+
+    def bound(self, y: Tensor, noise: Tensor) -> Tensor:
+        """E(y, z) − H(q), (B,), with z drawn from q(z|y) by way of standard normal `noise` (B, D)."""
+        ...
+
+
+@runtime_checkable
+class Rounded(Protocol):
+    """Its encoder gives a rounded code: for `StraightThrough`."""
+
+    def straight_through(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """E at the rounded code z, (B,), whose gradient passes as if nothing were rounded; and that z."""
+        ...
+
+
+def methods(protocol: type) -> list[str]:
+    """The names of the methods of a protocol."""
+    return sorted(name for base in protocol.__mro__ for name in vars(base) if not name.startswith("_"))
+
+
+def offered(energy: Energy, protocol: type[P], user: str) -> tuple[float, P]:
+    """(w, E₀) where the energy is w·E₀, w > 0, and E₀ offers what a training method of the name `user` needs.
+
+    Raises:
+        UnsupportedError: if there is no such E₀; the sentence names the methods and the energies that have them.
+
+    >>> from lowland.energies.kmeans import KMeans
+    >>> weight, energy = offered(2.0 * KMeans(2, 3), Refittable, "ExpectationMaximisation")
+    >>> weight, type(energy).__name__
+    (2.0, 'KMeans')
+    """
+    weight, core = energy.core()
+    if weight > 0 and isinstance(core, protocol):
+        return weight, core
+    needed = methods(protocol)
+    known = [name for name, cls in registered("energy").items() if all(hasattr(cls, method) for method in needed)]
+    raise UnsupportedError(
+        f"{user} needs an energy with `{'`, `'.join(needed)}`, such as {', '.join(known)}, or one of them times a "
+        f"positive number, but this is a {type(core).__name__}: train it with another method, such as MinimumEnergy."
+    )

@@ -1,0 +1,243 @@
+"""What an energy knows about itself as a function of its free variable, and what of it a multiple or a sum still knows.
+
+Each part of a `Structure` is declared once, together with its `Rule`. Sums, weights and selections of rows go through
+these rules and name no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from lowland.errors import UnsupportedError
+
+
+class Quadratic(NamedTuple):
+    """½ uᵀ G u − cᵀ u + k: `gram` G (D, D) is shared by all samples, `linear` c is (B, D), `constant` k is (B,)."""
+
+    gram: Tensor
+    linear: Tensor
+    constant: Tensor
+
+
+class Penalty(NamedTuple):
+    """The non-smooth part of an energy: `value(u)` → (B,), and `prox(u, step)` = argmin_v step·value(v) + ½‖v − u‖².
+
+    Where it is a sum over coordinates, `coordinate(u_j, step, j)` is the prox of coordinate j alone, for (B,) and (B,).
+    Where it is Σ λ_j |u_j|, restricted to the domain, `weights` are the λ_j (D,), or (1,) where they are equal. They
+    promise besides that the smooth part is nowhere negative, as a sum of squares is, since a duality gap in units of E
+    has no meaning otherwise.
+    """
+
+    value: Callable[[Tensor], Tensor]
+    prox: Callable[[Tensor, Tensor], Tensor]
+    coordinate: Callable[[Tensor, Tensor, int], Tensor] | None = None
+    weights: Tensor | None = None
+
+
+_ONE_PENALTY = "A sum can hold one term with a non-smooth penalty in a free variable, of positive weight."
+
+
+def _keep(part: Any, _: Any) -> Any:
+    return part
+
+
+def _lose(part: Any, _: Any) -> None:
+    return None
+
+
+class Rule(NamedTuple):
+    """What becomes of one part of a `Structure`; None, or the part's default, means that nothing is known any more.
+
+    Attributes:
+        times: of w·E, for w ≠ 0.
+        plus: of E₁ + E₂, from the part of both; None where either lacks it.
+        shift: of E + c, with c (B,).
+        take: of some samples, by their numbers.
+        clamp: whether it holds too where some coordinates of u are held fixed.
+        alone: whether `plus` is asked also where only one of the two has the part.
+    """
+
+    times: Callable[[Any, float], Any]
+    plus: Callable[[Any, Any], Any] = _lose
+    shift: Callable[[Any, Tensor], Any] = _keep
+    take: Callable[[Any, Tensor], Any] = _lose
+    clamp: bool = False
+    alone: bool = False
+
+
+def _positive(scale: Callable[[Any, float], Any] = _keep) -> Callable[[Any, float], Any]:
+    """For a part that says where the minimum is: −E has another."""
+    return lambda part, weight: scale(part, weight) if weight > 0 else None
+
+
+def _rows(tensor: Any, rows: Tensor) -> Any:
+    """The given rows; a number, or the one row that all samples share, stays."""
+    return tensor[rows] if isinstance(tensor, Tensor) and tensor.ndim and len(tensor) > 1 else tensor
+
+
+_QUADRATIC = Rule(
+    times=lambda q, w: Quadratic(*(w * part for part in q)),
+    plus=lambda q, r: Quadratic(*(a + b for a, b in zip(q, r, strict=True))),
+    shift=lambda q, c: q._replace(constant=q.constant + c),
+    take=lambda q, rows: Quadratic(q.gram, _rows(q.linear, rows), _rows(q.constant, rows)),
+)
+
+
+def _penalty_times(penalty: Penalty, weight: float) -> Penalty:
+    if weight < 0:
+        raise UnsupportedError(_ONE_PENALTY)
+    move, weights = penalty.coordinate, penalty.weights
+    return Penalty(
+        value=lambda u: weight * penalty.value(u),
+        prox=lambda u, step: penalty.prox(u, weight * step),
+        coordinate=None if move is None else lambda u_j, step, j: move(u_j, weight * step, j),
+        weights=None if weights is None else weight * weights,
+    )
+
+
+def _penalty_plus(one: Penalty | None, other: Penalty | None) -> Penalty | None:
+    if one is not None and other is not None:
+        raise UnsupportedError(_ONE_PENALTY)
+    found = one or other
+    # What the other term adds may be negative, and then the promise that comes with the weights would not hold.
+    return None if found is None else found._replace(weights=None)
+
+
+_PENALTY = Rule(
+    times=_penalty_times,
+    plus=_penalty_plus,
+    shift=lambda penalty, _: penalty._replace(weights=None),
+    take=_keep,
+    alone=True,
+)
+
+
+def _bounded(bound: Any) -> Any:
+    return bound() if callable(bound) else bound
+
+
+_LIPSCHITZ = Rule(
+    times=lambda bound, w: lambda: abs(w) * _bounded(bound),
+    plus=lambda one, other: lambda: _bounded(one) + _bounded(other),
+    take=lambda bound, rows: (lambda: _rows(bound(), rows)) if callable(bound) else _rows(bound, rows),
+    clamp=True,
+)
+
+_VALUES = Rule(
+    times=lambda values, w: lambda *u: w * values(*u),
+    plus=lambda one, other: lambda *u: one(*u) + other(*u),
+    shift=lambda values, c: lambda *u: values(*u) + c[:, None],
+)
+
+
+def _second(function: Callable[..., Any], change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    """The function with its second answer, an energy (B,), changed."""
+
+    def changed(*given: Tensor) -> tuple[Tensor, Tensor]:
+        first, energy = function(*given)
+        return first, change(energy)
+
+    return changed
+
+
+_ARGMIN = Rule(
+    times=_positive(lambda argmin, w: _second(argmin, lambda energy: w * energy)),
+    shift=lambda argmin, c: _second(argmin, lambda energy: energy + c),
+)
+
+_SMOOTH_PROX = Rule(
+    times=_positive(lambda prox, w: _second(lambda v, rho: prox(v, rho / w), lambda energy: w * energy)),
+    shift=lambda prox, c: _second(prox, lambda energy: energy + c),
+)
+
+_POINT = Rule(times=_positive())
+
+_BLOCKS = Rule(times=_keep, plus=lambda one, other: one if one == other else (), take=_keep)
+
+_CONVEX = Rule(times=lambda convex, w: convex and w > 0, plus=lambda a, b: a and b, take=_keep, clamp=True)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What an energy knows about itself as a function of its free variable u (B, D), all else being given.
+
+    Attributes:
+        quadratic: the smooth part in closed form.
+        penalty: the non-smooth part; the smooth part is then E − penalty.
+        lipschitz: bound on the largest eigenvalue of the Hessian of the smooth part, one number or (B,); or a function
+            that finds it, where that costs more than a solver that has no use for it. Read it by `bound()`.
+        smooth_prox: v (B, D), ρ (B, 1) → u − v (B, D) for u = argmin f(u) + (ρ/2)‖u − v‖², and f there (B,), f being
+            the smooth part. A quadratic has it anyway; see `Problem.smooth_prox`.
+        minimiser: () → (B, D), the exact minimiser.
+        warm_start: () → (B, D), a start near the minimum, for instance from an encoder.
+        table: () → (B, K), the energies of all K elements of a finite domain, in the order of `Domain.elements`.
+        argmin: () → (B,) int64 and (B,), the number of the element of a finite domain with the least energy, and that
+            energy, where this costs less than the table. The energy's `statistics` then take the number for z.
+        candidates: u (B, N, D) → (B, N), the energies of N points for each sample, where what is given need not be
+            repeated N times for them.
+        blocks: slices of u whose binary units are independent given the rest and in each of which E is affine, so that
+            the log-odds of a unit are −∂E/∂u. For Gibbs sampling.
+        convex: E, penalty and all, is convex in u, and so is its domain: what is stationary is then the global minimum.
+
+    >>> import torch
+    >>> bowl = Structure(Quadratic(torch.eye(1), torch.zeros(1, 1), torch.zeros(1)), lipschitz=1.0, convex=True)
+    >>> three = bowl + bowl.times(2.0)
+    >>> three.quadratic.gram, three.bound(), three.convex
+    (tensor([[3.]]), 3.0, True)
+    """
+
+    quadratic: Quadratic | None = field(default=None, metadata={"rule": _QUADRATIC})
+    penalty: Penalty | None = field(default=None, metadata={"rule": _PENALTY})
+    lipschitz: float | Tensor | Callable[[], Tensor] | None = field(default=None, metadata={"rule": _LIPSCHITZ})
+    smooth_prox: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = field(
+        default=None, metadata={"rule": _SMOOTH_PROX}
+    )
+    minimiser: Callable[[], Tensor] | None = field(default=None, metadata={"rule": _POINT})
+    warm_start: Callable[[], Tensor] | None = field(default=None, metadata={"rule": _POINT})
+    table: Callable[[], Tensor] | None = field(default=None, metadata={"rule": _VALUES})
+    argmin: Callable[[], tuple[Tensor, Tensor]] | None = field(default=None, metadata={"rule": _ARGMIN})
+    candidates: Callable[[Tensor], Tensor] | None = field(default=None, metadata={"rule": _VALUES})
+    blocks: tuple[slice, ...] = field(default=(), metadata={"rule": _BLOCKS})
+    convex: bool = field(default=False, metadata={"rule": _CONVEX})
+
+    def bound(self) -> float | Tensor | None:
+        """The number behind `lipschitz`."""
+        return _bounded(self.lipschitz)
+
+    def times(self, weight: float) -> Structure:
+        """What is known of w·E, w ≠ 0."""
+        return self if weight == 1 else self._each(lambda rule, part: rule.times(part, weight))
+
+    def __add__(self, other: Structure) -> Structure:
+        """What is known of E₁ + E₂, both as functions of the same u."""
+
+        def sum_of(name: str, rule: Rule) -> Any:
+            pair = getattr(self, name), getattr(other, name)
+            return rule.plus(*pair) if rule.alone or not any(part is None for part in pair) else None
+
+        return _structure(sum_of)
+
+    def shift(self, constant: Tensor) -> Structure:
+        """What is known of E + c, c (B,) being without u."""
+        return self._each(lambda rule, part: rule.shift(part, constant))
+
+    def take(self, rows: Tensor) -> Structure:
+        """What is known of some samples without computing it again."""
+        return self._each(lambda rule, part: rule.take(part, rows))
+
+    def clamp(self) -> Structure:
+        """What holds too where some coordinates of u are held fixed."""
+        return self._each(lambda rule, part: part if rule.clamp else None)
+
+    def _each(self, change: Callable[[Rule, Any], Any]) -> Structure:
+        return _structure(lambda name, rule: None if getattr(self, name) is None else change(rule, getattr(self, name)))
+
+
+def _structure(part: Callable[[str, Rule], Any]) -> Structure:
+    """The structure whose parts a function of name and rule gives; None is no part."""
+    found = {each.name: part(each.name, each.metadata["rule"]) for each in fields(Structure)}
+    return Structure(**{name: value for name, value in found.items() if value is not None})
