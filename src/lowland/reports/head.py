@@ -40,7 +40,7 @@ class Claim:
     """Lines of results.json: one measure of some methods. All texts are templates, as the body is.
 
     Args:
-        system: id of the system.
+        system: id of the system, or a template for it, such as "{{ family[method] }}".
         claim: what was measured, with its unit, in a few words.
         measure: key of the measure.
         methods: keys of the methods; by default all that have the measure, in the order of the head.
@@ -141,7 +141,7 @@ def parse(values: dict[str, Any], place: str) -> Head:
     head = _made(Head, {**values, "claims": claims, "tables": tables}, f"The head of {place}")
     methods = head.methods or {}
     for name in (*head.systems, *(claim.system for claim in claims)):
-        if name not in load_systems():
+        if name not in load_systems() and "{" not in name:
             raise OptionError(f"The head of {place} names the system {name!r}. {nearest(name, load_systems())}")
     for part, what in [(claim, f"claim {claim.claim!r}") for claim in claims] + [
         (t, f"table {n}") for n, t in tables.items()

@@ -140,7 +140,7 @@ class Filled:
             key = self._text(key, where, method=name, **more)
             try:
                 values = (
-                    claim.system, text["claim"],
+                    self._text(claim.system, where, method=name, **more), text["claim"],
                     self._text((claim.names or {}).get(name) or self.methods[name], where, **more),
                     published(claim.system, key) if key else None,
                     plain(self.results.mean(name, text["measure"])), plain(self.results.sd(name, text["measure"])),

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from lowland import cli
 from lowland.evaluation.verdict import CLOSE
-from lowland.recipes import drive_page, drsae_page, ssl_page, strategies_page
+from lowland.recipes import drive_page, drsae_page, ssl_page
 from lowland.recipes.baselines import RANDOM
 from lowland.recipes.drive_methods import MPUR
+from lowland.recipes.foundations.strategies.recipe import reached
 from lowland.recipes.predictive import against_random
-from lowland.recipes.strategies import Points
 from lowland.reports.run import Run
 
 
@@ -62,14 +61,8 @@ def test_a_probe_is_judged_by_its_test_images() -> None:
     (0.99, 0.95, "yes"), (0.955, 0.95, CLOSE), (0.99, 0.79, CLOSE), (0.90, 0.99, "no"), (0.99, 0.5, "no"),
 ])  # fmt: skip
 def test_a_threshold_is_reached_by_the_whole_interval(noise: float, patches: float, word: str) -> None:
-    points = Points(
-        "digits",
-        torch.zeros(1, 2),
-        torch.zeros(300, 2),
-        dict.fromkeys(strategies_page.KINDS, torch.zeros(300, 2)),
-        (2,),
-    )
-    assert strategies_page._reached({"pixel_noise": [noise], "shuffled_patches": [patches]}, points) == word
+    areas = {"pixel_noise": noise, "shuffled_patches": patches}
+    assert reached(areas, dict.fromkeys(areas, 300), 300) == word
 
 
 @pytest.mark.lost_pictures
