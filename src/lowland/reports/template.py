@@ -15,7 +15,7 @@ from lowland.reports.digits import number
 from lowland.reports.head import Claim, Head, Table, read_page
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
-from lowland.systems import published
+from lowland.systems import load_systems, published
 from lowland.words import verbatim
 
 FIELDS = ("id", "claim", "method", "published", "measured", "sd", "seeds", "data")
@@ -140,7 +140,7 @@ class Filled:
             key = self._text(key, where, method=name, **more)
             try:
                 values = (
-                    self._text(claim.system, where, method=name, **more), text["claim"],
+                    self._system(claim, where, method=name, **more), text["claim"],
                     self._text((claim.names or {}).get(name) or self.methods[name], where, **more),
                     published(claim.system, key) if key else None,
                     plain(self.results.mean(name, text["measure"])), plain(self.results.sd(name, text["measure"])),
@@ -150,6 +150,12 @@ class Filled:
                 raise OptionError(f"The {where} of {self.path} cannot be filled: {error}") from None
             rows.append(dict(zip(FIELDS, values, strict=True)))
         return rows
+
+    def _system(self, claim: Claim, where: str, **more: Any) -> str:
+        name = self._text(claim.system, where, **more)
+        if name not in load_systems():
+            raise OptionError(f"The {where} of {self.path} names the system {name!r}. {nearest(name, load_systems())}")
+        return name
 
     def _ordered(self, *measures: str) -> list[str]:
         """The methods that have one of the measures: those of the head first, in its order."""
