@@ -16,7 +16,7 @@ from typing import Any
 from lowland.recipes.base import execute, load, start
 
 RIVAL = "distance to the mean (learns nothing)"
-SHAPE = "low land: share of the picture below the shore"
+SHAPE = "low-energy region: share of the picture below the level set"
 
 
 def measure(quick: bool) -> Path:
@@ -30,7 +30,7 @@ def measure(quick: bool) -> Path:
 def column(result: dict[str, Any]) -> str | None:
     """Heading of a result in the table; None for one that belongs to no method."""
     if result["claim"] == SHAPE:
-        return f"low land, {result['data']}"
+        return f"low-energy region, {result['data']}"
     return result["claim"].split("against ")[1] if result["claim"].startswith("energy gap") else None
 
 
@@ -51,7 +51,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of `--json`: each method against the rival. A smaller low land is better, a larger AUROC is."""
+    """The rows of `--json`: each method against the rival. A smaller low-energy region is better, a larger AUROC is."""
     rival = {column(result): result["measured"] for result in results if result["method"] == RIVAL}
     found = []
     for result in results:

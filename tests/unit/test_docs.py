@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lowland.recipes.methods import FAMILIES
+from lowland.recipes.foundations.strategies.methods import FAMILIES
 
 FOUND = """
 import torch

@@ -42,7 +42,8 @@ class Claim:
     """Lines of results.json: one measure of some methods. All texts are templates, as the body is.
 
     Args:
-        system: id of the system; or one id for each method, with that of all others under "*".
+        system: id of the system, or a template for it, such as "{{ family[method] }}"; or one for each method, with that
+            of all others under "*".
         claim: what was measured, with its unit, in a few words.
         measure: key of the measure.
         methods: keys of the methods; by default all that have the measure, in the order of the head.
@@ -179,7 +180,7 @@ def parse(values: dict[str, Any], place: str) -> Head:
     methods = head.methods or {}
     swept = [name for one in sweeps.values() for name in one.systems]
     for name in (*head.systems, *(name for claim in claims for name in claim.systems), *swept):
-        if name not in load_systems():
+        if name not in load_systems() and "{" not in name:
             raise OptionError(f"The head of {place} names the system {name!r}. {nearest(name, load_systems())}")
     for part, what in [(claim, f"claim {claim.claim!r}") for claim in claims] + [
         (t, f"table {n}") for n, t in tables.items()

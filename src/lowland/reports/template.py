@@ -16,7 +16,7 @@ from lowland.reports.files import FIELDS
 from lowland.reports.head import REST, Claim, Head, Table, read_page
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
-from lowland.systems import published
+from lowland.systems import load_systems, published
 from lowland.words import verbatim
 
 _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
@@ -148,7 +148,7 @@ class Filled:
         rows, names = [], claim.names or {}
         for name in methods:
             key = claim.published if isinstance(claim.published, str) else claim.published.get(name, "")
-            key, system = self._text(key, where, method=name, **more), claim.system_of(name)
+            key, system = self._text(key, where, method=name, **more), self._system(claim, where, method=name, **more)
             try:
                 values = (
                     system, text["claim"],
@@ -161,6 +161,12 @@ class Filled:
                 raise OptionError(f"The {where} of {self.path} cannot be filled: {error}") from None
             rows.append(dict(zip(FIELDS, values, strict=True)))
         return rows
+
+    def _system(self, claim: Claim, where: str, **more: Any) -> str:
+        name = self._text(claim.system_of(more["method"]), where, **more)
+        if name not in load_systems():
+            raise OptionError(f"The {where} of {self.path} names the system {name!r}. {nearest(name, load_systems())}")
+        return name
 
     def _ordered(self, *measures: str) -> list[str]:
         """The methods that have one of the measures: those of the head first, in its order."""

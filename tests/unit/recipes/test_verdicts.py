@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from lowland import cli
 from lowland.evaluation.verdict import CLOSE
-from lowland.recipes import drive_page, strategies_page
+from lowland.recipes import drive_page
 from lowland.recipes.drive_methods import MPUR
-from lowland.recipes.strategies import Points
+from lowland.recipes.foundations.strategies.recipe import reached
 from lowland.reports.run import Run
 
 
@@ -43,14 +42,8 @@ def test_drivers_are_told_apart_by_enough_episodes_only(tmp_path: Path) -> None:
     (0.99, 0.95, "yes"), (0.955, 0.95, CLOSE), (0.99, 0.79, CLOSE), (0.90, 0.99, "no"), (0.99, 0.5, "no"),
 ])  # fmt: skip
 def test_a_threshold_is_reached_by_the_whole_interval(noise: float, patches: float, word: str) -> None:
-    points = Points(
-        "digits",
-        torch.zeros(1, 2),
-        torch.zeros(300, 2),
-        dict.fromkeys(strategies_page.KINDS, torch.zeros(300, 2)),
-        (2,),
-    )
-    assert strategies_page._reached({"pixel_noise": [noise], "shuffled_patches": [patches]}, points) == word
+    areas = {"pixel_noise": noise, "shuffled_patches": patches}
+    assert reached(areas, dict.fromkeys(areas, 300), 300) == word
 
 
 @pytest.mark.lost_pictures
