@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import typing
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -20,7 +20,7 @@ import torch
 from lowland.errors import OptionError, check_number, nearest
 from lowland.recipes.catalogue import Entry, catalogue, find
 from lowland.recipes.record import figures_on_record
-from lowland.registry import register
+from lowland.registry import importing
 from lowland.reports.run import Run
 from lowland.reports.template import check_page
 from lowland.training.fit import FitResult, fit
@@ -236,17 +236,22 @@ def _enter(cls: R, entry: Entry) -> R:
     cls.entry = entry
     for options in cls.presets.values():
         cls.from_options(options)
-    return register("recipe")(cls)
+    return cls
 
 
 def load(name: str) -> type[Recipe]:
     """The class of a recipe; only its own file is imported.
 
+    Raises:
+        OptionError: for an unknown name, or the recipe of a plugin that cannot be imported.
+
     >>> load("ellipse").__name__
     'EllipseRecipe'
     """
     entry = find(name)
-    module = importlib.import_module(entry.module)
+    ours = entry.module.startswith("lowland.")
+    with nullcontext() if ours else importing(entry.module):
+        module = importlib.import_module(entry.module)
     if entry.cls:
         return getattr(module, entry.cls)
     own = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Recipe)]

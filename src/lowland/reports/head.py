@@ -40,9 +40,9 @@ class Claim:
     """Lines of results.json: one measure of some methods. All texts are templates, as the body is.
 
     Args:
-        system: id of the system.
         claim: what was measured, with its unit, in a few words.
         measure: key of the measure.
+        system: id of the system; none for a result that belongs to no system of the list.
         methods: keys of the methods; by default all that have the measure, in the order of the head.
         without: methods that are left out.
         names: other names for some methods than those of the head.
@@ -54,9 +54,9 @@ class Claim:
             "5 %", or "machine" for a time, which is not compared. By default from the deviation over seeds.
     """
 
-    system: str
     claim: str
     measure: str
+    system: str = ""
     methods: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     names: Mapping[str, str] | None = None
@@ -166,7 +166,7 @@ def parse(values: dict[str, Any], place: str) -> Head:
     methods = head.methods or {}
     for name in (
         *head.systems,
-        *(claim.system for claim in claims),
+        *(claim.system for claim in claims if claim.system),
         *(s for one in sweeps.values() for s in one.systems),
     ):
         if name not in load_systems():
