@@ -31,7 +31,7 @@ TOP = """# Results
 
 Written by `benchmarks/report.py`; do not edit. Benchmarks come first, then the recorded runs of the recipes.
 
-A benchmark measures Lowland and its rivals in one process on the same work. A ratio above 1 means that Lowland is better.
+A benchmark measures Lowland and its rivals in one process on the same work. Ratios above 1 mean that Lowland is better.
 """
 
 
@@ -109,9 +109,7 @@ def markdown() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit code 1 if RESULTS.md is not up to date"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if it is out of date")
     options = parser.parse_args()
     path, text = FOLDER / "RESULTS.md", markdown()
     if not options.check:

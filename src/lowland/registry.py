@@ -120,7 +120,7 @@ def _installed(_path: tuple[str, ...]) -> dict[str, str]:
 def locate(plugin: str) -> str:
     """The module name of a plugin that is given by that name, or by the path of its file or folder.
 
-    A folder needs no `__init__.py`. The folder that it lies in is put at the end of `sys.path`, so that it hides nothing.
+    A folder needs no `__init__.py`. The folder around it is put at the end of `sys.path`, so that it hides nothing.
 
     Raises:
         OptionError: if there is no such module, file or folder, or the name belongs to another module.

@@ -1,4 +1,7 @@
-"""Benchmarks say how they are used, and RESULTS.md is what they measured. Nothing is timed in a test; their rivals are not installed here."""
+"""Benchmarks say how they are used, and RESULTS.md is what they measured.
+
+Nothing is timed in a test; their rivals are not installed here.
+"""
 
 from __future__ import annotations
 
