@@ -25,7 +25,7 @@ from torch import Tensor
 import lowland as ll
 from lowland.domains import Box
 from lowland.nn.scene import SceneEncoder
-from lowland.planning import Controller, PlanEnergy, Policy, ThroughTheModel
+from lowland.planning import BackpropThroughModel, Controller, PlanEnergy, Policy
 from lowland.shaping import Batch
 from lowland.tensors import batch_size
 from lowland.worlds import VectorWorld
@@ -146,7 +146,7 @@ def driving_updates(rounds: int, batch: int = 32) -> dict[str, Any]:
 
 def updates(name: str, plan: PlanEnergy, policy: Policy, state: State, rounds: int) -> dict[str, Any]:
     batch = batch_size(state=state)
-    shaping, data = ThroughTheModel(policy), Batch(None, state)
+    shaping, data = BackpropThroughModel(policy), Batch(None, state)
     optimiser, weights = torch.optim.Adam(policy.parameters(), lr=1e-4, fused=True), list(policy.parameters())
 
     def run() -> None:

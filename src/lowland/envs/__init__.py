@@ -13,34 +13,41 @@ import gymnasium
 
 if TYPE_CHECKING:
     from lowland.envs.drivers import IDM, constant_speed, human, no_action, sanity_drivers
+    from lowland.envs.episodes import Episodes, Logs, read_logs
     from lowland.envs.picture import Camera
     from lowland.envs.replay import Policy, Replay
     from lowland.envs.scene import Scene
-    from lowland.envs.trip import Trip, record
+    from lowland.envs.trajectory import Trajectory, record
 
 _NAMES = {
     "IDM": "drivers",
     "Camera": "picture",
+    "Episodes": "episodes",
+    "Logs": "episodes",
+    "read_logs": "episodes",
     "Policy": "replay",
     "Replay": "replay",
     "Scene": "scene",
-    "Trip": "trip",
+    "Trajectory": "trajectory",
     "constant_speed": "drivers",
     "human": "drivers",
     "no_action": "drivers",
-    "record": "trip",
+    "record": "trajectory",
     "sanity_drivers": "drivers",
 }
 __all__ = [
     "IDM",
     "Camera",
+    "Episodes",
+    "Logs",
     "Policy",
     "Replay",
     "Scene",
-    "Trip",
+    "Trajectory",
     "constant_speed",
     "human",
     "no_action",
+    "read_logs",
     "record",
     "sanity_drivers",
 ]

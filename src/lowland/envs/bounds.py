@@ -1,4 +1,4 @@
-"""What an environment shows, with bounds that no observation ever leaves: they follow from the log and the kinematics.
+"""Observation spaces with bounds that no observation leaves; they follow from the log and the kinematics.
 
 Shape letters: R rows of the log.
 """
@@ -19,16 +19,16 @@ from lowland.worlds.kinematics import ACCELERATION
 
 Array = npt.NDArray[np.float64]
 _SLACK = 1e-3
-"""Share of the largest number of a bound, and least distance, by which it is widened: for sums in float32, and because
-Gymnasium warns of a bound that leaves no room."""
+"""Relative and absolute amount by which bounds are widened, for rounding in float32, and because Gymnasium warns of
+bounds without room."""
 
 
 def observations(replay: Replay) -> spaces.Dict:
-    """The space of `replay.state()` for one episode: by name, float32 in bounds of its own, images uint8.
+    """The space of `replay.state()` for one episode: float32 within bounds for each name, images uint8.
 
-    The own car is no faster than the fastest logged one that then accelerates all the time, no farther from the log's
-    cars than that takes it, and between the edges of the road but for its last step. Other cars are where the log has
-    them, or, where there are fewer than asked for, `ABSENT` metres behind the own car.
+    The own car is at most as fast and as far as the fastest logged car under full acceleration until the end, and
+    between the edges of the road except in its last step. Other cars are where the log has them; missing ones are
+    `ABSENT` metres behind the own car.
     """
     low, high = _own(replay)
     size, table = _range(replay.scene.size), _range(replay.scene.table)

@@ -1,4 +1,4 @@
-"""Whether cars touch: rectangles that are turned against each other.
+"""Collisions of cars: overlap of rotated rectangles.
 
 All tensors are broadcast over their leading axes.
 """

@@ -1,4 +1,4 @@
-"""Traffic seen from above, for people: asphalt, markings, coloured cars, and the trail of the own car.
+"""Pictures of traffic from above, for people: asphalt, markings, coloured cars, and the trail of the own car.
 
 Shape letters: N points of an outline, T steps.
 """
@@ -28,7 +28,7 @@ _CARS: tuple[Colour, ...] = (
 )  # fmt: skip
 _OWN, _CRASHED, _DONE, _GLASS, _TEXT = (255, 138, 48), (232, 60, 60), (86, 196, 120), (34, 40, 50), (240, 242, 245)
 _STATUS = {"reached": _DONE, "collision": _CRASHED, "off road": _CRASHED, "time": (224, 190, 80)}
-_FINER = 2  # drawn at twice the size and averaged, so that outlines are smooth
+_FINER = 2  # pictures are drawn at twice the size and averaged, for smooth outlines
 _TURN = np.repeat(np.arange(4) * math.pi / 2, 4) + np.tile(np.linspace(0, math.pi / 2, 4), 4)
 _ROUND = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)  # (16, 2), the four round corners of an outline
 _SIDES = np.repeat([(1.0, 1.0), (-1.0, 1.0), (-1.0, -1.0), (1.0, -1.0)], 4, axis=0)
@@ -42,10 +42,10 @@ class Own:
     Args:
         pose: x, y, heading (2), speed.
         size: length and width in metres.
-        vehicle: its number in the scene, which is not drawn among the others.
-        trail: (N, 2), where it has been.
-        label: written into the corner, such as the name of the method.
-        reason: how the episode has ended, or "".
+        vehicle: its number in the scene, so that it is not drawn again among the others.
+        trail: (N, 2), its past positions.
+        label: text in the corner, such as the name of the method.
+        reason: how the episode ended, or "".
     """
 
     pose: npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ def draw(scene: Scene, frame: float, own: Own, size: tuple[int, int] = (1280, 27
 
     Args:
         scene: the log.
-        frame: counted from the first of the log; between two frames cars are half way.
+        frame: counted from the first of the log; positions between two frames are interpolated.
         own: the car that is shown in colour; the view keeps it at two fifths of the width.
         size: width and height in pixels.
         metres: along the road, over the width.
@@ -75,7 +75,7 @@ def draw(scene: Scene, frame: float, own: Own, size: tuple[int, int] = (1280, 27
     road = scene.tracks.road
     scale = _FINER * width / metres
     begin = own.pose[0] - 0.4 * metres
-    # The road, or where it is too wide the car, is in the middle of what the line of text leaves free.
+    # The road, or the car if the road is too wide, is centred below the line of text.
     fits = (road.left - road.right) * scale <= (1 - _HEADER) * height * _FINER
     middle = (road.right + road.left) / 2 if fits else own.pose[1]
     top = middle + (1 + _HEADER) * height * _FINER / scale / 2
@@ -114,7 +114,7 @@ def _road(
 
 
 def _others(scene: Scene, frame: float, vehicle: int) -> list[tuple[npt.NDArray[np.float64], float, float, int]]:
-    """Pose, length, width and number of all other cars, between two frames on the way from one to the next."""
+    """Pose, length, width and number of all other cars, interpolated between two frames."""
     first = min(max(int(frame), 0), scene.frames - 1)
     share, start = frame - first, int(scene.offset[first])
     found = []

@@ -1,4 +1,4 @@
-"""Drivers that learn nothing, for every table: the human of the log, no action, constant speed, and a rule.
+"""Baseline drivers without learning: the human of the log, no action, constant speed, and a rule.
 
 Shape letters: B samples, K nearest cars.
 """
@@ -15,24 +15,24 @@ from lowland.worlds.kinematics import bounds
 
 
 def human(state: dict[str, Tensor]) -> None:
-    """The car follows its log: what the evaluation itself gets wrong."""
+    """The car follows its log, so that every failure is an error of the evaluation."""
 
 
 def no_action(state: dict[str, Tensor]) -> Tensor:
-    """A = b = 0: the speed and the heading that the car had."""
+    """A = b = 0: constant speed and heading."""
     return torch.zeros_like(state["own"][:, :2])
 
 
 def constant_speed(state: dict[str, Tensor]) -> Tensor:
-    """A = 0, and b keeps the middle of the nearest lane."""
+    """A = 0, and b keeps to the middle of the nearest lane."""
     return torch.stack([torch.zeros_like(state["own"][:, 0]), keep_lane(state)], dim=1)
 
 
 def keep_lane(state: dict[str, Tensor], reach: float = 1.5, most: float = 0.1) -> Tensor:
     """(B,), the turn in shares of its bound that leads back to the middle of the nearest lane.
 
-    The heading wanted is that of a point on the middle line `reach` seconds ahead, at most `most` radians from the
-    road's; the turn gets there in half a second.
+    The target heading points at the middle line `reach` seconds ahead, at most `most` radians from the road; the turn
+    reaches it in half a second.
     """
     _, y, dx, dy, v = state["own"].unbind(1)
     right, left, width, first = state["road"].unbind(1)
@@ -44,10 +44,10 @@ def keep_lane(state: dict[str, Tensor], reach: float = 1.5, most: float = 0.1) -
 
 
 class IDM:
-    """The intelligent driver model of Treiber, Hennecke & Helbing (2000), eq. 1–3, which keeps its lane.
+    """The intelligent driver model of Treiber, Hennecke & Helbing (2000), eq. 1–3, with lane keeping.
 
     dv/dt = a [1 − (v / v₀)⁴ − (s* / s)²],  s* = s₀ + v T + v (v − v_leader) / (2 √(a b)), with s the gap to the nearest
-    car ahead whose rectangle is in the way.
+    car ahead in the way.
 
     Args:
         speed: v₀ in m/s.
@@ -92,7 +92,7 @@ class IDM:
 
 
 def sanity_drivers() -> dict[str, Policy]:
-    """The rows that stand in every table, by name.
+    """The baseline drivers by name.
 
     >>> list(sanity_drivers())
     ['human', 'no action', 'constant speed', 'IDM']

@@ -1,6 +1,6 @@
-"""Pieces of logs as films: images are drawn when they are asked for, since those of all pieces would fill the memory.
+"""Segments of logs as films; images are drawn on demand, since those of all segments would fill the memory.
 
-Shape letters: B pieces, T steps, P frames of context, C channels, H and W rows and columns.
+Shape letters: B segments, T steps, P frames of context, C channels, H and W rows and columns.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from lowland.envs.scene import Scene
 
 
 class Films:
-    """Pieces of T steps from several logs, with what a forward model of images learns from.
+    """Segments of T steps from several logs, as training data for a forward model of images.
 
     A state has `image` (P, C, H, W) from 0 to 1 with the newest frame last, and of the own car `own` (5,), `path`
-    (P, 5) with where it was at each image, `size` (2,) and `road` (4,). One core draws about 240,000 images of 64 × 16
-    a second, which is nothing beside a network.
+    (P, 5) with its states at the images, `size` (2,) and `road` (4,). One core draws about 240,000 images of 64 × 16 a
+    second, much faster than a network uses them.
 
     Args:
-        starts: of each log its scene, on the CPU, and the rows where pieces begin: `Scene.starts(steps, before)` with
+        starts: of each log its scene, on the CPU, and the rows where segments begin: `Scene.starts(steps, before)` with
             `before` at least (P − 1) · `every`.
         camera: draws the images.
         frames: P.
         steps: T.
-        device: where the states go.
+        device: of the states.
 
     >>> from lowland.data.traffic import traffic
     >>> scene = Scene(traffic("validation")[0])
@@ -57,18 +57,18 @@ class Films:
     def __len__(self) -> int:
         return len(self.row)
 
-    def states(self, pieces: Tensor, first: Tensor | int = 0, steps: int = 0) -> dict[str, Tensor]:
-        """States s[first], …, s[first + steps] of some pieces, each tensor (B, steps + 1, …).
+    def states(self, segments: Tensor, first: Tensor | int = 0, steps: int = 0) -> dict[str, Tensor]:
+        """States s[first], …, s[first + steps] of some segments, each tensor (B, steps + 1, …).
 
-        The images of one piece are views of one film.
+        The images of one segment are views of one film.
 
         Args:
-            pieces: (B,), their numbers.
+            segments: (B,), their numbers.
             first: the step of each, (B,), or the same for all.
             steps: how many more.
         """
-        where, begin = self.scene[pieces], self.row[pieces]
-        first = torch.as_tensor(first).expand(len(pieces))
+        where, begin = self.scene[segments], self.row[segments]
+        first = torch.as_tensor(first).expand(len(segments))
         order, parts = [], []
         for number, scene in enumerate(self.scenes):
             (mine,) = (where == number).nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""A log of the user's as it is replayed: in frames of 0.1 s and smoothed, the same for a recipe and an environment."""
+"""Reads a log of the user's for replay: frames of 0.1 s, smoothed; used by recipes and environments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lowland.data.logs import Reading, read_tracks
 from lowland.data.tracks import Tracks
 
 FRAME = 0.1
-"""Seconds between the frames of a log in which steps of driving are counted."""
+"""Seconds between the frames of a log for replay."""
 _log = logging.getLogger(__name__)
 
 
@@ -25,6 +25,6 @@ def own_log(path: str | Path, reading: Reading | None = None) -> tuple[Tracks, l
     for fault in faults:
         _log.warning("%s", fault.sentence)
     if abs(tracks.dt - FRAME) > 1e-6:
-        _log.info("The frames of %s, %g s apart, are brought to %g s.", tracks.label, tracks.dt, FRAME)
+        _log.info("The frames of %s, %g s apart, are resampled to %g s.", tracks.label, tracks.dt, FRAME)
         tracks = tracks.resample(FRAME)
     return tracks.smooth(), faults

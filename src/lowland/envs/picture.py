@@ -1,4 +1,4 @@
-"""Images of traffic around a car, as a forward model and a policy see them: seen from above, turned to its heading.
+"""Image observations: the traffic around a car from above, in the frame of the car.
 
 Shape letters: B images, C = 3 channels of H × W pixels, N vehicles in one frame, M rectangles of one image.
 """
@@ -24,9 +24,9 @@ class Camera:
     """Images (3, H, W) of `crop` metres around the own car: lane markings, other cars, and what is not road.
 
     Row 0 is the farthest ahead and column 0 the farthest to the left. A pixel is the share of its 4 × 4 evenly spaced
-    points that are covered, times 255 and rounded: what drawing at four times the size and averaging 4 × 4 pixels
-    gives. Cars are rectangles; a marking lies on each boundary of a lane and is as wide as a pixel; everything beyond
-    the outermost boundaries is off the road. At 117 × 24 a pixel is 0.617 m (1.62 px/m), as in Henaff, Canziani &
+    points that are covered, times 255 and rounded, as if drawn at four times the size and averaged. Cars are
+    rectangles; markings lie on all lane boundaries and are one pixel wide; everything beyond the outermost boundaries
+    is off the road. At 117 × 24 a pixel is 0.617 m (1.62 px/m), as in Henaff, Canziani &
     LeCun (2019) after resizing by ¼.
 
     Args:
@@ -64,7 +64,7 @@ class Camera:
         return self._plain(scene, own, size, frame, vehicle)
 
     def logged(self, scene: Scene, rows: Tensor) -> Tensor:
-        """(…, 3, H, W), what logged cars had around them at rows (…,) of the log, to learn from."""
+        """(…, 3, H, W), images around logged cars at rows (…,) of the log, for training."""
         flat = rows.reshape(-1).to(scene.device)
         image = self.draw(scene, scene.own[flat], scene.size[flat], scene.frame[flat], scene.vehicle[flat])
         return image.reshape(*rows.shape, *image.shape[1:])
@@ -82,12 +82,12 @@ class Camera:
             which = [leaf[rows] for leaf in cars]
             draw(*which, *log, edges, crop, self.third == "own", image[rows].numpy())  # pyright: ignore[reportCallIssue]
 
-        piece = max(32, -(-len(own) // torch.get_num_threads()))
-        in_threads(work, [slice(first, first + piece) for first in range(0, len(own), piece)])
+        part = max(32, -(-len(own) // torch.get_num_threads()))
+        in_threads(work, [slice(first, first + part) for first in range(0, len(own), part)])
         return image
 
     def _plain(self, scene: Scene, own: Tensor, size: Tensor, frame: Tensor, vehicle: Tensor) -> Tensor:
-        """The same by tensor operations, a rectangle of all images at a time: for GPUs, and where numba is missing."""
+        """The same by tensor operations, one rectangle of all images at a time, for GPUs and without numba."""
         own, far = own.double(), float(torch.tensor(self.crop, dtype=torch.float64).norm())
         y, dx, dy = own[:, 1:4].unbind(1)
         slots = torch.arange(scene.most, device=own.device)
@@ -96,7 +96,7 @@ class Camera:
         there = (slots < scene.count[frame][:, None]) & (scene.owner[place] != vehicle[:, None])
         way = cars[..., :2] - own[:, None, :2]
         there &= (way.abs() <= far).all(dim=-1)
-        # The cars in sight come first, so that the loop below is as long as the fullest image.
+        # Visible cars come first, so that the loop below is only as long as the fullest image.
         order = there.to(torch.int8).argsort(dim=1, descending=True, stable=True)
         order = order[:, : int(there.sum(dim=1).max())] if len(own) else order[:, :0]
         there = there.gather(1, order)

@@ -1,4 +1,4 @@
-"""Policies driven in a Gymnasium plant: several episodes at once, the policy seeing all of them as one batch.
+"""Policies in a Gymnasium plant: several episodes at once, as one batch for the policy.
 
 Shape letters: N episodes, T steps, D size of an observation, A of an action.
 """
@@ -20,7 +20,7 @@ _TRIES = 1000
 
 
 class PlantRuns(NamedTuple):
-    """What happened: `observations` (N, T + 1, D), `actions` (N, T, A) in shares of their bounds, `rewards` (N, T)."""
+    """`observations` (N, T + 1, D), `actions` (N, T, A) in shares of their bounds, `rewards` (N, T)."""
 
     observations: Tensor
     actions: Tensor
@@ -36,17 +36,17 @@ def run_plant(
     seed: int = 0,
     accept: Callable[[np.ndarray], bool] | None = None,
 ) -> PlantRuns:
-    """Drive N copies of an environment that does not end, such as a pendulum, for T steps.
+    """Run a policy in N copies of an environment that does not end, such as a pendulum, for T steps.
 
     Args:
         environment: id, with bounded actions.
         policy: {"observation": (N, D)} → actions (N, A) in shares of their bounds.
         episodes, steps: N and T.
         seed: of the starts.
-        accept: whether an observation may be a start; the environment draws until it may.
+        accept: whether an observation may be a start; starts are drawn until it may.
 
     Raises:
-        OptionError: for an environment whose actions are not a bounded box, or that gives no start to accept.
+        OptionError: for an environment whose actions are not a bounded box, or without an acceptable start.
         DomainError: for an action that is outside its bounds or not finite.
 
     >>> runs = run_plant("Pendulum-v1", lambda state: torch.zeros(2, 1), episodes=2, steps=5)

@@ -1,4 +1,4 @@
-"""Traffic replayed from a log, with one car in each scene taken out of the log's hands.
+"""Traffic replayed from a log, with one car in each scene driven by a policy.
 
 Shape letters: B episodes at once, K nearest cars, N vehicles in one frame.
 """
@@ -23,19 +23,19 @@ from lowland.worlds.driving_costs import PixelDrivingCost
 from lowland.worlds.kinematics import advance, check_action
 
 Policy: TypeAlias = Callable[[dict[str, Tensor]], "Tensor | None"]
-"""State → action (B, 2) in shares of its bounds, or None to follow the log. One that remembers something from step to
-step has methods `reset(batch)`, called at the start, and `select(rows)`, called when only some episodes go on."""
+"""State → action (B, 2) in shares of its bounds, or None to follow the log. A policy with memory also has the methods
+`reset(batch)`, called at the start, and `select(rows)`, called when only some episodes continue."""
 
 _WITHIN_REACH = 24
-"""Nearest cars that are asked for a collision: more than can touch a car."""
+"""Nearest cars that are checked for a collision: more than can touch a car."""
 REASONS = ("", "reached", "collision", "off road", "time")
 
 
 class Replay:
     """Episodes from a log of traffic: the other cars replay it and do not react, as in Henaff et al. (2019), section 5.
 
-    Many episodes run at once; their own cars do not see each other. The own car is where the log has it for `context`
-    frames and is controlled from then on. An episode ends by
+    Many episodes run at once, independently of each other. The own car follows the log for `context` frames, and then
+    the policy. An episode ends by
 
     - *collision*: the rectangles of the own car and of another one overlap;
     - *off road*: its centre passes an edge of the road;
@@ -43,25 +43,25 @@ class Replay:
     - *time*: the log or `limit` ends first.
 
     Args:
-        tracks: a clean log; every vehicle in it is traffic.
-        vehicles: those that are controlled, an episode for each; all by default.
+        tracks: a clean log; all its vehicles are traffic.
+        vehicles: those to control, one episode each; all by default.
         until: "section" takes vehicles that were logged from within `entry` metres of the section's beginning to
             within `margin` of its end; "recording", for short recordings, all stretches of at least `frames` frames.
-        cars: K, how many others the state has: the nearest, with a metre across the road as far as three along it.
+        cars: K, number of other cars in the state: the nearest, where a metre across counts as three along the road.
         every: frames of the log for one action.
         context: frames before the own car is controlled.
-        frames: fewest frames of a stretch; context + 20 by default.
+        frames: minimal length of a stretch in frames; context + 20 by default.
         margin, entry: in metres.
         limit: in seconds of control.
         image: a `Camera`, or the height and width of one, adds `image` (B, 3, H, W) to states.
-        history: P adds the images of earlier steps, `image` (B, P, 3, H, W) with the newest last, and `path` (B, P, 5),
-            where the own car was at each.
-        collision: "box", or "pixels" for what the paper has: proximity in the image above 0.99.
-        device: where everything is computed.
+        history: P, images of the last steps, `image` (B, P, 3, H, W) with the newest last, and the states of the own
+            car at them, `path` (B, P, 5).
+        collision: "box", or "pixels" as in the paper: proximity in the image above 0.99.
+        device: of all tensors.
 
     Raises:
         DataError: if no stretch is long enough.
-        OptionError: for options that do not fit together.
+        OptionError: for options that do not go together.
 
     >>> from lowland.data.tracks import Road
     >>> one, frame, road = np.ones(200), np.arange(200), Road(0.0, 200.0, (0.0, 3.7, 7.4))
@@ -150,7 +150,7 @@ class Replay:
         return self.state()
 
     def _beginning(self, episodes: Tensor) -> dict[str, Tensor]:
-        """What is kept of each episode, by the name of its attribute."""
+        """The attributes of episodes at their start, by name."""
         scene, rows = self.scene, self.starts[episodes]
         none = torch.zeros_like(rows)
         kept = {"episodes": episodes, "rows": rows, "own": scene.own[rows], "size": scene.size[rows]}
@@ -162,7 +162,7 @@ class Replay:
         return kept
 
     def state(self) -> dict[str, Tensor]:
-        """What a policy sees now."""
+        """The observation of a policy now."""
         place, there = self.near
         state = self.scene.state(self.own, self.size, place[:, : self.cars], there[:, : self.cars])
         if self.camera is not None:
@@ -176,7 +176,7 @@ class Replay:
 
         Returns:
             The state, and (B,) tensors `done`, `crashed`, `off_road`, `succeeded` and `distance`, in metres along the
-            road since the own car has been controlled. Episodes that are done stand still.
+            road since the policy took over. Episodes that are done do not change.
 
         Raises:
             ShapeError, DomainError: for an action of another shape or outside [−1, 1].
@@ -211,7 +211,7 @@ class Replay:
         return self.state(), self.info()
 
     def info(self) -> dict[str, Tensor]:
-        """How the episodes stand, as `step` returns it."""
+        """The status of the episodes, as `step` returns it."""
         return {
             "done": self.reason > 0,
             "crashed": self.reason == 2,
@@ -233,7 +233,7 @@ class Replay:
         return (hit & there).any(dim=1)
 
     def select(self, rows: Tensor) -> None:
-        """Go on with some of the episodes only."""
+        """Continue with some of the episodes only."""
         for name in self._kept:
             setattr(self, name, getattr(self, name)[rows])
         self.near = self.near[0][rows], self.near[1][rows]
@@ -241,13 +241,13 @@ class Replay:
     def run(
         self, policy: Policy, episodes: Tensor | None = None, batch: int = 256, cost: Cost | None = None
     ) -> list[dict[str, Any]]:
-        """Drive episodes to their ends: a row for each, with success, distance (m), reason and seconds.
+        """Drive episodes to their end: a row for each, with success, distance (m), reason and seconds.
 
         Args:
             policy: see `Policy`.
-            episodes: which ones, all by default.
-            batch: how many at once.
-            cost: adds `cost`, its mean over the steps that were driven.
+            episodes: their numbers; all by default.
+            batch: episodes at once.
+            cost: if given, rows have its mean over the steps, as `cost`.
         """
         chosen = torch.arange(len(self)) if episodes is None else torch.as_tensor(episodes)
         rows: list[dict[str, Any]] = []
@@ -295,7 +295,7 @@ class Replay:
 def _stretches(
     tracks: Tracks, vehicles: npt.ArrayLike | None, least: int, context: int, entry: float | None, goal: float
 ) -> npt.NDArray[np.int64]:
-    """First rows of the stretches that make an episode; with `entry` only of cars that drove the whole section."""
+    """First rows of the stretches that are episodes; with `entry` only those of cars that drove the whole section."""
     segments = tracks.segments()
     long = segments[:, 1] - segments[:, 0] >= least
     if not long.any():

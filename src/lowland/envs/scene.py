@@ -1,4 +1,4 @@
-"""A log of traffic laid out for replay: who is on the road at a frame, who is near, and what the logged cars did.
+"""A log of traffic as tables for replay: vehicles by frame, nearest neighbours, and logged states and actions.
 
 Shape letters: B samples, K nearest cars, N most vehicles in one frame, R rows of the log, T steps.
 """
@@ -14,26 +14,26 @@ from lowland.errors import DataError, OptionError
 from lowland.worlds.kinematics import inverse
 
 ABSENT = 1000.0
-"""Metres behind the own car where a car is put that is not there."""
+"""Metres behind the own car where absent cars are placed."""
 USUAL = (4.5, 1.8)
-"""Length and width in metres of a car that is not there."""
+"""Length and width of absent cars in metres."""
 ALONG = 3.0
-"""Metres along the road that count as one across it, when the nearest cars are chosen."""
+"""Metres along the road that count as one across it in the choice of the nearest cars."""
 _HEADING_FRAMES, _HEADING_METRES = 10, 1.0
 
 
 class Scene:
     """The tables of a log, as tensors: `own` states and `action` of each row, and all vehicles ordered by frame.
 
-    The velocity of another car is (p[t] − p[t − n]) / (n dt), with n = `every`: what can be known at frame t. Its
-    heading is the direction of its last second, or the one before where it moved less than a metre in it. `own`
-    states and actions are those of `lowland.worlds.kinematics.inverse`, along the log's positions; a stretch goes on
-    evenly after its last row.
+    The velocity of another car is (p[t] − p[t − n]) / (n dt), with n = `every`, which uses no frame after t. Its
+    heading is the direction of its displacement in the last second, or its previous heading if that is less than a
+    metre. `own` states and actions come from `lowland.worlds.kinematics.inverse`; stretches are continued with constant
+    velocity after their last row.
 
     Args:
         tracks: a clean log.
         every: frames of one step.
-        device: where the tables are kept.
+        device: of the tables.
 
     Raises:
         DataError: for an empty log.
@@ -83,9 +83,9 @@ class Scene:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def nearest(self, own: Tensor, frame: Tensor, vehicle: Tensor, cars: int) -> tuple[Tensor, Tensor]:
-        """Places (B, K) in `table` of the nearest others, nearest first, and whether there is one.
+        """Places (B, K) in `table` of the nearest others, nearest first, and which of them exist.
 
-        A metre across the road counts as much as three along it, so that dense lanes beside do not hide the car ahead.
+        A metre across the road counts as three along it, so that dense traffic beside does not hide the car ahead.
         """
         slots = torch.arange(self.most, device=self.device)
         place = (self.offset[frame][:, None] + slots).clamp_max(len(self.table) - 1)
@@ -102,7 +102,7 @@ class Scene:
         return place, there
 
     def state(self, own: Tensor, size: Tensor, place: Tensor, there: Tensor) -> dict[str, Tensor]:
-        """The state of the vector tier, with the cars at those places of `table`."""
+        """The vector observation, with the cars at those places of `table`."""
         cars = self.table[place]
         away = torch.stack([own[:, 0] - ABSENT, own[:, 1], own[:, 0] * 0, own[:, 0] * 0], dim=1)
         default = self.table.new_tensor(USUAL)
@@ -116,10 +116,10 @@ class Scene:
         }
 
     def logged(self, rows: Tensor, steps: int, cars: int = 10) -> tuple[dict[str, Tensor], Tensor]:
-        """What happened from some rows on: states (B, T + 1, …) and actions (B, T, 2) in [−1, 1], to learn from.
+        """Segments of the log from some rows on: states (B, T + 1, …) and actions (B, T, 2) in [−1, 1], for training.
 
-        The cars are the K nearest of the first state, and stay the same; one that leaves the log is absent from then
-        on. Actions beyond their bounds are clipped, so that there the next state is not quite what they lead to.
+        The cars are the K nearest at the first state in all states; a car that leaves the log is absent from then on.
+        Actions beyond their bounds are clipped, so that the next state is then not exactly the one they lead to.
 
         Args:
             rows: (B,) of the log, each with at least (T + 2) · every more rows in its stretch: see `starts`.
@@ -139,10 +139,10 @@ class Scene:
         return {name: torch.stack([s[name] for s in states], dim=1) for name in states[0]}, actions.clamp(-1, 1)
 
     def starts(self, steps: int, before: int = 0, vehicles: np.ndarray | None = None) -> Tensor:
-        """Rows that have `before` frames before them, and states and actions for `steps` steps after them.
+        """Rows with `before` frames before them, and states and actions for `steps` steps after them.
 
         Raises:
-            DataError: if there is none.
+            DataError: if there are none.
         """
         rows = torch.arange(len(self.tracks), device=self.device)
         good = (rows - self.first >= before) & (rows + (steps + 2) * self.every < self.stop)
@@ -162,7 +162,7 @@ def _motion(tracks: Tracks, first: np.ndarray, stop: np.ndarray, every: int) -> 
 
     def moved(frames: int) -> tuple[np.ndarray, np.ndarray]:
         start = np.maximum(rows - frames, first)
-        # The first row of a stretch has no past, so it borrows its velocity from the rows that follow.
+        # The first row of a stretch has no past and takes its velocity from the next rows.
         end = np.where(start == rows, np.minimum(rows + frames, stop - 1), rows)
         return place[:, end] - place[:, start], end - start
 
@@ -170,7 +170,7 @@ def _motion(tracks: Tracks, first: np.ndarray, stop: np.ndarray, every: int) -> 
     velocity = way / np.maximum(frames, 1) / tracks.dt
     way, _ = moved(_HEADING_FRAMES)
     far = np.hypot(*way)
-    # Where a car crawls it keeps its last heading, and before it has one it looks along the road.
+    # A slow car keeps its last heading; before it has one, it is along the road.
     source = np.maximum.accumulate(np.where(far >= _HEADING_METRES, rows, np.where(rows == first, rows, -1)))
     heading = np.where(
         far[source] >= _HEADING_METRES, way[:, source] / far[source].clip(_HEADING_METRES), [[1.0], [0.0]]
@@ -179,15 +179,15 @@ def _motion(tracks: Tracks, first: np.ndarray, stop: np.ndarray, every: int) -> 
 
 
 def _expert(tracks: Tracks, segments: np.ndarray, every: int) -> tuple[Tensor, Tensor]:
-    """States and actions of all rows; each stretch is first continued evenly, so that its last rows have a state."""
+    """States and actions of all rows; stretches are first continued, so that their last rows have a state."""
     own, action = (torch.zeros(len(tracks), size, dtype=torch.float32) for size in (5, 2))
     path = torch.from_numpy(np.stack([tracks.x, tracks.y], axis=1))
     length = torch.from_numpy(tracks.length)
     more = torch.arange(1, every + 1)[:, None]
     for start, stop in segments.tolist():
-        piece = path[start:stop]
-        pace = piece[-1] - piece[-2] if len(piece) > 1 else torch.zeros(2, dtype=path.dtype)
-        longer = torch.cat([piece, piece[-1] + more * pace])
+        stretch = path[start:stop]
+        pace = stretch[-1] - stretch[-2] if len(stretch) > 1 else torch.zeros(2, dtype=path.dtype)
+        longer = torch.cat([stretch, stretch[-1] + more * pace])
         if len(longer) < 2 * every + 1:
             longer = torch.cat([longer, longer[-1] + more * pace])
         states, actions = inverse(longer[None], length[start : start + 1], tracks.dt, every)

@@ -34,7 +34,7 @@ from lowland.worlds.kinematics import check_action
 
 Observation = dict[str, Any]
 _MASK = "reset_mask"
-"""Gymnasium's own option of a batch: which of its environments begin anew."""
+"""Gymnasium's option of a vector environment: which environments to reset."""
 
 
 class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
@@ -47,9 +47,9 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
     `reason`; its key `episode` is left to Gymnasium's statistics.
 
     Args:
-        tracks: the log, the path of one (read as by `lowland run drive --tracks`), or which part of the traffic that
-            ships with the package: the first recording of it.
-        columns, units, fps: what a table means, where its header does not tell; see `lowland.data.read_tracks`.
+        tracks: the log, its path (read as by `lowland run drive --tracks`), or the name of a part of the traffic that
+            ships with the package, whose first recording is used.
+        columns, units, fps: meaning of a table, if its header does not say; see `lowland.data.read_tracks`.
         image: height and width of an image to observe, or a `Camera`; none by default.
         history, until, cars, every: see `Replay`.
         cost: C; `DrivingCost()` by default.
@@ -59,7 +59,7 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
 
     Raises:
         DataError: for a log that cannot be read, or without an episode.
-        OptionError: for an option that is not known, also of `reset`, and for columns, units or fps without a file.
+        OptionError: for an unknown option, also of `reset`, and for columns, units or fps without a file.
 
     >>> import lowland
     >>> env = gymnasium.make("lowland/TrafficReplay-v0", tracks="validation")
@@ -135,7 +135,7 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
 
 
 class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]):
-    """A batch of cars, each in a scene of its own, moved at once; `gymnasium.make_vec` finds it by the same name.
+    """A batch of cars, each in its own scene, stepped together; `gymnasium.make_vec` finds it by the same name.
 
     An environment that is done begins another episode at its next step, whose action it ignores and whose reward is 0
     (Gymnasium's `AutoresetMode.NEXT_STEP`). `info` is that of `TrafficReplay`, each entry an array with its mask.
@@ -242,10 +242,10 @@ def _check_begun(replay: Replay) -> None:
 
 
 def _chosen(options: Mapping[str, Any] | None, known: tuple[str, ...], episodes: int, count: int) -> Tensor | None:
-    """(count,), the episodes that the options of `reset` ask for; None where they do not.
+    """(count,), the episodes in the options of `reset`; None if there are none.
 
     Raises:
-        OptionError: for an option that is not known, or for what is not an episode.
+        OptionError: for an unknown option, or for what is not an episode.
         ShapeError: for another number of episodes.
     """
     options = options or {}
@@ -273,7 +273,7 @@ def _actions() -> spaces.Space[npt.NDArray[Any]]:
 
 
 def _observed(state: dict[str, Tensor]) -> Observation:
-    """Arrays of their own, which later steps do not change."""
+    """Copies, which later steps do not change."""
     return {name: np.array(leaf.numpy()) for name, leaf in state.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a forward model is worth: error against horizon, coverage and CRPS of its futures, and what actions and z do.
+"""Evaluation of forward models: error by horizon, coverage and CRPS of futures, sensitivity to actions and z.
 
 Shape letters: B samples, N drawn futures, T steps, D features, A size of an action, Z of a latent.
 """
@@ -50,7 +50,7 @@ def imagine(world: World, x: Mapping[str, Any], count: int, seed: int = 0) -> Te
 
 
 def path_features(world: World, states: State) -> Tensor:
-    """Features of states one after the other, each tensor (B, T, …): (B, T, D)."""
+    """Features of stacked states, each tensor (B, T, …): (B, T, D)."""
     steps = next(iter(states.values())).shape[1]
     flat = tree_map(lambda tensor: tensor.flatten(0, 1), states)
     return world.features(flat).unflatten(0, (-1, steps))
@@ -90,7 +90,7 @@ def crps(samples: Tensor, truth: Tensor) -> Tensor:
     2014).
 
     Raises:
-        ShapeError: for samples and truth that do not go together.
+        ShapeError: for samples and truth whose shapes do not match.
 
     >>> float(crps(torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1), torch.ones(1, 1, 1)))
     0.0
@@ -107,7 +107,7 @@ def crps(samples: Tensor, truth: Tensor) -> Tensor:
 
 
 def coverage(samples: Tensor, truth: Tensor, level: float = 0.8) -> tuple[float, Tensor]:
-    """How often what happened lies inside the interval that should hold it with a probability of `level`.
+    """Share of true values inside the interval of samples that should contain them with probability `level`.
 
     The interval goes from the k-th lowest to the k-th highest of N samples. If the truth were drawn as they are, it
     would lie inside with a probability of 1 − 2k/(N + 1), and k is chosen to come close to the level.
@@ -117,7 +117,7 @@ def coverage(samples: Tensor, truth: Tensor, level: float = 0.8) -> tuple[float,
 
     Raises:
         OptionError: for a level that is not in (0, 1).
-        ShapeError: for samples and truth that do not go together.
+        ShapeError: for samples and truth whose shapes do not match.
 
     >>> coverage(torch.linspace(0, 1, 9).reshape(1, 9, 1, 1), torch.full((1, 1, 1), 0.5))
     (0.8, tensor([1.]))
@@ -138,9 +138,9 @@ def sensitivity(
 ) -> dict[tuple[str, str], float]:
     """Error of a roll-out (root mean square over all steps) by where z and where the actions come from.
 
-    With the posterior's z a model may ignore its actions and still be right: z tells it the future. With the prior's it
-    must not. "swapped" gives each sample the actions of another one: a model that listens to them is worse for it, and
-    how much worse is what a planner can work with (Henaff, Canziani & LeCun 2019, section 5).
+    With z from the posterior, a model can ignore its actions and still be right, since z contains the future; with z
+    from the prior it cannot. "swapped" gives each sample the actions of another one: the larger the increase of the
+    error, the more the model depends on its actions, which a planner needs (Henaff, Canziani & LeCun 2019, section 5).
 
     Args:
         world: the forward model.
@@ -172,6 +172,6 @@ def sensitivity(
 def _check(samples: Tensor, truth: Tensor) -> None:
     if samples.ndim != 4 or truth.shape != samples.shape[:1] + samples.shape[2:]:
         raise ShapeError(
-            f"Samples (B, N, T, D) and truth (B, T, D) must go together, but they are {tuple(samples.shape)} and "
+            f"Samples (B, N, T, D) and truth (B, T, D) must match, but they are {tuple(samples.shape)} and "
             f"{tuple(truth.shape)}."
         )

@@ -1,4 +1,4 @@
-"""Rates of success over episodes: intervals of a rate, and differences between methods on the same episodes.
+"""Success rates over episodes: intervals of a rate, and differences between methods on the same episodes.
 
 Shape letters: S seeds of training, N episodes.
 """
@@ -26,7 +26,7 @@ class Interval(NamedTuple):
     high: float
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether the two intervals have a common point: then no order is to be claimed."""
+        """Whether the intervals share a point, in which case no order may be claimed."""
         return self.low <= other.high and other.low <= self.high
 
 
@@ -46,7 +46,7 @@ def wilson(successes: int, count: int, z: float = _Z95) -> Interval:
     rate, extra = successes / count, z * z / count
     middle = rate + extra / 2
     half = z * math.sqrt(rate * (1 - rate) / count + extra / (4 * count))
-    # At the ends rounding could leave the rate outside of its interval by one digit.
+    # At 0 and 1 rounding could put the rate just outside its interval.
     return Interval(
         rate, min(rate, max((middle - half) / (1 + extra), 0.0)), max(rate, min((middle + half) / (1 + extra), 1.0))
     )
@@ -59,20 +59,20 @@ def paired_bootstrap(
     draws: int = 10_000,
     share: float = 0.95,
 ) -> Interval:
-    """Mean of first − second, with the percentile interval over episodes (and seeds) drawn again with replacement.
+    """Mean of first − second, with the percentile interval over episodes (and seeds) resampled with replacement.
 
     Source: Efron & Tibshirani, "An introduction to the bootstrap" (1993), section 13.3. Both methods are measured on
-    the same episodes, so that what makes an episode hard drops out of the difference. Seeds of training and episodes
-    are drawn independently of each other; a method without seeds of its own is one row.
+    the same episodes, so that the difficulty of an episode cancels in the difference. Seeds and episodes are resampled
+    independently; a method without training seeds is one row.
 
     Args:
         first, second: (N,) or (S, N), successes as 0 and 1, or any score, of the same N episodes.
-        generator: draws the samples.
-        draws: how many.
-        share: of the draws that lie in the interval.
+        generator: of the bootstrap samples.
+        draws: number of bootstrap samples.
+        share: of the bootstrap samples in the interval.
 
     Raises:
-        ShapeError: if the episodes differ in number or there are none.
+        ShapeError: if the numbers of episodes differ or are 0.
 
     >>> better, worse = np.ones(50), np.repeat([0.0, 1.0], 25)
     >>> difference = paired_bootstrap(better, worse, np.random.default_rng(0))
@@ -97,7 +97,7 @@ def paired_bootstrap(
 
 
 def recovered(method: float, worst: float, best: float) -> float:
-    """(method − worst) / (best − worst): the share of the gap between two sanity rows that a method closes.
+    """(method − worst) / (best − worst): the share of the gap between two baselines that a method closes.
 
     >>> recovered(0.8, worst=0.2, best=1.0)
     0.75
@@ -108,10 +108,10 @@ def recovered(method: float, worst: float, best: float) -> float:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What a table says of one method: n, success with its interval, mean distance (m) and seconds, and the reasons.
+    """Summary of one method: n, success with its interval, mean distance (m) and seconds, and the reasons.
 
     Args:
-        rows: of `lowland.envs.Replay.run`, a row for each episode.
+        rows: of `lowland.envs.Replay.run`, one for each episode.
 
     >>> rows = [{"success": True, "distance": 200.0, "seconds": 20.0, "reason": "reached"}]
     >>> summary(rows)["n"], summary(rows)["success"].value, summary(rows)["reasons"]

@@ -1,4 +1,4 @@
-"""Model-predictive control: plan, do the first action, shift the plan by one step, plan again."""
+"""Model-predictive control: plan, take the first action, shift the plan by one step, plan again."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from lowland.inference import Solution, Status, infer, solve
 from lowland.planning.energy import PlanEnergy
 from lowland.solvers.base import Solver, bind
 from lowland.solvers.cem import finite
-from lowland.tensors import batch_size, tree_map
+from lowland.tensors import PerSampleRNG, batch_size, tree_leaves
 from lowland.worlds.base import State
+from lowland.worlds.rollout import transitions
 
 
 class Controller:
     """A policy that plans with a receding horizon: state → the first action of argmin_y E(state, y), (B, A).
 
-    Each plan starts from the last one, shifted by one step with its last action repeated, and has futures of its own
-    (row W2; Henaff, Canziani & LeCun 2019, section 3.2, where the solver is Adam with 5 steps). Any solver will do; of
-    iCEM's, the shifted plan is the elite that is kept. `reset` forgets the plan; so does another number of rows.
+    Each plan starts from the last one, shifted by one step with its last action repeated, and draws new futures (row
+    W2; Henaff, Canziani & LeCun 2019, section 3.2, where the solver is Adam with 5 steps). Any solver works; iCEM keeps
+    the shifted plan among its elites. `reset` discards the plan, and so does another number of rows.
 
-    With few steps a solver does not get from one valley to the next, such as from going on to braking, and a step of a
-    fixed length may also end higher than it began. With `starts` the search begins at the lowest of the shifted plan
-    and of these, and what it finds is taken only where it is lower still.
+    With few steps a solver does not leave its local minimum, such as from driving on to braking, and steps of fixed
+    size may increase the energy. With `starts`, the solver starts from the best of the shifted plan and of these, and
+    its result is used only where it has a lower energy.
 
     Args:
         plan: the energy of a sequence of actions.
-        solver: how it is minimised; with few steps, since each plan goes on from the last.
+        solver: minimises it; a few steps suffice, since each plan starts from the last.
         generator: draws the futures, masks and candidates; by default one with seed 0.
-        starts: plans (N, T, A) that are tried as starts each time; None: the shifted plan only.
+        starts: further plans (N, T, A) to start from; None: the shifted plan only.
 
     Raises:
-        InferenceError: in a call, where a plan has no finite cost.
+        InferenceError: in a call, if a plan has no finite cost.
 
     >>> import lowland as ll
     >>> plan = PlanEnergy.reference_case().energy
@@ -65,11 +66,11 @@ class Controller:
         """Wall time of each call, for all its rows together."""
 
     def reset(self, batch: int | None = None) -> None:
-        """Forget the last plan, as at the start of an episode; how many rows come next makes no difference."""
+        """Discard the last plan, as at the start of an episode; `batch` is ignored."""
         self.found = None
 
     def select(self, rows: Tensor) -> None:
-        """Go on with the plans of some rows only, as where the other episodes have ended."""
+        """Keep the plans of some rows only, for instance when other episodes have ended."""
         if self.found is not None:
             names = ("value", "energy", "status", "exact", "steps", "residual")
             kept = {name: getattr(self.found, name)[rows] for name in names}
@@ -91,7 +92,7 @@ class Controller:
         if bool(broken.any()):
             raise InferenceError(
                 f"No plan with a finite cost was found for {int(broken.sum())} of {len(broken)} states, the first is "
-                f"state {int(broken.nonzero()[0])}: see whether the cost or the world returns NaN there, or take "
+                f"state {int(broken.nonzero()[0])}: check whether the cost or the world returns NaN there, or use "
                 "smaller steps."
             )
         self.found = found
@@ -127,7 +128,7 @@ class Controller:
             OptionError: before the first call.
         """
         if not self.seconds:
-            raise OptionError("The controller has not planned yet, so that there is no latency: call it first.")
+            raise OptionError("The controller has not planned yet and has no latency: call it first.")
         times = 1000 * torch.tensor(self.seconds, dtype=torch.float64)
         median, late = times.quantile(torch.tensor([0.5, 0.95], dtype=torch.float64)).tolist()
         return {"mean": float(times.mean()), "median": median, "p95": late, "worst": float(times.max())}
@@ -135,10 +136,10 @@ class Controller:
 
 @torch.no_grad()
 def demonstrations(controller: Controller, state: State, steps: int) -> tuple[dict[str, Tensor], Tensor]:
-    """What a controller does in its own world: states and actions on which `Imitation` distils it into a policy (W3).
+    """States and actions of a controller in its own world, from which `Imitation` distils a policy (row W3).
 
     Args:
-        controller: is reset before and after.
+        controller: is reset before and after the episodes.
         state: s[0] of B episodes.
         steps: T.
 
@@ -148,14 +149,12 @@ def demonstrations(controller: Controller, state: State, steps: int) -> tuple[di
     if steps < 1:
         raise OptionError(f"steps must be at least 1, but it is {steps}.")
     controller.reset()
-    world, states, actions = controller.plan.world, [], []
-    for _ in range(steps):
-        states.append(state)
-        actions.append(controller(state))
-        z = None
-        if world.latents:
-            shape = len(actions[-1]), world.latents
-            z = torch.randn(shape, generator=controller.generator, dtype=torch.float32).to(actions[-1])
-        state = tree_map(torch.clone, world.step(state, actions[-1], z))
+    world, first = controller.plan.world, tree_leaves(state, "The state")[0]
+    z = None
+    if world.latents:
+        rows = torch.arange(len(first), device=first.device)
+        z = world.prior(PerSampleRNG.from_generator(controller.generator, rows, first.dtype), steps)
+    done = list(transitions(world, state, lambda state, t: controller(state), z, steps))
     controller.reset()
-    return {name: torch.cat([state[name] for state in states]) for name in states[0]}, torch.cat(actions)
+    states = {name: torch.cat([step.state[name] for step in done]) for name in state}
+    return states, torch.cat([step.action for step in done])

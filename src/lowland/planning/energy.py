@@ -20,26 +20,25 @@ from lowland.registry import register
 from lowland.tensors import PerSampleRNG, soft_minimum, tree_leaves, tree_map
 from lowland.worlds.base import Cost, State, StatefulCost, World
 from lowland.worlds.linear import LinearWorld
-from lowland.worlds.rollout import Act
+from lowland.worlds.rollout import Act, rollout
 from lowland.worlds.uncertainty import Spread, variance
 
-FROZEN = ("futures", "masks")
-"""What `PlanEnergy.draw` adds to a state."""
+_PARTS = ("state", "futures", "masks")
 _ROWS = 8192
-"""Rows that costs are computed for at once: more steps in one call cost less overhead, but no more memory than this."""
+"""Most rows for which costs are computed at once: several steps in one call cost less overhead, but more memory."""
 _BLOCK = 512
-"""Rows of several samples that go through the world at once where no gradient is asked for: more leave the cache."""
+"""Most rows that go through the world at once without gradients: more do not fit into the cache."""
 
 
 class Terms(NamedTuple):
-    """Discounted sums of the cost and of the uncertainty over the roll-out, (B, N, F) each; λ is not in them."""
+    """Discounted sums of the cost and of the uncertainty (without its weight λ) over the roll-out, (B, N, F) each."""
 
     cost: Tensor
     uncertainty: Tensor
 
 
-class Situation(Domain):
-    """The domain of a state: a dictionary of tensors by name, whose sizes the world knows."""
+class AnyState(Domain):
+    """The domain of a state: a dictionary of tensors, whose names and sizes only the world knows."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -57,14 +56,15 @@ class Situation(Domain):
 class PlanEnergy(Energy):
     """E(x, y) = 1/F Σ_f Σ_t γᵗ [ C(s_f[t+1], y[t]) + λ U(s_f[t], y[t]) ],  s_f[t+1] = g(s_f[t], y[t], z_f[t]).
 
-    x is the state s[0] with the frozen futures z and dropout masks, y the actions. Its gradient in y is that of
-    Kelley (1960) and Bryson (1961), by back-propagation through time; U is the variance of the predictions over the
-    masks, the uncertainty cost of Henaff, Canziani & LeCun (2019), equations 4 and 5 (rows W2, W4, W7). The futures are
-    averaged (β → 0), or with β < 0 the worst count most: −1/β log mean_f exp(−β ·). They are never minimised over,
-    since that would choose the future in which the others make way.
+    x is the state s[0], and y the actions. The gradient in y is that of Kelley (1960) and Bryson (1961), by
+    back-propagation through time; U is the variance of the predictions over the dropout masks, the uncertainty cost of
+    Henaff, Canziani & LeCun (2019), equations 4 and 5 (rows W2, W4, W7). The energy averages over the futures z_f
+    (β → 0); with β < 0 the worst count most: −1/β log mean_f exp(−β ·). It is never minimised over z, since that would
+    choose the future in which all others give way.
 
-    Without a draw of its own a plain state gets futures and masks from a fixed seed, the same for all samples, so that
-    plans are compared on equal terms.
+    Futures and masks are held fixed while y changes. A plain state gets them from a fixed seed, the same for all
+    samples, so that plans are compared on equal terms. With others, x is {"state": s[0], "futures": (B, F, T, Z),
+    "masks": (B, T, K, M)}, as `draw` makes it.
 
     Args:
         world: the forward model g; it is not changed.
@@ -111,8 +111,8 @@ class PlanEnergy(Energy):
             raise OptionError(f"horizon must be a whole number of at least 1 step, but it is {horizon}.")
         if beta > 0:
             raise UnsupportedError(
-                f"beta is {beta}, but a plan with beta > 0 counts on the futures that suit it. Use beta=0 for the mean "
-                "over the futures, or beta < 0 to be careful."
+                f"beta is {beta}, but a plan with beta > 0 relies on its best futures. Use beta=0 for the mean over "
+                "the futures, or beta < 0 to be careful."
             )
         if not uncertainty >= 0 or masks < 2 or futures < 0 or not 0 < discount <= 1:
             raise OptionError(
@@ -121,10 +121,10 @@ class PlanEnergy(Energy):
             )
         if uncertainty and not world.masked:
             raise OptionError(
-                f"uncertainty is {uncertainty}, but {type(world).__name__} has no dropout by which to tell how sure it "
-                "is: train it with dropout, or set uncertainty=0."
+                f"uncertainty is {uncertainty}, but {type(world).__name__} has no dropout to measure it by: train it "
+                "with dropout, or set uncertainty=0."
             )
-        super().__init__(x=Situation(), y=sequence(world.actions, horizon))
+        super().__init__(x=AnyState(), y=sequence(world.actions, horizon))
         self.world, self.cost, self.horizon = world, cost, int(horizon)
         self.uncertainty, self.hinge, self.masks = uncertainty, hinge, masks
         self.futures, self.beta, self.discount = futures if world.latents else 0, beta, discount
@@ -135,25 +135,38 @@ class PlanEnergy(Energy):
     def domain(self, name: str) -> Domain:
         if name == "z":
             raise UnsupportedError(
-                "A plan is not minimised over its futures z, because the one that it would find is that in which all "
-                "others make way: they are averaged. Use beta < 0 to be careful."
+                "A plan is not minimised over its futures z, since that would choose the one in which all others give "
+                "way: they are averaged. Use beta < 0 to be careful."
             )
         if name == "x":
             raise UnsupportedError("A plan starts from the state x that is given: only the actions y can be free.")
         return super().domain(name)
 
-    def draw(self, state: State, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The state with frozen futures (B, F, T, Z) and masks (B, T, K, M), the same for all samples of the batch."""
-        noise = PerSampleRNG.from_generator(generator, torch.zeros(1, dtype=torch.int64), self._dtype(state))
-        return self.frozen(state, noise, noise)
+    def draw(self, state: State, generator: torch.Generator | None = None) -> dict[str, Any]:
+        """X with futures and masks from a generator, the same for all samples of the batch: see the class."""
+        return self._complete({"state": state}, generator)
 
-    def frozen(self, state: State, futures: PerSampleRNG, masks: PerSampleRNG) -> dict[str, Tensor]:
-        """The state with futures and masks of these streams: one for each sample, or one for all."""
-        first = tree_leaves(state, "The state")[0]
-        given = dict(state)
-        if isinstance(self.cost, StatefulCost):
-            given.update(self.cost.held(state))
+    def sample(self, state: State, futures: PerSampleRNG, masks: PerSampleRNG) -> dict[str, Any]:
+        """As `draw`, with futures and masks from these streams: one stream for each sample, or one for all."""
+        return self._sample({"state": state}, futures, masks)
+
+    def encode(self, x: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(x.get("state"), Mapping):
+            return self.draw(x)
+        if unknown := set(x) - set(_PARTS):
+            raise ShapeError(f"x is a state, or has the parts {', '.join(_PARTS)}, but it also has {min(unknown)!r}.")
+        return self._complete(x)
+
+    def _complete(self, x: Mapping[str, Any], generator: torch.Generator | None = None) -> dict[str, Any]:
+        noise = PerSampleRNG.from_generator(generator, torch.zeros(1, dtype=torch.int64), self._dtype(x["state"]))
+        return self._sample(x, noise, noise)
+
+    def _sample(self, x: Mapping[str, Any], futures: PerSampleRNG, masks: PerSampleRNG) -> dict[str, Any]:
+        """What x lacks is drawn."""
+        first = tree_leaves(x["state"], "The state")[0]
         rows, device = first.shape[0], first.device
+        held = self.cost.held(x["state"]) if isinstance(self.cost, StatefulCost) else {}
+        given = dict(x) | {"state": {**x["state"], **held}}
         if self.futures and "futures" not in given:
             z = self.world.prior(futures, self.futures, self.horizon)
             given["futures"] = z.to(device).expand(rows, *z.shape[1:])
@@ -162,10 +175,7 @@ class PlanEnergy(Energy):
             given["masks"] = mask.to(device).expand(rows, *mask.shape[1:])
         return given
 
-    def encode(self, x: State) -> dict[str, Tensor]:
-        return self.draw(x)
-
-    def energy(self, x: Mapping[str, Tensor], y: Tensor, z: Any) -> Tensor:
+    def energy(self, x: Mapping[str, Any], y: Tensor, z: Any) -> Tensor:
         return self._values(x, y[:, None])[:, 0]
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
@@ -173,44 +183,57 @@ class PlanEnergy(Energy):
             return Structure()
         return Structure(candidates=lambda points: self._values(x, points.unflatten(2, self.domains["y"].shape)))
 
-    def _values(self, x: Mapping[str, Tensor], y_BNTA: Tensor) -> Tensor:
+    def _values(self, x: Mapping[str, Any], y_BNTA: Tensor) -> Tensor:
         """E of N plans for each sample, (B, N). The state and its futures are shared between them."""
         each, count = y_BNTA.shape[1], max(self.futures, 1)
         samples = max(1, _BLOCK // (each * count))
         if not torch.compiler.is_compiling() and not torch.is_grad_enabled() and len(y_BNTA) > samples:
             cut = [slice(first, first + samples) for first in range(0, len(y_BNTA), samples)]
-            parts = [({name: part[rows] for name, part in x.items()}, y_BNTA[rows]) for rows in cut]
-            return torch.cat([self._values(*part) for part in parts])
-        plans_BNTA = y_BNTA[:, :, None].expand(-1, -1, count, -1, -1)
-        plans_TRA = plans_BNTA.flatten(0, 2).transpose(0, 1).contiguous()
-        return self.total(self.terms(x, plans_TRA, each))
+            return torch.cat([self._values(tree_map(lambda part: part[rows], x), y_BNTA[rows]) for rows in cut])  # noqa: B023
+        plans_RTA = y_BNTA[:, :, None].expand(-1, -1, count, -1, -1).flatten(0, 2)
+        return self.total(self.terms(x["state"], _step_by_step(plans_RTA), x.get("futures"), x.get("masks"), each))
 
     def total(self, terms: Terms) -> Tensor:
         """E of the terms, (B, N): cost and uncertainty together, over all futures."""
         cost, uncertainty = terms
         return soft_minimum(cost + self.uncertainty * uncertainty if self.uncertainty else cost, self.beta)
 
-    def terms(self, x: Mapping[str, Tensor], act: Act | Tensor, each: int = 1) -> Terms:
-        """What `act` does in the world, for N = `each` rows of every sample.
+    def terms(
+        self,
+        state: State,
+        act: Act | Tensor,
+        futures: Tensor | None = None,
+        masks: Tensor | None = None,
+        each: int = 1,
+    ) -> Terms:
+        """Cost and uncertainty of what `act` does in the world, for N = `each` plans of every sample.
+
+        `draw` gives the arguments by name: `plan.terms(act=policy, **plan.draw(state))`.
 
         Args:
-            x: as `encode` or `draw` returned it.
-            act: act(s[t], t) → a[t] (R, A), or the actions themselves (T, R, A): the rows of a sample are after one
-                another, and in them its futures.
+            state: s[0].
+            act: act(s[t], t) → a[t] (R, A), or the actions themselves (R, T, A). The N plans of a sample are successive
+                rows, and the F futures of a plan as well.
+            futures: z, (B, F, T, Z).
+            masks: (B, T, K, M).
             each: N.
+
+        Raises:
+            OptionError: without the futures or masks that the energy needs.
         """
+        if (self.futures and futures is None) or (self.uncertainty and masks is None):
+            raise OptionError("This plan needs futures or masks: pass those of `draw(state)`.")
         count = max(self.futures, 1)
         repeats = each * count
-        state = {name: _rows(part, repeats) for name, part in x.items() if name not in FROZEN}
-        z_TRZ = None
-        if self.futures:
-            z_BNFTZ = x["futures"][:, None].expand(-1, each, -1, -1, -1)
-            z_TRZ = z_BNFTZ.flatten(0, 2).transpose(0, 1).contiguous()
-        together, risk = self._terms(state, act, z_TRZ, x.get("masks"), repeats)
+        state = {name: _rows(part, repeats) for name, part in state.items()}
+        z_RTZ = None
+        if self.futures and futures is not None:
+            z_RTZ = _step_by_step(futures[:, None].expand(-1, each, -1, -1, -1).flatten(0, 2))
+        together, risk = self._terms(state, act, z_RTZ, masks, repeats)
         return Terms(*(part.reshape(-1, each, count) for part in (together, risk)))
 
     def _terms(
-        self, state: State, act: Act | Tensor, z_TRZ: Tensor | None, masks_BTKM: Tensor | None, repeats: int
+        self, state: State, act: Act | Tensor, z_RTZ: Tensor | None, masks_BTKM: Tensor | None, repeats: int
     ) -> tuple[Tensor, Tensor]:
         """Discounted sums of the costs and of the uncertainty of each row, (R,) both."""
         rows = tree_leaves(state)[0].shape[0]
@@ -220,17 +243,15 @@ class PlanEnergy(Energy):
         sums: list[list[Tensor]] = [[], []]
         for first in range(0, self.horizon, block):
             last = min(first + block, self.horizon)
-            z = None if z_TRZ is None else z_TRZ[first:last]
+            z = None if z_RTZ is None else z_RTZ[:, first:last]
             try:
-                if isinstance(act, Tensor):
-                    together = act[first:last].flatten(0, 1)
-                    after = tree_map(lambda part: part.flatten(0, 1), self.world.unroll(state, act[first:last], z))
-                else:
-                    together, after = self._follow(state, act, z, first, last)
+                given = act[:, first:last] if isinstance(act, Tensor) else act
+                done = rollout(self.world, state, given, z, last - first, first=first, fast=True)
+                together, after = _by_time(done.actions), tree_map(_by_time, done.states)
                 costs = self.cost(after, together)
             except KeyError as error:
                 raise ShapeError(
-                    f"The world, the cost or the policy asks for a part of the state that is called {error}, but the "
+                    f"The world, the cost or the policy needs a part of the state that is called {error}, but the "
                     f"state has {', '.join(sorted(state))}."
                 ) from None
             except torch.OutOfMemoryError:
@@ -247,21 +268,12 @@ class PlanEnergy(Energy):
                 masks = masks_BTKM[:, first:last]
                 # Masks that all rows have in common cost a world less than masks of each row.
                 shared = len(masks) == 1 or masks.stride(0) == 0
-                masks = masks[0] if shared else _rows(masks, repeats).transpose(0, 1).flatten(0, 1)
-                spread = variance(self.world, before, together, None if z is None else z.flatten(0, 1), masks)
+                masks = masks[0] if shared else _by_time(_rows(masks, repeats))
+                spread = variance(self.world, before, together, None if z is None else _by_time(z), masks)
                 sums[1].append(weights @ self._counted(spread.reshape(last - first, rows), first))
             state = tree_map(lambda part: part[-rows:], after)
         cost = torch.stack(sums[0]).sum(dim=0)
         return cost, torch.stack(sums[1]).sum(dim=0) if sums[1] else torch.zeros_like(cost)
-
-    def _follow(self, state: State, act: Act, z_TRZ: Tensor | None, first: int, last: int) -> tuple[Tensor, State]:
-        """What a policy does from step `first` on: actions (T · R, A), and the states after them, (T · R, …) each."""
-        states, actions = [], []
-        for t in range(first, last):
-            actions.append(act(state, t))
-            state = self.world.step(state, actions[-1], None if z_TRZ is None else z_TRZ[t - first])
-            states.append(state)
-        return torch.cat(actions), _joined(states)
 
     def _counted(self, spread_TR: Tensor, first: int) -> Tensor:
         if self.usual is not None:
@@ -273,7 +285,7 @@ class PlanEnergy(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """A linear-quadratic problem of two steps, whose least cost is that of the equation of Riccati."""
+        """A linear-quadratic problem of two steps, with the minimal cost of the Riccati equation."""
         world = LinearWorld([[1.0, 1.0], [0.0, 1.0]], [[0.0], [1.0]])
         plan, state = cls(world, square_cost, horizon=2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
         best = torch.tensor([[-2 / 7, 1 / 7], [-1.0, 0.0]])
@@ -281,7 +293,7 @@ class PlanEnergy(Energy):
 
 
 def unfit(who: str, state: State, error: RuntimeError) -> ShapeError:
-    """The error for a state whose parts have other shapes or types than those that look at them are made for."""
+    """The error for a state whose parts have shapes or types that a world, cost or policy cannot take."""
     parts = ", ".join(f"{name} ({', '.join(map(str, part.shape))}) {part.dtype}" for name, part in state.items())
     return ShapeError(f"{who} cannot take a state with the parts {parts}. {error}".split("\n")[0])
 
@@ -292,7 +304,7 @@ def square_cost(state: State, action: Tensor) -> Tensor:
 
 
 def sequence(actions: Domain, horizon: int) -> Domain:
-    """The domain of T actions one after the other, (T, A)."""
+    """The domain of a sequence of T actions, (T, A)."""
     if isinstance(actions, Box):
         return Box(horizon, actions.size, low=actions.low, high=actions.high, periodic=actions.periodic)
     if isinstance(actions, Reals):
@@ -301,14 +313,22 @@ def sequence(actions: Domain, horizon: int) -> Domain:
 
 
 def _rows(tensor: Tensor, repeats: int) -> Tensor:
-    """Each row so many times; no copy for once."""
+    """Each row `repeats` times in a row; no copy for 1."""
     if repeats == 1:
         return tensor
     return tensor[:, None].expand(-1, repeats, *tensor.shape[1:]).flatten(0, 1)
 
 
+def _by_time(tensor: Tensor) -> Tensor:
+    """(R, T, …) → (T · R, …): the rows of each step together, so that one call computes the costs of several steps."""
+    return tensor.transpose(0, 1).flatten(0, 1)
+
+
+def _step_by_step(tensor: Tensor) -> Tensor:
+    """The same tensor (R, T, …), with the rows of each step next to each other in memory, as they are read."""
+    return tensor.transpose(0, 1).contiguous().transpose(0, 1)
+
+
 def _joined(states: list[State]) -> State:
-    """The rows of several steps below one another, (T · R, …)."""
-    if len(states) == 1:
-        return states[0]
+    """The rows of several states below one another."""
     return {name: torch.cat([state[name] for state in states]) for name in states[0]}

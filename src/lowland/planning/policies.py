@@ -1,4 +1,4 @@
-"""Policies: networks that say what to do in a state, and the energy by which they imitate.
+"""Policies: networks from states to actions, and the energy of imitation.
 
 Shape letters: B samples, A size of an action.
 """
@@ -19,7 +19,7 @@ from lowland.energies.base import Energy, ReferenceCase, squared_distance
 from lowland.energies.structure import Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError, nearest
 from lowland.nn.layers import mlp
-from lowland.planning.energy import Situation, unfit
+from lowland.planning.energy import AnyState, unfit
 from lowland.registry import register
 from lowland.worlds.base import State
 
@@ -28,10 +28,10 @@ _LOG_DEVIATIONS = (-5.0, 1.0)
 
 
 class Policy(nn.Module):
-    """a = π(s), or a ∼ N(μ(s), σ²(s)) with `gaussian`, kept inside the domain of an action.
+    """a = π(s), or a ∼ N(μ(s), σ²(s)) with `gaussian`, inside the domain of an action.
 
-    Henaff, Canziani & LeCun 2019, section 3.3: three fully connected layers of 256 on what `inputs` makes of the state.
-    The deviation is cut to [e⁻⁵, e], and a Gaussian action is projected onto its domain.
+    Henaff, Canziani & LeCun 2019, section 3.3: three fully connected layers of 256 units on the output of `inputs`. σ
+    is clamped to [e⁻⁵, e], and a Gaussian action is projected onto its domain.
 
     Args:
         inputs: state → (B, `size`), such as `world.features`; an `nn.Module` is trained with the policy.
@@ -39,12 +39,12 @@ class Policy(nn.Module):
         actions: domain of an action, `world.actions`.
         hidden: sizes of the hidden layers.
         gaussian: whether a call with noise draws from N(μ, σ²).
-        bound: how the network's answer gets into a box: "tanh", or "clamp", which has no gradient outside.
-        generator: draws the first weights; by default one with seed 0.
+        bound: how the output of the network is mapped into a box: "tanh", or "clamp", which has no gradient outside.
+        generator: draws the initial weights; by default one with seed 0.
 
     Attributes:
-        sight: options of an environment that shows what the policy looks at, such as `image` and `history`; known of a
-            policy that `lowland run drive` made or that was loaded.
+        observation: options of an environment that shows what the policy sees, such as `image` and `history`; set in
+            a policy that `lowland run drive` made or that was loaded.
 
     Raises:
         OptionError: for an unknown bound.
@@ -69,7 +69,7 @@ class Policy(nn.Module):
             raise OptionError(f"There is no bound called {bound!r}. {nearest(bound, _BOUNDS)}")
         self.inputs, self.actions, self.gaussian, self.bound = inputs, actions, gaussian, bound
         self.hidden = tuple(hidden)
-        self.sight: dict[str, Any] = {}
+        self.observation: dict[str, Any] = {}
         self.network = mlp(size, *hidden, actions.size * (2 if gaussian else 1), generator=generator)
 
     def distribution(self, state: State) -> tuple[Tensor, Tensor | None]:
@@ -94,11 +94,11 @@ class Policy(nn.Module):
     def act(self, observation: Mapping[str, npt.ArrayLike]) -> npt.NDArray[np.floating[Any]]:
         """The action (A,) for an observation of Gymnasium, or (B, A) for those of a vector environment.
 
-        What the policy does not look at is left aside. Images are uint8, or from 0 to 1.
+        Parts that the policy does not use are ignored. Images are uint8, or from 0 to 1.
 
         Raises:
-            UnsupportedError: if `inputs` does not say in `shapes` what it looks at.
-            ShapeError, DomainError: for an observation that is not of that kind.
+            UnsupportedError: if `inputs` has no `shapes`.
+            ShapeError, DomainError: for an observation of other shapes or values.
         """
         shapes: Mapping[str, tuple[int | None, ...]] | None = getattr(self.inputs, "shapes", None)
         if shapes is None:
@@ -113,7 +113,7 @@ class Policy(nn.Module):
                 raise ShapeError(
                     f"This policy looks at {name} of shape {shape}, but the observation has "
                     f"{f'shape {tuple(leaf.shape)}' if name in observation else 'none'}: make the environment with "
-                    "**policy.sight."
+                    "**policy.observation."
                 )
             if leaf.dtype != torch.uint8:
                 leaf = leaf.to(like.dtype)
@@ -134,12 +134,12 @@ class Policy(nn.Module):
 class Imitation(Energy):
     """E(x, y) = ½ ‖y − π(x)‖², or −log N(y; μ(x), σ²(x)) for a Gaussian policy: x is a state, y an action.
 
-    Trained by `ll.shaping.MinimumEnergy()` on the states and actions of a log it is one-step imitation, or behaviour
-    cloning (row W8; Henaff, Canziani & LeCun 2019, section 5). On those of plans, from `demonstrations`, the policy
-    becomes the actor that is distilled from them (row W3).
+    Trained by `ll.shaping.MinimumEnergy()` on states and actions of a log, it is one-step imitation, or behaviour
+    cloning (row W8; Henaff, Canziani & LeCun 2019, section 5). Trained on `demonstrations` of a planner, the policy is
+    distilled from the planner (row W3).
 
     Args:
-        policy: trained in place.
+        policy: is trained in place.
 
     >>> policy = Policy(lambda state: state["observation"], 3, Box(2, low=-1.0, high=1.0))
     >>> Imitation(policy)(x={"observation": torch.zeros(5, 3)}, y=torch.zeros(5, 2)).shape
@@ -147,7 +147,7 @@ class Imitation(Energy):
     """
 
     def __init__(self, policy: Policy) -> None:
-        super().__init__(x=Situation(), y=policy.actions)
+        super().__init__(x=AnyState(), y=policy.actions)
         self.policy = policy
 
     def energy(self, x: State, y: Tensor, z: Any) -> Tensor:
@@ -169,7 +169,7 @@ class Imitation(Energy):
             raise
         except RuntimeError as error:
             raise unfit("The policy", x, error) from error
-        if mean.ndim != 2:  # the batch itself is left alone, which an exported program keeps open
+        if mean.ndim != 2:  # the size of the batch is not compared, since an exported program leaves it open
             raise ShapeError(
                 f"The policy gives actions of shape {tuple(mean.shape)} for this state: give (B, …) parts."
             )
@@ -177,7 +177,7 @@ class Imitation(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """The lowest action is that of the policy, here half the state."""
+        """The minimising action is that of the policy, here half the state."""
         policy = Policy(lambda state: state["state"], 2, Reals(2), hidden=())
         policy.load_state_dict({"network.0.weight": 0.5 * torch.eye(2), "network.0.bias": torch.zeros(2)})
         x = torch.tensor([[1.0, -4.0]])

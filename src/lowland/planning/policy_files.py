@@ -1,4 +1,4 @@
-"""Policies in files: weights, what they are built of, and what an environment must show them."""
+"""Files of policies: weights, architecture, and the observation that they need."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ EYES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (SceneEncode
 
 
 def save_policy(policy: Policy, path: str | Path, note: Mapping[str, str] | None = None) -> Path:
-    """Write a policy as one safetensors file, whose header says how it is built.
+    """Write a policy as one safetensors file, with its architecture in the header.
 
     Args:
-        policy: what it looks through is a `SceneEncoder` or `FilmEyes`, and its actions are a box.
+        policy: its `inputs` are a `SceneEncoder` or `FilmEyes`, and its actions are a box.
         path: of the file.
-        note: text by name, kept in the header as well.
+        note: further entries of the header.
 
     Raises:
-        UnsupportedError: for a policy that looks through something else.
+        UnsupportedError: for a policy with other inputs or actions.
         CheckpointError: if the file cannot be written.
     """
     actions, eyes = policy.actions, policy.inputs
@@ -54,7 +54,7 @@ def save_policy(policy: Policy, path: str | Path, note: Mapping[str, str] | None
         "hidden": list(policy.hidden),
         "gaussian": policy.gaussian,
         "bound": policy.bound,
-        "sight": dict(policy.sight),
+        "sight": dict(policy.observation),  # the name that the format has for it
     }
     header = {"format": "pt", "lowland": __version__, "class": "Policy", "kind": KIND, "card": json.dumps(card)}
     header |= {"content": fingerprint(header["card"], weights)} | dict(note or {})
@@ -66,20 +66,20 @@ def load_policy(path: str | Path, method: str = "") -> Policy:
     """A policy of `lowland run drive`, ready to drive.
 
         policy = ll.planning.load_policy("runs/drive/latest", "VG")
-        env = gymnasium.make("lowland/TrafficReplay-v0", tracks="own.csv", **policy.sight)
+        env = gymnasium.make("lowland/TrafficReplay-v0", tracks="own.csv", **policy.observation)
         observation, info = env.reset(seed=0)
         observation, reward, ended, cut, info = env.step(policy.act(observation))
 
     Args:
         path: of the file, of the run, or of its `checkpoints`; `shipped` for the policies that come with the package.
-        method: which one, as the page calls it; needed where there are several.
+        method: name of the policy, as on the page; needed if there are several.
 
     Raises:
         OptionError: where there is no policy of that method, or several and none is named.
-        CheckpointError: if the file is missing, damaged or something else.
+        CheckpointError: if the file is missing, damaged or not a policy.
 
     >>> policy = load_policy("shipped", "MPUR z-dropout")
-    >>> policy.sight
+    >>> policy.observation
     {'every': 2, 'cars': 10}
     """
     path = _chosen(path, method)
@@ -106,7 +106,7 @@ def load_policy(path: str | Path, method: str = "") -> Policy:
 
 
 def policy_files(path: str | Path) -> dict[str, Path]:
-    """The files of the policies that are kept in a run of `drive`, by method; none for another folder."""
+    """The policy files in a run of `drive`, by method; empty for another folder."""
     if str(path) == "shipped":
         path = SHIPPED
     for folder in (Path(path), Path(path) / "checkpoints", Path(path) / "latest" / "checkpoints"):
@@ -116,7 +116,7 @@ def policy_files(path: str | Path) -> dict[str, Path]:
 
 
 def policy_header(path: Path) -> dict[str, str]:
-    """What stands in the header of a safetensors file.
+    """The header of a safetensors file.
 
     Raises:
         CheckpointError: if the file is missing, or not a safetensors file.
@@ -129,15 +129,15 @@ def policy_header(path: Path) -> dict[str, str]:
 
 
 def build_policy(card: Mapping[str, Any], eyes: Mapping[str, Any]) -> Policy:
-    """The policy that a card describes, with weights that are drawn; lists become tuples, which JSON does not have."""
-    options, sight = (
+    """The policy that a card describes, with random weights. Lists become tuples, which JSON does not have."""
+    options, observation = (
         {name: tuple(value) if isinstance(value, list) else value for name, value in card[key].items()}
         for key in ("options", "sight")
     )
     looks, box = eyes[card["eyes"]](**options), card["actions"]
     actions = Box(*box["shape"], low=box["low"], high=box["high"])
     policy = Policy(looks, looks.size, actions, tuple(card["hidden"]), card["gaussian"], card["bound"])
-    policy.sight = sight
+    policy.observation = observation
     return policy
 
 

@@ -1,4 +1,4 @@
-"""Films: H.264 in an mp4, small enough for a page, and trips of several drivers through the same scene.
+"""Films: H.264 in an mp4, small enough for a page, and trajectories of several drivers through the same scene.
 
 Shape letters: H rows and W columns of a picture.
 """
@@ -17,7 +17,7 @@ from lowland.errors import OptionError, ShapeError
 from lowland.files import replacing
 
 if TYPE_CHECKING:
-    from lowland.envs.trip import Trip
+    from lowland.envs.trajectory import Trajectory
 
 Picture = npt.NDArray[np.uint8]
 
@@ -79,38 +79,38 @@ def write_video(path: Path, pictures: Iterable[Picture], rate: int = 20, quality
 
 def drive_video(
     path: Path,
-    trips: Sequence[Trip],
+    trajectories: Sequence[Trajectory],
     rate: int = 20,
     size: tuple[int, int] = (1280, 272),
     metres: float = 130.0,
     pause: float = 1.5,
     longest: float = 60.0,
 ) -> Path:
-    """Film trips in real time, one below the other, each with the name of its driver and how it ended.
+    """Film trajectories in real time, one below the other, each with the name of its driver and how it ended.
 
     Args:
         path: ends in .mp4.
-        trips: see `lowland.envs.trip.record`; of the same episode to compare drivers.
+        trajectories: see `lowland.envs.trajectory.record`; of the same episode to compare drivers.
         rate: pictures in a second.
-        size: width and height of each trip in pixels.
+        size: width and height of each trajectory in pixels.
         metres: along the road, over the width.
         pause: seconds that the last picture stays.
-        longest: seconds after which the film ends, whatever is left of the trips.
+        longest: seconds after which the film ends, whatever is left of the trajectories.
 
     Raises:
-        OptionError: if there are no trips.
+        OptionError: if there are no trajectories.
     """
-    if not trips:
-        raise OptionError("A film needs at least one trip.")
-    seconds = min(longest, max(trip.seconds for trip in trips) + pause)
+    if not trajectories:
+        raise OptionError("A film needs at least one trajectory.")
+    seconds = min(longest, max(trajectory.seconds for trajectory in trajectories) + pause)
 
     def pictures() -> Iterable[Picture]:
         kept: dict[int, Picture] = {}
         for number in range(math.ceil(seconds * rate)):
             now = number / rate
-            for row, trip in enumerate(trips):
-                if now <= trip.seconds + 1 / rate or row not in kept:
-                    kept[row] = trip.picture(now, size, metres)
-            yield np.concatenate([kept[row] for row in range(len(trips))])
+            for row, trajectory in enumerate(trajectories):
+                if now <= trajectory.seconds + 1 / rate or row not in kept:
+                    kept[row] = trajectory.picture(now, size, metres)
+            yield np.concatenate([kept[row] for row in range(len(trajectories))])
 
     return write_video(path, pictures(), rate)

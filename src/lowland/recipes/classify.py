@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -119,16 +118,17 @@ class ClassifyRecipe(Recipe):
         """Train, keep the weights that have the least error on validation images, and look once at test images."""
         x, y = self._pair(data.train, data.train_labels, energy)
         before, errors, weights = _lowest(energy, x, y), [], []
-        with tempfile.TemporaryDirectory() as folder:
-            for steps in self.steps:
-                # Each call goes on where the last one ended, the state of the optimiser included.
-                fit(
-                    energy, (x, y), shaping, max_steps=steps, batch_size=128, validation=0.0, seed=seed, run=folder,
-                    resume=True, progress=False,
-                )  # fmt: skip
+
+        def look(step: int, metrics: dict[str, float]) -> None:
+            if step in self.steps:
                 weights.append({name: value.clone() for name, value in energy.state_dict().items()})
                 errors.append(1 - _lowest(energy, *self._pair(data.validation, data.validation_labels, energy)))
-                run.log(steps, validation_error=errors[-1])
+                run.log(step, validation_error=errors[-1])
+
+        fit(
+            energy, (x, y), shaping, max_steps=self.steps[-1], batch_size=128, validation=0.0, seed=seed,
+            progress=False, callback=look,
+        )  # fmt: skip
         best = min(range(len(errors)), key=errors.__getitem__)
         energy.load_state_dict(weights[best])
         table = _table(energy, self._pair(data.test, data.test_labels, energy)[0])

@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from lowland.envs.drivers import sanity_drivers
+from lowland.envs.episodes import Episodes, read_logs, recordings
 from lowland.envs.replay import Policy as Driver
 from lowland.errors import OptionError
+from lowland.evaluation.exploitation import exploitation
 from lowland.evaluation.success import recovered
+from lowland.planning.backprop_through_model import BackpropThroughModel
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
 from lowland.planning.policy_files import PREFIX, SHIPPED, save_policy
-from lowland.planning.through_the_model import ThroughTheModel
 from lowland.recipes.base import falling, recipe
-from lowland.recipes.drive_logs import Course, read_logs, recordings
 from lowland.recipes.drive_methods import (
     CLAIMS,
     DETERMINISTIC,
@@ -37,13 +38,12 @@ from lowland.recipes.drive_methods import (
 )
 from lowland.recipes.drive_options import SMALL, DriveOptions, PolicyOptions, model_folder
 from lowland.recipes.drive_page import model_errors, rates, write_page
-from lowland.recipes.drive_promises import promises
-from lowland.recipes.drive_tier import ImageTier, VectorTier
 from lowland.reports.run import Run
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.tensors import PerSampleRNG
 from lowland.training.export import export_safetensors, import_safetensors
 from lowland.training.fit import fit
+from lowland.training.observation import ImageObservation, VectorObservation
 from lowland.worlds.base import World
 from lowland.worlds.forward import ForwardModel
 from lowland.worlds.forward_training import ForwardTraining
@@ -148,48 +148,48 @@ class DriveRecipe(PolicyOptions):
             worlds = list(dict.fromkeys([DETERMINISTIC, *worlds]))  # from which the others go on
         through = sum(bool(method.world) for method in methods)
         run.expect(len(DRIVERS) + self.seeds * (2 * len(worlds) + 2 * len(methods) + through))
-        tier = self.tier
-        logs = read_logs(self.tracks, self.cars, self.device, self.recordings, tier.sight, self.reading)
+        observation = self.observation
+        logs = read_logs(self.tracks, self.cars, self.device, self.recordings, observation.replay, self.reading)
         if not self.tracks:
             run.stand_in(
                 "Simulated traffic stands in for the recordings of the freeway I-80 that the published figures are of."
             )
         steps = max(self.model_horizon, self.horizon)
-        pieces = None if self.models else tier.pieces(logs, self.windows, steps, self.generator())
-        unseen = tier.unseen(logs, steps)
-        courses = [logs.courses(self.episodes), recordings(self.real, self.cars, self.device, tier.sight)]
+        segments = None if self.models else observation.segments(logs, self.windows, steps, self.generator())
+        unseen = observation.unseen(logs, steps)
+        episodes = [logs.episodes(self.episodes), recordings(self.real, self.cars, self.device, observation.replay)]
         found: dict[str, list[dict[str, Any]]] = {}
         for name, driver in sanity_drivers().items():
-            found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, driver))]
+            found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(drive, episodes, driver))]
         policies: dict[str, Policy] = {}
         errors: dict[str, dict[str, Tensor]] = {}
         for seed in range(self.seeds):
             models: dict[str, World] = {}
             for name in worlds:
                 start = models.get(DETERMINISTIC) if self.image else None
-                models[name] = self.world(run, name, pieces, seed, start=start)
+                models[name] = self.world(run, name, segments, seed, start=start)
             checks = {
-                name: run.stage(f"seed-{seed}/errors/{name}", partial(tier.errors, model, unseen))
+                name: run.stage(f"seed-{seed}/errors/{name}", partial(observation.errors, model, unseen))
                 for name, model in models.items()
             }
             for method in methods:
                 policy = self.policy(method, seed)
-                learn = partial(self.learn, method, policy, models, pieces, seed)
+                learn = partial(self.learn, method, policy, models, segments, seed)
                 short = method.name.replace(" ", "-")
                 if self.models:
                     learn = partial(self._read, f"{PREFIX}{short}", policy)
                 label = f"seed-{seed}/{short}"
                 learned = run.stage(f"{label}/policy", learn, [policy])
                 if seed == 0:
-                    save_policy(policy, run.checkpoints / f"{PREFIX}{short}.safetensors", tier.note)
-                outcome = run.stage(f"{label}/test", partial(drive, courses, policy.eval()))
+                    save_policy(policy, run.checkpoints / f"{PREFIX}{short}.safetensors", observation.note)
+                outcome = run.stage(f"{label}/test", partial(drive, episodes, policy.eval()))
                 outcome["learned"] = learned
                 if method.world:
                     outcome["told"] = run.stage(
                         f"{label}/promises",
                         partial(
-                            promises, policy, models[method.world], courses[0], unseen, self.horizon, self.masks,
-                            tier.cost,
+                            compare_costs, policy, models[method.world], episodes[0], unseen, self.horizon, self.masks,
+                            observation.cost,
                         ),
                     )  # fmt: skip
                 found.setdefault(method.name, []).append(outcome)
@@ -197,93 +197,101 @@ class DriveRecipe(PolicyOptions):
             errors = errors or checks
         self._results(run, found)
         self._model_results(run, errors)
-        run.part(write_page, self, found, policies, errors, logs, courses)
+        run.part(write_page, self, found, policies, errors, logs, episodes)
 
     # Learning
 
     @property
-    def tier(self) -> VectorTier | ImageTier:
-        """What is seen, and by which models and policies."""
-        return ImageTier(self) if self.image else VectorTier(self)
+    def observation(self) -> VectorObservation | ImageObservation:
+        """What the driver sees, with the models and policies for it."""
+        if not self.image:
+            return VectorObservation(self.every, self.cars, self.hidden)
+        height, width = self.image
+        return ImageObservation(
+            (height, width), self.every, self.frames, self.maps, self.latents, self.hidden, self.decoder, self.ego,
+            self.device,
+        )  # fmt: skip
 
     @property
     def dt(self) -> float:
         """Seconds from one action to the next."""
         return 0.1 * self.every
 
-    def world(self, run: Run, kind: str, pieces: Any, seed: int, label: str = "", start: World | None = None) -> World:
+    def world(
+        self, run: Run, kind: str, segments: Any, seed: int, label: str = "", start: World | None = None
+    ) -> World:
         """A trained forward model of one of the `WORLDS`; those with a label of their own are not exported.
 
         With `start` it goes on from that one: in the paper stochastic models do from the deterministic one.
         """
-        world = self.tier.world(kind != DETERMINISTIC, self.generator(10 * seed)).to(self.device)
+        world = self.observation.world(kind != DETERMINISTIC, self.generator(10 * seed)).to(self.device)
         if start is not None:
             world.load_state_dict(start.state_dict(), strict=False)
         name = f"world-{kind}"
-        learn = partial(self._read, name, world) if self.models else partial(self._model, kind, world, pieces, seed)
+        learn = partial(self._read, name, world) if self.models else partial(self._model, kind, world, segments, seed)
         run.stage(f"seed-{seed}/model/{label or kind}", learn, [world])
         if seed == 0 and not label:
-            export_safetensors(world, run.checkpoints / f"{name}.safetensors", self.tier.note)
+            export_safetensors(world, run.checkpoints / f"{name}.safetensors", self.observation.note)
         return world.eval()
 
     def _read(self, name: str, module: nn.Module) -> dict[str, Any]:
         """Trained weights in place of training; nothing is known of how they were learned."""
         folder = SHIPPED if self.models == "shipped" else Path(self.models)
-        import_safetensors(module, folder / f"{name}.safetensors", self.tier.note)
+        import_safetensors(module, folder / f"{name}.safetensors", self.observation.note)
         return {"curves": {}}
 
-    def _model(self, kind: str, world: World, pieces: Any, seed: int) -> dict[str, Any]:
-        tier, steps = self.tier, self.model_horizon
-        energy = ForwardModel(world, tier.few(pieces, 1)[0], steps).to(self.device)
-        posterior = tier.posterior(world, self.generator(10 * seed + 1)) if world.latents else None
+    def _model(self, kind: str, world: World, segments: Any, seed: int) -> dict[str, Any]:
+        observation, steps = self.observation, self.model_horizon
+        energy = ForwardModel(world, observation.examples(segments, 1)[0], steps).to(self.device)
+        posterior = observation.posterior(world, self.generator(10 * seed + 1)) if world.latents else None
         shaping = ForwardTraining(posterior, self.kl, 0.5 if kind == DROPPED else 0.0, seed=seed).to(self.device)
         schedule = partial(falling, self.model_steps)
         result = fit(
-            energy, tier.trips(pieces, steps), shaping, self.model_steps, self.batch, self.model_rate,
-            clip=tier.clips[0], schedule=schedule, validation=0.0, progress=False, seed=seed,
+            energy, observation.trajectories(segments, steps), shaping, self.model_steps, self.batch, self.model_rate,
+            clip=observation.clips[0], schedule=schedule, validation=0.0, progress=False, seed=seed,
             log_every=_every(self.model_steps),
         )  # fmt: skip
         return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
 
     def policy(self, method: Method, seed: int) -> Policy:
         """A policy that has learned nothing yet."""
-        policy = self.tier.policy(method.gaussian, self.generator(10 * seed + 2)).to(self.device)
-        policy.sight = self.tier.sight | {"cars": self.cars}
+        policy = self.observation.policy(method.gaussian, self.generator(10 * seed + 2)).to(self.device)
+        policy.observation = self.observation.replay | {"cars": self.cars}
         return policy
 
     def learn(
-        self, method: Method, policy: Policy, models: Mapping[str, World], pieces: Any, seed: int, seen: Any = None
+        self, method: Method, policy: Policy, models: Mapping[str, World], segments: Any, seed: int, seen: Any = None
     ) -> dict[str, Any]:
-        """Train a policy by a method; the curves of its training. `seen`: pieces that the models know, if not all."""
-        tier, options = self.tier, {"validation": 0.0, "progress": False, "seed": seed}
+        """Train a policy by a method; the curves of its training. `seen`: segments that the models know, if not all."""
+        observation, options = self.observation, {"validation": 0.0, "progress": False, "seed": seed}
         if not method.world:
-            # Imitation learns from every state of the pieces, not only from where the others start their roll-outs.
-            (data, count), steps = tier.moments(pieces), self.imitation_steps
+            # Imitation learns from every state of the segments, not only from where the others start their roll-outs.
+            (data, count), steps = observation.transitions(segments), self.imitation_steps
             result = fit(
                 Imitation(policy), data, MinimumEnergy(), steps, min(128, count), self.rate,
                 schedule=partial(falling, steps), log_every=_every(steps), **options,
             )  # fmt: skip
             return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
-        plan = self._plan(method, models[method.world], pieces if seen is None else seen)
-        shaping = ThroughTheModel(policy, self.expert if method.expert else 0.0, seed=seed).to(self.device)
-        data = tier.starts(pieces, self.horizon if method.expert else 0)
+        plan = self._plan(method, models[method.world], segments if seen is None else seen)
+        shaping = BackpropThroughModel(policy, self.expert if method.expert else 0.0, seed=seed).to(self.device)
+        data = observation.starts(segments, self.horizon if method.expert else 0)
         result = fit(
-            plan, data, shaping, self.policy_steps, self.policy_batch, self.rate, clip=tier.clips[1],
+            plan, data, shaping, self.policy_steps, self.policy_batch, self.rate, clip=observation.clips[1],
             schedule=partial(falling, self.policy_steps), log_every=_every(self.policy_steps), **options,
         )  # fmt: skip
         return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
 
-    def _plan(self, method: Method, world: World, pieces: Any) -> PlanEnergy:
+    def _plan(self, method: Method, world: World, segments: Any) -> PlanEnergy:
         spread, weight = None, self.uncertainty if method.uncertainty else 0.0
         if weight:
-            start, actions = self.tier.few(pieces, 512)
+            start, actions = self.observation.examples(segments, 512)
             # As in training, where each roll-out draws its future.
             noise = PerSampleRNG(0, torch.arange(len(actions), device=actions.device))
             z = world.prior(noise, self.horizon) if world.latents else None
             spread = usual_spread(world, start, actions[:, : self.horizon], z, self.masks)
         hinge = self.hinge if weight else None
         return PlanEnergy(
-            world, self.tier.cost, self.horizon, weight, hinge, spread, self.masks, futures=1, discount=0.99
+            world, self.observation.cost, self.horizon, weight, hinge, spread, self.masks, futures=1, discount=0.99
         ).to(self.device)
 
     # Testing
@@ -317,8 +325,8 @@ class DriveRecipe(PolicyOptions):
     def _model_results(self, run: Run, errors: Mapping[str, Mapping[str, Tensor]]) -> None:
         for name, values in model_errors(self, errors).items():
             for step in sorted({0, len(values) // 2, len(values) - 1}):
-                method = f"{name} (baseline)" if name == self.tier.baseline else name
-                claim = f"{self.tier.error}, {self.dt * (step + 1):.1f} s ahead"
+                method = f"{name} (baseline)" if name == self.observation.baseline else name
+                claim = f"{self.observation.error}, {self.dt * (step + 1):.1f} s ahead"
                 run.result(id="W1", claim=claim, method=method, measured=float(values[step]), data=self.data)
 
     @property
@@ -334,13 +342,22 @@ def as_drive(options: DriveOptions, **changes: Any) -> DriveRecipe:
     return DriveRecipe(**shared | changes)
 
 
-def drive(courses: Sequence[Sequence[Course]], driver: Driver) -> dict[str, Any]:
+def compare_costs(*args: Any) -> dict[str, float]:
+    """`exploitation`, by the names that the stages of a run keep."""
+    found = exploitation(*args)
+    return {
+        "told": found.predicted, "true": found.realised,
+        "unsure": found.uncertainty, "unsure_true": found.realised_uncertainty,
+    }  # fmt: skip
+
+
+def drive(episodes: Sequence[Sequence[Episodes]], driver: Driver) -> dict[str, Any]:
     """One row an episode, in held-out traffic and in real recordings."""
     parts = {}
-    for part, several in zip(("test", "real"), courses, strict=True):
+    for part, several in zip(("test", "real"), episodes, strict=True):
         rows: Outcomes = []
-        for number, (replay, episodes) in enumerate(several):
-            rows += [{**row, "recording": number} for row in replay.run(driver, episodes)]
+        for number, (replay, numbers) in enumerate(several):
+            rows += [{**row, "recording": number} for row in replay.run(driver, numbers)]
         parts[part] = rows
     return parts
 

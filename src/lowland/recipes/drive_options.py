@@ -26,7 +26,7 @@ class DriveOptions(LogOptions):
     recordings: int = 0
     """Simulated training recordings to learn from; 0 for all. A log of your own is one recording."""
     windows: int = 24000
-    """Pieces of the log to learn from."""
+    """Segments of the log to learn from."""
     model_steps: int = 1500
     """Updates of each forward model."""
     model_horizon: int = 15
@@ -36,7 +36,7 @@ class DriveOptions(LogOptions):
     hidden: int = 64
     """Units of the hidden layers of the forward models."""
     batch: int = 64
-    """Pieces of the log in an update of a model."""
+    """Segments of the log in an update of a model."""
     rate: float = 0.001
     """Learning rate of the policies."""
     cars: int = 10
@@ -81,7 +81,7 @@ class PolicyOptions(DriveOptions):
     masks: int = 10
     """Dropout masks by which the uncertainty is measured."""
     kl: float = 0.05
-    """β, the price of what the posterior tells."""
+    """Weight β of the KL term."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

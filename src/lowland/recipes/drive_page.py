@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lowland.envs.drivers import sanity_drivers
-from lowland.envs.trip import record
+from lowland.envs.episodes import Episodes, Logs
+from lowland.envs.trajectory import record
 from lowland.evaluation.success import Interval, wilson
 from lowland.evaluation.verdict import CLOSE, verdict
 from lowland.plots import curves
 from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
 from lowland.plots.video import drive_video
-from lowland.recipes.drive_logs import Course, Logs, write_log
+from lowland.recipes.drive_logs import write_log
 from lowland.recipes.drive_methods import CLAIMS, METHODS, MPUR, SUCCESS, VG
 from lowland.reports.run import Run
 
@@ -50,20 +51,20 @@ def write_page(
     policies: Mapping[str, Any],
     errors: Mapping[str, Mapping[str, torch.Tensor]],
     logs: Logs,
-    courses: Sequence[Sequence[Course]],
+    episodes: Sequence[Sequence[Episodes]],
 ) -> None:
     """Fill the page; films and galleries are those of the first seed."""
     drivers = {**sanity_drivers(), **policies}
     run.part(_find, found)
-    run.part(_write_film, recipe.film, found, drivers, courses[0])
+    run.part(_write_film, recipe.film, found, drivers, episodes[0])
     run.part(_write_success, recipe, found)
-    if courses[1]:
+    if episodes[1]:
         run.part(_write_real, found)
-    run.part(_write_gallery, found, drivers, courses[0])
+    run.part(_write_gallery, found, drivers, episodes[0])
     run.part(_write_models, recipe, errors)
-    run.part(_write_promises, recipe, found)
+    run.part(_write_exploitation, recipe, found)
     if policies:
-        run.part(_write_use, recipe, policies, courses[0])
+        run.part(_write_use, recipe, policies, episodes[0])
     run.part(write_log, logs)
 
 
@@ -77,7 +78,9 @@ def _find(run: Run, found: Found) -> None:
     run.finding(f"{best} arrives in {share[best]} of the test episodes: {', '.join(told)}.")
 
 
-def _write_film(run: Run, seconds: float, found: Found, drivers: Mapping[str, Any], courses: Sequence[Course]) -> None:
+def _write_film(
+    run: Run, seconds: float, found: Found, drivers: Mapping[str, Any], episodes: Sequence[Episodes]
+) -> None:
     """The same scene for each driver: one that tells methods apart, if there is one."""
     names = [name for name in _SHOWN if name in found]
     best = _main(found)
@@ -85,13 +88,13 @@ def _write_film(run: Run, seconds: float, found: Found, drivers: Mapping[str, An
     count = len(ends[best])
     number = max(range(count), key=lambda k: (ends[best][k], -sum(ends[name][k] for name in names)))
     row = found[best][0]["test"][number]
-    replay = courses[row["recording"]].replay
+    replay = episodes[row["recording"]].replay
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
 
     def film() -> Path:
-        trips = [record(replay, drivers[name], row["episode"], name) for name in names]
-        return drive_video(folder / "drive.mp4", trips, longest=seconds)
+        trajectories = [record(replay, drivers[name], row["episode"], name) for name in names]
+        return drive_video(folder / "drive.mp4", trajectories, longest=seconds)
 
     run.section("A car that nobody sees")
     run.text(
@@ -159,7 +162,7 @@ def _write_real(run: Run, found: Found) -> None:
     run.table(("driver", "episodes", "success, %", "from", "to", "collisions", "off road"), rows)
 
 
-def _write_gallery(run: Run, found: Found, drivers: Mapping[str, Any], courses: Sequence[Course]) -> None:
+def _write_gallery(run: Run, found: Found, drivers: Mapping[str, Any], episodes: Sequence[Episodes]) -> None:
     """The last moment of some episodes that went wrong."""
     items = []
     for name in (MPUR.name, VG.name, "imitation"):
@@ -167,8 +170,8 @@ def _write_gallery(run: Run, found: Found, drivers: Mapping[str, Any], courses: 
             continue
         wrong = [row for row in found[name][0]["test"] if not row["success"]][:2]
         for row in wrong:
-            trip = record(courses[row["recording"]].replay, drivers[name], row["episode"], name)
-            picture = trip.picture(trip.seconds, (720, 224), 70.0)
+            trajectory = record(episodes[row["recording"]].replay, drivers[name], row["episode"], name)
+            picture = trajectory.picture(trajectory.seconds, (720, 224), 70.0)
             caption = f"{name}: {row['reason']} after {row['seconds']:.1f} s and {row['distance']:.0f} m"
             items.append((_png(picture), caption))
     if items:
@@ -176,10 +179,10 @@ def _write_gallery(run: Run, found: Found, drivers: Mapping[str, Any], courses: 
         run.grid("failures", items, 2)
 
 
-def _write_use(run: Run, recipe: DriveRecipe, policies: Mapping[str, Any], courses: Sequence[Course]) -> None:
+def _write_use(run: Run, recipe: DriveRecipe, policies: Mapping[str, Any], episodes: Sequence[Episodes]) -> None:
     """How a policy is loaded and driven, as code that runs."""
     name = MPUR.name if MPUR.name in policies else next(iter(policies))
-    until = {course.replay.until for course in courses}
+    until = {one.replay.until for one in episodes}
     options = ', until="recording"' if until == {"recording"} else ""
     options = recipe.said + options
     log = str(Path(recipe.tracks).resolve()) if recipe.tracks else "test"
@@ -193,7 +196,7 @@ def _write_use(run: Run, recipe: DriveRecipe, policies: Mapping[str, Any], cours
         "import lowland as ll",
         "",
         f"policy = ll.planning.load_policy({str(run.folder.resolve())!r}, {name!r})",
-        f'env = gymnasium.make("lowland/TrafficReplay-v0", tracks={log!r}{options}, **policy.sight)',
+        f'env = gymnasium.make("lowland/TrafficReplay-v0", tracks={log!r}{options}, **policy.observation)',
         "(observation, info), over = env.reset(seed=0), False",
         "while not over:",
         "    observation, reward, ended, cut, info = env.step(policy.act(observation))",
@@ -211,14 +214,19 @@ def _write_use(run: Run, recipe: DriveRecipe, policies: Mapping[str, Any], cours
 def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
     if not errors:
         return
-    tier, first = recipe.tier, next(iter(errors.values()))
-    told = model_errors(recipe, errors)
+    observation, first = recipe.observation, next(iter(errors.values()))
+    predicted = model_errors(recipe, errors)
     seconds = [recipe.dt * (t + 1) for t in range(len(first["model"]))]
     run.section("What the models know")
-    run.text(tier.told)
-    run.verdict(f"{_unseen(recipe)} its mean error is {_better(first, tier.baseline)} that of the {tier.baseline}.")
+    run.text(observation.predicts)
+    run.verdict(
+        f"{_unseen(recipe)} its mean error is {_better(first, observation.baseline)} that of the "
+        f"{observation.baseline}."
+    )
     drawn = curves(
-        {name: (seconds, values.tolist()) for name, values in told.items()}, xlabel="seconds ahead", ylabel=tier.error
+        {name: (seconds, values.tolist()) for name, values in predicted.items()},
+        xlabel="seconds ahead",
+        ylabel=observation.error,
     )
     run.figure(
         "errors", drawn, f"Other cars, held-out recordings, latents at 0; trained over {recipe.model_horizon} steps."
@@ -227,10 +235,11 @@ def _write_models(run: Run, recipe: DriveRecipe, errors: Mapping[str, Mapping[st
 
 def model_errors(recipe: DriveRecipe, errors: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Errors by horizon, of each model and then of the baseline."""
-    told = {f"model, {name}": table["model"] for name, table in errors.items()}
+    predicted = {f"model, {name}": table["model"] for name, table in errors.items()}
     if errors:
-        told[recipe.tier.baseline] = next(iter(errors.values()))[recipe.tier.baseline]
-    return told
+        baseline = recipe.observation.baseline
+        predicted[baseline] = next(iter(errors.values()))[baseline]
+    return predicted
 
 
 def _unseen(recipe: DriveRecipe) -> str:
@@ -242,7 +251,7 @@ def _better(table: Mapping[str, torch.Tensor], baseline: str) -> str:
     return f"{share:.0f} % below" if share > 0 else f"{-share:.0f} % above"
 
 
-def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
+def _write_exploitation(run: Run, recipe: DriveRecipe, found: Found) -> None:
     """Predicted against true cost: a policy that exploits its model is promised more than it gets."""
     shown = {name: outcomes for name, outcomes in found.items() if "told" in outcomes[0]}
     if not shown:
@@ -254,7 +263,7 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
         f"for. Costs are those of driving, means over roll-outs of {recipe.horizon} steps of {recipe.dt:.1f} s; a step "
         "into a collision or off the road costs 1. What was imagined counts as long as the car really drove on."
     )
-    run.part(write_promises, shown)
+    run.part(write_exploitation, shown)
     costs = {
         name: outcomes[0]["learned"]["curves"]["cost"]
         for name, outcomes in found.items()
@@ -273,11 +282,11 @@ def _write_promises(run: Run, recipe: DriveRecipe, found: Found) -> None:
     run.figure("training", drawn, "What driving costs in the model while the policy is trained (first seed).")
 
 
-def write_promises(run: Run, found: Found) -> None:
+def write_exploitation(run: Run, found: Found) -> None:
     """The table of costs and uncertainties that were imagined and true, means over seeds."""
     rows = []
     for name, outcomes in found.items():
-        means = {key: promised(outcomes, key) for key in outcomes[0]["told"]}
+        means = {key: cost_mean(outcomes, key) for key in outcomes[0]["told"]}
         ends = Counter(row["reason"] for outcome in outcomes for row in outcome["test"])
         total = sum(ends.values())
         failed = (100 * ends.get(reason, 0) / total for reason in ("collision", "off road"))
@@ -294,8 +303,8 @@ def write_promises(run: Run, found: Found) -> None:
     )  # fmt: skip
 
 
-def promised(outcomes: Sequence[Mapping[str, Any]], key: str) -> float:
-    """One of the `promises`, the mean over seeds."""
+def cost_mean(outcomes: Sequence[Mapping[str, Any]], key: str) -> float:
+    """One number of `exploitation`, the mean over seeds."""
     return statistics.fmean(outcome["told"][key] for outcome in outcomes)
 
 

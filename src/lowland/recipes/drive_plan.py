@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lowland.envs.drivers import sanity_drivers
+from lowland.envs.episodes import Episodes, Logs, read_logs
 from lowland.envs.replay import Replay
 from lowland.errors import OptionError, nearest
 from lowland.evaluation.success import summary
@@ -20,7 +21,7 @@ from lowland.planning.policies import Imitation, Policy
 from lowland.plots.style import BLUE, ORANGE
 from lowland.recipes.base import falling, recipe
 from lowland.recipes.drive import as_drive, drive
-from lowland.recipes.drive_logs import Course, Logs, read_logs, write_log
+from lowland.recipes.drive_logs import write_log
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, IMITATION
 from lowland.recipes.drive_options import SMALL, DriveOptions, model_folder
 from lowland.recipes.drive_page import success_bars
@@ -111,19 +112,19 @@ class DrivePlanRecipe(DriveOptions):
     def run(self, run: Run) -> None:
         run.expect(5 + len(self.solvers) + 2)
         logs = read_logs(self.tracks, self.cars, self.device, self.recordings, reading=self.reading)
-        pieces = {} if self.models else logs.pieces(self.windows, self.model_horizon, self.generator())
-        courses = [logs.courses(self.episodes), []]
+        segments = {} if self.models else logs.segments(self.windows, self.model_horizon, self.generator())
+        episodes = [logs.episodes(self.episodes), []]
         base = as_drive(self)
-        world = base.world(run, DETERMINISTIC, pieces, 0)
+        world = base.world(run, DETERMINISTIC, segments, 0)
         found: dict[str, dict[str, Any]] = {}
         for name, driver in sanity_drivers().items():
-            found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, driver))
+            found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(drive, episodes, driver))
         for name in self.solvers:
-            found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(self._planned, name, world, courses))
+            found[name] = run.stage(f"test/{name.replace(' ', '-')}", partial(self._planned, name, world, episodes))
         actor = base.policy(IMITATION, 0)
         learned = run.stage("actor", partial(self._distilled, world, actor, logs), [actor])
         label = f"actor of {self.teacher}"
-        found[label] = run.stage("test/actor", partial(drive, courses, actor.eval()))
+        found[label] = run.stage("test/actor", partial(drive, episodes, actor.eval()))
         self._results(run, found, label, base.data)
         run.part(self._page, found, label, learned)
         run.part(write_log, logs)
@@ -135,33 +136,33 @@ class DrivePlanRecipe(DriveOptions):
         starts[:, :, 0] = torch.tensor(STARTS, device=self.device)[:, None]
         return Controller(plan, SOLVERS[name](self.solver_steps, self.samples), self.generator(5), starts)
 
-    def _planned(self, name: str, world: World, courses: list[list[Course]]) -> dict[str, Any]:
-        outcome = drive(courses, self.planner(name, world))
+    def _planned(self, name: str, world: World, episodes: list[list[Episodes]]) -> dict[str, Any]:
+        outcome = drive(episodes, self.planner(name, world))
         # Latency is that of one car: a batch of cars is planned for at less cost each.
         alone = self.planner(name, world)
-        replay = courses[0][0].replay
-        state = replay.reset(courses[0][0].episodes[:1])
+        replay = episodes[0][0].replay
+        state = replay.reset(episodes[0][0].numbers[:1])
         for _ in range(min(20, 4 * self.episodes)):
             state, _ = replay.step(alone(state))
         return {**outcome, "latency": alone.latency()}
 
     def _distilled(self, world: World, actor: Policy, logs: Logs) -> dict[str, float]:
         """In the training recordings the teacher tells what to do, and the actor learns it."""
-        teacher, lessons = self.planner(self.teacher, world), []
-        trips, told = logs.courses(self.lessons, "train"), {}
+        teacher, found = self.planner(self.teacher, world), []
+        episodes, learned = logs.episodes(self.lessons, "train"), {}
         for number in range(self.rounds):
             driver = actor.eval() if number else None
-            for replay, episodes in trips:
-                if len(some := episodes[number :: self.rounds]):
-                    lessons += _lessons(replay, some, teacher, driver)
-            x = {name: torch.cat([state[name] for state, _ in lessons]) for name in lessons[0][0]}
-            y = torch.cat([action for _, action in lessons])
+            for replay, numbers in episodes:
+                if len(some := numbers[number :: self.rounds]):
+                    found += _demonstrations(replay, some, teacher, driver)
+            x = {name: torch.cat([state[name] for state, _ in found]) for name in found[0][0]}
+            y = torch.cat([action for _, action in found])
             result = fit(
                 Imitation(actor), (x, y), MinimumEnergy(), self.actor_steps, min(128, len(y)), self.rate,
                 schedule=partial(falling, self.actor_steps), validation=0.0, progress=False, seed=self.seed,
             )  # fmt: skip
-            told = {"states": float(len(y)), "error": result.history["loss/energy"].values[-1]}
-        return told
+            learned = {"states": float(len(y)), "error": result.history["loss/energy"].values[-1]}
+        return learned
 
     def _results(self, run: Run, found: dict[str, dict[str, Any]], label: str, test: str) -> None:
         data = f"{test}, {len(found['human']['test'])} episodes"
@@ -179,13 +180,13 @@ class DrivePlanRecipe(DriveOptions):
     def _page(self, run: Run, found: dict[str, dict[str, Any]], label: str, learned: dict[str, float]) -> None:
         rows = []
         for name, outcome in found.items():
-            told = summary(outcome["test"])
+            row = summary(outcome["test"])
             method = DRIVERS[name][0] if name in DRIVERS else name
-            share = 100 * told["success"].value
+            share = 100 * row["success"].value
             late = outcome.get("latency")
-            ends = told["reasons"]
+            ends = row["reasons"]
             rows.append(
-                [method, share, 100 * told["success"].low, 100 * told["success"].high, told["distance"],
+                [method, share, 100 * row["success"].low, 100 * row["success"].high, row["distance"],
                  ends.get("collision", 0), ends.get("off road", 0), late and late["median"], late and late["p95"]]
             )  # fmt: skip
         share = {name: f"{100 * summary(outcome['test'])['success'].value:.0f} %" for name, outcome in found.items()}
@@ -208,11 +209,11 @@ class DrivePlanRecipe(DriveOptions):
         run.table(names, rows, caption)
 
 
-def _lessons(
-    replay: Replay, episodes: Tensor, teacher: Controller, driver: Policy | None
+def _demonstrations(
+    replay: Replay, numbers: Tensor, teacher: Controller, driver: Policy | None
 ) -> list[tuple[State, Tensor]]:
-    """States on some trips with what the teacher would do there; without a driver it does that."""
-    found, state = [], replay.reset(episodes)
+    """The states of some episodes with the teacher's actions there; without a driver the teacher drives."""
+    found, state = [], replay.reset(numbers)
     teacher.reset()
     while len(replay.episodes):
         action = teacher(state)

@@ -10,7 +10,7 @@ from lowland.recipes.base import recipe
 from lowland.recipes.drive import as_drive
 from lowland.recipes.drive_methods import DROPPED, MPUR, MPUR_DETERMINISTIC, SUCCESS, VG, Method
 from lowland.recipes.drive_options import SMALL, PolicyOptions
-from lowland.recipes.drive_page import promised
+from lowland.recipes.drive_page import cost_mean
 from lowland.recipes.drive_remedies_page import write_page
 from lowland.recipes.drive_variants import Variant, compare, shares
 from lowland.reports.run import Run
@@ -56,7 +56,7 @@ class DriveRemediesRecipe(PolicyOptions):
     members: int = 5
     """Models of the ensemble, each with its own first weights."""
     few: int = 300
-    """Pieces of the log from which the models learn where data are few. Policies start from all logged states."""
+    """Segments of the log from which the models learn where data are few. Policies start from all logged states."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": SMALL
@@ -92,7 +92,7 @@ class DriveRemediesRecipe(PolicyOptions):
         }  # fmt: skip
         for key, claim in claims.items():
             for name in chosen:
-                value = promised(found[name], key)
+                value = cost_mean(found[name], key)
                 run.result(id="W7", claim=claim, method=name, measured=value, seeds=self.seeds, data=data)
         changes = {name: change for name, (_, change) in chosen.items()}
         pairs, apart = ([pair for pair in several if set(pair) <= set(chosen)] for several in (PAIRS, APART))

@@ -8,7 +8,16 @@ from matplotlib.figure import Figure
 
 from lowland.evaluation.verdict import CLOSE, Verdict, verdict
 from lowland.plots.style import BLUE, INK, MUTED, ORANGE, figure, ruled
-from lowland.recipes.drive_page import PAIRED, Found, intervals, promised, rates, stacks, success_bars, write_promises
+from lowland.recipes.drive_page import (
+    PAIRED,
+    Found,
+    cost_mean,
+    intervals,
+    rates,
+    stacks,
+    success_bars,
+    write_exploitation,
+)
 from lowland.reports.run import Run
 
 _CAREFUL = "MPUR"
@@ -48,7 +57,7 @@ def write_page(
     )  # fmt: skip
     run.part(_write_gaps, found, pairs, apart)
     run.table(("variant", "what is changed"), [[name, words] for name, words in changes.items()])
-    told = {name: found[name] for name in changes}
+    shown = {name: found[name] for name in changes}
     run.section("What the models promise, and what comes")
     run.text(
         "A policy that exploits its model is promised a low cost and gets a high one, and it is led to where the model "
@@ -57,11 +66,11 @@ def write_page(
         "together, and the uncertainty lower."
     )
     run.figure(
-        "promises", _promises(told), "Mean over the steps up to the true end of each episode: cost of driving, 1 for a "
-        "step into a collision or off the road; uncertainty in standard deviations from the usual along the held-out "
-        "log, of the model in which the policy was trained.",
+        "promises", _exploitation(shown), "Mean over the steps up to the true end of each episode: cost of driving, 1 "
+        "for a step into a collision or off the road; uncertainty in standard deviations from the usual along the "
+        "held-out log, of the model in which the policy was trained.",
     )  # fmt: skip
-    run.part(write_promises, told)
+    run.part(write_exploitation, shown)
     run.section("How the episodes end")
     run.figure("ends", stacks(found, "test"), "Shares of all episodes.")
 
@@ -103,14 +112,14 @@ def _table(run: Run, gaps: Mapping[tuple[str, str], Verdict]) -> None:
     run.table(("policies", "points", "from", "to", "successes of the first"), rows, PAIRED)
 
 
-def _promises(found: Found) -> Figure:
+def _exploitation(found: Found) -> Figure:
     """For each variant a line from what was imagined to what came: of the cost, and of the uncertainty."""
     drawn = figure(9.4, 0.36 * len(found) + 1.1)
     axes = drawn.subplots(1, 2, sharey=True)
     panels = (("cost of driving", "told", "true"), ("uncertainty, deviations", "unsure", "unsure_true"))
     for ax, (label, imagined, came) in zip(axes, panels, strict=True):
         for place, (name, outcomes) in enumerate(found.items()):
-            first, last = (promised(outcomes, key) for key in (imagined, came))
+            first, last = (cost_mean(outcomes, key) for key in (imagined, came))
             colour = ORANGE if name.startswith(_CAREFUL) else BLUE
             ax.plot([first, last], [-place, -place], color=colour, linewidth=2, alpha=0.5)
             ax.plot(first, -place, "o", markersize=6, markerfacecolor="white", markeredgecolor=colour)

@@ -10,12 +10,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from lowland.envs.drivers import sanity_drivers
-from lowland.recipes.drive import DriveRecipe, as_drive, drive
-from lowland.recipes.drive_logs import read_logs
+from lowland.envs.episodes import read_logs
+from lowland.recipes.drive import DriveRecipe, as_drive, compare_costs, drive
 from lowland.recipes.drive_methods import DRIVERS, SUCCESS, Method
 from lowland.recipes.drive_options import PolicyOptions
 from lowland.recipes.drive_page import rates
-from lowland.recipes.drive_promises import promises
 from lowland.reports.run import Run
 from lowland.tensors import take
 from lowland.worlds.base import World
@@ -31,7 +30,7 @@ class Variant(NamedTuple):
         name: on the page.
         method: whose world, policy and terms of the cost it has.
         recipe: `drive` with the options of this variant.
-        members: forward models that tell by their spread how unsure they are; 1 for the dropout masks of one model.
+        members: forward models whose spread is the uncertainty; 1 for the dropout masks of one model.
     """
 
     name: str
@@ -50,7 +49,7 @@ def compare(
     run: Run,
     options: PolicyOptions,
     variants: Sequence[Variant],
-    promised: int = 0,
+    rolled: int = 0,
     part: Literal["test", "held"] = "test",
 ) -> tuple[Outcomes, str]:
     """Train and drive each variant, with all seeds: outcomes by name, and in what they drove.
@@ -61,7 +60,7 @@ def compare(
         run: whose stages these are.
         options: what the variants have in common: logs, seeds and episodes.
         variants: those to compare.
-        promised: steps of the roll-outs by which costs that were imagined and true costs are compared; 0 for none.
+        rolled: steps of the roll-outs that compare predicted with realised costs; 0 for none.
         part: where they drive: in the test, or where settings are compared, in the recordings that are held for checks.
     """
     base = as_drive(options)
@@ -69,31 +68,31 @@ def compare(
     if not base.tracks:
         run.stand_in("Simulated traffic stands in for the recordings of I-80 that the published figures are of.")
     models = {name for variant in variants for name in variant.models}
-    run.expect(2 + options.seeds * (len(models) + (3 if promised else 2) * len(variants)))
-    steps = max(options.model_horizon, promised, *(variant.recipe.horizon for variant in variants))
-    pieces = logs.pieces(options.windows, steps, options.generator())
-    courses = [logs.courses(options.episodes, part), []]
+    run.expect(2 + options.seeds * (len(models) + (3 if rolled else 2) * len(variants)))
+    steps = max(options.model_horizon, rolled, *(variant.recipe.horizon for variant in variants))
+    segments = logs.segments(options.windows, steps, options.generator())
+    episodes = [logs.episodes(options.episodes, part), []]
     where = base.data if part == "test" or base.tracks else "simulated traffic, validation simulation"
-    data = f"{where}, {sum(len(course.episodes) for course in courses[0])} episodes"
+    data = f"{where}, {sum(len(one.numbers) for one in episodes[0])} episodes"
     found: Outcomes = {}
     for name in ("human", "no action"):
-        found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(drive, courses, sanity_drivers()[name]))]
+        found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(drive, episodes, sanity_drivers()[name]))]
         share, (label, claim) = 100 * float(rates(found[name]).mean()), DRIVERS[name]
-        told = base.published(claim, SUCCESS)
-        run.result(id="W8", claim="success", method=label, measured=share, published=told, data=data)
-    unseen = logs.unseen(steps) if promised else {}
+        known = base.published(claim, SUCCESS)
+        run.result(id="W8", claim="success", method=label, measured=share, published=known, data=data)
+    unseen = logs.unseen(steps) if rolled else {}
     for seed in range(options.seeds):
         trained: dict[str, World] = {}
         for variant in variants:
             name, method, one, _ = variant
-            seen = _seen(pieces, one.windows)
+            seen = _seen(segments, one.windows)
             world, policy = _model(run, variant, seen, seed, trained), one.policy(method, seed)
             place = f"seed-{seed}/{_short(name)}"
-            learn = partial(one.learn, method, policy, {method.world: world}, pieces, seed, seen)
+            learn = partial(one.learn, method, policy, {method.world: world}, segments, seed, seen)
             run.stage(f"{place}/policy", learn, [policy])
-            outcome = run.stage(f"{place}/test", partial(drive, courses, policy.eval()))
-            if promised:
-                check = partial(promises, policy, world, courses[0], unseen, promised, one.masks)
+            outcome = run.stage(f"{place}/test", partial(drive, episodes, policy.eval()))
+            if rolled:
+                check = partial(compare_costs, policy, world, episodes[0], unseen, rolled, one.masks)
                 outcome["told"] = run.stage(f"{place}/promises", check)
             found.setdefault(name, []).append(outcome)
     return found, data
@@ -105,18 +104,18 @@ def shares(found: Outcomes, name: str) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def _seen(pieces: dict[str, Any], most: int) -> dict[str, Any]:
-    """The pieces that a model learns from: at most so many, evenly from all."""
-    count, device = len(pieces["actions"]), pieces["actions"].device
-    return pieces if most >= count else take(pieces, torch.linspace(0, count - 1, most).long().to(device))
+def _seen(segments: dict[str, Any], most: int) -> dict[str, Any]:
+    """The segments that a model learns from: at most so many, evenly from all."""
+    count, device = len(segments["actions"]), segments["actions"].device
+    return segments if most >= count else take(segments, torch.linspace(0, count - 1, most).long().to(device))
 
 
-def _model(run: Run, variant: Variant, pieces: dict[str, Any], seed: int, trained: dict[str, World]) -> World:
+def _model(run: Run, variant: Variant, segments: dict[str, Any], seed: int, trained: dict[str, World]) -> World:
     """The model of a variant; members of an ensemble differ in first weights and in the order of the training data."""
     for number, label in enumerate(variant.models):
         if label not in trained:
             own = seed + 1000 * number
-            trained[label] = variant.recipe.world(run, variant.method.world, pieces, own, label)
+            trained[label] = variant.recipe.world(run, variant.method.world, segments, own, label)
     members = [trained[label] for label in variant.models]
     return members[0] if len(members) == 1 else Ensemble(members)
 

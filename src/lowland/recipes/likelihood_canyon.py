@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -93,19 +92,19 @@ class LikelihoodCanyonRecipe(Recipe):
 
     def _train(self, run: Run, smoothness: float) -> dict[str, Any]:
         """One training, with the weights and the loss that it had after each number of steps."""
-        energy, weights, losses, history = self._energy(), {}, {}, {}
+        energy, weights, losses = self._energy(), {}, {}
         shaping = MaximumLikelihoodGrid(-BOX, BOX, self.nodes, smoothness)
         train = toy("spiral", self.points, self.generator(), noise=0.0).to(self.device)
-        with tempfile.TemporaryDirectory() as folder:
-            for steps in self.steps:
-                # Each call goes on where the last one ended, the state of the optimiser included.
-                found = fit(
-                    energy, train, shaping, max_steps=steps, batch_size=min(512, self.points // 2), lr=5e-3,
-                    validation=0.2, seed=self.seed, run=folder, resume=True, progress=False,
-                )  # fmt: skip
-                weights[str(steps)] = {name: value.clone() for name, value in energy.state_dict().items()}
-                history = found.history
-                losses[str(steps)] = history["nll"].values[-1]
+
+        def keep(step: int, metrics: dict[str, float]) -> None:
+            if step in self.steps:
+                weights[str(step)] = {name: value.clone() for name, value in energy.state_dict().items()}
+                losses[str(step)] = metrics["nll"]
+
+        history = fit(
+            energy, train, shaping, max_steps=self.steps[-1], batch_size=min(512, self.points // 2), lr=5e-3,
+            validation=0.2, seed=self.seed, progress=False, callback=keep,
+        ).history  # fmt: skip
         for name in ("nll", "validation/nll"):
             for step, value in zip(*history[name], strict=True):
                 run.log(int(step), **{name: value})

@@ -15,10 +15,10 @@ from torch import Tensor
 from lowland.data.gym_record import record_gym_log
 from lowland.envs.plant import PlantRuns, run_plant
 from lowland.errors import OptionError
+from lowland.planning.backprop_through_model import BackpropThroughModel
 from lowland.planning.control import Controller
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Policy
-from lowland.planning.through_the_model import ThroughTheModel
 from lowland.recipes.base import Recipe, recipe
 from lowland.recipes.pendulum_page import CENTRE, HALF, NOTHING, RANDOM, write_page, write_results
 from lowland.reports.run import Run
@@ -36,7 +36,7 @@ PLANT = "Pendulum-v1"
 UPRIGHT, LAST = 0.3, 50
 """A swing-up is an angle of at most 0.3 rad from upright in each of the last 50 steps, 2.5 s."""
 WINDOW = 3
-"""Steps of a piece of the log on which the model is trained."""
+"""Steps of a segment of the log on which the model is trained."""
 AHEAD = 10
 Found = Mapping[str, Any]
 
@@ -62,7 +62,7 @@ class PendulumRecipe(Recipe):
     hidden: int = 64
     """Units of a layer of each network."""
     updates: int = 700
-    """Of each network, of 128 pieces of the log."""
+    """Of each network, of 128 segments of the log."""
     policy_updates: int = 200
     """Of each policy, of 64 imagined episodes, without the uncertainty cost."""
     further_updates: int = 150
@@ -176,7 +176,7 @@ class PendulumRecipe(Recipe):
 
     def _train(self, plan: PlanEnergy, policy: Policy, starts: Tensor, seed: int, updates: int) -> None:
         fit(
-            plan, Batch(None, {"observation": starts}), ThroughTheModel(policy, seed=seed), updates,
+            plan, Batch(None, {"observation": starts}), BackpropThroughModel(policy, seed=seed), updates,
             min(64, len(starts)), 4e-3, clip=50, schedule=partial(_cosine, updates), seed=seed, validation=0.0,
             progress=False,
         )  # fmt: skip
@@ -213,15 +213,15 @@ def cost(state: State, action: Tensor) -> Tensor:
 
 
 def without(paths: Sequence[State]) -> list[dict[str, Tensor]]:
-    """The log without the region: each episode cut into the pieces outside it."""
-    pieces = []
+    """The log without the region: each episode cut into the segments outside it."""
+    segments = []
     for path in paths:
         bounds = [-1, *inside(path["observation"]).nonzero()[:, 0].tolist(), len(path["observation"])]
         for before, after in itertools.pairwise(bounds):
             if after - before > WINDOW + 1:
-                pieces.append({"observation": path["observation"][before + 1 : after],
+                segments.append({"observation": path["observation"][before + 1 : after],
                                "actions": path["actions"][before + 1 : after - 1]})  # fmt: skip
-    return pieces
+    return segments
 
 
 def swung_up(runs: PlantRuns) -> float:

@@ -156,7 +156,7 @@ def _grid(size: int = 61) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 @torch.no_grad()
 def _landscape(policy: Policy, plan: PlanEnergy, paths: Tensor) -> Figure:
     angles, speeds, state = _grid()
-    terms = plan.terms(plan.draw(state), lambda now, t: policy(now))
+    terms = plan.terms(act=lambda now, t: policy(now), **plan.draw(state))
     value = terms.cost.flatten().reshape(len(speeds), len(angles))
     drawn = figure(6.4, 4.6)
     ax = drawn.subplots()

@@ -31,7 +31,7 @@ from lowland.worlds.rollout import rollout
 from lowland.worlds.uncertainty import variance
 from lowland.worlds.vector import VectorWorld
 
-Pieces = tuple[Mapping[str, Any], State]
+Segments = tuple[Mapping[str, Any], State]
 DATA = ("plant", "traffic")
 STARTS = 300
 
@@ -116,10 +116,10 @@ class WorldRecipe(LogOptions):
             raise DataError(
                 f"{log.name}: the held-out episodes have at most {longest + 1} steps: at least 3 are needed."
             )
-        pieces = windows(train.paths, self.horizon)
+        segments = windows(train.paths, self.horizon)
         found: list[dict[str, Any]] = []
         for seed in range(self.seeds):
-            worlds = self._train(run, pieces, log, seed)
+            worlds = self._train(run, segments, log, seed)
             score = partial(self._score, worlds, train, test, evaluated, seed)
             found.append(run.stage(f"seed-{seed}/scores", score))
             if seed == 0:
@@ -134,10 +134,10 @@ class WorldRecipe(LogOptions):
         return record_gym_log(self.plant, self.transitions, self.seed, gusts=self.gusts)
 
     def _train(
-        self, run: Run, pieces: Pieces, log: GymLog, seed: int
+        self, run: Run, segments: Segments, log: GymLog, seed: int
     ) -> dict[str, tuple[ForwardModel, ForwardTraining]]:
         """The model as it is without z, then three ways on from there, all with the same number of updates."""
-        x, y = (tree_map(lambda tensor: tensor.to(self.device), part) for part in pieces)
+        x, y = (tree_map(lambda tensor: tensor.to(self.device), part) for part in segments)
         sizes, bounded = log.sizes, log.low is not None
         made: dict[str, tuple[ForwardModel, ForwardTraining]] = {}
 

@@ -6,7 +6,6 @@ Shape letters: B starts, N futures, T steps, P frames of context, C channels, H 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,25 +15,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowland.data.tracks import Tracks
+from lowland.envs.episodes import Logs, read_logs
 from lowland.envs.films import Films
 from lowland.envs.picture import Camera
 from lowland.envs.scene import Scene
 from lowland.evaluation.forward_models import COPY, VELOCITY, coverage, crps, sensitivity
 from lowland.recipes.base import falling
 from lowland.recipes.drive import DriveRecipe
-from lowland.recipes.drive_logs import Logs, read_logs
-from lowland.recipes.drive_tier import ImageTier
 from lowland.recipes.world_traffic_page import write_page, write_results
 from lowland.reports.run import Run
 from lowland.tensors import PerSampleRNG, tree_map
 from lowland.training.export import save_world
 from lowland.training.fit import fit
-from lowland.worlds.base import State, World
+from lowland.training.observation import ImageObservation
+from lowland.worlds.base import World
 from lowland.worlds.convolutional import DECODERS
 from lowland.worlds.driving_costs import CARS
 from lowland.worlds.forward import ForwardModel
 from lowland.worlds.forward_training import ForwardTraining, kl_to_normal
-from lowland.worlds.rollout import at
+from lowland.worlds.rollout import at, transitions
 
 if TYPE_CHECKING:
     from lowland.recipes.world import WorldRecipe
@@ -55,17 +54,23 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
     run.expect(config.seeds * (2 * len(DECODERS) + 1))
     small = {name: DriveRecipe.presets["pixels"][name] for name in ("image", "batch")}
     base = DriveRecipe(**small, latents=config.latents, hidden=config.hidden, tracks=config.log, device=config.device)
-    tier = ImageTier(base)
-    logs = read_logs(config.log, base.cars, base.device, 1, tier.sight, config.reading)
+    seen = {
+        name: ImageObservation(
+            small["image"], latents=config.latents, hidden=config.hidden, decoder=name, device=config.device
+        )
+        for name in DECODERS
+    }
+    observation = seen["warp"]
+    logs = read_logs(config.log, base.cars, base.device, 1, observation.replay, config.reading)
     if not config.log:
         run.stand_in("Simulated traffic stands in for recordings of a freeway.")
-    pieces = max(1, config.transitions // config.horizon)
-    unseen, found = _unseen(config, logs, tier), []
+    count = max(1, config.transitions // config.horizon)
+    unseen, found = _unseen(config, logs, observation), []
     models: dict[str, tuple[World, ForwardTraining]] = {}
     for seed in range(config.seeds):
-        films = tier.pieces(logs, pieces, config.horizon, config.generator(10 * seed + 1))
+        films = observation.segments(logs, count, config.horizon, config.generator(10 * seed + 1))
         for name in DECODERS:
-            models[name] = _train(config, run, name, ImageTier(replace(base, decoder=name)), films, seed)
+            models[name] = _train(config, run, name, seen[name], base.batch, films, seed)
             if seed == 0:
                 save_world(models[name][0], run.checkpoints / f"world-{name}")
         found.append(run.stage(f"seed-{seed}/scores", partial(_score, config, models, unseen, seed)))
@@ -76,20 +81,20 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
     run.part(write_page, found, logs, size)
 
 
-def _unseen(config: WorldRecipe, logs: Logs, tier: ImageTier) -> Films:
-    frames, every = tier.options.frames, tier.options.every
+def _unseen(config: WorldRecipe, logs: Logs, observation: ImageObservation) -> Films:
+    frames, every = observation.frames, observation.every
     before, generator = (frames - 1) * every, torch.Generator().manual_seed(0)
     count = min(STARTS, max(SHOWN, config.transitions // 50))
     starts = logs.starts(count, config.evaluated, generator, "held", before=before, device="cpu")
-    return Films(starts, Camera(*tier.size), frames, config.evaluated, config.device)
+    return Films(starts, Camera(*observation.size), frames, config.evaluated, config.device)
 
 
 def _train(
-    config: WorldRecipe, run: Run, decoder: str, tier: ImageTier, films: Films, seed: int
+    config: WorldRecipe, run: Run, decoder: str, observation: ImageObservation, batch: int, films: Films, seed: int
 ) -> tuple[World, ForwardTraining]:
-    world = tier.world(True, config.generator(10 * seed + 2)).to(config.device)
-    energy = ForwardModel(world, tier.few(films, 1)[0], config.horizon)
-    posterior, batch = tier.posterior(world, config.generator(10 * seed + 3)), min(tier.options.batch, len(films))
+    world = observation.world(True, config.generator(10 * seed + 2)).to(config.device)
+    energy = ForwardModel(world, observation.examples(films, 1)[0], config.horizon)
+    posterior, batch = observation.posterior(world, config.generator(10 * seed + 3)), min(batch, len(films))
     shapings = {
         "without-z": ForwardTraining(seed=seed),
         "z-dropout": ForwardTraining(posterior, PIXELS * config.kl, seed=seed).to(config.device),
@@ -98,7 +103,7 @@ def _train(
 
         def learn(shaping: ForwardTraining = shaping) -> dict[str, list[float]]:
             result = fit(
-                energy, tier.trips(films, config.horizon), shaping, config.steps, batch, RATE,
+                energy, observation.trajectories(films, config.horizon), shaping, config.steps, batch, RATE,
                 clip=5.0, schedule=partial(falling, config.steps), validation=0.0, progress=False, seed=seed,
                 log_every=10,
             )  # fmt: skip
@@ -145,12 +150,8 @@ def _score(config: WorldRecipe, models: Trained, films: Films, seed: int) -> dic
 
 def _imagined(world: World, x: Mapping[str, Any], z: Tensor | None) -> Tensor:
     """The newest frame of each step, (B, T, C, H, W); a whole roll-out of films would fill the memory."""
-    state: State = x["state"]
-    frames = []
-    for t in range(x["actions"].shape[1]):
-        state = world.step(state, x["actions"][:, t], None if z is None else z[:, t])
-        frames.append(state["image"][:, -1])
-    return torch.stack(frames, dim=1)
+    found = transitions(world, x["state"], x["actions"], z, x["actions"].shape[1])
+    return torch.stack([step.following["image"][:, -1] for step in found], dim=1)
 
 
 def _cells(frames: Tensor) -> Tensor:
@@ -208,7 +209,7 @@ def carried_on(films: Films, own: Tensor, size: Tensor) -> Tensor:
 
 
 def _around(films: Films, number: int) -> np.ndarray:
-    """The other cars near the start of a piece, (cars, 8) as in `Scene.table`."""
+    """The other cars near the start of a segment, (cars, 8) as in `Scene.table`."""
     scene, row = films.scenes[int(films.scene[number])], films.row[number]
     place, there = scene.nearest(scene.own[row][None], scene.frame[row][None], scene.vehicle[row][None], scene.most)
     cars = scene.table[place[0, there[0]]]

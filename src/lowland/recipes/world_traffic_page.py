@@ -16,11 +16,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from lowland.envs.episodes import Logs
 from lowland.evaluation.forward_models import COPY, VELOCITY
 from lowland.evaluation.verdict import verdict
 from lowland.plots import curves
 from lowland.plots.video import write_video
-from lowland.recipes.drive_logs import Logs, write_log
+from lowland.recipes.drive_logs import write_log
 from lowland.reports.run import Run
 from lowland.worlds.driving_costs import CARS, CROP, LANES, OFF_ROAD
 

@@ -62,9 +62,9 @@ def example_states(policy: Policy, count: int = 2) -> dict[str, Tensor]:
         OptionError: if the policy does not say what it looks at.
     """
     shapes: dict[str, Any] | None = getattr(policy.inputs, "shapes", None)
-    if shapes is None or not policy.sight:
+    if shapes is None or not policy.observation:
         raise OptionError("Only a policy of `lowland run drive`, loaded by load_policy, knows what it looks at.")
-    replay = Replay(traffic("validation")[0], **policy.sight)
+    replay = Replay(traffic("validation")[0], **policy.observation)
     state = replay.reset(torch.linspace(0, len(replay) - 1, count).long())
     return {name: state[name] for name in shapes}
 
@@ -72,7 +72,8 @@ def example_states(policy: Policy, count: int = 2) -> dict[str, Tensor]:
 _LOAD = '''
 def load(path):
     """The trained policy. `policy.act(observation)` takes what Gymnasium shows and returns the action (2,), in shares
-    of its bounds; `policy(state)` does it for a batch of tensors. `policy.sight` says what the environment must show.
+    of its bounds; `policy(state)` does it for a batch of tensors. `policy.observation` are the options of an
+    environment that shows what it sees.
     """
     import json
 

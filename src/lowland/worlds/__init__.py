@@ -1,7 +1,7 @@
-"""Forward models of the world, their roll-outs, the costs of what happens in them, and how far they are to be trusted.
+"""World models: forward models, roll-outs, costs of driving, and the uncertainty of a model.
 
-Shape letters: B samples, T time steps, A size of an action, Z of a latent, M masked units, K dropout masks. Every world
-that is registered in this folder is an attribute of it.
+Shape letters: B samples, T time steps, A size of an action, Z of a latent, M masked units, K dropout masks. Every
+registered world is an attribute of this package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lowland.worlds.base import Cost, State, World, WorldCase
 from lowland.worlds.driving_costs import DrivingCost, PixelDrivingCost
 from lowland.worlds.forward import ForwardModel, windows
 from lowland.worlds.forward_training import ForwardTraining, Posterior
-from lowland.worlds.rollout import Rollout, rollout
+from lowland.worlds.rollout import Rollout, Transition, rollout, transitions
 from lowland.worlds.uncertainty import Ensemble, Spread, usual_spread, variance
 
 __all__ = [
@@ -27,9 +27,11 @@ __all__ = [
     "Rollout",
     "Spread",
     "State",
+    "Transition",
     "World",
     "WorldCase",
     "rollout",
+    "transitions",
     "usual_spread",
     "variance",
     "windows",

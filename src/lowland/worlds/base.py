@@ -1,4 +1,4 @@
-"""What a world model is: one step s[t+1] = g(s[t], a[t], z[t]), all noise being an explicit input.
+"""The contract of a world model: one step s[t+1] = g(s[t], a[t], z[t]), with all noise as an explicit input.
 
 Shape letters: B samples, T steps, A size of an action, Z of a latent, M units that a dropout mask acts on.
 """
@@ -34,15 +34,15 @@ class StatefulCost(Protocol):
 class World(nn.Module, PyTorchModelHubMixin):
     """s[t+1] = g(s[t], a[t], z[t]), a forward model (LeCun 2019, row W1; Henaff, Canziani & LeCun 2019, section 3.1).
 
-    A subclass defines `step` and `features`, and `initialise` where it z-scores what goes in and out. It is
-    deterministic: the latent z and the dropout mask are inputs, so that they can be held still while actions are
-    sought. Actions are in shares of their bounds, from −1 to 1, where they are bounded.
+    A subclass defines `step` and `features`, and `initialise` if it z-scores its inputs and outputs. It is
+    deterministic: the latent z and the dropout mask are inputs, so that they can be held fixed while a planner searches
+    for actions. Bounded actions are in shares of their bounds, from −1 to 1.
 
     Args:
         actions: domain of one action, `Box(A, low=-1, high=1)` or `Reals(A)`.
         latents: Z; 0 for a deterministic model.
-        masked: M, the number of hidden units that dropout acts on; 0 for a model without dropout.
-        dropout: probability that a masked unit is dropped.
+        masked: M, number of hidden units under dropout; 0 for a model without dropout.
+        dropout: probability that such a unit is dropped.
     """
 
     def __init__(self, actions: Domain, latents: int = 0, masked: int = 0, dropout: float = 0.0) -> None:
@@ -60,45 +60,40 @@ class World(nn.Module, PyTorchModelHubMixin):
         """
         raise NotImplementedError
 
-    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State:
-        """s[1], …, s[T] under actions that are known beforehand, each tensor (T, B, …).
+    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
+        """s[1], …, s[T], each tensor (B, T, …), where a world has a faster way than T single steps; None: it has none.
 
-        A subclass may do for all steps at once what does not depend on the state.
+        Roll-outs ask for it with `fast=True`; see `lowland.worlds.rollout`.
 
         Args:
             state: s[0].
-            actions: (T, B, A).
-            z: (T, B, Z), or None.
+            actions: a[0], …, a[T − 1], (B, T, A).
+            z: (B, T, Z), or None.
         """
-        states = []
-        for t in range(len(actions)):
-            state = self.step(state, actions[t], None if z is None else z[t])
-            states.append(state)
-        return {name: torch.stack([one[name] for one in states]) for name in states[0]}
+        return None
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
-        """The next states under K masks: B · K rows, the K of a sample one after the other.
+        """The next states under K masks: B · K rows, with the K states of a sample next to each other.
 
-        Masks are (G, K, M): each of G runs of B / G rows has masks of its own, and mostly G = B.
-
-        A subclass may share between the masks what does not depend on them, such as its encoder.
+        Masks are (G, K, M), one set for each group of B / G successive rows; usually G = B. A subclass may compute once
+        what does not depend on the masks, such as its encoder.
         """
         count = masks.shape[1]
         rows, again = repeat_rows(state, count), repeat_rows(z, count)
         return self.step(rows, repeat_rows(action, count), again, each_row(masks, len(action)).flatten(0, 1))
 
     def features(self, state: State) -> Tensor:
-        """(B, D), what the model predicts of a state, z-scored with the statistics of its training data."""
+        """(B, D), the predicted part of a state, z-scored with statistics of the training data."""
         raise NotImplementedError
 
     def misfit(self, predicted: State, actual: State) -> Tensor:
-        """‖φ(ŝ) − φ(s)‖², (B,), φ being `features`. A world whose states have gaps leaves out what is not known."""
+        """‖φ(ŝ) − φ(s)‖², (B,), with φ = `features`. A world whose states have gaps leaves out unknown entries."""
         return (self.features(predicted) - self.features(actual)).square().sum(dim=1)
 
     def initialise(self, state: State, actions: Tensor, states: State) -> None:
-        """Set what z-scores inputs and predictions from logged trajectories, in place and under no_grad.
+        """Set the scales of inputs and predictions from logged trajectories, in place and under no_grad.
 
-        By default nothing. `ForwardModel` calls it before the first step of training.
+        Does nothing by default. `ForwardModel` calls it before the first step of training.
 
         Args:
             state: s[0].
@@ -117,14 +112,14 @@ class World(nn.Module, PyTorchModelHubMixin):
 
 
 def each_row(masks: Tensor, rows: int) -> Tensor:
-    """Masks (G, K, M) of G runs of rows as masks of each row, (B, K, M); see `World.branches`."""
+    """Masks (G, K, M) of groups of rows as masks of each row, (B, K, M); see `World.branches`."""
     return masks if len(masks) == rows else masks.repeat_interleave(rows // len(masks), dim=0)
 
 
 def standardise(values: Tensor, mean: Tensor, deviation: Tensor, source: Tensor | None = None) -> None:
-    """Write mean and standard deviation over all but the last axis into two buffers; 1 for what does not change.
+    """Write mean and standard deviation over all but the last axis into two buffers; 1 for constant columns.
 
-    No change is one within the rounding of the `source` of the values, by default themselves.
+    A column is constant if it varies by no more than the rounding error of `source`, by default the values themselves.
     """
     flat = values.flatten(0, -2)
     size = (values if source is None else source).flatten(0, -2).abs().amax(dim=0)
@@ -134,7 +129,7 @@ def standardise(values: Tensor, mean: Tensor, deviation: Tensor, source: Tensor 
 
 
 class WorldCase(NamedTuple):
-    """A small world with a state (B, …) that it can start from; for the tests that every registered world passes."""
+    """A small world with a start state (B, …), for the conformance tests of registered worlds."""
 
     world: World
     state: State

@@ -1,4 +1,4 @@
-"""The forward model of films with addition fusion, and the posterior of its latents.
+"""The convolutional forward model of image sequences, with additive fusion, and the posterior of its latents.
 
 Shape letters: B samples, T steps, P frames of context, C channels, H and W rows and columns, S size of the vector, A of
 an action, Z of a latent, F feature maps, K masks.
@@ -38,13 +38,12 @@ class ConvolutionalWorld(World):
     LeCun 2019 (section 3.1, appendix B): with `ConvolutionalPosterior` 15.5 million parameters, published about 15.6;
     the residual block, whose size is not published, has three convolutions of 3 × 3.
 
-    With `decoder="warp"` the next frame is the last one, each channel seen through a predicted flow of at most 8
-    pixels, mixed with new content where there is something to be seen for the first time. The published model drops
-    units in every layer. Here the masks act on feature maps from the fusion onwards, so that the masks of `branches`
-    share one encoding. States are {"image": (B, P, C, H, W), "own": (B, S)}, and with a vector for each frame "path"
-    (B, P, S), whose newest is `own`; other tensors are handed on as they are. Actions, too, are z-scored. A vector of
-    five numbers is taken for the x, y, heading and speed of `lowland.worlds.kinematics`: x counts from the newest
-    frame, and the speed stays at 0 or above.
+    With `decoder="warp"` the next frame is the last one, warped channel by channel by a predicted flow of at most 8
+    pixels, and mixed with new content where something appears. The published model drops units in every layer; here the
+    masks act on feature maps after the fusion, so that the masks of `branches` share one encoding. States are {"image":
+    (B, P, C, H, W), "own": (B, S)}, and with one vector for each frame "path" (B, P, S), whose newest is `own`; other
+    tensors pass through unchanged. Actions are z-scored. A vector of five numbers is read as the x, y, heading and
+    speed of `lowland.worlds.kinematics`: x is relative to the newest frame, and the speed stays at 0 or above.
 
     Args:
         size: (H, W) of a frame, along the road first.
@@ -55,7 +54,7 @@ class ConvolutionalWorld(World):
         latents: Z.
         maps: feature maps of the three stages, F being the last.
         hidden: units of the hidden layers of the perceptrons.
-        dropout: share of feature maps that a mask drops.
+        dropout: probability with which a mask drops a feature map.
         decoder: "additive" or "warp".
         generator: draws the weights.
 
@@ -121,7 +120,7 @@ class ConvolutionalWorld(World):
         path = torch.cat([state["own"][:, None], states["own"]], dim=1)
         path = path - self._origin(path[:, :1])
         standardise(path, self.encoder.own_mean, self.encoder.own_deviation)
-        # The noise of what hardly varies, such as a heading's cosine, must not outweigh what tells where the car goes.
+        # Noise in nearly constant entries, such as the cosine of the heading, must not dominate the others.
         self.encoder.own_deviation.clamp_min_(_LEAST)
         standardise(path.diff(dim=1), self.change_mean, self.change_deviation, path)
 
@@ -137,7 +136,7 @@ class ConvolutionalWorld(World):
         return self._decode(state, action, self._fuse(state, action, z), mask)
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
-        """As of every world, but of a film the new frame alone, (B · K, 1, C, H, W): the others are known."""
+        """As of every world, but with the new frame only, (B · K, 1, C, H, W): the others are known."""
         count = masks.shape[1]
         code = self._fuse(state, action, z).repeat_interleave(count, dim=0)
         newest = {**state, "image": state["image"][:, -1:]}
@@ -155,15 +154,15 @@ class ConvolutionalWorld(World):
         return torch.cat(parts, dim=1)
 
     def _origin(self, own: Tensor) -> Tensor:
-        """The x of cars and 0 elsewhere: roads go on, and no image depends on how far."""
+        """The x of cars and 0 elsewhere, which is subtracted, since images do not depend on x."""
         return functional.pad(own[..., :1], (0, own.shape[-1] - 1)) if own.shape[-1] == _CAR else torch.zeros_like(own)
 
     def _fuse(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
         scaled = (action - self.action_mean) / self.action_deviation
         code = self.encode(state) + self.from_action(scaled).unflatten(1, self.encoder.shape)
-        return functional.leaky_relu(code + self._told(z), SLOPE)
+        return functional.leaky_relu(code + self._latent(z), SLOPE)
 
-    def _told(self, z: Tensor | None) -> Tensor | float:
+    def _latent(self, z: Tensor | None) -> Tensor | float:
         """The code of the latent."""
         return 0.0 if self.from_latent is None or z is None else self.from_latent(z).unflatten(1, self.encoder.shape)
 
@@ -195,7 +194,7 @@ class ConvolutionalWorld(World):
         return self._mixed(answer, partial(warp, last))
 
     def _mixed(self, answer: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
-        """The last frame `seen` through a flow (B, C, 2, H, W) in pixels, and what is new in it."""
+        """The last frame `seen` through a flow (B, C, 2, H, W) in pixels, mixed with new content."""
         flow, keep, fresh = answer.unflatten(1, (self.channels, 4)).split((2, 1, 1), dim=2)
         share = torch.sigmoid(keep[:, :, 0] + _KEEP)
         new = torch.sigmoid(fresh[:, :, 0] - _KEEP)
@@ -210,13 +209,13 @@ class ConvolutionalWorld(World):
 
 
 class ConvolutionalPosterior(nn.Module):
-    """q(z[t] | s[t], s[t+1]) = N(μ, σ²) from the world's own code of s[t] plus a code of the next frame.
+    """Posterior network q(z[t] | s[t], s[t+1]) = N(μ, σ²) from the world's code of s[t] plus a code of the next frame.
 
     As in Henaff, Canziani & LeCun 2019, appendix B, with three fully connected layers after the sum. It trains the
     world's encoder as well.
 
     Args:
-        world: for its sizes; it is given again at each call, and not owned.
+        world: for its sizes; it is passed again at each call, and not stored.
         hidden: units of the two hidden layers; by default as in the paper.
         generator: draws the weights.
 
@@ -237,7 +236,7 @@ class ConvolutionalPosterior(nn.Module):
     def forward(
         self, world: ConvolutionalWorld, state: State, action: Tensor, following: State
     ) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of z[t], (B, Z) each; the action is not looked at."""
+        """Mean and log-variance of z[t], (B, Z) each; the action is not used."""
         code = world.encode(state) + self.target(following["image"][:, -1:])
         mean, log_variance = self.network(functional.leaky_relu(code, SLOPE).flatten(1)).chunk(2, dim=1)
         return mean, log_variance

@@ -1,4 +1,4 @@
-"""What driving costs: being close to others, crossing lane markings, leaving the road; of vectors and of images.
+"""Costs of driving: proximity to others, crossing lane markings, leaving the road; for vectors and for images.
 
 Source: Henaff, Canziani & LeCun (ICLR 2019), section 4 and its released code. In the own car's frame, l metres ahead
 and c metres to the left of its centre, with its length L, width W and speed v:
@@ -8,10 +8,10 @@ and c metres to the left of its centre, with its length L, width W and speed v:
 - lane = max over markings with |l| ≤ L/2 of the triangle 1 − |c| / (half a lane);
 - off-road = the same mask, over what is not road.
 
-C = proximity + 0.2 · lane in the paper; its code adds off-road with weight 1. Speed and size are detached inside the
-masks, so that no gradient tells to slow down for the sake of the reach, which grows with speed. A search that compares
-costs by their values would find that all the same: for it the state has `pace` (B,), a speed to use inside the masks in
-place of its own (see `DrivingCost.held`). Each cost lies in [0, 1].
+C = proximity + 0.2 · lane in the paper; its code adds off-road with weight 1. The reach of the masks grows with speed,
+so speed and size are detached in them: otherwise the gradient would slow the car down to shrink the masks. A search
+that compares values of the cost would still do so; for it the state has `pace` (B,), a fixed speed to use in the masks
+(see `DrivingCost.held`). Each cost lies in [0, 1].
 
 Shape letters: B samples, K other cars, C channels of an image of H × W pixels, P images of a history.
 """
@@ -27,7 +27,7 @@ from lowland.errors import OptionError, ShapeError
 from lowland.worlds.base import State
 
 CROP = (72.2, 14.8)
-"""Metres along and across the own car's heading that an image shows: twice the look-ahead of 36.1 m, and four lanes."""
+"""Size of an image in metres, along and across the heading: twice the look-ahead of 36.1 m, and four lanes."""
 LANES, CARS, OFF_ROAD = 0, 1, 2
 """Channels of an image."""
 
@@ -47,14 +47,14 @@ def across(distance: Tensor, size: Tensor) -> Tensor:
 
 
 def pace(state: State) -> Tensor:
-    """The speed by which proximity reaches, (…,): the own one, unless the state holds another."""
+    """The speed that sets the reach of proximity, (…,): `pace` if the state has it, or else the own speed."""
     return state["pace"] if "pace" in state else state["own"][..., 4]
 
 
 def proximity(state: State) -> Tensor:
     """(B,), max over the other cars of m_x m_y at the point of their rectangle that is nearest in each direction.
 
-    The rectangles are taken to be turned as the own car is. Where rectangles of other headings matter use images.
+    The rectangles are assumed to have the heading of the own car. Use images where other headings matter.
 
     >>> own, size = torch.tensor([[0.0, 0.0, 1.0, 0.0, 10.0]]), torch.tensor([[5.0, 2.0]])
     >>> ahead = {"cars": torch.tensor([[[12.5, 0.0, 9.0, 0.0]]]), "car_size": size[None], "present": torch.ones(1, 1)}
@@ -115,8 +115,8 @@ class DrivingCost:
     Args:
         lane: w_lane, 0.2 in the paper.
         off_road: w_off, 1 in the released code, 0 in the paper.
-        steady: in a plan, proximity reaches by the speed with which the plan begins. Otherwise plans that are compared
-            by their values, as by CEM or a line search, stop the car in the middle of the road, where it fears no one.
+        steady: in a plan, the reach of proximity is set by the speed at the start of the plan. Otherwise solvers that
+            compare values, such as CEM or a line search, stop the car on the road, which makes the reach small.
 
     >>> road = torch.tensor([[0.0, 8.0, 4.0, 2.0]])
     >>> state = {"own": torch.tensor([[0.0, 3.0, 1.0, 0.0, 9.0]]), "size": torch.tensor([[5.0, 2.0]]), "road": road}
@@ -132,7 +132,7 @@ class DrivingCost:
         self.lane, self.off_road, self.steady = lane, off_road, steady
 
     def held(self, state: State) -> State:
-        """What stays as it is where a plan begins; `PlanEnergy` adds it to the state."""
+        """Values that are held fixed from the start of a plan; `PlanEnergy` adds them to s[0]."""
         return {"pace": pace(state)} if self.steady else {}
 
     def parts(self, state: State) -> dict[str, Tensor]:
@@ -151,16 +151,16 @@ class PixelDrivingCost(DrivingCost):
     [0, 1] or uint8, with the channels lane markings, other cars, off-road (or the own car: then `off_road` must be 0).
     Row 0 is ahead and column 0 to the left; see `lowland.envs.picture`. It also has `own`, `size` and `road`.
 
-    A sharp image is even inside a car and outside of it, so that the maximum hardly changes with the image as the own
-    car moves by less than a pixel, and then at once. With `by_place` the gradient is therefore that of the same cost
-    written the other way round: the image is held still and the masks move over it with the place and the heading in
-    `own`, as max_q m(q) I(q + δ) = max_p m(p − δ) I(p). The values are the same.
+    A sharp image is constant inside and outside a car, so that the maximum has almost no gradient with respect to the
+    image. With `by_place` the gradient is that of the same cost in another form: the image is held fixed and the masks
+    move over it with the position and heading in `own`, since max_q m(q) I(q + δ) = max_p m(p − δ) I(p). The values are
+    the same.
 
     Args:
         lane, off_road, steady: as in `DrivingCost`.
         crop: metres that the image shows, along and across.
-        by_place: differentiate with respect to the own place in the image, for worlds in which nobody reacts to the own
-            car, such as `EgoWorld`; False: with respect to the image.
+        by_place: differentiate with respect to the own position in the image, for worlds in which nobody reacts to the
+            own car, such as `EgoWorld`; False: with respect to the image.
 
     Raises:
         ShapeError: if there is no such image, or it has too few channels.

@@ -1,4 +1,4 @@
-"""The forward model of films that keeps the own car and the world apart: only what the others do is learned.
+"""A forward model of image sequences that moves the own car by its kinematics and learns the rest of the world.
 
 Shape letters: B samples, P frames of context, C channels, H and W rows and columns, Z of a latent.
 """
@@ -21,16 +21,16 @@ from lowland.worlds.kinematics import advance
 class EgoWorld(ConvolutionalWorld):
     """i′(q) = m i(W q + flow) + (1 − m) new, with (flow, m, new) = f(film, z), and own′ by `kinematics`.
 
-    In a log a driver's actions are small and follow from what there is to see. A model that gets them as one more input
-    learns from the film what comes next, and so little from the action that at the bounds its images hardly answer.
-    Here the own car moves by the known `advance`, and W, from where a pixel of the next frame is seen in the last one,
-    by how it moved: images answer to actions exactly. The film is first seen from where the car will be, so that what
-    stands still stands still in it, and the network, which gets neither action nor vector, tells how each channel moves
-    on the road (at most 8 pixels a step) and what is new. All is differentiable in the actions.
+    In a log the actions of a driver are small and predictable from the images. A model that gets them as one more input
+    learns to ignore them, so that its predictions hardly depend on actions even at their bounds. Here the own car moves
+    by the known `advance`, and the warp W, which maps pixels of the next frame to the last one, follows from that
+    motion: the dependence on actions is exact. Frames are first transformed to the next position of the car, so that
+    static objects are static in them; the network, which sees neither action nor vector, predicts the motion of each
+    channel on the road (at most 8 pixels a step) and new content. Everything is differentiable in the actions.
 
     Sobal, Canziani, Carion, Cho & LeCun 2022, "Separating the world and ego models for self-driving"
-    (arXiv:2204.07184), for the separation; warps: Jaderberg et al. 2015. Others do not react to the own car, as they do
-    not in the replay. States are those of `Films` and of `Replay` with a history: `image` (B, P, C, H, W), `own`
+    (arXiv:2204.07184), for the separation; warps: Jaderberg et al. 2015. As in the replay, other cars do not react to
+    the own car. States are those of `Films` and of `Replay` with a history: `image` (B, P, C, H, W), `own`
     (B, 5), `path` (B, P, 5) and `size` (B, 2).
 
     Args:
@@ -69,24 +69,24 @@ class EgoWorld(ConvolutionalWorld):
         self.register_buffer("drift", torch.zeros(channels, 2))
 
     def initialise(self, state: State, actions: Tensor, states: State) -> None:
-        """Other cars are at first taken to move as fast as the own car usually does in the log."""
+        """Initially other cars move at the mean speed of the own car in the log."""
         super().initialise(state, actions, states)
         pixel = self.crop[0] / self.encoder.film[2]
         self.drift[CARS, 1] = states["own"][..., 4].mean() * self.dt / pixel
 
     def encode(self, state: State) -> Tensor:
-        """The code of the film, each frame seen from where the car will be, before it turns."""
+        """The code of the frames, each transformed to the next position of the car, with its present heading."""
         film = as_real(state["image"], self)
         where = seen_from(self._ahead(state)[:, None], state["path"], film.shape[-2:], self.crop)
         return self.encoder(sample(film.flatten(0, 1), where.flatten(0, 1)).unflatten(0, film.shape[:2]))
 
     def _ahead(self, state: State) -> Tensor:
-        """The next place, which no action changes, with the present heading; (B, 5)."""
+        """The next position, which does not depend on the action, with the present heading; (B, 5)."""
         x, y, dx, dy, v = state["own"].unbind(dim=1)
         return torch.stack([x + v * dx * self.dt, y + v * dy * self.dt, dx, dy, v], dim=1)
 
     def _fuse(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
-        return functional.leaky_relu(self.encode(state) + self._told(z), SLOPE)
+        return functional.leaky_relu(self.encode(state) + self._latent(z), SLOPE)
 
     def _after(self, state: State, action: Tensor, code: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         own = advance(state["own"], action, state["size"][:, 0], self.dt)
@@ -103,7 +103,7 @@ class EgoWorld(ConvolutionalWorld):
     @classmethod
     def reference_case(cls) -> WorldCase:
         noise = torch.Generator().manual_seed(0)
-        # A film read exactly at its pixels has two slopes, so that here the path is not quite where the car is.
+        # Bilinear sampling exactly at a pixel has a kink, so that the path is a little off the position of the car.
         path = torch.tensor([3.0, 5.0, 0.8, 0.6, 9.0]) + torch.rand(4, 3, 5, generator=noise)
         path = torch.cat([path[..., :2], functional.normalize(path[..., 2:4], dim=-1), path[..., 4:]], dim=-1)
         state = {"image": torch.rand(4, 2, 3, 16, 8, generator=noise), "own": path[:, 2], "path": path[:, :2]}
@@ -142,5 +142,5 @@ def seen_from(here: Tensor, there: Tensor, size: tuple[int, ...], crop: tuple[fl
 
 
 def sample(image: Tensor, where: Tensor) -> Tensor:
-    """(N, C, H, W) read at `where` (N, H, W, 2), bilinear between pixels; beyond its edge the image goes on evenly."""
+    """(N, C, H, W) sampled at `where` (N, H, W, 2), bilinearly; edge pixels extend beyond the image."""
     return functional.grid_sample(image, where, padding_mode="border", align_corners=False)

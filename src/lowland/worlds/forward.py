@@ -27,9 +27,9 @@ class ForwardModel(Energy):
     """E(x, y, z) = (1/T) Σ_t ‖φ(s[t]) − φ(ŝ[t])‖², ŝ[t+1] = g(ŝ[t], a[t], z[t]), ŝ[0] = s[0].
 
     x = {"state": s[0], "actions": (B, T, A)}, y = {s[1], …, s[T]}, each tensor (B, T, …), and z (B, T, Z) where the
-    world has latents. φ are the features of the world, in units of their deviation. Its lowest y for a given z is what
-    the world imagines; its lowest z for a given y is what had to be known to foresee it. Trained by `ForwardTraining`.
-    Source: Henaff, Canziani & LeCun 2019, equation 1; unrolled as in their appendix B.
+    world has latents. φ are the z-scored features of the world. For a given z, the minimising y is the prediction of
+    the world; for a given y, the minimising z is the information that the prediction lacked. Trained by
+    `ForwardTraining`. Source: Henaff, Canziani & LeCun 2019, equation 1; unrolled as in their appendix B.
 
     Args:
         world: g and φ.
@@ -37,7 +37,7 @@ class ForwardModel(Energy):
         horizon: T.
 
     Raises:
-        OptionError: for something else than a world, or a horizon below 1.
+        OptionError: if `world` is not a world, or for a horizon below 1.
 
     >>> from lowland.worlds.vector import VectorWorld
     >>> start = {"observation": torch.zeros(2, 3)}
@@ -58,7 +58,7 @@ class ForwardModel(Energy):
         self.world, self.horizon = world, horizon
 
     def predict(self, x: Mapping[str, Any], z: Tensor | None, mask: Tensor | None = None) -> State:
-        """ŝ[1], …, ŝ[T], each tensor (B, T, …); `mask` are dropout masks (B, T, M)."""
+        """ŝ[1], …, ŝ[T], each tensor (B, T, …); `mask`: dropout masks (B, T, M)."""
         return rollout(self.world, x["state"], x["actions"], z, self.horizon, mask).states
 
     def energy(self, x: Mapping[str, Any], y: State, z: Tensor | None) -> Tensor:
@@ -85,7 +85,7 @@ class ForwardModel(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """Whatever the weights, the lowest y is what the world imagines, at E = 0."""
+        """For any weights, the minimum over y is the roll-out of the world, with E = 0."""
         drawn = torch.Generator().manual_seed(0)
         state = {"observation": torch.randn(3, 2, generator=drawn)}
         energy = cls(VectorWorld(2, 1, latents=2, hidden=8), state, horizon=3)
@@ -97,13 +97,13 @@ class ForwardModel(Energy):
 
 
 def windows(paths: Sequence[State], horizon: int, every: int = 1) -> tuple[dict[str, Any], State]:
-    """Cut trajectories into pieces (x, y) of T steps, on which `ll.fit` trains a `ForwardModel`.
+    """Cut trajectories into segments (x, y) of T steps, on which `ll.fit` trains a `ForwardModel`.
 
     Args:
-        paths: of each trajectory the states s[0], …, s[N], one tensor (N + 1, …) a name, and by the name "actions"
-            a[0], …, a[N − 1], (N, A). Those of fewer than T steps give no piece.
+        paths: trajectories, each with the states s[0], …, s[N], a tensor (N + 1, …) for each name, and under "actions"
+            a[0], …, a[N − 1], (N, A). Trajectories of fewer than T steps give no segment.
         horizon: T.
-        every: steps between the starts of two pieces.
+        every: steps between the starts of two segments.
 
     Raises:
         ShapeError: where no trajectory has T steps.

@@ -1,4 +1,4 @@
-"""How a forward model is trained: unrolled, with a posterior over its latents and z-dropout.
+"""Training of a forward model: unrolled over several steps, with a posterior over the latents and z-dropout.
 
 Shape letters: B samples, T steps, A size of an action, Z of a latent, D features.
 """
@@ -25,9 +25,9 @@ from lowland.worlds.vector import VectorWorld
 class Posterior(nn.Module):
     """q(z[t] | s[t], s[t+1]) = N(μ, σ²) from φ(s[t]), a[t] and the surprise φ(s[t+1]) − φ(g(s[t], a[t], 0)).
 
-    What the model foresees without z need not be found out a second time, and of a surprise that is small against the
-    state a network would learn slowly: all inputs are z-scored at the start of training. Any module with the same call
-    may take its place.
+    The network sees the prediction error at z = 0, so that it need not learn what the model already predicts. All
+    inputs are z-scored at the start of training, since the error is often small against the state. Any module with the
+    same call may take its place.
 
     Args:
         features: D, the size of `world.features(state)`.
@@ -67,7 +67,7 @@ class Posterior(nn.Module):
 
     @torch.no_grad()
     def initialise(self, world: World, state: State, action: Tensor, following: State) -> None:
-        """Take the scales of the inputs from data, as `forward` gets them."""
+        """Set the scales of the inputs from data; arguments as of `forward`."""
         source = torch.cat([world.features(state), world.features(following), action], dim=1)
         standardise(self._inputs(world, state, action, following), self.mean, self.deviation, source)
 
@@ -81,20 +81,21 @@ class Posterior(nn.Module):
 class ForwardTraining(Shaping):
     """L = mean over data of E(x, y, z) + β Σ_t KL(q(z[t] | s[t], s[t+1]) ‖ N(0, I)) / T, z ∼ q or, dropped, ∼ N(0, I).
 
-    Three trainings in one: with no posterior the model is deterministic (z = 0); with one it is a conditional
-    variational auto-encoder, unrolled; with z-dropout a coin for each sample and step replaces the posterior by the
-    prior, with no KL at that step, so that the model learns to do without what it will not know. Each step of each
-    sample gets a dropout mask of its own where the world has dropout. The posterior looks at the logged s[t]; that of
-    the paper looks at the predicted one. Source: Henaff, Canziani & LeCun 2019, section 3.1 and equation 3 (row W5).
+    Three methods: without a posterior, the model is deterministic (z = 0); with one, it is a conditional variational
+    auto-encoder, unrolled over T steps; with z-dropout, z comes from the prior at randomly chosen steps of each sample,
+    which then have no KL term, so that the model learns to predict without the posterior. In a world with dropout every
+    step of every sample has its own mask. The posterior sees the logged s[t], in the paper the predicted one. Source:
+    Henaff, Canziani & LeCun 2019, section 3.1 and equation 3 (row W5).
 
     Energies: `ForwardModel`.
 
     Args:
-        posterior: q, such as `Posterior`; trained along. None for a deterministic model.
-        kl: β; 1e-6 in the paper, whose error is a mean over pixels rather than a sum over features.
-        z_dropout: probability that a z comes from the prior; 0.5 in the paper, 0 for a plain auto-encoder.
-        largest: log σ² is cut off above it; 4 in the released code.
-        seed: of z, of the coins and of the dropout masks.
+        posterior: posterior network q, such as `Posterior`, used and trained in training only. None for a deterministic
+            model.
+        kl: weight β of the KL term; 1e-6 in the paper, whose error is a mean over pixels, not a sum over features.
+        z_dropout: probability that z comes from the prior; 0.5 in the paper, 0 for a plain auto-encoder.
+        largest: upper bound of log σ²; 4 in the released code.
+        seed: of z, z-dropout and the dropout masks.
 
     Raises:
         OptionError: for a negative β, or a probability that is not in [0, 1).
@@ -129,7 +130,7 @@ class ForwardTraining(Shaping):
         return {"energy": [*energy.parameters(), *own]}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """The world takes its scales from the data, and then the posterior."""
+        """Set the scales of the world from the data, then those of the posterior."""
         super().prepare(energy, data)
         if isinstance(energy, ForwardModel) and isinstance(self.posterior, Posterior):
             self.posterior.initialise(energy.world, *_steps(data.x, data.y))
@@ -164,7 +165,7 @@ class ForwardTraining(Shaping):
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
-        """A walk that the actions do not tell."""
+        """A random walk that does not depend on the actions."""
         drawn = torch.Generator().manual_seed(0)
         path = {
             "observation": torch.randn(36, 2, generator=drawn).cumsum(dim=0),

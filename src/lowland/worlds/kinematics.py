@@ -1,4 +1,4 @@
-"""How a car moves: a unicycle with bounded acceleration and turn, and the actions behind a path that was logged.
+"""Kinematics of a car: a unicycle with bounded acceleration and turn, and its inverse, actions from a logged path.
 
 Shape letters: B samples, T frames.
 """
@@ -13,9 +13,9 @@ from lowland.errors import DomainError, ShapeError
 ACCELERATION = 6.17
 """Bound of |a| in m/s², from the released code of Henaff, Canziani & LeCun (2019), in metres."""
 TURN = 0.0649
-"""Bound of |b| in 1/m, for a car of at most 3.85 m; a longer one turns less."""
+"""Bound of |b| in 1/m for a car of at most 3.85 m; smaller for longer cars."""
 SLOW = 0.5
-"""Speed in m/s below which a logged car has no heading of its own and no turn."""
+"""Speed in m/s below which heading and turn of a logged car are not estimated."""
 
 
 def bounds(length: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def advance(own: Tensor, action: Tensor, length: Tensor, dt: float) -> Tensor:
 
     Args:
         own: (…, 5): x, y in metres, the unit vector of the heading, and the speed in m/s.
-        action: (…, 2): a and b in shares of `bounds`. Values beyond 1 are taken as they are: see `check_action`.
+        action: (…, 2): a and b in shares of `bounds`. Values beyond 1 are not clamped; see `check_action`.
         length: (…,) of the car in metres.
         dt: time step in seconds.
 

@@ -1,4 +1,4 @@
-"""A linear world: the one in which the best plan is known in closed form."""
+"""A linear world, in which the optimal plan is known in closed form."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LinearWorld(World):
         actions: domain of one action; None for all of ℝᴬ.
 
     Raises:
-        ShapeError: for matrices whose sizes do not go together.
+        ShapeError: for matrices whose sizes do not match.
 
     >>> world = LinearWorld([[1.0, 0.1], [0.0, 1.0]], [[0.0], [0.1]])
     >>> world.step({"state": torch.tensor([[1.0, 2.0]])}, torch.ones(1, 1))["state"]
@@ -65,7 +65,7 @@ class LinearWorld(World):
 
 
 def riccati(world: LinearWorld, state_cost: Tensor, action_cost: Tensor, horizon: int) -> tuple[list[Tensor], Tensor]:
-    """The best plan in a linear world under the cost ½ s[t+1]ᵀ Q s[t+1] + ½ a[t]ᵀ R a[t], by dynamic programming.
+    """The optimal plan in a linear world under the cost ½ s[t+1]ᵀ Q s[t+1] + ½ a[t]ᵀ R a[t], by dynamic programming.
 
         K_t = (R + Bᵀ M B)⁻¹ Bᵀ M A,   P_t = Aᵀ M (A − B K_t),   M = Q + P_{t+1},   P_T = 0
 
@@ -77,7 +77,7 @@ def riccati(world: LinearWorld, state_cost: Tensor, action_cost: Tensor, horizon
         horizon: T.
 
     Returns:
-        The gains K_0 … K_{T−1}, (A, S) each, with a[t] = −K_t s[t], and P_0: the least cost from s is ½ sᵀ P_0 s.
+        The gains K_0 … K_{T−1}, (A, S) each, with a[t] = −K_t s[t], and P_0: the minimal cost from s is ½ sᵀ P_0 s.
 
     >>> gains, cost = riccati(LinearWorld([[1.0]], [[1.0]]), torch.eye(1), torch.eye(1), horizon=1)
     >>> gains, cost

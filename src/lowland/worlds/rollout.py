@@ -1,11 +1,12 @@
-"""Imagining: a world model fed with its own predictions for several steps.
+"""Roll-outs: a world model fed with its own predictions for several steps.
 
-Shape letters: B samples, T steps, A size of an action, Z of a latent, M masked units.
+Shape letters: B samples, T steps, A size of an action, Z of a latent, M masked units. Batch and time are the first two
+axes everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -26,6 +27,32 @@ class Rollout(NamedTuple):
     actions: Tensor
 
 
+class Transition(NamedTuple):
+    """s[t], a[t] and s[t+1] of one step, each tensor (B, …)."""
+
+    state: State
+    action: Tensor
+    following: State
+
+
+def transitions(
+    world: World,
+    state: State,
+    act: Act | Tensor,
+    z: Tensor | None,
+    horizon: int,
+    mask: Tensor | None = None,
+    first: int = 0,
+) -> Iterator[Transition]:
+    """The steps of a `rollout`, with its arguments, one at a time: for states of which not all fit into memory."""
+    _check(state, act, z, horizon, mask)
+    for t in range(horizon):
+        action = act[:, t] if isinstance(act, Tensor) else act(state, first + t)
+        following = world.step(state, action, None if z is None else z[:, t], None if mask is None else mask[:, t])
+        yield Transition(state, action, following)
+        state = following
+
+
 def rollout(
     world: World,
     state: State,
@@ -33,8 +60,10 @@ def rollout(
     z: Tensor | None,
     horizon: int,
     mask: Tensor | None = None,
+    first: int = 0,
+    fast: bool = False,
 ) -> Rollout:
-    """s[t+1] = g(s[t], a[t], z[t]) for t = 0, …, T − 1, by back-propagation through time where gradients are wanted.
+    """s[t+1] = g(s[t], a[t], z[t]) for t = 0, …, T − 1; gradients flow through all steps where they are enabled.
 
     Source: Henaff, Canziani & LeCun 2019, section 3.1 (row W4: "sample z sequences, run the model").
 
@@ -45,10 +74,12 @@ def rollout(
         z: the latents (B, T, Z); None for z = 0, the mean of the prior.
         horizon: T.
         mask: dropout masks (B, T, M); None for no dropout.
+        first: number of the first step, from which the t of a policy counts.
+        fast: use `World.unroll` where the world has it; its results differ from those of single steps by rounding.
 
     Raises:
         OptionError: for a horizon below 1.
-        ShapeError: for actions, latents or masks that do not have the batch and the steps of the roll-out.
+        ShapeError: for actions, latents or masks whose first two axes are not the batch and the steps.
 
     >>> from lowland.worlds.vector import VectorWorld
     >>> world = VectorWorld(observations=3, actions=1)
@@ -56,26 +87,29 @@ def rollout(
     >>> imagined.states["observation"].shape, imagined.actions.shape
     (torch.Size([2, 5, 3]), torch.Size([2, 5, 1]))
     """
+    if fast and isinstance(act, Tensor) and mask is None:
+        _check(state, act, z, horizon, mask)
+        if (states := world.unroll(state, act, z)) is not None:
+            return Rollout(states, act)
+    done = list(transitions(world, state, act, z, horizon, mask, first))
+    actions = act if isinstance(act, Tensor) else torch.stack([step.action for step in done], dim=1)
+    return Rollout(stack([step.following for step in done]), actions)
+
+
+def stack(states: Sequence[State]) -> State:
+    """States of successive steps as one: (B, …) each → (B, T, …)."""
+    return {name: torch.stack([state[name] for state in states], dim=1) for name in states[0]}
+
+
+def at(states: State, t: int) -> State:
+    """Step t of stacked states: (B, T, …) → (B, …)."""
+    return tree_map(lambda tensor: tensor[:, t], states)
+
+
+def _check(state: State, act: Act | Tensor, z: Tensor | None, horizon: int, mask: Tensor | None) -> None:
     if horizon < 1:
         raise OptionError(f"The horizon must be at least 1 step, but it is {horizon}.")
     rows = next(iter(state.values())).shape[0]
     for name, value in (("actions", act), ("z", z), ("mask", mask)):
         if isinstance(value, Tensor) and (value.ndim < 3 or value.shape[0] != rows or value.shape[1] != horizon):
             raise ShapeError(f"{name} must have the shape ({rows}, {horizon}, …), but it is {tuple(value.shape)}.")
-    states, actions = [], []
-    for t in range(horizon):
-        action = act[:, t] if isinstance(act, Tensor) else act(state, t)
-        state = world.step(state, action, None if z is None else z[:, t], None if mask is None else mask[:, t])
-        states.append(state)
-        actions.append(action)
-    return Rollout(stack(states), torch.stack(actions, dim=1))
-
-
-def stack(states: Sequence[State]) -> State:
-    """States one after the other as one: (B, …) each → (B, T, …)."""
-    return {name: torch.stack([state[name] for state in states], dim=1) for name in states[0]}
-
-
-def at(states: State, t: int) -> State:
-    """Step t of states that were stacked: (B, T, …) → (B, …)."""
-    return tree_map(lambda tensor: tensor[:, t], states)

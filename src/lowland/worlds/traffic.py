@@ -1,7 +1,7 @@
-"""Traffic seen from one car (rows W1, W5): where the nearest others will be, whatever the own car does.
+"""A forward model of the traffic around one car, for vector observations (rows W1, W5).
 
-Legend: B samples, C other cars, P pairs of a car with one that it may react to, A size of an action, Z of the latent,
-K dropout masks, M masked units.
+Legend: B samples, C other cars, P pairs of cars of which one may react to the other, A size of an action, Z of the
+latent, K dropout masks, M masked units.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ _PER_CAR, _PER_PAIR = 9, 7
 class TrafficWorld(World):
     """v′ = v + f(car, its neighbours, z)·dt and p′ = p + v′·dt for each other car; the own car by kinematics.
 
-    f sums a layer of units of pairs over all neighbours of a car, the own car among them, and adds the latent before
-    its first hidden layer, so that each car has a latent of its own (the additive fusion of Henaff, Canziani & LeCun
-    2019, section 3.1, on states in place of images). The own car moves by `lowland.worlds.kinematics`, which defines
-    its actions, and cars that are not present stay where they are. A logged v′ is what the car moved in the step, so
-    that p′ is exact where v′ is. f is kept within ±10 m/s² by a tanh. Positions in m,
-    velocities in m/s, dt in s.
+    f sums the units of a pairwise layer over all neighbours of a car, including the own car, and adds the car's latent
+    before its first hidden layer (the additive fusion of Henaff, Canziani & LeCun 2019, section 3.1, on states instead
+    of images). The own car moves by `lowland.worlds.kinematics`, which defines its actions; absent cars do not move. A
+    logged v′ is the displacement in the step divided by dt, so that p′ is exact if v′ is. A tanh keeps f within
+    ±10 m/s². Positions are in m, velocities in m/s, dt in s.
 
     A state holds `own` (B, 5), `size` (B, 2), `cars` (B, C, 4) with x, y, vx, vy, `car_size` (B, C, 2), `present`
     (B, C) and `road` (B, 4): right edge, left edge, width of a lane, middle of the first lane.
@@ -38,13 +37,13 @@ class TrafficWorld(World):
     Args:
         dt: seconds of one step.
         latents: size of the latent; 0 for a deterministic model.
-        cars: C, needed where there is a latent, of which each car has `latents` / C numbers.
-        hidden: units of the hidden layers of f; a pair has half as many.
-        dropout: of both hidden layers of f. All cars of a sample share a mask, since it stands for one model.
+        cars: C; each car has `latents` / C numbers of the latent.
+        hidden: units of the hidden layers of f; the pairwise layer has half as many.
+        dropout: of both hidden layers of f. All cars of a sample share a mask, since a mask stands for one model.
         generator: draws the weights.
 
     Raises:
-        OptionError: if the latent cannot be shared out among the cars.
+        OptionError: if `latents` is not a multiple of `cars`.
 
     >>> world = TrafficWorld(latents=20)
     >>> state = {"own": torch.tensor([[0.0, 1.85, 1.0, 0.0, 9.0]]), "size": torch.tensor([[4.5, 1.8]])}
@@ -76,23 +75,23 @@ class TrafficWorld(World):
         self.fuse = linear(self.each, hidden, generator, bias=False) if latents else None
         self.second = linear(hidden, hidden, generator)
         self.last = linear(hidden, 2, generator)
-        # At first all others go on evenly, which is a good guess already.
+        # An untrained model predicts constant velocity, which is a good start.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
         self.register_buffer("scale", torch.ones(2))
 
     def initialise(self, state: State, actions: Tensor, states: State) -> None:
-        """Measure the usual change of vx and vy in a step."""
+        """Set the scale of changes of vx and vy in a step."""
         change = (states["cars"][:, 0] - state["cars"])[..., 2:][states["present"][:, 0] > 0]
         if len(change) < 2:
-            raise ShapeError("A model of traffic needs other cars to learn from, but this log has none nearby.")
+            raise ShapeError("A model of traffic needs other cars to learn from, but no logged car has any nearby.")
         self.scale.copy_(change.std(dim=0).clamp_min(1e-3))
 
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
         return self.branches(state, action, z, None if mask is None else mask[:, None])
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor | None) -> State:
-        """The next states under each of K masks, (B · K, …); what no mask touches is computed once."""
+        """The next states under each of K masks, (B · K, …); everything before the masks is computed once."""
         before = self.before(state)
         if z is not None and self.fuse is not None:
             before = before + self.fuse(z.unflatten(-1, (self.cars, self.each)))
@@ -105,7 +104,7 @@ class TrafficWorld(World):
         else:
             first, second = masks.unsqueeze(2).chunk(2, dim=-1)
             change = self.last(functional.relu(self.second(hidden[:, None] * first)) * second).flatten(0, 1)
-        # No car brakes harder than this; with it a roll-out cannot run away.
+        # No car accelerates or brakes harder than this, so that a roll-out cannot diverge.
         most = _HARDEST * self.dt
         change = most * torch.tanh(change * self.scale / most)
         own = advance(state["own"], action, state["size"][:, 0], self.dt)
@@ -118,7 +117,7 @@ class TrafficWorld(World):
         return {**given, "own": own, "cars": cars}
 
     def _shared(self, hidden: Tensor, masks: Tensor) -> Tensor:
-        """The last layer's answers (B · K, C, 2) where many rows share masks (G, K, M), which then act on weights."""
+        """Outputs (B · K, C, 2) where many rows share masks (G, K, M): the masks then multiply the weights."""
         count, size = masks.shape[1], hidden.shape[2]
         first, second = masks.chunk(2, dim=2)
         inner = (first.transpose(1, 2)[..., None] * self.second.weight.T[:, None]).flatten(2)
@@ -131,7 +130,7 @@ class TrafficWorld(World):
         return answers.view(len(hidden), self.cars, count, 2).transpose(1, 2).flatten(0, 1)
 
     def before(self, state: State) -> Tensor:
-        """What the first hidden layer of f gets of each car and its neighbours, (B, C, H)."""
+        """Input of the first hidden layer of f, from each car and its neighbours, (B, C, H)."""
         own, cars, road = state["own"], state["cars"], state["road"]
         x, y, dx, dy, v = own.unbind(dim=-1)
         me = torch.stack([x, y, v * dx, v * dy], dim=-1)
@@ -156,7 +155,7 @@ class TrafficWorld(World):
         others = 1 - torch.eye(cars.shape[1], device=cars.device, dtype=cars.dtype)
         others = functional.pad(others, (1, 0), value=1.0)
         near = there[:, None] * others * torch.exp(-((along / (2 * _REACH)) ** 2))
-        # The units come first here, so that every operation runs along whole rows of memory.
+        # Units are the first axis here, so that every operation runs along contiguous memory.
         units = functional.relu(torch.addmm(self.pairs.bias[:, None], self.pairs.weight, pairs))
         pooled = (units.unflatten(1, near.shape) * near).sum(dim=-1).permute(1, 2, 0)
         phase = 2 * torch.pi * (cars[..., 1] - road[:, None, 3]) / width
@@ -174,30 +173,30 @@ class TrafficWorld(World):
         return self.first(torch.cat([torch.stack(each, dim=-1), pooled], dim=-1))
 
     def posterior(self, generator: torch.Generator | None = None) -> TrafficPosterior:
-        """A network for `ForwardTraining` that tells the latents of each car from what the car did."""
+        """Posterior network for `ForwardTraining`: the latent of each car from its next state."""
         return TrafficPosterior(self.first.out_features, self.each, generator)
 
     def features(self, state: State) -> Tensor:
         """(B, 4 C): positions and velocities of the cars in units of the usual change of velocity in a step.
 
-        An error of velocity counts as much as the error of position that it makes in a second.
+        An error of velocity counts as much as the position error that it causes in a second.
         """
         return (state["cars"] / self.scale.repeat(2) * state["present"][..., None]).flatten(1)
 
     def misfit(self, predicted: State, actual: State) -> Tensor:
-        """As of every world, of the cars that are still in the log."""
+        """As of every world, over the cars that are still in the log."""
         return super().misfit({**predicted, "present": actual["present"]}, actual)
 
     @classmethod
     def reference_case(cls) -> WorldCase:
-        """With weights in the last layer, in which an untrained model has none."""
+        """With random weights in the last layer, where an untrained model has zeros."""
         world = cls(latents=6, cars=3, hidden=16)
         nn.init.normal_(world.last.weight, generator=torch.Generator().manual_seed(0))
         return WorldCase(world, example(3))
 
 
 class TrafficPosterior(nn.Module):
-    """q(z | s, s′) of each car: a perceptron on what the world computes of the car and on its change of velocity.
+    """q(z | s, s′) of each car: a perceptron on the input of the world's first layer and the change of velocity.
 
     Args:
         hidden: units of the hidden layers of the world.
@@ -212,14 +211,14 @@ class TrafficPosterior(nn.Module):
     def forward(self, world: TrafficWorld, state: State, action: Tensor, following: State) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of z, (B, Z) each."""
         change = (following["cars"] - state["cars"])[..., 2:] / world.scale
-        # A car that leaves the log between the two states tells nothing.
+        # A car that leaves the log between the two states has no change of velocity.
         stays = (state["present"] * following["present"])[..., None]
         mean, log_variance = self.network(torch.cat([world.before(state), change * stays], dim=-1)).chunk(2, dim=-1)
         return mean.flatten(1), log_variance.flatten(1)
 
 
 def example(cars: int, rows: int = 2) -> dict[str, Tensor]:
-    """A state with so many cars on a road of three lanes, 8 to 11 m/s fast; the last one is not present."""
+    """A state with `cars` cars at 8 to 11 m/s on a road of three lanes; the last one is not present."""
     number = torch.arange(cars)
     place = torch.stack([12.0 * (number - 1) + 5, 1.85 + 3.7 * (number % 3), 8.0 + number % 4, 0.1 * number], dim=1)
     state = {

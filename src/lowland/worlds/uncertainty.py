@@ -1,4 +1,4 @@
-"""How far a world model is to be trusted: the spread of its predictions over dropout masks, or over an ensemble.
+"""Uncertainty of a world model: the variance of its predictions over dropout masks, or over an ensemble.
 
 Shape letters: B samples, T steps, A size of an action, Z of a latent, K dropout masks, M masked units, D features.
 """
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lowland.errors import OptionError
 from lowland.tensors import PerSampleRNG, batch_size
 from lowland.worlds.base import State, World, each_row
+from lowland.worlds.rollout import transitions
 
 
 class Spread(NamedTuple):
@@ -23,7 +24,7 @@ class Spread(NamedTuple):
     std: Tensor
 
     def score(self, values: Tensor, first: int = 0) -> Tensor:
-        """(U[t] − mean[t]) / std[t] of values (T′, …) from step `first` on; steps beyond the end are its last.
+        """(U[t] − mean[t]) / std[t] of values (T′, …) from step `first` on; later steps use the last entry.
 
         >>> Spread(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.0])).score(torch.tensor([[2.0], [4.0], [5.0]]))
         tensor([[2.],
@@ -44,17 +45,18 @@ def variance(
 ) -> Tensor:
     """U = tr Cov over k of φ(g(s, a, z, mask_k)), (B,), φ being the z-scored features of the world.
 
-    It is differentiable in state and action: an agent that lowers it stays where the model knows what happens. Source:
-    Henaff, Canziani & LeCun 2019, equation 5 (row W7). There the cost is the trace, with weight 0.5; in the released
-    code each step of the roll-out is z-scored with statistics of training data (`Spread.score`), and only what is above
-    a hinge counts (`lowland.planning.PlanEnergy`).
+    It is differentiable in state and action: an agent that minimises it stays where the model is certain. Source:
+    Henaff, Canziani & LeCun 2019, equation 5 (row W7). There the cost is the trace, with weight 0.5; the released code
+    z-scores each step of the roll-out with statistics of training data (`Spread.score`) and only counts values above a
+    hinge (`lowland.planning.PlanEnergy`).
 
     Args:
         world: with dropout, or an `Ensemble`.
         state: s[t].
         action: a[t], (B, A).
         z: z[t], (B, Z), or None.
-        masks: (B, K, M) from `world.draw_mask(noise, K)`, K ≥ 2; or (G, K, M), each for B / G rows after one another.
+        masks: (B, K, M) from `world.draw_mask(noise, K)`, K ≥ 2; or (G, K, M), one set for each B / G successive
+            rows.
 
     Raises:
         OptionError: for a world without dropout, or fewer than two masks.
@@ -67,7 +69,7 @@ def variance(
     """
     if world.masked == 0:
         raise OptionError(
-            f"{type(world).__name__} was made without dropout, so that it cannot say how uncertain it is: make it with "
+            f"{type(world).__name__} has no dropout, so that its uncertainty cannot be measured: make it with "
             "dropout=0.1, put several worlds into an Ensemble, or set the weight of the uncertainty to 0."
         )
     count = masks.shape[1]
@@ -81,7 +83,7 @@ def variance(
 def usual_spread(
     world: World, state: State, actions: Tensor, z: Tensor | None = None, masks: int = 10, seed: int = 0
 ) -> Spread:
-    """What variance is usual on training data at each step of a roll-out under the logged actions.
+    """Mean and deviation of `variance` on training data, at each step of a roll-out under the logged actions.
 
     Args:
         world: with dropout, or an `Ensemble`.
@@ -96,29 +98,27 @@ def usual_spread(
     """
     rows = batch_size(state=state)
     if rows < 2:
-        raise OptionError(f"The usual spread is measured on at least two roll-outs, but there is {rows}.")
+        raise OptionError(f"The usual spread needs at least two roll-outs, but there is {rows}.")
     noise = PerSampleRNG(seed, torch.arange(rows, device=actions.device), actions.dtype)
     found = []
-    for t in range(actions.shape[1]):
-        now = None if z is None else z[:, t]
-        found.append(variance(world, state, actions[:, t], now, world.draw_mask(noise, masks)))
-        state = world.step(state, actions[:, t], now)
+    for t, now in enumerate(transitions(world, state, actions, z, actions.shape[1])):
+        latent = None if z is None else z[:, t]
+        found.append(variance(world, now.state, now.action, latent, world.draw_mask(noise, masks)))
     values = torch.stack(found, dim=1)
     return Spread(values.mean(dim=0), values.std(dim=0).clamp_min(torch.finfo(values.dtype).tiny))
 
 
 class Ensemble(World):
-    """g = Σ_n w_n g_n, several worlds that were trained alike from other first weights.
+    """g = Σ_n w_n g_n, several worlds trained in the same way from different initial weights.
 
-    In place of dropout masks, weights say who is asked: mask k picks member k mod N, and without a mask all count
-    alike. `variance` is then over the members (Chua et al. 2018, "Deep reinforcement learning in a handful of
-    trials").
+    Masks select members: mask k picks member k mod N; without a mask, the prediction is the mean of all members.
+    `variance` is then over the members (Chua et al. 2018, "Deep reinforcement learning in a handful of trials").
 
-    Each member learned a meaning of its own for the latent z. With latents the first member therefore imagines alone,
-    without a mask, and `branches` compares what the members predict at z = 0, the mean of the prior.
+    The latent z means something else to each member. An ensemble with latents therefore rolls out its first member only
+    when there is no mask, and `branches` compares the members at z = 0, the mean of the prior.
 
     Args:
-        worlds: the N members, at least 2, with the same states, actions and latents.
+        worlds: the N ≥ 2 members, with the same states, actions and latents.
 
     Raises:
         OptionError: for fewer than two worlds, or worlds with other actions or latents.
@@ -152,7 +152,7 @@ class Ensemble(World):
         return self._mix(state, action, None, each_row(masks, len(action)))
 
     def _mix(self, state: State, action: Tensor, z: Tensor | None, weights: Tensor) -> State:
-        """Each member is asked once; weights (B, K, N) → B · K rows."""
+        """Each member predicts once; weights (B, K, N) → B · K rows."""
         found = [self._member(n).step(state, action, z) for n in range(self.masked)]
         return {
             name: torch.einsum("bkn,nb...->bk...", weights, torch.stack([one[name] for one in found])).flatten(0, 1)
@@ -166,7 +166,7 @@ class Ensemble(World):
         return self._member(0).prior(noise, *shape)
 
     def draw_mask(self, noise: PerSampleRNG, *shape: int) -> Tensor:
-        """(B, *shape, N), one-hot: the last axis of `shape` goes through the members in turn."""
+        """(B, *shape, N), one-hot: the last axis of `shape` cycles through the members."""
         count = shape[-1] if shape else 1
         like = noise.sample_ids
         index = torch.arange(count, device=like.device) % self.masked

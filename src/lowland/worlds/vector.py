@@ -1,4 +1,4 @@
-"""A forward model of a plant whose state is one vector, such as the observations of a Gymnasium environment.
+"""A forward model for states that are one vector, such as the observations of a Gymnasium environment.
 
 Shape letters: B samples, T steps, D size of an observation, A of an action, Z of a latent, H hidden units, K masks.
 """
@@ -20,21 +20,21 @@ _FAR = 10.0
 
 @register("world")
 class VectorWorld(World):
-    """o[t+1] = o[t] + m + d ⊙ f(ō[t], a[t], z[t]), f being a network and ō the z-scored observation.
+    """o[t+1] = o[t] + m + d ⊙ f(ō[t], a[t], z[t]), with a network f and the z-scored observation ō.
 
-    m and d are mean and deviation of the changes in the training data, so that f starts at the size of its answers.
-    State, action and latent are added, as in the model of Henaff, Canziani & LeCun 2019 (section 3.1), here after one
-    linear layer each. One of the three hidden layers has a dropout mask, and what comes before it is computed once for
-    all masks of `branches`. Inputs of f are cut off at 10 deviations, so that a roll-out that leaves the data grows at
-    most linearly and stays finite. The state is {"observation": (B, D)}.
+    m and d are mean and deviation of the changes in the training data, so that the outputs of f are of order 1. State,
+    action and latent are added after one linear layer each (Henaff, Canziani & LeCun 2019, section 3.1). Dropout acts
+    on the second of three hidden layers; `branches` computes the layers before it once for all masks. Inputs of f are
+    clamped at 10 deviations, so that a roll-out outside the data grows at most linearly and stays finite. The state is
+    {"observation": (B, D)}.
 
     Args:
         observations: D.
         actions: A.
         latents: Z; 0 for a deterministic model.
         hidden: H, units of each of the three hidden layers.
-        dropout: share of the units of the second hidden layer that a mask drops.
-        bounded: whether an action lies in [−1, 1] in each coordinate, in shares of its bounds.
+        dropout: probability with which a mask drops a unit of the second hidden layer.
+        bounded: whether actions lie in [−1, 1], in shares of their bounds.
         generator: draws the weights.
 
     Raises:
@@ -86,15 +86,15 @@ class VectorWorld(World):
         code = self._code(state, action, z)
         return self._decode(state["observation"], code if mask is None else code * mask)
 
-    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State:
-        """As `step` T times, to rounding. Without gradients it is made for speed, in z-scored observations.
+    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
+        """As T calls of `step`, up to rounding, without gradients and in z-scored observations.
 
-        Each sample is a column then, so that thin matrices have long rows; each layer is one product, since biases are
-        weights of a row of ones, the z-scores are part of the last weights, and observation, action and latent lie
-        below one another; and a step allocates nothing.
+        Samples are columns, so that thin matrices have long rows. Each layer is one matrix product: biases are weights
+        of a row of ones, the z-scores are part of the last weights, and observation, action and latent are rows of one
+        matrix. A step allocates no memory.
         """
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return super().unroll(state, actions, z)
+            return None
         self._check(state)
         weights = [self.from_state.weight, self.from_action.weight, self.from_state.bias[:, None]]
         known = [actions.clamp(-_FAR, _FAR), torch.ones_like(actions[..., :1])]
@@ -105,10 +105,10 @@ class VectorWorld(World):
         w1, w2, w3 = torch.cat(weights, dim=1), _with_bias(self.second), _with_bias(self.third)
         w4 = scale[:, None] * _with_bias(self.out)
         w4[:, -1] += shift
-        steps, rows, _ = actions.shape
+        rows, steps, _ = actions.shape
         path = actions.new_empty(self.observations, steps + 1, rows)
         path[:, 0] = self.features(state).T
-        inputs = torch.cat([path[:, 1:].transpose(0, 1), *(part.transpose(1, 2) for part in known)], dim=1)
+        inputs = torch.cat([path[:, 1:].transpose(0, 1), *(part.permute(1, 2, 0) for part in known)], dim=1)
         one, other = actions.new_ones(2, len(w1) + 1, rows)
         to_one, to_other = one[:-1], other[:-1]
         now, *later = path.unbind(1)
@@ -118,7 +118,7 @@ class VectorWorld(World):
             functional.silu(torch.mm(w2, one, out=to_other), inplace=True)
             functional.silu(torch.mm(w3, other, out=to_one), inplace=True)
             now = torch.addmm(now, w4, one, out=after)
-        return {"observation": path[:, 1:].permute(1, 2, 0) * self.deviation + self.mean}
+        return {"observation": path[:, 1:].permute(2, 1, 0) * self.deviation + self.mean}
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
         code = self._code(state, action, z)[:, None] * each_row(masks, len(action))
@@ -129,11 +129,11 @@ class VectorWorld(World):
         return (state["observation"] - self.mean) / self.deviation
 
     def misfit(self, predicted: State, actual: State) -> Tensor:
-        """(B,), squared errors in units of the deviation of one step's changes: a copy of the state costs about D."""
+        """(B,), squared error in units of the deviation of one step's change: predicting no change costs about D."""
         return ((predicted["observation"] - actual["observation"]) / self.change_deviation).square().sum(dim=1)
 
     def _code(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
-        """What dropout acts on, (B, H)."""
+        """Activations of the second hidden layer, on which dropout acts, (B, H)."""
         self._check(state)
         added = self.from_state(self.features(state).clamp(-_FAR, _FAR)) + self.from_action(action.clamp(-_FAR, _FAR))
         if self.from_latent is not None and z is not None:
@@ -143,7 +143,7 @@ class VectorWorld(World):
     def _check(self, state: State) -> None:
         if state["observation"].shape[1:] != (self.observations,):
             raise ShapeError(
-                f"This world was made for observations of {self.observations} numbers, but the state has the shape "
+                f"This world takes observations of {self.observations} numbers, but the state has the shape "
                 f"{tuple(state['observation'].shape)}."
             )
 

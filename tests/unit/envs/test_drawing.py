@@ -1,4 +1,4 @@
-"""Pictures for people: the own car where it is, the others between two frames, trips and their ends."""
+"""Pictures for people: the own car where it is, the others between two frames, trajectories and their ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lowland.data.tracks import Tracks
 from lowland.envs.drawing import Own, draw
 from lowland.envs.drivers import human
 from lowland.envs.replay import Replay
-from lowland.envs.trip import record
+from lowland.envs.trajectory import record
 from lowland.errors import OptionError
 
 ORANGE = (255, 138, 48)

@@ -1,4 +1,4 @@
-"""Films are what a replay shows, whichever pieces and steps are asked for."""
+"""Films are what a replay shows, whichever segments and steps are asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lowland.envs.replay import Replay
 
 
 def test_films_are_what_a_replay_shows(log: Tracks) -> None:
-    """Pieces of two recordings, asked for in any order and from any step on."""
+    """Segments of two recordings, asked for in any order and from any step on."""
     replay = Replay(log, image=(39, 8), history=3)
     rows = replay.starts[:10]
     films = Films([(replay.scene, rows[:5]), (replay.scene, rows[5:])], Camera(39, 8), frames=3, steps=6)

@@ -10,7 +10,7 @@ import torch
 import lowland as ll
 from lowland.domains import Box
 from lowland.errors import DomainError, OptionError, UnsupportedError
-from lowland.planning import Imitation, PlanEnergy, Policy, ThroughTheModel
+from lowland.planning import BackpropThroughModel, Imitation, PlanEnergy, Policy
 from lowland.planning.energy import square_cost
 from lowland.shaping import Batch
 from lowland.worlds.linear import LinearWorld
@@ -73,7 +73,7 @@ def test_the_world_is_frozen_and_the_cost_falls(uncertainty: float) -> None:
     policy = policy_of(world, gaussian=True)
     before = {name: value.clone() for name, value in world.state_dict().items()}
     data = Batch(None, {"observation": states(64)["state"]})
-    found = ll.fit(plan, data, ThroughTheModel(policy), 40, 64, lr=1e-2, clip=50, validation=0.0, progress=False)
+    found = ll.fit(plan, data, BackpropThroughModel(policy), 40, 64, lr=1e-2, clip=50, validation=0.0, progress=False)
     assert all(torch.equal(before[name], value) for name, value in world.state_dict().items())
     assert all(p.requires_grad and p.grad is None for p in world.parameters())
     costs = found.history["loss/policy"].values
@@ -86,7 +86,9 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     def train(steps: int, run: Path, resume: bool = False) -> Policy:
         policy = policy_of(linear(), gaussian=True)
         plan = PlanEnergy(linear(), square_cost, horizon=5, futures=2)
-        shaping = ThroughTheModel(policy, expert=0.1, disturb=lambda s, noise: {"state": s["state"] + noise.normal(2)})
+        shaping = BackpropThroughModel(
+            policy, expert=0.1, disturb=lambda s, noise: {"state": s["state"] + noise.normal(2)}
+        )
         data = (states(), torch.zeros(32, 5, 1))
         ll.fit(plan, data, shaping, steps, 8, run=run, resume=resume, checkpoint_every=5, validation=0, progress=False)
         return policy
@@ -100,8 +102,8 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
 def test_what_cannot_be_trained_through() -> None:
     policy = policy_of(linear())
     with pytest.raises(UnsupportedError, match="PlanEnergy"):
-        ThroughTheModel(policy)(Imitation(policy), Batch(None, states()))
+        BackpropThroughModel(policy)(Imitation(policy), Batch(None, states()))
     with pytest.raises(UnsupportedError, match="actions"):
-        ThroughTheModel(policy, expert=1.0)(PlanEnergy(linear(), square_cost, 5), Batch(None, states()))
+        BackpropThroughModel(policy, expert=1.0)(PlanEnergy(linear(), square_cost, 5), Batch(None, states()))
     with pytest.raises(OptionError, match="at least 0"):
-        ThroughTheModel(policy, expert=-1.0)
+        BackpropThroughModel(policy, expert=-1.0)

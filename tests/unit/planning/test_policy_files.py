@@ -33,14 +33,14 @@ ACTIONS = Box(2, low=-1.0, high=1.0)
 def of_numbers(gaussian: bool = False) -> Policy:
     eyes = SceneEncoder(16, torch.Generator().manual_seed(1))
     policy = Policy(eyes, eyes.size, ACTIONS, (16,), gaussian, generator=torch.Generator().manual_seed(2))
-    policy.sight = {"every": 2, "cars": 10}
+    policy.observation = {"every": 2, "cars": 10}
     return policy
 
 
 def of_images(gaussian: bool = False) -> Policy:
     eyes = FilmEyes(3, 3, (20, 8), (4, 4, 8), 8, torch.Generator().manual_seed(1), through=False)
     policy = Policy(eyes, eyes.size, ACTIONS, (8,), gaussian, "clamp", torch.Generator().manual_seed(2))
-    policy.sight = {"every": 1, "cars": 10, "image": (20, 8), "history": 3}
+    policy.observation = {"every": 1, "cars": 10, "image": (20, 8), "history": 3}
     return policy
 
 
@@ -58,7 +58,7 @@ def test_what_is_loaded_is_what_was_saved(made: Any, gaussian: bool, tmp_path: P
     again = load_policy(save_policy(policy, tmp_path / "policy-one.safetensors"))
     state = example_states(policy, 5)
     assert torch.equal(again(state), policy(state))
-    assert (again.sight, again.gaussian, again.bound) == (policy.sight, policy.gaussian, policy.bound)
+    assert (again.observation, again.gaussian, again.bound) == (policy.observation, policy.gaussian, policy.bound)
     assert not again.training
 
 
@@ -72,8 +72,8 @@ def test_the_type_of_numbers_is_kept(tmp_path: Path) -> None:
 def test_it_drives_in_gymnasium_as_in_the_test_of_the_recipe() -> None:
     """The recipe drives a batch of tensors by `Replay.run`; people drive arrays by `env.step`."""
     policy = load_policy("shipped", "MPUR z-dropout")
-    env = gymnasium.make("lowland/TrafficReplay-v0", tracks="validation", **policy.sight)
-    replay = Replay(traffic("validation")[0], **policy.sight)
+    env = gymnasium.make("lowland/TrafficReplay-v0", tracks="validation", **policy.observation)
+    replay = Replay(traffic("validation")[0], **policy.observation)
     for row in replay.run(policy, torch.tensor([0, 300])):
         (observation, info), over = env.reset(options={"episode": row["episode"]}), False
         while not over:
@@ -88,7 +88,7 @@ def test_it_drives_in_gymnasium_as_in_the_test_of_the_recipe() -> None:
 def test_one_observation_and_a_batch_of_them(made: Any) -> None:
     policy = made().eval()
     (tracks,) = traffic("validation")
-    seen, _ = TrafficReplayVector(4, tracks, **policy.sight).reset(seed=0)
+    seen, _ = TrafficReplayVector(4, tracks, **policy.observation).reset(seed=0)
     several = policy.act(seen)
     assert several.shape == (4, 2)
     wanted = policy({name: torch.from_numpy(leaf) for name, leaf in seen.items()})
@@ -100,8 +100,10 @@ def test_one_observation_and_a_batch_of_them(made: Any) -> None:
 def test_what_it_cannot_look_at_is_refused() -> None:
     (tracks,) = traffic("validation")
     numbers, _ = TrafficReplay(tracks).reset(seed=0)
-    films, _ = TrafficReplay(tracks, **of_images().sight).reset(seed=0)
-    with pytest.raises(ShapeError, match=r"looks at image .* has none: make the environment with \*\*policy.sight"):
+    films, _ = TrafficReplay(tracks, **of_images().observation).reset(seed=0)
+    with pytest.raises(
+        ShapeError, match=r"looks at image .* has none: make the environment with \*\*policy.observation"
+    ):
         of_images().act(numbers)
     with pytest.raises(ShapeError, match=r"has shape \(2, 3, 20, 8\)"):
         of_images().act(films | {"image": films["image"][1:]})
@@ -161,7 +163,7 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
         except CheckpointError:
             continue
         assert place < begin
-        assert again.sight == policy.sight
+        assert again.observation == policy.observation
         assert torch.equal(again(state), wanted)
 
 
@@ -188,13 +190,13 @@ def test_the_code_beside_the_weights_needs_no_lowland(made: Any, tmp_path: Path)
     np.savez(tmp_path / "state.npz", **state)
     program = (
         "import sys; sys.modules['lowland'] = None; import numpy as np; from policy import load\n"
-        "policy = load('policy-one.safetensors'); print(policy.sight)\n"
+        "policy = load('policy-one.safetensors'); print(policy.observation)\n"
         "np.save('action.npy', policy.act(dict(np.load('state.npz'))))"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout.strip()) == (0, str(policy.sight)), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, str(policy.observation)), done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "action.npy"), policy.act(state))
 
 

@@ -11,7 +11,7 @@ import pytest
 from lowland.data.tracks import Road, Tracks
 from lowland.envs.drivers import human, no_action
 from lowland.envs.replay import Replay
-from lowland.envs.trip import record
+from lowland.envs.trajectory import record
 from lowland.errors import OptionError, ShapeError
 from lowland.plots.video import drive_video, write_video
 
@@ -35,10 +35,10 @@ def test_trips_are_stacked(tmp_path: Path) -> None:
     one, frame = np.ones(200), np.arange(200)
     road = Road(0.0, 200.0, (0.0, 3.7, 7.4))
     replay = Replay(Tracks(one, frame, frame, 1.8 * one, 4.5 * one, 1.8 * one, 0 * one, road))
-    trips = [record(replay, driver, 0, name) for name, driver in (("human", human), ("no action", no_action))]
-    found = read(drive_video(tmp_path / "b.mp4", trips, rate=2, size=(320, 64), pause=1.0))
+    trajectories = [record(replay, driver, 0, name) for name, driver in (("human", human), ("no action", no_action))]
+    found = read(drive_video(tmp_path / "b.mp4", trajectories, rate=2, size=(320, 64), pause=1.0))
     assert found[0].shape == (128, 320, 3)
-    assert len(found) == np.ceil((max(trip.seconds for trip in trips) + 1.0) * 2)
+    assert len(found) == np.ceil((max(trajectory.seconds for trajectory in trajectories) + 1.0) * 2)
 
 
 def test_a_film_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -51,6 +51,6 @@ def test_a_film_that_fails_leaves_nothing(tmp_path: Path) -> None:
         write_video(tmp_path / "c.mp4", [np.zeros((32, 32, 3))])  # pyright: ignore[reportArgumentType]
     with pytest.raises(OptionError, match=r"ends in \.mp4"):
         write_video(tmp_path / "c.gif", pictures)
-    with pytest.raises(OptionError, match="at least one trip"):
+    with pytest.raises(OptionError, match="at least one trajectory"):
         drive_video(tmp_path / "c.mp4", [])
     assert not list(tmp_path.iterdir())

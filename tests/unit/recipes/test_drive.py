@@ -18,12 +18,12 @@ import torch
 from lowland.cli import main
 from lowland.data.logs import write_table
 from lowland.data.traffic import traffic
+from lowland.envs.episodes import read_logs
 from lowland.envs.replay import REASONS
 from lowland.errors import CheckpointError, OptionError
 from lowland.recipes import drive
 from lowland.recipes.base import Recipe, execute, load, start
 from lowland.recipes.drive import SHIPPED, DriveRecipe
-from lowland.recipes.drive_logs import read_logs
 from lowland.recipes.drive_methods import DETERMINISTIC, DRIVERS, DROPPED, METHODS
 from lowland.recipes.drive_options import DriveOptions
 from lowland.recipes.drive_remedies import APART, NAMES, PAIRS, DriveRemediesRecipe
@@ -143,12 +143,12 @@ def test_each_remedy_changes_one_thing() -> None:
 
 
 def test_settings_are_compared_outside_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what is usual is measured where the model learned, which with little data are few pieces."""
-    pieces, real = set(), drive.usual_spread
-    monkeypatch.setattr(drive, "usual_spread", lambda *given: (pieces.add(len(given[2])), real(*given))[1])
+    """And what is usual is measured where the model learned, which with little data are few segments."""
+    segments, real = set(), drive.usual_spread
+    monkeypatch.setattr(drive, "usual_spread", lambda *given: (segments.add(len(given[2])), real(*given))[1])
     config = smoke("drive-remedies", variants=("MPUR", "MPUR, little data"))
     _, rows = results(config, tmp_path)
-    assert pieces == {120, 16}
+    assert segments == {120, 16}
     assert {row["data"] for row in rows} == {"simulated traffic, validation simulation, 4 episodes"}
 
 
@@ -175,11 +175,11 @@ def test_shipped_models_fit_and_drive(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [DETERMINISTIC, DROPPED])
 def test_shipped_models_foresee_traffic(kind: str) -> None:
     """Other cars are 1.2 m from where they are expected after 3 s, 1.3 m with z-dropout; if they go on evenly, 1.7."""
-    tier = DriveRecipe().tier
-    pieces = read_logs("", 10, "cpu", 1).pieces(300, 15, torch.Generator().manual_seed(0), "held")
-    world = tier.world(kind != DETERMINISTIC, torch.Generator().manual_seed(0))
-    import_safetensors(world, SHIPPED / f"world-{kind}.safetensors", tier.note)
-    errors = tier.errors(world.eval(), pieces)
+    observation = DriveRecipe().observation
+    segments = read_logs("", 10, "cpu", 1).segments(300, 15, torch.Generator().manual_seed(0), "held")
+    world = observation.world(kind != DETERMINISTIC, torch.Generator().manual_seed(0))
+    import_safetensors(world, SHIPPED / f"world-{kind}.safetensors", observation.note)
+    errors = observation.errors(world.eval(), segments)
     assert float(errors["model"][-1]) < 0.9 * float(errors["constant velocity"][-1])
 
 

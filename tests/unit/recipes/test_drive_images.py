@@ -70,7 +70,7 @@ def test_models_of_other_images_are_refused_in_a_sentence(first: Path, options: 
     config = smoke(models=str(first / "checkpoints"), **options)
     assert isinstance(config, DriveRecipe)
     with pytest.raises(CheckpointError, match=words):
-        config._read("world-deterministic", config.tier.world(False, config.generator()))
+        config._read("world-deterministic", config.observation.world(False, config.generator()))
 
 
 @pytest.mark.parametrize("options", [{"image": (16,)}, {"image": (0, 8)}, {"frames": 0}, {"every": 0}])

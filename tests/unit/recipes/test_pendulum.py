@@ -26,12 +26,12 @@ def test_results_have_baselines_and_survive_a_resume(tmp_path: Path) -> None:
 def test_the_region_is_cut_out_of_the_log() -> None:
     turn = torch.linspace(-3, 3, 61)
     path = {"observation": torch.stack([turn.cos(), turn.sin(), turn], dim=1), "actions": turn[:60, None]}
-    pieces = without([path])
-    assert len(pieces) == 2
-    assert not any(bool(inside(piece["observation"]).any()) for piece in pieces)
-    assert sum(len(piece["observation"]) for piece in pieces) == int((~inside(path["observation"])).sum())
-    for piece in pieces:
-        torch.testing.assert_close(piece["actions"][:, 0], piece["observation"][:-1, 2])
+    segments = without([path])
+    assert len(segments) == 2
+    assert not any(bool(inside(segment["observation"]).any()) for segment in segments)
+    assert sum(len(segment["observation"]) for segment in segments) == int((~inside(path["observation"])).sum())
+    for segment in segments:
+        torch.testing.assert_close(segment["actions"][:, 0], segment["observation"][:-1, 2])
 
 
 @pytest.mark.parametrize("options", [{"log": 10}, {"members": 1}, {"uncertainty": 0.0}, {"length": 20}])

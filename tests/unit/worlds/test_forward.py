@@ -193,7 +193,7 @@ def test_a_world_is_saved_with_its_arguments(tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_said() -> None:
     world, state = VectorWorld(2, 1, hidden=8), {"observation": torch.zeros(3, 2)}
-    with pytest.raises(OptionError, match="without dropout"):
+    with pytest.raises(OptionError, match="has no dropout"):
         variance(world, state, torch.zeros(3, 1), None, torch.ones(3, 2, 8))
     dropped = VectorWorld(2, 1, hidden=8, dropout=0.5)
     with pytest.raises(OptionError, match="at least two masks"):

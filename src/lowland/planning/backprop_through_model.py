@@ -1,4 +1,4 @@
-"""Training of a policy by the planned cost, back-propagated through a frozen world.
+"""Training of a policy by back-propagation of the planned cost through a frozen world.
 
 Shape letters: B samples, F futures, R = B · F rows, T steps, A size of an action.
 """
@@ -24,35 +24,35 @@ Disturb = Callable[[State, PerSampleRNG], State]
 
 
 @register("shaping")
-class ThroughTheModel(Shaping):
+class BackpropThroughModel(Shaping):
     """L = mean over states and futures of Σ_t γᵗ [C(s[t+1], π(s[t])) + λ U] + μ/2 mean_t ‖π(s[t]) − a*[t]‖².
 
-    The gradient goes through the world, which is not changed, into the policy (row W4; Henaff, Canziani & LeCun 2019,
-    sections 3.2 and 3.3). Futures, masks and the policy's own noise are drawn anew at every step. What the literature
-    has as methods are settings of the `PlanEnergy` and of this class:
+    The gradient flows through the world, which is not trained, into the policy (row W4; Henaff, Canziani & LeCun 2019,
+    sections 3.2 and 3.3). Futures, masks and the noise of the policy are drawn anew at every training step. Methods of
+    the literature are settings of the `PlanEnergy` and of this class:
 
         VG    deterministic world (or futures=0), uncertainty=0          value gradients, Heess et al. 2015
         SVG   futures=1, gaussian policy, uncertainty=0                  stochastic value gradients, the same
         MPUR  uncertainty > 0: λ = 0.5 in the paper                      row W7
         MPER  uncertainty=0, expert > 0 and the log's actions as y       row W8
 
-    `ll.fit(plan, Batch(None, states), ThroughTheModel(policy), lr=1e-4, clip=50)` trains it; data for MPER are pairs
-    (states, actions (B, T, A)). The paper has T = 30 and γ = 0.99.
+    `ll.fit(plan, Batch(None, states), BackpropThroughModel(policy), lr=1e-4, clip=50)` trains it; data for MPER are
+    pairs (states, actions (B, T, A)). The paper has T = 30 and γ = 0.99.
 
     Energies: `PlanEnergy`.
 
     Args:
         policy: trained in place, as the group "policy".
-        expert: μ, in units of the cost.
-        disturb: (state, noise) → state: moves the start states at each step, so that the policy also sees states off
-            the log; None for none.
+        expert: weight μ of the distance to the expert's actions, in units of the cost.
+        disturb: (state, noise) → state: perturbs the start states at each training step, so that the policy also sees
+            states outside the log; None for none.
         seed: of futures, masks and noise.
 
     Raises:
         OptionError: for a negative μ.
         UnsupportedError: for an energy that is not a `PlanEnergy`, or an expert without actions.
 
-    >>> case = ThroughTheModel.reference_case()
+    >>> case = BackpropThroughModel.reference_case()
     >>> sorted(case.shaping(case.energy, case.batch).losses)
     ['policy']
     """
@@ -68,7 +68,7 @@ class ThroughTheModel(Shaping):
         return {"policy": self.policy.parameters()}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """Nothing: the world has been trained already."""
+        """Nothing: the world is trained already."""
 
     def after_step(self, energy: Energy, batch: Batch) -> None:
         """Nothing: the world does not change."""
@@ -76,27 +76,26 @@ class ThroughTheModel(Shaping):
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         if not isinstance(energy, PlanEnergy):
             raise UnsupportedError(
-                f"A policy is trained through a PlanEnergy, but this is a {type(energy).__name__}: make one of the "
-                "world and the cost."
+                f"A policy is trained through a PlanEnergy, but this is a {type(energy).__name__}: make one from "
+                "the world and the cost."
             )
         if self.expert and batch.y is None:
             raise UnsupportedError("expert > 0 needs the expert's actions (B, T, A): pass data as (states, actions).")
         state, rows = batch.x, tree_leaves(batch.x, "x")[0]
         if self.disturb is not None:
             state = self.disturb(state, self.noise(rows))
-        x = energy.frozen(state, self.noise(rows), self.noise(rows[:1]))
+        x = energy.sample(state, self.noise(rows), self.noise(rows[:1]))
         count = max(energy.futures, 1)
-        noise_TRA = None
+        noise_RTA = None
         if self.policy.gaussian:
-            noise = self.noise(rows).normal(count, energy.horizon, self.policy.actions.size)
-            noise_TRA = noise.flatten(0, 1).transpose(0, 1).contiguous()
+            noise_RTA = self.noise(rows).normal(count, energy.horizon, self.policy.actions.size).flatten(0, 1)
         done: list[Tensor] = []
 
         def act(state: State, t: int) -> Tensor:
-            done.append(self.policy(state, None if noise_TRA is None else noise_TRA[t]))
+            done.append(self.policy(state, None if noise_RTA is None else noise_RTA[:, t]))
             return done[-1]
 
-        terms = energy.terms(x, act)
+        terms = energy.terms(act=act, **x)
         loss = energy.total(terms).mean()
         metrics = {"cost": terms.cost.mean().detach(), "uncertainty": terms.uncertainty.mean().detach()}
         if self.expert:

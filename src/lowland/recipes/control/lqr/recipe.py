@@ -1,23 +1,21 @@
-"""Planning by every solver against the exact answer, where there is one: the linear-quadratic problem (row W2)."""
+"""Planning by every solver against the exact answer, where there is one: the linear-quadratic problem."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lowland.errors import OptionError
 from lowland.inference import infer
 from lowland.planning.energy import PlanEnergy
 from lowland.plots import curves
 from lowland.plots.style import BLUE, INK, MUTED, ORANGE, figure, ruled
-from lowland.recipes.base import Recipe, recipe
-from lowland.reports.digits import number
+from lowland.recipes.base import Bound, Count, Recipe, recipe
 from lowland.reports.run import Run
 from lowland.solvers.adam import Adam
 from lowland.solvers.base import Solver
@@ -30,43 +28,30 @@ from lowland.solvers.mppi import MPPI
 from lowland.worlds.linear import LinearWorld, riccati
 from lowland.worlds.rollout import rollout
 
-STEP, _NEAR = 0.1, 0.01
-"""Seconds of a step, and the share above the least cost up to which a plan counts as the best one."""
-NOTHING = "no action (baseline)"
+STEP, NEAR = 0.1, 1.0
+"""Seconds of a step, and how many percent above the least cost a plan may be to count as optimal."""
 EXACT = "Riccati equation"
 
 
-@recipe(
-    "lqr",
-    shows="In a linear world with a quadratic cost the best plan is known from the equation of Riccati. Solvers that "
-    "know nothing of it, and see only an energy of actions, find the same plan.",
-    rows=("W1", "W2"),
-    minutes=0.5,
-    title="Planning against the exact answer",
-)
+@recipe
 @dataclass(frozen=True)
 class LqrRecipe(Recipe):
     """A mass on a rail: position in m, speed in m/s, an acceleration in m/s² as action, steps of 0.1 s."""
 
-    horizon: int = 30
+    horizon: Count = 30
     """T, steps of the plan."""
-    starts: int = 16
+    starts: Count = 16
     """States to plan from, drawn from N(0, 1)."""
-    samples: int = 256
+    samples: Annotated[int, Bound(least=32)] = 256
     """Candidates of a step of CEM, iCEM and MPPI."""
-    steps: int = 100
+    steps: Count = 100
     """Steps of CEM, iCEM and MPPI."""
-
-    descents: int = 1000
+    descents: Count = 1000
     """Largest number of steps of the solvers that follow gradients."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"horizon": 10, "starts": 3, "samples": 64, "steps": 30, "descents": 200}
     }
-
-    def __post_init__(self) -> None:
-        if min(self.horizon, self.starts, self.steps, self.descents) < 1 or self.samples < 32:
-            raise OptionError("horizon, starts, steps and descents must be at least 1, and samples at least 32.")
 
     def run(self, run: Run) -> None:
         solvers = self._solvers()
@@ -79,24 +64,16 @@ class LqrRecipe(Recipe):
             exact = rollout(world, state, lambda s, t: -s["state"] @ gains[t].T, None, self.horizon)
             best = 0.5 * (state["state"] @ value * state["state"]).sum(dim=1)
             idle = plan(x=state, y=torch.zeros_like(exact.actions))
-        measured = {NOTHING: {"gap": _gap(idle, best), "away": float(exact.actions.abs().max()), "seconds": 0.0}}
-        shown = {EXACT: exact.actions.cpu()}
+        difference = float(exact.actions.abs().max())
+        run.measured.add({"nothing": {"gap": 100 * _gap(idle, best), "difference": difference}})
+        plans, paths = {EXACT: exact.actions.cpu()}, {}
         for name, solver in solvers.items():
             found = run.stage(name, partial(self._solve, plan, state, solver, best, exact.actions))
-            measured[name], shown[name] = found, found["actions"]
-        described = f"{self.starts} starts, {self.horizon} steps of {STEP} s"
-        for name, found in measured.items():
-            run.result(
-                id="W2",
-                claim="cost of the plan above the least possible, in percent",
-                method=name,
-                published=None if name == NOTHING else 0.0,
-                measured=100 * found["gap"],
-                data=described,
-            )
-        run.part(
-            self._page, described, measured, shown, {name: part.cpu() for name, part in state.items()}, world.cpu()
-        )
+            numbers = {"gap": 100 * found["gap"], "difference": found["away"]}
+            run.measured.add({name: {**numbers, "steps": found["steps"], "seconds": found["seconds"]}})
+            plans[name], paths[name] = found["actions"], found["way"]
+        run.show(near=[name for name in solvers if run.measured.each(name, "gap")[0] < NEAR], step=STEP)
+        run.part(self._draw, plans, paths, {name: part.cpu() for name, part in state.items()}, world.cpu())
 
     def _solvers(self) -> dict[str, Solver]:
         crowd = {"samples": self.samples, "max_steps": self.steps, "tol": None}
@@ -130,36 +107,13 @@ class LqrRecipe(Recipe):
             "way": {"steps": [look + 1 for look in looks], "gaps": way},
         }
 
-    def _page(
-        self, run: Run, described: str, measured: dict[str, Any], shown: dict[str, Tensor], state: dict[str, Tensor],
-        world: LinearWorld,
-    ) -> None:  # fmt: skip
-        worst = max(measured[name]["away"] for name in ("GradientDescent", "LBFGS"))
-        near = [name for name, found in measured.items() if name != NOTHING and found["gap"] < _NEAR]
-        far = [name for name, found in measured.items() if name != NOTHING and found["gap"] >= _NEAR]
-        run.finding(
-            f"{len(near)} of {len(near) + len(far)} solvers that see only an energy come within {100 * _NEAR:g} % of "
-            f"the least possible cost: {', '.join(near) or 'none'}"
-            f"{'' if not far else '. Not ' + ', '.join(far)}."
-        )
-        run.section("The same plan by every solver")
-        run.text(
-            "The energy of a plan is E(x, y) = Σ_t C(s[t+1], a[t]), where x is the state and y the actions. The cost "
-            "is ½ (p² + 0.1 v²) + ½ · 0.1 a². Its least value and the best actions follow from Riccati's equation; "
-            "the published value of each row is therefore zero. The solvers are those of the core, used for everything "
-            f"else in Lowland. Plans by gradient descent and L-BFGS differ from the exact one by at most "
-            f"{number(worst)} m/s² in any action. CEM, iCEM and MPPI use no gradient."
-        )
-        run.table(
-            ("solver", "cost above the optimum, %", "largest difference of an action, m/s²", "steps", "CPU seconds"),
-            [[name, 100 * m["gap"], m["away"], m.get("steps"), m["seconds"] or None] for name, m in measured.items()],
-            caption=f"Means over {described}; the difference is the largest of all. Below zero is rounding.",
-        )
-        run.figure("plans", _plans(world, state, shown), "Exact plans and those by solvers, from three starts")
-        ways = {name: m["way"] for name, m in measured.items() if "way" in m}
-        lines = {name: (way["steps"], [max(gap, 1e-7) for gap in way["gaps"]]) for name, way in ways.items()}
-        drawn = curves(lines, title="On the way to the plan", xlabel="step", ylabel="cost above the optimum", log="xy")
-        run.figure("convergence", drawn, "Share of the least cost, mean over starts, cut off at 10⁻⁷")
+    def _draw(
+        self, run: Run, plans: dict[str, Tensor], paths: dict[str, Any], state: dict[str, Tensor], world: LinearWorld
+    ) -> None:
+        run.figure("plans", _plans(world, state, plans))
+        lines = {name: (path["steps"], [max(gap, 1e-7) for gap in path["gaps"]]) for name, path in paths.items()}
+        drawn = curves(lines, title="Convergence", xlabel="step", ylabel="cost above the optimum", log="xy")
+        run.figure("convergence", drawn)
 
 
 def _cost(state: Any, action: Tensor) -> Tensor:

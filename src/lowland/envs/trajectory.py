@@ -1,4 +1,4 @@
-"""One episode as it was driven, to be shown.
+"""The trajectory of the own car in one episode, and pictures of it.
 
 Shape letters: T steps.
 """
@@ -17,7 +17,7 @@ from lowland.envs.scene import Scene
 
 
 @dataclass(frozen=True)
-class Trip:
+class Trajectory:
     """The path of the own car through one episode.
 
     Args:
@@ -44,9 +44,9 @@ class Trip:
         return (len(self.poses) - 1) * self.scene.step_seconds
 
     def picture(self, seconds: float, size: tuple[int, int] = (1280, 272), metres: float = 130.0) -> Picture:
-        """(height, width, 3) uint8 some seconds after the first pose; the own car moves evenly between two poses.
+        """(height, width, 3) uint8 some seconds after the first pose; poses are interpolated.
 
-        After its end a trip stands still, with its reason written above.
+        After its end the picture stays the same, with the reason written above.
 
         Args:
             seconds: from the first pose.
@@ -65,14 +65,14 @@ class Trip:
         return draw(self.scene, self.frame + step * self.scene.every, own, size, metres)
 
 
-def record(replay: Replay, policy: Policy, episode: int, name: str = "") -> Trip:
-    """Drive one episode and keep its path; the replay stands at its end then.
+def record(replay: Replay, policy: Policy, episode: int, name: str = "") -> Trajectory:
+    """Drive one episode and record its trajectory; the replay is at its end then.
 
     Args:
         replay: the episodes.
         policy: see `lowland.envs.replay.Policy`.
         episode: its number.
-        name: of the driver, to be shown.
+        name: of the driver, written into pictures.
     """
     state = replay.reset(torch.tensor([episode]))
     if hasattr(policy, "reset"):
@@ -85,4 +85,4 @@ def record(replay: Replay, policy: Policy, episode: int, name: str = "") -> Trip
         poses.append(replay.own[0].double().cpu().numpy())
     length, width = replay.size[0].tolist()
     reason = REASONS[int(replay.reason[0])]
-    return Trip(replay.scene, np.stack(poses), (length, width), int(replay.vehicle[0]), frame, reason, name)
+    return Trajectory(replay.scene, np.stack(poses), (length, width), int(replay.vehicle[0]), frame, reason, name)
