@@ -49,6 +49,16 @@ class Bound:
     below: float | None = None
     most: float | None = None
 
+    @property
+    def text(self) -> str:
+        """The bounds in words.
+
+        >>> Bound(least=0, most=1).text
+        'at least 0, at most 1'
+        """
+        limits = {"at least": self.least, "above": self.above, "below": self.below, "at most": self.most}
+        return ", ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
+
     def check(self, name: str, value: Any, whole: bool) -> None:
         """Raise an OptionError that names the option and its bounds, unless the value is within them."""
         for number in value if isinstance(value, tuple | list) else (value,):
@@ -179,6 +189,19 @@ def _limits(cls: type) -> dict[str, tuple[list[Bound], bool, tuple[Any, ...]]]:
         if bounds or choices:
             found[name] = bounds, whole, choices
     return found
+
+
+def bounds(cls: type[Recipe]) -> dict[str, str]:
+    """The bounds of each option that has any, in words, as the documentation shows them.
+
+    >>> bounds(SeededRecipe)
+    {'seeds': 'at least 1'}
+    """
+    texts = {}
+    for name, (limits, _, choices) in _limits(cls).items():
+        words = [limit.text for limit in limits] + ([f"one of {', '.join(map(str, choices))}"] if choices else [])
+        texts[name] = ", ".join(words)
+    return texts
 
 
 def _limit(hint: Any) -> tuple[list[Bound], bool, tuple[Any, ...]]:
