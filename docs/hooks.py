@@ -20,8 +20,8 @@ else:
 PACKAGE = Path(__file__).parent.parent / "src" / "lowland"
 ORDER = {
     "": (
-        "index tutorial concepts strategies sparse estimators pretrain driving logs recipes catalogue systems principles "
-        "add_energy add_solver add_shaping add_data add_recipe api"
+        "index tutorial concepts strategies sparse estimators pretrain driving logs recipes catalogue systems "
+        "principles add_energy add_solver add_shaping add_data add_recipe api"
     ).split(),
     "concepts": "energy problem_and_solver free_energy adjoint shaping recipe evaluation".split(),
     "strategies": "index c1 c2 c3 a1 a2 a3 a4".split(),
@@ -144,7 +144,7 @@ def recipes() -> dict[str, str]:
             f"# {entry.title or entry.name}",
             entry.shows,
             f"```sh\nlowland run {entry.name}\n```",
-            f"About {entry.minutes:g} minutes on two processor cores (preset `cpu`). Systems that it serves: {systems}.",
+            f"About {entry.minutes:g} minutes on two processor cores (preset `cpu`). Systems: {systems}.",
             inspect.getdoc(cls) or "",
             *compared(entry),
             *on_record(entry),
@@ -182,8 +182,8 @@ def on_record(entry: Any) -> list[str]:
         lines.append(f"| {' | '.join(map(cell, cells))} |")
     return [
         "## Figures on record",
-        f"Measured on {record.date}, {machine}, torch {record.versions['torch']}, in {record.minutes:g} minutes, by this "
-        f"command; `lowland verify {entry.name}` repeats it and compares.",
+        f"Measured on {record.date}, {machine}, torch {record.versions['torch']}, in {record.minutes:g} minutes, by "
+        f"this command; `lowland verify {entry.name}` repeats it and compares.",
         f"```sh\n{record.command}\n```",
         "\n".join(lines),
         *([record.note] if record.note else []),
