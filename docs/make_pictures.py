@@ -74,19 +74,19 @@ def jobs(film: Path) -> None:
     digits = ll.data.mnist10k().train[:384, 0]
     labelled = torch.arange(384) % 97 == 48  # about one in a hundred
     with av.open(str(film)) as opened:
-        moment = next(frame for frame in opened.decode(video=0) if frame.time >= 5).to_ndarray(format="rgb24")
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1.5, 2.2))
+        frame = next(frame for frame in opened.decode(video=0) if frame.time >= 5).to_ndarray(format="rgb24")
+    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1.5, 1.8))
     left.imshow(sheet(torch.from_numpy(atoms).float().reshape(-1, 12, 12), 12, each=True), cmap="gray")
     middle.imshow(sheet(digits, 24), cmap="gray")
     for place in labelled.nonzero()[:, 0].tolist():
         row, column = divmod(place, 24)
         middle.add_patch(Rectangle((29 * column, 29 * row), 28, 28, fill=False, color="tab:orange", linewidth=2))
-    right.imshow(moment)
+    right.imshow(frame[2 * len(frame) // 5 :])  # without human replay and no action
     titles = (
         "Atoms learned from photographs",
-        "Digits, one in a hundred with its label",
-        "A learned policy in dense traffic",
+        "Digits, one in a hundred labelled",
+        "Policies learned from logs of traffic",
     )
     for axes, title in zip(figure.axes, titles, strict=True):
         axes.set_title(title, fontsize=10)
