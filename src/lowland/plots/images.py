@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.errors import ShapeError
-from lowland.plots.style import INK, SIGNED, bare, columns_for, figure
+from lowland.plots.style import FAINT, INK, SIGNED, bare, columns_for, figure
 from lowland.words import plotted
 
 
@@ -86,17 +86,30 @@ def _as_tiles(tiles: Tensor, shape: tuple[int, int] | None) -> Tensor:
     return tiles
 
 
-def image_rows(rows: Mapping[str, Tensor]) -> Figure:
-    """Images with signs in named rows, such as patches above what codes decode to; each tile has its own scale.
+def image_rows(
+    rows: Mapping[str, Tensor],
+    shape: tuple[int, int] | None = None,
+    *,
+    signed: bool = True,
+    each: bool = True,
+    ruled: bool = False,
+) -> Figure:
+    """Images in named rows, such as patches above what codes decode to.
 
     Args:
-        rows: (N, H · W) or (N, H, W) by name, as many in each row.
+        rows: (N, H · W) or (N, H, W) by name, as many in each row; tiles of NaN stay empty.
+        shape: (H, W) of flat images; by default they are taken for squares.
+        signed: whether values may be negative, see `images`.
+        each: whether each tile has its own scale.
+        ruled: lines between tiles, for images with white edges.
 
     >>> len(image_rows({"patch": torch.ones(3, 16), "decoded": torch.ones(3, 16)}).axes[0].texts)
     2
     """
-    tiles = torch.cat([_as_tiles(row.cpu(), None) for row in rows.values()])
-    drawn = images(tiles, columns=len(next(iter(rows.values()))), signed=True, each=True)
+    tiles = torch.cat([_as_tiles(row.cpu(), shape) for row in rows.values()])
+    drawn = images(tiles, columns=len(next(iter(rows.values()))), signed=signed, each=each)
+    if ruled:
+        drawn.axes[0].set_facecolor(FAINT)
     for index, name in enumerate(rows):
         place = index * (tiles.shape[1] + 1) + tiles.shape[1] / 2 - 0.5
         drawn.axes[0].text(-1.5, place, plotted(name), ha="right", va="center", fontsize=8.5, color=INK)
