@@ -42,10 +42,10 @@ class Claim:
     """Lines of results.json: one measure of some methods. All texts are templates, as the body is.
 
     Args:
-        system: id of the system, or a template for it, such as "{{ family[method] }}"; or one for each method, with that
-            of all others under "*".
         claim: what was measured, with its unit, in a few words.
         measure: key of the measure.
+        system: id of the system, or a template for it, such as "{{ family[method] }}", or one for each method, with
+            that of all others under "*"; none for a result that belongs to no system of the list.
         methods: keys of the methods; by default all that have the measure, in the order of the head.
         without: methods that are left out.
         names: other names for some methods than those of the head, or for all others by "*"; `method` in their texts.
@@ -57,9 +57,9 @@ class Claim:
             "5 %", or "machine" for a time, which is not compared. By default from the deviation over seeds.
     """
 
-    system: str | Mapping[str, str]
     claim: str
     measure: str
+    system: str | Mapping[str, str] = ""
     methods: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     names: Mapping[str, str] | None = None
@@ -72,7 +72,8 @@ class Claim:
     @property
     def systems(self) -> tuple[str, ...]:
         """All ids that the claim names."""
-        return (self.system,) if isinstance(self.system, str) else tuple(self.system.values())
+        named = (self.system,) if isinstance(self.system, str) else self.system.values()
+        return tuple(name for name in named if name)
 
     def system_of(self, method: str) -> str:
         """Id of the system that a method of the claim belongs to."""

@@ -164,7 +164,7 @@ class Filled:
 
     def _system(self, claim: Claim, where: str, **more: Any) -> str:
         name = self._text(claim.system_of(more["method"]), where, **more)
-        if name not in load_systems():
+        if name and name not in load_systems():
             raise OptionError(f"The {where} of {self.path} names the system {name!r}. {nearest(name, load_systems())}")
         return name
 
