@@ -7,6 +7,7 @@ settings or draws random numbers.
 from __future__ import annotations
 
 from lowland.plots.animation import animate
+from lowland.plots.bars import interval_bars, stacked_shares, value_pairs
 from lowland.plots.curves import curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
@@ -25,11 +26,14 @@ __all__ = [
     "curves",
     "drive_video",
     "images",
+    "interval_bars",
     "landscape",
     "landscape_grid",
     "measure",
     "mosaic",
     "photographs",
     "plane_through",
+    "stacked_shares",
+    "value_pairs",
     "write_video",
 ]
