@@ -150,7 +150,8 @@ def fill(run: Run, axes: Mapping[str, Sequence[Any]]) -> None:
     sweep = _of(_head(find(run.config["recipe"])), axes)
     found = [_point(run, dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
     for point in found:
-        run.results += [{**row, "claim": f"{row['claim']}, {point.label}"} for row in point.rows]
+        kept = [row for row in point.rows if not sweep.claims or row["claim"] in sweep.claims]
+        run.results += [{**row, "claim": f"{row['claim']}, {point.label}"} for row in kept]
     names = {"points": found, "conclusive": run.conclusive}
     if sweep.finding:
         run.finding(" ".join(render(sweep.finding, names, "The finding of the sweep").split()))

@@ -90,7 +90,7 @@ def judged(run: Run, name: str) -> None:
     words = {"more": "arrives more often", "less": "arrives less often"}
     cells = [
         [f"{row['first']} against {row['second']}", *(round(row[end], 1) for end in ("points", "low", "high")),
-         run.word(words.get(row["word"], row["word"]))]
+         run.word(str(words.get(row["word"], row["word"])))]
         for row in run.shown[name]
     ]  # fmt: skip
     if cells:

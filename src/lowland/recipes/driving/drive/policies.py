@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -50,7 +49,7 @@ METHODS = {
     "MPER deterministic": Method(DETERMINISTIC, expert=True, key="mper-deterministic"),
     PLAIN: Method(DROPPED),
 }
-"""By name. The last is not in the paper: MPUR z-dropout without its uncertainty cost, so that both can be told apart."""
+"""By name. The last is not in the paper: MPUR z-dropout without its uncertainty cost, to show what that cost does."""
 PAIRS = ((MPUR, PLAIN), ("MPUR deterministic", "VG"))
 """Policies through the same model, which differ by the uncertainty cost alone."""
 
@@ -77,7 +76,7 @@ class PolicyOptions(DriveOptions):
     """Dropout masks by which the uncertainty is measured."""
     members: Count = 1
     """With 2 or more, the uncertainty is that of so many models in place of dropout masks."""
-    few: int = 0
+    model_windows: int = 0
     """Segments that the models learn from, evenly from all windows; policies start from all. 0: all for both."""
     expert: NotNegative = 1.0
     """μ, the weight of the expert's actions in MPER."""
@@ -86,8 +85,10 @@ class PolicyOptions(DriveOptions):
         super().__post_init__()
         if self.masks < 2:
             raise OptionError(f"masks must be at least 2, since one has no variance, but it is {self.masks}.")
-        if self.few and not 2 <= self.few <= self.windows:
-            raise OptionError(f"few must be 0 or from 2 to windows, {self.windows}, but it is {self.few}.")
+        if self.model_windows and not 2 <= self.model_windows <= self.windows:
+            raise OptionError(
+                f"model_windows must be 0 or from 2 to windows, {self.windows}, but it is {self.model_windows}."
+            )
         for name in self.methods:
             if name not in METHODS:
                 raise OptionError(f"There is no method called {name!r}. {nearest(name, METHODS)}")
@@ -159,7 +160,7 @@ class PolicyOptions(DriveOptions):
         ).to(self.device)  # fmt: skip
 
 
-def spaced(segments: Mapping[str, Any], most: int) -> Mapping[str, Any]:
-    """At most so many segments, evenly from all."""
+def spaced(segments: Any, most: int) -> Any:
+    """At most so many segments, by name as of `Logs.segments`, evenly from all."""
     count, device = len(segments["actions"]), segments["actions"].device
     return segments if most >= count else take(segments, torch.linspace(0, count - 1, most).long().to(device))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from torch import Tensor
-
 from lowland.envs.drivers import sanity_drivers
-from lowland.envs.episodes import Episodes, Logs, drive, recordings
-from lowland.envs.replay import Policy as Driver
+from lowland.envs.episodes import Episodes, Logs, recordings
 from lowland.errors import OptionError
 from lowland.evaluation.exploitation import exploitation
 from lowland.evaluation.success import recovered
@@ -24,6 +20,7 @@ from lowland.planning.policy_files import PREFIX, save_policy
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, recipe
 from lowland.recipes.driving.common import DETERMINISTIC, DRIVERS, SMALL, WORLDS, show_log
 from lowland.recipes.driving.drive.figures import draw, errors_ahead, facts
+from lowland.recipes.driving.drive.measures import error_rows, measures, run_test
 from lowland.recipes.driving.drive.policies import METHODS, MPUR, PolicyOptions, spaced
 from lowland.reports.run import Run
 from lowland.training.observation import ImageObservation, VectorObservation
@@ -93,8 +90,8 @@ class DriveRecipe(PolicyOptions):
                     raise OptionError(f"{name} is an option of models of images: set image too, such as 64 16.")
         if self.ego and self.decoder != "warp":
             raise OptionError("With ego the next image is a warp of the last one: leave decoder out.")
-        if self.image and (self.members > 1 or self.few):
-            raise OptionError("members and few are options of models of cars: leave image out.")
+        if self.image and (self.members > 1 or self.model_windows):
+            raise OptionError("members and model_windows are options of models of cars: leave image out.")
         if self.models and self.seeds > 1:
             raise OptionError("There is one set of trained models: leave out models, or set seeds to 1.")
 
@@ -123,7 +120,7 @@ class DriveRecipe(PolicyOptions):
         run.expect(len(DRIVERS) + self.seeds * (2 * len(worlds) + 2 * len(methods) + through))
         observation, logs = self.observation, self.logs(run)
         segments = None if self.models else observation.segments(logs, self.windows, self.span, self.generator())
-        seen = spaced(segments, self.few) if segments is not None and self.few else segments
+        seen = spaced(segments, self.model_windows) if segments is not None and self.model_windows else segments
         unseen = observation.unseen(logs, self.span)
         part = "test" if self.split == "test" else "held"
         episodes = [
@@ -131,8 +128,8 @@ class DriveRecipe(PolicyOptions):
         ]  # fmt: skip
         found: dict[str, list[dict[str, Any]]] = {}
         for name, driver in sanity_drivers().items():
-            found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(_test, episodes, driver))]
-            run.measured.add({name: _measures(found[name][0])})
+            found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(run_test, episodes, driver))]
+            run.measured.add({name: measures(found[name][0])})
         policies: dict[str, Policy] = {}
         for seed in range(self.seeds):
             models = self._models(run, worlds, seen, seed)
@@ -140,13 +137,13 @@ class DriveRecipe(PolicyOptions):
                 kind: run.stage(f"seed-{seed}/errors/{kind}", partial(observation.errors, model[0], unseen))
                 for kind, model in models.items()
             }
-            run.measured.add(_errors(errors, observation.baseline))
+            run.measured.add(error_rows(errors, observation.baseline))
             for name in methods:
                 policy = self.new_policy(METHODS[name].gaussian, seed)
                 world = self._through(name, models)
                 outcome = self._policy(run, name, policy, world, (segments, seen), unseen, episodes, seed)
                 found.setdefault(name, []).append(outcome)
-                run.measured.add({name: _measures(outcome)})
+                run.measured.add({name: measures(outcome)})
                 policies.setdefault(name, policy)
         self._show(run, found, policies, episodes, logs)
         facts(run, found, MPUR if MPUR in found else list(found)[-1])
@@ -179,7 +176,7 @@ class DriveRecipe(PolicyOptions):
         self, run: Run, name: str, policy: Policy, world: World | None, segments: tuple[Any, Any], unseen: Any,
         episodes: Sequence[Sequence[Episodes]], seed: int,
     ) -> dict[str, Any]:  # fmt: skip
-        """Train a policy, and drive with it: the curves of its training, and an outcome as of `_test`."""
+        """Train a policy, and drive with it: the curves of its training, and an outcome as of `run_test`."""
         short, (every, seen) = name.replace(" ", "-"), segments
         learn = partial(self.train_policy, name, policy, world, every, seen, seed)
         if self.models:
@@ -188,7 +185,7 @@ class DriveRecipe(PolicyOptions):
         outcome = run.stage(f"{label}/policy", learn, [policy])
         if seed == 0:
             save_policy(policy, run.checkpoints / f"{PREFIX}{short}.safetensors", self.observation.note)
-        outcome |= run.stage(f"{label}/test", partial(_test, episodes, policy.eval()))
+        outcome |= run.stage(f"{label}/test", partial(run_test, episodes, policy.eval()))
         if world is not None:
             masks = self.compared if METHODS[name].uncertainty else self.masks
             options = (policy, world, episodes[0], unseen, self.horizon, masks, self.observation.cost)
@@ -224,31 +221,3 @@ class DriveRecipe(PolicyOptions):
             quoted_folder=repr(folder), quoted_policy=repr(policy), quoted_log=repr(log), said=self.said,
             shell_folder=shlex.quote(folder),
         )  # fmt: skip
-
-
-def _test(episodes: Sequence[Sequence[Episodes]], driver: Driver) -> dict[str, Any]:
-    """One row an episode, in held-out traffic and in real recordings."""
-    return {part: drive(several, driver) for part, several in zip(("test", "real"), episodes, strict=True)}
-
-
-def _measures(outcome: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of one seed: success and ways to fail in percent, metres, and what the model predicted."""
-    found: dict[str, float] = {}
-    for part, prefix in (("test", ""), ("real", "real_")):
-        if rows := outcome[part]:
-            found[f"{prefix}success"] = statistics.fmean(100.0 * row["success"] for row in rows)
-            found[f"{prefix}distance"] = statistics.fmean(row["distance"] for row in rows)
-    for reason in ("collision", "off road"):
-        found[reason] = statistics.fmean(100.0 * (row["reason"] == reason) for row in outcome["test"])
-    for name in ("predicted", "realised", "uncertainty", "realised_uncertainty"):
-        found |= {name: outcome[name]} if name in outcome else {}
-    if "predicted" in outcome:
-        found["gap"] = outcome["realised"] - outcome["predicted"]
-    return found
-
-
-def _errors(errors: Mapping[str, Mapping[str, Tensor]], baseline: str) -> dict[str, dict[str, float]]:
-    """The error of each model and of the baseline at each step of a roll-out."""
-    rows = {f"model, {kind}": table["model"] for kind, table in errors.items()}
-    rows |= {baseline: table[baseline] for table in errors.values()}
-    return {name: {f"error-{t}": float(v) for t, v in enumerate(values)} for name, values in rows.items()}
