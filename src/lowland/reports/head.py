@@ -111,16 +111,23 @@ class Sweep:
 
     Args:
         title, shows, systems: of the page of the sweep; by default those of the recipe.
-        text: Markdown above the tables.
-        claims: texts of the claims that are shown; by default all.
+        options: other options of the recipe that have another default in this sweep.
+        finding: one sentence, a template; `points` are the points in order, see `recipes.sweep.Point`.
+        text: Markdown above the tables, a template as well.
+        claims: texts of the claims that the sweep reports; by default all.
+        tables: names of tables of the points that are put together, row below row, with the point in the first column.
         shared: names, or first parts of names, of stages that do not depend on the option: they are computed once.
+            `*` stands for anything, as in "seed-*/model".
     """
 
     title: str = ""
     shows: str = ""
     systems: tuple[str, ...] = ()
+    options: Mapping[str, Any] | None = None
+    finding: str = ""
     text: str = ""
     claims: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
 
 

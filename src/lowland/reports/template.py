@@ -37,6 +37,33 @@ def _span(values: list[float], decimals: int) -> str:
     return " to ".join(dict.fromkeys(ends))
 
 
+def _engine() -> jinja2.Environment:
+    engine = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    engine.filters.update(_FILTERS)
+    return engine
+
+
+def render(text: str, names: Mapping[str, Any], what: str, engine: jinja2.Environment | None = None) -> str:
+    """A template filled with values by name; `what` names it in errors.
+
+    Raises:
+        OptionError: one sentence, for a text that is no template, or names what is not there.
+
+    >>> render("{{ share | percent }} of {{ count }}", {"share": 0.5, "count": 8}, "The text")
+    '50% of 8'
+    """
+    try:
+        return (engine or _engine()).from_string(text).render(dict(names))
+    except jinja2.TemplateSyntaxError as error:
+        raise OptionError(f"{what}, line {error.lineno}, is not a template: {error}.") from None
+    except jinja2.UndefinedError as error:
+        raise OptionError(f"{what} names what the run does not have: {error}.") from None
+    except OptionError as error:
+        raise OptionError(f"{what} cannot be filled: {error}") from None
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise OptionError(f"{what} cannot be filled: {type(error).__name__}: {error}.") from error
+
+
 class Filled:
     """What a page says of a run.
 
@@ -73,8 +100,7 @@ class Filled:
         self._named = {element["name"]: element for element in elements if "name" in element}
         self._lost = [element for element in elements if element.get("name") == REST]
         self._placed: list[dict[str, Any]] = []
-        self._engine = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        self._engine.filters.update(_FILTERS)
+        self._engine = _engine()
         self.methods = _Titles(self.head.methods or {})
         self._names = {
             "r": results, "mean": results.mean, "sd": results.sd, "each": results.each, "has": results.has,
@@ -94,18 +120,7 @@ class Filled:
         self.elements = self._arranged(self._text(body, "body"))
 
     def _text(self, text: str, where: str, **more: Any) -> str:
-        try:
-            return self._engine.from_string(text).render(self._names | more)
-        except jinja2.TemplateSyntaxError as error:
-            raise OptionError(f"The {where} of {self.path}, line {error.lineno}, is not a template: {error}.") from None
-        except jinja2.UndefinedError as error:
-            raise OptionError(f"The {where} of {self.path} names what the run does not have: {error}.") from None
-        except OptionError as error:
-            raise OptionError(f"The {where} of {self.path} cannot be filled: {error}") from None
-        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise OptionError(
-                f"The {where} of {self.path} cannot be filled: {type(error).__name__}: {error}."
-            ) from error
+        return render(text, self._names | more, f"The {where} of {self.path}", self._engine)
 
     def _value(self, expression: str, where: str) -> Any:
         try:
@@ -271,6 +286,7 @@ def check_page(path: Path) -> Head:
         head.finding,
         head.data,
         *(text for claim in head.claims for text in (claim.claim, claim.data or "")),
+        *(text for one in (head.sweeps or {}).values() for text in (one.finding, one.text)),
     ]
     for text in texts:
         try:
