@@ -14,6 +14,7 @@ from lowland.evaluation.forward_models import (
     VELOCITY,
     coverage,
     crps,
+    error_ahead,
     errors_by_horizon,
     imagine,
     sensitivity,
@@ -73,6 +74,17 @@ def test_futures_of_a_noisy_world_have_its_spread() -> None:
     found = imagine(world, x, count=1000).flatten(0, 1).var(dim=0)[:, 0]
     torch.testing.assert_close(found / torch.arange(1, 4), torch.ones(3), rtol=0, atol=0.12)
     assert torch.equal(imagine(world, x, 3, seed=1), imagine(world, x, 3, seed=1))
+
+
+def test_the_error_ahead_is_that_of_a_world_that_lacks_a_force() -> None:
+    """s[t+1] = s[t] + a[t] + 0.5 really, and without the 0.5 in the model: off by 0.5 k after k steps in each feature."""
+    world = LinearWorld([[1.0, 0.0], [0.0, 1.0]], [[1.0], [1.0]])
+    actions = torch.randn(3, 12, 1, generator=NOISE)
+    path = torch.cat([torch.zeros(3, 1, 2), (actions.expand(3, 12, 2) + 0.5).cumsum(dim=1)], dim=1)
+    assert error_ahead(world, {"state": path}, actions, steps=4) == pytest.approx(2.0 * math.sqrt(2), rel=1e-5)
+    assert error_ahead(world, {"state": path}, actions, steps=8, every=3) == pytest.approx(4.0 * math.sqrt(2), rel=1e-5)
+    with pytest.raises(LowlandError, match="steps must be from 1 to 11"):
+        error_ahead(world, {"state": path}, actions, steps=12)
 
 
 def test_what_cannot_be_is_said() -> None:
