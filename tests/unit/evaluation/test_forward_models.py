@@ -77,7 +77,7 @@ def test_futures_of_a_noisy_world_have_its_spread() -> None:
 
 
 def test_the_error_ahead_is_that_of_a_world_that_lacks_a_force() -> None:
-    """s[t+1] = s[t] + a[t] + 0.5 really, and without the 0.5 in the model: off by 0.5 k after k steps in each feature."""
+    """Really s[t+1] = s[t] + a[t] + 0.5, in the model without the 0.5: off by 0.5 k in each feature after k steps."""
     world = LinearWorld([[1.0, 0.0], [0.0, 1.0]], [[1.0], [1.0]])
     actions = torch.randn(3, 12, 1, generator=NOISE)
     path = torch.cat([torch.zeros(3, 1, 2), (actions.expand(3, 12, 2) + 0.5).cumsum(dim=1)], dim=1)
@@ -88,7 +88,7 @@ def test_the_error_ahead_is_that_of_a_world_that_lacks_a_force() -> None:
 
 
 def test_what_cannot_be_is_said() -> None:
-    with pytest.raises(LowlandError, match="must go together"):
+    with pytest.raises(LowlandError, match="must match"):
         crps(torch.zeros(2, 3, 4, 1), torch.zeros(2, 3, 1))
     with pytest.raises(LowlandError, match="level"):
         coverage(torch.zeros(2, 3, 4, 1), torch.zeros(2, 4, 1), level=1.0)
