@@ -191,6 +191,9 @@ def test_source_files() -> None:
             return "too long for one file"
         if banned := re.search(r"\bimport pickle\b|\bpickle\.|\btorch\.(manual_seed|save|load)\(", text):
             return f"uses {banned[0]}"
+        filters = re.search(r"\b(catch_warnings|simplefilter|filterwarnings|resetwarnings)\(|\.setLevel\(", text)
+        if filters and relative(path) != "quiet.py":
+            return f"{filters[0]} changes warnings or logs of all threads: use lowland.quiet"
         if re.search(r"\bcdist\((?!.*donot_use_mm_for_euclid_dist)", text):
             return "from 26 points on cdist takes products, which cancel far from 0"
         return None

@@ -79,3 +79,23 @@ def all_pairs(codes: Tensor, labels: Tensor, cosine: bool = False) -> tuple[Tens
     first, second = torch.triu_indices(len(flat), len(flat), 1)
     far = (flat[first] - flat[second]).norm(dim=1)
     return far.square() / 2 if cosine else far, labels[first] == labels[second]
+
+
+def hardest_pairs(codes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The nearest pairs of different labels and the farthest of one label, as places (2, count), hardest first.
+
+    Args:
+        codes: (N, ...), taken flat and compared by their Euclidean distance.
+        labels: (N,).
+        count: pairs of each kind, at most.
+
+    >>> hardest_pairs(torch.tensor([[0.0], [2.0], [3.0], [9.0]]), torch.tensor([0, 0, 1, 1]), 1)
+    (tensor([[1],
+            [2]]), tensor([[2],
+            [3]]))
+    """
+    far, together = all_pairs(codes, labels)
+    pairs = torch.triu_indices(len(codes), len(codes), 1)
+    strangers = torch.where(together, torch.inf, far).argsort()[: min(count, int((~together).sum()))]
+    friends = torch.where(together, far, -torch.inf).argsort(descending=True)[: min(count, int(together.sum()))]
+    return pairs[:, strangers], pairs[:, friends]

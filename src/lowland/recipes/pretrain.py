@@ -33,7 +33,6 @@ from lowland.recipes.pretrain_test import Split, evaluate, represent, split
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch
 from lowland.shaping.joint import JointShaping
-from lowland.training.data import Drawn
 from lowland.training.fit import FitResult, fit
 from lowland.training.options import read_options
 from lowland.training.pretraining import (
@@ -46,6 +45,7 @@ from lowland.training.pretraining import (
     views_of,
     warm_cosine,
 )
+from lowland.training.samples import Lazy
 from lowland.words import escaped
 
 _log = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ class PretrainRecipe(Recipe):
     def _fit(
         self, energy: JointEmbedding, shaping: JointShaping, chosen: Plan, data: Folder, parts: Split, **more: Any
     ) -> FitResult:
-        samples = Drawn(len(parts.train), lambda rows: as_batch(data, parts.train[rows]))
+        samples = Lazy(len(parts.train), lambda rows: as_batch(data, parts.train[rows]))
         schedule = partial(warm_cosine, chosen.steps)
         return fit(
             energy, samples, shaping, batch_size=chosen.batch, lr=self.rate, optimiser="adamw", weight_decay=1e-4,

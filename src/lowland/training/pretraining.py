@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from lowland.data.views import ImageViews, SeriesViews, VectorViews
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import LowlandError, OptionError, nearest
 from lowland.nn.standardised import Standardised
+from lowland.quiet import warnings_from
 from lowland.registry import registered
 from lowland.shaping.joint import JointShaping, Views
 from lowland.training.encoder_files import build_encoder
@@ -231,8 +231,7 @@ def build(
 def _built(chosen: Plan, shape: tuple[int, ...], options: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
     _check_options(chosen.encoder, registered("encoder")[chosen.encoder], options, ("shape", "generator"))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of weights without numbers, which are an error here
+        with warnings_from(r"torch\b", "ignore"):  # of weights without numbers, which are an error below
             encoder = build_encoder(chosen.encoder, shape, {**options, "generator": generator})
         with torch.no_grad():
             encoder.eval()(torch.zeros(2, *shape))

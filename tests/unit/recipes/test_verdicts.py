@@ -11,10 +11,8 @@ import torch
 
 from lowland import cli
 from lowland.evaluation.verdict import CLOSE
-from lowland.recipes import drive_page, drsae_page, ssl_page, strategies_page
-from lowland.recipes.baselines import RANDOM
+from lowland.recipes import drive_page, strategies_page
 from lowland.recipes.drive_methods import MPUR
-from lowland.recipes.predictive import against_random
 from lowland.recipes.strategies import Points
 from lowland.reports.run import Run
 
@@ -41,23 +39,6 @@ def test_drivers_are_told_apart_by_enough_episodes_only(tmp_path: Path) -> None:
         assert run.found == f"{MPUR.name} arrives in 0 % of the test episodes: {word} human (100 %)."
 
 
-def test_a_lower_error_is_called_lower() -> None:
-    ours, theirs = [0.10, 0.11, 0.10, 0.12, 0.11], [0.20, 0.22, 0.21, 0.20, 0.21]
-    found = [{drsae_page.DRSAE: {"test": a}, "other": {"test": b}} for a, b in zip(ours, theirs, strict=True)]
-    assert drsae_page.paired(found, "other").word == "lower"
-    assert drsae_page.paired(found[:1], "other").word == CLOSE
-
-
-def test_a_probe_is_judged_by_its_test_images() -> None:
-    said = against_random({RANDOM: [0.80], "clearly": [0.90], "hardly": [0.82], "worse": [0.60]}, 300)
-    for words in ("clearly +10.0 (pays)", f"hardly +2.0 ({CLOSE})", "worse -20.0 (does harm)"):
-        assert words in said
-    found = [{RANDOM: {"probe": 0.80}, "SimCLR": {"probe": 0.847}, "VICReg": {"probe": 0.90}, "broken": {"failed": ""}}]
-    told = ssl_page._finding(found, ["SimCLR", "VICReg", "broken"], ["SimCLR", "VICReg"], 300)
-    assert told.startswith("Of 3 methods 1 are above the random encoder")
-    assert f"above: VICReg (+10.0); {CLOSE}: SimCLR (+4.7)" in told
-
-
 @pytest.mark.parametrize(("noise", "patches", "word"), [
     (0.99, 0.95, "yes"), (0.955, 0.95, CLOSE), (0.99, 0.79, CLOSE), (0.90, 0.99, "no"), (0.99, 0.5, "no"),
 ])  # fmt: skip
@@ -77,7 +58,7 @@ def test_a_picture_that_fails_does_not_cost_the_results(tmp_path: Path, monkeypa
     def fails(*given: object, **options: object) -> None:
         raise RuntimeError("no pen")
 
-    monkeypatch.setattr("lowland.recipes.ellipse.animate", fails)
+    monkeypatch.setattr("lowland.recipes.foundations.ellipse.recipe.animate", fails)
     assert cli.main(["run", "ellipse", "--preset", "smoke", "--runs", str(tmp_path)]) == 0
     folder = tmp_path / "ellipse" / "latest"
     assert len(json.loads((folder / "results.json").read_text())) == 3
