@@ -42,3 +42,9 @@ def test_what_was_not_measured_is_an_error(method: str, measure: str, words: str
 def test_text_is_no_number() -> None:
     with pytest.raises(OptionError, match="must be one number"):
         Results().add({"ours": {"error": "low"}})
+
+
+def test_an_infinite_number_has_no_deviation() -> None:
+    results = table(never=[float("inf"), 3.0])
+    assert results.mean("never", "error") == float("inf")
+    assert results.sd("never", "error") is None
