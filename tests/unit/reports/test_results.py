@@ -31,6 +31,12 @@ def test_failed_seeds_do_not_count() -> None:
     )
 
 
+def test_an_infinite_number_has_no_deviation() -> None:
+    results = table(never=[float("inf"), 3.0])
+    assert results.mean("never", "error") == float("inf")
+    assert results.sd("never", "error") is None
+
+
 @pytest.mark.parametrize(
     ("method", "measure", "words"), [("our", "error", "Did you mean 'ours'"), ("ours", "eror", "'error'")]
 )
@@ -42,9 +48,3 @@ def test_what_was_not_measured_is_an_error(method: str, measure: str, words: str
 def test_text_is_no_number() -> None:
     with pytest.raises(OptionError, match="must be one number"):
         Results().add({"ours": {"error": "low"}})
-
-
-def test_an_infinite_number_has_no_deviation() -> None:
-    results = table(never=[float("inf"), 3.0])
-    assert results.mean("never", "error") == float("inf")
-    assert results.sd("never", "error") is None
