@@ -15,9 +15,9 @@ from lowland.energies.joint_embedding import JointEmbedding
 from lowland.nn.standardised import Standardised
 from lowland.shaping.base import Batch
 from lowland.shaping.joint import JointShaping
-from lowland.training.samples import Lazy
 from lowland.training.fit import FitResult, fit
 from lowland.training.pretraining import AUTO, Plan, build, warm_cosine
+from lowland.training.samples import Lazy
 
 _MEASURED, _NUMBERS = 4096, 2**25
 _TIMED = 6
