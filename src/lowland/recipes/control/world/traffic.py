@@ -200,8 +200,8 @@ def _titled(name: str) -> str:
 def _scene(shown: Mapping[str, Any], start: int) -> FilmedScene:
     """What happened, a baseline, and the futures of each decoder."""
     films = {"what happened": shown["truth"][start], VELOCITY: shown[VELOCITY][start]}
-    for name, title in TITLES.items():
-        films[f"{title}, z = 0"] = shown[name]["zero"][start]
+    for name in TITLES:
+        films[f"{name}, z = 0"] = shown[name]["zero"][start]
         for number, film in enumerate(shown[name]["drawn"][start]):
-            films[f"{title}, z drawn {number + 1}"] = film
+            films[f"{name}, z drawn {number + 1}"] = film
     return FilmedScene(shown["past"][start], films, shown["size"][start], shown["seconds"])
