@@ -21,6 +21,7 @@ class LogOptions(Recipe):
     """Frames a second of a table without times. 0: as its data set has them."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _ = self.reading
 
     @property
