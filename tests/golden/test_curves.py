@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import lowland as ll
-from lowland.training.data import Order
+from lowland.training.streams import Order
 
 STORED = Path(__file__).with_name("curves.json")
 ROWS = {

@@ -104,9 +104,9 @@ def test_it_is_the_sum_of_what_the_world_and_the_variance_say() -> None:
         for t in range(4):
             given = (now, y[:, t], x["futures"][:, future, t])
             scored = (variance(world, *given, x["masks"][:, t]) - spread.mean[t]) / spread.std[t]
-            unsure = (scored - 0.1).clamp_min(0)
+            uncertainty = (scored - 0.1).clamp_min(0)
             now = world.step(*given)
-            expected += 0.5 * 0.9**t * (_observed(now, y[:, t]) + 0.5 * unsure)
+            expected += 0.5 * 0.9**t * (_observed(now, y[:, t]) + 0.5 * uncertainty)
     torch.testing.assert_close(plan(x=x, y=y), expected, rtol=1e-6, atol=1e-9)
 
 

@@ -97,13 +97,6 @@ def test_a_figure_of_second_hand_is_never_given():
         published("W8", "humans")
 
 
-def test_figures_that_stand_in_code_were_read_in_their_source():
-    from lowland.recipes.ssl_page import PROBED, VOTED
-
-    known = {(figure.claim, figure.figure) for figure in load_systems()["J7"].published if figure.checked}
-    assert {(name, figure) for table in (PROBED, VOTED) for name, (figure, _) in table.items()} <= known
-
-
 def test_admm_eigenvalues_follow_from_the_update():
     """D4 from its definition: on F(x) = ½x² one round in which each worker in turn updates multiplier, x and centre."""
     import numpy as np

@@ -7,7 +7,6 @@ white. It is one for all pictures that belong together, chosen by `levels_of` or
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from lowland.errors import DataError, OptionError
 from lowland.files import regular
+from lowland.quiet import warnings_from
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What is tried, in Pillow's words: its other formats start programs, or are no pictures."""
@@ -32,18 +32,24 @@ _PIECE_OF_LEVELS = 2**22
 
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[Any]:
-    """A picture of Pillow's, of which only the header has been read. Pillow's warnings are errors here.
+    """A Pillow image of which only the header has been read.
+
+    Pillow's warnings, such as that of damaged metadata, are raised as errors inside the block, in this thread alone.
 
     Raises:
-        DataError: where no ordinary file lies.
+        DataError: if there is no ordinary file.
+        DecompressionBombError: for a picture of more than `Image.MAX_IMAGE_PIXELS` pixels.
         Exception: nearly any, inside of the block too, for a damaged picture: see `reason`.
     """
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else regular(source), formats=FORMATS) as image:
-            yield image
+    with (
+        warnings_from(r"PIL\b", "error"),
+        Image.open(BytesIO(source) if isinstance(source, bytes) else regular(source), formats=FORMATS) as image,
+    ):
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow itself allows twice as many
+            raise Image.DecompressionBombError
+        yield image
 
 
 def reason(error: Exception, name: str = "") -> str:

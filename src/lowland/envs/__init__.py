@@ -13,6 +13,7 @@ import gymnasium
 
 if TYPE_CHECKING:
     from lowland.envs.drivers import IDM, constant_speed, human, no_action, sanity_drivers
+    from lowland.envs.episodes import Episodes, Logs, read_logs
     from lowland.envs.picture import Camera
     from lowland.envs.replay import Policy, Replay
     from lowland.envs.scene import Scene
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _NAMES = {
     "IDM": "drivers",
     "Camera": "picture",
+    "Episodes": "episodes",
+    "Logs": "episodes",
+    "read_logs": "episodes",
     "Policy": "replay",
     "Replay": "replay",
     "Scene": "scene",
@@ -34,6 +38,8 @@ _NAMES = {
 __all__ = [
     "IDM",
     "Camera",
+    "Episodes",
+    "Logs",
     "Policy",
     "Replay",
     "Scene",
@@ -41,6 +47,7 @@ __all__ = [
     "constant_speed",
     "human",
     "no_action",
+    "read_logs",
     "record",
     "sanity_drivers",
 ]

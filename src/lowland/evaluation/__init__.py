@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from lowland.evaluation.amortisation import (
+    ErrorPath,
+    GapReport,
+    GapRow,
+    amortisation_gap,
+    error_path,
+    iterates,
+    worth_iterations,
+)
 from lowland.evaluation.collapse import (
     codebook_perplexity,
     energy_spread,
@@ -9,11 +18,12 @@ from lowland.evaluation.collapse import (
     reconstruction_error,
 )
 from lowland.evaluation.energy_gap import EnergyGap, auroc, baselines, energy_gap, scores
+from lowland.evaluation.films import nearest_in_group, ridge_score, slowness
 from lowland.evaluation.fine_tune import FineTuned, fine_tune
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
 from lowland.evaluation.frechet import frechet_distance
-from lowland.evaluation.gap_report import GapReport, GapRow, gap_report
-from lowland.evaluation.joint import alignment, pair_gap, spectrum, uniformity
+from lowland.evaluation.frozen import Frozen, labelled, measure_frozen
+from lowland.evaluation.joint import alignment, pair_gap, plane, spectrum, uniformity
 from lowland.evaluation.negatives import (
     Statistics,
     covariance_noise,
@@ -27,16 +37,21 @@ from lowland.evaluation.negatives import (
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
+from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
-from lowland.evaluation.verification import Verification, all_pairs, verification
+from lowland.evaluation.verification import Chosen, Verification, all_pairs, hardest_pairs, verification, verify_best
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
+from lowland.evaluation.warm_start import WarmStart, warm_start_times
 from lowland.shaping.collapse import effective_rank
 
 __all__ = [
     "CLOSE",
+    "Chosen",
     "EnergyGap",
+    "ErrorPath",
     "FineTuned",
+    "Frozen",
     "GapReport",
     "GapRow",
     "Interval",
@@ -45,8 +60,10 @@ __all__ = [
     "Verdict",
     "Verification",
     "Volume",
+    "WarmStart",
     "alignment",
     "all_pairs",
+    "amortisation_gap",
     "auroc",
     "auroc_interval",
     "baselines",
@@ -54,32 +71,42 @@ __all__ = [
     "covariance_noise",
     "coverage",
     "crps",
+    "curvature",
     "densest_share",
     "effective_rank",
     "energy_gap",
     "energy_spread",
+    "error_path",
     "errors_by_horizon",
     "fine_tune",
     "frechet_distance",
-    "gap_report",
     "grid",
+    "hardest_pairs",
     "imagine",
+    "iterates",
     "knn",
+    "labelled",
     "low_energy_volume",
     "make_negatives",
+    "measure_frozen",
+    "nearest_in_group",
     "nearest_neighbours",
     "pair_gap",
     "paired_bootstrap",
     "perturbed",
     "pixel_noise",
+    "plane",
     "probe",
     "rankme",
     "reconstruction_error",
     "recovered",
     "represent",
+    "ridge_score",
     "scores",
     "sensitivity",
     "shuffled_patches",
+    "slope",
+    "slowness",
     "spectrum",
     "statistics",
     "summary",
@@ -89,5 +116,8 @@ __all__ = [
     "verdict_of_accuracies",
     "verdict_of_rates",
     "verification",
+    "verify_best",
+    "warm_start_times",
     "wilson",
+    "worth_iterations",
 ]

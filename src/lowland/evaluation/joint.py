@@ -99,5 +99,23 @@ def pair_gap(energy: Energy, a: Tensor, b: Tensor) -> tuple[float, Tensor, Tenso
     return auroc(near, far), near, far
 
 
+def plane(codes: Tensor) -> Tensor:
+    """Coordinates of the centred codes along their first two principal components, (N, 2), in float32.
+
+    >>> plane(torch.tensor([[3.0, 0.0, 0.0], [-3.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])).abs()
+    tensor([[3., 0.],
+            [3., 0.],
+            [0., 1.],
+            [0., 1.]])
+    """
+    if codes.ndim < 2 or len(codes) < 2:
+        raise ShapeError(f"A plane needs at least two representations (N, ...), not {tuple(codes.shape)}.")
+    flat = codes.detach().double().flatten(1)
+    centred = flat - flat.mean(dim=0)
+    axes = torch.linalg.svd(centred, full_matrices=False).Vh[:2]
+    # Adding zero turns -0 into 0.
+    return (centred @ axes.T).float() + 0.0
+
+
 def _sphere(codes: Tensor) -> Tensor:
     return functional.normalize(codes.detach().double().flatten(1), dim=1)

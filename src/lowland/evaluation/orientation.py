@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lowland.energies.lateral_inhibition import sheet_distance
 from lowland.errors import ShapeError
 
 
@@ -70,6 +71,23 @@ def neighbour_agreement(angle: Tensor, sheet: tuple[int, int]) -> Tensor:
     grid = angle.reshape(*angle.shape[:-1], *sheet)
     pairs = [torch.cos(2 * (grid - grid.roll(-1, dims=axis))).mean(dim=(-2, -1)) for axis in (-2, -1)]
     return (pairs[0] + pairs[1]) / 2
+
+
+def agreement_by_distance(angle: Tensor, sheet: tuple[int, int]) -> list[float]:
+    """Mean of cos 2(θ_i − θ_j) over units whose distance on a closed sheet rounds to 1, 2, …, half the shorter side.
+
+    Args:
+        angle: (rows · columns,), orientations θ row by row.
+        sheet: (rows, columns).
+
+    >>> agreement_by_distance(torch.zeros(16), (4, 4))
+    [1.0, 1.0]
+    """
+    if angle.shape != (sheet[0] * sheet[1],):
+        raise ShapeError(f"A sheet of {sheet} has {sheet[0] * sheet[1]} angles, not {tuple(angle.shape)}.")
+    pairs, distance = torch.cos(2 * (angle[:, None] - angle)), sheet_distance(sheet).to(angle.device)
+    rings = range(1, min(sheet) // 2 + 1)
+    return [float(pairs[(distance > ring - 0.5) & (distance <= ring + 0.5)].mean()) for ring in rings]
 
 
 class Permuted(NamedTuple):

@@ -98,3 +98,24 @@ class ConvolutionalLISTA(nn.Module):
             assert self.synthesis is not None
             z = shrink(z + drive - gather(spread(z, self.synthesis), filters), threshold)
         return z
+
+
+class ConvolutionalLinear(nn.Module):
+    """z = W_e ⋆ y / L: an encoder without thresholds, to compare others with. Before training W_e = W.
+
+    Args:
+        filters: W (K, C, h, h).
+        curvature: L, as in `ConvolutionalLISTA`.
+
+    >>> encoder = ConvolutionalLinear(torch.ones(2, 1, 3, 3), curvature=18.0)
+    >>> encoder(torch.ones(1, 1, 8, 8)).unique().tolist()
+    [0.5]
+    """
+
+    def __init__(self, filters: Tensor, curvature: float) -> None:
+        super().__init__()
+        self.analysis, self.curvature = nn.Parameter(filters.detach().clone()), curvature
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, K, H, W)."""
+        return gather(y, self.analysis / self.curvature)

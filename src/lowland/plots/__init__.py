@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from lowland.plots.animation import animate
 from lowland.plots.bars import interval_bars, stacked_shares, value_pairs
+from lowland.plots.confusion import confusion
 from lowland.plots.curves import curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
+from lowland.plots.histogram import distributions, histogram
 from lowland.plots.images import images
 from lowland.plots.landscape import landscape, landscape_grid
 from lowland.plots.mosaic import mosaic
 from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
+from lowland.plots.retrieval import retrieval
+from lowland.plots.scatter import scatter, scatter_panels
+from lowland.plots.token_colours import principal_colours
+from lowland.plots.verification import verification_curves
 from lowland.plots.video import drive_video, write_video
 
 __all__ = [
@@ -23,8 +29,11 @@ __all__ = [
     "Plane",
     "animate",
     "auroc_heatmap",
+    "confusion",
     "curves",
+    "distributions",
     "drive_video",
+    "histogram",
     "images",
     "interval_bars",
     "landscape",
@@ -33,7 +42,12 @@ __all__ = [
     "mosaic",
     "photographs",
     "plane_through",
+    "principal_colours",
+    "retrieval",
+    "scatter",
+    "scatter_panels",
     "stacked_shares",
     "value_pairs",
+    "verification_curves",
     "write_video",
 ]

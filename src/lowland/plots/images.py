@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.errors import ShapeError
-from lowland.plots.style import INK, SIGNED, bare, columns_for, figure
+from lowland.plots.style import FAINT, INK, ORANGE, SIGNED, bare, columns_for, figure
 from lowland.words import plotted
 
 
@@ -86,18 +86,57 @@ def _as_tiles(tiles: Tensor, shape: tuple[int, int] | None) -> Tensor:
     return tiles
 
 
-def image_rows(rows: Mapping[str, Tensor]) -> Figure:
-    """Images with signs in named rows, such as patches above what codes decode to; each tile has its own scale.
+def image_rows(
+    rows: Mapping[str, Tensor],
+    shape: tuple[int, int] | None = None,
+    *,
+    signed: bool = True,
+    each: bool = True,
+    ruled: bool = False,
+) -> Figure:
+    """Images in named rows, such as patches above what codes decode to.
 
     Args:
-        rows: (N, H · W) or (N, H, W) by name, as many in each row.
+        rows: (N, H · W) or (N, H, W) by name, as many in each row; tiles of NaN stay empty.
+        shape: (H, W) of flat images; by default they are taken for squares.
+        signed: whether values may be negative, see `images`.
+        each: whether each tile has its own scale.
+        ruled: lines between tiles, for images with white edges.
 
     >>> len(image_rows({"patch": torch.ones(3, 16), "decoded": torch.ones(3, 16)}).axes[0].texts)
     2
     """
-    tiles = torch.cat([_as_tiles(row.cpu(), None) for row in rows.values()])
-    drawn = images(tiles, columns=len(next(iter(rows.values()))), signed=True, each=True)
+    tiles = torch.cat([_as_tiles(row.cpu(), shape) for row in rows.values()])
+    drawn = images(tiles, columns=len(next(iter(rows.values()))), signed=signed, each=each)
+    if ruled:
+        drawn.axes[0].set_facecolor(FAINT)
     for index, name in enumerate(rows):
         place = index * (tiles.shape[1] + 1) + tiles.shape[1] / 2 - 0.5
         drawn.axes[0].text(-1.5, place, plotted(name), ha="right", va="center", fontsize=8.5, color=INK)
+    return drawn
+
+
+def titled_images(tiles: Tensor, titles: Sequence[str], *, marked: Collection[int] = (), columns: int = 8) -> Figure:
+    """Images of grey levels in [0, 1], each with a title above it.
+
+    Args:
+        tiles: (N, H, W), (N, 1, H, W) or flat (N, H · W).
+        titles: one for each image.
+        marked: numbers of the images whose title is orange.
+        columns: images in each row.
+
+    >>> drawn = titled_images(torch.zeros(3, 16), ["one", "two", "three"], marked=[1])
+    >>> [ax.get_title() for ax in drawn.axes[:3]]
+    ['one', 'two', 'three']
+    """
+    tiles = _as_tiles(tiles, None)
+    rows = math.ceil(len(tiles) / columns)
+    drawn = figure(0.9 * columns, 1.12 * rows)
+    panels = drawn.subplots(rows, columns, squeeze=False).flatten()
+    for index, (ax, tile, title) in enumerate(zip(panels, tiles.numpy(), titles, strict=False)):
+        ax.imshow(tile, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        bare(ax)
+        ax.set_title(plotted(title), fontsize=7.5, color=ORANGE if index in marked else INK, pad=3)
+    for ax in panels[len(tiles) :]:
+        ax.axis("off")
     return drawn

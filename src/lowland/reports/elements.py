@@ -163,11 +163,11 @@ class Elements:
                 raise OptionError(
                     f"A row of the table has {len(row)} cells, but there are {len(columns)} columns: {row!r}."
                 )
-        for name in heat or {}:
-            if name not in columns:
-                raise OptionError(f"There is no column {name!r} to colour. {', '.join(columns)}")
+        for column in heat or {}:
+            if column not in columns:
+                raise OptionError(f"There is no column {column!r} to colour. {', '.join(columns)}")
         cells = json.loads(json.dumps(plain([list(row) for row in rows])))
-        colours = {name: list(ends) for name, ends in (heat or {}).items()}
+        colours = {column: list(ends) for column, ends in (heat or {}).items()}
         self._add(name, {"kind": "table", "columns": list(columns), "rows": cells, "caption": caption, "heat": colours})
 
     def result(

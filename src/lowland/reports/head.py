@@ -33,6 +33,8 @@ from lowland.errors import OptionError, nearest
 from lowland.systems import load_systems, published, tomllib
 
 FENCE = "+++\n"
+REST = "*"
+"""Stands for all that has no name of its own: methods of a claim, or elements of a page."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,13 @@ class Claim:
     """Lines of results.json: one measure of some methods. All texts are templates, as the body is.
 
     Args:
-        system: id of the system.
         claim: what was measured, with its unit, in a few words.
         measure: key of the measure.
+        system: id of the system, or a template for it, such as "{{ family[method] }}", or one for each method, with
+            that of all others under "*"; none for a result that belongs to no system of the list.
         methods: keys of the methods; by default all that have the measure, in the order of the head.
         without: methods that are left out.
-        names: other names for some methods than those of the head.
+        names: other names for some methods than those of the head, or for all others by "*"; `method` in their texts.
         published: key of the published figure in the list of systems, or one key for each method.
         data: the data used; by default that of the head.
         when: an expression; the claim is left out where it is false.
@@ -54,9 +57,9 @@ class Claim:
             "5 %", or "machine" for a time, which is not compared. By default from the deviation over seeds.
     """
 
-    system: str
     claim: str
     measure: str
+    system: str | Mapping[str, str] = ""
     methods: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     names: Mapping[str, str] | None = None
@@ -65,6 +68,16 @@ class Claim:
     when: str = ""
     each: str = ""
     tolerance: float | str | None = None
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """All ids that the claim names."""
+        named = (self.system,) if isinstance(self.system, str) else self.system.values()
+        return tuple(name for name in named if name)
+
+    def system_of(self, method: str) -> str:
+        """Id of the system that a method of the claim belongs to."""
+        return self.system if isinstance(self.system, str) else self.system.get(method) or self.system[REST]
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,7 @@ class Table:
         caption: below it.
         spread: whether cells show the deviation over seeds beside the mean.
         heat: measures whose cells are coloured, from pale at the first number to full at the second.
+        decimals: of the cells of some measures; by default four significant digits.
     """
 
     columns: Mapping[str, str]
@@ -88,6 +102,7 @@ class Table:
     caption: str = ""
     spread: bool = False
     heat: Mapping[str, tuple[float, float]] | None = None
+    decimals: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,26 +186,26 @@ def parse(values: dict[str, Any], place: str) -> Head:
     }
     head = _made(Head, {**values, "claims": claims, "tables": tables, "sweeps": sweeps}, f"The head of {place}")
     methods = head.methods or {}
-    for name in (
-        *head.systems,
-        *(claim.system for claim in claims),
-        *(s for one in sweeps.values() for s in one.systems),
-    ):
-        if name not in load_systems():
+    swept = [name for one in sweeps.values() for name in one.systems]
+    for name in (*head.systems, *(name for claim in claims for name in claim.systems), *swept):
+        if name not in load_systems() and "{" not in name:
             raise OptionError(f"The head of {place} names the system {name!r}. {nearest(name, load_systems())}")
     for part, what in [(claim, f"claim {claim.claim!r}") for claim in claims] + [
         (t, f"table {n}") for n, t in tables.items()
     ]:
-        for name in (*part.methods, *part.without):
+        systems = part.system if isinstance(part, Claim) and isinstance(part.system, Mapping) else ()
+        for name in (*part.methods, *part.without, *(name for name in systems if name != REST)):
             known = {*methods, *((part.names or {}) if isinstance(part, Claim) else ())}
             if name not in known and "{" not in name:
                 raise OptionError(f"The {what} of {place} names the method {name!r}. {nearest(name, known)}")
     for claim in claims:
-        keys = [claim.published] if isinstance(claim.published, str) else list(claim.published.values())
-        for key in keys:
+        if isinstance(claim.system, Mapping) and REST not in claim.system:
+            raise OptionError(f'The claim {claim.claim!r} of {place} has no system "*" for all other methods.')
+        cited = {REST: claim.published} if isinstance(claim.published, str) else claim.published
+        for name, key in cited.items():
             if key and "{" not in key:
                 try:
-                    published(claim.system, key)
+                    published(claim.system_of(name), key)
                 except OptionError as error:
                     raise OptionError(
                         f"The claim {claim.claim!r} of {place} cites what is not there: {error}"

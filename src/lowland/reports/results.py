@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lowland.errors import OptionError, nearest
-from lowland.evaluation.verdict import Verdict, verdict
+from lowland.evaluation.verdict import Verdict, verdict, verdict_of_accuracies
 from lowland.reports.plain import plain
 
 Number = float | int | None
@@ -73,12 +74,12 @@ class Results:
         return values[0] if len(values) == 1 else statistics.fmean(values) if values else None
 
     def sd(self, method: str, measure: str) -> float | None:
-        """The standard deviation over seeds (divided by one less than their number); None for one seed."""
+        """The standard deviation over seeds (divided by one less than their number); None for one seed, or with ∞."""
         held = self._held(method, measure)
         if not isinstance(held, list):
             return held["sd"]
         values = self.each(method, measure)
-        return statistics.stdev(values) if len(values) > 1 else None
+        return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
     def seeds(self, method: str, measure: str) -> int:
         """How many seeds the mean is over."""
@@ -99,6 +100,29 @@ class Results:
         """`lowland.evaluation.verdict` over paired seeds, against one method or, seed by seed, the least of several."""
         rivals = [self.each(name, measure) for name in ([others] if isinstance(others, str) else others)]
         return verdict(self.each(method, measure), [min(row) for row in zip(*rivals, strict=True)], tuple(words))  # pyright: ignore[reportArgumentType]  pages write pairs as lists
+
+    def gains(self, methods: Iterable[str], rival: str, measure: str, samples: int) -> list[dict[str, Any]]:
+        """Each method's accuracy less a rival's, largest first, with a word: [{"method", "points", "word"}].
+
+        Words are "above", "below" or that it is too close to call: over paired seeds, or over the test samples if there
+        is one seed (`verdict_of_accuracies`). A method is left out if it failed in all seeds.
+
+        Args:
+            methods, rival, measure: what to compare, with accuracies in percent.
+            samples: test samples of each accuracy.
+
+        >>> results = Results({"ours": {"accuracy": [90.0]}, "theirs": {"accuracy": [80.0]}})
+        >>> results.gains(["ours"], "theirs", "accuracy", 300)
+        [{'method': 'ours', 'points': 10.0, 'word': 'above'}]
+        """
+        found = []
+        for name in methods:
+            both = zip(self._held(name, measure), self._held(rival, measure), strict=True)
+            if pairs := [(a / 100, b / 100) for a, b in both if None not in (a, b)]:
+                ours, theirs = zip(*pairs, strict=True)
+                gap, word = verdict_of_accuracies(ours, theirs, samples, ("above", "below"))
+                found.append({"method": name, "points": round(100 * gap.value, 9), "word": word})
+        return sorted(found, key=lambda one: -one["points"])
 
     def _held(self, method: str, measure: str) -> Any:
         row = self.values.get(method)

@@ -13,22 +13,28 @@ import jinja2
 from lowland.errors import OptionError, nearest
 from lowland.reports.digits import number
 from lowland.reports.files import FIELDS
-from lowland.reports.head import Claim, Head, Table, read_page
+from lowland.reports.head import REST, Claim, Head, Table, read_page
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
-from lowland.systems import published
+from lowland.systems import load_systems, published
 from lowland.words import verbatim
 
-REST = "*"
-"""The name of what stands on a page in the place of all that was to be drawn, but was not."""
 _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
 _FILTERS: dict[str, Callable[..., str]] = {
     "fixed": lambda value, decimals=2: f"{value:,.{decimals}f}".replace("-", "−"),
+    "signed": lambda value, decimals=2: f"{value:+,.{decimals}f}".replace("-", "−"),
     "percent": lambda value, decimals=0: f"{value:.{decimals}%}".replace("-", "−"),
     "number": number,
     "verbatim": lambda text, longest=300: verbatim(str(text), longest),
+    "span": lambda values, decimals=0: _span(list(values), decimals),
     "times": lambda value, decimals=1: f"{value:.{decimals}f}×",
 }
+
+
+def _span(values: list[float], decimals: int) -> str:
+    """The least and the greatest, as "3 to 5", or one number where they look the same."""
+    ends = [f"{value:,.{decimals}f}".replace("-", "−").replace("inf", "∞") for value in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _engine() -> jinja2.Environment:
@@ -92,6 +98,7 @@ class Filled:
         self.path, self.results = path, results
         self.head, body = read_page(path)
         self._named = {element["name"]: element for element in elements if "name" in element}
+        self._lost = [element for element in elements if element.get("name") == REST]
         self._placed: list[dict[str, Any]] = []
         self._engine = _engine()
         self.methods = _Titles(self.head.methods or {})
@@ -153,15 +160,15 @@ class Filled:
             raise OptionError(
                 f"The {where} of {self.path} names the measure {text['measure']!r}, which the run has not."
             )
-        rows = []
+        rows, names = [], claim.names or {}
         for name in methods:
             key = claim.published if isinstance(claim.published, str) else claim.published.get(name, "")
-            key = self._text(key, where, method=name, **more)
+            key, system = self._text(key, where, method=name, **more), self._system(claim, where, method=name, **more)
             try:
                 values = (
-                    claim.system, text["claim"],
-                    self._text((claim.names or {}).get(name) or self.methods[name], where, **more),
-                    published(claim.system, key) if key else None,
+                    system, text["claim"],
+                    self._text(names.get(name, names.get("*", self.methods[name])), where, method=name, **more),
+                    published(system, key) if key else None,
                     plain(self.results.mean(name, text["measure"])), plain(self.results.sd(name, text["measure"])),
                     self.results.seeds(name, text["measure"]), text["data"],
                 )  # fmt: skip
@@ -169,6 +176,12 @@ class Filled:
                 raise OptionError(f"The {where} of {self.path} cannot be filled: {error}") from None
             rows.append(dict(zip(FIELDS, values, strict=True)))
         return rows
+
+    def _system(self, claim: Claim, where: str, **more: Any) -> str:
+        name = self._text(claim.system_of(more["method"]), where, **more)
+        if name and name not in load_systems():
+            raise OptionError(f"The {where} of {self.path} names the system {name!r}. {nearest(name, load_systems())}")
+        return name
 
     def _ordered(self, *measures: str) -> list[str]:
         """The methods that have one of the measures: those of the head first, in its order."""
@@ -192,8 +205,10 @@ class Filled:
         raise AssertionError
 
     def _place(self, element: dict[str, Any]) -> str:
-        self._placed.append(element)
-        return f"\n\n\x02{len(self._placed) - 1}\x03\n\n"
+        lost = [one for one in self._lost if one not in self._placed]
+        first = len(self._placed)
+        self._placed += lost if element in self._lost else [element]
+        return "".join(f"\n\n\x02{number}\x03\n\n" for number in range(first, len(self._placed)))
 
     def _find(self, name: str, kind: str) -> dict[str, Any]:
         if name not in self._named and REST in self._named:
@@ -233,9 +248,7 @@ class Filled:
     def _made(self, table: Table, name: str, caption: str) -> dict[str, Any]:
         where = f"table {name}"
         methods = table.methods or [m for m in self._ordered(*table.columns) if m not in table.without]
-        rows = [
-            [self.methods[m], *(self._cell(m, measure, table.spread) for measure in table.columns)] for m in methods
-        ]
+        rows = [[self.methods[m], *(self._cell(m, measure, table) for measure in table.columns)] for m in methods]
         heads = {measure: self._text(heading, where) for measure, heading in table.columns.items()}
         heat = {heads[measure]: list(ends) for measure, ends in (table.heat or {}).items()}
         return {
@@ -243,11 +256,13 @@ class Filled:
             "rows": plain(rows), "caption": caption or self._text(table.caption, where), "heat": heat,
         }  # fmt: skip
 
-    def _cell(self, method: str, measure: str, spread: bool) -> Any:
+    def _cell(self, method: str, measure: str, table: Table) -> Any:
         if not self.results.has(method, measure):
             return None
         mean, sd = self.results.mean(method, measure), self.results.sd(method, measure)
-        return [mean, sd] if spread and sd is not None else mean
+        if table.decimals and measure in table.decimals:
+            mean, sd = (None if value is None else round(value, int(table.decimals[measure])) for value in (mean, sd))
+        return [mean, sd] if table.spread and sd is not None else mean
 
 
 class _Titles(dict[str, str]):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.energies.base import Energy
-from lowland.shaping.processes import place
+from lowland.shaping.processes import rank
 from lowland.tensors import PerSampleRNG, tree_leaves
 
 
@@ -118,7 +118,7 @@ class Shaping(nn.Module):
         """
         self._calls += 1
         seed = (int(self.seed) * 1_000_003 + int(self.step)) * 101 + self._calls
-        rows = torch.arange(len(reference), device=reference.device) + place().rank * len(reference)
+        rows = torch.arange(len(reference), device=reference.device) + rank() * len(reference)
         return PerSampleRNG(seed, rows, reference.dtype)
 
     def generator(self, device: torch.device | str = "cpu") -> torch.Generator:

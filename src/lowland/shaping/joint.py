@@ -19,7 +19,7 @@ from lowland.errors import OptionError, ShapeError, UnsupportedError, check_inst
 from lowland.nn.encoders.perceptron import Perceptron
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase, take_sizes
 from lowland.shaping.collapse import check_collapse
-from lowland.shaping.processes import gathered, place
+from lowland.shaping.processes import gathered, world_size
 from lowland.tensors import PerSampleRNG
 
 Views: TypeAlias = Callable[[Tensor, PerSampleRNG], Tensor]
@@ -64,7 +64,7 @@ class JointShaping(Shaping):
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two views of each sample, (B, *shape) each; the other one by `second`, where a method has one."""
         first = batch.y if batch.x is None else batch.x
-        self.enough(len(first) * place().size, self.least)
+        self.enough(len(first) * world_size(), self.least)
         views, second = self.views, self.second or self.views
         return (
             first if views is None else views(first, self.noise(first)),

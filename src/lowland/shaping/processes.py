@@ -1,4 +1,4 @@
-"""Several processes that train as one, as torchrun starts them: who is which, and what each has, brought together.
+"""Data-parallel training under torchrun: the rank of this process, and collectives with gradients.
 
 Process r of W has rows r B … (r + 1) B of each global batch of W B samples. Embeddings are gathered with their
 gradients, and gradients of parameters are averaged, so that W processes take the step that one would take on the
@@ -10,36 +10,36 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
-_apart: ContextVar[bool] = ContextVar("apart", default=False)
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
-class Place(NamedTuple):
-    """Which of how many processes this is."""
-
-    rank: int
-    size: int
+def rank() -> int:
+    """The rank of this process among those that train together; 0 if it trains alone."""
+    return distributed.get_rank() if _together() else 0
 
 
-def place() -> Place:
-    """The place of this process among those that train together; (0, 1) where it trains alone."""
-    if _apart.get() or not distributed.is_available() or not distributed.is_initialized():
-        return Place(0, 1)
-    return Place(distributed.get_rank(), distributed.get_world_size())
+def world_size() -> int:
+    """How many processes train together; 1 if this one trains alone."""
+    return distributed.get_world_size() if _together() else 1
+
+
+def _together() -> bool:
+    return not _alone.get() and distributed.is_available() and distributed.is_initialized()
 
 
 @contextlib.contextmanager
-def apart() -> Iterator[None]:
-    """Within it this process is alone: for what all do alike on the same data, such as validation."""
-    token = _apart.set(True)
+def single_process() -> Iterator[None]:
+    """Inside the block no collective runs: for work that all processes do on the same data, such as validation."""
+    token = _alone.set(True)
     try:
         yield
     finally:
-        _apart.reset(token)
+        _alone.reset(token)
 
 
 class _Gather(torch.autograd.Function):
@@ -47,7 +47,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
-        parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(place().size)]
+        parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(world_size())]
         distributed.all_gather(parts, part.contiguous())
         return torch.cat(parts)
 
@@ -55,18 +55,18 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         total = gradient.contiguous().clone()
         distributed.all_reduce(total)
-        return total.chunk(place().size)[place().rank]
+        return total.chunk(world_size())[rank()]
 
 
 def gathered(part: Tensor) -> Tensor:
     """The rows (B, …) of every process, one after another, (N, …), with gradients to all of them."""
-    return part if place().size == 1 else _Gather.apply(part)
+    return part if world_size() == 1 else _Gather.apply(part)
 
 
 @torch.no_grad()
 def average(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over the processes, in place; all of one type travel as one."""
-    size = place().size
+    size = world_size()
     if size == 1:
         return
     for dtype in {tensor.dtype for tensor in tensors}:
@@ -80,14 +80,14 @@ def average(tensors: Sequence[Tensor]) -> None:
 @torch.no_grad()
 def as_first(module: nn.Module) -> None:
     """Give every process the parameters and buffers of the first."""
-    if place().size > 1:
+    if world_size() > 1:
         for tensor in [*module.parameters(), *module.buffers()]:
             distributed.broadcast(tensor, src=0)
 
 
 def of_first(number: float) -> float:
     """The number that the first process has."""
-    if place().size == 1:
+    if world_size() == 1:
         return number
     device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
     shared = torch.tensor(number, dtype=torch.float64, device=device)

@@ -1,4 +1,4 @@
-"""Training: `fit` and `Learner` on Lightning, checkpoints without pickle, exact resume, logs and export."""
+"""Training: the loop `fit`, `Learner` for a Lightning Trainer, checkpoints without pickle, exact resume, export."""
 
 from __future__ import annotations
 

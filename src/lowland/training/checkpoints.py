@@ -1,7 +1,6 @@
-"""Checkpoints: one safetensors file, whose header holds everything that is not a tensor as JSON. No pickle anywhere.
+"""Checkpoints: one safetensors file; its header holds everything that is not a tensor as JSON. No pickle anywhere.
 
-A run killed at any moment leaves the old file or the new one, never half of one, and a damaged file is noticed by its
-checksum.
+A run that is killed leaves either the old file or the new one, never half of one. A checksum reveals a damaged file.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def _flatten(node: Any, tensors: dict[str, Tensor], where: str) -> Any:
-    """A tree of plain values as JSON; each tensor is put aside and a reference to it left in its place."""
+    """A tree of plain values as JSON; each tensor goes into `tensors` and is replaced by a reference."""
     if node is None or (isinstance(node, bool | int | float | str) and not isinstance(node, enum.Enum)):
         return node
     if isinstance(node, Tensor):
@@ -94,7 +93,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class SafetensorsIO(CheckpointIO):
-    """Lightning's way to disk: `Trainer(plugins=[SafetensorsIO()])` keeps pickle out of a user's own Trainer, too."""
+    """`Trainer(plugins=[SafetensorsIO()])` makes a user's own Trainer write safetensors files instead of pickles."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         write_checkpoint(checkpoint, Path(path))
@@ -109,18 +108,18 @@ class SafetensorsIO(CheckpointIO):
 
 
 class Checkpoints:
-    """The checkpoints of one run: `step-NNN.safetensors`, of which the last `keep` stay.
+    """The checkpoints of one run: `step-NNN.safetensors`, of which the newest `keep` are kept.
 
     Args:
-        folder: where they lie.
-        keep: how many; at least two, so that one damaged file does not end a run.
+        folder: of the files.
+        keep: how many; at least two, so that a run survives one damaged file.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint after so many steps lies."""
+        """Path of the checkpoint after that many steps."""
         return self.folder / f"step-{step:09d}.safetensors"
 
     def all(self) -> list[Path]:
@@ -128,12 +127,12 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
 
     def tidy(self) -> None:
-        """Delete all but the newest, and what a killed process left half written."""
+        """Delete all but the newest checkpoints, and unfinished files of a killed process."""
         for old in [*self.all()[self.keep :], *self.folder.glob(".step-*.tmp")]:
             old.unlink(missing_ok=True)
 
     def latest(self) -> tuple[Path, dict[str, Any]] | None:
-        """The newest good checkpoint, with a warning in the log for each newer one that is not; None if there is none.
+        """The newest checkpoint that can be read, or None if there is none. Damaged newer ones are logged as warnings.
 
         Raises:
             CheckpointError: if there are checkpoints and all are damaged.

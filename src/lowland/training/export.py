@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,13 @@ from lowland.checksums import read_json, read_tensors, write_json, write_tensors
 from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.files import replacing, write_atomically
+from lowland.quiet import no_records_below_error, warnings_from
 from lowland.registry import find
 from lowland.version import __version__
 from lowland.worlds.base import World
+
+_REGISTRATION = "torch.onnx._internal.exporter._registration"
+"""Its logger remarks on missing packages; the first export imports it."""
 
 
 def save_energy(energy: Energy, folder: str | Path) -> Path:
@@ -252,21 +254,18 @@ def _program(module: nn.Module, values: tuple[Tensor, ...]) -> torch.export.Expo
 
 @contextlib.contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode, without the remarks of the exporters on packages that are not installed and on themselves."""
     modes = [(part, part.training) for part in module.modules()]
-    noisy = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in noisy]
     try:
         module.eval()
-        for logger in noisy:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"(torch|onnxscript|onnx_ir|onnx|copyreg)\b")
+        with (
+            warnings_from(r"(torch|onnxscript|onnx_ir|onnx|copyreg)\b", "ignore"),
+            no_records_below_error("torch.onnx", "onnxscript", "onnx_ir", _REGISTRATION),
+        ):
             yield
     finally:
         for part, mode in modes:
             part.training = mode
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
 
 
 def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:

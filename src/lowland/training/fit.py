@@ -8,30 +8,30 @@ import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-import numpy as np
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.loggers.logger import Logger
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import Logger
 from torch import distributed
 
 from lowland.checksums import write_json
 from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError, TrainingError, check_number
 from lowland.files import sweep
+from lowland.quiet import no_records_below_error
 from lowland.shaping.base import Shaping
-from lowland.training.checkpoints import Checkpoints, SafetensorsIO
-from lowland.training.data import LoaderStream, Order, Prepared, Stream, prepare
-from lowland.training.identity import agree, described
-from lowland.training.learner import Learner, OptimiserFactory
+from lowland.training.checkpoints import Checkpoints
+from lowland.training.data import prepare
+from lowland.training.identity import agree, settings_of
 from lowland.training.logs import Curve, Logs
 from lowland.training.progress import Bar
-from lowland.training.recorder import FitRecorder
+from lowland.training.recorder import MAX_STEPS, Callback, FitRecorder
+from lowland.training.stepper import OptimiserFactory, Stepper
+from lowland.training.streams import LoaderStream, Order, Stream
 
 _log = logging.getLogger(__name__)
 _PRECISIONS = ("32-true", "bf16-mixed")
@@ -46,7 +46,7 @@ class FitResult:
         history: every logged number by name, each a `Curve(steps, values)`: "loss/GROUP", the shaping's metrics, and
             both again under "validation/" for the held-out data.
         steps: steps taken in all, those before a resume included.
-        stopped: "max_steps" or "patience".
+        stopped: "max_steps", "patience" or "callback".
         seconds: wall time of this call.
         run: folder of the run, or None.
     """
@@ -78,6 +78,7 @@ def fit(
     resume: bool = False,
     log_every: int = 1,
     progress: bool = True,
+    callback: Callback | None = None,
     loggers: Sequence[Logger] = (),
     accelerator: str | None = None,
     devices: int = 1,
@@ -86,49 +87,51 @@ def fit(
     """Train an energy in place by a shaping.
 
     The batches depend on (seed, epoch, step) alone. With `run`, the folder gets `metrics.csv`, TensorBoard events and
-    checkpoints, and a run that was killed or interrupted goes on with `resume=True` to the same numbers, bit for bit on
-    a CPU. Without `run` no file is written.
+    checkpoints. `resume=True` continues a run that was killed or interrupted, with the same numbers as an unbroken run,
+    bit for bit on a CPU. Without `run` no file is written.
 
-    A run goes on only to what one unbroken run would have given: the content of the data, the settings of energy and
-    shaping, the options that change numbers, and the learning rates of the steps so far must be those that it was made
-    with. `max_steps` may grow. Of a Dataset that is not a TensorDataset up to 256 items are compared, of a DataLoader
-    those of its data set, and of an IterableDataset the class alone.
+    A run resumes only with the data, the settings of energy and shaping, the options that change numbers, and the
+    learning rates of the steps so far that it was made with; `max_steps` may grow. Data are compared by content: up to
+    256 items of a Dataset that is not a TensorDataset, the data set of a DataLoader, only the class of an
+    IterableDataset.
 
-    Under `torchrun` the processes train as one: each takes its own part of each batch, gradients are averaged, and the
-    first alone writes files. A joint embedding then has the loss and the gradients that one process would have on the
-    whole batch; only batch normalisation is of the part.
+    Under `torchrun` each process takes its part of each batch, gradients are averaged, and the first process writes
+    the files. A joint embedding has the loss and gradients that one process would have on the whole batch; only batch
+    normalisation uses the statistics of the part.
 
     Args:
         energy: E(x, y, z).
         data: y as a tensor, an array or a dictionary of tensors; a pair (x, y); `ll.data.Images`; a PyTorch Dataset or
-            DataLoader of any of these (a loader keeps its own order and batches, and nothing is held out of it). Of an
-            array on disk, `numpy.load(file, mmap_mode="r")`, one batch at a time is in memory; so it is of what is made
-            as it is asked for, `lowland.training.data.Drawn`.
+            DataLoader of any of these (a loader keeps its own order and batches, and nothing is held out of it). An
+            array on disk, `numpy.load(file, mmap_mode="r")`, and samples that are computed on demand,
+            `lowland.training.samples.Lazy`, need memory for one batch only.
         shaping: the training method.
-        max_steps: optimiser steps, or updates, in all.
-        batch_size: samples of a step, of all processes together; by default 128, or all where there are fewer.
+        max_steps: optimiser steps, or updates, in total, including those before a resume.
+        batch_size: samples per step, over all processes; by default 128, or all if there are fewer.
         lr, optimiser, weight_decay, clip, schedule: see `Learner`.
         validation: share of the data held out; 0 for none. `Images` bring their own validation images.
         validate_every: steps between validations; by default an epoch, or a twentieth of the run if that is longer.
-        patience: stop after so many validations without a lower loss; None never stops early.
+        patience: stop after that many validations without a lower loss; None never stops early.
         seed: of the order of the data and of what is held out.
         run: folder for logs and checkpoints.
         checkpoint_every: steps between checkpoints; the last two are kept.
-        resume: go on from the newest good checkpoint in `run`; start where there is none yet.
+        resume: continue from the newest good checkpoint in `run`, or start if there is none yet.
         log_every: steps between rows of the history.
-        progress: a progress bar, where standard error is a terminal.
+        progress: show a progress bar if standard error is a terminal.
+        callback: (step, metrics) → True to stop. Called after each step that has a row in the history, with the numbers
+            of that row by name; `step` counts the steps taken. A run that it stopped stays stopped on resume.
         loggers: further loggers of Lightning, such as `WandbLogger`.
-        accelerator, devices, precision: of Lightning's Trainer; by default where the energy lies, one device (under
-            torchrun one for each process), and the energy's own number type ("32-true" leaves it alone, float64 too);
-            the other precision is "bf16-mixed".
+        accelerator, devices, precision: of Lightning Fabric; by default the device of the energy, one device (under
+            torchrun one for each process), and the energy's own number type. Precision is "32-true", which leaves the
+            number type alone (float64 too), or "bf16-mixed".
 
     Raises:
         ShapeError, DomainError: for data that are empty, not finite, or do not fit the energy.
         OptionError: for an option with a value that cannot be used.
         TrainingError: for a loss that is not finite; its `result` is the FitResult so far, the energy has the weights
-            from before that step, and all logs and checkpoints stay.
+            from before that step, and logs and checkpoints are kept.
         CheckpointError: for a run that cannot be written, read or resumed.
-        KeyboardInterrupt: on Ctrl-C, after the step that runs and, with `run`, after a checkpoint.
+        KeyboardInterrupt: on Ctrl-C, after the current step and, with `run`, after writing a checkpoint.
 
     >>> import lowland as ll
     >>> three = torch.eye(3).repeat(50, 1) + 0.1 * torch.randn(150, 3, generator=torch.Generator().manual_seed(0))
@@ -142,19 +145,19 @@ def fit(
     started = time.perf_counter()
     folder = _folder(run, resume)
     whole = {"max_steps": max_steps, "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices}
-    _check_options(whole, validate_every, patience, seed, precision, accelerator, loggers)
+    _check_options(whole, validate_every, patience, callback, seed, precision, accelerator, loggers)
     max_steps, checkpoint_every, log_every, devices = (int(value) for value in whole.values())
-    learner = Learner(energy, shaping, lr, optimiser, weight_decay, clip, schedule)
+    stepper = Stepper(energy, shaping, lr, optimiser, weight_decay, clip, schedule)
     prepared = prepare(data, energy, batch_size, validation, seed)
     if patience is not None and not len(prepared.held_out):
         raise OptionError("patience needs held-out data: set validation above 0, and pass tensors or a Dataset.")
     order = Order(prepared.train, prepared.batch_size, seed)
     options = {"seed": seed, "validation": validation, "validate_every": validate_every, "patience": patience}
-    settings = {} if folder is None else _settings(learner, prepared, options | {"precision": precision})
+    settings = {} if folder is None else settings_of(stepper, prepared, options | {"precision": precision})
     leads = _rank(devices) == 0
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints")
     found = None if checkpoints is None else _open(checkpoints, resume, settings, leads)
-    first = 0 if found is None else found[1]["learner"]["step"]
+    first = 0 if found is None else found["learner"]["step"]
     recorder = FitRecorder(
         logs=Logs(folder, first, loggers) if leads else Logs(None, first, ()),
         last=max_steps,
@@ -164,37 +167,53 @@ def fit(
         batch_size=prepared.batch_size,
         validate_every=validate_every or max(order.per_epoch, -(-max_steps // _VALIDATIONS)),
         patience=patience,
+        callback=callback,
         checkpoints=checkpoints,
         checkpoint_every=checkpoint_every,
         settings=settings,
     )
-    learner.recorder = recorder
-    if found is not None:
-        recorder.restore(found[1]["recorder"], learner, first, leads)
 
     def result() -> FitResult:
         seconds = time.perf_counter() - started
-        return FitResult(recorder.logs.curves(), learner.step, recorder.stopped, seconds, folder)
+        return FitResult(recorder.logs.curves(), stepper.step, recorder.stopped, seconds, folder)
 
-    with _as_before(energy, shaping), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_as_before(energy, shaping))
         success = False
         stack.callback(lambda: recorder.logs.close(success))
-        if found is not None and (first >= max_steps or recorder.stopped == "patience"):
-            learner.load_state_dict(found[1]["state_dict"])
-            learner.on_load_checkpoint(found[1])
-            return result()
-        stream: Any = (
+        if found is not None:
+            recorder.restore(found["recorder"], stepper, first, leads)
+            if first >= max_steps or recorder.stopped != MAX_STEPS:
+                stepper.load(found)
+                return result()
+        stream = (
             LoaderStream(prepared.loader, energy, first, max_steps)
             if prepared.samples is None
             else Stream(prepared.samples, order, first, max_steps)
         )
+        fabric = _fabric(energy, accelerator, devices, precision)
+        stepper.autocast = fabric.autocast
+        bar = Bar(first, max_steps, progress and leads and sys.stderr.isatty())
+        stack.callback(bar.close)
         try:
-            with _quiet(), recorder.catching_interrupts():
-                trainer = _trainer(energy, accelerator, devices, precision, progress and sys.stderr.isatty())
-                trainer.fit(learner, stream, ckpt_path=None if found is None else str(found[0]))
-            recorder.flush(learner)
+            with torch.enable_grad(), recorder.catching_interrupts():
+                energy.to(fabric.device)
+                shaping.to(fabric.device)
+                stepper.make_optimisers()
+                if found is not None:
+                    stepper.load(found)
+                stepper.prepare(stream.sample)
+                stepper.synchronise()
+                for batch in stream:
+                    losses = stepper.advance(stepper.batch(batch))
+                    done = recorder.after_step(stepper, losses)
+                    bar.advance(stepper.step, recorder.latest)
+                    if done:
+                        break
+                recorder.flush(stepper)
         except TrainingError as error:
-            _keep(recorder, learner)
+            with contextlib.suppress(TrainingError):  # unless what was computed before is what failed
+                recorder.flush(stepper)
             error.result = result()
             raise
         success = not recorder.interrupted
@@ -202,14 +221,8 @@ def fit(
         how = (
             f"Go on with fit(..., run={str(folder)!r}, resume=True)." if folder else "Pass run= to make runs resumable."
         )
-        raise KeyboardInterrupt(f"Training was interrupted after {learner.step} of {max_steps} steps. {how}")
+        raise KeyboardInterrupt(f"Training was interrupted after {stepper.step} of {max_steps} steps. {how}")
     return result()
-
-
-def _keep(recorder: FitRecorder, learner: Learner) -> None:
-    """Hand what was computed before a failure to the logs, unless that is what failed."""
-    with contextlib.suppress(TrainingError):
-        recorder.flush(learner)
 
 
 def _folder(run: str | Path | None, resume: bool) -> Path | None:
@@ -221,12 +234,21 @@ def _folder(run: str | Path | None, resume: bool) -> Path | None:
 
 
 def _check_options(
-    whole: dict[str, Any], validate_every: Any, patience: Any, seed: Any, precision: Any, accelerator: Any, loggers: Any
+    whole: dict[str, Any],
+    validate_every: Any,
+    patience: Any,
+    callback: Any,
+    seed: Any,
+    precision: Any,
+    accelerator: Any,
+    loggers: Any,
 ) -> None:
     for name, value in whole.items():
         check_number(name, value, least=1, whole=True)
     check_number("validate_every", validate_every, least=1, whole=True, none="choose it")
     check_number("patience", patience, least=1, whole=True, none="never stop early")
+    if callback is not None and not callable(callback):
+        raise OptionError(f"callback must be a function (step, metrics) that returns True to stop, not {callback!r}.")
     check_number("seed", seed, least=0, below=2**40, whole=True)
     if precision is not None and precision not in _PRECISIONS:
         raise OptionError(
@@ -239,29 +261,10 @@ def _check_options(
         raise OptionError(f"loggers must be a list of loggers of Lightning, but it is {repr(loggers)[:80]}.")
 
 
-def _settings(learner: Learner, prepared: Prepared, options: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same for a run to go on to the numbers that it would have had."""
-    by_name = isinstance(learner.optimiser, str)
-    return {
-        **described(learner.energy, "energy"),
-        **described(learner.shaping, "shaping"),
-        "samples": -1 if prepared.samples is None else len(prepared.samples),
-        "training samples": len(prepared.train),
-        "batch_size": prepared.batch_size,
-        "lr": float(learner.lr),
-        "optimiser": learner.optimiser if by_name else "function",
-        **({} if by_name else described(learner.optimiser, "optimiser function")),
-        "weight_decay": float(learner.weight_decay),
-        "clip": None if learner.clip is None else float(learner.clip),
-        **{name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()},
-        "data": prepared.content(),
-    }
-
-
 def _rank(devices: int) -> int:
-    """The number of this process among those that torchrun or Lightning started; 0 leads: it writes logs and files.
+    """The rank of this process among those that torchrun or Fabric started; rank 0 writes logs and files.
 
-    Variables of the environment count only where somebody started several processes: a shell may carry them, too.
+    Environment variables count only if several processes were started: a shell may have set them by accident.
     """
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank()
@@ -270,10 +273,8 @@ def _rank(devices: int) -> int:
     return int(os.environ.get("LOCAL_RANK", "0")) if devices > 1 else 0
 
 
-def _open(
-    checkpoints: Checkpoints, resume: bool, settings: dict[str, Any], leads: bool
-) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to go on from; the process that leads writes the settings of a new run."""
+def _open(checkpoints: Checkpoints, resume: bool, settings: dict[str, Any], leads: bool) -> dict[str, Any] | None:
+    """The checkpoint to go on from, or None; the first process writes the settings of a new run."""
     record = checkpoints.folder.parent / "fit.json"
     if not leads and not (resume and checkpoints.all()):
         return None
@@ -296,16 +297,16 @@ def _open(
     before = tree["recorder"]["settings"]
     if "data" not in before:
         _log.warning(
-            "%s is of an earlier version of Lowland, which did not note its data, energy and shaping: that they are "
-            "the same now could not be checked.",
+            "%s was written by an earlier version of Lowland, which did not store data, energy and shaping: whether "
+            "they are the same now could not be checked.",
             path,
         )
     agree(before, settings, path, known="data" in before)
-    return found
+    return tree
 
 
-def _trainer(energy: Energy, accelerator: str | None, devices: int, precision: str | None, bar: bool) -> pl.Trainer:
-    """A Trainer that does nothing but train: what it offers beyond that, `FitRecorder` does in its own order."""
+def _fabric(energy: Energy, accelerator: str | None, devices: int, precision: str | None) -> Fabric:
+    """Device, precision and processes. Gradients are averaged by `Stepper`, so Fabric wraps neither model nor data."""
     own = next(iter(energy.parameters()), None)
     if accelerator is None:
         accelerator = "cpu" if own is None else {"cuda": "gpu"}.get(own.device.type, own.device.type)
@@ -315,60 +316,35 @@ def _trainer(energy: Energy, accelerator: str | None, devices: int, precision: s
         nodes = int(os.environ["WORLD_SIZE"]) // devices
         strategy = "ddp" if devices * nodes > 1 else "auto"
     try:
-        return pl.Trainer(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            strategy=strategy,
-            precision=precision or "32-true",  # pyright: ignore[reportArgumentType]  checked above
-            max_epochs=1,
-            logger=False,
-            callbacks=[Bar()] if bar else None,
-            enable_progress_bar=bar,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=0,
-            use_distributed_sampler=False,
-            plugins=[SafetensorsIO()],
-        )
-    except (MisconfigurationException, ValueError) as error:
+        with no_records_below_error("lightning.fabric"):  # its remarks on precision and processes
+            fabric = Fabric(
+                accelerator=accelerator,
+                devices=devices,
+                num_nodes=nodes,
+                strategy=strategy,
+                precision=precision or "32-true",  # pyright: ignore[reportArgumentType]  checked above
+            )
+            fabric.launch()
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise OptionError(f"accelerator={accelerator!r} with devices={devices} cannot be used here: {error}") from error
+    return fabric
 
 
 @contextlib.contextmanager
 def _as_before(energy: Energy, shaping: Shaping) -> Iterator[None]:
-    """Modes, device and empty gradients afterwards as they were before; the weights alone have changed."""
+    """Restore modes, device and gradients at the end, so that only the weights have changed."""
     modules = [*energy.modules(), *shaping.modules()]
     modes = [module.training for module in modules]
     own = next(iter(energy.parameters()), None)
     device = None if own is None else own.device
     grads = [(parameter, parameter.grad) for part in (energy, shaping) for parameter in part.parameters()]
-    threads = torch.is_grad_enabled()
     try:
         yield
     finally:
-        torch.set_grad_enabled(threads)
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
         for parameter, grad in grads:
             parameter.grad = grad
-        if device is not None and device.type != "cpu":
+        if device is not None:
             energy.to(device)
             shaping.to(device)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's notes on hardware and its advice on loaders, which do not fit in-memory streams."""
-    noisy = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in noisy]
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.(pytorch|fabric)\.")
-            for logger in noisy:
-                logger.setLevel(logging.ERROR)
-            yield
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)

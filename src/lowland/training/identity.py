@@ -1,6 +1,7 @@
-"""What a run of `fit` is: the settings of an energy, a shaping and an optimiser by name, so that a resume can compare.
+"""What a run of `fit` is: data by content, energy, shaping, optimiser and options, each by name.
 
-Weights are not among them, since those are what a run changes; their shapes are.
+A resume compares these settings and refuses to go on where one differs. Weights are not among them, because training
+changes them; their shapes are.
 """
 
 from __future__ import annotations
@@ -22,17 +23,44 @@ from torch import Tensor, nn
 
 from lowland.errors import CheckpointError
 from lowland.files import fingerprint
+from lowland.training.data import Prepared
+from lowland.training.stepper import Stepper
 
 _OPAQUE = {*sys.stdlib_module_names, "torch", "numpy", "lightning"}
 _DEEPEST = 8
 _NAMED = 3
 
 
-def described(value: Any, name: str) -> dict[str, Any]:
-    """Plain values by dotted name: the class of an object and its public attributes, and those of what it is made of.
+def settings_of(stepper: Stepper, prepared: Prepared, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that must stay the same for a resumed run to get the numbers of an unbroken one.
 
-    Of tensors and arrays the shape and a fingerprint are kept, of functions the name, constants and what they close
-    over. What begins with an underscore is state, and left out.
+    The schedule is compared by the rates of the steps taken, in `FitRecorder.restore`.
+
+    Args:
+        options: further arguments of `fit` that change numbers.
+    """
+    by_name = isinstance(stepper.optimiser, str)
+    return {
+        **described(stepper.energy, "energy"),
+        **described(stepper.shaping, "shaping"),
+        "samples": -1 if prepared.samples is None else len(prepared.samples),
+        "training samples": len(prepared.train),
+        "batch_size": prepared.batch_size,
+        "lr": float(stepper.lr),
+        "optimiser": stepper.optimiser if by_name else "function",
+        **({} if by_name else described(stepper.optimiser, "optimiser function")),
+        "weight_decay": float(stepper.weight_decay),
+        "clip": None if stepper.clip is None else float(stepper.clip),
+        **{name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()},
+        "data": prepared.content(),
+    }
+
+
+def described(value: Any, name: str) -> dict[str, Any]:
+    """Plain values by dotted name: the class of an object, its public attributes, and those of its parts.
+
+    Tensors and arrays are described by shape and fingerprint, functions by name, constants and closure. Attributes
+    that begin with an underscore are state, and left out.
 
     >>> from lowland.energies import SparseCoding
     >>> found = described(SparseCoding(4, 6, sparsity=0.3), "energy")
@@ -50,7 +78,7 @@ def agree(before: Mapping[str, Any], now: Mapping[str, Any], whose: Path, known:
     Args:
         before: as it was stored; now: as it is.
         whose: the run or the file that was made with `before`.
-        known: whether `before` has everything that `now` has, which records of earlier versions have not.
+        known: whether `before` should have every name of `now`; records of earlier versions do not.
 
     >>> agree({"lr": 0.1}, {"lr": 0.2}, Path("runs/mine"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):

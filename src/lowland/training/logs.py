@@ -6,12 +6,11 @@ import csv
 import hashlib
 import io
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning.pytorch.loggers import Logger
+from lightning.fabric.loggers.logger import Logger
 
 from lowland.errors import CheckpointError
 from lowland.files import write_atomically
@@ -34,9 +33,9 @@ class Table:
     file as a whole.
 
     Args:
-        path: of the file. Lines that it has up to step `until` are kept and later ones dropped: a resumed run makes
+        path: of the file. Lines up to step `until` are kept; later ones are dropped, because the resumed run writes
             them again.
-        until: the step of the checkpoint from which the run goes on; 0 for a new run.
+        until: step of the checkpoint that the run resumes from; 0 for a new run.
     """
 
     def __init__(self, path: Path, until: int = 0) -> None:
@@ -47,14 +46,14 @@ class Table:
         self._rewrite()
 
     def _read(self, until: int) -> None:
-        # A process that was killed may have left a part of a line, whose step may look like an earlier one.
+        # A killed process may leave an incomplete last line.
         whole = self.path.read_text(errors="replace").rpartition("\n")[0]
         for line in csv.DictReader(io.StringIO(whole)):
             cells = {name: text for name, text in line.items() if name and text}
             try:
                 row = {name: float(text) for name, text in cells.items()}
             except ValueError:
-                continue  # its step comes again, or the checkpoint knows of it
+                continue  # a broken line: its step is run again, or the checkpoint has its fingerprint
             step = int(row.pop("step", until + 1))
             if step <= until:
                 self.rows[step] = row
@@ -93,18 +92,18 @@ class Table:
             ) from error
 
     def force(self) -> None:
-        """Write what was appended to the disk, so that no checkpoint outlives the rows before it."""
+        """Flush appended rows to the disk, so that no checkpoint is newer than its rows."""
         with self.path.open("a") as file:
             os.fsync(file.fileno())
 
 
 class Logs:
-    """Takes rows by step and hands them on.
+    """Passes rows on to the table, TensorBoard and loggers.
 
     Args:
         run: folder of the run; None keeps the history in memory alone.
         until: see `Table`.
-        loggers: of Lightning, as many as wanted.
+        loggers: loggers of Lightning.
     """
 
     def __init__(self, run: Path | None, until: int, loggers: Sequence[Logger]) -> None:
@@ -133,11 +132,11 @@ class Logs:
 
     @property
     def path(self) -> Path | None:
-        """Of `metrics.csv`."""
+        """Path of `metrics.csv`, or None."""
         return None if self.table is None else self.table.path
 
     def fingerprint(self) -> str:
-        """Of all rows so far, for a checkpoint to know them by."""
+        """A fingerprint of all rows so far, stored in each checkpoint."""
         for step, row in list(self.rows.items())[self._noted :]:
             self._digest.update(f"{step}:{sorted(row.items())!r};".encode())
         self._noted = len(self.rows)
@@ -162,8 +161,6 @@ class Logs:
 
 
 def _board(folder: Path, until: int) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        from torch.utils.tensorboard.writer import SummaryWriter
+    from torch.utils.tensorboard.writer import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=until + 1 if until else None)

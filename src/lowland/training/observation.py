@@ -21,7 +21,7 @@ from lowland.nn.scene import SceneEncoder
 from lowland.planning.policies import Policy
 from lowland.shaping.base import Batch
 from lowland.tensors import take, tree_map
-from lowland.training.data import Drawn
+from lowland.training.samples import Lazy
 from lowland.worlds.base import State, World
 from lowland.worlds.convolutional import ConvolutionalPosterior, ConvolutionalWorld
 from lowland.worlds.driving_costs import CARS, DrivingCost, PixelDrivingCost
@@ -194,28 +194,28 @@ class ImageObservation:
         rows = _spaced(len(segments), count)
         return at(segments.states(rows), 0), segments.actions[rows].to(self.device)
 
-    def trajectories(self, segments: Films, steps: int) -> Drawn:
+    def trajectories(self, segments: Films, steps: int) -> Lazy:
         def draw(rows: Tensor) -> Batch:
             states = segments.states(rows, steps=steps)
             actions = segments.actions[rows, :steps].to(self.device)
             return Batch(tree_map(lambda t: t[:, 1:], states), {"state": at(states, 0), "actions": actions})
 
-        return Drawn(len(segments), draw)
+        return Lazy(len(segments), draw)
 
-    def starts(self, segments: Films, expert: int) -> Drawn:
+    def starts(self, segments: Films, expert: int) -> Lazy:
         def draw(rows: Tensor) -> Batch:
             return Batch(segments.actions[rows, :expert] if expert else None, at(segments.states(rows), 0))
 
-        return Drawn(len(segments), draw)
+        return Lazy(len(segments), draw)
 
-    def transitions(self, segments: Films) -> tuple[Drawn, int]:
+    def transitions(self, segments: Films) -> tuple[Lazy, int]:
         count = len(segments) * segments.steps
 
         def draw(rows: Tensor) -> Batch:
             segment, step = rows // segments.steps, rows % segments.steps
             return Batch(segments.actions[segment, step], at(segments.states(segment, step), 0))
 
-        return Drawn(count, draw), count
+        return Lazy(count, draw), count
 
     @torch.no_grad()
     def errors(self, world: World, unseen: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from lowland.data.views import ImageViews, SeriesViews, VectorViews
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import LowlandError, OptionError, nearest
 from lowland.nn.standardised import Standardised
+from lowland.quiet import warnings_from
 from lowland.registry import registered
 from lowland.shaping.joint import JointShaping, Views
 from lowland.training.encoder_files import build_encoder
@@ -80,8 +80,8 @@ def plan(
     if method.lower() == AUTO:
         method = "VICReg"
         reasons.append(
-            "VICReg: it needs neither negatives nor a second network, so it gets along with small batches, and the "
-            "terms of its loss say what goes wrong."
+            "VICReg: it needs neither negatives nor a second network, so it works with small batches, and the terms of "
+            "its loss show what goes wrong."
         )
     if encoder.lower() == AUTO:
         encoder = _ENCODERS[kind]
@@ -231,8 +231,7 @@ def build(
 def _built(chosen: Plan, shape: tuple[int, ...], options: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
     _check_options(chosen.encoder, registered("encoder")[chosen.encoder], options, ("shape", "generator"))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of weights without numbers, which are an error here
+        with warnings_from(r"torch\b", "ignore"):  # of weights without numbers, which are an error below
             encoder = build_encoder(chosen.encoder, shape, {**options, "generator": generator})
         with torch.no_grad():
             encoder.eval()(torch.zeros(2, *shape))
@@ -285,3 +284,15 @@ def described(views: Any) -> str:
         if (value := getattr(views, field.name)) != field.default
     }
     return f"{type(views).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+def pace_to(chosen: Plan, minutes: float, seconds: float) -> Plan:
+    """The plan with as many steps as fit into so many minutes, at so many seconds a step.
+
+    >>> pace_to(plan("images", 100), minutes=2, seconds=0.1).steps
+    1200
+    """
+    steps = max(1, round(60 * minutes / seconds))
+    why = f"{steps:,} steps: about {minutes:g} minutes, at {seconds:.3g} s for each of the first steps."
+    kept = tuple(reason for reason in chosen.reasons if " epochs: " not in reason)
+    return dataclasses.replace(chosen, steps=steps, reasons=(*kept, why))

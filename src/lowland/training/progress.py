@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Mapping
 
-import lightning.pytorch as pl
-from lightning.pytorch.callbacks import TQDMProgressBar
+from tqdm import tqdm
 
 
-class Bar(TQDMProgressBar):
-    """Lightning's bar, over blocks of steps, with the step and the last losses that the recorder has read."""
+class Bar:
+    """A bar on standard error with the steps taken, their rate, and the newest numbers that were read.
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, Any]:
-        recorder = getattr(pl_module, "recorder", None)
-        latest = {} if recorder is None else recorder.latest
-        return {"step": pl_module.step} | {name: round(value, 4) for name, value in latest.items()}
+    Args:
+        first, last: steps taken before this call, and in all.
+        show: False shows nothing.
+    """
+
+    def __init__(self, first: int, last: int, show: bool) -> None:
+        self._bar = tqdm(total=last, initial=first, file=sys.stderr, dynamic_ncols=True) if show else None
+        self._shown: Mapping[str, float] = {}
+
+    def advance(self, step: int, latest: Mapping[str, float]) -> None:
+        """One step more; `latest` are the numbers to show."""
+        if self._bar is None:
+            return
+        if latest is not self._shown:
+            self._shown = latest
+            self._bar.set_postfix(
+                {"step": step, **{name: f"{value:.4g}" for name, value in latest.items()}}, refresh=False
+            )
+        self._bar.update()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,4 +1,4 @@
-"""What happens after each step of `fit`, in one fixed order: history, validation, early stopping, checkpoint."""
+"""What happens after each step of `fit`, in this order: history, validation, callback, early stopping, checkpoint."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import hashlib
 import math
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lowland.errors import CheckpointError, OptionError
 from lowland.shaping.base import Batch, Losses
-from lowland.shaping.processes import of_first, place
-from lowland.training.checkpoints import Checkpoints
-from lowland.training.data import Samples
-from lowland.training.learner import Learner, flat
+from lowland.shaping.processes import of_first, rank, world_size
+from lowland.training.checkpoints import Checkpoints, write_checkpoint
 from lowland.training.logs import Logs, Row
+from lowland.training.samples import Samples
+from lowland.training.stepper import Stepper, flat
 
 _PENDING = 64
+MAX_STEPS = "max_steps"
+Callback: TypeAlias = Callable[[int, Row], bool | None]
 
 
 class FitRecorder:
-    """Told of each step by the Learner, so that a checkpoint holds all of the steps before it and nothing else.
+    """Called after each step; a checkpoint holds all of the steps before it and nothing else.
 
     Args:
         logs: where rows go.
@@ -34,8 +37,10 @@ class FitRecorder:
         samples, held_out, batch_size: data for validation; no validation where `held_out` is empty.
         validate_every: steps between validations.
         patience: validations without improvement until training stops; None never stops early.
+        callback: see `fit`.
         checkpoints: None for no files.
         checkpoint_every: steps between checkpoints.
+        settings: what the run is, from `settings_of`.
     """
 
     def __init__(
@@ -48,47 +53,61 @@ class FitRecorder:
         batch_size: int,
         validate_every: int,
         patience: int | None,
+        callback: Callback | None,
         checkpoints: Checkpoints | None,
         checkpoint_every: int,
         settings: dict[str, Any],
     ) -> None:
         self.logs, self.last, self.log_every = logs, last, log_every
         self.samples, self.held_out, self.batch_size = samples, held_out, batch_size
-        self.validate_every, self.patience = validate_every, patience
+        self.validate_every, self.patience, self.callback = validate_every, patience, callback
         self.checkpoints, self.checkpoint_every, self.settings = checkpoints, checkpoint_every, settings
-        self.best, self.waited, self.stopped = math.inf, 0, "max_steps"
+        self.best, self.waited, self.stopped = math.inf, 0, MAX_STEPS
         self._rates = hashlib.sha256()
         self.interrupted = False
         self.latest: Row = {}
         self._pending: list[tuple[int, dict[str, Any]]] = []
 
-    def after_step(self, learner: Learner, losses: Losses) -> bool:
+    def after_step(self, stepper: Stepper, losses: Losses) -> bool:
         """Record a step; true ends the training."""
-        step = learner.step
-        self._note_rate(learner, step - 1)
+        step = stepper.step
+        self._note_rate(stepper, step - 1)
         row = flat(losses) if step % self.log_every == 0 or step == self.last else {}
         if len(self.held_out) and (step % self.validate_every == 0 or step == self.last):
-            row |= self._validate(learner)
+            row |= self._validate(stepper)
         if row:
             self._pending.append((step, row))
-        done = self.stopped == "patience" or self.interrupted
+        if row and self.callback is not None:
+            self._call(stepper, self.callback)
+        done = self.stopped != MAX_STEPS or self.interrupted
         due = self.checkpoints is not None and (step % self.checkpoint_every == 0 or step == self.last or done)
         if due or done or len(self._pending) >= _PENDING:
-            self.flush(learner)
+            self.flush(stepper)
         if due:
-            self.save(learner)
+            self.save(stepper)
         return done
 
-    def _validate(self, learner: Learner) -> Row:
+    def _call(self, stepper: Stepper, callback: Callback) -> None:
+        """Ask the callback whether to stop; where several processes train together, the first one decides."""
+        self.flush(stepper)
+        answer = callback(stepper.step, dict(self.latest))
+        if answer is not None and not isinstance(answer, bool | np.bool_):
+            raise OptionError(
+                f"callback must return True to stop, or False or None to go on, but it returned {repr(answer)[:80]}."
+            )
+        if of_first(float(answer or 0)):
+            self.stopped = "callback"
+
+    def _validate(self, stepper: Stepper) -> Row:
         assert self.samples is not None
         total: dict[str, float] = {}
         held_out = self.held_out
-        if learner.energy.views and len(held_out) > self.batch_size:
-            # Losses that compare the samples of a batch mean something for batches of one size alone.
+        if stepper.energy.views and len(held_out) > self.batch_size:
+            # Losses that compare the samples of a batch depend on its size, so only full batches count.
             held_out = held_out[: len(held_out) // self.batch_size * self.batch_size]
         for rows in held_out.split(self.batch_size):
-            batch: Batch = learner.placed(self.samples.take(rows))
-            for name, value in flat(learner.evaluate(batch), "validation/").items():
+            batch: Batch = stepper.batch(self.samples.take(rows))
+            for name, value in flat(stepper.evaluate(batch), "validation/").items():
                 total[name] = total.get(name, 0.0) + float(value) * len(rows) / len(held_out)
         if self.patience is not None:
             self._watch(total)
@@ -108,8 +127,8 @@ class FitRecorder:
             if self.patience is not None and self.waited >= self.patience:
                 self.stopped = "patience"
 
-    def flush(self, learner: Learner) -> None:
-        """Read the numbers of the steps since the last flush, all at once, check them and hand them to the logs."""
+    def flush(self, stepper: Stepper) -> None:
+        """Read the numbers of the steps since the last flush, check that losses are finite, and log them."""
         pending, self._pending = self._pending, []
         values = [value for _, row in pending for value in row.values()]
         numbers = iter(_numbers(values))
@@ -117,22 +136,23 @@ class FitRecorder:
         for step, row in rows.items():
             for name, value in row.items():
                 if name.startswith("loss/") and not math.isfinite(value):
-                    raise learner.not_finite(name.removeprefix("loss/"), step - 1)
+                    raise stepper.not_finite(name.removeprefix("loss/"), step - 1)
         if rows:
             self.latest = next(reversed(rows.values()))
             self.logs.write(rows)
 
-    def _note_rate(self, learner: Learner, step: int) -> None:
-        if learner.schedule is not None and self.checkpoints is not None:
-            self._rates.update(f"{learner.factor(step)!r};".encode())
+    def _note_rate(self, stepper: Stepper, step: int) -> None:
+        if stepper.schedule is not None and self.checkpoints is not None:
+            self._rates.update(f"{stepper.factor(step)!r};".encode())
 
-    def save(self, learner: Learner) -> None:
+    def save(self, stepper: Stepper) -> None:
         """Write a checkpoint of the steps so far."""
         assert self.checkpoints is not None
         self.logs.force()
-        learner.trainer.save_checkpoint(self.checkpoints.path(learner.step), weights_only=False)
-        if place().rank == 0:
+        if rank() == 0:
+            write_checkpoint(stepper.state() | {"recorder": self.state()}, self.checkpoints.path(stepper.step))
             self.checkpoints.tidy()
+        of_first(0.0)  # nobody goes on, or ends and resumes, before the file is there
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs of this object."""
@@ -145,20 +165,20 @@ class FitRecorder:
             "history": self.logs.fingerprint(),
         }
 
-    def restore(self, state: dict[str, Any], learner: Learner, steps: int, leads: bool) -> None:
-        """Take up the state of the run that is resumed.
+    def restore(self, state: dict[str, Any], stepper: Stepper, steps: int, leads: bool) -> None:
+        """Continue from the state of the run that is resumed.
 
         Raises:
-            CheckpointError: if the schedule gives other rates for the steps so far, or `metrics.csv` is not what was
-                written. Runs of earlier versions did not keep what this is told by.
+            CheckpointError: if the schedule gives other rates for the steps so far, or `metrics.csv` has changed since
+                it was written. Runs of earlier versions did not store what is needed for this check.
         """
         self.best, self.waited, self.stopped = state["best"], state["waited"], state["stopped"]
         for step in range(steps):
-            self._note_rate(learner, step)
+            self._note_rate(stepper, step)
         if state.get("rates", self._rates.hexdigest()) != self._rates.hexdigest():
             raise CheckpointError(
-                f"The schedule gives other learning rates for the first {steps} steps than those that they were taken "
-                "with. Pass the schedule that the run was made with, or choose another folder."
+                f"The schedule gives other learning rates for the first {steps} steps than those that were used. Pass "
+                "the schedule that the run was made with, or choose another folder."
             )
         if leads and state.get("history", self.logs.fingerprint()) != self.logs.fingerprint():
             raise CheckpointError(
@@ -168,16 +188,16 @@ class FitRecorder:
 
     @contextmanager
     def catching_interrupts(self) -> Iterator[None]:
-        """The first Ctrl-C ends training after the step that runs; a second one acts at once, as usual.
+        """The first Ctrl-C ends training after the current step; a second one acts at once, as usual.
 
-        Where several processes train as one, the first acts at once, too.
+        Where several processes train together, the first acts at once, too.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def note(number: int, frame: Any) -> None:
-            if place().size > 1:  # the others may be steps ahead or behind, and would wait for this one
+            if world_size() > 1:  # the others may be steps ahead or behind, and would wait for this one
                 raise KeyboardInterrupt
             self.interrupted = True
             signal.signal(signal.SIGINT, previous)
@@ -190,7 +210,7 @@ class FitRecorder:
 
 
 def _numbers(values: Sequence[Any]) -> list[float]:
-    """Numbers of many scalars; those on an accelerator are fetched together, since each fetch waits for it."""
+    """Many scalars as floats; those on an accelerator are fetched together, since each fetch waits for it."""
     far = [value for value in values if isinstance(value, Tensor) and value.device.type != "cpu"]
     fetched = iter(torch.stack([value.reshape(()).double() for value in far]).tolist() if far else [])
     return [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lowland.errors import ShapeError
-from lowland.evaluation.orientation import map_test, neighbour_agreement, orientation
+from lowland.evaluation.orientation import agreement_by_distance, map_test, neighbour_agreement, orientation
 
 
 def _gabors(angles: torch.Tensor, side: int = 12) -> torch.Tensor:
@@ -39,6 +39,17 @@ def test_agreement_by_hand() -> None:
         neighbour_agreement(angle, (2, 3))
     with pytest.raises(ShapeError):
         orientation(torch.zeros(2, 10), (3, 3))
+
+
+def test_agreement_by_distance_on_columns() -> None:
+    """Columns turn by 45°. Of the eight units at a distance of 1 the two above and below agree, cos 0 = 1, and the six
+    in the next columns do not, cos 90° = 0. Where all are the same, the mean is 1 at every distance.
+    """
+    angle = (torch.arange(4) * torch.pi / 4).repeat(4)
+    assert agreement_by_distance(angle, (4, 4))[0] == pytest.approx(2 / 8, abs=1e-6)
+    assert agreement_by_distance(torch.full((24,), 0.3), (4, 6)) == pytest.approx([1, 1])
+    with pytest.raises(ShapeError):
+        agreement_by_distance(angle, (4, 5))
 
 
 def test_p_is_uniform_where_there_is_no_map() -> None:

@@ -11,7 +11,19 @@ import torch
 from PIL import Image
 
 from lowland.errors import OptionError, ShapeError
-from lowland.plots import animate, auroc_heatmap, curves, images, landscape
+from lowland.plots import (
+    animate,
+    auroc_heatmap,
+    curves,
+    distributions,
+    images,
+    landscape,
+    mosaic,
+    principal_colours,
+    retrieval,
+    scatter,
+    scatter_panels,
+)
 from lowland.plots.style import columns_for
 
 BOX = ((-1.0, 1.0), (-1.0, 1.0))
@@ -93,3 +105,44 @@ def test_columns_hold_all_panels(count: int) -> None:
     columns = columns_for(count)
     assert 1 <= columns <= count
     assert columns * math.ceil(count / columns) >= count
+
+
+def test_pictures_of_a_mosaic_are_all_alike() -> None:
+    with pytest.raises(ShapeError, match="all alike"):
+        mosaic({"a": torch.zeros(2, 1, 4, 4), "b": torch.zeros(2, 1, 5, 5)})
+
+
+def test_wrong_neighbours_have_a_frame_each_where_they_are() -> None:
+    queries, found = torch.zeros(2, 1, 8, 8), torch.ones(2, 3, 1, 8, 8)
+    wrong = torch.tensor([[False, True, False], [False, False, False]])
+    ax = retrieval(queries, found, wrong).axes[0]
+    (frame,) = ax.patches
+    # Tiles of 12 pixels, a gap of 4 after the query: the second neighbour begins at 12 + 4 + 12 + 2.
+    assert (frame.get_x(), frame.get_y()) == (28.5, 0.5)
+    assert not retrieval(queries, found).axes[0].patches
+    with pytest.raises(ShapeError, match="retrieval sheet"):
+        retrieval(queries, torch.ones(2, 3, 1, 4, 4))
+
+
+def test_pictures_in_a_plane_have_a_frame_for_their_class() -> None:
+    points, tiles = torch.rand(3, 2), torch.rand(3, 1, 4, 4)
+    framed = scatter(points, torch.tensor([0, 5, 5]), pictures=tiles).axes[0].artists
+    edges = [box.patch.get_edgecolor() for box in framed]
+    assert edges[1] == edges[2] != edges[0]
+
+
+def test_panels_histograms_and_colours_that_cannot_be_drawn() -> None:
+    with pytest.raises(ShapeError, match="Panels"):
+        scatter_panels({"a": torch.rand(3, 3)}, torch.zeros(3, dtype=torch.int64), "a")
+    with pytest.raises(OptionError, match="one or two"):
+        distributions({name: torch.rand(3) for name in "abc"})
+    with pytest.raises(ShapeError, match="three features"):
+        principal_colours(torch.rand(1, 2, 4, 4))
+
+
+def test_places_of_one_kind_have_one_colour() -> None:
+    kinds = torch.tensor([[[0, 1], [1, 2]], [[2, 0], [0, 1]]])
+    colours = principal_colours(torch.eye(4)[kinds].permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    means = [colours[kinds == kind] for kind in range(3)]
+    assert all(torch.allclose(mean, mean[:1].expand_as(mean), atol=1e-6) for mean in means)
+    assert not torch.allclose(means[0][0], means[1][0])

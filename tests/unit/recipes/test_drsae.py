@@ -1,31 +1,26 @@
-"""The recipe `drsae` runs, resumes to the same page, and puts baselines beside what it claims."""
+"""The recipe `drsae`: baselines stand beside what it claims, and differences are of paired seeds."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from lowland.errors import OptionError
-from lowland.recipes.base import execute, start
-from lowland.recipes.drsae import DrsaeRecipe
-
-BASELINES = {"DrSAE", "ReLU, two layers", "LISTA + linear", "most frequent class (baseline)"}
-STAGE = "DrSAE.safetensors"
+from lowland.reports.run import Run
 
 
-def test_results_have_baselines_and_survive_a_resume(tmp_path: Path) -> None:
-    config = DrsaeRecipe.preset("smoke")
-    run = execute(config, start(config, tmp_path, "smoke"))
-    methods = {row["method"] for row in run.results}
-    assert methods >= BASELINES
-    assert all(row["measured"] is not None for row in run.results)
-    (run.folder / "stages" / "seed-1" / STAGE).unlink()
-    again = execute(config, start(config, tmp_path, "smoke", resume=run.folder))
-    assert again.results == run.results
+def test_results_have_baselines(smoke: Callable[[str], Run]) -> None:
+    rows = smoke("drsae").results
+    assert {row["method"] for row in rows} >= {"DrSAE", "ReLU, two layers", "LISTA + linear"}
+    assert all(row["measured"] is not None for row in rows)
+    # The digits have ten classes of one size.
+    (commonest,) = (row["measured"] for row in rows if row["method"] == "most frequent class (baseline)")
+    assert commonest == pytest.approx(90, abs=1)
 
 
-@pytest.mark.parametrize("options", [{"data": "mnist11k"}, {"seeds": 0}, {"steps": 5}])
-def test_options_that_cannot_be(options: dict[str, object]) -> None:
-    with pytest.raises(OptionError):
-        DrsaeRecipe.from_options(options)
+def test_differences_are_of_paired_seeds(smoke: Callable[[str], Run]) -> None:
+    measured = smoke("drsae").measured
+    for name in ("ReLU, two layers", "ReLU, three layers", "LISTA + linear"):
+        pairs = zip(measured.each("DrSAE", "error"), measured.each(name, "error"), strict=True)
+        differences = measured.each(f"DrSAE − {name}", "difference")
+        assert differences == pytest.approx([ours - theirs for ours, theirs in pairs])

@@ -1,35 +1,34 @@
-"""The recipe `futures` runs, resumes to the same page, and puts baselines beside what it claims."""
+"""The recipe `futures`: the best of several samples beside baselines that have as many tries."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from lowland.errors import OptionError
-from lowland.recipes.base import execute, start
-from lowland.recipes.futures import FuturesRecipe
-
-BASELINES = {
-    "deterministic, same budget (baseline)",
-    "last frame again (baseline)",
-    "deterministic + white noise, best of 10 (baseline)",
-}
-STAGE = "test.safetensors"
+from lowland.recipes.sparse.futures.recipe import COUNTS, LATENT, FuturesRecipe
+from lowland.reports.run import Run
 
 
-def test_results_have_baselines_and_survive_a_resume(tmp_path: Path) -> None:
-    config = FuturesRecipe.preset("smoke")
-    run = execute(config, start(config, tmp_path, "smoke"))
-    methods = {row["method"] for row in run.results}
-    assert methods >= BASELINES
-    assert all(row["measured"] is not None for row in run.results)
-    (run.folder / "stages" / "seed-1" / STAGE).unlink()
-    again = execute(config, start(config, tmp_path, "smoke", resume=run.folder))
-    assert again.results == run.results
+def test_more_tries_are_never_worse_and_inference_bounds_them(smoke: Callable[[str], Run]) -> None:
+    found = smoke("futures").measured
+    for seed in range(2):
+        curve = [found.each(LATENT, f"best of {count}")[seed] for count in COUNTS]
+        assert curve == sorted(curve, reverse=True)
+        assert found.each(LATENT, "error")[seed] <= found.each("one sample", "error")[seed]
+
+
+def test_baselines_stand_beside_the_claim(smoke: Callable[[str], Run]) -> None:
+    assert {row["method"] for row in smoke("futures").results} >= {
+        "deterministic, same budget (baseline)",
+        "last frame again (baseline)",
+        "deterministic + white noise, best of 10 (baseline)",
+        "futures of the 10 nearest training inputs, best of 10 (baseline)",
+    }
 
 
 @pytest.mark.parametrize("options", [{"data": "bal"}, {"seeds": 0}, {"samples": 1}, {"films": 10}])
 def test_options_that_cannot_be(options: dict[str, object]) -> None:
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match=next(iter(options))):
         FuturesRecipe.from_options(options)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from lowland.data import digits
-from lowland.errors import OptionError
-from lowland.recipes.base import load
-from lowland.recipes.labels import LabelsRecipe
-from lowland.recipes.labels_page import FROZEN, PRETRAINED, ROWS, SCRATCH, TUNED
+from lowland.errors import CollapseError, OptionError
+from lowland.recipes.base import execute, load, start
+from lowland.recipes.joint.labels.recipe import FROZEN, PRETRAINED, ROWS, SCRATCH, TUNED, LabelsRecipe
 
 SMALL: dict[str, Any] = {
     "data": "digits", "methods": ("vicreg",), "maps": (4,), "fractions": (0.1, 1.0), "seeds": 2, "tuned": (2, 2),
@@ -58,19 +58,32 @@ def test_later_draws_keep_what_the_first_one_chose() -> None:
         assert [tuple(one[:2]) for one in rows[name]["tried"]] == [(setting["views"], setting["rate"])]
 
 
+def test_a_page_without_a_method_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def collapse(*args: Any, **options: Any) -> None:
+        raise CollapseError("The embeddings collapsed: all are one point.")
+
+    monkeypatch.setattr("lowland.recipes.joint.common.fit", collapse)
+    recipe = _recipe()
+    run = execute(recipe, start(recipe, tmp_path, "cpu"))
+    page = (run.folder / "report.html").read_text()
+    assert run.results == []
+    assert "all are one point" in page
+    assert "No method of pretraining finished" in run.found
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"fractions": (0.1, 0.01)}, "fractions must rise"),
-        ({"methods": ()}, "there must be a method"),
-        ({"fractions": (0.1,)}, "its own number in tuned"),
-        ({"fractions": (0.1, 2.0)}, "at most 1"),
-        ({"rates": ()}, "at least one"),
-        ({"tuned_rates": (0.1, -1.0)}, "tuned_rates must be positive"),
-        ({"tuned_views": ()}, "at least one kind of views"),
-        ({"tuned_views": ("upside",)}, "cannot be 'upside'"),
+        ({"fractions": (0.1,)}, "its own number of steps in tuned"),
+        ({"methods": ()}, "methods must name at least one"),
+        ({"rates": ()}, "rates must name at least one"),
+        ({"tuned_views": ()}, "tuned_views must name at least one"),
+        ({"tuned_rates": (0.1, -1.0)}, "tuned_rates"),
+        ({"fractions": (0.1, 2.0)}, "fractions"),
+        ({"tuned_views": ("upside",)}, "'upside'"),
     ],
 )
-def test_bad_options_are_one_sentence(options: dict[str, Any], words: str) -> None:
+def test_options_that_do_not_fit_together(options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         load("labels").from_options(SMALL | options)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,7 @@ from lowland.data.windows import Windows
 from lowland.errors import DataError, OptionError, ShapeError
 from lowland.evaluation.gabor import gabor_fit
 from lowland.recipes.base import execute, load, start
-from lowland.recipes.inpaint import smoothed
-from lowland.recipes.restoration import check_size, cosines, originals, psnr
-from lowland.reports.elements import Elements
+from lowland.recipes.sparse.common import PictureRecipe
 from lowland.reports.run import Run
 
 RANDOM = np.random.default_rng(0)
@@ -49,12 +48,6 @@ def test_windows_cover_a_picture_and_agree_on_it() -> None:
         Windows(8, 20, size=3, step=4)
 
 
-def test_the_first_dictionary_is_centred_cosines() -> None:
-    atoms = cosines(8, 255)
-    torch.testing.assert_close(atoms.norm(dim=0), torch.ones(255).double())
-    assert float(atoms.mean(dim=0).abs().max()) < 1e-12
-
-
 def test_six_pictures_are_those_that_were_published() -> None:
     found = pictures()
     assert list(found) == ["camera", "coins", "brick", "grass", "gravel", "moon"]
@@ -73,12 +66,12 @@ def test_a_picture_keeps_its_colours(tmp_path: Path) -> None:
         decode(b"not a picture", "mine.png")
 
 
-def test_denoising_lowers_the_error(tmp_path: Path) -> None:
-    rows = run("denoise", tmp_path)
-    found = {(row["claim"].split()[2].strip(","), row["method"]): row["measured"] for row in rows}
-    for name in ("camera", "brick"):
-        assert found[name, "learned dictionary"] > found[name, "noisy picture (does nothing)"] + 3
-        assert found[name, "non-local means"] > found[name, "noisy picture (does nothing)"]
+def test_denoising_lowers_the_error(smoke: Callable[[str], Run]) -> None:
+    found = smoke("denoise").measured
+    noisy, other, ours = (found.each(name, "psnr") for name in ("noisy", "non-local means", "learned dictionary"))
+    assert len(noisy) == 2
+    assert all(own > before + 3 for own, before in zip(ours, noisy, strict=True))
+    assert all(own > before for own, before in zip(other, noisy, strict=True))
 
 
 def test_denoising_a_noisy_picture_of_ones_own(tmp_path: Path) -> None:
@@ -101,26 +94,33 @@ def test_inpainting_beats_the_local_mean_and_uses_a_mask(tmp_path: Path) -> None
 
 
 def test_a_picture_of_sixteen_bits_is_read_as_it_is(tmp_path: Path) -> None:
-    """A ramp over all levels has a mean of one half, and the page says which level is white."""
+    """A ramp over all levels has a mean of one half, and a sentence says which level is white."""
     ramp = np.linspace(0, 4095, 24 * 20).reshape(24, 20)
     path = saved(tmp_path, ramp.astype(np.uint16), "ramp.png")
-    page = cast(Run, Elements(tmp_path))
-    found = originals(page, str(path), (), 8)["ramp"]
+    pictures_, note = PictureRecipe(image=path).originals()
     # Levels were rounded down to whole ones: half a level of 4095 on average.
-    assert found.mean().item() == pytest.approx(0.5, abs=1 / 4095)
-    assert "4,095 for white" in page.elements[0]["markdown"]
-    doubled = originals(page, str(path), (), 8, (0.0, 8190.0))["ramp"]
-    torch.testing.assert_close(doubled, found / 2)
+    assert pictures_["ramp"].mean().item() == pytest.approx(0.5, abs=1 / 4095)
+    assert "4,095 for white" in note
+    doubled, _ = PictureRecipe(image=path, levels=(0.0, 8190.0)).originals()
+    torch.testing.assert_close(doubled["ramp"], pictures_["ramp"] / 2)
+    bytes_ = saved(tmp_path, ramp.astype(np.uint8), "bytes.png")
     with pytest.raises(OptionError, match="leave out levels"):
-        originals(page, str(saved(tmp_path, ramp.astype(np.uint8), "bytes.png")), (), 8, (0.0, 8190.0))
+        PictureRecipe(image=bytes_, levels=(0.0, 8190.0)).originals()
     with pytest.raises(OptionError, match="name it with --image"):
-        originals(page, "", ("camera",), 8, (0.0, 1.0))
+        PictureRecipe(names=("camera",), levels=(0.0, 1.0)).originals()
+
+
+def test_the_page_says_how_levels_were_read(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 4095, 24 * 20).reshape(24, 20)
+    run("denoise", tmp_path, image=saved(tmp_path, ramp.astype(np.uint16), "ramp.png"), noisy=True, crop=0)
+    page = json.loads((tmp_path / "denoise" / "latest" / "page.json").read_text())
+    assert "4,095 for white" in page["elements"][0]["markdown"]
 
 
 def test_a_picture_whose_windows_do_not_fit_into_memory() -> None:
-    check_size({"a": torch.zeros(1, 1).expand(1, 2048, 2048)})
-    with pytest.raises(DataError, match="take its middle with --crop 1182"):
-        check_size({"a": torch.zeros(1, 1).expand(3, 2048, 2048)})
+    PictureRecipe().cropped({"a": torch.zeros(1, 1).expand(1, 2048, 2048)})
+    with pytest.raises(DataError, match="use its middle with --crop 1182"):
+        PictureRecipe().cropped({"a": torch.zeros(1, 1).expand(3, 2048, 2048)})
 
 
 @pytest.mark.parametrize("filled", [0, 255])
@@ -147,29 +147,23 @@ def test_pictures_that_do_not_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
-        ("denoise", {"sigma": 0.0}, "must be positive"),
+        ("denoise", {"sigma": 0.0}, "sigma must be a number above 0"),
         ("denoise", {"noisy": True}, "--image"),
-        ("denoise", {"rounds": 0}, "at least 1"),
+        ("denoise", {"rounds": 0}, "rounds must be a whole number of at least 1"),
         ("inpaint", {"missing": 1.0}, "missing"),
-        ("inpaint", {"last": 40.0}, "last"),
+        ("inpaint", {"last": 40.0}, "last must be at most first"),
         ("inpaint", {"mask": "mask.png"}, "--image"),
         ("inpaint", {"nonzeros": 500}, "at most atoms"),
         ("sparse-patches", {"atoms": 0}, "atoms"),
         ("sparse-patches", {"fit_steps": 0}, "at least 1"),
-        ("sparse-digits", {"data": "digit"}, "Did you mean 'digits'"),
+        ("sparse-patches", {"atoms": 30, "samples": 20}, "at most samples"),
+        ("sparse-digits", {"data": "digit"}, "data must be one of mnist10k, digits"),
         ("sparse-digits", {"epochs": 0}, "at least 1"),
     ],
 )
 def test_options_out_of_range(name: str, options: dict[str, Any], match: str) -> None:
     with pytest.raises(OptionError, match=match):
         load(name).from_options(options)
-
-
-def test_known_pixels_stay_and_hidden_ones_are_means_of_those_around() -> None:
-    truth, hidden = torch.full((1, 30, 30), 0.25), torch.zeros(1, 30, 30, dtype=torch.bool)
-    hidden[0, 3:27, 3:27] = True
-    torch.testing.assert_close(smoothed(truth, hidden), truth)
-    assert psnr(torch.zeros(1, 2, 2), torch.full((1, 2, 2), 0.1)) == pytest.approx(20.0)
 
 
 def test_gabor_functions_are_found_again() -> None:
@@ -189,10 +183,9 @@ def test_gabor_functions_are_found_again() -> None:
         gabor_fit(torch.zeros(2, 10))
 
 
-def test_sparse_patches_and_digits_beat_atoms_that_learned_nothing(tmp_path: Path) -> None:
-    free = {row["method"]: row["measured"] for row in run("sparse-patches", tmp_path) if "energy" in row["claim"]}
+def test_sparse_patches_and_digits_beat_atoms_that_learned_nothing(smoke: Callable[[str], Run]) -> None:
+    free = {row["method"]: row["measured"] for row in smoke("sparse-patches").results if "energy" in row["claim"]}
     assert free["learned"] < min(free["noise (learns nothing)"], free["patches (learns nothing)"])
-    error = {
-        row["method"]: row["measured"] for row in run("sparse-digits", tmp_path) if "squared error" in row["claim"]
-    }
+    digits = smoke("sparse-digits").results
+    error = {row["method"]: row["measured"] for row in digits if "squared error" in row["claim"]}
     assert error["sparse coding"] < error["mean image (learns nothing)"]

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from lowland.errors import OptionError
-from lowland.recipes.base import execute, start
-from lowland.recipes.views import COLOUR, GREY, NONE, SERIES, VECTORS, ViewsRecipe
+from lowland.recipes.joint.views.recipe import COLOUR, GREY, NONE, SERIES, VECTORS, ViewsRecipe
+from lowland.reports.run import Run
 
 
-def test_every_setting_has_a_distance_and_no_augmentation_has_none(tmp_path: Path) -> None:
-    config = ViewsRecipe.preset("smoke")
-    run = execute(config, start(config, tmp_path, "smoke"))
-    assert len(run.results) == sum(map(len, (COLOUR, GREY, SERIES, VECTORS)))
-    for row in run.results:
-        if row["method"] == f"{NONE} (baseline)":
-            assert row["measured"] == 0
-        else:
-            assert row["measured"] > 0
-    again = execute(config, start(config, tmp_path, "smoke", resume=run.folder))
-    assert again.results == run.results
+def test_every_setting_has_a_distance_and_no_augmentation_has_none(smoke: Callable[[str], Run]) -> None:
+    run = smoke("views")
+    kinds = {"colour": COLOUR, "grey": GREY, "series": SERIES, "vectors": VECTORS}
+    assert len(run.results) == sum(map(len, kinds.values()))
+    for kind, settings in kinds.items():
+        assert set(run.measured.methods(kind)) == set(settings)
+        distances = {name: run.measured.each(name, kind)[0] for name in settings}
+        assert distances.pop(NONE) == 0
+        assert min(distances.values()) > 0
 
 
-@pytest.mark.parametrize("options", [{"shown": 3}, {"samples": 1}, {"side": 4}, {"shown": 8, "samples": 3}])
-def test_options_that_cannot_be(options: dict[str, int]) -> None:
-    with pytest.raises(OptionError, match="shown must be"):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"shown": 3}, "shown must be an even number"),
+        ({"samples": 1}, "samples must be"),
+        ({"side": 4}, "side must be"),
+        ({"side": 300}, "side must be at most 256"),
+        ({"shown": 8, "samples": 3}, "samples at least half of it"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, int], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
         ViewsRecipe.from_options(options)

@@ -31,6 +31,12 @@ def test_failed_seeds_do_not_count() -> None:
     )
 
 
+def test_an_infinite_number_has_no_deviation() -> None:
+    results = table(never=[float("inf"), 3.0])
+    assert results.mean("never", "error") == float("inf")
+    assert results.sd("never", "error") is None
+
+
 @pytest.mark.parametrize(
     ("method", "measure", "words"), [("our", "error", "Did you mean 'ours'"), ("ours", "eror", "'error'")]
 )
@@ -42,3 +48,18 @@ def test_what_was_not_measured_is_an_error(method: str, measure: str, words: str
 def test_text_is_no_number() -> None:
     with pytest.raises(OptionError, match="must be one number"):
         Results().add({"ours": {"error": "low"}})
+
+
+def test_a_gain_is_judged_by_the_test_samples_of_one_seed() -> None:
+    """Ten points on 300 samples are enough, two to five are not."""
+    results = table(random=[80.0], clearly=[90.0], hardly=[82.0], nearly=[254 / 3], worse=[60.0], broken=[None])
+    told = results.gains(["clearly", "hardly", "nearly", "worse", "broken"], "random", "error", 300)
+    close = "too close to call"
+    assert [(one["method"], one["points"], one["word"]) for one in told] == [
+        ("clearly", 10.0, "above"), ("nearly", 4.666666667, close), ("hardly", 2.0, close), ("worse", -20.0, "below"),
+    ]  # fmt: skip
+
+
+def test_a_gain_is_over_the_seeds_in_which_neither_failed() -> None:
+    results = table(random=[80.0, 70.0, 81.0], ours=[90.0, None, 92.0])
+    assert results.gains(["ours"], "random", "error", 300)[0]["points"] == 10.5

@@ -19,10 +19,10 @@ def _problem() -> tuple[ll.energies.SparseCoding, Tensor, ll.nn.LISTA]:
 def test_only_the_encoder_learns_and_gets_closer() -> None:
     energy, y, encoder = _problem()
     before = energy.dictionary.detach().clone()
-    report = ll.evaluation.gap_report(energy, y, {"before": encoder})
+    report = ll.evaluation.amortisation_gap(energy, y, {"before": encoder})
     shaping = ll.shaping.CodePrediction(encoder)
     ll.fit(energy, y, shaping, max_steps=60, lr=0.01, validation=0.0, progress=False)
-    after = ll.evaluation.gap_report(energy, y, {"after": encoder})
+    after = ll.evaluation.amortisation_gap(energy, y, {"after": encoder})
     assert torch.equal(energy.dictionary, before)
     assert after["after"].code_error < 0.5 * report["before"].code_error
 

@@ -20,7 +20,7 @@ from lowland.nn.encoders.perceptron import Perceptron
 from lowland.registry import registered
 from lowland.shaping.base import Batch, ShapingCase
 from lowland.shaping.joint import JointShaping, jitter
-from lowland.shaping.processes import apart, average, gathered, place
+from lowland.shaping.processes import average, gathered, rank, single_process, world_size
 
 STEPS = 3
 torch.set_num_threads(1)
@@ -41,9 +41,8 @@ def trained(name: str) -> tuple[list[Tensor], dict[str, Tensor]]:
     energy, shaping = case.energy.double(), case.shaping.double()
     whole = Batch(case.batch.y.double(), index=case.batch.index)
     shaping.prepare(energy, whole)
-    rank, size = place()
-    share = len(whole.y) // size
-    own = slice(rank * share, (rank + 1) * share)
+    share = len(whole.y) // world_size()
+    own = slice(rank() * share, (rank() + 1) * share)
     batch = Batch(whole.y[own], index=whole.index[own])
     parameters = [p for group in shaping.groups(energy).values() for p in group]
     found = []
@@ -64,7 +63,7 @@ def trained(name: str) -> tuple[list[Tensor], dict[str, Tensor]]:
 
 def compared(name: str) -> dict[str, float]:
     """The largest differences of two processes from one, relative to the largest number of a tensor."""
-    with apart():
+    with single_process():
         one, _ = trained(name)
     two, buffers = trained(name)
     scale = max(float(tensor.abs().max()) for tensor in one)
@@ -89,13 +88,13 @@ def fitted(folder: Path, resume: bool = False, steps: int = 6) -> dict[str, list
     return {"weights": state.tolist(), "loss": result.history["loss/energy"].values}
 
 
-def child(rank: int, folder: Path) -> None:
+def child(number: int, folder: Path) -> None:
     port = (folder / "port").read_text()
     os.environ |= {
-        "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0",
+        "RANK": str(number), "WORLD_SIZE": "2", "LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0",
         "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
     }  # fmt: skip
-    distributed.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2)
+    distributed.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=number, world_size=2)
     found: dict[str, object] = {"methods": {name: compared(name) for name in METHODS}}
     fitted(folder / "two", steps=4)
     found["fit"] = fitted(folder / "two", resume=True)
@@ -103,7 +102,7 @@ def child(rank: int, folder: Path) -> None:
         ll.fit(ll.energies.KMeans(2, 2), torch.rand(8, 2), ll.shaping.ExpectationMaximisation(), progress=False)
     except ll.LowlandError as error:
         found["update"] = str(error)
-    (folder / f"{rank}.json").write_text(json.dumps(found))
+    (folder / f"{number}.json").write_text(json.dumps(found))
     distributed.destroy_process_group()
 
 
@@ -111,11 +110,11 @@ def main(folder: Path) -> None:
     one = fitted(folder / "one")
     (folder / "port").write_text("0")
     children = []
-    for rank in range(2):
+    for number in range(2):
         process = os.fork()
         if process == 0:
             try:
-                child(rank, folder)
+                child(number, folder)
             except BaseException:  # noqa: BLE001  the parent reports it
                 os.write(2, traceback.format_exc().encode())
                 os._exit(1)
@@ -123,7 +122,7 @@ def main(folder: Path) -> None:
         children.append(process)
     codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in children]
     assert codes == [0, 0], codes
-    ranks = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    ranks = [json.loads((folder / f"{number}.json").read_text()) for number in range(2)]
     print(json.dumps({"one": one, "ranks": ranks}))
 
 

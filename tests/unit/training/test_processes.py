@@ -12,8 +12,8 @@ import torch
 from torch import distributed
 
 import lowland as ll
-from lowland.shaping.processes import apart, as_first, average, gathered, of_first, place
-from lowland.training import data
+from lowland.shaping.processes import as_first, average, gathered, of_first, rank, single_process, world_size
+from lowland.training import streams
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,9 @@ def found(tmp_path_factory, repository) -> dict:
 
 def test_two_processes_have_the_loss_and_the_gradients_of_one(found):
     """To 1e-5 of each gradient in float64; where sums are in another order, a few hundred ulps are all that is lost."""
-    for rank in found["ranks"]:
-        assert len(rank["methods"]) >= 13
-        for name, far in rank["methods"].items():
+    for one in found["ranks"]:
+        assert len(one["methods"]) >= 13
+        for name, far in one["methods"].items():
             assert far["one"] < 1e-5, name
 
 
@@ -45,9 +45,9 @@ def test_queues_memories_and_targets_are_the_same_in_all_processes(found):
 
 
 def test_fit_in_two_processes_goes_the_way_of_one_also_when_resumed(found):
-    for rank in found["ranks"]:
+    for one in found["ranks"]:
         # Sums in another order: an ulp or so of weights below 1 at each of 6 steps.
-        np.testing.assert_allclose(rank["fit"]["weights"], found["one"]["weights"], rtol=0, atol=1e-14)
+        np.testing.assert_allclose(one["fit"]["weights"], found["one"]["weights"], rtol=0, atol=1e-14)
     np.testing.assert_allclose(found["ranks"][0]["fit"]["loss"], found["one"]["loss"], rtol=1e-13)
     tables = [(found["folder"] / name / "metrics.csv").read_text().splitlines() for name in ("one", "two")]
     assert len(tables[0]) == len(tables[1]) == 7
@@ -55,14 +55,14 @@ def test_fit_in_two_processes_goes_the_way_of_one_also_when_resumed(found):
 
 
 def test_updates_from_statistics_are_for_one_process(found):
-    for rank in found["ranks"]:
-        assert "train it in one process" in rank["update"]
+    for one in found["ranks"]:
+        assert "train it in one process" in one["update"]
 
 
 def test_alone_nothing_is_gathered():
     part = torch.rand(3, 2)
-    assert place() == (0, 1)
-    with apart():
+    assert (rank(), world_size()) == (0, 1)
+    with single_process():
         assert gathered(part) is part
     average([part])
     as_first(torch.nn.Linear(1, 1))
@@ -70,7 +70,8 @@ def test_alone_nothing_is_gathered():
 
 
 def test_a_batch_that_cannot_be_shared_out(monkeypatch):
-    monkeypatch.setattr(data, "place", lambda: (1, 3))
-    assert data.own_rows(6) == slice(2, 4)
+    monkeypatch.setattr(streams, "rank", lambda: 1)
+    monkeypatch.setattr(streams, "world_size", lambda: 3)
+    assert streams.own_rows(6) == slice(2, 4)
     with pytest.raises(ll.errors.OptionError, match="a multiple of 3"):
-        data.own_rows(8)
+        streams.own_rows(8)

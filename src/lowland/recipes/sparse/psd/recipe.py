@@ -14,7 +14,7 @@ from torch import Tensor
 from lowland.data.natural import patches
 from lowland.energies.predictive_sparse_coding import PredictiveSparseCoding
 from lowland.energies.sparse_coding import SparseCoding
-from lowland.evaluation.gap_report import gap_report
+from lowland.evaluation.amortisation import amortisation_gap
 from lowland.evaluation.linear_coder import LinearCoder, fit_linear_coder
 from lowland.evaluation.orientation import orientation
 from lowland.inference import infer
@@ -103,9 +103,8 @@ class PsdRecipe(SeededRecipe):
             "PSD": energy.code,
             "further": further,
         }
-        report = lambda: {name: row._asdict() for name, row in gap_report(coding, test, encoders, EXACT).items()}  # noqa: E731
-        stored = run.stage("report", report)
-        numbers = {name: {m: value for m, value in row.items() if m != "name"} for name, row in stored.items()}
+        report = lambda: amortisation_gap(coding, test, encoders, EXACT).rows()  # noqa: E731
+        numbers: dict[str, Any] = dict(run.stage("report", report))
         for name, atoms in {"learned": energy.dictionary.T, "first": first.T, "patches": test[: self.atoms]}.items():
             selectivity = orientation(atoms.detach().cpu(), (SIDE, SIDE)).selectivity
             numbers[name] = {"selectivity": float(selectivity.mean())}

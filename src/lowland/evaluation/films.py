@@ -1,0 +1,71 @@
+"""How representations of films go on in time: slowness, neighbours from the same film, and where things are.
+
+Shape letters: N films or samples, T frames, D size of a representation, K numbers to predict.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.errors import ShapeError
+
+ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
+"""Weights of the penalty that `ridge_score` tries."""
+
+
+def slowness(codes_NTD: Tensor) -> float:
+    """Mean ‖c_{t+1} − c_t‖² over the mean ‖c − c'‖² of unrelated frames: 0 for a still film, 1 if time does not matter.
+
+    It is the objective of slow feature analysis (Wiskott & Sejnowski 2002), scaled by the variance.
+
+    Args:
+        codes_NTD: (N, T, D), the frames of each film in their order.
+
+    Raises:
+        ShapeError: for fewer than two frames.
+
+    >>> slowness(torch.tensor([[[0.0], [0.0]], [[1.0], [1.0]]]))
+    0.0
+    """
+    if codes_NTD.ndim != 3 or codes_NTD.shape[1] < 2:
+        raise ShapeError(f"Slowness needs films (N, T, D) of at least two frames, not {tuple(codes_NTD.shape)}.")
+    codes = codes_NTD.double()
+    change = (codes[:, 1:] - codes[:, :-1]).square().sum(dim=2).mean()
+    # The squared distance of two independent samples is twice the variance.
+    unrelated = 2 * codes_NTD.flatten(0, 1).double().var(dim=0).sum()
+    return float(change / unrelated)
+
+
+def nearest_in_group(codes_ND: Tensor, groups_N: Tensor) -> float:
+    """Share of samples whose nearest other sample, by cosine, is of the same group, such as the same film.
+
+    Args:
+        codes_ND: (N, D); all N² pairs are compared at once.
+        groups_N: (N,).
+
+    >>> codes = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
+    >>> nearest_in_group(codes, torch.tensor([0, 0, 1, 1])), nearest_in_group(codes, torch.tensor([0, 1, 0, 1]))
+    (1.0, 0.0)
+    """
+    unit_ND = functional.normalize(codes_ND, dim=1)
+    near_N = (unit_ND @ unit_ND.T).fill_diagonal_(-torch.inf).argmax(dim=1)
+    return float((groups_N[near_N] == groups_N).double().mean())
+
+
+def ridge_score(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
+    """R² on test samples of a ridge regression from representations (N, D) to numbers (N, K).
+
+    Features are standardised by the training samples; the penalty is chosen among `ALPHAS` by leave-one-out error.
+
+    >>> codes = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    >>> round(ridge_score((codes, codes[:, :2]), (codes, codes[:, :2])), 2)
+    1.0
+    """
+    from sklearn.linear_model import RidgeCV
+
+    mean, scale = train[0].mean(dim=0), train[0].std(dim=0).clamp_min(1e-6)
+    features = [((part[0] - mean) / scale).double().cpu().numpy() for part in (train, test)]
+    numbers = [part[1].double().cpu().numpy() for part in (train, test)]
+    return float(RidgeCV(alphas=ALPHAS).fit(features[0], numbers[0]).score(features[1], numbers[1]))

@@ -1,0 +1,84 @@
+"""Histograms: one with a value marked, such as a threshold, or two sets of numbers one over the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lowland.errors import OptionError
+from lowland.plots.style import INK, MUTED, ORANGE, figure, owner, ruled
+from lowland.words import plotted
+
+_COLOURS = (MUTED, ORANGE)
+
+
+def histogram(
+    values: Tensor,
+    mark: float | None = None,
+    label: str = "",
+    *,
+    limits: tuple[float, float] | None = None,
+    title: str | None = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Forty bars of how often values occur, with an upright line at `mark`.
+
+    Args:
+        values: (N,).
+        mark: where the line stands.
+        label: beside the line.
+        limits: ends of the first and the last bar; by default the least and the greatest value.
+        title, xlabel, ylabel: texts.
+        ax: axes to draw into; by default those of a new figure.
+
+    >>> import torch
+    >>> len(histogram(torch.rand(100), 0.5, "half").axes[0].patches)
+    40
+    """
+    if ax is None:
+        ax = figure(6.4, 3.8).add_subplot()
+    ruled(ax, title, xlabel, ylabel)
+    ax.hist(values.detach().cpu().numpy(), bins=40, range=limits, color=MUTED, alpha=0.6)
+    if mark is not None:
+        ax.axvline(mark, color=ORANGE, linewidth=2.2)
+        ax.annotate(
+            plotted(label), (mark, 0.92), xycoords=("data", "axes fraction"), xytext=(-6, 0), ha="right",
+            textcoords="offset points", color=ORANGE, fontsize=9,
+        )  # fmt: skip
+    return owner(ax)
+
+
+def distributions(
+    values: Mapping[str, Tensor], *, title: str | None = None, xlabel: str | None = None, ylabel: str | None = None
+) -> Figure:
+    """Histograms of numbers from 0 up, in the same bins; the largest half per cent of all is in the last bin.
+
+    Args:
+        values: by name, (N,) each, one or two sets.
+        title, xlabel, ylabel: texts.
+
+    Raises:
+        OptionError: for no set, or more than two.
+
+    >>> drawn = distributions({"near": torch.rand(100), "far": 1 + torch.rand(100)}, xlabel="energy")
+    >>> [text.get_text() for text in drawn.axes[0].get_legend().get_texts()]
+    ['near', 'far']
+    """
+    if not 1 <= len(values) <= len(_COLOURS):
+        raise OptionError(f"A histogram shows one or two sets of numbers, not {len(values)}.")
+    drawn = figure(4.2, 2.6)
+    ax = drawn.add_subplot()
+    ruled(ax, title, xlabel, ylabel)
+    top = float(torch.quantile(torch.cat([part.double().flatten() for part in values.values()]), 0.995)) or 1.0
+    edges = np.linspace(0, top, 50)
+    for (name, part), colour in zip(values.items(), _COLOURS, strict=False):
+        ax.hist(part.clamp_max(edges[-1]).numpy(), bins=edges.tolist(), color=colour, alpha=0.7, label=plotted(name))
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK)
+    return drawn

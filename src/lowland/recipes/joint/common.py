@@ -1,0 +1,250 @@
+"""What the recipes of joint embedding share: baselines, options of pretraining, and the comparison of encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from lowland.data.catalogue import load
+from lowland.data.images import Images
+from lowland.data.views import ImageViews
+from lowland.energies.base import Energy
+from lowland.energies.joint_embedding import JointEmbedding
+from lowland.errors import OptionError, nearest
+from lowland.evaluation.collapse import rankme
+from lowland.evaluation.fine_tune import fine_tune
+from lowland.evaluation.frozen import labelled, measure_frozen
+from lowland.evaluation.neighbours import nearest_neighbours
+from lowland.evaluation.representations import represent
+from lowland.nn.encoders import ConvNet, ResNet18
+from lowland.plots.retrieval import retrieval
+from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe
+from lowland.reports.run import Run
+from lowland.shaping.base import Shaping
+from lowland.training.fit import FitResult, fit
+from lowland.training.joint_methods import JOINT_METHODS, JointMethod
+from lowland.training.pretraining import views_of, warm_cosine
+
+PIXELS, RANDOM, SUPERVISED = "raw pixels", "random encoder", "supervised"
+BASELINES = (PIXELS, RANDOM, SUPERVISED)
+"""The image itself, the same network untrained, and the same network trained on all labels."""
+Views = Literal["mild", "upright", "in-place", "simclr", "vicreg", "crop-only", "none"]
+GPU: dict[str, Any] = {
+    "data": "cifar10", "encoder": "resnet18", "maps": (64,), "widen": 4, "views": "simclr", "epochs": 200.0,
+    "batch": 512, "rate": 0.12, "optimiser": "sgd", "decay": 0.0005, "precision": "bf16-mixed",
+}  # fmt: skip
+"""The presets for a GPU of `ssl` and `labels`: the setting of most published figures on CIFAR-10."""
+_RANKED = 2000
+
+
+def checked(run: Run, data: Images) -> Images:
+    """The data; if they stand in for others, the page says so in its first line."""
+    if data.stand_in_for:
+        run.stand_in(f"{data.source} stands in for {data.stand_in_for}: compare only figures measured on it.")
+    return data
+
+
+def retrieved(encoder: nn.Module, data: Images, count: int = 8, k: int = 4) -> Figure:
+    """Test images with their nearest training images; those of another class have a frame."""
+    codes = represent(encoder, data.test[:count]), represent(encoder, data.train[:_RANKED])
+    place = nearest_neighbours(codes[0], codes[1], k)[1]
+    return retrieval(data.test[:count], data.train[place], data.train_labels[place] != data.test_labels[:count, None])
+
+
+@dataclass(frozen=True)
+class Pretraining(Recipe):
+    """Joint-embedding methods on images with labels: the options and the training that `ssl` and `labels` share."""
+
+    data: Literal["fashion_mnist", "cifar10", "mnist", "mnist10k", "digits"] = "fashion_mnist"
+    """Images: fashion_mnist, cifar10, mnist, mnist10k or digits."""
+    data_dir: str = ""
+    """Folder with the data set; by default the usual places are searched."""
+    methods: tuple[str, ...] = ()
+    """Methods by name, such as simclr vicreg; all if none is named."""
+    encoder: Literal["convnet", "resnet18"] = "convnet"
+    """Network: convnet or resnet18."""
+    maps: tuple[Count, ...] = (16, 32, 64, 96)
+    """Feature maps of the convnet's stages, or of the first stage of the resnet18."""
+    pooled: bool = True
+    """Whether a representation of the convnet is the mean over places, or all places concatenated."""
+    widen: Count = 1
+    """Factor on the width of all layers of projectors and predictors."""
+    views: Views = "mild"
+    """Augmentation: mild, upright, in-place, simclr, vicreg, crop-only or none."""
+    epochs: Positive = 12.0
+    """Passes over the training images, with two views of each."""
+    batch: Annotated[int, Bound(least=2)] = 128
+    """Images in a batch of pretraining."""
+    rate: Positive = 0.002
+    """Highest learning rate of pretraining, by AdamW, or by SGD with momentum 0.9."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """Optimiser of pretraining: adamw or sgd."""
+    decay: NotNegative = 0.0001
+    """Weight decay of pretraining."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Number format of pretraining: 32-true or bf16-mixed."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.methods:
+            if name not in JOINT_METHODS:
+                raise OptionError(f"There is no method {name!r}. {nearest(name, JOINT_METHODS)}")
+        if not self.maps:
+            raise OptionError("maps must be at least one number.")
+
+    def images(self, run: Run) -> Images:
+        """The data."""
+        return checked(run, load(self.data, self.data_dir or None))
+
+    def chosen(self) -> list[JointMethod]:
+        """The methods asked for, or all."""
+        return [JOINT_METHODS[name] for name in self.methods or JOINT_METHODS]
+
+    def steps(self, data: Images) -> int:
+        """Optimiser steps of each method."""
+        return max(1, round(self.epochs * len(data.train) / self.batch))
+
+    def network(self, data: Images, seed: int) -> nn.Module:
+        """An encoder with first weights: the same for all methods of a seed, and for the baselines."""
+        generator = self.generator(1000 + seed)
+        if self.encoder == "resnet18":
+            return ResNet18(data.shape, self.maps[0], generator=generator).to(self.device)
+        return ConvNet(data.shape, self.maps, pooled=self.pooled, generator=generator).to(self.device)
+
+    def energy(self, method: JointMethod, data: Images, seed: int) -> JointEmbedding:
+        """What a method trains, with first weights."""
+        return method.energy(self.network(data, seed), self.generator(2000 + seed), self.widen).to(self.device)
+
+    def pretrain(
+        self, run: Run, method: JointMethod, energy: JointEmbedding, data: Images, seed: int, until: int
+    ) -> FitResult:
+        """Train to a step, from the last checkpoint if there is one: a killed run resumes within a method.
+
+        Raises:
+            TrainingError: for a method whose loss is not finite, or whose embeddings collapse.
+        """
+        sgd = self.optimiser == "sgd"
+        optimiser = partial(_momentum, self.decay) if sgd else self.optimiser
+        return fit(
+            energy, data.train, method.shaping(views_of("images", self.views), self.seed + seed), until,
+            min(self.batch, len(data.train)), self.rate * method.rate, optimiser, 0.0 if sgd else self.decay,
+            schedule=partial(warm_cosine, self.steps(data)), validation=0.0, seed=self.seed + seed,
+            run=run.checkpoints / f"seed-{seed}" / method.name, resume=True, log_every=10, progress=False,
+            precision=self.precision,
+        )  # fmt: skip
+
+
+def _momentum(decay: float, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
+
+
+@dataclass(frozen=True)
+class Method:
+    """An energy around an encoder, with `encoder` and `represent`, by a generator; and its shaping by a seed."""
+
+    title: str
+    energy: Callable[[torch.Generator], Energy]
+    shaping: Callable[[int], Shaping]
+
+
+@dataclass(frozen=True)
+class Predictive(Recipe):
+    """Methods that predict what is missing from an image: the options and the training of `jepa` and `pretext`."""
+
+    data: Literal["cifar10", "digits"] = "cifar10"
+    """Images: cifar10, or digits, which have no colour."""
+    data_dir: str = ""
+    """Folder of the images; by default the usual places are searched."""
+    images: Annotated[int, Bound(least=100)] = 10_000
+    """Training images, of which a tenth is validation; all methods and probes have the same."""
+    tested: Annotated[int, Bound(least=100)] = 10_000
+    """Test images."""
+    seeds: Count = 1
+    """Repetitions, each with its own first weights and order of images."""
+    steps: Count = 400
+    """Training steps of each method, and of supervised training."""
+    batch: Annotated[int, Bound(least=2)] = 128
+    """Images in a batch."""
+    rate: Positive = 1e-3
+    """Highest learning rate of AdamW, which rises and falls."""
+
+    def encoder(self, shape: tuple[int, int, int], generator: torch.Generator) -> nn.Module:
+        """The encoder of every method."""
+        raise NotImplementedError
+
+    def methods(self, shape: tuple[int, int, int]) -> Sequence[Method]:
+        """What is compared."""
+        raise NotImplementedError
+
+    def splits(self, run: Run) -> Images:
+        """The images, cut down to so many, the first of each split, which are in random order."""
+        found = load(self.data, self.data_dir or None)
+        kept = {"train": self.images - self.images // 10, "validation": self.images // 10, "test": self.tested}
+        names = [(name, count) for split, count in kept.items() for name in (split, f"{split}_labels")]
+        return checked(run, replace(found, **{name: getattr(found, name)[:count] for name, count in names}))
+
+    def compare(self, run: Run, data: Images) -> tuple[dict[str, Any], dict[str, tuple[list[int], list[float]]]]:
+        """Train and measure all methods and baselines; returns energies and training losses of the first seed."""
+        methods = self.methods(data.shape)
+        run.expect(1 + self.seeds * (2 + len(methods)))
+        energies: dict[str, Any] = {}
+        losses: dict[str, tuple[list[int], list[float]]] = {}
+        raw = run.stage("raw", partial(self._measure, nn.Flatten(), data))
+        for seed in range(self.seeds):
+            untrained = self.encoder(data.shape, self.generator(seed)).to(self.device)
+            found = {PIXELS: raw, RANDOM: run.stage(f"seed-{seed}/random", partial(self._measure, untrained, data))}
+            found[SUPERVISED] = run.stage(f"seed-{seed}/supervised", partial(self._supervise, untrained, data, seed))
+            for method in methods:
+                energy = method.energy(self.generator(seed)).to(self.device)
+                name, work = method.title.lower().replace(" ", "-"), partial(self._train, method, energy, data, seed)
+                result = run.stage(f"seed-{seed}/{name}", work, [energy])
+                found[method.title] = result["measured"]
+                losses.setdefault(method.title, (result["steps"], result["losses"]))
+                energies.setdefault(method.title, energy.cpu().eval())
+            for name, one in found.items():
+                numbers = {"probe": 100 * one["probe"], "knn": 100 * one["knn"], "rank": one["rankme"]}
+                run.measured.add({name: numbers})
+        run.show(train=len(data.train), test=len(data.test), learned=list(energies))
+        return energies, losses
+
+    def neighbours(self, data: Images, energies: Mapping[str, Any]) -> list[tuple[Callable[[], Figure], str]]:
+        """For some test images the nearest training images, by each encoder of the first seed."""
+        encoders = {RANDOM: self.encoder(data.shape, self.generator())}
+        encoders |= {name: energy.encoder for name, energy in energies.items()}
+        return [(partial(retrieved, encoder, data), name) for name, encoder in encoders.items()]
+
+    def _train(self, method: Method, energy: Any, data: Images, seed: int) -> dict[str, Any]:
+        result = fit(
+            energy, data.train.to(self.device), method.shaping(seed).to(self.device), self.steps,
+            min(self.batch, len(data.train)), self.rate, "adamw", weight_decay=0.05, clip=1.0,
+            schedule=partial(warm_cosine, self.steps), validation=0.0, seed=seed,
+            log_every=max(1, self.steps // 50), progress=False,
+        )  # fmt: skip
+        line = result.history["loss/energy"]
+        measured = self._measure(energy.encoder, data)
+        return {"measured": measured, "steps": list(line.steps), "losses": list(line.values)}
+
+    def _supervise(self, untrained: nn.Module, data: Images, seed: int) -> dict[str, float]:
+        """The same encoder with a linear head, from scratch on all labels, in as many steps."""
+        trained = fine_tune(
+            untrained, labelled(data, "train"), labelled(data, "validation"), views=crops_and_flips(data.shape),
+            rates=(self.rate,), steps=self.steps, batch_size=self.batch, weight_decay=0.05,
+            generator=self.generator(50 + seed), seed=seed,
+        )  # fmt: skip
+        return self._measure(trained.network[0].to(self.device), data)
+
+    def _measure(self, encoder: nn.Module, data: Images) -> dict[str, float]:
+        found = measure_frozen(encoder, data, neighbours=min(200, len(data.train) // 10))
+        rank = rankme(found.codes["test"][0][:_RANKED])
+        return {"probe": found.probe, "validation": found.validation, "knn": found.knn, "rankme": rank}
+
+
+def crops_and_flips(shape: tuple[int, int, int]) -> ImageViews:
+    """The only augmentation of images before they are masked or damaged; digits are not flipped."""
+    return ImageViews(crop=(0.5, 1.0), flip=0.5 if shape[0] == 3 else 0, colour=0, grey=0)

@@ -1,0 +1,211 @@
+"""Are these two photographs of the same person? Verification of people that nobody was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowland.data.catalogue import load
+from lowland.data.views import ImageViews
+from lowland.energies.joint_embedding import JointEmbedding
+from lowland.errors import OptionError
+from lowland.evaluation.fine_tune import fine_tune
+from lowland.evaluation.joint import plane
+from lowland.evaluation.representations import represent
+from lowland.evaluation.verification import Chosen, Verification, hardest_pairs, verify_best
+from lowland.nn.encoders.convnet import ConvNet
+from lowland.plots import curves
+from lowland.plots.mosaic import mosaic
+from lowland.plots.scatter import scatter
+from lowland.plots.verification import verification_curves
+from lowland.recipes.base import Bound, Count, Positive, Recipe, recipe, train
+from lowland.recipes.joint.common import PIXELS, RANDOM, SUPERVISED
+from lowland.reports.run import Run
+from lowland.shaping.contrastive.drlim import DrLIM
+
+PCA, METHOD = "PCA", "DrLIM"
+COMPARED = (PIXELS, PCA, RANDOM, SUPERVISED, METHOD)
+COMPONENTS = (8, 16, 32, 64, 128)
+Codes = Callable[[Tensor], Tensor]
+Split = tuple[Tensor, Tensor]
+"""Images, and who is on them."""
+
+
+@recipe
+@dataclass(frozen=True)
+class SiameseRecipe(Recipe):
+    """F(x, y) = ‖h(x) − h(y)‖ by DrLIM; each fold keeps other people for validation and test.
+
+    Encoder, views, margins and negatives were chosen by the mean error on the validation people of the four folds. A
+    fold's validation people are never its test people, but they are test people of another fold.
+    """
+
+    data: Literal["faces", "digits", "mnist10k"] = "faces"
+    """Images: faces (ORL, 40 people), digits or mnist10k, whose ten classes then stand for people."""
+    folds: Annotated[int, Bound(least=2)] = 4
+    """Folds of the people; each in turn is the test set."""
+    most: Annotated[int, Bound(least=2)] = 10
+    """Images of each person that are used."""
+    shrink: Count = 4
+    """Squares of so many pixels on a side become one pixel."""
+    maps: tuple[Count, ...] = (32, 64, 128)
+    """Feature maps of the encoder's stages."""
+    projector: tuple[Count, ...] = (64,)
+    """Layers from the representation to the embedding."""
+    margins: tuple[Positive, ...] = (2.0, 5.0, 10.0)
+    """Margins to choose from on the validation people."""
+    hardest: Count = 16
+    """Negatives of each pair, the nearest first."""
+    steps: Count = 300
+    """Training steps, of `batch` pairs each."""
+    batch: Annotated[int, Bound(least=2)] = 64
+    """Pairs in a batch."""
+    rate: Positive = 1e-3
+    """Learning rate of AdamW, which falls to zero."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "smoke": {
+            "data": "digits", "folds": 2, "most": 6, "shrink": 1, "maps": (8, 16), "projector": (8,), "margins": (1.0,),
+            "steps": 20, "batch": 16,
+        }
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("maps", "projector", "margins"):
+            if not getattr(self, name):
+                raise OptionError(f"{name} must be at least one number.")
+
+    def run(self, run: Run) -> None:
+        images, who = self._images()
+        people = who.unique()
+        if len(people) < 2 * self.folds:
+            raise OptionError(f"{self.folds} folds of {len(people)} people leave fewer than two people for the test.")
+        run.expect(self.folds)
+        order = people[torch.randperm(len(people), generator=self.generator())]
+        found, unseen = [], order.tensor_split(self.folds)
+        for number, test in enumerate(unseen):
+            rest = order[~torch.isin(order, test)]
+            few = max(2, len(rest) // 5)
+            parts = {"train": rest[few:], "validation": rest[:few], "test": test}
+            chosen = {name: torch.isin(who, part) for name, part in parts.items()}
+            splits = {name: (images[rows], who[rows]) for name, rows in chosen.items()}
+            fold = run.stage(f"fold-{number}", partial(self._fold, splits, number))
+            found.append(fold)
+            run.measured.add({name: {"error": 100 * one["equal error"]} for name, one in fold["measured"].items()})
+        settings = {name: dict.fromkeys(fold["measured"][name]["chosen"] for fold in found) for name in COMPARED}
+        run.show(people=len(people), unseen=len(unseen[0]), settings={n: "; ".join(s) for n, s in settings.items()})
+        run.part(self.figures, found)
+
+    def _images(self) -> Split:
+        """Images and who is on them, up to `most` of each person."""
+        data = load(self.data)
+        images = torch.cat([data.train, data.validation, data.test])
+        who = torch.cat([data.train_labels, data.validation_labels, data.test_labels])
+        rows = torch.cat([(who == person).nonzero()[: self.most, 0] for person in who.unique()])
+        return functional.avg_pool2d(images[rows], self.shrink), who[rows]
+
+    def _fold(self, splits: Mapping[str, Split], number: int) -> dict[str, Any]:
+        """Each method, with what the validation people choose of it, measured on the test people."""
+        training, who = splits["train"]
+        principal = {
+            f"{size} components{', whitened' * white}": partial(_principal, training, size, white)
+            for size in COMPONENTS
+            if size < len(training)
+            for white in (False, True)
+        }
+        untrained = self._encoder(training, self.generator(number))
+        tried: dict[str, dict[str, Codes]] = {
+            PIXELS: {"as they are": lambda images: images.flatten(1)},
+            PCA: principal,
+            RANDOM: {"untrained": partial(represent, untrained)},
+            SUPERVISED: {"a classifier of the training people": self._classify(training, who, number)},
+            METHOD: {},
+        }
+        curve: dict[str, Any] = {}
+        for margin in self.margins:
+            energy, curve[str(margin)] = self._learn(training, who, margin, number)
+            tried[METHOD][f"margin {margin:g}"] = partial(represent, energy.branch)
+        chosen = {method: verify_best(ways, splits["validation"], splits["test"]) for method, ways in tried.items()}
+        measured = {method: _stored(one) for method, one in chosen.items()}
+        test, whose = splits["test"]
+        shown = {method: chosen[method].codes for method in (PCA, METHOD)}
+        return {"measured": measured, "codes": shown, "images": test, "who": whose, "loss": curve}
+
+    def _encoder(self, images: Tensor, generator: torch.Generator) -> ConvNet:
+        """Photographs of faces are aligned, so that each place of the last maps has a meaning of its own."""
+        _, channels, height, width = images.shape
+        return ConvNet((channels, height, width), self.maps, generator=generator, pooled=False)
+
+    def _views(self) -> ImageViews:
+        """Brightness of hair and skin helps to tell people apart: colours are not changed."""
+        return ImageViews(crop=(0.8, 1.0), colour=0, grey=0, flip=0.5 if self.data == "faces" else 0)
+
+    def _classify(self, images: Tensor, who: Tensor, number: int) -> Codes:
+        """Representations of the same network, trained to name the training people, in as many steps."""
+        people = images, who.unique(return_inverse=True)[1]
+        taught = fine_tune(
+            self._encoder(images, self.generator(number)).to(self.device), people, people, views=self._views(),
+            rates=(self.rate,), steps=self.steps, batch_size=self.batch, generator=self.generator(200 + number),
+            seed=number,
+        )  # fmt: skip
+        return partial(represent, taught.network[0])
+
+    def _learn(self, images: Tensor, who: Tensor, margin: float, number: int) -> tuple[JointEmbedding, dict[str, Any]]:
+        """DrLIM on all ordered pairs of different photographs of one person."""
+        same = who[:, None] == who[None]
+        first, second = (same & ~torch.eye(len(who), dtype=torch.bool)).nonzero(as_tuple=True)
+        generator = self.generator(100 + number)
+        encoder = self._encoder(images, generator)
+        energy = JointEmbedding(encoder, self.projector, distance="euclidean", generator=generator).to(self.device)
+        shaping = DrLIM(self._views(), margin, self.hardest, who[first], seed=number).to(self.device)
+        result = train(
+            energy, (images[first], images[second]), shaping, self.steps, batch_size=min(self.batch, len(first)),
+            lr=self.rate, optimiser="adamw", weight_decay=1e-2, seed=number, log_every=max(1, self.steps // 50),
+        )  # fmt: skip
+        line = result.history["loss/energy"]
+        return energy, {"steps": list(line.steps), "values": list(line.values)}
+
+    def figures(self, run: Run, found: list[dict[str, Any]]) -> None:
+        first = found[0]
+        curve = {name: [_verification(fold["measured"][name]) for fold in found] for name in COMPARED}
+        run.figure("verification", partial(verification_curves, curve), dpi=130)
+        numbers = {name: [100 * fold["measured"][name]["equal error"] for fold in found] for name in COMPARED}
+        cells = [(name, *(f"{v:.1f}" for v in each), run.shown["settings"][name]) for name, each in numbers.items()]
+        folds = [f"fold {number + 1}" for number in range(len(found))]
+        run.table(("method", *folds, "chosen on validation people"), cells, name="folds")
+        for name, codes in first["codes"].items():
+            drawn = partial(scatter, plane(codes), first["who"], pictures=first["images"], title=name)
+            run.figure(f"plane-{name.lower()}", drawn, dpi=150)
+        strangers, friends = hardest_pairs(first["codes"][METHOD], first["who"], 10)
+        pairs = {"different people": strangers, "the same person": friends}
+        rows = {name + " " * side: first["images"][pair[side]] for name, pair in pairs.items() for side in (0, 1)}
+        run.figure("hardest", mosaic(rows))
+        lines = {f"margin {name}": (line["steps"], line["values"]) for name, line in first["loss"].items()}
+        run.figure("training", curves(lines, title="DrLIM, first fold", xlabel="step", ylabel="loss of a batch"))
+
+
+def _principal(train: Tensor, size: int, white: bool, images: Tensor) -> Tensor:
+    """The first principal components of images, fitted to the training people."""
+    flat = train.flatten(1)
+    mean = flat.mean(dim=0)
+    _, scale, axes = torch.linalg.svd(flat - mean, full_matrices=False)
+    codes = (images.flatten(1) - mean) @ axes[:size].T
+    return codes / scale[:size] if white else codes
+
+
+def _stored(one: Chosen) -> dict[str, Any]:
+    return {
+        "equal error": one.test.equal_error, "validation": one.validation, "accepted": one.test.accepted,
+        "recognised": one.test.recognised, "chosen": f"{one.way}, {'cosine' if one.cosine else 'Euclidean'}",
+    }  # fmt: skip
+
+
+def _verification(stored: Mapping[str, Any]) -> Verification:
+    return Verification(stored["equal error"], stored["accepted"], stored["recognised"])
