@@ -147,7 +147,7 @@ def recipes() -> dict[str, str]:
             f"About {entry.minutes:g} minutes on two processor cores (preset `cpu`). Systems: {systems}.",
             inspect.getdoc(cls) or "",
             *compared(entry),
-            *on_record(entry),
+            *recorded(entry),
             "## Options",
             "| option | default | bounds | meaning |\n|---|---|---|---|\n" + "\n".join(options(cls)),
         ]
@@ -167,7 +167,7 @@ def compared(entry: Any) -> list[str]:
     return ["## Methods", "\n".join(f"- {name}" for name in names)] if names else []
 
 
-def on_record(entry: Any) -> list[str]:
+def recorded(entry: Any) -> list[str]:
     """The recorded run of a recipe: when and where it ran, its figures, and what must be said about it."""
     from lowland.recipes.record import figure, read_record
     from lowland.reports.digits import number
