@@ -18,7 +18,7 @@ from report import write
 
 from lowland.recipes.base import execute, load, start
 
-SHAPE = "low land: share of the picture below the shore"
+SHAPE = "low-energy region: share of the picture below the level set"
 
 
 def measure(quick: bool) -> Path:
@@ -32,7 +32,7 @@ def measure(quick: bool) -> Path:
 def column(result: dict[str, Any]) -> str | None:
     """Heading of a result in the table; None for one that belongs to no method."""
     if result["claim"] == SHAPE:
-        return f"low land, {result['data']}"
+        return f"low-energy region, {result['data']}"
     return result["claim"].split("against ")[1] if result["claim"].startswith("energy gap") else None
 
 

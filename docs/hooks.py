@@ -118,7 +118,8 @@ def layers() -> str:
 def methods(family: str) -> str:
     """The methods of one strategy, as the recipe `strategies` trains them: their paper, their row and their effect."""
     from lowland.data import toy
-    from lowland.recipes.methods import Case, collect
+    from lowland.recipes.foundations.strategies.methods import collect
+    from lowland.recipes.foundations.strategies.rows import Case
 
     case = Case(2, toy("spiral", 100), seed=0, plane=True)
     text = ["| method | row: energy, shaping | what it does, and where it fails |", "|---|---|---|"]

@@ -23,8 +23,8 @@ from PIL import Image
 
 import lowland as ll
 from lowland.plots import Field, landscape_grid
-from lowland.recipes.methods import FAMILIES, collect
-from lowland.recipes.strategies_page import as_field
+from lowland.plots.field import as_field
+from lowland.recipes.foundations.strategies.methods import FAMILIES, collect
 from lowland.training.checkpoints import read_checkpoint
 
 FOLDER = Path(__file__).parent / "pictures"

@@ -17,7 +17,7 @@ import pytest
 
 from lowland.data import DATASETS
 from lowland.recipes.base import execute, load, start
-from lowland.recipes.methods import FAMILIES
+from lowland.recipes.foundations.strategies.methods import FAMILIES
 from lowland.recipes.sweep import rewrite
 
 FOUND = """

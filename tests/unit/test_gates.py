@@ -27,7 +27,7 @@ LAYERS = CONTRACT["layers"][::-1]
 IN_CIRCLES = {
     f"lowland.recipes.{name}"
     for name in (
-        "conv_psd conv_psd_page drive drive_page drive_tier lista lista_page lista_results lista_setting methods "
+        "conv_psd conv_psd_page lista lista_page lista_results lista_setting methods "
         "methods_contrastive methods_regularised pendulum pendulum_page strategies strategies_page world "
         "world_traffic"
     ).split()

@@ -13,7 +13,7 @@ import pytest
 
 from lowland import cli, terminal, words
 from lowland.cli.commands.list import List
-from lowland.recipes.ellipse import EllipseRecipe
+from lowland.recipes.foundations.ellipse.recipe import EllipseRecipe
 from lowland.reports.run import Run
 
 NAMES = (

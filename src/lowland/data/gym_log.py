@@ -6,7 +6,8 @@ Shape letters: N steps of the whole log, L of an episode, D size of an observati
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,30 @@ class GymLog:
         count = min(max(1, round(share * len(paths))), len(paths) - 1)
         parts = [tuple(paths[n] for n in sorted(some)) for some in (order[count:], order[:count])]
         return dataclasses.replace(self, paths=parts[0]), dataclasses.replace(self, paths=parts[1])
+
+
+def outside(
+    paths: Sequence[Mapping[str, Tensor]], inside: Callable[[Tensor], Tensor], least: int = 1
+) -> list[dict[str, Tensor]]:
+    """A log without a region of its states: each episode is cut into the segments outside it.
+
+    Args:
+        paths: episodes, as in `GymLog.paths`.
+        inside: observations (L + 1, D) → (L + 1,) booleans.
+        least: transitions of the shortest segment that is kept.
+
+    >>> path = {"observation": torch.arange(6.0)[:, None], "actions": torch.zeros(5, 1)}
+    >>> [part["observation"][:, 0].tolist() for part in outside([path], lambda seen: seen[:, 0] == 2)]
+    [[0.0, 1.0], [3.0, 4.0, 5.0]]
+    """
+    segments = []
+    for path in paths:
+        bounds = [-1, *inside(path["observation"]).nonzero()[:, 0].tolist(), len(path["observation"])]
+        for before, after in itertools.pairwise(bounds):
+            if after - before >= least + 2:
+                observation, actions = path["observation"][before + 1 : after], path["actions"][before + 1 : after - 1]
+                segments.append({"observation": observation, "actions": actions})
+    return segments
 
 
 def read_gym_log(path: str | Path) -> GymLog:

@@ -82,6 +82,40 @@ def errors_by_horizon(world: World, x: Mapping[str, Any], y: State, before: Stat
     return {name: (answer - truth).square().mean(dim=(0, 2)).sqrt() for name, answer in answers.items()}
 
 
+@torch.no_grad()
+def error_ahead(world: World, states: State, actions: Tensor, steps: int, every: int = 1) -> float:
+    """Error of the model after k steps of its own under the actions really taken, in deviations of the data.
+
+    sqrt(mean ‖φ(s[t+k]) − φ(ŝ[t+k])‖²) over episodes and every so many t, where ŝ[t] = s[t], and φ are the z-scored
+    features.
+
+    Args:
+        world: the forward model.
+        states: s[0], …, s[T], each tensor (B, T + 1, …).
+        actions: (B, T, A).
+        steps: k.
+        every: distance between successive t.
+
+    Raises:
+        OptionError: unless 1 ≤ k < T.
+
+    >>> from lowland.worlds import VectorWorld
+    >>> states = {"observation": torch.zeros(2, 9, 3)}
+    >>> error_ahead(VectorWorld(3, 1), states, torch.zeros(2, 8, 1), steps=4) >= 0
+    True
+    """
+    length = actions.shape[1]
+    if not 1 <= steps < length:
+        raise OptionError(f"steps must be from 1 to {length - 1}, below the length of the episodes, but it is {steps}.")
+    errors = []
+    for t in range(0, length - steps, every):
+        now, then = (tree_map(lambda tensor, t=time: tensor[:, t], states) for time in (t, t + steps))
+        found = rollout(world, now, actions[:, t : t + steps], None, steps).states
+        off = path_features(world, found)[:, -1] - world.features(then)
+        errors.append(off.square().sum(dim=1))
+    return float(torch.stack(errors).mean().sqrt())
+
+
 def crps(samples: Tensor, truth: Tensor) -> Tensor:
     """CRPS = E|X − y| − ½ E|X − X'| of each number, (B, N, T, D) and (B, T, D) → (B, T, D); lower is better.
 

@@ -7,6 +7,8 @@ settings or draws random numbers.
 from __future__ import annotations
 
 from lowland.plots.animation import animate
+from lowland.plots.bars import interval_bars, stacked_shares, value_pairs
+from lowland.plots.confusion import confusion
 from lowland.plots.curves import curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
@@ -27,11 +29,13 @@ __all__ = [
     "Plane",
     "animate",
     "auroc_heatmap",
+    "confusion",
     "curves",
     "distributions",
     "drive_video",
     "histogram",
     "images",
+    "interval_bars",
     "landscape",
     "landscape_grid",
     "measure",
@@ -42,6 +46,8 @@ __all__ = [
     "retrieval",
     "scatter",
     "scatter_panels",
+    "stacked_shares",
+    "value_pairs",
     "verification_curves",
     "write_video",
 ]

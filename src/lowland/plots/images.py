@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.errors import ShapeError
-from lowland.plots.style import FAINT, INK, SIGNED, bare, columns_for, figure
+from lowland.plots.style import FAINT, INK, ORANGE, SIGNED, bare, columns_for, figure
 from lowland.words import plotted
 
 
@@ -113,4 +113,30 @@ def image_rows(
     for index, name in enumerate(rows):
         place = index * (tiles.shape[1] + 1) + tiles.shape[1] / 2 - 0.5
         drawn.axes[0].text(-1.5, place, plotted(name), ha="right", va="center", fontsize=8.5, color=INK)
+    return drawn
+
+
+def titled_images(tiles: Tensor, titles: Sequence[str], *, marked: Collection[int] = (), columns: int = 8) -> Figure:
+    """Images of grey levels in [0, 1], each with a title above it.
+
+    Args:
+        tiles: (N, H, W), (N, 1, H, W) or flat (N, H · W).
+        titles: one for each image.
+        marked: numbers of the images whose title is orange.
+        columns: images in each row.
+
+    >>> drawn = titled_images(torch.zeros(3, 16), ["one", "two", "three"], marked=[1])
+    >>> [ax.get_title() for ax in drawn.axes[:3]]
+    ['one', 'two', 'three']
+    """
+    tiles = _as_tiles(tiles, None)
+    rows = math.ceil(len(tiles) / columns)
+    drawn = figure(0.9 * columns, 1.12 * rows)
+    panels = drawn.subplots(rows, columns, squeeze=False).flatten()
+    for index, (ax, tile, title) in enumerate(zip(panels, tiles.numpy(), titles, strict=False)):
+        ax.imshow(tile, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        bare(ax)
+        ax.set_title(plotted(title), fontsize=7.5, color=ORANGE if index in marked else INK, pad=3)
+    for ax in panels[len(tiles) :]:
+        ax.axis("off")
     return drawn

@@ -1,4 +1,4 @@
-"""The options of recipes that read a log of the user's: what the columns of a table mean."""
+"""Options of recipes that read a user's log: what the columns of a table mean."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from lowland.recipes.base import Recipe
 
 @dataclass(frozen=True)
 class LogOptions(Recipe):
-    """Columns, units and frames of a table; other formats say them themselves."""
+    """Columns, units and frame rate of a table; all other formats state these themselves."""
 
     columns: str = ""
-    """Of a table, which column is which, such as x=pos_x_ft,vehicle=id; see docs/logs.md. None: by their names."""
+    """Which column of a table is which, such as x=pos_x_ft,vehicle=id; see docs/logs.md. Empty: by their names."""
     units: str = ""
-    """Of a table, m or ft. None: as its data set has them, else m."""
+    """Units of a table, m or ft. Empty: those of its data set, else m."""
     fps: float = 0.0
-    """Frames a second of a table without times. 0: as its data set has them."""
+    """Frames per second of a table without times. 0: those of its data set."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _ = self.reading
 
     @property
     def reading(self) -> Reading:
-        """What the options say of a table."""
+        """What the options state about a table."""
         return Reading(self.columns, self.units, self.fps)
 
     @property

@@ -21,7 +21,6 @@ from lowland.envs.picture import Camera
 from lowland.envs.scene import Scene
 from lowland.evaluation.forward_models import COPY, VELOCITY, coverage, crps, sensitivity
 from lowland.recipes.base import falling
-from lowland.recipes.drive import DriveRecipe
 from lowland.recipes.world_traffic_page import write_page, write_results
 from lowland.reports.run import Run
 from lowland.tensors import PerSampleRNG, tree_map
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 
 Trained = Mapping[str, tuple[World, ForwardTraining]]
 STARTS, SHOWN, DRAWN = 48, 3, 3
+IMAGE, BATCH, CARS_SEEN = (64, 16), 16, 10
+"""As in the preset `pixels` of `drive`."""
 RATE, PIXELS = 1e-3, 1 / 300
 """Of `kl`, a 300th is the price of a nat here: the error of an image is a mean over pixels, not a sum over numbers."""
 _REACH, _CELL, _LEAST = 80.0, (8, 4), 0.02
@@ -52,16 +53,12 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
         "with a latent variable it draws several futures, which are scored against what happened.", ("W1", "W5"),
     )  # fmt: skip
     run.expect(config.seeds * (2 * len(DECODERS) + 1))
-    small = {name: DriveRecipe.presets["pixels"][name] for name in ("image", "batch")}
-    base = DriveRecipe(**small, latents=config.latents, hidden=config.hidden, tracks=config.log, device=config.device)
     seen = {
-        name: ImageObservation(
-            small["image"], latents=config.latents, hidden=config.hidden, decoder=name, device=config.device
-        )
+        name: ImageObservation(IMAGE, latents=config.latents, hidden=config.hidden, decoder=name, device=config.device)
         for name in DECODERS
     }
     observation = seen["warp"]
-    logs = read_logs(config.log, base.cars, base.device, 1, observation.replay, config.reading)
+    logs = read_logs(config.log, CARS_SEEN, config.device, 1, observation.replay, config.reading)
     if not config.log:
         run.stand_in("Simulated traffic stands in for recordings of a freeway.")
     count = max(1, config.transitions // config.horizon)
@@ -70,13 +67,13 @@ def run_traffic(config: WorldRecipe, run: Run) -> None:
     for seed in range(config.seeds):
         films = observation.segments(logs, count, config.horizon, config.generator(10 * seed + 1))
         for name in DECODERS:
-            models[name] = _train(config, run, name, seen[name], base.batch, films, seed)
+            models[name] = _train(config, run, name, seen[name], BATCH, films, seed)
             if seed == 0:
                 save_world(models[name][0], run.checkpoints / f"world-{name}")
         found.append(run.stage(f"seed-{seed}/scores", partial(_score, config, models, unseen, seed)))
     size = sum(parameter.numel() for parameter in models["warp"][0].parameters())
     log = f"log {config.log}, cars held out" if config.log else "simulated traffic, another simulation"
-    data = f"{log}, {len(unseen)} starts; {2 * config.steps:,} updates of {base.batch} pieces"
+    data = f"{log}, {len(unseen)} starts; {2 * config.steps:,} updates of {BATCH} pieces"
     write_results(run, found, data)
     run.part(write_page, found, logs, size)
 

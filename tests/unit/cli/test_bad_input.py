@@ -19,7 +19,7 @@ from lowland import cli
 from lowland.domains import Box, OneHot, Reals
 from lowland.energies.base import Energy
 from lowland.errors import LowlandError
-from lowland.recipes.ellipse import EllipseRecipe
+from lowland.recipes.foundations.ellipse.recipe import EllipseRecipe
 from lowland.registry import find
 from lowland.reports.run import Run
 
@@ -37,8 +37,8 @@ COMMANDS = {
     "run ellipse --points many": "--points",
     "run ellipse --points 0": "points",
     "run ellipse --radii 1": "--radii",
-    "run ellipse --radii 1 -1": "radii must be positive",
-    "run ellipse --radii nan 1": "radii must be positive",
+    "run ellipse --radii 1 -1": "radii must be a number above 0",
+    "run ellipse --radii nan 1": "radii must be a number above 0",
     "run ellipse --seed": "--seed",
     "run ellipse --seed 99999999999999999999999": "The seed must be from 0",
     "run ellipse --device warp": "'warp'",

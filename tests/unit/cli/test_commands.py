@@ -13,7 +13,7 @@ import pytest
 from lowland import cli
 from lowland.recipes.base import execute, load
 from lowland.recipes.catalogue import catalogue
-from lowland.recipes.ellipse import EllipseRecipe
+from lowland.recipes.foundations.ellipse.recipe import EllipseRecipe
 
 # Tyro, which reads every command line, is not among them: it loads in 50 ms and brings none of them.
 HEAVY = {"torch", "numpy", "matplotlib", "lightning", "scipy", "sklearn", "jinja2", "huggingface_hub"}
@@ -125,11 +125,16 @@ def test_a_bug_outside_a_run_keeps_its_traceback(
 
 def test_options_reach_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[EllipseRecipe] = []
-    monkeypatch.setattr(EllipseRecipe, "run", lambda self, run: seen.append(self))
+
+    def look(self: EllipseRecipe, run: object) -> None:
+        seen.append(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EllipseRecipe, "run", look)
     words = "run ellipse --preset smoke --seed 7 --radii 3 1.5 --runs".split()
-    assert cli.main([*words, str(tmp_path)]) == 0
+    assert cli.main([*words, str(tmp_path)]) == cli.INTERRUPTED
     assert seen == [EllipseRecipe(seed=7, radii=(3.0, 1.5), points=60, frames=8, resolution=40)]
-    assert cli.main(["run", "ellipse", "--resume", "latest", "--runs", str(tmp_path)]) == 0
+    assert cli.main(["run", "ellipse", "--resume", "latest", "--runs", str(tmp_path)]) == cli.INTERRUPTED
     assert seen[1] == seen[0]
 
 

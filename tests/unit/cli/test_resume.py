@@ -61,7 +61,7 @@ def test_ctrl_c_ends_with_130_and_a_command_that_works(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from lowland import cli\n"
-        "from lowland.recipes.one_one_one import OneOneOneRecipe\n"
+        "from lowland.recipes.foundations.one_one_one.recipe import OneOneOneRecipe\n"
         # A shell that starts a job in the background has the signal ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "OneOneOneRecipe._saddle = lambda self, energy: os.kill(os.getpid(), signal.SIGINT)\n"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowland.data.gym_log import from_shares, read_gym_log, to_shares, write_gym_log
+from lowland.data.gym_log import from_shares, outside, read_gym_log, to_shares, write_gym_log
 from lowland.data.gym_record import record_gym_log
 from lowland.errors import DataError, OptionError
 
@@ -181,3 +181,14 @@ def test_arrays_that_are_no_numbers_are_a_sentence(name: str, array: np.ndarray,
     np.savez(path, observations=np.zeros((40, 2)), actions=np.zeros((40, 1)), **{name: array})
     with pytest.raises(DataError, match=f"{name} is .* but numbers"):
         read_gym_log(path)
+
+
+def test_a_region_is_cut_out_of_a_log() -> None:
+    seen = torch.linspace(-3, 3, 61)[:, None]
+    path = {"observation": seen, "actions": seen[:60]}
+    segments = outside([path], lambda observation: observation[:, 0].abs() < 0.95, least=2)
+    assert [len(part["actions"]) for part in segments] == [20, 20]
+    for part in segments:
+        assert float(part["observation"].abs().min()) > 0.95
+        torch.testing.assert_close(part["actions"], part["observation"][:-1])
+    assert not outside([path], lambda observation: observation[:, 0].abs() < 0.95, least=21)

@@ -14,6 +14,7 @@ from lowland.evaluation.forward_models import (
     VELOCITY,
     coverage,
     crps,
+    error_ahead,
     errors_by_horizon,
     imagine,
     sensitivity,
@@ -75,8 +76,19 @@ def test_futures_of_a_noisy_world_have_its_spread() -> None:
     assert torch.equal(imagine(world, x, 3, seed=1), imagine(world, x, 3, seed=1))
 
 
+def test_the_error_ahead_is_that_of_a_world_that_lacks_a_force() -> None:
+    """Really s[t+1] = s[t] + a[t] + 0.5, in the model without the 0.5: off by 0.5 k in each feature after k steps."""
+    world = LinearWorld([[1.0, 0.0], [0.0, 1.0]], [[1.0], [1.0]])
+    actions = torch.randn(3, 12, 1, generator=NOISE)
+    path = torch.cat([torch.zeros(3, 1, 2), (actions.expand(3, 12, 2) + 0.5).cumsum(dim=1)], dim=1)
+    assert error_ahead(world, {"state": path}, actions, steps=4) == pytest.approx(2.0 * math.sqrt(2), rel=1e-5)
+    assert error_ahead(world, {"state": path}, actions, steps=8, every=3) == pytest.approx(4.0 * math.sqrt(2), rel=1e-5)
+    with pytest.raises(LowlandError, match="steps must be from 1 to 11"):
+        error_ahead(world, {"state": path}, actions, steps=12)
+
+
 def test_what_cannot_be_is_said() -> None:
-    with pytest.raises(LowlandError, match="must go together"):
+    with pytest.raises(LowlandError, match="must match"):
         crps(torch.zeros(2, 3, 4, 1), torch.zeros(2, 3, 1))
     with pytest.raises(LowlandError, match="level"):
         coverage(torch.zeros(2, 3, 4, 1), torch.zeros(2, 4, 1), level=1.0)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from lowland.data import digits
 from lowland.energies import Gaussian, SparseCoding, Sum
-from lowland.errors import OptionError
-from lowland.recipes import compose as recipe
-from lowland.recipes.base import execute, start
-from lowland.recipes.compose_page import HALVES, PARTNERS, mask_of
+from lowland.recipes.foundations.compose.recipe import (
+    HALVES,
+    PARTNERS,
+    ComposeRecipe,
+    add,
+    correlations,
+    curvature,
+    mask_of,
+)
+from lowland.reports.run import Run
 
-CONFIG = recipe.ComposeRecipe(atoms=20, rounds=200)
+CONFIG = ComposeRecipe(atoms=20, rounds=200)
 
 
 def _gaussian() -> Gaussian:
-    return recipe._correlations(digits().train.flatten(1))
+    return correlations(digits().train.flatten(1))
 
 
 def _strokes() -> SparseCoding:
@@ -40,7 +46,7 @@ def test_a_gaussian_is_completed_by_its_conditional_mean(half: str) -> None:
 
 def test_hidden_pixels_are_not_used() -> None:
     y, mask = digits().test.flatten(1)[:10], mask_of("lower")
-    energy = recipe._sum(_strokes(), "correlations", _gaussian(), 0.01)
+    energy = add(_strokes(), "correlations", _gaussian(), 0.01)
     spoiled = y + (1 - mask) * torch.randn(10, 64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(CONFIG.complete(energy, y, mask), CONFIG.complete(energy, spoiled, mask))
 
@@ -50,7 +56,7 @@ def test_the_answer_of_a_sum_is_a_minimum_of_it() -> None:
     import lowland as ll
 
     y, mask = digits().test.flatten(1)[:5], mask_of("right")
-    energy = recipe._sum(_strokes(), "correlations", _gaussian(), 0.03)
+    energy = add(_strokes(), "correlations", _gaussian(), 0.03)
     found = CONFIG.complete(energy, y, mask)
     lowest = ll.free_energy(energy, found).value
     generator = torch.Generator().manual_seed(0)
@@ -63,23 +69,15 @@ def test_the_curvature_of_a_sum_adds_up() -> None:
     y = torch.zeros(1, 64)
     energy = Sum({"strokes": _strokes(), "correlations": _gaussian()}, {"correlations": 0.5})
     known = float(torch.linalg.eigvalsh(_gaussian().precision.detach())[-1])
-    assert recipe._curvature(energy, y) == pytest.approx(1 + 0.5 * known, rel=1e-4)
+    assert curvature(energy, y) == pytest.approx(1 + 0.5 * known, rel=1e-4)
 
 
-def test_energies_are_compared_with_each_other_also_after_a_resume(tmp_path: Path) -> None:
-    config = recipe.ComposeRecipe.preset("smoke")
-    run = execute(config, start(config, tmp_path, "smoke"))
-    errors = {row["method"]: row for row in run.results if row["claim"].startswith("mean squared")}
-    assert list(errors) == ["mean image (baseline)", *PARTNERS, "strokes", *[f"strokes + {name}" for name in PARTNERS]]
-    assert all(row["seeds"] == 2 and row["measured"] > 0 for row in errors.values())
-    for stage in ("any-half", "seed-1/test", "seed-1/validation"):
-        (run.folder / "stages" / f"{stage}.safetensors").unlink()
-    again = execute(config, start(config, tmp_path, "smoke", resume=run.folder))
-    assert again.results == run.results
-    assert errors["correlations"]["measured"] < errors["mean image (baseline)"]["measured"]
-
-
-@pytest.mark.parametrize("options", [{"hidden": "lowest"}, {"seeds": 0}, {"images": 9}, {"atoms": 0}])
-def test_options_that_cannot_be(options: dict[str, object]) -> None:
-    with pytest.raises(OptionError):
-        recipe.ComposeRecipe.from_options(options)
+def test_energies_are_compared_with_each_other(smoke: Callable[[str], Run]) -> None:
+    results = smoke("compose").measured
+    sums = [f"strokes + {name}" for name in PARTNERS]
+    assert results.methods("error") == ["mean image", *PARTNERS, "strokes", *sums]
+    assert results.best("error", ["correlations", "mean image"]) == "correlations"
+    for both, name in zip(sums, PARTNERS, strict=True):
+        terms = zip(results.each("strokes", "error"), results.each(name, "error"), strict=True)
+        gains = [own - min(pair) for own, pair in zip(results.each(both, "error"), terms, strict=True)]
+        assert results.each(both, "gain") == pytest.approx(gains)

@@ -1,40 +1,38 @@
-"""The recipe `pendulum` runs, resumes to the same page, and cuts the region out of the log."""
+"""The recipe `pendulum` cuts the withheld region out of the log, and shows what it trained."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
 
+from lowland.data.gym_log import outside
+from lowland.data.gym_record import record_gym_log
 from lowland.errors import OptionError
-from lowland.recipes.base import execute, start
-from lowland.recipes.pendulum import PendulumRecipe, inside, without
-from lowland.recipes.pendulum_page import NOTHING, RANDOM
+from lowland.recipes.base import load
+from lowland.recipes.control.pendulum.recipe import WINDOW, inside
+from lowland.reports.run import Run
 
 
-def test_results_have_baselines_and_survive_a_resume(tmp_path: Path) -> None:
-    config = PendulumRecipe.preset("smoke")
-    run = execute(config, start(config, tmp_path, "smoke"))
-    assert {row["method"] for row in run.results} >= {NOTHING, RANDOM}
-    assert all(row["measured"] is not None for row in run.results)
-    (run.folder / "stages" / "seed-0" / "policy-withheld-careful.safetensors").unlink()
-    again = execute(config, start(config, tmp_path, "smoke", resume=run.folder))
-    assert again.results == run.results
+def test_the_page_has_baselines_a_film_and_both_pictures(smoke: Callable[[str], Run]) -> None:
+    run = smoke("pendulum")
+    assert {row["method"] for row in run.results} >= {"no action (baseline)", "random actions (baseline)"}
+    assert [one["file"] for one in run.elements if "file" in one] == [
+        "figures/swing-up.mp4", "figures/landscape.png", "figures/region.png"
+    ]  # fmt: skip
+    assert (run.folder / "figures" / "swing-up.mp4").stat().st_size > 1000
 
 
 def test_the_region_is_cut_out_of_the_log() -> None:
-    turn = torch.linspace(-3, 3, 61)
-    path = {"observation": torch.stack([turn.cos(), turn.sin(), turn], dim=1), "actions": turn[:60, None]}
-    segments = without([path])
-    assert len(segments) == 2
-    assert not any(bool(inside(segment["observation"]).any()) for segment in segments)
-    assert sum(len(segment["observation"]) for segment in segments) == int((~inside(path["observation"])).sum())
-    for segment in segments:
-        torch.testing.assert_close(segment["actions"][:, 0], segment["observation"][:-1, 2])
+    log = record_gym_log("Pendulum-v1", 600, seed=3)
+    segments = outside(log.paths, inside, WINDOW)
+    turn = [torch.atan2(part["observation"][:, 1], part["observation"][:, 0]) for part in segments]
+    assert not any(bool(((each > 0.5) & (each < 1.8)).any()) for each in turn)
+    assert any(bool(inside(path["observation"]).any()) for path in log.paths)
+    assert min(len(part["actions"]) for part in segments) >= WINDOW
 
 
-@pytest.mark.parametrize("options", [{"log": 10}, {"members": 1}, {"uncertainty": 0.0}, {"length": 20}])
-def test_options_that_cannot_be(options: dict[str, object]) -> None:
-    with pytest.raises(OptionError):
-        PendulumRecipe.from_options(options)
+def test_an_episode_no_longer_than_a_swing_up_is_refused() -> None:
+    with pytest.raises(OptionError, match="length must be .* at least 51"):
+        load("pendulum").from_options({"length": 50})

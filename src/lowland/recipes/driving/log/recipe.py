@@ -1,0 +1,130 @@
+"""What is in a log of traffic, what was wrong with it, and how hard it is to drive in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from lowland.data.logs import read_tracks
+from lowland.data.tracks import Tracks
+from lowland.data.traffic import TEST_SEEDS, traffic
+from lowland.envs.drivers import sanity_drivers
+from lowland.envs.replay import Replay
+from lowland.errors import DataError
+from lowland.evaluation.success import summary
+from lowland.evaluation.traffic_log import LogSummary, summarise
+from lowland.plots.traffic_log import histograms, space_time
+from lowland.recipes.base import Count, NotNegative, recipe
+from lowland.recipes.log_options import LogOptions
+from lowland.reports.run import Run
+from lowland.words import verbatim
+
+
+@recipe
+@dataclass(frozen=True)
+class LogRecipe(LogOptions):
+    """Reads, cleans and measures a log, and replays it with drivers that learn nothing."""
+
+    tracks: str = ""
+    """File with the log: a table (NGSIM, highD, your own), CommonRoad, SUMO or Lowland's own; empty: test traffic."""
+    episodes: Count = 300
+    """Largest number of episodes of each driver."""
+    seconds: NotNegative = 0.0
+    """Read only this much of the beginning of the log; 0 for all of it."""
+
+    files: ClassVar[tuple[str, ...]] = ("tracks",)
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"episodes": 8, "seconds": 60.0}}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need_log(self.tracks, "--tracks")
+
+    def run(self, run: Run) -> None:
+        run.expect(1)
+        log, faults = read_tracks(self.tracks, reading=self.reading) if self.tracks else (traffic("test")[0], [])
+        own = f"{Path(self.tracks).name}, {len(log.vehicles):,} vehicles"
+        run.show(source=own if self.tracks else f"simulated traffic, seed {TEST_SEEDS[0]}")
+        if self.seconds:
+            log = log.select((log.frame - log.frame.min()) * log.dt < self.seconds)
+        outcomes = run.stage("drivers that learn nothing", partial(self._drive, log))
+        drivers = outcomes.get("drivers", {})
+        run.measured.add({name: {"success": round(100 * row["success"][0], 1)} for name, row in drivers.items()})
+        found = summarise(log)
+        run.show(error=outcomes.get("error", ""), until=outcomes.get("until", ""), faults=bool(faults))
+        run.show(log=_described(log, found), lanes_known=bool((log.lane >= 0).any()))
+        run.part(_draw, log, found)
+        run.table(
+            ("fault", "count", "what was done"),
+            [(fault.kind, fault.count, verbatim(fault.sentence, 0)) for fault in faults],
+            name="faults",
+        )
+        columns = ("driver", "episodes", "success in %", "95 % from", "to", "distance in m", "ended by")
+        run.table(columns, [_outcome(name, row) for name, row in drivers.items()], name="drivers")
+
+    def _drive(self, log: Tracks) -> dict[str, Any]:
+        try:
+            replay, until = Replay(log), "the end of the section is reached"
+        except DataError:
+            try:
+                replay, until = Replay(log, until="recording"), "the recording of the car ends"
+            except DataError as error:
+                # A page on a log that is too short to drive in is still worth reading.
+                return {"error": str(error)}
+        chosen = torch.randperm(len(replay), generator=self.generator())[: self.episodes].sort().values
+        rows = {name: summary(replay.run(driver, chosen)) for name, driver in sanity_drivers().items()}
+        drivers = {name: {**row, "success": list(row["success"])} for name, row in rows.items()}
+        return {"until": until, "drivers": drivers}
+
+
+def _described(log: Tracks, found: LogSummary) -> dict[str, Any]:
+    road, stretches = log.road, np.diff(log.segments())[:, 0] * log.dt
+    return {
+        "name": log.name,
+        "reading": log.reading,
+        "vehicles": len(log.vehicles),
+        "rows": len(log),
+        "seconds": log.seconds,
+        "rate": 1 / log.dt,
+        "metres": road.length_to - road.length_from,
+        "lanes": road.lanes,
+        "lane_width": road.lane_width,
+        "speed": found.speed.mean(),
+        "speed_sd": found.speed.std(),
+        "density": found.density,
+        "flow": found.flow,
+        "gap": _quantile(found.gap, 0.5),
+        "headway": _quantile(found.headway, 0.5),
+        "acceleration": _quantile(np.abs(found.acceleration), 0.99),
+        "changes": found.lane_changes,
+        "changes_per_km": found.lane_changes / max(found.kilometres, 1e-9),
+        "shortest_car": log.length.min(),
+        "longest_car": log.length.max(),
+        "stretch": np.median(stretches),
+        "longest_stretch": stretches.max(),
+    }
+
+
+def _quantile(values: np.ndarray, share: float) -> float | None:
+    return float(np.quantile(values, share)) if len(values) else None
+
+
+def _draw(run: Run, log: Tracks, found: LogSummary) -> None:
+    if (log.lane >= 0).any():
+        run.figure("space-time", partial(space_time, log))
+    kept = {
+        "speed in m/s": (found.speed, (0.0, max(float(np.quantile(found.speed, 0.999)), 1.0))),
+        "gap to the car ahead in m": (found.gap, (0.0, 60.0)),
+        "time headway in s": (found.headway, (0.0, 6.0)),
+        "acceleration in m/s²": (found.acceleration, (-5.0, 5.0)),
+    }
+    run.figure("histograms", partial(histograms, kept))
+
+
+def _outcome(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
+    why = ", ".join(f"{reason} {count}" for reason, count in row["reasons"].items())
+    return name, row["n"], *(round(100 * value, 1) for value in row["success"]), round(row["distance"], 1), why
