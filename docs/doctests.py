@@ -19,9 +19,9 @@ class Doctests(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    """A docstring with its examples as code.
+    r"""A docstring with its examples as code.
 
-    >>> fenced("Sum.").count("pycon"), fenced("Sum.\\n\\n>>> 1 + 1\\n2\\n").count("pycon")
+    >>> fenced("Sum.").count("pycon"), fenced("Sum.\n\n>>> 1 + 1\n2\n").count("pycon")
     (0, 1)
     """
     return EXAMPLE.sub(lambda found: f"```pycon\n{found[0].rstrip()}\n```\n", text)
