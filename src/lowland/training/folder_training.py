@@ -15,9 +15,9 @@ from lowland.energies.joint_embedding import JointEmbedding
 from lowland.nn.standardised import Standardised
 from lowland.shaping.base import Batch
 from lowland.shaping.joint import JointShaping
-from lowland.training.data import Drawn
 from lowland.training.fit import FitResult, fit
 from lowland.training.pretraining import AUTO, Plan, build, warm_cosine
+from lowland.training.samples import Lazy
 
 _MEASURED, _NUMBERS = 4096, 2**25
 _TIMED = 6
@@ -59,7 +59,7 @@ class FolderTraining:
 
     def fit(self, energy: JointEmbedding, shaping: JointShaping, **more: Any) -> FitResult:
         """Train what `build` made; further arguments, such as `max_steps`, are those of `fit`."""
-        samples = Drawn(len(self.rows), lambda rows: Batch(self.data.take(self.rows[rows])))
+        samples = Lazy(len(self.rows), lambda rows: Batch(self.data.take(self.rows[rows])))
         return fit(
             energy, samples, shaping, batch_size=self.plan.batch, lr=self.rate, optimiser="adamw", weight_decay=1e-4,
             schedule=partial(warm_cosine, self.plan.steps), validation=0.0, seed=self.seed, progress=False, **more,

@@ -34,5 +34,5 @@ def test_the_region_is_cut_out_of_the_log() -> None:
 
 
 def test_an_episode_no_longer_than_a_swing_up_is_refused() -> None:
-    with pytest.raises(OptionError, match="length must be .* at least 51"):
+    with pytest.raises(OptionError, match=r"length must be .* at least 51"):
         load("pendulum").from_options({"length": 50})
