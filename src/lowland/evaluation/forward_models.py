@@ -116,6 +116,45 @@ def error_ahead(world: World, states: State, actions: Tensor, steps: int, every:
     return float(torch.stack(errors).mean().sqrt())
 
 
+@torch.no_grad()
+def residual_futures(
+    world: World,
+    x: Mapping[str, Any],
+    known: Mapping[str, Any],
+    happened: State,
+    count: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Futures of a deterministic model, (B, N, T, D): its answer plus a residual drawn from those on known data.
+
+    Each residual is that of a whole path, φ(s[1…T]) − φ(ŝ[1…T]), so that the futures have the right spread on average
+    and the same one everywhere: a baseline for models with a latent.
+
+    Args:
+        world: the forward model, which answers with z = 0.
+        x: {"state": s[0], "actions": (B, T, A)}.
+        known: the same for the training data.
+        happened: what followed there, s[1], …, s[T].
+        count: N.
+        generator: of the choice of residuals.
+
+    >>> from lowland.worlds import VectorWorld
+    >>> x = {"state": {"observation": torch.zeros(4, 3)}, "actions": torch.zeros(4, 6, 1)}
+    >>> known = {"state": {"observation": torch.zeros(9, 3)}, "actions": torch.zeros(9, 6, 1)}
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> residual_futures(VectorWorld(3, 1), x, known, {"observation": torch.zeros(9, 6, 3)}, 5, generator).shape
+    torch.Size([4, 5, 6, 3])
+    """
+
+    def answer(one: Mapping[str, Any]) -> Tensor:
+        return path_features(world, rollout(world, one["state"], one["actions"], None, one["actions"].shape[1]).states)
+
+    left = path_features(world, happened) - answer(known)
+    alone = answer(x)
+    pick = torch.randint(len(left), (len(alone), count), generator=generator)
+    return alone[:, None] + left[pick.to(left.device)]
+
+
 def crps(samples: Tensor, truth: Tensor) -> Tensor:
     """CRPS = E|X − y| − ½ E|X − X'| of each number, (B, N, T, D) and (B, T, D) → (B, T, D); lower is better.
 

@@ -15,6 +15,7 @@ from lowland.plots.style import INK, MUTED, ORANGE, figure, owner, ruled
 from lowland.words import plotted
 
 _COLOURS = (MUTED, ORANGE)
+_TINIEST = 1e-12
 
 
 def histogram(
@@ -56,13 +57,15 @@ def histogram(
 
 
 def distributions(
-    values: Mapping[str, Tensor], *, title: str | None = None, xlabel: str | None = None, ylabel: str | None = None
-) -> Figure:
+    values: Mapping[str, Tensor], *, title: str | None = None, xlabel: str | None = None, ylabel: str | None = None,
+    log: bool = False,
+) -> Figure:  # fmt: skip
     """Histograms of numbers from 0 up, in the same bins; the largest half per cent of all is in the last bin.
 
     Args:
         values: by name, (N,) each, one or two sets.
         title, xlabel, ylabel: texts.
+        log: whether the axis of the values is logarithmic, from 10⁻¹² at the least; it then shows all values.
 
     Raises:
         OptionError: for no set, or more than two.
@@ -76,9 +79,20 @@ def distributions(
     drawn = figure(4.2, 2.6)
     ax = drawn.add_subplot()
     ruled(ax, title, xlabel, ylabel)
-    top = float(torch.quantile(torch.cat([part.double().flatten() for part in values.values()]), 0.995)) or 1.0
-    edges = np.linspace(0, top, 50)
+    together = torch.cat([part.double().flatten() for part in values.values()])
+    if log:
+        powers = together.clamp_min(_TINIEST).log10()
+        edges = np.logspace(float(powers.min()), float(powers.max()) + 1e-6, 50)
+        ax.set_xscale("log")
+    else:
+        edges = np.linspace(0, float(torch.quantile(together, 0.995)) or 1.0, 50)
     for (name, part), colour in zip(values.items(), _COLOURS, strict=False):
-        ax.hist(part.clamp_max(edges[-1]).numpy(), bins=edges.tolist(), color=colour, alpha=0.7, label=plotted(name))
+        ax.hist(
+            part.double().clamp(edges[0] if log else None, edges[-1]).numpy(),
+            bins=edges.tolist(),
+            color=colour,
+            alpha=0.7,
+            label=plotted(name),
+        )
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
     return drawn

@@ -17,6 +17,7 @@ from lowland.evaluation.forward_models import (
     error_ahead,
     errors_by_horizon,
     imagine,
+    residual_futures,
     sensitivity,
 )
 from lowland.worlds import windows
@@ -85,6 +86,19 @@ def test_the_error_ahead_is_that_of_a_world_that_lacks_a_force() -> None:
     assert error_ahead(world, {"state": path}, actions, steps=8, every=3) == pytest.approx(4.0 * math.sqrt(2), rel=1e-5)
     with pytest.raises(LowlandError, match="steps must be from 1 to 11"):
         error_ahead(world, {"state": path}, actions, steps=12)
+
+
+def test_residual_futures_add_one_whole_path_of_known_errors() -> None:
+    """The known paths were off by 1, 2, 3 and by −1, −2, −3: each future is one of them, in all steps."""
+    world = LinearWorld([[1.0]], [[1.0]])
+    line = torch.arange(1.0, 4.0)[:, None]
+    known = {"state": {"state": torch.zeros(2, 1)}, "actions": torch.zeros(2, 3, 1)}
+    x = {"state": {"state": torch.full((5, 1), 10.0)}, "actions": torch.zeros(5, 3, 1)}
+    happened = {"state": torch.stack([line, -line])}
+    found = residual_futures(world, x, known, happened, 40, torch.Generator().manual_seed(0)) - 10
+    signs = found[:, :, 0, 0]
+    assert set(signs.flatten().tolist()) == {-1.0, 1.0}
+    torch.testing.assert_close(found, signs[:, :, None, None] * line)
 
 
 def test_what_cannot_be_is_said() -> None:

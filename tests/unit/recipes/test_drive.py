@@ -178,7 +178,7 @@ def test_shipped_models_foresee_traffic(kind: str) -> None:
         ({"methods": ("MPUR",)}, "There is no method called 'MPUR'"),
         ({"models": "nowhere"}, "no folder nowhere"),
         ({"models": "shipped", "seeds": 2}, "one set of trained models"),
-        ({"masks": 1}, "masks at least 2"),
+        ({"masks": 1}, "masks must be at least 2"),
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], words: str) -> None:
