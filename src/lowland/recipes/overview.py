@@ -79,7 +79,7 @@ def systems_markdown() -> str:
                 "| id | system | recipe | published | on record |",
                 "|---|---|---|---|---|",
             ]
-        recipes = ", ".join(f"`{name}`" for name in line.recipes) or NOT_YET
+        recipes = ", ".join(f"[`{name}`](recipes/{name}.md)" for name in line.recipes) or NOT_YET
         what = f"**{line.system.title}.** {line.system.what}"
         cells = [line.system.id, what, recipes, line.published, line.recorded]
         text.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
@@ -117,16 +117,20 @@ def _measured(runs: Path) -> dict[str, Found]:
 
 
 def _of(name: str, found: dict[str, Found]) -> str:
-    """The figures of a system: its own rows, those with a published figure first; else the first row of a recipe."""
+    """The figures of a system: its own rows, those with a published figure first, baselines last; else one of a recipe."""
     try:
         own = [row for rows in found.values() for row in rows if row["id"] == name]
-        own.sort(key=lambda row: row["published"] is None)
+        own.sort(key=lambda row: (row["published"] is None, "baseline" in row["method"]))
         if own:
             return _few([_figure(row) for row in own])
-        first = [f"see `{recipe}`: {_figure(rows[0])}" for recipe, rows in found.items() if rows]
+        first = [f"see `{recipe}`: {_figure(_first(rows))}" for recipe, rows in found.items() if rows]
     except (KeyError, TypeError, AttributeError, IndexError):
         return NOT_YET
     return first[0] if first else NOT_YET
+
+
+def _first(rows: Found) -> dict[str, Any]:
+    return next((row for row in rows if "baseline" not in row["method"]), rows[0])
 
 
 def _figure(row: dict[str, Any]) -> str:
