@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -172,8 +171,3 @@ def show_log(run: Run, logs: Logs, options: DriveOptions) -> None:
     if logs.faults:
         rows = [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in logs.faults]
         run.table(("fault", "count", "what was done"), rows, name="faults")
-
-
-def success_rows(outcome: Mapping[str, Any]) -> list[float]:
-    """1 for each test episode that succeeds, 0 for the others."""
-    return [float(row["success"]) for row in outcome["test"]]

@@ -22,7 +22,6 @@ from lowland.plots.bars import interval_bars, stacked_shares, value_pairs
 from lowland.plots.curves import curves
 from lowland.plots.style import BLUE, ORANGE
 from lowland.plots.video import drive_video
-from lowland.recipes.driving.common import success_rows
 from lowland.recipes.driving.drive.policies import MPUR, PAIRS
 from lowland.reports.run import Run
 from lowland.systems import published
@@ -37,7 +36,7 @@ COLOURS = {"arrives": "#009e73", "runs out of time": "#e6c04a", "leaves the road
 
 def rates(found: Found, name: str, part: str = "test") -> np.ndarray:
     """Successes (S, N) as 0 and 1, for S seeds and N episodes."""
-    return np.array([success_rows({"test": outcome[part]}) for outcome in found[name]])
+    return np.array([[float(row["success"]) for row in outcome[part]] for outcome in found[name]])
 
 
 def _percent(found: Found, name: str, part: str = "test") -> tuple[float, float, float]:

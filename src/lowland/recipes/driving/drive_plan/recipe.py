@@ -8,12 +8,10 @@ from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from lowland.envs.drivers import sanity_drivers
 from lowland.envs.episodes import Episodes, Logs, drive
 from lowland.envs.replay import Policy as Driver
-from lowland.envs.replay import Replay
 from lowland.errors import OptionError, nearest
 from lowland.evaluation.success import summary
 from lowland.planning.control import Controller
@@ -33,7 +31,8 @@ from lowland.solvers.icem import ICEM
 from lowland.solvers.langevin import Langevin
 from lowland.solvers.lbfgs import LBFGS
 from lowland.solvers.mppi import MPPI
-from lowland.worlds.base import State, World
+from lowland.training.dagger import dagger
+from lowland.worlds.base import World
 from lowland.worlds.driving_costs import DrivingCost
 
 SOLVERS: dict[str, Callable[[int, int], Solver]] = {
@@ -130,29 +129,20 @@ class DrivePlanRecipe(DriveOptions):
 
     def _distilled(self, world: World, actor: Policy, logs: Logs) -> dict[str, float]:
         """The actor learns the teacher's actions in the training recordings."""
-        teacher, found = self.planner(self.teacher, world), []
         episodes, learned = logs.episodes(self.demonstrations, "train"), {}
-        for number in range(self.rounds):
-            driver = actor.eval() if number else None
-            for replay, numbers in episodes:
-                if len(some := numbers[number :: self.rounds]):
-                    found += _demonstrations(replay, some, teacher, driver)
-            x = {name: torch.cat([state[name] for state, _ in found]) for name in found[0][0]}
-            y = torch.cat([action for _, action in found])
-            result = train(
-                Imitation(actor), (x, y), MinimumEnergy(), self.actor_steps, batch_size=min(128, len(y)), lr=self.rate,
-                seed=self.seed,
-            )  # fmt: skip
+        for x, y in dagger(actor, self.planner(self.teacher, world), episodes, self.rounds):
+            options = {"batch_size": min(128, len(y)), "lr": self.rate, "seed": self.seed}
+            result = train(Imitation(actor), (x, y), MinimumEnergy(), self.actor_steps, **options)
             learned = {"states": float(len(y)), "error": result.history["loss/energy"].values[-1]}
         return learned
 
     def _draw(self, run: Run, label: str) -> None:
-        rows = {
-            name: tuple(run.measured.mean(name, measure) or 0.0 for measure in ("success", "low", "high"))
+        colours = dict.fromkeys(self.solvers, BLUE) | {label: ORANGE}
+        mean = run.measured.mean
+        bars = {
+            name: (mean(name, "success") or 0.0, mean(name, "low") or 0.0, mean(name, "high") or 0.0)
             for name in run.measured.methods()
         }
-        colours = dict.fromkeys(self.solvers, BLUE) | {label: ORANGE}
-        bars = {name: (value, low, high) for name, (value, low, high) in rows.items()}
         run.figure("success", lambda: interval_bars(bars, xlabel="success, %", colours=colours, most=100))
 
 
@@ -166,22 +156,3 @@ def _measures(outcome: dict[str, Any]) -> dict[str, float]:
     found = {"success": 100 * value, "low": 100 * low, "high": 100 * high, "distance": row["distance"]}
     found |= {reason: row["reasons"].get(reason, 0) for reason in ("collision", "off road")}
     return found | {name: outcome["latency"][name] for name in ("median", "p95") if "latency" in outcome}
-
-
-def _demonstrations(
-    replay: Replay, numbers: Tensor, teacher: Controller, driver: Policy | None
-) -> list[tuple[State, Tensor]]:
-    """The states of some episodes with the teacher's actions there; without a driver the teacher drives."""
-    found, state = [], replay.reset(numbers)
-    teacher.reset()
-    while len(replay.episodes):
-        action = teacher(state)
-        found.append((state, action))
-        with torch.no_grad():
-            state, info = replay.step(action if driver is None else driver(state))
-        left = (~info["done"]).nonzero()[:, 0]
-        if len(left) < len(action):
-            replay.select(left)
-            teacher.select(left)
-            state = {name: leaf[left] for name, leaf in state.items()}
-    return found
