@@ -13,7 +13,6 @@ has its best settings: automatic ρ, relaxation 1.8, float32, the solve with mor
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from core import device, versions
+from report import write
 from torch import Tensor
 
 import lowland as ll
@@ -220,7 +221,7 @@ def main() -> None:
         rows += [rows_of(setting, n, rounds, paths, why, gap) for n in options.threads for gap in gaps]
     print(markdown(rows))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
+        write(options.json, __doc__.splitlines()[0], device(), versions("sporco", "pyfftw"), rows)
 
 
 if __name__ == "__main__":

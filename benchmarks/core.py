@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
-import json
 import os
 import platform
 import statistics
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from report import write
 from torch import Tensor, nn
 
 import lowland as ll
@@ -305,7 +305,7 @@ def main() -> None:
     print(f"{date.today()}, {device()}, {versions('ebmkit', 'torchebm')}\n")
     print(table(rows))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        write(options.json, __doc__.splitlines()[0], device(), versions("ebmkit", "torchebm"), rows)
 
 
 if __name__ == "__main__":

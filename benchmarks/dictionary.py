@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import statistics
 import time
 import warnings
@@ -25,7 +24,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from core import device, row, speed, table
+from core import device, row, speed, table, versions
+from report import write
 
 import lowland as ll
 
@@ -118,7 +118,7 @@ def main() -> None:
         rows += compare(y, start, test, threads, options)
     print(table(rows, digits=5))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        write(options.json, __doc__.splitlines()[0], device(), versions("numba", "spams-bin", "scikit-learn"), rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ says why. All run in one process, in turn, with one thread, timed by the process
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import warnings
 from collections.abc import Callable
@@ -23,7 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from core import device, race, row, speed, table
+from core import device, race, row, speed, table, versions
+from report import write
 
 from lowland.data.tracks import Tracks
 from lowland.data.traffic import traffic
@@ -198,7 +198,7 @@ def main() -> None:
     print(f"{date.today()}, {device()}\n")
     print(table(rows))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        write(options.json, __doc__.splitlines()[0], device(), versions("highway-env"), rows)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
-import json
 import math
 import os
 import random
@@ -38,6 +37,7 @@ import numpy as np
 import torch
 from core import contest, device, race, row, table, versions
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from report import write
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -341,7 +341,7 @@ def main() -> None:
     print(table(rows))
     print(f"\nThe {LOADING} took {apart('views', LOADING, 1):.0f} MiB, once.")
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        write(options.json, __doc__.splitlines()[0], device(), versions("kornia", "pillow", "numba"), rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import statistics
 from collections.abc import Callable
 from datetime import date
@@ -22,7 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from core import contest, device, race, row, table
+from core import contest, device, race, row, table, versions
+from report import write
 from threadpoolctl import threadpool_limits
 
 import lowland as ll
@@ -97,7 +97,7 @@ def main() -> None:
     print(f"{date.today()}, {device()}\n")
     print(table(rows, digits=7))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        write(options.json, __doc__.splitlines()[0], device(), versions("numba", "scikit-learn", "faiss-cpu"), rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ timed by the processor's clock.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable
 from datetime import date
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from core import device, race, row, speed, table
+from core import device, race, row, speed, table, versions
+from report import write
 from torch import Tensor
 
 import lowland as ll
@@ -182,7 +182,7 @@ def main() -> None:
     print(f"{date.today()}, {device()}\n")
     print(table(rows))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        write(options.json, __doc__.splitlines()[0], device(), versions("pytorch-mppi"), rows)
 
 
 if __name__ == "__main__":

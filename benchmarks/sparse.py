@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import importlib.metadata
 import importlib.util
-import json
 import platform
 import statistics
 import time
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from core import device
+from report import write
 from torch import Tensor
 
 import lowland as ll
@@ -210,7 +210,7 @@ def main() -> None:
     print(f"{date.today()}, {device()}, {versions()}\n")
     print(table(rows))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        write(options.json, __doc__.splitlines()[0], device(), versions(), rows)
 
 
 if __name__ == "__main__":

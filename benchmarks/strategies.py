@@ -2,7 +2,7 @@
 
     python benchmarks/strategies.py [--quick] [--json FILE] [--run RUN]
 
-Prints one table, a line for each method, mean ± s.d. over seeds; the rival is the distance to the mean, which learns
+Prints one table, a line for each method, mean ± s.d. over seeds. The first is the distance to the mean, which learns
 nothing. About three quarters of an hour on one processor core. `--run` reads a run that has ended instead.
 """
 
@@ -13,10 +13,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from core import device, versions
+from report import write
+
 from lowland.recipes.base import execute, load, start
 
-RIVAL = "distance to the mean (learns nothing)"
-SHAPE = "low land: share of the picture below the shore"
+SHAPE = "low-energy region: share of the picture below the level set"
 
 
 def measure(quick: bool) -> Path:
@@ -30,50 +32,26 @@ def measure(quick: bool) -> Path:
 def column(result: dict[str, Any]) -> str | None:
     """Heading of a result in the table; None for one that belongs to no method."""
     if result["claim"] == SHAPE:
-        return f"low land, {result['data']}"
+        return f"low-energy region, {result['data']}"
     return result["claim"].split("against ")[1] if result["claim"].startswith("energy gap") else None
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """Methods down, claims across, in the order in which the run measured them."""
-    methods: dict[str, dict[str, str]] = {}
+def rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each method with its figures as text, in the order in which the run measured them."""
+    methods: dict[str, dict[str, Any]] = {}
     for result in results:
         if (heading := column(result)) is not None and result["measured"] is not None:
             deviation = "" if result["sd"] is None else f" ± {result['sd']:.3f}"
-            methods.setdefault(f"{result['id']} {result['method']}", {})[heading] = (
-                f"{result['measured']:.3f}{deviation}"
-            )
-    columns = list(dict.fromkeys(heading for found in methods.values() for heading in found))
-    lines = ["| method | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for method, found in methods.items():
-        lines.append(f"| {method} | " + " | ".join(found.get(heading, "–") for heading in columns) + " |")
-    return "\n".join(lines)
+            name = f"{result['id']} {result['method']}"
+            methods.setdefault(name, {"method": name})[heading] = f"{result['measured']:.3f}{deviation}"
+    return list(methods.values())
 
 
-def rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of `--json`: each method against the rival. A smaller low land is better, a larger AUROC is."""
-    rival = {column(result): result["measured"] for result in results if result["method"] == RIVAL}
-    found = []
-    for result in results:
-        heading, ours = column(result), result["measured"]
-        if heading is None or result["method"] == RIVAL or heading not in rival:
-            continue
-        best, other = (ours, rival[heading]) if result["claim"] != SHAPE else (rival[heading], ours)
-        found.append(
-            {
-                "case": f"{result['method']}, {heading}",
-                "unit": "share" if result["claim"] == SHAPE else "AUROC",
-                "ours": ours,
-                "rival": RIVAL,
-                "theirs": rival[heading],
-                "ratio": best / other if best is not None and other else None,
-                "threads": 1,
-                "device": "cpu",
-                "error_ours": result["sd"],
-                "error_theirs": None,
-            }
-        )
-    return found
+def table(found: list[dict[str, Any]]) -> str:
+    """Methods down, claims across."""
+    columns = list(dict.fromkeys(heading for row in found for heading in row))
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row.get(name, "–") for name in columns) + " |" for row in found)])
 
 
 def main() -> None:
@@ -90,9 +68,10 @@ def main() -> None:
     for result in results:
         if result["claim"].startswith("methods that reach"):
             print(f"{result['measured']:g} {result['claim']} ({result['method']}; seeds: {result['seeds']}).\n")
-    print(table(results))
+    found = rows(results)
+    print(table(found))
     if given.json:
-        given.json.write_text(json.dumps(rows(results), indent=1), encoding="utf-8")
+        write(given.json, __doc__.splitlines()[0], device(), versions(), found)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ else:
 PACKAGE = Path(__file__).parent.parent / "src" / "lowland"
 ORDER = {
     "": (
-        "index tutorial concepts strategies sparse estimators pretrain driving logs recipes catalogue rows principles "
-        "add_energy add_solver api"
+        "index tutorial concepts strategies sparse estimators pretrain driving logs recipes catalogue systems "
+        "principles add_energy add_solver add_shaping add_data add_recipe api"
     ).split(),
     "concepts": "energy problem_and_solver free_energy adjoint shaping recipe evaluation".split(),
     "strategies": "index c1 c2 c3 a1 a2 a3 a4".split(),
@@ -36,7 +36,7 @@ METHODS = re.compile(r"<!-- methods ([A-Z]\d) -->")
 def on_files(files: Files, config: Any) -> Files:
     from lowland.recipes.overview import systems_markdown
 
-    pages = {**api(), "catalogue.md": registered(), "rows.md": systems_markdown(), **recipes()}
+    pages = {**api(), "catalogue.md": registered(), "systems.md": systems_markdown(), **recipes()}
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
     return files
@@ -118,7 +118,8 @@ def layers() -> str:
 def methods(family: str) -> str:
     """The methods of one strategy, as the recipe `strategies` trains them: their paper, their row and their effect."""
     from lowland.data import toy
-    from lowland.recipes.methods import Case, collect
+    from lowland.recipes.foundations.strategies.methods import collect
+    from lowland.recipes.foundations.strategies.rows import Case
 
     case = Case(2, toy("spiral", 100), seed=0, plane=True)
     text = ["| method | row: energy, shaping | what it does, and where it fails |", "|---|---|---|"]
@@ -132,22 +133,24 @@ def methods(family: str) -> str:
 
 
 def recipes() -> dict[str, str]:
-    """A page for each recipe: what it shows, the systems that it serves, its options and presets."""
+    """A page for each recipe: what it shows, its methods, options and presets, and the figures on record."""
     from lowland.recipes.base import load
     from lowland.recipes.catalogue import catalogue
 
     pages = {}
     for entry in catalogue().values():
         cls = load(entry.name)
-        rows = ", ".join(f"[{row}](../rows.md)" for row in entry.rows) or "none"
+        systems = ", ".join(f"[{system}](../systems.md)" for system in entry.rows) or "none"
         text = [
             f"# {entry.title or entry.name}",
             entry.shows,
             f"```sh\nlowland run {entry.name}\n```",
-            f"About {entry.minutes:g} minutes on two processor cores (preset `cpu`). Systems that it serves: {rows}.",
+            f"About {entry.minutes:g} minutes on two processor cores (preset `cpu`). Systems: {systems}.",
             inspect.getdoc(cls) or "",
+            *compared(entry),
+            *on_record(entry),
             "## Options",
-            "| option | default | meaning |\n|---|---|---|\n" + "\n".join(options(cls)),
+            "| option | default | bounds | meaning |\n|---|---|---|---|\n" + "\n".join(options(cls)),
         ]
         if cls.presets:
             lines = [f"- `--preset {preset}`: {changes(values)}" for preset, values in cls.presets.items()]
@@ -156,17 +159,52 @@ def recipes() -> dict[str, str]:
     return pages
 
 
+def compared(entry: Any) -> list[str]:
+    """The methods that the head of a page names."""
+    from lowland.reports.head import read_page
+
+    methods = (read_page(entry.page)[0].methods or {}) if entry.page else {}
+    names = [name for name in dict.fromkeys(methods.values()) if "{{" not in name]
+    return ["## Methods", "\n".join(f"- {name}" for name in names)] if names else []
+
+
+def on_record(entry: Any) -> list[str]:
+    """The recorded run of a recipe: when and where it ran, its figures, and what must be said about it."""
+    from lowland.recipes.record import figure, read_record
+    from lowland.reports.digits import number
+
+    record = read_record(entry)
+    if record is None:
+        return []
+    machine = f"{record.machine['system']}, {record.machine['processors']} processors"
+    lines = ["| system | what | method | published | measured |", "|---|---|---|---|---|"]
+    for row in record.rows:
+        cells = (row["id"], row["claim"], row["method"], number(row["published"]), number(figure(row)))
+        lines.append(f"| {' | '.join(map(cell, cells))} |")
+    return [
+        "## Figures on record",
+        f"Measured on {record.date}, {machine}, torch {record.versions['torch']}, in {record.minutes:g} minutes, by "
+        f"this command; `lowland verify {entry.name}` repeats it and compares.",
+        f"```sh\n{record.command}\n```",
+        "\n".join(lines),
+        *([record.note] if record.note else []),
+    ]
+
+
 def options(cls: Any) -> list[str]:
-    """Rows of the table of options: the fields of a recipe with the strings that stand below them."""
-    lines = []
-    for owner in (cls, *cls.__bases__):
-        body = ast.parse(inspect.getsource(owner).lstrip()).body[0].body  # type: ignore[attr-defined]
+    """Rows of the table of options: the fields of a recipe with their bounds and the strings that stand below them."""
+    from lowland.recipes.base import bounds
+
+    lines: dict[str, str] = {}
+    limits = bounds(cls)
+    for owner in cls.__mro__[:-1]:
+        body: list[Any] = ast.parse(inspect.getsource(owner).lstrip()).body[0].body  # type: ignore[attr-defined]
         for field, below in zip(body, [*body[1:], None], strict=True):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text(below):
-                option = field.target.id.replace("_", "-")
-                default = ast.unparse(field.value) if field.value else ""
-                lines.append(f"| `--{option}` | `{default}` | {cell(below.value.value)} |")  # type: ignore[union-attr]
-    return lines
+                name, default = field.target.id, ast.unparse(field.value) if field.value else ""
+                cells = (f"`--{name.replace('_', '-')}`", f"`{default}`", limits.get(name, ""), cell(below.value.value))
+                lines.setdefault(name, f"| {' | '.join(cells)} |")
+    return list(lines.values())
 
 
 def is_text(node: Any) -> bool:

@@ -85,7 +85,6 @@ registry.search("solver", "lowland.solvers")
 registry.search("shaping", "lowland.shaping", "lowland.worlds", "lowland.planning")
 registry.search("world", "lowland.worlds")
 registry.search("encoder", "lowland.nn.encoders")
-registry.search("recipe", "lowland.recipes")
 
 if "gymnasium" in sys.modules:
     importlib.import_module("lowland.envs")  # registers the environments

@@ -1,24 +1,31 @@
-"""One registry for energies, solvers, shapings, worlds, encoders and recipes.
+"""One registry for energies, solvers, shapings, worlds and encoders. Recipes have a catalogue: `lowland.recipes`.
 
 A decorator above the class is all it takes: conformance tests, the tables of the documentation and the command line
-find it here. The registry knows no package. `lowland/__init__.py` says with `search` which of ours to look through; a
-package of your own joins in by the environment variable `LOWLAND_PLUGINS` (names of modules, or paths of files and
-folders, separated by commas) or by `scan(name)`. `lowland check` runs the conformance tests on what it registers.
+find it here. The registry knows no package. `lowland/__init__.py` says with `search` which of ours to look through. A
+package of your own joins in by an entry point of the group `lowland.plugins`, by the environment variable
+`LOWLAND_PLUGINS` (names of modules, or paths of files and folders, separated by commas), or by `scan(name)`.
+`lowland check` runs the conformance tests on what it registers.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import pkgutil
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lowland.errors import OptionError, nearest
+from lowland.errors import LowlandError, OptionError, nearest
 
+GROUP = "lowland.plugins"
+"""Entry points by which an installed package joins in: each names a module."""
 T = TypeVar("T")
 _packages: dict[str, list[str]] = {}
 _registered: dict[str, dict[str, type]] = {}
@@ -44,7 +51,7 @@ def register(kind: str) -> Callable[[type[T]], type[T]]:
     """Class decorator: enters the class under its own name.
 
     Args:
-        kind: "energy", "solver", "shaping", "world", "encoder" or "recipe".
+        kind: "energy", "solver", "shaping", "world" or "encoder".
 
     Raises:
         OptionError: if there is no such kind, or another class already has this name.
@@ -68,15 +75,52 @@ def scan(package_name: str) -> None:
         importlib.import_module(module.name)
 
 
+@contextmanager
+def importing(plugin: str) -> Iterator[None]:
+    """Inside the block, an error in the code of a plugin becomes an OptionError that names its file and line."""
+    try:
+        yield
+    except LowlandError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        file, line = (
+            (error.filename, error.lineno) if isinstance(error, SyntaxError) else (where.filename, where.lineno)
+        )
+        what = error.msg if isinstance(error, SyntaxError) else f"{error}".rstrip(".")
+        raise OptionError(
+            f"{plugin} cannot be imported: {type(error).__name__} in {Path(file or plugin).name}, line {line}: {what}."
+        ) from error
+
+
 def plugins() -> list[str]:
-    """The module names of the packages in `LOWLAND_PLUGINS`."""
-    return [locate(name.strip()) for name in os.environ.get("LOWLAND_PLUGINS", "").split(",") if name.strip()]
+    """The module names of all plugins: those in `LOWLAND_PLUGINS`, then installed packages with an entry point.
+
+    Raises:
+        OptionError: for a plugin that is not there.
+    """
+    named = [locate(name.strip()) for name in os.environ.get("LOWLAND_PLUGINS", "").split(",") if name.strip()]
+    installed = _installed(tuple(sys.path))
+    for name, distribution in installed.items():
+        if _spec(name) is None:
+            raise OptionError(
+                f"The package {distribution} has an entry point of the group {GROUP} for the module {name!r}, which "
+                "cannot be imported: reinstall or remove the package."
+            )
+    return list(dict.fromkeys([*named, *installed]))
+
+
+@cache
+def _installed(_path: tuple[str, ...]) -> dict[str, str]:
+    """The modules that entry points name, each with its distribution; read once for each value of `sys.path`."""
+    found = importlib.metadata.entry_points(group=GROUP)
+    return {one.module: one.dist.name if one.dist else one.name for one in found}
 
 
 def locate(plugin: str) -> str:
     """The module name of a plugin that is given by that name, or by the path of its file or folder.
 
-    The folder that a path lies in is put at the end of `sys.path`, so that it hides nothing.
+    A folder needs no `__init__.py`. The folder around it is put at the end of `sys.path`, so that it hides nothing.
 
     Raises:
         OptionError: if there is no such module, file or folder, or the name belongs to another module.
@@ -99,7 +143,7 @@ def locate(plugin: str) -> str:
     spec = _spec(path.stem)
     found = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
     if path not in [Path(place).resolve() for place in found if place]:
-        raise OptionError(f"{path.name} has the name of another module, {path.stem}: rename the file.")
+        raise OptionError(f"{path.name} has the name of another module, {path.stem}: rename the file or folder.")
     return path.stem
 
 

@@ -10,11 +10,15 @@ import re
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lowland.recipes.methods import FAMILIES
+from lowland.data import DATASETS
+from lowland.recipes.base import execute, load, start
+from lowland.recipes.foundations.strategies.methods import FAMILIES
+from lowland.recipes.sweep import rewrite
 
 FOUND = """
 import torch
@@ -37,11 +41,23 @@ found = infer(problem.energy, over=problem.over, solver=case.solver, **problem.g
 assert found.status.eq(0).all(), found.status
 torch.testing.assert_close(found.energy.detach(), problem.minimum, atol=case.tolerance, rtol=0)
 """,
+    "add_shaping": """
+from lowland.training.fit import fit
+batch = case.batch
+before = case.shaping(case.energy, batch).losses["energy"].item()
+fit(case.energy, batch.y, case.shaping, max_steps=50, lr=case.learning_rate, validation=0.0, progress=False)
+assert case.shaping(case.energy, batch).losses["energy"].item() < before
+""",
 }
 
 
 @pytest.mark.parametrize(
-    ("page", "kind", "name"), [("add_energy", "energy", "Lines"), ("add_solver", "solver", "BarzilaiBorwein")]
+    ("page", "kind", "name"),
+    [
+        ("add_energy", "energy", "Lines"),
+        ("add_solver", "solver", "BarzilaiBorwein"),
+        ("add_shaping", "shaping", "ShuffledFeatures"),
+    ],
 )
 def test_page_holds_a_working_file(repository: Path, tmp_path: Path, page: str, kind: str, name: str) -> None:
     text = (repository / "docs" / f"{page}.md").read_text()
@@ -69,8 +85,39 @@ def test_page_holds_a_working_file(repository: Path, tmp_path: Path, page: str, 
     python("-m", "ruff", "check", "--config", str(repository / "pyproject.toml"), str(package / f"{name}.py"))
 
 
+def test_page_holds_a_working_recipe(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder outside of the package, as the page says: it runs, and its page says what was measured."""
+    text = (repository / "docs" / "add_recipe.md").read_text()
+    folder = tmp_path / "momentum"
+    folder.mkdir()
+    for language, name in (("python", "recipe.py"), ("md", "page.md")):
+        (block,) = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+        (folder / name).write_text(block)
+    monkeypatch.setenv("LOWLAND_PLUGINS", str(folder))
+    monkeypatch.setattr("sys.path", [*sys.path])
+    config = load("momentum").from_options({"seeds": 2, "samples": 20})
+    run = execute(config, start(config, tmp_path / "runs"))
+    assert [row["method"] for row in run.results] == ["ISTA (baseline)", "FISTA"]
+    assert run.results[0]["measured"] > run.results[1]["measured"]
+    assert "times as many steps as FISTA" in (run.folder / "report.html").read_text()
+    page = folder / "page.md"
+    page.write_text(page.read_text().replace("What momentum saves", "Momentum pays"))
+    assert "Momentum pays" in rewrite(run.folder).read_text()
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", str(repository / "pyproject.toml"), str(folder)], check=True
+    )
+
+
+@pytest.fixture
+def _data_sets_stay() -> Iterator[None]:
+    before = dict(DATASETS)
+    yield
+    DATASETS.clear()
+    DATASETS.update(before)
+
+
 ROOT = Path(__file__).resolve().parents[2]
-WHOLE_FILES = ("add_energy.md", "add_solver.md")
+WHOLE_FILES = ("add_energy.md", "add_solver.md", "add_shaping.md", "add_recipe.md")
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name not in WHOLE_FILES)]
 FENCE = re.compile(r"^```(python|text|sh)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
@@ -88,6 +135,7 @@ def titles(pages: list[Path]) -> list[str]:
 RUNNABLE = [page for page in PAGES if any(language == "python" for language, _, _ in blocks(page))]
 
 
+@pytest.mark.usefixtures("_data_sets_stay")
 @pytest.mark.parametrize("page", RUNNABLE, ids=titles(RUNNABLE))
 def test_code_of_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks run in order, in one namespace; a block of text right after one is what it prints ("..." for any)."""

@@ -27,8 +27,8 @@ LAYERS = CONTRACT["layers"][::-1]
 IN_CIRCLES = {
     f"lowland.recipes.{name}"
     for name in (
-        "conv_psd conv_psd_page drive drive_page drive_tier lista lista_page lista_results lista_setting methods "
-        "methods_contrastive methods_regularised strategies strategies_page"
+        "conv_psd conv_psd_page lista lista_page lista_results lista_setting methods methods_contrastive "
+        "methods_regularised strategies strategies_page"
     ).split()
 }
 """What is left of circles of imports. This list only becomes shorter."""

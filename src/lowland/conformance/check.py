@@ -6,11 +6,10 @@ import importlib.util
 import os
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 
 from lowland import registry
-from lowland.errors import LowlandError, OptionError, nearest
+from lowland.errors import OptionError, nearest
 
 SUITES = {"energy": ("energies", "structures"), "solver": ("solvers",), "shaping": ("shapings",), "world": ("worlds",)}
 """The files of tests, test_….py, of each kind of class."""
@@ -57,19 +56,8 @@ def classes(plugin: str) -> dict[str, str]:
         OptionError: see `check`.
     """
     module = registry.locate(plugin)
-    try:
+    with registry.importing(plugin):
         registry.scan(module)
-    except LowlandError:
-        raise
-    except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        file, line = (
-            (error.filename, error.lineno) if isinstance(error, SyntaxError) else (where.filename, where.lineno)
-        )
-        what = error.msg if isinstance(error, SyntaxError) else f"{error}".rstrip(".")
-        raise OptionError(
-            f"{plugin} cannot be imported: {type(error).__name__} in {Path(file or plugin).name}, line {line}: {what}."
-        ) from error
     found: dict[str, str] = {}
     for kind in SUITES:
         for name, cls in registry.registered(kind).items():

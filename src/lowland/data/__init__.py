@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from lowland.data.catalogue import DATASETS, Dataset, check, dataset, get, load
+from lowland.data.catalogue import DATASETS, Dataset, check, dataset, datasets, get, load
 from lowland.data.cifar import cifar10
 from lowland.data.gym_log import GymLog, read_gym_log, write_gym_log
 from lowland.data.gym_record import record_gym_log
@@ -39,6 +39,7 @@ __all__ = [
     "check",
     "cifar10",
     "dataset",
+    "datasets",
     "digits",
     "faces",
     "fashion_mnist",

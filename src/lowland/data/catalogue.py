@@ -12,6 +12,7 @@ from lowland.data.images import Images
 from lowland.data.lookup import Source
 from lowland.data.tracks import Tracks
 from lowland.errors import OptionError, nearest
+from lowland.registry import plugins, scan
 
 Data: TypeAlias = Images | list[Tracks]
 """What a data set may be: images in three splits, or logs of traffic."""
@@ -69,9 +70,20 @@ def dataset(*, what: str, size: str, licence: str, source: Source, also: tuple[S
     return enter
 
 
+def datasets() -> dict[str, Dataset]:
+    """All data sets by name, those of plugins included (see `lowland.registry`).
+
+    >>> "digits" in datasets()
+    True
+    """
+    for plugin in plugins():
+        scan(plugin)
+    return DATASETS
+
+
 def find(name: str) -> Dataset:
     """The data set of a name; an unknown name raises an OptionError with the nearest one suggested."""
-    if name not in DATASETS:
+    if name not in DATASETS and name not in datasets():
         raise OptionError(f"There is no data set called {name!r}. {nearest(name, DATASETS)}")
     return DATASETS[name]
 

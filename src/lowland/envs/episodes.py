@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -18,7 +18,7 @@ from lowland.data.tracks import Tracks
 from lowland.data.traffic import traffic
 from lowland.data.us101 import us101
 from lowland.envs.own_log import own_log
-from lowland.envs.replay import Replay
+from lowland.envs.replay import Policy, Replay
 from lowland.envs.scene import Scene
 from lowland.errors import DataError
 
@@ -166,3 +166,19 @@ def recordings(
             continue  # a recording in which no car is seen for 40 frames
         episodes.append(Episodes(replay, torch.arange(len(replay))))
     return episodes
+
+
+def drive(episodes: Sequence[Episodes], driver: Policy) -> list[dict[str, Any]]:
+    """Drive all episodes: one row for each as of `Replay.run`, with the number of its `recording`.
+
+    >>> from lowland.data.traffic import traffic
+    >>> from lowland.envs.drivers import human
+    >>> replay = Replay(traffic("validation")[0])
+    >>> [row["reason"] for row in drive([Episodes(replay, torch.arange(2))], human)]
+    ['reached', 'reached']
+    """
+    return [
+        {**row, "recording": number}
+        for number, (replay, numbers) in enumerate(episodes)
+        for row in replay.run(driver, numbers)
+    ]

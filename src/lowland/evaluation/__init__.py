@@ -40,13 +40,14 @@ from lowland.evaluation.representations import represent
 from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
-from lowland.evaluation.verification import Verification, all_pairs, hardest_pairs, verification
+from lowland.evaluation.verification import Chosen, Verification, all_pairs, hardest_pairs, verification, verify_best
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 from lowland.evaluation.warm_start import WarmStart, warm_start_times
 from lowland.shaping.collapse import effective_rank
 
 __all__ = [
     "CLOSE",
+    "Chosen",
     "EnergyGap",
     "ErrorPath",
     "FineTuned",
@@ -115,6 +116,7 @@ __all__ = [
     "verdict_of_accuracies",
     "verdict_of_rates",
     "verification",
+    "verify_best",
     "warm_start_times",
     "wilson",
     "worth_iterations",

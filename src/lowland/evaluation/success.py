@@ -52,6 +52,22 @@ def wilson(successes: int, count: int, z: float = _Z95) -> Interval:
     )
 
 
+def mean_rate(successes: npt.ArrayLike) -> Interval:
+    """The mean success over seeds with Wilson's interval for N episodes: all seeds drive the same ones.
+
+    Args:
+        successes: (N,) or (S, N), as 0 and 1.
+
+    Raises:
+        OptionError: if there are no episodes.
+
+    >>> mean_rate([[1, 1, 0, 0], [1, 1, 1, 1]]) == wilson(3, 4)
+    True
+    """
+    table = np.atleast_2d(np.asarray(successes, dtype=float))
+    return wilson(round(float(table.sum()) / len(table)), table.shape[1])
+
+
 def paired_bootstrap(
     first: npt.ArrayLike,
     second: npt.ArrayLike,

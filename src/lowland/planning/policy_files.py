@@ -22,7 +22,7 @@ from lowland.version import __version__
 
 KIND = "lowland policy 1"
 PREFIX = "policy-"
-SHIPPED = Path(str(files("lowland") / "recipes" / "drive_models"))
+SHIPPED = Path(str(files("lowland") / "recipes" / "driving" / "models"))
 """Made by `lowland run drive`, whose `checkpoints` they are."""
 EYES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (SceneEncoder, FilmEyes)}
 

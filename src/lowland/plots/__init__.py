@@ -7,6 +7,7 @@ settings or draws random numbers.
 from __future__ import annotations
 
 from lowland.plots.animation import animate
+from lowland.plots.bars import interval_bars, stacked_shares, value_pairs
 from lowland.plots.confusion import confusion
 from lowland.plots.curves import curves
 from lowland.plots.field import Field, measure
@@ -34,6 +35,7 @@ __all__ = [
     "drive_video",
     "histogram",
     "images",
+    "interval_bars",
     "landscape",
     "landscape_grid",
     "measure",
@@ -44,6 +46,8 @@ __all__ = [
     "retrieval",
     "scatter",
     "scatter_panels",
+    "stacked_shares",
+    "value_pairs",
     "verification_curves",
     "write_video",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,6 +51,18 @@ def contact_sheet(rows: Mapping[str, Tensor], *, apart: int = 0, tile: float = 0
     ax.set_ylim(len(rows), 0)
     ax.set_aspect("equal")
     return drawn
+
+
+def unnamed(rows: Iterable[Tensor]) -> dict[str, Tensor]:
+    """Rows for a `contact_sheet` without names.
+
+    >>> import torch
+    >>> drawn = contact_sheet(unnamed([torch.rand(4, 3, 8, 8), torch.rand(2, 3, 8, 8)]))
+    >>> [text.get_text().strip() for text in drawn.axes[0].texts]
+    ['', '']
+    """
+    # Spaces keep the rows apart and show nothing.
+    return {" " * (number + 1): row for number, row in enumerate(rows)}
 
 
 def _draw(ax: Axes, sample: Tensor, left: float, top: float) -> None:

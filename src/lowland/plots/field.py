@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -50,6 +51,16 @@ class Field(NamedTuple):
         if self.level is None:
             return None
         return float(((self.values <= self.level) | ~torch.isfinite(self.values)).double().mean())
+
+
+def as_field(stored: Mapping[str, Any]) -> Field:
+    """A landscape from `field._asdict()` as a stage of a run stored it, where tuples come back as lists.
+
+    >>> as_field({"bounds": [[0.0, 1.0], [0.0, 2.0]], "values": torch.zeros(3, 3)}).bounds
+    ((0.0, 1.0), (0.0, 2.0))
+    """
+    (left, right), (bottom, top) = stored["bounds"]
+    return Field(**{**stored, "bounds": ((left, right), (bottom, top))})
 
 
 def measure(

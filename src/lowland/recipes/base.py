@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import typing
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -20,7 +20,7 @@ import torch
 from lowland.errors import OptionError, check_number, nearest
 from lowland.recipes.catalogue import Entry, catalogue, find
 from lowland.recipes.record import figures_on_record
-from lowland.registry import register
+from lowland.registry import importing
 from lowland.reports.run import Run
 from lowland.reports.template import check_page
 from lowland.training.fit import FitResult, fit
@@ -48,6 +48,16 @@ class Bound:
     above: float | None = None
     below: float | None = None
     most: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The bounds in words.
+
+        >>> Bound(least=0, most=1).text
+        'at least 0, at most 1'
+        """
+        limits = {"at least": self.least, "above": self.above, "below": self.below, "at most": self.most}
+        return ", ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
 
     def check(self, name: str, value: Any, whole: bool) -> None:
         """Raise an OptionError that names the option and its bounds, unless the value is within them."""
@@ -181,6 +191,19 @@ def _limits(cls: type) -> dict[str, tuple[list[Bound], bool, tuple[Any, ...]]]:
     return found
 
 
+def bounds(cls: type[Recipe]) -> dict[str, str]:
+    """The bounds of each option that has any, in words, as the documentation shows them.
+
+    >>> bounds(SeededRecipe)
+    {'seeds': 'at least 1'}
+    """
+    texts = {}
+    for name, (limits, _, choices) in _limits(cls).items():
+        words = [limit.text for limit in limits] + ([f"one of {', '.join(map(str, choices))}"] if choices else [])
+        texts[name] = ", ".join(words)
+    return texts
+
+
 def _limit(hint: Any) -> tuple[list[Bound], bool, tuple[Any, ...]]:
     parts = typing.get_args(hint)
     if typing.get_origin(hint) is Literal:
@@ -236,17 +259,22 @@ def _enter(cls: R, entry: Entry) -> R:
     cls.entry = entry
     for options in cls.presets.values():
         cls.from_options(options)
-    return register("recipe")(cls)
+    return cls
 
 
 def load(name: str) -> type[Recipe]:
     """The class of a recipe; only its own file is imported.
 
+    Raises:
+        OptionError: for an unknown name, or the recipe of a plugin that cannot be imported.
+
     >>> load("ellipse").__name__
     'EllipseRecipe'
     """
     entry = find(name)
-    module = importlib.import_module(entry.module)
+    ours = entry.module.startswith("lowland.")
+    with nullcontext() if ours else importing(entry.module):
+        module = importlib.import_module(entry.module)
     if entry.cls:
         return getattr(module, entry.cls)
     own = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Recipe)]

@@ -44,10 +44,10 @@ class Entry:
 
 
 def catalogue() -> dict[str, Entry]:
-    """All recipes by name in alphabetical order, those of the packages in `LOWLAND_PLUGINS` included.
+    """All recipes by name in alphabetical order, those of plugins included (see `lowland.registry`).
 
     Raises:
-        OptionError: if two recipes share a name, or a decorator's arguments are not literals.
+        OptionError: if two recipes share a name, a folder lacks `recipe.py` or `page.md`, or a head cannot be read.
 
     >>> catalogue()["ellipse"].rows
     ('E1', 'E3', 'E4', 'E5')
@@ -57,8 +57,10 @@ def catalogue() -> dict[str, Entry]:
         for module, path in _files(package):
             for entry in _folder(module, path) if path.name == "recipe.py" else _entries(module, path):
                 if entry.name in found:
-                    other = found[entry.name].module
-                    raise OptionError(f"Two recipes are called {entry.name!r}: in {other} and in {module}. Rename one.")
+                    places = [one.page.parent if one.page else one.module for one in (found[entry.name], entry)]
+                    raise OptionError(
+                        f"Two recipes are called {entry.name!r}: {places[0]} and {places[1]}. Rename one folder."
+                    )
                 found[entry.name] = entry
     return dict(sorted(found.items()))
 
@@ -72,7 +74,7 @@ def find(name: str) -> Entry:
 
 
 def _files(package: str) -> list[tuple[str, Path]]:
-    """Import path and file of every module of a package."""
+    """Import path and file of every module of a package, whose folders need no `__init__.py`."""
     spec = importlib.util.find_spec(package)
     if spec is None:
         return []
@@ -80,6 +82,9 @@ def _files(package: str) -> list[tuple[str, Path]]:
         return [(package, Path(spec.origin))] if spec.origin else []
     files = []
     for folder in spec.submodule_search_locations:
+        for page in Path(folder).rglob("page.md"):
+            if not (beside := page.with_name("recipe.py")).is_file():
+                raise OptionError(f"{beside} is missing: a recipe is a folder with recipe.py and page.md.")
         for path in sorted(Path(folder).rglob("*.py")):
             parts = [part for part in path.relative_to(folder).with_suffix("").parts if part != "__init__"]
             files.append((".".join([package, *parts]), path))

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
+from lowland.checksums import read_json
 from lowland.errors import OptionError, nearest
 from lowland.plots import curves
 from lowland.recipes.base import Recipe, execute, start
 from lowland.recipes.catalogue import Entry, catalogue, find
 from lowland.recipes.record import figures_on_record
+from lowland.reports.files import read_results
 from lowland.reports.head import Head, Sweep, read_page
-from lowland.reports.page import render
+from lowland.reports.page import render as render_page
+from lowland.reports.results import Results
 from lowland.reports.run import Run
+from lowland.reports.template import render
 
 Axes = dict[str, list[Any]]
 
@@ -32,12 +38,13 @@ def parse_axes(cls: type[Recipe], words: Sequence[str]) -> Axes:
     """
     axes: Axes = {}
     known = {field.name: field.default for field in dataclasses.fields(cls)}
+    kinds = typing.get_type_hints(cls)
     for word in words:
         name, _, values = word.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
         if name not in known:
             raise OptionError(f"The recipe {cls.entry.name} has no option {name!r} to sweep. {nearest(name, known)}")
-        found = [_value(name, text.strip(), known[name]) for text in values.split(",") if text.strip()]
+        found = [_value(name, text.strip(), known[name], kinds[name]) for text in values.split(",") if text.strip()]
         if len(found) < 2 or len(set(map(str, found))) < len(found) or name in axes:
             raise OptionError(
                 f"--sweep {word} must be an option with two or more different values: --sweep {name}=A,B."
@@ -46,8 +53,10 @@ def parse_axes(cls: type[Recipe], words: Sequence[str]) -> Axes:
     return axes
 
 
-def _value(name: str, text: str, default: Any) -> Any:
+def _value(name: str, text: str, default: Any, hint: Any) -> Any:
     kind = type(default)
+    if text.lower() == "none" and type(None) in typing.get_args(hint):
+        return None
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
@@ -56,6 +65,11 @@ def _value(name: str, text: str, default: Any) -> Any:
     except (ValueError, KeyError):
         raise OptionError(f"{name} cannot be {text!r} in a sweep: its default is {default!r}.") from None
     raise OptionError(f"{name} cannot be swept: only options with one number, word or true/false can.")
+
+
+def with_defaults(config: Recipe, axes: Mapping[str, Any]) -> Recipe:
+    """The recipe with the other defaults that its page gives to this sweep; what the user sets comes after."""
+    return config.from_options(dataclasses.asdict(config) | dict(_of(_head(config.entry), axes).options or {}))
 
 
 def start_sweep(
@@ -111,36 +125,83 @@ def label(point: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in point.items())
 
 
+class Point(NamedTuple):
+    """One point of a finished sweep, as texts of the page read it.
+
+    Attributes:
+        label: such as "horizon=5".
+        o: its options.
+        r: what it measured, a `Results`.
+        shown: further values that the recipe gave to its page.
+        tables: those that it made, by name.
+        rows: of its `results.json`.
+    """
+
+    label: str
+    o: SimpleNamespace
+    r: Results
+    shown: Mapping[str, Any]
+    tables: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+
+
 def fill(run: Run, axes: Mapping[str, Sequence[Any]]) -> None:
     """Results, tables and pictures of all points, from what they wrote."""
-    from lowland.reports.files import read_results
-
     sweep = _of(_head(find(run.config["recipe"])), axes)
-    names = [label(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
-    rows = {name: read_results(run.folder / "sweep" / name) for name in names}
-    for name in names:
-        for row in rows[name]:
-            run.results.append({**row, "claim": f"{row['claim']}, {name}"})
+    found = [_point(run, dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+    for point in found:
+        kept = [row for row in point.rows if not sweep.claims or row["claim"] in sweep.claims]
+        run.results += [{**row, "claim": f"{row['claim']}, {point.label}"} for row in kept]
+    names = {"points": found, "conclusive": run.conclusive}
+    if sweep.finding:
+        run.finding(" ".join(render(sweep.finding, names, "The finding of the sweep").split()))
     if sweep.text:
-        run.text(sweep.text)
-    claims = list(dict.fromkeys((row["id"], row["claim"]) for found in rows.values() for row in found))
+        run.text(render(sweep.text, names, "The text of the sweep"))
+    for name in sweep.tables:
+        _stack(run, name, found)
+    usual = label({name: run.config["options"][name] for name in axes})
+    heads = [f"{point.label} (default)" if point.label == usual else point.label for point in found]
+    claims = list(dict.fromkeys((row["id"], row["claim"]) for point in found for row in point.rows))
     for number, (system, claim) in enumerate(claims):
         if sweep.claims and claim not in sweep.claims:
             continue
-        table = {
-            name: {r["method"]: r for r in found if (r["id"], r["claim"]) == (system, claim)}
-            for name, found in rows.items()
-        }
-        methods = list(dict.fromkeys(method for found in table.values() for method in found))
+        table = [{r["method"]: r for r in point.rows if (r["id"], r["claim"]) == (system, claim)} for point in found]
+        methods = list(dict.fromkeys(method for rows in table for method in rows))
         run.section(claim[0].upper() + claim[1:])
         if len(axes) == 1:
             run.part(_draw, f"claim-{number}", claim, axes, table, methods)
-        cells = [[method, *(_cell(table[name].get(method)) for name in names)] for method in methods]
-        run.table(("method", *names), cells, f"{system}; mean ± standard deviation where there are several seeds")
+        cells = [[method, *(_cell(rows.get(method)) for rows in table)] for method in methods]
+        run.table(("method", *heads), cells, f"{system}; mean ± standard deviation where there are several seeds")
+
+
+def _point(run: Run, point: Mapping[str, Any]) -> Point:
+    """What a point wrote; data that stand in for others are named on the page of the sweep as well."""
+    folder = run.folder / "sweep" / label(point)
+    values = read_json(folder / "values.json", keys=("results", "shown", "elements", "stand_ins"))
+    options = read_json(folder / "config.json", keys=("options",))["options"]
+    for sentence in values["stand_ins"]:
+        run.stand_in(sentence)
+    tables = {one["name"]: one for one in values["elements"] if one["kind"] == "table"}
+    results = Results(values["results"])
+    return Point(label(point), SimpleNamespace(**options), results, values["shown"], tables, read_results(folder))
+
+
+def _stack(run: Run, name: str, found: Sequence[Point]) -> None:
+    """The table of that name of all points that have it, row below row."""
+    having = [point for point in found if name in point.tables]
+    if having:
+        first = having[0].tables[name]
+        rows = [[point.label, *row] for point in having for row in point.tables[name]["rows"]]
+        run.table(("", *first["columns"]), rows, first["caption"])
 
 
 def _draw(
-    run: Run, name: str, claim: str, axes: Mapping[str, Sequence[Any]], table: Mapping[str, Any], methods: list[str]
+    run: Run,
+    name: str,
+    claim: str,
+    axes: Mapping[str, Sequence[Any]],
+    table: Sequence[Mapping[str, Any]],
+    methods: list[str],
 ) -> None:
     """The measure of each method against the option, where that is a number."""
     ((option, values),) = axes.items()
@@ -148,8 +209,8 @@ def _draw(
         return
     lines = {}
     for method in methods:
-        found = [row.get(method, {}).get("measured") for row in table.values()]
-        known = [(x, y) for x, y in zip(values, found, strict=True) if isinstance(y, (int, float))]
+        found = [rows.get(method, {}).get("measured") for rows in table]
+        known = [(x, y) for x, y in sorted(zip(values, found, strict=True)) if isinstance(y, (int, float))]
         if len(known) > 1:
             lines[method] = ([float(x) for x, _ in known], [float(y) for _, y in known])
     if lines:
@@ -163,12 +224,17 @@ def _cell(row: Mapping[str, Any] | None) -> Any:
 
 
 def _of(head: Head | None, axes: Mapping[str, Any]) -> Sweep:
-    """What the page of the recipe says of a sweep over one of its options."""
+    """What the page of the recipe says of a sweep over some of its options; of several, what holds for each."""
     known = (head.sweeps or {}) if head else {}
-    if len(axes) == 1 and (name := next(iter(axes))) in known:
-        return known[name]
-    shared = [set(known[name].shared) if name in known else set() for name in axes]
-    return Sweep(shared=tuple(sorted(set.intersection(*shared))) if shared else ())
+    found = [known.get(name, Sweep()) for name in axes]
+    if len(found) == 1:
+        return found[0]
+    options = {name: value for one in found for name, value in (one.options or {}).items() if name not in axes}
+    shared, tables, claims = (
+        tuple(name for name in getattr(found[0], part) if all(name in getattr(one, part) for one in found))
+        for part in ("shared", "tables", "claims")
+    )
+    return Sweep(options=options, shared=shared, tables=tables, claims=claims)
 
 
 def rewrite(folder: Path) -> Path:
@@ -183,7 +249,7 @@ def rewrite(folder: Path) -> Path:
     run = Run.open(folder)
     entry = catalogue().get(run.config["recipe"])
     if entry is None or entry.page is None or not (folder / "values.json").is_file():
-        return render(folder)
+        return render_page(folder)
     if not run.axes:
         run.recorded = figures_on_record(entry)
         return run.refill(entry.page)

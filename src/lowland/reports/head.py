@@ -42,9 +42,10 @@ class Claim:
     """Lines of results.json: one measure of some methods. All texts are templates, as the body is.
 
     Args:
-        system: id of the system; or one id for each method, with that of all others under "*".
         claim: what was measured, with its unit, in a few words.
         measure: key of the measure.
+        system: id of the system, or a template for it, such as "{{ family[method] }}", or one for each method, with
+            that of all others under "*"; none for a result that belongs to no system of the list.
         methods: keys of the methods; by default all that have the measure, in the order of the head.
         without: methods that are left out.
         names: other names for some methods than those of the head, or for all others by "*"; `method` in their texts.
@@ -56,9 +57,9 @@ class Claim:
             "5 %", or "machine" for a time, which is not compared. By default from the deviation over seeds.
     """
 
-    system: str | Mapping[str, str]
     claim: str
     measure: str
+    system: str | Mapping[str, str] = ""
     methods: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     names: Mapping[str, str] | None = None
@@ -71,7 +72,8 @@ class Claim:
     @property
     def systems(self) -> tuple[str, ...]:
         """All ids that the claim names."""
-        return (self.system,) if isinstance(self.system, str) else tuple(self.system.values())
+        named = (self.system,) if isinstance(self.system, str) else self.system.values()
+        return tuple(name for name in named if name)
 
     def system_of(self, method: str) -> str:
         """Id of the system that a method of the claim belongs to."""
@@ -109,16 +111,23 @@ class Sweep:
 
     Args:
         title, shows, systems: of the page of the sweep; by default those of the recipe.
-        text: Markdown above the tables.
-        claims: texts of the claims that are shown; by default all.
+        options: other options of the recipe that have another default in this sweep.
+        finding: one sentence, a template; `points` are the points in order, see `recipes.sweep.Point`.
+        text: Markdown above the tables, a template as well.
+        claims: texts of the claims that the sweep reports; by default all.
+        tables: names of tables of the points that are put together, row below row, with the point in the first column.
         shared: names, or first parts of names, of stages that do not depend on the option: they are computed once.
+            `*` stands for anything, as in "seed-*/model".
     """
 
     title: str = ""
     shows: str = ""
     systems: tuple[str, ...] = ()
+    options: Mapping[str, Any] | None = None
+    finding: str = ""
     text: str = ""
     claims: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
 
 
@@ -179,7 +188,7 @@ def parse(values: dict[str, Any], place: str) -> Head:
     methods = head.methods or {}
     swept = [name for one in sweeps.values() for name in one.systems]
     for name in (*head.systems, *(name for claim in claims for name in claim.systems), *swept):
-        if name not in load_systems():
+        if name not in load_systems() and "{" not in name:
             raise OptionError(f"The head of {place} names the system {name!r}. {nearest(name, load_systems())}")
     for part, what in [(claim, f"claim {claim.claim!r}") for claim in claims] + [
         (t, f"table {n}") for n, t in tables.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -73,12 +74,12 @@ class Results:
         return values[0] if len(values) == 1 else statistics.fmean(values) if values else None
 
     def sd(self, method: str, measure: str) -> float | None:
-        """The standard deviation over seeds (divided by one less than their number); None for one seed."""
+        """The standard deviation over seeds (divided by one less than their number); None for one seed, or with ∞."""
         held = self._held(method, measure)
         if not isinstance(held, list):
             return held["sd"]
         values = self.each(method, measure)
-        return statistics.stdev(values) if len(values) > 1 else None
+        return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
     def seeds(self, method: str, measure: str) -> int:
         """How many seeds the mean is over."""

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,7 +121,7 @@ class Run(Elements):
         return Run(folder, config)
 
     def share(self, folder: Path, stages: Sequence[str]) -> None:
-        """Keep stages whose names begin so in another folder, where other runs find them."""
+        """Keep stages whose names begin so, with `*` for anything, in another folder, where other runs find them."""
         self._shared = dict.fromkeys(stages, folder)
 
     @property
@@ -199,7 +200,7 @@ class Run(Elements):
         name = self._prefix + name
         if name in self._seconds:
             raise OptionError(f"There are two stages called {name!r} in one run: give each its own name.")
-        place = next((folder for first, folder in self._shared.items() if name.startswith(first)), self.folder)
+        place = next((place for first, place in self._shared.items() if fnmatchcase(name, f"{first}*")), self.folder)
         path = place / "stages" / f"{name}.safetensors"
         self._progress.start(name)
         if not path.is_file():

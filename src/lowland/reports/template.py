@@ -16,7 +16,7 @@ from lowland.reports.files import FIELDS
 from lowland.reports.head import REST, Claim, Head, Table, read_page
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
-from lowland.systems import published
+from lowland.systems import load_systems, published
 from lowland.words import verbatim
 
 _PLACE = re.compile(r"^[ ]*\x02(\d+)\x03[ ]*$|^## +(.+)$", flags=re.MULTILINE)
@@ -35,6 +35,33 @@ def _span(values: list[float], decimals: int) -> str:
     """The least and the greatest, as "3 to 5", or one number where they look the same."""
     ends = [f"{value:,.{decimals}f}".replace("-", "−").replace("inf", "∞") for value in (min(values), max(values))]
     return " to ".join(dict.fromkeys(ends))
+
+
+def _engine() -> jinja2.Environment:
+    engine = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    engine.filters.update(_FILTERS)
+    return engine
+
+
+def render(text: str, names: Mapping[str, Any], what: str, engine: jinja2.Environment | None = None) -> str:
+    """A template filled with values by name; `what` names it in errors.
+
+    Raises:
+        OptionError: one sentence, for a text that is no template, or names what is not there.
+
+    >>> render("{{ share | percent }} of {{ count }}", {"share": 0.5, "count": 8}, "The text")
+    '50% of 8'
+    """
+    try:
+        return (engine or _engine()).from_string(text).render(dict(names))
+    except jinja2.TemplateSyntaxError as error:
+        raise OptionError(f"{what}, line {error.lineno}, is not a template: {error}.") from None
+    except jinja2.UndefinedError as error:
+        raise OptionError(f"{what} names what the run does not have: {error}.") from None
+    except OptionError as error:
+        raise OptionError(f"{what} cannot be filled: {error}") from None
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise OptionError(f"{what} cannot be filled: {type(error).__name__}: {error}.") from error
 
 
 class Filled:
@@ -71,9 +98,9 @@ class Filled:
         self.path, self.results = path, results
         self.head, body = read_page(path)
         self._named = {element["name"]: element for element in elements if "name" in element}
+        self._lost = [element for element in elements if element.get("name") == REST]
         self._placed: list[dict[str, Any]] = []
-        self._engine = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        self._engine.filters.update(_FILTERS)
+        self._engine = _engine()
         self.methods = _Titles(self.head.methods or {})
         self._names = {
             "r": results, "mean": results.mean, "sd": results.sd, "each": results.each, "has": results.has,
@@ -93,18 +120,7 @@ class Filled:
         self.elements = self._arranged(self._text(body, "body"))
 
     def _text(self, text: str, where: str, **more: Any) -> str:
-        try:
-            return self._engine.from_string(text).render(self._names | more)
-        except jinja2.TemplateSyntaxError as error:
-            raise OptionError(f"The {where} of {self.path}, line {error.lineno}, is not a template: {error}.") from None
-        except jinja2.UndefinedError as error:
-            raise OptionError(f"The {where} of {self.path} names what the run does not have: {error}.") from None
-        except OptionError as error:
-            raise OptionError(f"The {where} of {self.path} cannot be filled: {error}") from None
-        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise OptionError(
-                f"The {where} of {self.path} cannot be filled: {type(error).__name__}: {error}."
-            ) from error
+        return render(text, self._names | more, f"The {where} of {self.path}", self._engine)
 
     def _value(self, expression: str, where: str) -> Any:
         try:
@@ -147,7 +163,7 @@ class Filled:
         rows, names = [], claim.names or {}
         for name in methods:
             key = claim.published if isinstance(claim.published, str) else claim.published.get(name, "")
-            key, system = self._text(key, where, method=name, **more), claim.system_of(name)
+            key, system = self._text(key, where, method=name, **more), self._system(claim, where, method=name, **more)
             try:
                 values = (
                     system, text["claim"],
@@ -160,6 +176,12 @@ class Filled:
                 raise OptionError(f"The {where} of {self.path} cannot be filled: {error}") from None
             rows.append(dict(zip(FIELDS, values, strict=True)))
         return rows
+
+    def _system(self, claim: Claim, where: str, **more: Any) -> str:
+        name = self._text(claim.system_of(more["method"]), where, **more)
+        if name and name not in load_systems():
+            raise OptionError(f"The {where} of {self.path} names the system {name!r}. {nearest(name, load_systems())}")
+        return name
 
     def _ordered(self, *measures: str) -> list[str]:
         """The methods that have one of the measures: those of the head first, in its order."""
@@ -183,8 +205,10 @@ class Filled:
         raise AssertionError
 
     def _place(self, element: dict[str, Any]) -> str:
-        self._placed.append(element)
-        return f"\n\n\x02{len(self._placed) - 1}\x03\n\n"
+        lost = [one for one in self._lost if one not in self._placed]
+        first = len(self._placed)
+        self._placed += lost if element in self._lost else [element]
+        return "".join(f"\n\n\x02{number}\x03\n\n" for number in range(first, len(self._placed)))
 
     def _find(self, name: str, kind: str) -> dict[str, Any]:
         if name not in self._named and REST in self._named:
@@ -262,6 +286,7 @@ def check_page(path: Path) -> Head:
         head.finding,
         head.data,
         *(text for claim in head.claims for text in (claim.claim, claim.data or "")),
+        *(text for one in (head.sweeps or {}).values() for text in (one.finding, one.text)),
     ]
     for text in texts:
         try:

@@ -80,8 +80,8 @@ def plan(
     if method.lower() == AUTO:
         method = "VICReg"
         reasons.append(
-            "VICReg: it needs neither negatives nor a second network, so it gets along with small batches, and the "
-            "terms of its loss say what goes wrong."
+            "VICReg: it needs neither negatives nor a second network, so it works with small batches, and the terms of "
+            "its loss show what goes wrong."
         )
     if encoder.lower() == AUTO:
         encoder = _ENCODERS[kind]
@@ -284,3 +284,15 @@ def described(views: Any) -> str:
         if (value := getattr(views, field.name)) != field.default
     }
     return f"{type(views).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+def pace_to(chosen: Plan, minutes: float, seconds: float) -> Plan:
+    """The plan with as many steps as fit into so many minutes, at so many seconds a step.
+
+    >>> pace_to(plan("images", 100), minutes=2, seconds=0.1).steps
+    1200
+    """
+    steps = max(1, round(60 * minutes / seconds))
+    why = f"{steps:,} steps: about {minutes:g} minutes, at {seconds:.3g} s for each of the first steps."
+    kept = tuple(reason for reason in chosen.reasons if " epochs: " not in reason)
+    return dataclasses.replace(chosen, steps=steps, reasons=(*kept, why))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lowland.errors import LowlandError
-from lowland.evaluation.verification import all_pairs, hardest_pairs, verification
+from lowland.evaluation.verification import all_pairs, hardest_pairs, verification, verify_best
 
 
 def test_the_equal_error_rate_is_where_false_alarms_and_misses_meet() -> None:
@@ -51,3 +51,13 @@ def test_the_hardest_pairs_are_at_most_all_there_are() -> None:
     strangers, friends = hardest_pairs(torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([0, 1, 0]), 10)
     assert strangers.T.tolist() == [[0, 1], [1, 2]]
     assert friends.T.tolist() == [[0, 2]]
+
+
+def test_the_way_is_chosen_on_validation_samples_alone() -> None:
+    """The first number tells the validation people apart, the second the test people."""
+    samples = torch.tensor([[0.0, 5.0], [0.1, -5.0], [3.0, 5.0], [3.1, -5.0]])
+    ways = {"first": lambda x: x[:, :1], "second": lambda x: x[:, 1:]}
+    found = verify_best(ways, (samples, torch.tensor([0, 0, 1, 1])), (samples, torch.tensor([0, 1, 0, 1])))
+    assert (found.way, found.validation) == ("first", 0.0)
+    assert found.test.equal_error > 0
+    assert torch.equal(found.codes, samples[:, :1])

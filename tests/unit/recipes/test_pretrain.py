@@ -7,28 +7,25 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import binomtest
 
 import lowland as ll
 from lowland import cli
-from lowland.data.folder import Folder, read_folder
+from lowland.data.folder import read_folder
 from lowland.data.photos import sample_photos
 from lowland.errors import CheckpointError, OptionError
-from lowland.recipes.pretrain import pace_to
-from lowland.recipes.pretrain_page import compare, verdict_of, write_verdict
-from lowland.recipes.pretrain_test import RAW, SUPERVISED, TRAINED, UNTRAINED, split
+from lowland.evaluation.pretrained import RAW, SUPERVISED, TRAINED, UNTRAINED
+from lowland.recipes.joint.pretrain import recipe, shown
 from lowland.registry import registered
-from lowland.reports.elements import Elements
 from lowland.reports.run import Run
 from lowland.shaping.regularised.vicreg import VICReg
 from lowland.training.encoder_files import load_encoder
-from lowland.training.pretraining import build, check_choices, methods, plan, views_of
+from lowland.training.pretraining import build, check_choices, methods, pace_to, plan, views_of
 
 SMALL = "--size 16 --batch 16 --steps 3 --encoder-options maps=8,16".split()
 
@@ -57,8 +54,9 @@ def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures, which take longer than such a training."""
-    for name in ("write_found", "write_page"):
-        monkeypatch.setattr(f"lowland.recipes.pretrain.{name}", lambda *given: None)
+    left_out = {"kind": "text", "markdown": "Left out by a test."}
+    for name in ("samples", "training", "results"):
+        monkeypatch.setattr(shown, name, lambda run, *given: run._add("*", left_out))
 
 
 @pytest.mark.lost_pictures
@@ -68,8 +66,8 @@ def test_a_page_that_fails_does_not_cost_the_encoder(
     def fails(*given: object) -> None:
         raise ValueError("a $class$")
 
-    for name in ("write_found", "write_page"):
-        monkeypatch.setattr(f"lowland.recipes.pretrain.{name}", fails)
+    for name in ("samples", "results"):
+        monkeypatch.setattr(shown, name, fails)
     out = tmp_path / "mine"
     say(photos, *SMALL, "--labels", "labels.csv", "--out", out)
     assert load_encoder(out)
@@ -93,7 +91,14 @@ def test_a_folder_with_labels_becomes_an_encoder_and_a_page(photos: Path, tmp_pa
     probes = {row["method"]: row["measured"] for row in rows if "linear probe" in row["claim"]}
     assert set(probes) == {"VICReg", "random encoder (baseline)", "raw data (baseline)", "supervised (baseline)"}
     page = (latest(tmp_path) / "report.html").read_text()
-    for words in ("broken.png", "is not a picture", "grey among colour", "12 labels", "Did it pay?", "95 % interval"):
+    for words in (
+        "broken.png",
+        "is not a picture",
+        "grey among colour",
+        "12 labels",
+        "Did pretraining help?",
+        "95 % interval",
+    ):
         assert words in page
     assert "Image.Resampling.BICUBIC" in (out / "README.md").read_text()
     assert (latest(tmp_path) / "skipped.txt").read_text().startswith("broken.png\t")
@@ -151,36 +156,6 @@ def test_series_are_pretrained_too(tmp_path: Path, say: Callable) -> None:
     assert "series as they are" in (out / "README.md").read_text()
 
 
-def test_windows_of_a_file_stay_together(tmp_path: Path) -> None:
-    for number in range(20):
-        np.save(tmp_path / f"{number}.npy", np.random.default_rng(number).normal(size=(60, 1)))
-    data = read_folder(tmp_path, size=20)
-    parts = split(data, tmp_path, "", 0)
-    apart = {data.files[row] for row in parts.test.tolist()}
-    assert len(parts.train) + len(parts.test) == 60
-    assert apart.isdisjoint(data.files[row] for row in parts.train.tolist())
-    assert len(apart) == 2
-
-
-def test_the_end_of_a_single_recording_is_set_apart(tmp_path: Path) -> None:
-    np.save(tmp_path / "one.npy", np.arange(400.0))
-    parts = split(read_folder(tmp_path, size=20), tmp_path, "", 0)
-    assert parts.train.tolist() == list(range(18))
-    assert parts.test.tolist() == [18, 19]
-
-
-def test_rare_classes_are_not_probed(tmp_path: Path) -> None:
-    for number in range(20):
-        place = tmp_path / ("rare" if number < 3 else "a" if number < 10 else "b")
-        place.mkdir(exist_ok=True)
-        np.save(place / f"{number}.npy", np.zeros(20))
-    parts = split(read_folder(tmp_path), tmp_path, "folders", 0)
-    assert parts.classes == ("a", "b")
-    assert parts.labels is not None
-    assert parts.labels.tolist() == [0] * 7 + [1] * 10 + [-1] * 3
-    assert "count as not labelled: rare" in parts.notes[0]
-
-
 def test_a_collapse_ends_the_run_and_explains(photos: Path, tmp_path: Path, say: Callable) -> None:
     said = say(photos, *SMALL, "--options", "variance=0", "alarm=10", "--rate", "0.01", "--steps", "300", code=1)
     assert "collapsed" in said
@@ -215,9 +190,9 @@ MISTAKES: dict[str, tuple[str, int]] = {
     "one": ("There is one sample to learn from", 2),
     "PHOTOS --method vicregg": ("There is no method called 'vicregg'. Did you mean 'vicreg'?", 2),
     "PHOTOS --steps 3 --epochs 2": ("steps and epochs both say how long", 2),
-    "PHOTOS --rate 0": ("rate must be positive", 2),
-    "PHOTOS --rate inf": ("rate must be positive", 2),
-    "PHOTOS --minutes inf": ("minutes not negative and both finite", 2),
+    "PHOTOS --rate 0": ("rate must be a number above 0", 2),
+    "PHOTOS --rate inf": ("rate must be a number above 0", 2),
+    "PHOTOS --minutes inf": ("minutes must be a number of at least 0", 2),
     "PHOTOS --size 16 --batch 8 --method wmse": ("WMSE needs batches of at least 16 samples, not 8", 2),
     "PHOTOS --options variance": ("'variance' is not an option with a value", 2),
     "PHOTOS --labels one.csv": ("only one class, 'cat'", 1),
@@ -291,7 +266,7 @@ def test_a_mistake_is_one_sentence(
 def test_a_mistake_is_said_before_any_file_is_read(
     words: str, photos: Path, say: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lowland.recipes.pretrain.read_folder", lambda *given, **more: pytest.fail("files are read"))
+    monkeypatch.setattr(recipe, "read_folder", lambda *given, **more: pytest.fail("files are read"))
     sentence, code = EARLY[words]
     assert sentence in say(photos, *words.split(), code=code)
 
@@ -310,47 +285,12 @@ def test_every_encoder_is_known_by_the_data_that_it_takes() -> None:
                 check_choices(kind, encoder=name)
 
 
-@pytest.mark.parametrize(
-    ("ahead", "behind", "words"),
-    [
-        (1, 0, "Too close to call"),
-        (5, 0, "Too close to call"),
-        (6, 0, "**Yes**"),
-        (0, 6, "**No**"),
-        (9, 5, "Too close"),
-    ],
-)
-def test_a_verdict_needs_evidence(ahead: int, behind: int, words: str) -> None:
-    """On 75 images, of which the classifiers disagree on few: yes only where the exact sign test says so.
-
-    Of m that all speak for one side the chance is 2 · ½ᵐ: 0.063 for five and 0.031 for six.
-    """
-    own, other = torch.zeros(75), torch.zeros(75)
-    own[:ahead], other[ahead : ahead + behind] = 1, 1
-    found = compare({TRAINED: own, UNTRAINED: other, RAW: other, SUPERVISED: other}, [str(n) for n in range(75)])
-    assert words in verdict_of(found)
-    differ = ahead + behind
-    exact = binomtest(ahead, differ).proportion_ci(0.95, "exact")
-    for verdict in found.values():
-        assert verdict.difference.value == pytest.approx((ahead - behind) / 75)
-        assert verdict.difference.low == pytest.approx((2 * exact.low - 1) * differ / 75)
-        assert verdict.difference.high == pytest.approx((2 * exact.high - 1) * differ / 75)
-
-
-def test_a_smoke_run_gives_no_verdict(tmp_path: Path) -> None:
-    page = Elements(tmp_path, conclusive=False)
-    data = Folder("images", torch.zeros(1, 1, 16, 16, dtype=torch.uint8), ("a.png",), (0,))
-    write_verdict(cast(Run, page), data, plan("images", 100), {})
-    assert page.elements == []
-    assert not page.found
-
-
-def test_windows_of_one_file_are_one_witness() -> None:
-    """Thirty windows of three files, all for one side, are three files for it."""
-    right = {TRAINED: torch.ones(30), RAW: torch.zeros(30)}
-    owners = [str(number // 10) for number in range(30)]
-    assert compare(right, owners)[RAW].close
-    assert not compare(right, [str(number) for number in range(30)])[RAW].close
+def test_a_smoke_run_gives_no_verdict(smoke: Callable[[str], Run]) -> None:
+    run = smoke("pretrain")
+    said = " ".join(element.get("markdown", "") for element in run.elements)
+    assert not run.found
+    assert "too short for a verdict" in said
+    assert not re.search("Yes|Too close|points gained", said)
 
 
 def test_what_was_left_out_is_said_before_anything_fails(

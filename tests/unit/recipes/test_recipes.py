@@ -1,9 +1,11 @@
-"""The catalogue read from decorators agrees with the classes; the recipes measure what they claim."""
+"""The catalogue agrees with the classes, plugins are found, and the recipes measure what they claim."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,24 +14,38 @@ from lowland.errors import OptionError
 from lowland.recipes.base import PRESETS, execute, load, start
 from lowland.recipes.catalogue import catalogue
 from lowland.recipes.overview import overview, systems_markdown
+from lowland.recipes.record import write_record
+from lowland.recipes.verify import verify
 from lowland.systems import load_systems
 
-PLUGIN = """
+RECIPE = """
 from dataclasses import dataclass
 from lowland.recipes.base import Recipe, recipe
 
-@recipe({arguments})
+@recipe
 @dataclass(frozen=True)
 class Plugged(Recipe):
     {body}
 
     def run(self, run):
-        run.text("hello")
+        run.measured.add({{"ours": {{"error": 1.5}}}})
+"""
+PAGE = """+++
+title = "A plugin"
+shows = "A plugin is found."
+systems = ["E1"]
+
+[[claims]]
+system = "E1"
+claim = "error"
+measure = "error"
++++
+The error is {{ mean("ours", "error") | fixed(1) }}, hello.
 """
 
 
 @pytest.mark.parametrize("name", list(catalogue()))
-def test_decorators_classes_and_presets_agree(name: str) -> None:
+def test_catalogue_classes_and_presets_agree(name: str) -> None:
     cls = load(name)
     assert dataclasses.replace(cls.entry, cls="") == dataclasses.replace(catalogue()[name], cls="")
     assert set(cls.entry.rows) <= set(load_systems())
@@ -78,51 +94,116 @@ def test_the_saddle_is_what_the_formula_says(tmp_path: Path) -> None:
     assert measured["median loss at the end of the flow (exact: 0)"] < 1e-3
 
 
-def _plug(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, arguments: str, body: str = "n: int = 1"
+def _folder(place: Path, name: str, body: str = "n: int = 1", page: str | None = PAGE) -> Path:
+    """The folder of a recipe, without `__init__.py`; each test has its own names, since modules are imported once."""
+    folder = place / name
+    folder.mkdir(parents=True)
+    (folder / "recipe.py").write_text(RECIPE.format(body=body))
+    if page is not None:
+        (folder / "page.md").write_text(page)
+    return folder
+
+
+@pytest.fixture
+def plug(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Name plugins as a user does."""
+    monkeypatch.setattr("sys.path", [*sys.path])
+    return lambda *plugins: monkeypatch.setenv("LOWLAND_PLUGINS", ",".join(map(str, plugins)))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_folder_of_a_recipe_elsewhere_is_picked_up(inside: bool, plug: Callable[..., None], tmp_path: Path) -> None:
+    """Named itself, or by the folder that it lies in."""
+    name = f"plugged_inside_{inside}".lower()
+    folder = _folder(tmp_path / "my_recipes", name)
+    plug(folder.parent if inside else folder)
+    known = name.replace("_", "-")
+    assert catalogue()[known].shows == "A plugin is found."
+    config = load(known).preset("cpu")
+    run = execute(config, start(config, tmp_path / "runs"))
+    assert [row["measured"] for row in run.results] == [1.5]
+    assert "The error is 1.5, hello." in (run.folder / "report.html").read_text()
+    assert any(known in line.recipes for line in overview() if line.system.id == "E1")
+    write_record(run.folder)
+    assert (folder / "record.json").is_file()
+    assert all(row.agrees for row in verify(known, tmp_path / "again")[1])
+
+
+def test_a_package_with_an_entry_point_is_picked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plug: Callable[..., None]
 ) -> None:
-    (tmp_path / f"{module}.py").write_text(PLUGIN.format(arguments=arguments, body=body))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("LOWLAND_PLUGINS", module)
+    """As pip leaves it: the package and, beside it, the folder of its metadata. Named twice, it is found once."""
+    _folder(tmp_path / "plugged_package" / "recipes", "plugged_installed")
+    info = tmp_path / "plugged_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lowland.plugins]\nmine = plugged_package.recipes\n")
+    plug("plugged_package.recipes")
+    monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path)])
+    assert catalogue()["plugged-installed"].module == "plugged_package.recipes.plugged_installed.recipe"
+    assert load("plugged-installed").entry.shows == "A plugin is found."
+    (info / "entry_points.txt").write_text("[lowland.plugins]\nmine = plugged_nothing\n")
+    monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path / "elsewhere")])
+    with pytest.raises(OptionError, match=r"plugged-package has an entry point .* 'plugged_nothing', which cannot be"):
+        catalogue()
 
 
-def test_a_recipe_in_a_file_elsewhere_is_picked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _plug(tmp_path, monkeypatch, "plugged_fine", '"plugged", shows="A plugin.", rows=("E1",)')
-    assert catalogue()["plugged"].shows == "A plugin."
-    config = load("plugged").preset("cpu")
-    assert "hello" in (execute(config, start(config, tmp_path)).folder / "report.html").read_text()
-    assert any("plugged" in line.recipes for line in overview() if line.system.id == "E1")
+def test_a_claim_needs_no_system(plug: Callable[..., None], tmp_path: Path) -> None:
+    page = PAGE.replace('systems = ["E1"]\n', "").replace('system = "E1"\n', "")
+    plug(_folder(tmp_path, "plugged_free", page=page))
+    config = load("plugged-free").preset("cpu")
+    assert execute(config, start(config, tmp_path / "runs")).results[0]["id"] == ""
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "words"),
+    ("name", "page", "words"),
     [
-        ("plugged_twice", '"ellipse", shows="Another."', "Two recipes are called 'ellipse'"),
-        ("plugged_computed", '"plug" + str(1), shows="No literal."', "must be one name and literal options"),
-        ("plugged_unknown", '"plugged", shows="x", minute=3', "must be one name and literal options"),
+        ("ellipse", PAGE, r"Two recipes are called 'ellipse': .*lowland.* and .*ellipse\. Rename one folder\."),
+        ("plugged_bare", None, r"page\.md is missing: a recipe is a folder with recipe\.py and page\.md\."),
+        ("plugged_headless", "hello", r"page\.md needs a head: TOML between two lines of \+\+\+, above the text\."),
+        ("plugged_toml", "+++\ntitle = x\n+++\n", r"The head of .*page\.md is not TOML that can be read"),
+        ("plugged_entry", PAGE.replace("shows", "show"), r"has no entry 'show'\. Did you mean 'shows'\?"),
+        ("plugged_system", PAGE.replace("E1", "E0"), r"page\.md names the system 'E0'"),
     ],
 )
-def test_a_decorator_that_cannot_be_read_is_an_error(
-    module: str, arguments: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_is_no_recipe_is_an_error(
+    name: str, page: str | None, words: str, plug: Callable[..., None], tmp_path: Path
 ) -> None:
-    _plug(tmp_path, monkeypatch, module, arguments)
+    plug(_folder(tmp_path / "my_recipes", name, page=page).parent)
     with pytest.raises(OptionError, match=words):
         catalogue()
 
 
+def test_a_page_without_a_recipe_is_an_error(plug: Callable[..., None], tmp_path: Path) -> None:
+    folder = _folder(tmp_path, "plugged_page_alone")
+    (folder / "recipe.py").rename(folder / "recipes.py")
+    plug(folder)
+    with pytest.raises(OptionError, match=r"recipe\.py is missing: a recipe is a folder with"):
+        catalogue()
+
+
+def test_two_folders_of_one_name_are_an_error(plug: Callable[..., None], tmp_path: Path) -> None:
+    plug(_folder(tmp_path / "one", "plugged_twice"), _folder(tmp_path / "two", "plugged_twice"))
+    with pytest.raises(OptionError, match=r"'plugged-twice': .*one.plugged_twice and .*two.plugged_twice\. Rename one"):
+        catalogue()
+
+
 @pytest.mark.parametrize(
-    ("module", "body", "words"),
+    ("name", "body", "words"),
     [
         ("plugged_reserved", "resume: int = 1", "may not have an option 'resume'"),
         ("plugged_option", "presets = {'smoke': {'m': 1}}", "no option 'm'"),
+        ("plugged_broken", "n: int = 1 / 0", r"cannot be imported: ZeroDivisionError in recipe\.py, line 8: "),
+        ("plugged_import", "import no_such_module", r"ModuleNotFoundError in recipe\.py, line 8: No module named"),
+        ("plugged_syntax", "n: int = = 1", r"cannot be imported: SyntaxError in recipe\.py, line 8: invalid syntax"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_an_error(
-    module: str, body: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, body: str, words: str, plug: Callable[..., None], tmp_path: Path
 ) -> None:
-    _plug(tmp_path, monkeypatch, module, f'"{module}", shows="x"', body)
+    plug(_folder(tmp_path, name, body))
     with pytest.raises(OptionError, match=words):
-        load(module)
+        load(name.replace("_", "-"))
 
 
 def test_every_system_has_a_line_and_a_place_in_the_docs() -> None:

@@ -156,7 +156,8 @@ def test_pictures_that_do_not_fit(tmp_path: Path) -> None:
         ("inpaint", {"nonzeros": 500}, "at most atoms"),
         ("sparse-patches", {"atoms": 0}, "atoms"),
         ("sparse-patches", {"fit_steps": 0}, "at least 1"),
-        ("sparse-digits", {"data": "digit"}, "Did you mean 'digits'"),
+        ("sparse-patches", {"atoms": 30, "samples": 20}, "at most samples"),
+        ("sparse-digits", {"data": "digit"}, "data must be one of mnist10k, digits"),
         ("sparse-digits", {"epochs": 0}, "at least 1"),
     ],
 )
@@ -182,10 +183,9 @@ def test_gabor_functions_are_found_again() -> None:
         gabor_fit(torch.zeros(2, 10))
 
 
-def test_sparse_patches_and_digits_beat_atoms_that_learned_nothing(tmp_path: Path) -> None:
-    free = {row["method"]: row["measured"] for row in run("sparse-patches", tmp_path) if "energy" in row["claim"]}
+def test_sparse_patches_and_digits_beat_atoms_that_learned_nothing(smoke: Callable[[str], Run]) -> None:
+    free = {row["method"]: row["measured"] for row in smoke("sparse-patches").results if "energy" in row["claim"]}
     assert free["learned"] < min(free["noise (learns nothing)"], free["patches (learns nothing)"])
-    error = {
-        row["method"]: row["measured"] for row in run("sparse-digits", tmp_path) if "squared error" in row["claim"]
-    }
+    digits = smoke("sparse-digits").results
+    error = {row["method"]: row["measured"] for row in digits if "squared error" in row["claim"]}
     assert error["sparse coding"] < error["mean image (learns nothing)"]

@@ -31,6 +31,12 @@ def test_failed_seeds_do_not_count() -> None:
     )
 
 
+def test_an_infinite_number_has_no_deviation() -> None:
+    results = table(never=[float("inf"), 3.0])
+    assert results.mean("never", "error") == float("inf")
+    assert results.sd("never", "error") is None
+
+
 @pytest.mark.parametrize(
     ("method", "measure", "words"), [("our", "error", "Did you mean 'ours'"), ("ours", "eror", "'error'")]
 )

@@ -45,12 +45,12 @@ class Data(Command):
         if self.action == "list":
             lines = [
                 (d.name, d.what, d.size, d.licence, ", ".join(source.package for source in (d.source, *d.also)))
-                for d in data.DATASETS.values()
+                for d in data.datasets().values()
             ]
             table({"data set": None, "what": None, "size": 14, "licence": 14, "package": 14}, lines)
             return 0
         if self.name is None:
-            known = MAKERS if self.action == "make" else data.DATASETS
+            known = MAKERS if self.action == "make" else data.datasets()
             raise OptionError(f"`lowland data {self.action}` needs the name of a data set. {nearest('', known)}")
         if self.action == "make":
             say(_make(self.name, **given))

@@ -57,8 +57,10 @@ class Run(RunsCommand):
         from lowland.recipes import base, sweep
 
         folder, default = self._start(base.load(entry.name))
+        axes = self._axes(type(default), folder)
+        if axes and folder is None:
+            default = sweep.with_defaults(default, axes)
         config = parse(type(default), list(self.options), f"lowland run {entry.name}", default, also=OWN)
-        axes = self._axes(type(config), folder)
         if axes:
             run = sweep.start_sweep(config, axes, self.runs, self.preset or "cpu", folder)
         else:

@@ -52,9 +52,9 @@ def checked(run: Run, data: Images) -> Images:
 
 def retrieved(encoder: nn.Module, data: Images, count: int = 8, k: int = 4) -> Figure:
     """Test images with their nearest training images; those of another class have a frame."""
-    bank = data.train[:_RANKED]
-    _, place = nearest_neighbours(represent(encoder, data.test[:count]), represent(encoder, bank), k)
-    return retrieval(data.test[:count], bank[place], data.train_labels[place] != data.test_labels[:count, None])
+    codes = represent(encoder, data.test[:count]), represent(encoder, data.train[:_RANKED])
+    place = nearest_neighbours(codes[0], codes[1], k)[1]
+    return retrieval(data.test[:count], data.train[place], data.train_labels[place] != data.test_labels[:count, None])
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Pretraining(Recipe):
         return checked(run, load(self.data, self.data_dir or None))
 
     def chosen(self) -> list[JointMethod]:
-        """The methods that were asked for, or all."""
+        """The methods asked for, or all."""
         return [JOINT_METHODS[name] for name in self.methods or JOINT_METHODS]
 
     def steps(self, data: Images) -> int:
@@ -130,7 +130,7 @@ class Pretraining(Recipe):
             TrainingError: for a method whose loss is not finite, or whose embeddings collapse.
         """
         sgd = self.optimiser == "sgd"
-        optimiser: Any = partial(_momentum, self.decay) if sgd else self.optimiser
+        optimiser = partial(_momentum, self.decay) if sgd else self.optimiser
         return fit(
             energy, data.train, method.shaping(views_of("images", self.views), self.seed + seed), until,
             min(self.batch, len(data.train)), self.rate * method.rate, optimiser, 0.0 if sgd else self.decay,
@@ -197,9 +197,8 @@ class Predictive(Recipe):
         losses: dict[str, tuple[list[int], list[float]]] = {}
         raw = run.stage("raw", partial(self._measure, nn.Flatten(), data))
         for seed in range(self.seeds):
-            found = {PIXELS: raw}
             untrained = self.encoder(data.shape, self.generator(seed)).to(self.device)
-            found[RANDOM] = run.stage(f"seed-{seed}/random", partial(self._measure, untrained, data))
+            found = {PIXELS: raw, RANDOM: run.stage(f"seed-{seed}/random", partial(self._measure, untrained, data))}
             found[SUPERVISED] = run.stage(f"seed-{seed}/supervised", partial(self._supervise, untrained, data, seed))
             for method in methods:
                 energy = method.energy(self.generator(seed)).to(self.device)

@@ -18,7 +18,7 @@ from lowland.errors import OptionError
 from lowland.evaluation.fine_tune import fine_tune
 from lowland.evaluation.joint import plane
 from lowland.evaluation.representations import represent
-from lowland.evaluation.verification import Verification, all_pairs, hardest_pairs, verification
+from lowland.evaluation.verification import Chosen, Verification, hardest_pairs, verify_best
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
@@ -132,10 +132,10 @@ class SiameseRecipe(Recipe):
         for margin in self.margins:
             energy, curve[str(margin)] = self._learn(training, who, margin, number)
             tried[METHOD][f"margin {margin:g}"] = partial(represent, energy.branch)
-        chosen = {method: _chosen(ways, splits) for method, ways in tried.items()}
-        measured = {method: numbers for method, (numbers, _) in chosen.items()}
+        chosen = {method: verify_best(ways, splits["validation"], splits["test"]) for method, ways in tried.items()}
+        measured = {method: _stored(one) for method, one in chosen.items()}
         test, whose = splits["test"]
-        shown = {method: chosen[method][1] for method in (PCA, METHOD)}
+        shown = {method: chosen[method].codes for method in (PCA, METHOD)}
         return {"measured": measured, "codes": shown, "images": test, "who": whose, "loss": curve}
 
     def _encoder(self, images: Tensor, generator: torch.Generator) -> ConvNet:
@@ -200,26 +200,11 @@ def _principal(train: Tensor, size: int, white: bool, images: Tensor) -> Tensor:
     return codes / scale[:size] if white else codes
 
 
-@torch.no_grad()
-def _chosen(ways: Mapping[str, Codes], splits: Mapping[str, Split]) -> tuple[dict[str, Any], Tensor]:
-    """Test errors of the best of several codes and of two distances, as the validation people choose."""
-
-    def error(codes: Codes, split: str, cosine: bool) -> Verification:
-        images, who = splits[split]
-        return verification(*all_pairs(codes(images), who, cosine))
-
-    tried = {
-        (way, cosine): error(codes, "validation", cosine).equal_error
-        for way, codes in ways.items()
-        for cosine in (False, True)
-    }
-    way, cosine = min(tried, key=lambda key: tried[key])
-    found = error(ways[way], "test", cosine)
-    measured = {
-        "equal error": found.equal_error, "validation": tried[way, cosine], "accepted": found.accepted,
-        "recognised": found.recognised, "chosen": f"{way}, {'cosine' if cosine else 'Euclidean'}",
+def _stored(one: Chosen) -> dict[str, Any]:
+    return {
+        "equal error": one.test.equal_error, "validation": one.validation, "accepted": one.test.accepted,
+        "recognised": one.test.recognised, "chosen": f"{one.way}, {'cosine' if one.cosine else 'Euclidean'}",
     }  # fmt: skip
-    return measured, ways[way](splits["test"][0])
 
 
 def _verification(stored: Mapping[str, Any]) -> Verification:

@@ -104,7 +104,7 @@ class ConvPSDRecipe(Recipe):
                 if seed:
                     run.stage("filters", partial(self._learn, energy, train, test, seed), [energy])
                 found = run.stage("encoders", partial(self._compare, energy, train, test, seed))
-            rows = found["report"]
+            rows = {name: {m: v for m, v in row.items() if m != "name"} for name, row in found["report"].items()}
             for row in rows.values():
                 row["milliseconds"] = row["microseconds"] / 1000
             rows["encoder"]["FISTA"] = worth_iterations(found["FISTA"], rows["encoder"]["gap"])

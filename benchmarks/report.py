@@ -1,0 +1,122 @@
+"""Writes RESULTS.md from what the benchmarks and the recipes measured; nothing is measured here.
+
+    python benchmarks/report.py [--check]
+
+A benchmark writes its rows with `--json benchmarks/results/NAME.json`; what a person must say about them stands in the
+`note` of that file, which a later run keeps. The figures of recipes come from their `record.json` (`lowland record`).
+`benchmarks/notes/RECIPE.md` holds what was measured before there were records; a note in the record takes its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from lowland.recipes.catalogue import catalogue
+from lowland.recipes.record import figure, read_record
+from lowland.reports.digits import number
+
+FOLDER = Path(__file__).parent
+HEADINGS = {
+    "error_ours": "error, ours", "error_theirs": "error, theirs", "worst_theirs": "worst error, theirs",
+    "worst_ours": "worst error, ours", "steps_ours": "steps, ours", "steps_theirs": "steps, theirs", "why": "remark",
+}  # fmt: skip
+HEAD = ("title", "command", "date", "machine", "versions", "note", "rows")
+TOP = """# Results
+
+Written by `benchmarks/report.py`; do not edit. Benchmarks come first, then the recorded runs of the recipes.
+
+A benchmark measures Lowland and its rivals in one process on the same work. Ratios above 1 mean that Lowland is better.
+"""
+
+
+def write(path: Path, title: str, machine: str, versions: str, rows: list[dict[str, Any]]) -> None:
+    """Keep the rows of a benchmark with what is needed to repeat it; title and note of an earlier file stay."""
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    words = [word for word in sys.argv[1:] if word not in ("--json", str(path)) and word != f"--json={path}"]
+    values = {
+        "title": earlier.get("title", title),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]),
+        "date": str(date.today()),
+        "machine": machine,
+        "versions": versions,
+        "note": earlier.get("note", ""),
+        "rows": [{key: value for key, value in row.items() if key != "device"} for row in rows],
+    }
+    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def benchmark(path: Path) -> str:
+    """The section of one file of `results/`."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if set(values) != set(HEAD):
+        raise SystemExit(f"{path} must have the entries {', '.join(HEAD)}: write it with --json of its benchmark.")
+    rows = values["rows"]
+    keys = [
+        key
+        for key in dict.fromkeys(key for row in rows for key in row)
+        if any(row.get(key) is not None for row in rows)
+    ]
+    place = ", ".join(filter(None, [values["date"], values["machine"], values["versions"]]))
+    cells = [[row.get(key) for key in keys] for row in rows]
+    parts = [f"## {values['title']}", f"{place}.", f"```sh\n{values['command']}\n```", values["note"]]
+    return "\n\n".join([*filter(None, parts), table([HEADINGS.get(key, key) for key in keys], cells)])
+
+
+def recipes() -> str:
+    """The recorded run of each recipe, and what was measured before there were records."""
+    parts = ["# Recipes", "What each recipe measured in its recorded run. `lowland verify NAME` repeats it."]
+    for name, entry in catalogue().items():
+        record, earlier = read_record(entry), FOLDER / "notes" / f"{name}.md"
+        note = earlier.read_text(encoding="utf-8").strip() if earlier.is_file() else ""
+        if record is None and not note:
+            continue
+        parts.append(f"## {entry.title or name} (`{name}`)")
+        if record is not None:
+            machine = ", ".join(str(record.machine[key]) for key in ("system", "processors", "accelerator"))
+            machine = machine.replace(
+                f", {record.machine['processors']}, ", f", {record.machine['processors']} cores, "
+            )
+            parts.append(f"{record.date}, {machine.replace(', none', ', no GPU')}, {record.minutes:g} minutes.")
+            parts.append(f"```sh\n{record.command}\n```")
+            columns = ("system", "what", "method", "published", "measured", "data")
+            parts.append(table(columns, [_row(row) for row in record.rows]))
+            note = record.note.strip() or note
+        if note:
+            parts.append(note)
+    return "\n\n".join(parts)
+
+
+def _row(row: Mapping[str, Any]) -> list[Any]:
+    return [row["id"], row["claim"], row["method"], row["published"], figure(row), row["data"]]
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown."""
+    lines = [["" if cell is None else number(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [headings, ["---"] * len(headings), *lines])
+
+
+def markdown() -> str:
+    """All of RESULTS.md."""
+    return "\n\n".join([TOP.strip(), *map(benchmark, sorted((FOLDER / "results").glob("*.json"))), recipes()]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if it is out of date")
+    options = parser.parse_args()
+    path, text = FOLDER / "RESULTS.md", markdown()
+    if not options.check:
+        path.write_text(text, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != text:
+        raise SystemExit("benchmarks/RESULTS.md is not up to date: run python benchmarks/report.py.")
+
+
+if __name__ == "__main__":
+    main()

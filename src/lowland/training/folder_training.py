@@ -1,0 +1,72 @@
+"""Pretraining on the samples of a folder, as planned: first weights, training, and the time that a step takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from lowland.data.folder import Folder
+from lowland.energies.joint_embedding import JointEmbedding
+from lowland.nn.standardised import Standardised
+from lowland.shaping.base import Batch
+from lowland.shaping.joint import JointShaping
+from lowland.training.fit import FitResult, fit
+from lowland.training.pretraining import AUTO, Plan, build, warm_cosine
+from lowland.training.samples import Lazy
+
+_MEASURED, _NUMBERS = 4096, 2**25
+_TIMED = 6
+
+
+@dataclass(frozen=True)
+class FolderTraining:
+    """Training by joint embedding on some samples of a folder.
+
+    Args:
+        plan: method, encoder, batch and steps.
+        data: the folder.
+        rows: of it, those to train on.
+        encoder_options, method_options, views: see `build`.
+        rate: the highest of AdamW, which follows `warm_cosine`.
+        seed: of first weights, views and the order of samples.
+        device: where to train.
+    """
+
+    plan: Plan
+    data: Folder = field(repr=False)
+    rows: Tensor = field(repr=False)
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+    views: str = AUTO
+    rate: float = 1e-3
+    seed: int = 0
+    device: str = "cpu"
+
+    def build(self) -> tuple[JointEmbedding, JointShaping, Standardised]:
+        """The energy, its shaping, and the encoder, which has measured mean and deviation of the samples."""
+        energy, shaping, encoder = build(
+            self.plan, self.data.shape, self.encoder_options, self.method_options, self.views, self.seed
+        )
+        # Of large samples fewer say as much, since each has more numbers.
+        count = min(_MEASURED, _NUMBERS // math.prod(self.data.shape))
+        encoder.measure(self.data.take(self.rows[: max(1, count)]))
+        return energy.to(self.device), shaping.to(self.device), encoder
+
+    def fit(self, energy: JointEmbedding, shaping: JointShaping, **more: Any) -> FitResult:
+        """Train what `build` made; further arguments, such as `max_steps`, are those of `fit`."""
+        samples = Lazy(len(self.rows), lambda rows: Batch(self.data.take(self.rows[rows])))
+        return fit(
+            energy, samples, shaping, batch_size=self.plan.batch, lr=self.rate, optimiser="adamw", weight_decay=1e-4,
+            schedule=partial(warm_cosine, self.plan.steps), validation=0.0, seed=self.seed, progress=False, **more,
+        )  # fmt: skip
+
+    def seconds(self) -> float:
+        """Wall time of a step, from the second on: the first one sets things up."""
+        energy, shaping, _ = self.build()
+        short, long = (self.fit(energy, shaping, max_steps=count).seconds for count in (1, 1 + _TIMED))
+        return max(1e-4, (long - short) / _TIMED)

@@ -1,0 +1,119 @@
+"""Sweeps over `drive`: the rows of the recipes that they replace, shared stages, and what stands in their heads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowland.cli import main
+from lowland.errors import OptionError
+from lowland.recipes.base import load
+from lowland.recipes.driving.drive import policies
+from lowland.recipes.driving.drive.policies import METHODS, MPUR, PAIRS
+from lowland.recipes.driving.drive.recipe import DriveRecipe
+from lowland.recipes.sweep import parse_axes, with_defaults
+from lowland.reports.head import read_page
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "smoke"
+REMEDIES = ["--policy-steps", "1", "--model-steps", "1", "--masks", "2", "--episodes", "4"]
+
+
+def sweep(runs: Path, *words: str) -> Path:
+    assert main(["run", "drive", "--preset", "smoke", "--runs", str(runs), *words]) == 0
+    return (runs / "drive" / "latest").resolve()
+
+
+def rows_of(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["claim"], row["method"]): row for row in json.loads((folder / "results.json").read_text())}
+
+
+@pytest.fixture(scope="module")
+def horizon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What replaces the recipe `drive-horizon`."""
+    return sweep(tmp_path_factory.mktemp("horizon"), "--policy-steps", "2", "--sweep", "horizon=1,3")
+
+
+def test_lengths_of_roll_outs_have_the_rows_of_before(horizon: Path) -> None:
+    words = json.loads((GOLDEN / "reworded" / "drive-horizon.json").read_text())
+    found = rows_of(horizon)
+    for row in json.loads((GOLDEN / "sweeps" / "drive-horizon.json").read_text()):
+        now = found[words.get(row["claim"], f"{row['claim']}, horizon=1"), row["method"]]
+        assert (now["data"], now["seeds"]) == (row["data"], row["seeds"])
+        assert math.isclose(now["measured"], row["measured"])
+
+
+def test_what_does_not_depend_on_the_option_is_computed_once(horizon: Path) -> None:
+    shared = {path.relative_to(horizon / "stages").as_posix() for path in (horizon / "stages").rglob("*.safetensors")}
+    assert {"test/human.safetensors", "seed-0/model/z-dropout.safetensors"} <= shared
+    for point in ("horizon=1", "horizon=3"):
+        own = {path.name for path in (horizon / "sweep" / point / "stages").rglob("*.safetensors")}
+        assert own == {"policy.safetensors", "test.safetensors", "exploitation.safetensors"}
+
+
+def test_the_page_of_a_sweep_says_its_own(horizon: Path) -> None:
+    page = json.loads((horizon / "page.json").read_text())
+    assert page["title"] == "How far ahead to look"
+    assert page["stand_ins"]
+    heads = next(one["columns"] for one in page["elements"] if one["kind"] == "table")
+    assert heads == ["method", "horizon=1", "horizon=3 (default)"]
+
+
+def test_remedies_have_the_rows_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is usual is measured where the model learned, which with little data are few segments."""
+    segments, real = set(), policies.usual_spread
+    monkeypatch.setattr(policies, "usual_spread", lambda *given: (segments.add(len(given[2])), real(*given))[1])
+    words = json.loads((GOLDEN / "reworded" / "drive-remedies.json").read_text())
+    methods = ("--methods", "VG", "VG z-dropout", MPUR)
+    found = rows_of(sweep(tmp_path / "hinge", *REMEDIES, *methods, "--sweep", "hinge=0.5,none"))
+    few = sweep(tmp_path / "few", *REMEDIES, "--methods", MPUR, "--model-windows", "16", "--sweep", "members=1,2")
+    found |= {key: row for key, row in rows_of(few).items() if "members=2" in key[0]}
+    assert segments == {120, 16}
+    for row in json.loads((GOLDEN / "sweeps" / "drive-remedies.json").read_text()):
+        method, _, point = words.get(row["method"], row["method"]).partition(", ")
+        now = found[f"{words.get(row['claim'], row['claim'])}, {point or 'hinge=0.5'}", method]
+        assert (now["data"], now["seeds"]) == (row["data"], row["seeds"])
+        assert math.isclose(now["measured"], row["measured"], rel_tol=1e-9), row
+
+
+def test_each_sweep_of_the_page_can_start() -> None:
+    page = load("drive").entry.page
+    assert page is not None
+    sweeps = read_page(page)[0].sweeps or {}
+    assert set(sweeps) == {"horizon", "uncertainty", "hinge", "members", "hidden", "model_windows"}
+    for option in sweeps:
+        config = with_defaults(load("drive")(), {option: [1, 2]})
+        assert isinstance(config, DriveRecipe)
+        # Settings are compared outside the test, which is left for the one that is chosen.
+        assert config.split == ("test" if option == "horizon" else "validation")
+
+
+def test_pairs_differ_by_the_uncertainty_cost_alone() -> None:
+    for one, other in PAIRS:
+        assert METHODS[one]._replace(uncertainty=False, key="") == METHODS[other]._replace(key="")
+        assert METHODS[one].uncertainty > METHODS[other].uncertainty
+
+
+def test_an_option_that_may_be_none_can_be_swept_to_it() -> None:
+    cls = load("drive")
+    assert parse_axes(cls, ["hinge=0.5,None"]) == {"hinge": [0.5, None]}
+    with pytest.raises(OptionError, match="masks cannot be 'none' in a sweep"):
+        parse_axes(cls, ["masks=2,none"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"members": 2, "models": "shipped"}, "leave out models, or set members to 1"),
+        ({"members": 2, "image": (16, 8)}, "leave image out"),
+        ({"model_windows": 1}, "model_windows must be 0 or from 2"),
+        ({"split": "train"}, "split must be one of test, validation"),
+    ],
+)
+def test_remedies_that_cannot_be(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        dataclasses.replace(load("drive")(), **options)
