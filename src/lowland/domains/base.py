@@ -10,7 +10,8 @@ from torch import Tensor
 from lowland.errors import DomainError, ShapeError
 from lowland.tensors import PerSampleRNG
 
-_LARGEST_TABLE = 65536
+LARGEST_TABLE = 65536
+"""Most elements of a domain that is listed whole."""
 
 
 class Domain:
@@ -95,7 +96,7 @@ class Domain:
     def elements(self, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
         """(K, D), all elements of a finite domain."""
         raise DomainError(
-            f"{self!r} cannot be enumerated: it is not finite, or has more than {_LARGEST_TABLE} elements."
+            f"{self!r} cannot be enumerated: it is not finite, or has more than {LARGEST_TABLE} elements."
         )
 
     def pick(self, index: Tensor, dtype: torch.dtype) -> Tensor:

@@ -7,10 +7,8 @@ import itertools
 import torch
 from torch import Tensor
 
-from lowland.domains.base import Domain
+from lowland.domains.base import LARGEST_TABLE, Domain
 from lowland.tensors import PerSampleRNG
-
-_LARGEST_TABLE = 65536
 
 
 class Binary(Domain):
@@ -22,7 +20,7 @@ class Binary(Domain):
 
     @property
     def cardinality(self) -> int | None:
-        return 2**self.size if 2**self.size <= _LARGEST_TABLE else None
+        return 2**self.size if 2**self.size <= LARGEST_TABLE else None
 
     def project(self, u: Tensor) -> Tensor:
         return (u > 0.5).to(u.dtype)
@@ -61,7 +59,7 @@ class OneHot(Domain):
     @property
     def cardinality(self) -> int | None:
         count = self.categories**self.groups
-        return count if count <= _LARGEST_TABLE else None
+        return count if count <= LARGEST_TABLE else None
 
     def pick(self, index: Tensor, dtype: torch.dtype) -> Tensor:
         powers = self.categories ** torch.arange(self.groups - 1, -1, -1, device=index.device)

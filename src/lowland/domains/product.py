@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.domains.base import Domain
+from lowland.domains.base import LARGEST_TABLE, Domain
 from lowland.errors import DomainError, ShapeError
 from lowland.tensors import PerSampleRNG
-
-_LARGEST_TABLE = 65536
 
 
 class Product(Domain):
@@ -49,8 +47,8 @@ class Product(Domain):
     def cardinality(self) -> int | None:
         count = 1
         for part in self.parts.values():
-            count *= part.cardinality or _LARGEST_TABLE + 1
-        return count if count <= _LARGEST_TABLE else None
+            count *= part.cardinality or LARGEST_TABLE + 1
+        return count if count <= LARGEST_TABLE else None
 
     def project(self, u: Tensor) -> Tensor:
         return torch.cat([part.project(u[:, self.slices[name]]) for name, part in self.parts.items()], dim=1)

@@ -44,7 +44,7 @@ RATE, PIXELS = 1e-3, 1 / 300
 TITLES = {"warp": "warp of the last frame", "additive": "sigmoid of last frame + change (the paper's)"}
 
 
-def run_traffic(config: WorldOptions, run: Run) -> None:
+def learn_traffic(config: WorldOptions, run: Run) -> None:
     """Both decoders, each first without z and then with z-dropout, scored in traffic that they have not seen."""
     run.expect(config.seeds * (2 * len(DECODERS) + 1))
     seen = {
