@@ -117,7 +117,7 @@ def _measured(runs: Path) -> dict[str, Found]:
 
 
 def _of(name: str, found: dict[str, Found]) -> str:
-    """The figures of a system: its own rows, published first and baselines last; else one of a recipe."""
+    """The figures of a system: its rows, published ones first and baselines last; else the first of a recipe."""
     try:
         own = [row for rows in found.values() for row in rows if row["id"] == name]
         own.sort(key=lambda row: (row["published"] is None, "baseline" in row["method"]))
