@@ -76,7 +76,7 @@ def recipes() -> str:
         note = earlier.read_text(encoding="utf-8").strip() if earlier.is_file() else ""
         if record is None and not note:
             continue
-        parts.append(f"## {entry.title or name} (`{name}`)")
+        parts.append(f"## {entry.head.title} (`{name}`)")
         if record is not None:
             machine = ", ".join(str(record.machine[key]) for key in ("system", "processors", "accelerator"))
             machine = machine.replace(

@@ -140,15 +140,15 @@ def recipes() -> dict[str, str]:
     pages = {}
     for entry in catalogue().values():
         cls = load(entry.name)
-        systems = ", ".join(f"[{system}](../systems.md)" for system in entry.rows) or "none"
+        systems = ", ".join(f"[{system}](../systems.md)" for system in entry.head.systems) or "none"
         text = [
-            f"# {entry.title or entry.name}",
-            entry.shows,
+            f"# {entry.head.title}",
+            entry.head.shows,
             f"```sh\nlowland run {entry.name}\n```",
-            f"About {entry.minutes:g} minutes on two processor cores (preset `cpu`). Systems: {systems}.",
+            f"About {entry.head.minutes:g} minutes on two processor cores (preset `cpu`). Systems: {systems}.",
             inspect.getdoc(cls) or "",
             *compared(entry),
-            *on_record(entry),
+            *recorded(entry),
             "## Options",
             "| option | default | bounds | meaning |\n|---|---|---|---|\n" + "\n".join(options(cls)),
         ]
@@ -161,14 +161,12 @@ def recipes() -> dict[str, str]:
 
 def compared(entry: Any) -> list[str]:
     """The methods that the head of a page names."""
-    from lowland.reports.head import read_page
-
-    methods = (read_page(entry.page)[0].methods or {}) if entry.page else {}
+    methods = entry.head.methods or {}
     names = [name for name in dict.fromkeys(methods.values()) if "{{" not in name]
     return ["## Methods", "\n".join(f"- {name}" for name in names)] if names else []
 
 
-def on_record(entry: Any) -> list[str]:
+def recorded(entry: Any) -> list[str]:
     """The recorded run of a recipe: when and where it ran, its figures, and what must be said about it."""
     from lowland.recipes.record import figure, read_record
     from lowland.reports.digits import number
@@ -221,7 +219,7 @@ def recipe_table() -> str:
     """All recipes with what they show."""
     from lowland.recipes.catalogue import catalogue
 
-    lines = [f"| [`{entry.name}`]({entry.name}.md) | {cell(entry.shows)} | {entry.minutes:g} |"
+    lines = [f"| [`{entry.name}`]({entry.name}.md) | {cell(entry.head.shows)} | {entry.head.minutes:g} |"
              for entry in catalogue().values()]  # fmt: skip
     return "\n".join(["| recipe | what it shows | minutes |", "|---|---|---|", *lines])
 

@@ -21,18 +21,9 @@ else:
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "lowland"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "conformance")
-MAX_LINES = 600
+MAX_LINES = 400
 CONTRACT = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
 LAYERS = CONTRACT["layers"][::-1]
-IN_CIRCLES = {
-    f"lowland.recipes.{name}"
-    for name in (
-        "conv_psd conv_psd_page lista lista_page lista_results lista_setting methods "
-        "methods_contrastive methods_regularised pendulum pendulum_page strategies strategies_page world "
-        "world_traffic"
-    ).split()
-}
-"""What is left of circles of imports. This list only becomes shorter."""
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 
@@ -108,8 +99,7 @@ def test_no_module_imports_in_a_circle() -> None:
     """A circle hides in a function or behind TYPE_CHECKING, where neither Python nor the layer contract sees it."""
     paths = {module_name(path): path for path in PACKAGE.rglob("*.py")}
     graph = {name: imports(path, paths) - {name} for name, path in paths.items()}
-    inside = {name for circle in circles(graph) for name in circle}
-    assert inside <= IN_CIRCLES, "\n".join(" ↔ ".join(sorted(each)) for each in circles(graph) if each - IN_CIRCLES)
+    assert sorted(" ↔ ".join(sorted(circle)) for circle in circles(graph)) == []
 
 
 def each_source(check: Callable[[Path], str | None], sources: Sequence[Path] = SOURCES) -> list[str]:
@@ -160,7 +150,6 @@ def test_no_recipe_imports_a_sibling() -> None:
 def test_recipes_stay_small() -> None:
     lengths = sorted(len(path.read_text().splitlines()) for path in RECIPES if path.name == "recipe.py")
     assert max(lengths) <= 250
-    assert lengths[len(lengths) // 2] <= 150
 
 
 def duplicates_in(*paths: Path, cwd: Path) -> subprocess.CompletedProcess[str]:

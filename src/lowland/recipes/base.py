@@ -230,27 +230,18 @@ def _fits(value: Any, default: Any) -> bool:
 R = TypeVar("R", bound=type[Recipe])
 
 
-def recipe(name: Any = None, **head: Any) -> Any:
+def recipe(cls: R) -> R:
     """Class decorator of the one recipe in a `recipe.py`; what it shows stands in the head of `page.md`.
 
     Raises:
-        OptionError: if an option has no default or is one of `lowland run`, or a preset sets an unknown one.
+        OptionError: if an option has no default or is one of `lowland run`, a preset sets an unknown one, or there is
+            no page.
     """
-    if isinstance(name, type):
-        return _enter(name, _entry_of(name))
-    return lambda cls: _enter(cls, Entry(name, module=cls.__module__, cls=cls.__name__, **head))
-
-
-def _entry_of(cls: type) -> Entry:
-    for entry in catalogue().values():
-        if entry.module == cls.__module__:
-            return dataclasses.replace(entry, cls=cls.__name__)
-    raise OptionError(
-        f"{cls.__module__} is not the recipe.py of a folder with a page.md, so {cls.__name__} has no page."
-    )
-
-
-def _enter(cls: R, entry: Entry) -> R:
+    entry = next((entry for entry in catalogue().values() if entry.module == cls.__module__), None)
+    if entry is None:
+        raise OptionError(
+            f"{cls.__module__} is not the recipe.py of a folder with a page.md: {cls.__name__} has no page."
+        )
     for field in dataclasses.fields(cls):
         if field.name in RESERVED:
             raise OptionError(f"The recipe {entry.name} may not have an option {field.name!r}: `lowland run` has it.")
@@ -275,8 +266,6 @@ def load(name: str) -> type[Recipe]:
     ours = entry.module.startswith("lowland.")
     with nullcontext() if ours else importing(entry.module):
         module = importlib.import_module(entry.module)
-    if entry.cls:
-        return getattr(module, entry.cls)
     own = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Recipe)]
     found = [one for one in own if one.__module__ == entry.module and "entry" in vars(one)]
     if len(found) != 1:
@@ -313,11 +302,10 @@ def start(
         for number in value if isinstance(value, tuple | list) else (value,):
             if isinstance(number, int) and abs(number) > LARGEST:
                 raise OptionError(f"{name} must be at most {LARGEST}, but it is {number}.")
-    if entry.page is not None:
-        check_page(entry.page)
+    check_page(entry.page)
     with torch_threads(config.threads):
         run = Run.create(Path(runs), entry.name, options, preset, axes) if resume is None else Run.open(resume)
-    run.describe(entry.title or entry.name.replace("-", " ").capitalize(), entry.shows, entry.rows, entry.page)
+    run.describe(entry.head.title, entry.head.shows, entry.head.systems, entry.page)
     run.recorded = figures_on_record(entry)
     if resume is not None:
         run.check(entry.name, options, dataclasses.asdict(type(config)()))

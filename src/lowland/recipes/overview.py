@@ -40,7 +40,7 @@ def overview(runs: Path | None = None) -> list[Line]:
     """
     serving: dict[str, list[str]] = {}
     for entry in catalogue().values():
-        for name in entry.rows:
+        for name in entry.head.systems:
             serving.setdefault(name, []).append(entry.name)
     records = {name: _recorded(entry) for name, entry in catalogue().items()}
     measured = {} if runs is None else _measured(runs)

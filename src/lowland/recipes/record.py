@@ -69,7 +69,7 @@ def read_record(entry: Entry) -> Record | None:
         CheckpointError: if the file is damaged, of another format, or of another recipe.
     """
     path = entry.record
-    if path is None or not path.is_file():
+    if not path.is_file():
         return None
     values = read_json(path, keys=("recipe", "format", "rows"))
     if values["format"] != FORMAT:
@@ -106,8 +106,6 @@ def write_record(folder: Path, note: str | None = None) -> Path:
     status = read_json(folder / "status.json", keys=("status",))["status"]
     place = read_json(folder / "environment.json", keys=("packages", "started"))
     entry = find(config["recipe"])
-    if entry.record is None or entry.page is None:
-        raise CheckpointError(f"{entry.name} is not a folder with recipe.py and page.md: it has no place for a record.")
     if status != "finished":
         raise CheckpointError(
             f"{folder} has not finished ({status}): only finished runs are recorded. Resume it first."
@@ -228,7 +226,7 @@ def recorded(name: str) -> Record:
     """
     record = read_record(find(name))
     if record is None:
-        known = [one.name for one in catalogue().values() if one.record is not None and one.record.is_file()]
+        known = [one.name for one in catalogue().values() if one.record.is_file()]
         raise OptionError(
             f"The recipe {name} has no figures on record: run it, then `lowland record {name}`. On record: "
             f"{', '.join(known) or 'none'}."

@@ -18,10 +18,10 @@ from lowland.checksums import read_json
 from lowland.errors import OptionError, nearest
 from lowland.plots import curves
 from lowland.recipes.base import Recipe, execute, start
-from lowland.recipes.catalogue import Entry, catalogue, find
+from lowland.recipes.catalogue import catalogue, find
 from lowland.recipes.record import figures_on_record
 from lowland.reports.files import read_results
-from lowland.reports.head import Head, Sweep, read_page
+from lowland.reports.head import Head, Sweep
 from lowland.reports.page import render as render_page
 from lowland.reports.results import Results
 from lowland.reports.run import Run
@@ -69,7 +69,7 @@ def _value(name: str, text: str, default: Any, hint: Any) -> Any:
 
 def with_defaults(config: Recipe, axes: Mapping[str, Any]) -> Recipe:
     """The recipe with the other defaults that its page gives to this sweep; what the user sets comes after."""
-    return config.from_options(dataclasses.asdict(config) | dict(_of(_head(config.entry), axes).options or {}))
+    return config.from_options(dataclasses.asdict(config) | dict(_of(config.entry.head, axes).options or {}))
 
 
 def start_sweep(
@@ -85,13 +85,9 @@ def start_sweep(
 
 def _describe(run: Run, axes: Axes) -> None:
     entry = find(run.config["recipe"])
-    found = _of(_head(entry), axes)
-    title = found.title or f"{entry.title}: {', '.join(axes)}"
-    run.describe(title, found.shows or entry.shows, found.systems or entry.rows)
-
-
-def _head(entry: Entry) -> Head | None:
-    return read_page(entry.page)[0] if entry.page else None
+    found = _of(entry.head, axes)
+    title = found.title or f"{entry.head.title}: {', '.join(axes)}"
+    run.describe(title, found.shows or entry.head.shows, found.systems or entry.head.systems)
 
 
 def points(config: Recipe, axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -101,7 +97,7 @@ def points(config: Recipe, axes: Mapping[str, Sequence[Any]]) -> list[dict[str, 
 
 def execute_sweep(config: Recipe, axes: Axes, run: Run) -> Run:
     """Run every point that has not finished yet, and write the page of all."""
-    shared = _of(_head(config.entry), axes).shared
+    shared = _of(config.entry.head, axes).shared
     with run:
         run.expect(len(points(config, axes)))
         for point in points(config, axes):
@@ -110,7 +106,7 @@ def execute_sweep(config: Recipe, axes: Axes, run: Run) -> Run:
             one.share(run.folder, shared)
             if one.finished:
                 continue
-            one.describe(run.title, config.entry.shows, config.entry.rows, config.entry.page)
+            one.describe(run.title, config.entry.head.shows, config.entry.head.systems, config.entry.page)
             execute(dataclasses.replace(config, **point), one)
         fill(run, axes)
     return run
@@ -147,7 +143,7 @@ class Point(NamedTuple):
 
 def fill(run: Run, axes: Mapping[str, Sequence[Any]]) -> None:
     """Results, tables and pictures of all points, from what they wrote."""
-    sweep = _of(_head(find(run.config["recipe"])), axes)
+    sweep = _of(find(run.config["recipe"]).head, axes)
     found = [_point(run, dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
     for point in found:
         kept = [row for row in point.rows if not sweep.claims or row["claim"] in sweep.claims]
@@ -249,7 +245,7 @@ def rewrite(folder: Path) -> Path:
     """
     run = Run.open(folder)
     entry = catalogue().get(run.config["recipe"])
-    if entry is None or entry.page is None or not (folder / "values.json").is_file():
+    if entry is None or not (folder / "values.json").is_file():
         return render_page(folder)
     if not run.axes:
         run.recorded = figures_on_record(entry)

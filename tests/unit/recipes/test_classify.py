@@ -85,7 +85,7 @@ def test_test_images_have_no_say_in_training(tmp_path: Path) -> None:
 def test_claims_agree_with_the_saved_energies(smoke: Callable[[str], Run]) -> None:
     run = smoke("classify")
     rows = {(row["id"], row["claim"], row["method"]): row["measured"] for row in run.results}
-    assert {row for row, _, _ in rows} == set(ClassifyRecipe.entry.rows)
+    assert {row for row, _, _ in rows} == set(ClassifyRecipe.entry.head.systems)
     exact = [value for (row, claim, _), value in rows.items() if row == "H5" and "otherwise" in claim]
     close = [value for (row, claim, _), value in rows.items() if row == "H5" and "largest" in claim]
     # Sums of 64 and 32 terms in another order: energies of a few nats by some hundred roundings of single precision.

@@ -15,21 +15,19 @@ import pytest
 from lowland.errors import OptionError
 from lowland.recipes.base import Bound, Recipe, execute, load, start
 from lowland.recipes.catalogue import catalogue
-from lowland.reports.head import Claim, read_page
+from lowland.reports.head import Claim
 from lowland.reports.run import Run
 from lowland.reports.template import Filled
 
 ALL = list(catalogue())
-WITH_PAGE = [entry.name for entry in catalogue().values() if entry.page is not None]
 
 
 def claims_of_machine(name: str) -> list[Claim]:
     """Claims on times, which no two runs share."""
-    page = catalogue()[name].page
-    return [] if page is None else [claim for claim in read_page(page)[0].claims if claim.tolerance == "machine"]
+    return [claim for claim in catalogue()[name].head.claims if claim.tolerance == "machine"]
 
 
-@pytest.mark.parametrize("name", WITH_PAGE)
+@pytest.mark.parametrize("name", ALL)
 def test_a_run_without_its_last_stage_resumes_to_the_same_numbers(
     name: str, smoke: Callable[[str], Run], tmp_path: Path
 ) -> None:
@@ -47,12 +45,11 @@ def test_a_run_without_its_last_stage_resumes_to_the_same_numbers(
     assert kept[0] == kept[1]
 
 
-@pytest.mark.parametrize("name", WITH_PAGE)
+@pytest.mark.parametrize("name", ALL)
 def test_the_page_can_draw_verdicts(name: str, smoke: Callable[[str], Run]) -> None:
     """A smoke run draws none, so that what stands in the page for real runs is tried here."""
     run = smoke(name)
     page = catalogue()[name].page
-    assert page is not None
     values = json.loads((run.folder / "values.json").read_text())
     filled = Filled(page, run.measured, run.config["options"], run.shown, values["elements"], conclusive=True)
     assert filled.rows == run.results

@@ -47,8 +47,8 @@ The error is {{ mean("ours", "error") | fixed(1) }}, hello.
 @pytest.mark.parametrize("name", list(catalogue()))
 def test_catalogue_classes_and_presets_agree(name: str) -> None:
     cls = load(name)
-    assert dataclasses.replace(cls.entry, cls="") == dataclasses.replace(catalogue()[name], cls="")
-    assert set(cls.entry.rows) <= set(load_systems())
+    assert cls.entry == catalogue()[name]
+    assert set(cls.entry.head.systems) <= set(load_systems())
     for preset in PRESETS:
         config = cls.preset(preset)
         # What a run stores as JSON comes back as the same configuration.
@@ -118,7 +118,7 @@ def test_the_folder_of_a_recipe_elsewhere_is_picked_up(inside: bool, plug: Calla
     folder = _folder(tmp_path / "my_recipes", name)
     plug(folder.parent if inside else folder)
     known = name.replace("_", "-")
-    assert catalogue()[known].shows == "A plugin is found."
+    assert catalogue()[known].head.shows == "A plugin is found."
     config = load(known).preset("cpu")
     run = execute(config, start(config, tmp_path / "runs"))
     assert [row["measured"] for row in run.results] == [1.5]
@@ -141,7 +141,7 @@ def test_a_package_with_an_entry_point_is_picked_up(
     plug("plugged_package.recipes")
     monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path)])
     assert catalogue()["plugged-installed"].module == "plugged_package.recipes.plugged_installed.recipe"
-    assert load("plugged-installed").entry.shows == "A plugin is found."
+    assert load("plugged-installed").entry.head.shows == "A plugin is found."
     (info / "entry_points.txt").write_text("[lowland.plugins]\nmine = plugged_nothing\n")
     monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path / "elsewhere")])
     with pytest.raises(OptionError, match=r"plugged-package has an entry point .* 'plugged_nothing', which cannot be"):

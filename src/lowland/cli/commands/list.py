@@ -33,7 +33,7 @@ class List(RunsCommand):
             ]
             table({"id": None, "system": None, "recipe": 18, "published": None, "on record": None, "here": None}, lines)
             return 0
-        entries = catalogue().values()
-        lines = [(entry.name, entry.shows, " ".join(entry.rows), f"{entry.minutes:g}") for entry in entries]
-        table({"recipe": None, "shows": None, "rows": 14, "minutes": None}, lines)
+        entries = [(entry.name, entry.head) for entry in catalogue().values()]
+        lines = [(name, head.shows, " ".join(head.systems), f"{head.minutes:g}") for name, head in entries]
+        table({"recipe": None, "shows": None, "systems": 14, "minutes": None}, lines)
         return 0

@@ -129,4 +129,4 @@ def show_options(name: str, prog: str) -> None:
     recipe = base.load(name)
     presets = "|".join(dict.fromkeys((*base.PRESETS, *recipe.presets)))
     shared = f"Also: --preset {presets}, --resume RUN|latest, --runs DIR, --debug."
-    parse(recipe, ["--help"], prog, recipe(), f"{entry.shows} {shared}")
+    parse(recipe, ["--help"], prog, recipe(), f"{entry.head.shows} {shared}")

@@ -1,0 +1,27 @@
+"""Shows the examples of docstrings as code: Markdown would read `>>>` as three quotations."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import griffe
+
+EXAMPLE = re.compile(r"^>>> .*\n?(?:^(?!\s*$).*\n?)*", flags=re.MULTILINE)
+
+
+class Doctests(griffe.Extension):
+    """Puts each block of lines from `>>>` to the next empty line into a fence."""
+
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = fenced(obj.docstring.value)
+
+
+def fenced(text: str) -> str:
+    r"""A docstring with its examples as code.
+
+    >>> fenced("Sum.").count("pycon"), fenced("Sum.\n\n>>> 1 + 1\n2\n").count("pycon")
+    (0, 1)
+    """
+    return EXAMPLE.sub(lambda found: f"```pycon\n{found[0].rstrip()}\n```\n", text)
