@@ -173,8 +173,9 @@ def fill(run: Run, axes: Mapping[str, Sequence[Any]]) -> None:
 def _point(run: Run, point: Mapping[str, Any]) -> Point:
     """What a point wrote; data that stand in for others are named on the page of the sweep as well."""
     folder = run.folder / "sweep" / label(point)
-    values = read_json(folder / "values.json", keys=("results", "shown", "elements", "stand_ins"))
+    values = read_json(folder / "values.json", keys=("results", "shown", "elements", "stand_ins", "seconds"))
     options = read_json(folder / "config.json", keys=("options",))["options"]
+    run.elsewhere += values["seconds"]
     for sentence in values["stand_ins"]:
         run.stand_in(sentence)
     tables = {one["name"]: one for one in values["elements"] if one["kind"] == "table"}

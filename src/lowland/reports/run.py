@@ -48,6 +48,7 @@ class Run(Elements):
         config: {"recipe", "preset", "options"}, as stored in `config.json`.
         recorded: figures on record, by id, claim and method joined by tabs.
         made: files for the user besides the page, which the command line names at the end.
+        elsewhere: seconds of computing in other folders, as of the points of a sweep.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
@@ -63,6 +64,8 @@ class Run(Elements):
         self._progress = Progress()
         self._prefix = ""
         self._shared: dict[str, Path] = {}
+        self._borrowed = 0.0
+        self.elsewhere = 0.0
 
     @classmethod
     def create(
@@ -203,6 +206,7 @@ class Run(Elements):
         place = next((place for first, place in self._shared.items() if fnmatchcase(name, f"{first}*")), self.folder)
         path = place / "stages" / f"{name}.safetensors"
         self._progress.start(name)
+        borrowed = place != self.folder
         if not path.is_file():
             _log.info("stage %s", name)
             self._stage, self._metrics[name] = name, []
@@ -218,10 +222,12 @@ class Run(Elements):
                 "seconds": self._seconds[name],
             }
             write_checkpoint(stored, path)
+            borrowed = False
         stored = read_checkpoint(path)
         if set(stored) != {"result", "weights", "metrics", "seconds"}:
             raise CheckpointError(f"{path} is not a stage of a run. Delete it to compute the stage again.")
         self._metrics[name], self._seconds[name] = stored["metrics"], stored["seconds"]
+        self._borrowed += stored["seconds"] if borrowed else 0.0
         if len(stored["weights"]) != len(modules):
             raise CheckpointError(
                 f"The stage {name!r} stored {len(stored['weights'])} modules, but {len(modules)} are given."
@@ -369,7 +375,7 @@ class Run(Elements):
         return render(self.folder)
 
     def _sum(self) -> float:
-        return sum(self._seconds.values())
+        return sum(self._seconds.values()) - self._borrowed + self.elsewhere
 
     def _status(self, status: str, **more: str) -> None:
         write_json(self.folder / "status.json", {"status": status, "process": os.getpid(), **more})

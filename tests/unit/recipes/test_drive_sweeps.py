@@ -58,6 +58,9 @@ def test_the_page_of_a_sweep_says_its_own(horizon: Path) -> None:
     page = json.loads((horizon / "page.json").read_text())
     assert page["title"] == "How far ahead to look"
     assert page["stand_ins"]
+    points = [json.loads((horizon / "sweep" / f"horizon={k}" / "page.json").read_text())["seconds"] for k in (1, 3)]
+    assert page["seconds"] == pytest.approx(sum(points))
+    assert points[0] > points[1]  # the first computed what both share
     heads = next(one["columns"] for one in page["elements"] if one["kind"] == "table")
     assert heads == ["method", "horizon=1", "horizon=3 (default)"]
 
