@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test lint types layers duplicates docs examples wheel ci clean
+.PHONY: demo test verify lint types layers duplicates docs examples wheel ci clean
 
 demo: $(VENV)/.lowland
 	$(BIN)/lowland run drive --preset demo
@@ -13,6 +13,9 @@ demo: $(VENV)/.lowland
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+
+verify: $(VENV)/.dev
+	$(BIN)/lowland verify ellipse lqr one-one-one likelihood-canyon --runs build/verify
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
