@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -245,7 +246,7 @@ def rewrite(folder: Path) -> Path:
     """
     run = Run.open(folder)
     entry = catalogue().get(run.config["recipe"])
-    if entry is None or not (folder / "values.json").is_file():
+    if entry is None or not os.path.lexists(folder / "values.json"):
         return render_page(folder)
     if not run.axes:
         run.recorded = figures_on_record(entry)

@@ -21,7 +21,7 @@ from lowland.errors import CheckpointError, OptionError
 from lowland.files import appearing, contents, sweep, temporary_name, write_atomically
 from lowland.reports.elements import Elements
 from lowland.reports.environment import environment
-from lowland.reports.files import digest
+from lowland.reports.files import digest, read_values
 from lowland.reports.progress import Progress
 from lowland.reports.results import Results
 from lowland.reports.template import Filled
@@ -333,7 +333,7 @@ class Run(Elements):
     def refill(self, page: Path) -> Path:
         """Write the page of an earlier run anew from its template; nothing is computed."""
         filled = self.filled(page)
-        values = read_json(self.folder / "values.json", keys=("stand_ins", "seconds"))
+        values = read_values(self.folder)
         self.stand_ins = values["stand_ins"]
         status = read_json(self.folder / "status.json", keys=("status",))["status"]
         return self._page(status, filled.elements, values["seconds"])
@@ -345,7 +345,7 @@ class Run(Elements):
             CheckpointError: if the run is not of this version of Lowland, or is damaged.
             OptionError: if the template names what the run does not have.
         """
-        values = read_json(self.folder / "values.json", keys=("results", "shown", "elements"))
+        values = read_values(self.folder)
         self.measured, self.shown, self.elements = Results(values["results"]), values["shown"], values["elements"]
         return self._filled(page)
 

@@ -62,8 +62,7 @@ def one_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 PIPES = {
-    "page.json": "report",
-    "results.json": "report",
+    "values.json": "report",
     "status.json": "report",
     "environment.json": "report",
     "figures/valleys.png": "report",
@@ -76,7 +75,7 @@ PIPES = {
 
 NO_FILES = [(name, "pipe") for name in PIPES] + [
     (name, kind)
-    for name in ("page.json", "figures/valleys.png", "checkpoints/ellipse/model.safetensors")
+    for name in ("values.json", "figures/valleys.png", "checkpoints/ellipse/model.safetensors")
     for kind in ("device", "loop", "folder")
 ]
 
@@ -140,10 +139,12 @@ def test_pipes_in_the_place_of_what_options_name(
 
 
 BOMBS: dict[str, tuple[str, bytes]] = {
-    "page nested": ("page.json", b"[" * 200_000),
-    "page with nested elements": ("page.json", b'{"seconds": 1, "elements": ' + b"[" * 900 + b"]" * 900 + b"}"),
+    "values nested": ("values.json", b"[" * 200_000),
+    "values with nested elements": (
+        "values.json", b'{"results": {}, "shown": {}, "seconds": 1, "elements": ' + b"[" * 900 + b"]" * 900 + b"}",
+    ),
     "configuration nested": ("config.json", b'{"recipe": ' + b"[" * 200_000),
-    "a number of 10,000 digits": ("results.json", b"[" + b"9" * 10_000 + b"]"),
+    "a number of 10,000 digits": ("values.json", b'{"results": ' + b"9" * 10_000 + b"}"),
     "weights with a header of 2^63 bytes": ("checkpoints/ellipse/model.safetensors", b"\xff" * 8 + b"{}"),
     "weights that announce 2^50 numbers": (
         "checkpoints/ellipse/model.safetensors",
@@ -197,7 +198,7 @@ def test_folders_of_any_name(
     assert len(shown.splitlines()) == 2
     assert not err
     # What is wrong with it, and where nothing is.
-    Path(folder, "page.json").write_text("{")
+    Path(folder, "values.json").write_text("{")
     one_sentence(["report", words], capsys)
     one_sentence(["run", "ellipse", "--resume", f"{words}/none"], capsys)
     one_sentence(["embed", f"{words}/encoder", words], capsys)
@@ -262,9 +263,16 @@ def test_the_page_of_a_foreign_run_takes_nothing_from_elsewhere(
     (run / "report.html").unlink()
     (run / "figures" / "link.png").symlink_to("/etc/hostname")
     (run / "figures" / "code.html").write_text("<script>alert(1)</script>")
-    page = json.loads((run / "page.json").read_text())
-    # Its own checksum, which whoever made the run could have made as well.
-    page = {"title": page["title"], "shows": "", "rows": [], "stand_ins": [], "elements": [element], "seconds": 1}
+    # Without a checksum, which whoever made the run could have made as well.
+    values = json.loads((run / "values.json").read_text())
+    named = [{**element, "name": one["name"]} for one in values["elements"]]
+    values = {name: values[name] for name in ("results", "shown", "stand_ins", "seconds")} | {"elements": named}
+    (run / "values.json").write_text(json.dumps(values))
+    assert words in one_sentence(["report", str(run)], capsys)
+    assert not (run / "report.html").exists()
+    # A run of a recipe that is not known here has only its page.
+    (run / "values.json").unlink()
+    page = {"title": "t", "shows": "", "rows": [], "stand_ins": [], "elements": [element], "seconds": 1}
     (run / "page.json").write_text(json.dumps(page))
     assert words in one_sentence(["report", str(run)], capsys)
     assert not (run / "report.html").exists()
@@ -278,6 +286,7 @@ def test_a_foreign_figure_of_plotly_ends_no_element(smoke: Path, tmp_path: Path)
     element = {"kind": "figure", "file": "figures/f.json", "caption": "", "width": None}
     page = {"title": "t", "shows": "", "rows": [], "stand_ins": [], "elements": [element], "seconds": 1}
     (run / "page.json").write_text(json.dumps(page))
+    (run / "values.json").unlink()
     assert cli.main(["report", str(run)]) == 0
     html = (run / "report.html").read_text()
     assert "<script>alert" not in html

@@ -59,7 +59,7 @@ def hostile(folder: Path) -> tuple[str, ...]:
         (Path(place) / "config.json").write_text("{")
     nested = folder / "nested"
     nested.mkdir()
-    for name in ("config.json", "page.json", "results.json", "status.json", "environment.json"):
+    for name in ("config.json", "values.json", "page.json", "results.json", "status.json", "environment.json"):
         (nested / name).write_text("[" * 100_000)
     return tuple(str(path.relative_to(folder)) for path in sorted(folder.iterdir()))
 
