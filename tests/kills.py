@@ -112,7 +112,7 @@ def kept(run: Path) -> dict[str, str]:
             tree = read_checkpoint(path)
             tree.pop("seconds")
             found[name] = fingerprint(tree)
-        elif path.name == "page.json":
+        elif path.name in ("page.json", "values.json"):
             page = read_json(path)
             page.pop("seconds")
             found[name] = json.dumps(page, sort_keys=True).replace(str(run), "RUN")

@@ -189,7 +189,7 @@ def test_minimum_energy_names_itself_where_a_latent_has_no_prior() -> None:
 
 
 def test_a_transformed_y_keeps_the_energies_of_candidates() -> None:
-    plan = ll.energies.PlanEnergy.reference_case()
+    plan = ll.planning.PlanEnergy.reference_case()
     inner, x = plan.energy, plan.given["x"]
     domain = inner.domain("y")
     energy = Transformed(1.0 * inner, nn.Tanh(), y=Reals(*domain.shape))
