@@ -20,6 +20,7 @@ class Domain:
     Args:
         shape: shape of one sample, without the batch axis; an integer means a vector.
 
+    >>> from lowland.domains import Reals
     >>> Reals(3).size, Reals((1, 8, 8)).size
     (3, 64)
     """

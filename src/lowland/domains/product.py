@@ -17,6 +17,7 @@ from lowland.tensors import PerSampleRNG
 class Product(Domain):
     """Several named domains side by side: the domain of a dictionary, or of two variables at once.
 
+    >>> from lowland.domains import OneHot, Reals
     >>> both = Product({"y": Reals(2), "z": OneHot(3)})
     >>> both.size, both.slices["z"]
     (5, slice(2, 5, None))

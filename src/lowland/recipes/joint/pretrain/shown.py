@@ -33,7 +33,7 @@ def describe(run: Run, work: FolderTraining, parts: Split, shaping: JointShaping
         kind=data.kind, shape=" × ".join(map(str, data.shape)), samples=len(data), files=len(set(data.files)),
         notes=data.notes, train=len(parts.train), tests=len(parts.test), classes=parts.classes,
         labelled=0 if parts.labels is None else int((parts.labels >= 0).sum()), label_notes=parts.notes,
-        held_out=HELD_OUT, skipped=len(data.skipped), skipped_shown=_SKIPPED, method=chosen.method,
+        held_out=HELD_OUT, skipped=len(data.skipped), skipped_shown=_SKIPPED, trained_by=chosen.method,
         encoder=chosen.encoder, steps=chosen.steps, batch=chosen.batch, reasons=chosen.reasons,
         views=described(shaping.views), weights="", compared={}, failed=[], collapsed=False, drawn=False,
     )  # fmt: skip
