@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from lowland.checksums import read_json
 from lowland.errors import OptionError, nearest
 from lowland.plots import curves
-from lowland.recipes.base import Recipe, execute, start
+from lowland.recipes.base import Recipe, execute, load, start
 from lowland.recipes.catalogue import catalogue, find
 from lowland.recipes.record import figures_on_record
 from lowland.reports.files import read_results
@@ -249,10 +249,12 @@ def rewrite(folder: Path) -> Path:
     if entry is None or not os.path.lexists(folder / "values.json"):
         return render_page(folder)
     if not run.axes:
+        # A run of an earlier version lacks the options that came later.
+        run.config["options"] = dataclasses.asdict(load(entry.name).from_options(run.config["options"]))
         run.recorded = figures_on_record(entry)
         return run.refill(entry.page)
     for point in itertools.product(*run.axes.values()):
-        Run.open(folder / "sweep" / label(dict(zip(run.axes, point, strict=True)))).refill(entry.page)
+        rewrite(folder / "sweep" / label(dict(zip(run.axes, point, strict=True))))
     _describe(run, run.axes)
     fill(run, run.axes)
     return run.write("finished")

@@ -152,6 +152,9 @@ class Run(Elements):
                     f"A run is resumed with its own options, but {name} was {before!r} and is now {value!r}. Leave "
                     "the option out, or start a new run."
                 )
+        if self.config["options"] != (whole := json.loads(json.dumps(options))):
+            self.config["options"] = whole
+            write_json(self.folder / "config.json", self.config)
 
     def uses(self, files: Mapping[str, Path]) -> None:
         """Declare the user's own files and folders that the stages are computed from, by option.
@@ -350,8 +353,7 @@ class Run(Elements):
         return self._filled(page)
 
     def _filled(self, page: Path) -> Filled:
-        options = self.config["options"]
-        filled = Filled(page, self.measured, options, self.shown, self.elements, self.conclusive)
+        filled = Filled(page, self.measured, self.config["options"], self.shown, self.elements, self.conclusive)
         self.results, self.found = filled.rows, filled.finding
         self.title, self.shows, self.systems = filled.head.title, filled.head.shows, filled.head.systems
         return filled
