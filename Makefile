@@ -15,7 +15,7 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 verify: $(VENV)/.dev
-	$(BIN)/lowland verify ellipse lqr one-one-one likelihood-canyon --runs build/verify
+	OMP_NUM_THREADS=1 $(BIN)/lowland verify ellipse lqr one-one-one likelihood-canyon --runs build/verify
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -31,13 +31,13 @@ duplicates: $(VENV)/.dev
 	$(BIN)/pylint --recursive=y $(wildcard src tests benchmarks examples)
 
 docs: $(VENV)/.dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 examples: $(VENV)/.dev
 	@set -e; for script in examples/*.py; do \
 	    test -e "$$script" || continue; \
 	    echo "$$script"; \
-	    MPLBACKEND=Agg $(BIN)/python -W error::UserWarning -W error::RuntimeWarning "$$script"; \
+	    OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -W error::UserWarning -W error::RuntimeWarning "$$script"; \
 	done
 
 wheel: $(VENV)/.dev
