@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ class SparseCoding(Energy):
         quadratic = Quadratic(gram, y @ self.dictionary, 0.5 * y.square().sum(dim=1))
         weights = torch.full_like(gram.detach()[0], self.sparsity)
         penalty = Penalty(self._penalty, self._shrink, lambda u_j, step, j: self._shrink(u_j, step), weights)
-        bound = lambda: largest_eigenvalue(gram.detach())  # noqa: E731
+        bound = partial(largest_eigenvalue, gram.detach())
         return Structure(quadratic=quadratic, penalty=penalty, lipschitz=bound, convex=True)
 
     def _penalty(self, u: Tensor) -> Tensor:

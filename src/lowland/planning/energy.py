@@ -189,7 +189,8 @@ class PlanEnergy(Energy):
         samples = max(1, _BLOCK // (each * count))
         if not torch.compiler.is_compiling() and not torch.is_grad_enabled() and len(y_BNTA) > samples:
             cut = [slice(first, first + samples) for first in range(0, len(y_BNTA), samples)]
-            return torch.cat([self._values(tree_map(lambda part: part[rows], x), y_BNTA[rows]) for rows in cut])  # noqa: B023
+            parts = ((tree_map(lambda part, rows=rows: part[rows], x), y_BNTA[rows]) for rows in cut)
+            return torch.cat([self._values(*part) for part in parts])
         plans_RTA = y_BNTA[:, :, None].expand(-1, -1, count, -1, -1).flatten(0, 2)
         return self.total(self.terms(x["state"], _step_by_step(plans_RTA), x.get("futures"), x.get("masks"), each))
 

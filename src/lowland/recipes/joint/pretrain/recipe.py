@@ -102,8 +102,8 @@ class PretrainRecipe(Recipe):
                 object.__setattr__(self, name, os.path.realpath(getattr(self, name)))
         if self.labels and self.labels != FOLDERS:
             # pathlib raises at names that are too long, and where links go in a circle.
-            inside = os.path.join(self.folder, self.labels)  # noqa: PTH118
-            inner = self.folder and os.path.isfile(inside) and not os.path.isfile(self.labels)  # noqa: PTH113
+            inside = os.path.join(self.folder, self.labels)  # noqa: PTH118  see above
+            inner = self.folder and os.path.isfile(inside) and not os.path.isfile(self.labels)  # noqa: PTH113  see above
             object.__setattr__(self, "labels", os.path.realpath(inside if inner else self.labels))
 
     def run(self, run: Run) -> None:

@@ -88,8 +88,7 @@ class PsdRecipe(SeededRecipe):
         codes = infer(coding, y=data, over="z", solver=EXACT).value
         further = copy.deepcopy(energy.encoder)
         run.stage("further", partial(self._train, coding, data, CodePrediction(further, codes=codes), seed), [further])
-        regress = lambda: fit_linear_coder(coding, data, codes, validation)._asdict()  # noqa: E731
-        linear = LinearCoder(**run.stage("linear", regress))
+        linear = LinearCoder(**run.stage("linear", lambda: fit_linear_coder(coding, data, codes, validation)._asdict()))
         linear = linear._replace(matrix=linear.matrix.to(self.device))
         with torch.no_grad():
             active = max(1, round(float((energy.code(test) != 0).sum(dim=1).float().mean())))
@@ -103,8 +102,9 @@ class PsdRecipe(SeededRecipe):
             "PSD": energy.code,
             "further": further,
         }
-        report = lambda: amortisation_gap(coding, test, encoders, EXACT).rows()  # noqa: E731
-        numbers: dict[str, Any] = dict(run.stage("report", report))
+        numbers: dict[str, Any] = dict(
+            run.stage("report", lambda: amortisation_gap(coding, test, encoders, EXACT).rows())
+        )
         for name, atoms in {"learned": energy.dictionary.T, "first": first.T, "patches": test[: self.atoms]}.items():
             selectivity = orientation(atoms.detach().cpu(), (SIDE, SIDE)).selectivity
             numbers[name] = {"selectivity": float(selectivity.mean())}
