@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from lowland.errors import OptionError
 from lowland.plots.field import Field
 from lowland.plots.plane import Plane
 from lowland.plots.style import GOLD, INK, LAND, ORANGE, PAPER, bare
+from lowland.words import plotted
 
 
 def draw_field(ax: Axes, field: Field, *, arrows: bool, small: bool = False) -> None:
@@ -120,3 +121,17 @@ def draw_thumbnails(ax: Axes, field: Field, pictures: Tensor) -> None:
         bare(inset)
         for spine in inset.spines.values():
             spine.set(color=GOLD, linewidth=1.4)
+
+
+def draw_names(ax: Axes, names: Mapping[str, Tensor]) -> None:
+    """A dot at each point (2,), and its name on the side of the picture's middle, where there is room for it."""
+    middle = sum(ax.get_xlim()) / 2
+    for name, point in names.items():
+        place = (float(point[0]), float(point[1]))
+        side = 1 if place[0] < middle else -1
+        ax.plot(*place, "o", color=GOLD, mec=INK, mew=0.8, ms=8, zorder=9)
+        ax.annotate(
+            plotted(name), place, xytext=(8 * side, 7), textcoords="offset points", fontsize=12, color=INK, zorder=10,
+            ha="left" if side > 0 else "right",
+            bbox={"boxstyle": "round,pad=0.2", "fc": PAPER, "ec": "none", "alpha": 0.75},
+        )  # fmt: skip

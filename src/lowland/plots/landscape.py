@@ -16,7 +16,7 @@ from torch import Tensor
 from lowland.errors import OptionError
 from lowland.evaluation.energy_gap import Score
 from lowland.evaluation.volume import Bounds
-from lowland.plots.drawing import draw_field, draw_paths, draw_thumbnails
+from lowland.plots.drawing import draw_field, draw_names, draw_paths, draw_thumbnails
 from lowland.plots.field import Field, measure
 from lowland.plots.plane import Plane
 from lowland.plots.style import (
@@ -52,7 +52,9 @@ def landscape(
     trajectories: Tensor | Sequence[Tensor] | None = None,
     plane: Plane | None = None,
     thumbnails: Tensor | None = None,
+    names: Mapping[str, Tensor] | None = None,
     ax: Axes | None = None,
+    size: tuple[float, float] = (5.0, 5.2),
     title: str | None = None,
 ) -> Figure:
     """F(x, y) over the plane: dark is low. With −∇F arrows, data, the border of low energy and paths of inference.
@@ -71,7 +73,8 @@ def landscape(
         arrows: draw −∇F.
         trajectories: (T, B, 2), or a sequence of (T, 2), in the coordinates of the picture; (T, B, ...) with a plane.
         thumbnails: (N, H, W) images to be drawn at the data that lie on the plane.
-        ax: axes to draw in; by default those of a new figure.
+        names: points (2,) of the picture to be marked, by their names.
+        ax: axes to draw in; by default those of a new figure of this `size`, in inches.
         title: above the picture.
 
     Returns:
@@ -88,12 +91,14 @@ def landscape(
         settings = {"x": x, "solver": solver, "beta": beta, "resolution": resolution, "plane": plane}
         field = measure(energy, bounds, data, arrows=15 if arrows else 0, **settings)
     if ax is None:
-        ax = figure(5.0, 5.2).add_subplot()
+        ax = figure(*size).add_subplot()
     draw_field(ax, field, arrows=arrows)
     if trajectories is not None:
         draw_paths(ax, trajectories, plane)
     if thumbnails is not None:
         draw_thumbnails(ax, field, thumbnails)
+    if names is not None:
+        draw_names(ax, names)
     bare(ax, title, 12)
     return owner(ax)
 
