@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lowland.data import digits, toy
-from lowland.inference import free_energy
+from lowland.evaluation import scores
 from lowland.training.vector_methods import FAMILIES, VECTOR_METHODS, Case
 
 
@@ -31,7 +31,7 @@ def test_a_trained_method_measures_points_of_its_data(name: str, plane: bool) ->
     case = Case(toy("spiral", 150) if plane else digits().train[:150].flatten(1), seed=0, plane=plane)
     energy = method.train(case, effort=1e-6)
     assert not energy.training
-    value = free_energy(energy, case.train[:10], beta=method.beta, solver=method.solver(case)).value
+    value = scores(energy, case.train[:10], beta=method.beta, solver=method.solver(case))
     assert value.shape == (10,)
     assert bool(torch.isfinite(value).all())
     pictures = method.pictures(energy)
@@ -42,5 +42,5 @@ def test_effort_scales_the_training() -> None:
     """K-means with all its steps is closer to the data than with one."""
     case = Case(toy("spiral", 300), seed=0, plane=True)
     kmeans = VECTOR_METHODS["kmeans"]
-    short, whole = (float(free_energy(kmeans.train(case, effort), case.train).value.mean()) for effort in (1e-6, 1.0))
+    short, whole = (float(scores(kmeans.train(case, effort), case.train).mean()) for effort in (1e-6, 1.0))
     assert whole < short
