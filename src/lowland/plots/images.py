@@ -140,3 +140,28 @@ def titled_images(tiles: Tensor, titles: Sequence[str], *, marked: Collection[in
     for ax in panels[len(tiles) :]:
         ax.axis("off")
     return drawn
+
+
+def images_with_maps(tiles: Tensor, maps: Tensor, titles: Sequence[str]) -> Figure:
+    """Images of grey levels in [0, 1], each with its title, above signed maps, each on its own scale about zero.
+
+    Such as images above what changes an output: blue where values are negative, orange where they are positive.
+
+    Args:
+        tiles, maps: (N, H, W), (N, 1, H, W) or flat (N, H · W).
+        titles: one for each image.
+
+    >>> drawn = images_with_maps(torch.zeros(2, 16), torch.ones(2, 16), ["one", "two"])
+    >>> [ax.get_title() for ax in drawn.axes]
+    ['one', 'two', '', '']
+    """
+    tiles, maps = _as_tiles(tiles, None), _as_tiles(maps, None)
+    drawn = figure(0.84 * len(tiles), 1.95)
+    panels = drawn.subplots(2, len(tiles), squeeze=False)
+    for column, (tile, signed, title) in enumerate(zip(tiles, maps, titles, strict=True)):
+        size = float(signed.abs().max())
+        panels[0, column].imshow(tile.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        panels[1, column].imshow(signed.numpy(), cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
+        bare(panels[0, column], title, 8)
+        bare(panels[1, column])
+    return drawn
