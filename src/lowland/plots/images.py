@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from lowland.errors import ShapeError
@@ -93,6 +95,7 @@ def image_rows(
     signed: bool = True,
     each: bool = True,
     ruled: bool = False,
+    boxes: Mapping[str, tuple[int, int, int, int]] | None = None,
 ) -> Figure:
     """Images in named rows, such as patches above what codes decode to.
 
@@ -102,6 +105,8 @@ def image_rows(
         signed: whether values may be negative, see `images`.
         each: whether each tile has its own scale.
         ruled: lines between tiles, for images with white edges.
+        boxes: a part of each image of a row, by the row's name: first row and column, height and width in pixels. It
+            is framed, or filled in grey where the row has pixels of NaN.
 
     >>> len(image_rows({"patch": torch.ones(3, 16), "decoded": torch.ones(3, 16)}).axes[0].texts)
     2
@@ -113,7 +118,18 @@ def image_rows(
     for index, name in enumerate(rows):
         place = index * (tiles.shape[1] + 1) + tiles.shape[1] / 2 - 0.5
         drawn.axes[0].text(-1.5, place, plotted(name), ha="right", va="center", fontsize=8.5, color=INK)
+        if boxes and name in boxes:
+            _boxes(drawn.axes[0], boxes[name], index, tiles.shape, rows[name])
     return drawn
+
+
+def _boxes(ax: Axes, box: tuple[int, int, int, int], row: int, shape: Sequence[int], images: Tensor) -> None:
+    """The same part of all images of a row."""
+    top, left, height, width = box
+    fill, edge = (FAINT, "none") if bool(images.isnan().any()) else ("none", ORANGE)
+    for column in range(len(images)):
+        corner = (column * (shape[2] + 1) + left - 0.5, row * (shape[1] + 1) + top - 0.5)
+        ax.add_patch(Rectangle(corner, width, height, facecolor=fill, edgecolor=edge, linewidth=0.9))
 
 
 def titled_images(tiles: Tensor, titles: Sequence[str], *, marked: Collection[int] = (), columns: int = 8) -> Figure:

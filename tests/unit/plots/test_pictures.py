@@ -26,7 +26,7 @@ from lowland.plots import (
     scatter_panels,
 )
 from lowland.plots.answers import answer_bars, hardest_images
-from lowland.plots.images import images_with_maps
+from lowland.plots.images import image_rows, images_with_maps
 from lowland.plots.style import ORANGE, columns_for
 
 BOX = ((-1.0, 1.0), (-1.0, 1.0))
@@ -182,3 +182,23 @@ def test_plain_ticks_stand_at_the_steps_and_at_round_values() -> None:
 def test_maps_have_their_own_scale_about_zero() -> None:
     drawn = images_with_maps(torch.zeros(2, 16), torch.tensor([[1.0] * 16, [-4.0] * 16]), ["one", "two"])
     assert [ax.images[0].get_clim() for ax in drawn.axes[2:]] == [(-1, 1), (-4, 4)]
+
+
+def test_boxes_frame_every_image_of_their_row() -> None:
+    """Rows of tiles are one pixel apart, and pixel centres stand at whole numbers."""
+    rows = {"known": torch.full((2, 16), torch.nan), "filled": torch.ones(2, 16), "truth": torch.ones(2, 16)}
+    drawn = image_rows(rows, boxes={"known": (2, 0, 2, 4), "filled": (2, 0, 2, 4)})
+    frames = drawn.axes[0].patches
+    assert [frame.get_xy() for frame in frames] == [(-0.5, 1.5), (4.5, 1.5), (-0.5, 6.5), (4.5, 6.5)]
+    assert [frame.get_facecolor()[3] > 0 for frame in frames] == [True, True, False, False]
+
+
+def test_named_points_are_marked_towards_the_middle() -> None:
+    names = {"left": torch.tensor([-0.8, 0.0]), "right": torch.tensor([0.8, 0.5])}
+    ax = landscape(lambda y: y.square().sum(dim=1), BOX, resolution=10, names=names).axes[0]
+    assert [(text.get_text(), text.get_ha()) for text in ax.texts] == [("left", "left"), ("right", "right")]
+    places = torch.tensor([line.get_xydata()[0].tolist() for line in ax.lines])
+    torch.testing.assert_close(places, torch.stack(list(names.values())))
+        pytest.approx([-0.8, 0.0]),
+        pytest.approx([0.8, 0.5]),
+    ]
