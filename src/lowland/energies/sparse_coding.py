@@ -62,7 +62,8 @@ class SparseCoding(Energy):
 
     def with_sparsity(self, sparsity: float) -> SparseCoding:
         """A copy with the same dictionary and another λ."""
-        again = SparseCoding(*self.dictionary.shape, sparsity, self.positive).to(self.dictionary)
+        n_features, n_atoms = self.dictionary.shape
+        again = SparseCoding(n_features, n_atoms, sparsity, self.positive).to(self.dictionary)
         again.load_state_dict(self.state_dict())
         return again
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -124,14 +125,15 @@ def draw_thumbnails(ax: Axes, field: Field, pictures: Tensor) -> None:
 
 
 def draw_names(ax: Axes, names: Mapping[str, Tensor]) -> None:
-    """A dot at each point (2,), and its name on the side of the picture's middle, where there is room for it."""
+    """A dot at each point (2,), and its name: towards the middle across, and above the upper half of the points."""
     middle = sum(ax.get_xlim()) / 2
+    height = median(float(point[1]) for point in names.values()) if names else 0.0
     for name, point in names.items():
         place = (float(point[0]), float(point[1]))
-        side = 1 if place[0] < middle else -1
-        ax.plot(*place, "o", color=GOLD, mec=INK, mew=0.8, ms=8, zorder=9)
+        right, up = place[0] < middle, place[1] >= height
+        ax.plot(*place, "o", color=GOLD, mec=INK, mew=0.8, ms=8, zorder=11)
         ax.annotate(
-            plotted(name), place, xytext=(8 * side, 7), textcoords="offset points", fontsize=12, color=INK, zorder=10,
-            ha="left" if side > 0 else "right",
+            plotted(name), place, xytext=(8 if right else -8, 7 if up else -20), textcoords="offset points",
+            ha="left" if right else "right", fontsize=12, color=INK, zorder=10,
             bbox={"boxstyle": "round,pad=0.2", "fc": PAPER, "ec": "none", "alpha": 0.75},
         )  # fmt: skip
