@@ -28,9 +28,8 @@ def closest_on_curve(curve: Callable[[Any], Any], y: Tensor, low: float, high: f
 
     >>> def circle(angle):
     ...     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    >>> closest_on_curve(circle, torch.tensor([[3.0, 0.0], [0.0, -0.5]]), 0.0, 2 * np.pi).round(decimals=6)
-    tensor([[ 1.,  0.],
-            [ 0., -1.]], dtype=torch.float64)
+    >>> closest_on_curve(circle, torch.tensor([[3.0, 4.0]]), 0.0, 2 * np.pi).round(decimals=6)
+    tensor([[0.6000, 0.8000]], dtype=torch.float64)
     """
     from scipy.optimize import minimize_scalar
 
