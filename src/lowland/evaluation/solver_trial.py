@@ -36,7 +36,7 @@ def supporting_solvers(energy: Energy, y: Tensor, over: str = "z") -> dict[str, 
 
     >>> from lowland.energies import KMeans
     >>> sorted(supporting_solvers(KMeans(2, 3), torch.zeros(1, 2)))
-    ['ClosedForm', 'Exhaustive']
+    ['Exhaustive', 'Gibbs']
     """
     problem = bind(energy, {"y": y}, over)
     made = {name: cls.reference_case().solver for name, cls in registered("solver").items()}

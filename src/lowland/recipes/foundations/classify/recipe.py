@@ -14,32 +14,25 @@ from torch.nn import functional
 from lowland.data.catalogue import load
 from lowland.data.images import Images
 from lowland.energies.classifier import Classifier
-from lowland.errors import OptionError
 from lowland.evaluation.classification import (
     answer_energies,
-    answer_slopes,
     classification_baselines,
-    confusion_counts,
     fit_by_validation,
     inferred_accuracy,
     inputs_and_answers,
-    margin,
 )
-from lowland.inference import infer
 from lowland.nn.layers import linear
-from lowland.plots import confusion, curves
-from lowland.plots.answers import answer_bars, hardest_images, short_names
-from lowland.plots.images import images_with_maps
+from lowland.plots import curves
+from lowland.plots.answers import hardest_images, short_names
 from lowland.recipes.base import Count, SeededRecipe, recipe
+from lowland.recipes.foundations.classify.checks import cross_entropy_gap, export_all
+from lowland.recipes.foundations.classify.figures import answers, legend, mistakes, wishes
 from lowland.reports.run import Run
-from lowland.shaping.base import Batch, Shaping
+from lowland.shaping.base import Shaping
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
 from lowland.shaping.contrastive.pair import HingePair
 from lowland.shaping.contrastive.points import WrongAnswers
-from lowland.training.export import export_onnx, export_program
-from lowland.training.exported import run_exported
 from lowland.training.snapshots import check_rising
-from lowland.words import verbatim
 
 LIKELIHOOD, HINGE, GRAPH = "likelihood", "hinge", "gated graph"
 
@@ -110,16 +103,17 @@ class ClassifyRecipe(SeededRecipe):
                 run.stand_in(
                     f"{self.data} stands in for {images.stand_in_for}: its test images are not the published ones."
                 )
-            same = run.stage("cross-entropy", partial(self._cross_entropy, kept[LIKELIHOOD], images))
+            same = run.stage("cross-entropy", partial(cross_entropy_gap, kept[LIKELIHOOD], images))
             numbers[LIKELIHOOD]["cross-entropy"] = same
             for method in (LIKELIHOOD, HINGE):
                 run.save_energy(method, kept[method])
-            exported = run.stage("export", partial(self._export, run, kept, images))
-            for method in (LIKELIHOOD, GRAPH):
+            graphs = {method: kept[method].cpu() for method in (LIKELIHOOD, GRAPH)}
+            exported = run.stage("export", partial(export_all, graphs, images, run.checkpoints, self.threads))
+            for method in graphs:
                 numbers |= {f"{method}, {runtime}": one for runtime, one in exported[method].items()}
             layers = [len(bias) for bias in kept[LIKELIHOOD].network.parameters() if bias.ndim == 1]
             sizes = "-".join(map(str, [images.test[0].numel(), *layers]))
-            run.show(missing=exported["missing"], tests=len(images.test), sizes=sizes, legend=_legend(images))
+            run.show(missing=exported["missing"], tests=len(images.test), sizes=sizes, legend=legend(images))
         return numbers, Left(images, kept[LIKELIHOOD], found[LIKELIHOOD]["table"])
 
     def _methods(self) -> dict[str, Shaping]:
@@ -152,72 +146,15 @@ class ClassifyRecipe(SeededRecipe):
             "table": table,
         }
 
-    def _cross_entropy(self, energy: Classifier, data: Images) -> float:
-        """Largest difference between MaximumLikelihood and torch's cross-entropy: the loss and its gradient."""
-        x, y = inputs_and_answers(energy, data, "test")
-        ours = MaximumLikelihood()(energy, Batch(y, x)).losses["energy"]
-        theirs = functional.cross_entropy(energy.network(x), y.argmax(dim=1))
-        mine, other = (torch.autograd.grad(loss, list(energy.parameters())) for loss in (ours, theirs))
-        gaps = [(a - b).abs().max() for a, b in zip((ours, *mine), (theirs, *other), strict=True)]
-        return max(gap.item() for gap in gaps)
-
-    def _export(self, run: Run, kept: dict[str, Classifier], data: Images) -> dict[str, Any]:
-        """Each energy as a program and, where its packages are there, as ONNX: energies of all answers, and sizes."""
-        found: dict[str, Any] = {"missing": None}
-        x = data.test.flatten(1)
-        for method in (LIKELIHOOD, GRAPH):
-            energy, path = kept[method].cpu(), run.checkpoints / f"{method.replace(' ', '-')}.pt2"
-            answers = energy.domain("y").elements()
-            pairs = {"x": x.repeat_interleave(len(answers), dim=0), "y": answers.repeat(len(x), 1)}
-            # A program keeps its example inputs in the file, so these are few, and no view of many.
-            example = {name: value[:20].clone() for name, value in pairs.items()}
-            files = {"torch.export": export_program(energy, example, path)}
-            try:
-                files["ONNX"] = export_onnx(energy, example, path.with_suffix(".onnx"))
-            except OptionError as error:
-                found["missing"] = str(error)
-            with torch.no_grad():
-                own, inferred = energy(**pairs), infer(energy, x=x, over="y").value.argmax(dim=1)
-            found[method] = {}
-            for name, file in files.items():
-                other = run_exported(file, pairs, self.threads)
-                found[method][name] = {
-                    "difference": (other - own).abs().max().item(),
-                    "otherwise": int((other.reshape(len(x), -1).argmin(dim=1) != inferred).sum()),
-                    "size": round(file.stat().st_size / 1024),
-                }
-        return found
-
     def figures(self, run: Run, first: Left) -> None:
-        data, table, each = first.images, first.table, run.measured.each
-        names, labels = short_names(data.classes), data.test_labels
-        run.part(self._answers, data, table)
+        names, each = short_names(first.images.classes), run.measured.each
         errors = {m: [fmean(each(m, f"validation {steps}")) for steps in self.steps] for m in self._methods()}
         lines = {method: (self.steps, values) for method, values in errors.items()}
         texts = {"title": "Validation images", "xlabel": "training steps", "ylabel": "error, %"}
+        run.figure("answers", partial(answers, first.images, first.table, names))
         run.figure("steps", partial(curves, lines, **texts, log="xy", plain=True))
-        run.figure("offending", partial(hardest_images, data.test, table, labels, names))
-        run.figure("confusion", partial(confusion, confusion_counts(labels, table.argmin(dim=1), len(names)), names))
-        run.part(self._wishes, data, first.energy.cpu())
-
-    def _answers(self, run: Run, data: Images, table: Tensor) -> None:
-        """Energies of all answers, for test images from the surest to the most mistaken."""
-        gap = margin(table, data.test_labels)
-        order = gap.argsort()
-        hard = [int(index) for index in order if gap[index] > 0][:2]
-        chosen = [int(order[-1]), int(order[len(order) // 2]), *hard, int(order[1]), int(order[0])]
-        names = short_names(data.classes)
-        run.figure("answers", answer_bars(data.test[chosen], table[chosen], data.test_labels[chosen], names))
-
-    def _wishes(self, run: Run, data: Images, energy: Classifier) -> None:
-        """The mean test image of each class above −∂E(x, y)/∂x for that answer."""
-        names = short_names(data.classes)
-        means = torch.stack([data.test[data.test_labels == k].mean(dim=0) for k in range(len(names))])
-        slopes = answer_slopes(energy, data.test.flatten(1)).reshape(means.shape)
-        run.figure("wishes", images_with_maps(means, slopes, names))
-
-
-def _legend(data: Images) -> str:
-    """What numbers stand for in the pictures."""
-    names = zip(short_names(data.classes), data.classes, strict=True)
-    return ", ".join(f"{short} {verbatim(name)}" for short, name in names if short != name)
+        run.figure(
+            "offending", partial(hardest_images, first.images.test, first.table, first.images.test_labels, names)
+        )
+        run.figure("confusion", partial(mistakes, first.images, first.table, names))
+        run.figure("wishes", partial(wishes, first.images, first.energy.cpu(), names))

@@ -10,20 +10,16 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn import functional
 
-from lowland.data.plane import SPIRAL_LENGTH, distance_to, toy
+from lowland.data.plane import SPIRAL_LENGTH, toy
 from lowland.energies.base import Energy
 from lowland.energies.network import NetworkEnergy
 from lowland.evaluation.energy_gap import scores
-from lowland.evaluation.steepness import curvature, slope
-from lowland.inference import infer
 from lowland.plots import curves, landscape_grid, measure
 from lowland.recipes.base import Bound, Count, Positive, Recipe, recipe
+from lowland.recipes.foundations.likelihood_canyon.valley import BOX, MOVES, STEP, Probes, measured, probes
 from lowland.reports.run import Run
-from lowland.shaping.base import Batch
 from lowland.shaping.contrastive.likelihood import MaximumLikelihoodGrid
-from lowland.solvers.gradient_descent import GradientDescent
 from lowland.training.fit import fit
 from lowland.training.snapshots import Snapshots, check_rising
 
@@ -33,12 +29,6 @@ Lands: TypeAlias = dict[tuple[str, int], Energy]
 Seen: TypeAlias = dict[tuple[str, int], dict[str, float]]
 """What was measured, by method and training steps."""
 
-BOX = 2.6
-"""Half the side of the square on which densities are normalised, in units of y."""
-STEP, MOVES = 0.01, 50
-"""Descent that is the same for all."""
-TRIED = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-"""Step sizes of descent among which the validation points choose."""
 CEILING = 3.0
 """Where the colours of the landscapes end, in nats above the floor: there the density is a twentieth."""
 LEVEL = 1 / math.pi
@@ -79,13 +69,14 @@ class LikelihoodCanyonRecipe(Recipe):
 
     def run(self, run: Run) -> None:
         run.expect(4)
+        validation, test = (probes(self.probes, self.generator(offset), self.device) for offset in (1, 2))
         lands: Lands = {}
         seen: Seen = {}
         for name, smoothness in ((PLAIN, 0.0), (SMOOTH, self.smoothness)):
             key = name.replace(" ", "-")
             trained = run.stage(f"train/{key}", partial(self._train, run, smoothness))
-            mine = {str(steps): self._energy(trained["weights"][str(steps)]) for steps in self.steps}
-            found = run.stage(f"measure/{key}", partial(self._measure, mine))
+            mine: dict[str, Energy] = {str(steps): self._energy(trained["weights"][str(steps)]) for steps in self.steps}
+            found = run.stage(f"measure/{key}", partial(self._measure, mine, validation, test))
             for steps in self.steps:
                 lands[name, steps] = mine[str(steps)].cpu()
                 seen[name, steps] = {"nll": trained["nll"][str(steps)], **found[str(steps)]}
@@ -96,7 +87,7 @@ class LikelihoodCanyonRecipe(Recipe):
         run.measured.add({"no inference": {"fixed": idle}, "uniform": {"honest": 2 * math.log(2 * BOX)}})
         steepest = self._likelihood(self.smoothness).steepest(SPIRAL_LENGTH)
         run.show(moves=MOVES, size=STEP, ceiling=CEILING, steepest=steepest)
-        run.part(self._draw, lands, seen)
+        run.part(self._draw, lands, seen, test.on.cpu())
 
     def _likelihood(self, smoothness: float = 0.0, finer: int = 1) -> MaximumLikelihoodGrid:
         return MaximumLikelihoodGrid(-BOX, BOX, finer * self.nodes, smoothness)
@@ -123,47 +114,20 @@ class LikelihoodCanyonRecipe(Recipe):
         weights = {str(steps): kept.weights[steps] for steps in self.steps}
         return {"weights": weights, "nll": {str(steps): kept.metrics[steps]["nll"] for steps in self.steps}}
 
-    def _measure(self, energies: dict[str, NetworkEnergy]) -> dict[str, dict[str, float]]:
-        """Of each energy: depths in nats, lengths in units of y."""
-        validation, test = (self._probes(offset) for offset in (1, 2))
+    def _measure(self, energies: dict[str, Energy], validation: Probes, test: Probes) -> dict[str, dict[str, float]]:
         # Four times finer than in training, so that a canyon between the nodes of the training grid is seen.
-        exact, found = self._likelihood(finer=4), {}
-        for steps, energy in energies.items():
-            tried = [_after_descent(energy, validation["noisy"], size) for size in TRIED]
-            best = TRIED[tried.index(min(tried))]
-            with torch.no_grad():
-                honest = exact(energy, Batch(test["on"])).losses["energy"].item()
-                gap = energy(y=test["beside"]).mean() - energy(y=test["on"]).mean()
-            found[steps] = {
-                "honest": honest,
-                "gap": gap.item(),
-                "slope": slope(energy, test["close"]).median().item(),
-                "stiffness": curvature(energy, test["on"]).median().item(),
-                "fixed": _after_descent(energy, test["noisy"], STEP),
-                "chosen": _after_descent(energy, test["noisy"], best),
-                "step": best,
-                "idle": distance_to("spiral", test["noisy"]).median().item(),
-            }
-        return found
+        exact = self._likelihood(finer=4)
+        return {steps: measured(energy, exact, validation, test) for steps, energy in energies.items()}
 
-    def _probes(self, offset: int) -> dict[str, Tensor]:
-        """Points on the curve, 0.1 and 0.3 away from them in random directions, and with noise of 0.3."""
-        generator = self.generator(offset)
-        on = toy("spiral", self.probes, generator, noise=0.0)
-        noise = torch.randn(self.probes, 2, generator=generator)
-        away = functional.normalize(noise, dim=1)
-        places = {"on": on, "close": on + 0.1 * away, "beside": on + 0.3 * away, "noisy": on + 0.3 * noise}
-        return {name: place.to(self.device) for name, place in places.items()}
-
-    def _draw(self, run: Run, lands: Lands, seen: Seen) -> None:
-        run.figure("landscapes", partial(self._landscapes, lands, seen), dpi=200)
+    def _draw(self, run: Run, lands: Lands, seen: Seen, points: Tensor) -> None:
+        run.figure("landscapes", partial(self._landscapes, lands, seen, points), dpi=200)
         run.grid("cuts", [(partial(_cut, lands, name, self.steps[-4:]), "") for name in (PLAIN, SMOOTH)])
         run.grid("growth", [(partial(_growth, seen, self.steps, key), "") for key in _PANELS])
         rows = [[name, steps, *[round(seen[name, steps][key], 5) for key in TABLE]] for name, steps in seen]
         run.table(("trained by", "for", *TABLE.values()), rows, name="all")
 
-    def _landscapes(self, lands: Lands, seen: Seen) -> Figure:
-        points, bounds = self._probes(2)["on"].cpu(), ((-BOX, BOX), (-BOX, BOX))
+    def _landscapes(self, lands: Lands, seen: Seen, points: Tensor) -> Figure:
+        bounds = ((-BOX, BOX), (-BOX, BOX))
         # Titles of panels are unique: those of the second row end in a space that does not show.
         titles = {key: f"{key[1]} steps" + (" " if key[0] == SMOOTH else "") for key in lands}
         panels = {
@@ -173,12 +137,6 @@ class LikelihoodCanyonRecipe(Recipe):
         captions = {t: f"depth {seen[key]['gap']:.3g}, slope {seen[key]['slope']:.3g}" for key, t in titles.items()}
         families = {title: key[0] for key, title in titles.items()}
         return landscape_grid(panels, captions=captions, families=families, columns=len(self.steps))
-
-
-def _after_descent(energy: Energy, start: Tensor, size: float) -> float:
-    """Median distance to the curve after descent."""
-    found = infer(energy, over="y", solver=GradientDescent(size, max_steps=MOVES, tol=None), init=start)
-    return distance_to("spiral", found.value).median().item()
 
 
 def _cut(lands: Lands, name: str, counts: tuple[int, ...]) -> Figure:

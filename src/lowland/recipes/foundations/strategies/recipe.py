@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,26 +12,17 @@ from lowland.energies.base import Energy
 from lowland.errors import OptionError, nearest
 from lowland.evaluation import CLOSE, all_above, auroc_interval, baselines, energy_gap
 from lowland.evaluation.gap_data import GapData, image_gap_data, plane_gap_data
-from lowland.plots import Field, images, landscape, landscape_grid, measure, plane_through
+from lowland.plots import Field, measure, plane_through
 from lowland.plots.field import as_field
 from lowland.recipes.base import Bound, Count, Positive, Recipe, recipe
+from lowland.recipes.foundations.strategies.shown import IDLE, KINDS, pictures, tables, words_of
 from lowland.reports.run import Run
 from lowland.training.vector_methods import FAMILIES, VECTOR_METHODS, Case, VectorMethod
 
 THREE = (0, 1, 2)
 """The held-out images through which the slice of a landscape is laid."""
-KINDS = {
-    "pixel_noise": "(a) pixel noise",
-    "shuffled_patches": "(b) shuffled patches",
-    "other_data": "(c) photo patches",
-    "perturbed": "(d) near the data",
-    "covariance_noise": "(e) full covariance",
-}
-"""Negatives of the energy gap and their headings."""
 REACHED = {"pixel_noise": 0.95, "shuffled_patches": 0.80}
 """What a method is expected to reach; (c) and (d) have no threshold, and (e), right to second order, is hard."""
-IDLE = {"norm": "distance to the mean (learns nothing)", "constant": "constant (does nothing)"}
-"""Energies that learn nothing."""
 
 
 @recipe
@@ -93,11 +84,11 @@ class Strategies(Recipe):
             kinds=[[kind, KINDS[kind]] for kind in kinds],
             idle=IDLE["norm"],
             family={method.title: method.family for method in chosen},
-            families=[_words(family, chosen, left) for family in FAMILIES if family in {m.family for m in chosen}],
+            families=[words_of(family, chosen, left) for family in FAMILIES if family in {m.family for m in chosen}],
             missed=[[m.title, m.limit] for m in chosen if words[m.title] == "no"],
         )
-        run.part(self._tables, chosen, kinds, words)
-        run.part(self._draw, chosen, fields, left, (points.shape[0], points.shape[-1]))
+        run.part(tables, chosen, kinds, words, self.sets)
+        run.part(pictures, chosen, fields, left, (points.shape[0], points.shape[-1]))
 
     def _planes(self, run: Run, name: str, chosen: Sequence[VectorMethod]) -> dict[str, Field]:
         """The landscape of each method on one set of points, and how much of it is low."""
@@ -152,52 +143,3 @@ class Strategies(Recipe):
             [(auroc_interval(area, len(points.negatives[kind]), len(points.test)), REACHED[kind])
              for kind, area in areas.items() if area is not None]
         )  # fmt: skip
-
-    def _tables(
-        self, run: Run, methods: Sequence[VectorMethod], kinds: Sequence[str], words: Mapping[str, str]
-    ) -> None:
-        """The energy gap, and the share of the plane that has low energy: all methods and those that learn nothing."""
-        families = {method.title: method.family for method in methods} | dict.fromkeys(IDLE.values(), "–")
-        cell, gaps, volumes = run.measured.cell, [], []
-        for title, family in families.items():
-            seconds = cell(title, "seconds", 1)
-            word = run.word(words[title]) if title in words else None
-            gaps.append([family, title, *(cell(title, kind) for kind in kinds),
-                         seconds[0] if isinstance(seconds, tuple) else seconds, word])  # fmt: skip
-            volumes.append([family, title, *(cell(title, f"volume {name}") for name in self.sets)])
-        heads = [KINDS[kind] for kind in kinds]
-        run.table(["", "method", *heads, "seconds", "reached"], gaps, heat=dict.fromkeys(heads, (0.5, 1)), name="gaps")
-        run.table(["", "method", *self.sets], volumes, heat=dict.fromkeys(self.sets, (1, 0)), name="volumes")
-
-    def _draw(
-        self,
-        run: Run,
-        methods: Sequence[VectorMethod],
-        fields: Mapping[str, Mapping[str, Field]],
-        left: Mapping[str, Mapping[str, Any]],
-        shape: tuple[int, int],
-    ) -> None:
-        families = {m.title: f"{m.family} {FAMILIES[m.family].title}" for m in methods}
-        for name, shown in fields.items():
-            title = f"{len(shown)} landscapes, one data set: {name}"
-            run.figure(f"landscapes-{name}", partial(landscape_grid, shown, families=families, title=title))
-        first = next(iter(fields.values()))
-        for family in dict.fromkeys(method.family for method in methods):
-            mine = [method.title for method in methods if method.family == family]
-            panels = [partial(landscape, first[title], size=(3.6, 3.6)) for title in mine]
-            run.grid(f"family-{family}", [(panel, "") for panel in panels])
-            pictures = [found for title in mine if (found := left[title]["pictures"]) is not None]
-            run.grid(f"learned-{family}", [(partial(images, one, shape, columns=8), "") for one in pictures])
-        slices = {title: as_field(found["field"]) for title, found in left.items()}
-        run.figure("slices", partial(landscape_grid, slices, families=families, arrows=False))
-
-
-def _words(family: str, methods: Sequence[VectorMethod], left: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the page says of one strategy and its methods."""
-    mine = [method for method in methods if method.family == family]
-    return {
-        "key": family,
-        **FAMILIES[family]._asdict(),
-        "captions": [f"**{method.title}** · {method.paper}. {method.text}" for method in mine],
-        "learned": [f"{m.title}: {m.shows}" for m in mine if left[m.title]["pictures"] is not None],
-    }
