@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
@@ -18,7 +19,7 @@ from lowland.evaluation.energy_gap import Score
 from lowland.evaluation.volume import Bounds
 from lowland.plots.drawing import draw_field, draw_names, draw_paths, draw_thumbnails
 from lowland.plots.field import Field, measure
-from lowland.plots.plane import Plane
+from lowland.plots.plane import Plane, plane_through
 from lowland.plots.style import (
     FAMILIES,
     GOLD,
@@ -161,6 +162,38 @@ def landscape_grid(
     _legend(drawn, colours)
     if title:
         drawn.suptitle(plotted(title, WIDE), fontsize=14, color=INK, x=0.012, ha="left", fontweight="bold")
+    return drawn
+
+
+def landscapes_through(
+    energies: Mapping[str, Score],
+    points: Mapping[str, Tensor],
+    *,
+    solver: Solver | None = None,
+    resolution: int = 120,
+    arrows: int = 13,
+) -> list[Figure]:
+    """Energies of many dimensions on one plane, a landscape for each: the plane through the first three of some points.
+
+    Args:
+        energies: by the title of their landscape.
+        points: at least three, each of the shape of y, by name; further ones stand where they project to.
+        solver, resolution, arrows: see `measure`.
+
+    >>> import torch
+    >>> points = dict(zip("abcd", torch.eye(4), strict=True))
+    >>> drawn, = landscapes_through({"bowl": lambda y: y.square().sum(dim=1)}, points, resolution=10)
+    >>> [text.get_text() for text in drawn.axes[0].texts]
+    ['a', 'b', 'c', 'd']
+    """
+    places = torch.stack(list(points.values()))
+    plane = plane_through(places, (0, 1, 2))
+    flat = plane.project(places)
+    half = 1.3 * float(flat.abs().max())
+    box, names, drawn = ((-half, half), (-half, half)), dict(zip(points, flat, strict=True)), []
+    for title, energy in energies.items():
+        field = measure(energy, box, solver=solver, resolution=resolution, arrows=arrows, plane=plane)
+        drawn.append(landscape(field, names=names, title=title))
     return drawn
 
 

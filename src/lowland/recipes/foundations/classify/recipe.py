@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -83,6 +82,10 @@ class ClassifyRecipe(SeededRecipe):
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         images, kept, found = load(self.data), {}, {}
+        if images.stand_in_for:
+            run.stand_in(
+                f"{self.data} stands in for {images.stand_in_for}: its test images are not the published ones."
+            )
         data = images.resplit(0.2, self.generator(100 + seed))
         for method, shaping in self._methods().items():
             kept[method] = self._energy(method, data, seed)
@@ -99,12 +102,8 @@ class ClassifyRecipe(SeededRecipe):
             numbers[method] |= {f"validation {steps}": v for steps, v in zip(self.steps, errors, strict=True)}
         numbers["untrained"] = {"fitted": 100 * found[LIKELIHOOD]["before"]}
         if seed == 0:
-            if images.stand_in_for:
-                run.stand_in(
-                    f"{self.data} stands in for {images.stand_in_for}: its test images are not the published ones."
-                )
-            same = run.stage("cross-entropy", partial(cross_entropy_gap, kept[LIKELIHOOD], images))
-            numbers[LIKELIHOOD]["cross-entropy"] = same
+            work = partial(cross_entropy_gap, kept[LIKELIHOOD], images)
+            numbers[LIKELIHOOD]["cross-entropy"] = run.stage("cross-entropy", work)
             for method in (LIKELIHOOD, HINGE):
                 run.save_energy(method, kept[method])
             graphs = {method: kept[method].cpu() for method in (LIKELIHOOD, GRAPH)}
@@ -147,14 +146,12 @@ class ClassifyRecipe(SeededRecipe):
         }
 
     def figures(self, run: Run, first: Left) -> None:
-        names, each = short_names(first.images.classes), run.measured.each
-        errors = {m: [fmean(each(m, f"validation {steps}")) for steps in self.steps] for m in self._methods()}
-        lines = {method: (self.steps, values) for method, values in errors.items()}
+        data, table, names = first.images, first.table, short_names(first.images.classes)
+        mean = run.measured.mean
+        lines = {m: (self.steps, [mean(m, f"validation {n}") for n in self.steps]) for m in self._methods()}
         texts = {"title": "Validation images", "xlabel": "training steps", "ylabel": "error, %"}
-        run.figure("answers", partial(answers, first.images, first.table, names))
+        run.figure("answers", partial(answers, data, table, names))
         run.figure("steps", partial(curves, lines, **texts, log="xy", plain=True))
-        run.figure(
-            "offending", partial(hardest_images, first.images.test, first.table, first.images.test_labels, names)
-        )
-        run.figure("confusion", partial(mistakes, first.images, first.table, names))
-        run.figure("wishes", partial(wishes, first.images, first.energy.cpu(), names))
+        run.figure("offending", partial(hardest_images, data.test, table, data.test_labels, names))
+        run.figure("confusion", partial(mistakes, data, table, names))
+        run.figure("wishes", partial(wishes, data, first.energy.cpu(), names))

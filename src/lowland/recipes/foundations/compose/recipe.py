@@ -15,7 +15,7 @@ from lowland.energies.compose import Smoothness
 from lowland.energies.gaussian import Gaussian
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.evaluation.completion import complete, hidden_error
-from lowland.plots import curves, landscape, measure, plane_through
+from lowland.plots import curves, landscapes_through
 from lowland.plots.images import image_rows
 from lowland.recipes.base import Bound, Count, SeededRecipe, recipe
 from lowland.reports.run import Run
@@ -131,11 +131,9 @@ class ComposeRecipe(SeededRecipe):
         rows, boxes = {"given": given, **rows, "truth": truth}, {"given": HALVES[self.hidden]}
         sheet = partial(image_rows, signed=False, each=False)
         run.figure("halves", partial(sheet, {name: y.clamp(0, 1) for name, y in rows.items()}, boxes=boxes))
-        lines: dict[str, Any] = {}
-        for name in PARTNERS:
-            mean = partial(results.mean, f"strokes + {name}")
-            lines[f"+ {name}"] = (WEIGHTS, [mean(f"validation {weight}") for weight in WEIGHTS])
-            lines["strokes alone"] = (WEIGHTS, [mean("validation alone")] * len(WEIGHTS))
+        lines = {f"+ {name}": (WEIGHTS, [results.mean(f"strokes + {name}", f"validation {weight}") for weight in WEIGHTS])
+                 for name in PARTNERS}  # fmt: skip
+        lines["strokes alone"] = (WEIGHTS, [results.mean(BEST, "validation alone")] * len(WEIGHTS))
         ylabel = "squared error of a hidden pixel"
         run.figure("weights", curves(lines, title="Validation digits", xlabel="weight w", ylabel=ylabel, log="x"))
         run.part(self._landscapes, first)
@@ -146,18 +144,18 @@ class ComposeRecipe(SeededRecipe):
         """Two energies and their sum on the plane through the truth and the answers of the two."""
         done = first.done
         index = int((done["strokes"] - done["correlations"])[:40].square().sum(dim=1).argmax())
-        answers = {**{name: done[name][index] for name in ("strokes", "correlations")}, "truth": first.test[index]}
-        plane = plane_through(torch.stack(list(answers.values())), (0, 1, 2))
-        flat = {name: plane.project(y[None])[0] for name, y in {**answers, "sum": done[BEST][index]}.items()}
-        half = 1.3 * float(torch.stack(list(flat.values())).abs().max())
-        panels = []
-        for name in ("strokes", "correlations", BEST):
-            field = measure(
-                first.energies[name].cpu(), ((-half, half), (-half, half)), resolution=self.resolution, arrows=13,
-                plane=plane, solver=FISTA(max_steps=200),
-            )  # fmt: skip
-            panels.append((landscape(field, names=flat, title=name.capitalize()), ""))
-        run.grid("plane", panels)
+        points = {
+            "strokes": done["strokes"],
+            "correlations": done["correlations"],
+            "truth": first.test,
+            "sum": done[BEST],
+        }
+        energies = {name.capitalize(): first.energies[name].cpu() for name in ("strokes", "correlations", BEST)}
+        drawn = landscapes_through(
+            energies, {name: y[index] for name, y in points.items()}, solver=FISTA(max_steps=200),
+            resolution=self.resolution,
+        )  # fmt: skip
+        run.grid("plane", [(one, "") for one in drawn])
 
 
 def mask_of(hidden: str) -> Tensor:
