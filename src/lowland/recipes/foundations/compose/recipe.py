@@ -131,9 +131,11 @@ class ComposeRecipe(SeededRecipe):
         rows, boxes = {"given": given, **rows, "truth": truth}, {"given": HALVES[self.hidden]}
         sheet = partial(image_rows, signed=False, each=False)
         run.figure("halves", partial(sheet, {name: y.clamp(0, 1) for name, y in rows.items()}, boxes=boxes))
-        lines = {f"+ {name}": (WEIGHTS, [results.mean(f"strokes + {name}", f"validation {weight}") for weight in WEIGHTS])
-                 for name in PARTNERS}  # fmt: skip
-        lines["strokes alone"] = (WEIGHTS, [results.mean(BEST, "validation alone")] * len(WEIGHTS))
+        lines: dict[str, Any] = {}
+        for name in PARTNERS:
+            tried = [results.mean(f"strokes + {name}", f"validation {weight}") for weight in WEIGHTS]
+            lines[f"+ {name}"] = (WEIGHTS, tried)
+            lines["strokes alone"] = (WEIGHTS, [results.mean(BEST, "validation alone")] * len(WEIGHTS))
         ylabel = "squared error of a hidden pixel"
         run.figure("weights", curves(lines, title="Validation digits", xlabel="weight w", ylabel=ylabel, log="x"))
         run.part(self._landscapes, first)
@@ -144,17 +146,10 @@ class ComposeRecipe(SeededRecipe):
         """Two energies and their sum on the plane through the truth and the answers of the two."""
         done = first.done
         index = int((done["strokes"] - done["correlations"])[:40].square().sum(dim=1).argmax())
-        points = {
-            "strokes": done["strokes"],
-            "correlations": done["correlations"],
-            "truth": first.test,
-            "sum": done[BEST],
-        }
+        points = {name: done[name][index] for name in ("strokes", "correlations")}
+        points |= {"truth": first.test[index], "sum": done[BEST][index]}
         energies = {name.capitalize(): first.energies[name].cpu() for name in ("strokes", "correlations", BEST)}
-        drawn = landscapes_through(
-            energies, {name: y[index] for name, y in points.items()}, solver=FISTA(max_steps=200),
-            resolution=self.resolution,
-        )  # fmt: skip
+        drawn = landscapes_through(energies, points, solver=FISTA(max_steps=200), resolution=self.resolution)
         run.grid("plane", [(one, "") for one in drawn])
 
 

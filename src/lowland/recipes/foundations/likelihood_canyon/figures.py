@@ -1,4 +1,4 @@
-"""Pictures of the recipe `likelihood-canyon`: landscapes and cuts after every number of steps, and how measures grow."""
+"""Pictures of the recipe `likelihood-canyon`: landscapes and cuts along the training, and how the measures grow."""
 
 from __future__ import annotations
 
