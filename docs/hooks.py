@@ -118,12 +118,11 @@ def layers() -> str:
 def methods(family: str) -> str:
     """The methods of one strategy, as the recipe `strategies` trains them: their paper, their row and their effect."""
     from lowland.data import toy
-    from lowland.recipes.foundations.strategies.methods import collect
-    from lowland.recipes.foundations.strategies.rows import Case
+    from lowland.training.vector_methods import VECTOR_METHODS, Case
 
-    case = Case(2, toy("spiral", 100), seed=0, plane=True)
+    case = Case(toy("spiral", 100), seed=0, plane=True)
     text = ["| method | row: energy, shaping | what it does, and where it fails |", "|---|---|---|"]
-    for method in collect().values():
+    for method in VECTOR_METHODS.values():
         if method.family == family:
             parts = [f"[`{type(part).__name__}`][{type(part).__module__}.{type(part).__qualname__}]"
                      for part in (method.energy(case), method.shaping(case))]  # fmt: skip

@@ -24,8 +24,8 @@ from PIL import Image
 import lowland as ll
 from lowland.plots import Field, landscape_grid
 from lowland.plots.field import as_field
-from lowland.recipes.foundations.strategies.methods import FAMILIES, collect
 from lowland.training.checkpoints import read_checkpoint
+from lowland.training.vector_methods import FAMILIES, VECTOR_METHODS
 
 FOLDER = Path(__file__).parent / "pictures"
 SET = "spiral"
@@ -121,7 +121,7 @@ def main() -> None:
     fields: dict[str, dict[str, Field]] = {family: {} for family in FAMILIES}
     first: dict[str, Field] = {}
     titles: dict[str, str] = {}
-    for method in collect().values():
+    for method in VECTOR_METHODS.values():
         field = field_of(run, method.name)
         fields[method.family][method.title] = field
         if method.name in FIRST:

@@ -170,3 +170,10 @@ def test_the_variational_bound_is_tight_where_q_is_the_model_and_below_elsewhere
     expected = float(other.log_partition(None).detach()) - float(torch.distributions.kl_divergence(standard, law))
     # F + log q varies with a deviation of about 1.5 under q.
     assert float(shaping(other, Batch(y)).metrics["log_partition"]) == pytest.approx(expected, abs=4 * 1.5 / 20000**0.5)
+
+
+def test_the_steepest_slope_balances_the_flux() -> None:
+    """Half of A / (2 λ ℓ) on each side, for A = 5.2² and λ = 0.1; without a penalty the slope grows without end."""
+    shaping = ll.shaping.MaximumLikelihoodGrid(-2.6, 2.6, smoothness=0.1)
+    assert shaping.steepest(12.86) == pytest.approx(5.2**2 / (2 * 0.1 * 12.86) / 2)
+    assert ll.shaping.MaximumLikelihoodGrid(-2.6, 2.6).steepest(12.86) == math.inf

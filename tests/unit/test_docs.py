@@ -17,8 +17,8 @@ import pytest
 
 from lowland.data import DATASETS
 from lowland.recipes.base import execute, load, start
-from lowland.recipes.foundations.strategies.methods import FAMILIES
 from lowland.recipes.sweep import rewrite
+from lowland.training.vector_methods import FAMILIES
 
 FOUND = """
 import torch

@@ -30,6 +30,8 @@ class Toy:
 
 
 TOYS: dict[str, Toy] = {}
+SPIRAL_LENGTH = 12.86
+"""Of the spiral, in units of y: (θ √(θ² + 1) + arsinh θ) / 4π at θ = 4π."""
 
 
 def toy(name: str, count: int = 1000, generator: torch.Generator | None = None, noise: float | None = None) -> Tensor:
@@ -59,6 +61,18 @@ def toy(name: str, count: int = 1000, generator: torch.Generator | None = None, 
     points_N2 = TOYS[name].draw(count, generator)
     grain = torch.randn(count, 2, generator=generator, dtype=torch.float32)
     return points_N2.to(grain.dtype) + noise * grain
+
+
+def distance_to(name: str, y: Tensor) -> Tensor:
+    """Distance of points (N, 2) to a set in the plane, (N,), as to 20,000 points of it without noise.
+
+    The points of a curve lie closer than 0.01 to each other.
+
+    >>> distance_to("ellipse", torch.tensor([[5.0, 0.0]])).round(decimals=2)
+    tensor([3.])
+    """
+    points = toy(name, 20_000, noise=0.0).to(y)
+    return torch.cdist(y, points, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1).values
 
 
 def _register(noise: float) -> Callable[[Draw], Draw]:

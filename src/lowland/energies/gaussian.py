@@ -51,6 +51,27 @@ class Gaussian(Energy):
         self.log_diagonal = nn.Parameter(factor.diagonal().log())
         self.lower = nn.Parameter(factor.tril(-1))
 
+    @classmethod
+    def of(cls, y: Tensor, noise: float = 0.0) -> Gaussian:
+        """The Gaussian of greatest likelihood of samples y (N, D), on their device.
+
+        Args:
+            noise: standard deviation of noise that is thought added to the samples, in units of y. Without it a feature
+                that never varies, such as the border of digits, has no width and no Gaussian.
+
+        Raises:
+            ShapeError: if the samples leave a direction in which they do not vary.
+
+        >>> y = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]])
+        >>> Gaussian.of(y).precision.detach()
+        tensor([[1.0000, 0.0000], [0.0000, 0.2500]])
+        """
+        covariance = torch.cov(y.T.double(), correction=0) + noise**2 * torch.eye(y.shape[1]).to(y).double()
+        precision, failed = torch.linalg.inv_ex(covariance)
+        if int(failed):
+            raise ShapeError("The samples do not vary in some direction: give a noise.")
+        return cls(y.shape[1], y.mean(dim=0), precision.to(y)).to(y.device)
+
     @property
     def factor(self) -> Tensor:
         """L, (D, D)."""

@@ -60,6 +60,13 @@ class SparseCoding(Energy):
         start = torch.randn(n_features, n_atoms, generator=generator or torch.Generator().manual_seed(0))
         self.dictionary = nn.Parameter(functional.normalize(start, dim=0))
 
+    def with_sparsity(self, sparsity: float) -> SparseCoding:
+        """A copy with the same dictionary and another λ."""
+        n_features, n_atoms = self.dictionary.shape
+        again = SparseCoding(n_features, n_atoms, sparsity, self.positive).to(self.dictionary)
+        again.load_state_dict(self.state_dict())
+        return again
+
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
         return 0.5 * squared_distance(y, z @ self.dictionary.T) + self.sparsity * z.abs().sum(dim=1)
 

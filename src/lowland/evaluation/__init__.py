@@ -23,6 +23,7 @@ from lowland.evaluation.fine_tune import FineTuned, fine_tune
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
 from lowland.evaluation.frechet import frechet_distance
 from lowland.evaluation.frozen import Frozen, labelled, measure_frozen
+from lowland.evaluation.gap_data import GapData, image_gap_data, plane_gap_data
 from lowland.evaluation.joint import alignment, pair_gap, plane, spectrum, uniformity
 from lowland.evaluation.negatives import (
     Statistics,
@@ -39,7 +40,15 @@ from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
 from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
-from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
+from lowland.evaluation.verdict import (
+    CLOSE,
+    Verdict,
+    all_above,
+    auroc_interval,
+    verdict,
+    verdict_of_accuracies,
+    verdict_of_rates,
+)
 from lowland.evaluation.verification import Chosen, Verification, all_pairs, hardest_pairs, verification, verify_best
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 from lowland.evaluation.warm_start import WarmStart, warm_start_times
@@ -52,6 +61,7 @@ __all__ = [
     "ErrorPath",
     "FineTuned",
     "Frozen",
+    "GapData",
     "GapReport",
     "GapRow",
     "Interval",
@@ -62,6 +72,7 @@ __all__ = [
     "Volume",
     "WarmStart",
     "alignment",
+    "all_above",
     "all_pairs",
     "amortisation_gap",
     "auroc",
@@ -82,6 +93,7 @@ __all__ = [
     "frechet_distance",
     "grid",
     "hardest_pairs",
+    "image_gap_data",
     "imagine",
     "iterates",
     "knn",
@@ -96,6 +108,7 @@ __all__ = [
     "perturbed",
     "pixel_noise",
     "plane",
+    "plane_gap_data",
     "probe",
     "rankme",
     "reconstruction_error",

@@ -156,5 +156,17 @@ def auroc_interval(value: float, positives: int, negatives: int) -> Interval:
     return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
 
+def all_above(thresholds: Sequence[tuple[Interval, float]], words: tuple[str, str] = ("yes", "no")) -> str:
+    """Whether every interval lies above its threshold: the first word; the second if one lies below; else `CLOSE`.
+
+    >>> from lowland.evaluation.success import wilson
+    >>> all_above([(wilson(990, 1000), 0.95), (wilson(900, 1000), 0.8)]), all_above([(wilson(9, 10), 0.8)])
+    ('yes', 'too close to call')
+    """
+    if any(interval.high < threshold for interval, threshold in thresholds):
+        return words[1]
+    return words[0] if all(interval.low > threshold for interval, threshold in thresholds) else CLOSE
+
+
 def _judged(difference: Interval, words: tuple[str, str]) -> Verdict:
     return Verdict(difference, words[0] if difference.low > 0 else words[1] if difference.high < 0 else CLOSE)

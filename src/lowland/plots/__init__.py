@@ -14,7 +14,7 @@ from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
 from lowland.plots.histogram import distributions, histogram
 from lowland.plots.images import images
-from lowland.plots.landscape import landscape, landscape_grid
+from lowland.plots.landscape import landscape, landscape_grid, landscapes_through
 from lowland.plots.mosaic import mosaic
 from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
@@ -38,6 +38,7 @@ __all__ = [
     "interval_bars",
     "landscape",
     "landscape_grid",
+    "landscapes_through",
     "measure",
     "mosaic",
     "photographs",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lowland.errors import OptionError, ShapeError
 from lowland.plots.style import FAMILIES, figure, ruled
@@ -27,6 +28,7 @@ def curves(
     xlabel: str | None = None,
     ylabel: str | None = None,
     log: str = "",
+    plain: bool = False,
 ) -> Figure:
     """Lines in one diagram, each with its name at its right end, in its colour.
 
@@ -35,6 +37,8 @@ def curves(
         title, xlabel, ylabel: texts.
         log: the axes that are logarithmic: "", "x", "y" or "xy". Eight decades below the largest value the vertical one
             ends: what lies deeper is rounding.
+        plain: numbers such as 0.5 in place of powers of ten on logarithmic axes, at the steps of the first line and at
+            1, 2 and 5 times powers of ten of the values. For axes of one or two decades.
 
     Raises:
         OptionError: without lines, or for an unknown `log`.
@@ -70,6 +74,8 @@ def curves(
     if "y" in log:
         ax.set_yscale("log")
     _above_rounding(ax)
+    if plain:
+        _plain_ticks(ax)
     _name_ends(ax, ends)
     return drawn
 
@@ -84,6 +90,19 @@ def _above_rounding(ax: Axes) -> None:
             ax.set_ylim(bottom=_DEEPEST * largest)
     elif 0 < largest < _ZERO:
         ax.set_ylim(-1, 1)
+
+
+def _plain_ticks(ax: Axes) -> None:
+    if ax.get_xscale() == "log":
+        steps = np.asarray(ax.lines[0].get_xdata(), dtype=float)
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xticks(steps, [f"{step:g}" for step in steps])
+    if ax.get_yscale() == "log":
+        low, high = ax.get_ylim()
+        decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        ticks = [tick for decade in decades for tick in (decade, 2 * decade, 5 * decade) if low <= tick <= high]
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def _name_ends(ax: Axes, ends: list[tuple[float, float, str, str]]) -> None:

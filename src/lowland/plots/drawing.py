@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from lowland.errors import OptionError
 from lowland.plots.field import Field
 from lowland.plots.plane import Plane
 from lowland.plots.style import GOLD, INK, LAND, ORANGE, PAPER, bare
+from lowland.words import plotted
 
 
 def draw_field(ax: Axes, field: Field, *, arrows: bool, small: bool = False) -> None:
@@ -120,3 +122,18 @@ def draw_thumbnails(ax: Axes, field: Field, pictures: Tensor) -> None:
         bare(inset)
         for spine in inset.spines.values():
             spine.set(color=GOLD, linewidth=1.4)
+
+
+def draw_names(ax: Axes, names: Mapping[str, Tensor]) -> None:
+    """A dot at each point (2,), and its name: towards the middle across, and above the upper half of the points."""
+    middle = sum(ax.get_xlim()) / 2
+    height = median(float(point[1]) for point in names.values()) if names else 0.0
+    for name, point in names.items():
+        place = (float(point[0]), float(point[1]))
+        right, up = place[0] < middle, place[1] >= height
+        ax.plot(*place, "o", color=GOLD, mec=INK, mew=0.8, ms=8, zorder=11)
+        ax.annotate(
+            plotted(name), place, xytext=(8 if right else -8, 7 if up else -20), textcoords="offset points",
+            ha="left" if right else "right", fontsize=12, color=INK, zorder=10,
+            bbox={"boxstyle": "round,pad=0.2", "fc": PAPER, "ec": "none", "alpha": 0.75},
+        )  # fmt: skip

@@ -52,6 +52,16 @@ class Field(NamedTuple):
             return None
         return float(((self.values <= self.level) | ~torch.isfinite(self.values)).double().mean())
 
+    def below(self, ceiling: float) -> Field:
+        """The landscape cut off at `ceiling` above the median energy of the data, so that colours can be compared.
+
+        Raises:
+            OptionError: for a landscape without data.
+        """
+        if self.energies is None:
+            raise OptionError("A landscape is cut off above the energy of its data, but it has none: give data.")
+        return self._replace(values=self.values.clamp_max(float(self.energies.median()) + ceiling))
+
 
 def as_field(stored: Mapping[str, Any]) -> Field:
     """A landscape from `field._asdict()` as a stage of a run stored it, where tuples come back as lists.

@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from lowland.errors import ShapeError
@@ -93,6 +95,7 @@ def image_rows(
     signed: bool = True,
     each: bool = True,
     ruled: bool = False,
+    boxes: Mapping[str, tuple[int, int, int, int]] | None = None,
 ) -> Figure:
     """Images in named rows, such as patches above what codes decode to.
 
@@ -102,6 +105,8 @@ def image_rows(
         signed: whether values may be negative, see `images`.
         each: whether each tile has its own scale.
         ruled: lines between tiles, for images with white edges.
+        boxes: a part of each image of a row, by the row's name: first row and column, height and width in pixels. It
+            is framed, or filled in grey where the row has pixels of NaN.
 
     >>> len(image_rows({"patch": torch.ones(3, 16), "decoded": torch.ones(3, 16)}).axes[0].texts)
     2
@@ -113,7 +118,18 @@ def image_rows(
     for index, name in enumerate(rows):
         place = index * (tiles.shape[1] + 1) + tiles.shape[1] / 2 - 0.5
         drawn.axes[0].text(-1.5, place, plotted(name), ha="right", va="center", fontsize=8.5, color=INK)
+        if boxes and name in boxes:
+            _boxes(drawn.axes[0], boxes[name], index, tiles.shape, rows[name])
     return drawn
+
+
+def _boxes(ax: Axes, box: tuple[int, int, int, int], row: int, shape: Sequence[int], images: Tensor) -> None:
+    """The same part of all images of a row."""
+    top, left, height, width = box
+    fill, edge = (FAINT, "none") if bool(images.isnan().any()) else ("none", ORANGE)
+    for column in range(len(images)):
+        corner = (column * (shape[2] + 1) + left - 0.5, row * (shape[1] + 1) + top - 0.5)
+        ax.add_patch(Rectangle(corner, width, height, facecolor=fill, edgecolor=edge, linewidth=0.9))
 
 
 def titled_images(tiles: Tensor, titles: Sequence[str], *, marked: Collection[int] = (), columns: int = 8) -> Figure:
@@ -139,4 +155,29 @@ def titled_images(tiles: Tensor, titles: Sequence[str], *, marked: Collection[in
         ax.set_title(plotted(title), fontsize=7.5, color=ORANGE if index in marked else INK, pad=3)
     for ax in panels[len(tiles) :]:
         ax.axis("off")
+    return drawn
+
+
+def images_with_maps(tiles: Tensor, maps: Tensor, titles: Sequence[str]) -> Figure:
+    """Images of grey levels in [0, 1], each with its title, above signed maps, each on its own scale about zero.
+
+    Such as images above what changes an output: blue where values are negative, orange where they are positive.
+
+    Args:
+        tiles, maps: (N, H, W), (N, 1, H, W) or flat (N, H · W).
+        titles: one for each image.
+
+    >>> drawn = images_with_maps(torch.zeros(2, 16), torch.ones(2, 16), ["one", "two"])
+    >>> [ax.get_title() for ax in drawn.axes]
+    ['one', 'two', '', '']
+    """
+    tiles, maps = _as_tiles(tiles, None), _as_tiles(maps, None)
+    drawn = figure(0.84 * len(tiles), 1.95)
+    panels = drawn.subplots(2, len(tiles), squeeze=False)
+    for column, (tile, signed, title) in enumerate(zip(tiles, maps, titles, strict=True)):
+        size = float(signed.abs().max())
+        panels[0, column].imshow(tile.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        panels[1, column].imshow(signed.numpy(), cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
+        bare(panels[0, column], title, 8)
+        bare(panels[1, column])
     return drawn

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
@@ -16,9 +17,9 @@ from torch import Tensor
 from lowland.errors import OptionError
 from lowland.evaluation.energy_gap import Score
 from lowland.evaluation.volume import Bounds
-from lowland.plots.drawing import draw_field, draw_paths, draw_thumbnails
+from lowland.plots.drawing import draw_field, draw_names, draw_paths, draw_thumbnails
 from lowland.plots.field import Field, measure
-from lowland.plots.plane import Plane
+from lowland.plots.plane import Plane, plane_through
 from lowland.plots.style import (
     FAMILIES,
     GOLD,
@@ -52,7 +53,9 @@ def landscape(
     trajectories: Tensor | Sequence[Tensor] | None = None,
     plane: Plane | None = None,
     thumbnails: Tensor | None = None,
+    names: Mapping[str, Tensor] | None = None,
     ax: Axes | None = None,
+    size: tuple[float, float] = (5.0, 5.2),
     title: str | None = None,
 ) -> Figure:
     """F(x, y) over the plane: dark is low. With −∇F arrows, data, the border of low energy and paths of inference.
@@ -71,7 +74,8 @@ def landscape(
         arrows: draw −∇F.
         trajectories: (T, B, 2), or a sequence of (T, 2), in the coordinates of the picture; (T, B, ...) with a plane.
         thumbnails: (N, H, W) images to be drawn at the data that lie on the plane.
-        ax: axes to draw in; by default those of a new figure.
+        names: points (2,) of the picture to be marked, by their names.
+        ax: axes to draw in; by default those of a new figure of this `size`, in inches.
         title: above the picture.
 
     Returns:
@@ -88,12 +92,14 @@ def landscape(
         settings = {"x": x, "solver": solver, "beta": beta, "resolution": resolution, "plane": plane}
         field = measure(energy, bounds, data, arrows=15 if arrows else 0, **settings)
     if ax is None:
-        ax = figure(5.0, 5.2).add_subplot()
+        ax = figure(*size).add_subplot()
     draw_field(ax, field, arrows=arrows)
     if trajectories is not None:
         draw_paths(ax, trajectories, plane)
     if thumbnails is not None:
         draw_thumbnails(ax, field, thumbnails)
+    if names is not None:
+        draw_names(ax, names)
     bare(ax, title, 12)
     return owner(ax)
 
@@ -156,6 +162,38 @@ def landscape_grid(
     _legend(drawn, colours)
     if title:
         drawn.suptitle(plotted(title, WIDE), fontsize=14, color=INK, x=0.012, ha="left", fontweight="bold")
+    return drawn
+
+
+def landscapes_through(
+    energies: Mapping[str, Score],
+    points: Mapping[str, Tensor],
+    *,
+    solver: Solver | None = None,
+    resolution: int = 120,
+    arrows: int = 13,
+) -> list[Figure]:
+    """Energies of many dimensions on one plane, a landscape for each: the plane through the first three of some points.
+
+    Args:
+        energies: by the title of their landscape.
+        points: at least three, each of the shape of y, by name; further ones stand where they project to.
+        solver, resolution, arrows: see `measure`.
+
+    >>> import torch
+    >>> points = dict(zip("abcd", torch.eye(4), strict=True))
+    >>> drawn, = landscapes_through({"bowl": lambda y: y.square().sum(dim=1)}, points, resolution=10)
+    >>> [text.get_text() for text in drawn.axes[0].texts]
+    ['a', 'b', 'c', 'd']
+    """
+    places = torch.stack(list(points.values()))
+    plane = plane_through(places, (0, 1, 2))
+    flat = plane.project(places)
+    half = 1.3 * float(flat.abs().max())
+    box, names, drawn = ((-half, half), (-half, half)), dict(zip(points, flat, strict=True)), []
+    for title, energy in energies.items():
+        field = measure(energy, box, solver=solver, resolution=resolution, arrows=arrows, plane=plane)
+        drawn.append(landscape(field, names=names, title=title))
     return drawn
 
 

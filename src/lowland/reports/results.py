@@ -86,6 +86,17 @@ class Results:
         held = self._held(method, measure)
         return held["seeds"] if not isinstance(held, list) else len(self.each(method, measure))
 
+    def cell(self, method: str, measure: str, decimals: int = 3) -> Any:
+        """What stands in a table: the rounded mean, or (mean, standard deviation); None where nothing was measured.
+
+        >>> Results({"ours": {"error": [1.0, 2.5]}, "nothing": {"error": [4.0004]}}).cell("ours", "error")
+        (1.75, 1.061)
+        """
+        if not self.has(method, measure) or (mean := self.mean(method, measure)) is None:
+            return None
+        sd = self.sd(method, measure)
+        return round(mean, decimals) if sd is None else (round(mean, decimals), round(sd, decimals))
+
     def best(self, measure: str, methods: Iterable[str] | None = None, most: bool = False) -> str:
         """The method with the least mean, or with the greatest."""
         means = {name: self.mean(name, measure) for name in (self.methods(measure) if methods is None else methods)}

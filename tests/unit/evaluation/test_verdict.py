@@ -10,7 +10,7 @@ from scipy import stats
 
 from lowland.errors import ShapeError
 from lowland.evaluation.success import wilson
-from lowland.evaluation.verdict import CLOSE, auroc_interval, verdict, verdict_of_rates
+from lowland.evaluation.verdict import CLOSE, all_above, auroc_interval, verdict, verdict_of_rates
 
 
 @pytest.mark.parametrize(("ahead", "behind", "equal"), [(1, 0, 74), (5, 0, 0), (6, 0, 0), (9, 2, 30), (2, 12, 1)])
@@ -100,3 +100,11 @@ def test_bad_input_is_named() -> None:
         verdict([1.0], [1.0, 2.0])
     with pytest.raises(ShapeError, match="same N samples"):
         verdict([], [])
+
+
+@pytest.mark.parametrize(("noise", "patches", "word"), [
+    (0.99, 0.95, "yes"), (0.955, 0.95, CLOSE), (0.99, 0.79, CLOSE), (0.90, 0.99, "no"), (0.99, 0.5, "no"),
+])  # fmt: skip
+def test_a_threshold_is_reached_by_the_whole_interval(noise: float, patches: float, word: str) -> None:
+    areas = [(auroc_interval(noise, 300, 300), 0.95), (auroc_interval(patches, 300, 300), 0.80)]
+    assert all_above(areas) == word

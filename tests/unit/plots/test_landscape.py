@@ -180,3 +180,13 @@ def test_a_field_can_be_drawn_again_from_its_parts() -> None:
     field = measure(bowl, BOX, resolution=5)
     copied = Field(**field._asdict())
     assert np.array_equal(_pixels(landscape(field)), _pixels(landscape(copied)))
+
+
+def test_a_landscape_is_cut_off_above_its_data() -> None:
+    data = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.0, 0.0]])
+    field = measure(bowl, BOX, data, resolution=20, arrows=0)
+    cut = field.below(1.0)
+    assert cut.values.max() == 1.25
+    assert torch.equal(cut.values[field.values < 1.25], field.values[field.values < 1.25])
+    with pytest.raises(OptionError, match="give data"):
+        measure(bowl, BOX, resolution=5, arrows=0).below(1.0)

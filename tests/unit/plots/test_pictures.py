@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from lowland.errors import OptionError, ShapeError
@@ -24,7 +25,9 @@ from lowland.plots import (
     scatter,
     scatter_panels,
 )
-from lowland.plots.style import columns_for
+from lowland.plots.answers import answer_bars, hardest_images
+from lowland.plots.images import image_rows, images_with_maps
+from lowland.plots.style import ORANGE, columns_for
 
 BOX = ((-1.0, 1.0), (-1.0, 1.0))
 
@@ -146,3 +149,53 @@ def test_places_of_one_kind_have_one_colour() -> None:
     means = [colours[kinds == kind] for kind in range(3)]
     assert all(torch.allclose(mean, mean[:1].expand_as(mean), atol=1e-6) for mean in means)
     assert not torch.allclose(means[0][0], means[1][0])
+
+
+def test_answers_have_one_orange_bar_each_and_a_mark_at_the_lowest() -> None:
+    table = torch.tensor([[0.0, 1.0, 3.0], [2.0, 1.0, 4.0]])
+    drawn = answer_bars(torch.zeros(2, 1, 4, 4), table, torch.tensor([0, 0]), "abc")
+    assert [ax.get_title() for ax in drawn.axes[:2]] == ["right a, inferred a", "right a, inferred b"]
+    for column, lowest in ((2, 0), (3, 1)):
+        ax = drawn.axes[column]
+        assert [to_hex(bar.get_facecolor()) == ORANGE for bar in ax.patches] == [True, False, False]
+        assert ax.lines[0].get_xdata()[0] == lowest
+    assert [bar.get_height() for bar in drawn.axes[3].patches] == [1, 0, 3]
+    with pytest.raises(ShapeError, match="for 2 answers"):
+        answer_bars(torch.zeros(2, 1, 4, 4), table, torch.tensor([0, 0]), "ab")
+
+
+def test_the_hardest_images_come_first() -> None:
+    table, labels = torch.tensor([[0.0, 3.0], [0.0, 1.0], [2.0, 0.0]]), torch.tensor([0, 0, 0])
+    drawn = hardest_images(torch.zeros(3, 1, 4, 4), table, labels, "ab", count=2)
+    titles = [ax.title for ax in drawn.axes[:2]]
+    assert [title.get_text() for title in titles] == ["a → b  −2.0", "a → b  +1.0"]
+    assert [title.get_color() == ORANGE for title in titles] == [True, False]
+
+
+def test_plain_ticks_stand_at_the_steps_and_at_round_values() -> None:
+    lines = {"error": ((25, 50, 400), [40.0, 9.0, 3.0])}
+    ax = curves(lines, log="xy", plain=True).axes[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["25", "50", "400"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["5", "10", "20"]
+
+
+def test_maps_have_their_own_scale_about_zero() -> None:
+    drawn = images_with_maps(torch.zeros(2, 16), torch.tensor([[1.0] * 16, [-4.0] * 16]), ["one", "two"])
+    assert [ax.images[0].get_clim() for ax in drawn.axes[2:]] == [(-1, 1), (-4, 4)]
+
+
+def test_boxes_frame_every_image_of_their_row() -> None:
+    """Rows of tiles are one pixel apart, and pixel centres stand at whole numbers."""
+    rows = {"known": torch.full((2, 16), torch.nan), "filled": torch.ones(2, 16), "truth": torch.ones(2, 16)}
+    drawn = image_rows(rows, boxes={"known": (2, 0, 2, 4), "filled": (2, 0, 2, 4)})
+    frames = drawn.axes[0].patches
+    assert [frame.get_xy() for frame in frames] == [(-0.5, 1.5), (4.5, 1.5), (-0.5, 6.5), (4.5, 6.5)]
+    assert [frame.get_facecolor()[3] > 0 for frame in frames] == [True, True, False, False]
+
+
+def test_named_points_are_marked_towards_the_middle() -> None:
+    names = {"left": torch.tensor([-0.8, 0.0]), "right": torch.tensor([0.8, 0.5])}
+    ax = landscape(lambda y: y.square().sum(dim=1), BOX, resolution=10, names=names).axes[0]
+    assert [(text.get_text(), text.get_ha()) for text in ax.texts] == [("left", "left"), ("right", "right")]
+    places = torch.tensor([line.get_xydata()[0].tolist() for line in ax.lines])
+    torch.testing.assert_close(places, torch.stack(list(names.values())))

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
-import torch
 
-from lowland.data import toy
 from lowland.errors import OptionError
 from lowland.recipes.base import execute, start
 from lowland.recipes.foundations.likelihood_canyon.recipe import (
-    LENGTH,
     PLAIN,
     SMOOTH,
     LikelihoodCanyonRecipe,
-    distance,
-    steepest,
 )
-
-
-def test_the_length_is_that_of_the_spiral() -> None:
-    """The curve by 100,001 points of its formula: chords fall short of arcs by less than 1e-6 here."""
-    angle = torch.linspace(0, 4 * math.pi, 100_001, dtype=torch.float64)
-    curve = angle[:, None] / (2 * math.pi) * torch.stack([angle.cos(), angle.sin()], dim=1)
-    assert (curve[1:] - curve[:-1]).norm(dim=1).sum().item() == pytest.approx(LENGTH, abs=5e-3)
-
-
-def test_the_steepest_slope_balances_the_flux() -> None:
-    """Half of A / (2 λ ℓ) on each side, for A = 5.2² and λ = 0.1."""
-    assert steepest(0.1) == pytest.approx(5.2**2 / (2 * 0.1 * LENGTH) / 2)
-
-
-def test_points_of_the_spiral_are_on_it() -> None:
-    """20,000 points of a curve of length 12.86 lie so close that a point of it is 0.01 from one of them at most."""
-    assert distance(toy("spiral", 50, torch.Generator().manual_seed(3), noise=0.0)).max() < 0.01
 
 
 def test_likelihood_alone_digs_deeper_and_steeper(tmp_path: Path) -> None:

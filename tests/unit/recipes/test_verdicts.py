@@ -8,16 +8,6 @@ from pathlib import Path
 import pytest
 
 from lowland import cli
-from lowland.evaluation.verdict import CLOSE
-from lowland.recipes.foundations.strategies.recipe import reached
-
-
-@pytest.mark.parametrize(("noise", "patches", "word"), [
-    (0.99, 0.95, "yes"), (0.955, 0.95, CLOSE), (0.99, 0.79, CLOSE), (0.90, 0.99, "no"), (0.99, 0.5, "no"),
-])  # fmt: skip
-def test_a_threshold_is_reached_by_the_whole_interval(noise: float, patches: float, word: str) -> None:
-    areas = {"pixel_noise": noise, "shuffled_patches": patches}
-    assert reached(areas, dict.fromkeys(areas, 300), 300) == word
 
 
 @pytest.mark.lost_pictures

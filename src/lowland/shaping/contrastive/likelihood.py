@@ -98,7 +98,7 @@ class MaximumLikelihoodGrid(FreeEnergyShaping):
                 f"A grid needs low < high, nodes ≥ 2 and smoothness ≥ 0, not {low}, {high}, {nodes}, {smoothness}."
             )
         self.smoothness = smoothness
-        self.cell = ((high - low) / nodes) ** 2
+        self.area, self.cell = (high - low) ** 2, ((high - low) / nodes) ** 2
         middles = low + (torch.arange(nodes) + 0.5) * (high - low) / nodes
         self.register_buffer("grid", torch.cartesian_prod(middles, middles))
 
@@ -116,6 +116,18 @@ class MaximumLikelihoodGrid(FreeEnergyShaping):
         nll = self.free(energy, batch.y).mean() + log_partition
         metrics = {"nll": nll.detach(), "log_partition": log_partition.detach(), "smoothness": smoothness.detach()}
         return Losses({"energy": nll + self.smoothness * smoothness}, metrics)
+
+    def steepest(self, length: float) -> float:
+        """A / (4 λ ℓ), the slope beside a curve of data that training tends to, in units of F per unit of y.
+
+        Where L has its minimum, ρ − p = (2 λ / A) ∇²F, with ρ the density of the data, p that of the model and A the
+        area of the box. The flux of ∇F out of a curve of length ℓ, evenly filled, is thus A / (2 λ ℓ), half to each
+        side. Without smoothness there is no limit.
+
+        >>> MaximumLikelihoodGrid(-1.0, 1.0, smoothness=0.1).steepest(length=5.0)
+        2.0
+        """
+        return self.area / (4 * self.smoothness * length) if self.smoothness else math.inf
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -8,17 +8,17 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor
 
 from lowland.energies.ellipse import Ellipse
+from lowland.evaluation.closest_point import closest_on_curve
+from lowland.evaluation.solver_trial import supporting_solvers, try_solver
 from lowland.inference import infer
 from lowland.plots import animate, curves, landscape
-from lowland.plots.style import figure
 from lowland.recipes.base import Bound, Count, Recipe, recipe
-from lowland.registry import find, registered
 from lowland.reports.run import Run
-from lowland.solvers.base import Solver, bind
+from lowland.solvers.base import Solver
+from lowland.solvers.gradient_descent import GradientDescent
 
 TRIED = 200
 """Points on which every solver is tried."""
@@ -45,7 +45,7 @@ class EllipseRecipe(Recipe):
 
     def run(self, run: Run) -> None:
         energy = Ellipse(self.radii).to(self.device)
-        solvers = _solvers(energy)
+        solvers = supporting_solvers(energy, torch.zeros(2, 2, device=self.device))
         run.expect(2 + len(solvers))
         exact = run.stage("closest points by SciPy", self._exact)
         y, distance = exact["y"], exact["distance"]
@@ -71,26 +71,14 @@ class EllipseRecipe(Recipe):
 
     def _exact(self) -> dict[str, Tensor]:
         """Points, their closest points and squared distances, by a bracketed scalar search of SciPy's."""
-        from scipy.optimize import minimize_scalar
+
+        def curve(angle: Any) -> Any:
+            return np.stack([self.radii[0] * np.sin(angle), self.radii[1] * np.cos(angle)], axis=-1)
 
         low, high = (torch.tensor(ends, dtype=torch.float64) for ends in zip(*BOUNDS, strict=True))
         uniform = torch.rand(self.points, 2, generator=self.generator(), dtype=torch.float64)
         y = (low + uniform * (high - low)).float()
-        angles = np.linspace(0, 2 * np.pi, 721)
-        curve = np.stack([self.radii[0] * np.sin(angles), self.radii[1] * np.cos(angles)], axis=1)
-        closest = []
-        for point in y.double().numpy():
-
-            def squared(angle: float, at: np.ndarray = point) -> float:
-                return (at[0] - self.radii[0] * np.sin(angle)) ** 2 + (at[1] - self.radii[1] * np.cos(angle)) ** 2
-
-            best = angles[((curve - point) ** 2).sum(axis=1).argmin()]
-            # One cell to each side of the best of 720 angles brackets the minimum.
-            found: Any = minimize_scalar(
-                squared, bounds=(best - 0.01, best + 0.01), method="bounded", options={"xatol": 1e-12}
-            )
-            closest.append([self.radii[0] * np.sin(found.x), self.radii[1] * np.cos(found.x)])
-        nearest = torch.tensor(np.array(closest))
+        nearest = closest_on_curve(curve, y, 0.0, 2 * np.pi)
         return {"y": y, "closest": nearest.float(), "distance": (y - nearest).square().sum(dim=1).float()}
 
     def _infer(self, energy: Ellipse, y: Tensor, closest: Tensor) -> dict[str, Tensor]:
@@ -105,25 +93,14 @@ class EllipseRecipe(Recipe):
     def _trial(self, energy: Ellipse, solver: Solver, y: Tensor, distance: Tensor) -> dict[str, Any]:
         """How one solver does from the warm start of the energy ("guess") and from random angles."""
         anywhere = 2 * torch.pi * torch.rand(len(y), 1, generator=self.generator(1)).to(y)
-        with torch.no_grad():
-            guess = infer(energy, y=y, over="z", solver=solver, generator=self.generator(2))
-            free = infer(energy, y=y, over="z", solver=solver, init=anywhere, generator=self.generator(3), record=True)
-            assert free.trajectory is not None
-            path = torch.stack([energy(y=y, z=z) for z in free.trajectory]) - distance.to(y)
-        error = (free.energy - distance.to(y)).abs()
-        return {
-            "steps": int(free.steps.median()),
-            "guess": (guess.energy - distance.to(y)).abs().median().item(),
-            "error": error.median().item(),
-            "found": (error < 0.05).double().mean().item(),
-            "median": path.abs().median(dim=1).values.clamp_min(1e-8).tolist(),
-        }
+        found = try_solver(energy, solver, y, distance, anywhere, (self.generator(2), self.generator(3)))._asdict()
+        return found | {"median": [max(error, 1e-8) for error in found.pop("path")]}
 
     def _walks(self, run: Run, energy: Ellipse) -> None:
         """Two moving pictures: z slides for given y, and y and z descend together."""
         energy, y = energy.cpu(), STARTS
         around = torch.linspace(0, 2 * torch.pi, 13)[:-1, None] + 0.2
-        descent = find("solver", "GradientDescent")(0.02, max_steps=240, tol=None)
+        descent = GradientDescent(0.02, max_steps=240, tol=None)
         with torch.no_grad():
             walk = infer(energy, y=y, over="z", solver=descent, init=around[::2], record=True).trajectory
             assert walk is not None
@@ -131,15 +108,12 @@ class EllipseRecipe(Recipe):
             start = torch.cat([3.1 * torch.sin(around), 2.5 * torch.cos(around)], dim=1)
             fall = infer(energy, over=("y", "z"), solver=descent, init={"y": start, "z": around}, record=True)
         assert fall.trajectory is not None
-        scene = {"resolution": self.resolution, "bounds": BOUNDS}
-        given = landscape(energy, **scene, ax=_axes(), title="Given y, infer z")
+        scene = partial(landscape, energy, BOUNDS, resolution=self.resolution, size=(5.6, 4.9))
+        given = scene(title="Given y, infer z")
         given.axes[0].scatter(*y.T.tolist(), marker="x", c="#14213d", s=42, linewidths=1.6, zorder=9)
-        free = landscape(energy, **scene, ax=_axes(), title="Infer y and z together")
-        moving = (
-            animate(given, on_curve, frames=self.frames),
-            animate(free, fall.trajectory[:, :, :2], frames=self.frames),
-        )
-        run.grid("walks", [(picture, "") for picture in moving])
+        free = scene(title="Infer y and z together")
+        moving = ((given, on_curve), (free, fall.trajectory[:, :, :2]))
+        run.grid("walks", [(animate(still, path, frames=self.frames), "") for still, path in moving])
 
     def _lines(self, run: Run, energy: Ellipse, paths: dict[str, list[float]]) -> None:
         """E against z for three y, and how fast the solvers descend."""
@@ -152,15 +126,3 @@ class EllipseRecipe(Recipe):
         run.figure("valleys", curves(lines, title=title, xlabel=xlabel, ylabel="energy"))
         drawn = curves(paths, title="From random angles", xlabel="step", ylabel="median of E − F", log="xy")
         run.figure("convergence", drawn)
-
-
-def _axes() -> Axes:
-    """Axes of the shape of the scene."""
-    return figure(5.6, 4.9).add_subplot()
-
-
-def _solvers(energy: Ellipse) -> dict[str, Solver]:
-    """All registered solvers that support inference of z, in alphabetical order."""
-    problem = bind(energy, {"y": torch.zeros(2, 2, device=energy.radii.device)}, "z")
-    made = {name: cls.reference_case().solver for name, cls in registered("solver").items()}
-    return {name: solver for name, solver in made.items() if solver.supports(problem)}

@@ -1,4 +1,4 @@
-"""The contrastive methods of the comparison (C1 to C3), and score matching (A4), which trains the same energies."""
+"""The contrastive methods (C1 to C3), and score matching (A4), which trains the same energies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from lowland.energies.masked_autoencoder import MaskedAutoencoder
 from lowland.energies.network import NetworkEnergy
 from lowland.energies.rbm import RBM
 from lowland.nn.layers import mlp
-from lowland.recipes.foundations.strategies.rows import Case, Plan, Row, planned
 from lowland.shaping.contrastive.adversarial import EBGAN, GAN, WGAN
 from lowland.shaping.contrastive.binary import MinimumProbabilityFlow, RatioMatching
 from lowland.shaping.contrastive.denoising import Denoising, Masked
@@ -29,6 +28,7 @@ from lowland.shaping.score.matching import DenoisingScoreMatching, ScoreMatching
 from lowland.solvers.gibbs import Gibbs
 from lowland.solvers.hmc import HMC
 from lowland.solvers.langevin import Langevin
+from lowland.training.vector_methods.base import Case, Plan, VectorMethod, planned
 
 LOW, HIGH = -2.2, 2.2
 """Ends of the thermometer that turns a coordinate in the plane into bits, in units of the data."""
@@ -95,13 +95,13 @@ def weights(energy: Energy) -> Tensor | None:
 
 
 CONTRASTIVE = [
-    Row(
+    VectorMethod(
         name="maximum-likelihood",
         energy=lambda case: network(case) if case.plane else Gaussian(case.n, mean=case.train.mean(dim=0)),
         shaping=lambda case: MaximumLikelihoodGrid(smoothness=0.01) if case.plane else MaximumLikelihood(),
         plan=lambda case: Plan(int(case.choose(400, 1500)), case.choose(6e-3, 1e-2)),
     ),
-    Row(
+    VectorMethod(
         name="variational-likelihood",
         energy=confined,
         shaping=lambda case: VariationalLikelihood(
@@ -109,13 +109,13 @@ CONTRASTIVE = [
         ),
         plan=lambda case: Plan(1000) if case.plane else Plan(1500, 2e-3),
     ),
-    Row(
+    VectorMethod(
         name="cd-langevin",
         energy=confined,
         shaping=lambda case: ContrastiveDivergence(langevin(case), magnitude=0.01, seed=case.seed),
         plan=planned(800, 600, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="persistent-cd",
         energy=confined,
         shaping=lambda case: ContrastiveDivergence(
@@ -123,7 +123,7 @@ CONTRASTIVE = [
         ),
         plan=planned(800, 600, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="cd-hmc",
         energy=confined,
         shaping=lambda case: ContrastiveDivergence(
@@ -131,7 +131,7 @@ CONTRASTIVE = [
         ),
         plan=planned(800, 600, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="rbm-cd",
         energy=machine,
         data=binary_data,
@@ -141,7 +141,7 @@ CONTRASTIVE = [
         beta=1.0,
         pictures=weights,
     ),
-    Row(
+    VectorMethod(
         name="rbm-pcd",
         energy=machine,
         data=binary_data,
@@ -151,13 +151,13 @@ CONTRASTIVE = [
         beta=1.0,
         pictures=weights,
     ),
-    Row(
+    VectorMethod(
         name="nce",
         energy=confined,
         shaping=lambda case: NoiseContrastive(components=4, widen=case.choose(1.5, 1.0), seed=case.seed),
         plan=planned(800, 1500, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="ratio-matching",
         energy=machine,
         data=binary_data,
@@ -167,7 +167,7 @@ CONTRASTIVE = [
         beta=1.0,
         pictures=weights,
     ),
-    Row(
+    VectorMethod(
         name="minimum-probability-flow",
         energy=machine,
         data=binary_data,
@@ -177,7 +177,7 @@ CONTRASTIVE = [
         beta=1.0,
         pictures=weights,
     ),
-    Row(
+    VectorMethod(
         name="pair-simple",
         energy=deep,
         shaping=lambda case: SimplePair(
@@ -185,37 +185,37 @@ CONTRASTIVE = [
         ),
         plan=planned(800, 600, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="pair-hinge",
         energy=deep,
         shaping=lambda case: HingePair(descent(case), margin=1.0, magnitude=0.001, seed=case.seed),
         plan=planned(800, 600, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="pair-square",
         energy=deep,
         shaping=lambda case: SquareSquarePair(descent(case), margin=case.choose(1.0, 10.0), seed=case.seed),
         plan=planned(800, 600, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="nca",
         energy=deep,
         shaping=lambda case: NeighbourhoodComponents(descent(case), magnitude=0.001, seed=case.seed),
         plan=planned(800, 400, batch=48, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="infonce",
         energy=deep,
         shaping=lambda case: InfoNCE(descent(case), magnitude=0.001, seed=case.seed),
         plan=planned(800, 400, batch=48, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="gan",
         energy=lambda case: network(case, hidden=(96, 96, 96)),
         shaping=lambda case: GAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=0.1, seed=case.seed),
         plan=planned(2000, 1500, 5e-4, plane_lr=1e-3),
     ),
-    Row(
+    VectorMethod(
         name="ebgan",
         energy=lambda case: Autoencoder(case.n, int(case.choose(8, 32)), generator=case.generator),
         shaping=lambda case: EBGAN(
@@ -223,37 +223,37 @@ CONTRASTIVE = [
         ),
         plan=planned(1500, 1500, 5e-4),
     ),
-    Row(
+    VectorMethod(
         name="wgan",
         energy=network,
         shaping=lambda case: WGAN(generator(case), n_noise=int(case.choose(4, 16)), penalty=1.0, seed=case.seed),
         plan=planned(1500, 1200, 5e-4),
     ),
-    Row(
+    VectorMethod(
         name="denoising",
         energy=lambda case: Autoencoder(case.n, 128, hidden=(256,), generator=case.generator),
         shaping=lambda case: Denoising(spread=case.choose(0.2, 0.3), seed=case.seed),
         plan=planned(2000, 1500, plane_lr=3e-3),
     ),
-    Row(
+    VectorMethod(
         name="masked",
         energy=lambda case: MaskedAutoencoder(case.n, (256, 256), generator=case.generator),
         shaping=lambda case: Masked(seed=case.seed),
         plan=planned(1000, 1200),
     ),
-    Row(
+    VectorMethod(
         name="score-matching",
         energy=deep,
         shaping=lambda case: ScoreMatching(smoothing=case.choose(0.05, 0.3), seed=case.seed),
         plan=lambda case: Plan(800, 6e-3) if case.plane else Plan(400, batch=32),
     ),
-    Row(
+    VectorMethod(
         name="sliced-score-matching",
         energy=deep,
         shaping=lambda case: SlicedScoreMatching(smoothing=case.choose(0.05, 0.3), seed=case.seed),
         plan=planned(1000, 800, plane_lr=6e-3),
     ),
-    Row(
+    VectorMethod(
         name="denoising-score-matching",
         energy=deep,
         shaping=lambda case: DenoisingScoreMatching(spread=case.choose(0.2, 0.3), seed=case.seed),
