@@ -36,7 +36,7 @@ from lowland.evaluation.negatives import (
 )
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
-from lowland.evaluation.representations import represent
+from lowland.evaluation.representations import principal_reconstruction, represent
 from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
@@ -96,6 +96,7 @@ __all__ = [
     "perturbed",
     "pixel_noise",
     "plane",
+    "principal_reconstruction",
     "probe",
     "rankme",
     "reconstruction_error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,9 +13,13 @@ from torch.nn import functional
 from lowland.data.catalogue import load
 from lowland.energies.sparse_autoencoder import SparseAutoencoder
 from lowland.energies.sparse_coding import SparseCoding
+from lowland.evaluation.gabor import locality
+from lowland.evaluation.representations import principal_reconstruction
 from lowland.inference import infer
+from lowland.plots.atoms import sums_of_atoms
 from lowland.plots.images import images
-from lowland.recipes.base import Count, NotNegative, Recipe, recipe
+from lowland.recipes.base import Count, NotNegative, recipe
+from lowland.recipes.sparse.common import DigitsRecipe
 from lowland.reports.run import Run
 from lowland.shaping.base import Shaping
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
@@ -29,11 +33,9 @@ SUMS, PARTS, REBUILT = 8, 10, 12
 
 @recipe
 @dataclass(frozen=True)
-class SparseDigitsRecipe(Recipe):
+class SparseDigitsRecipe(DigitsRecipe):
     """E(y, z) = ½‖y − W z‖² + λ‖z‖₁ with z ≥ 0, and the same with ½α‖z − Enc(y)‖² added: the sparse auto-encoder."""
 
-    data: Literal["mnist10k", "digits", "fashion_mnist", "mnist"] = "mnist10k"
-    """Images."""
     atoms: Count = 256
     """Atoms of a dictionary."""
     sparsity: NotNegative = 0.2
@@ -98,37 +100,26 @@ class SparseDigitsRecipe(Recipe):
         codes["encoder"] = both.domain("z").project(both.code(test))
         rebuilt = {name: energies[name].reconstruct(None, None, code) for name, code in codes.items()}
         used = {name: (code != 0).float().sum(dim=1).mean().item() for name, code in codes.items()}
-        mean = train.mean(dim=0)
-        basis = torch.linalg.svd(train - mean, full_matrices=False).Vh[: max(1, round(used["coding"]))]
-        rebuilt |= {"mean": mean.expand_as(test), "pca": mean + (test - mean) @ basis.T @ basis}
-        local = {
-            name: energies[name].dictionary.square().T.sort(dim=1, descending=True).values[:, : test.shape[1] // 10]
-            for name in ("coding", "autoencoder")
+        size = max(1, round(used["coding"]))
+        rebuilt |= {
+            "mean": train.mean(dim=0).expand_as(test),
+            "pca": principal_reconstruction(train, test, size),
         }
+        local = {name: locality(energies[name].dictionary.T).mean().item() for name in ("coding", "autoencoder")}
         return {
             "error": {name: (value - test).square().sum(dim=1).mean().item() for name, value in rebuilt.items()},
             "used": used,
-            "local": {name: value.sum(dim=1).mean().item() for name, value in local.items()},
+            "local": local,
             "rebuilt": {name: rebuilt[name][:REBUILT] for name in ("coding", "encoder", "pca")},
             "codes": codes["coding"],
         }
 
     def _figures(
-        self,
-        run: Run,
-        coding: SparseCoding,
-        both: SparseAutoencoder,
-        test: Tensor,
-        found: dict[str, Any],
-        shape: tuple[int, int],
+        self, run: Run, coding: SparseCoding, both: SparseCoding, test: Tensor, found: Any, shape: tuple[int, int]
     ) -> None:
         positive = [energy.dictionary.detach().T.clamp_min(0) for energy in (coding, both)]
         run.grid("atoms", [(images(part, shape, signed=False, each=True), "") for part in positive], 2, dpi=150)
-        rows, dictionary = [], coding.dictionary.detach()
-        for code, digit in zip(found["codes"][:SUMS], test[:SUMS], strict=True):
-            top = code.argsort(descending=True)[:PARTS]
-            parts = (dictionary[:, top] * code[top]).T.clamp_min(0)
-            rows.append(torch.cat([digit[None], (dictionary @ code)[None].clamp(0, 1), parts]))
-        run.figure("sums", images(torch.cat(rows), shape, columns=len(rows[0]), signed=False, each=False))
+        codes, y = found["codes"][:SUMS], test[:SUMS]
+        run.figure("sums", sums_of_atoms(coding.dictionary.detach().T, codes, y, shape, parts=PARTS))
         tiles = torch.cat([test[:REBUILT], *(found["rebuilt"][name] for name in ("coding", "encoder", "pca"))])
         run.figure("rebuilt", images(tiles.clamp(0, 1), shape, columns=min(REBUILT, len(test)), signed=False))
