@@ -1,15 +1,47 @@
-"""Atoms of dictionaries: samples as sums of them, and the directions and frequencies of those that are waves."""
+"""Atoms of dictionaries: what codes decode to, samples as sums of atoms, and the waves among atoms."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from lowland.energies.sparse_coding import SparseCoding
 from lowland.evaluation.gabor import GaborFit
 from lowland.plots.histogram import histogram
-from lowland.plots.images import images
+from lowland.plots.images import image_rows, images
 from lowland.plots.style import BLUE, INK, MUTED, figure
+
+
+def atom_sheet(atoms: Tensor, title: str | None = None) -> Figure:
+    """Atoms or filters, each on its own scale, on a sheet about as wide as high.
+
+    Args:
+        atoms: (K, S²), one in each row.
+        title: above the sheet.
+
+    >>> atom_sheet(torch.eye(16)).axes[0].get_images()[0].get_array().shape
+    (19, 19)
+    """
+    return images(atoms.detach().cpu(), each=True, columns=round(len(atoms) ** 0.5), title=title)
+
+
+@torch.no_grad()
+def decoded_rows(energy: SparseCoding, y: Tensor, codes: Mapping[str, Tensor]) -> Figure:
+    """Patches in a row, and below them what each kind of code decodes to.
+
+    Args:
+        energy: decodes.
+        y: (N, S²), patches.
+        codes: by name, (N, K).
+
+    >>> drawn = decoded_rows(SparseCoding(4, 8), torch.ones(3, 4), {"zero code": torch.zeros(3, 8)})
+    >>> [text.get_text() for text in drawn.axes[0].texts]
+    ['patch', 'zero code']
+    """
+    return image_rows({"patch": y} | {name: energy.reconstruct(None, y, code) for name, code in codes.items()})
 
 
 def sums_of_atoms(

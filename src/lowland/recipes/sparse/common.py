@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from lowland.data.catalogue import load
 from lowland.data.images import Images
 from lowland.data.natural import patches
-from lowland.data.pictures import picture, pictures, scale
+from lowland.data.pictures import middle, picture, pictures_named, scale, sides
 from lowland.data.pixels import check_levels
 from lowland.errors import DataError, OptionError
 from lowland.evaluation.restoration import psnr
@@ -80,6 +81,11 @@ class PatchRecipe(SeededRecipe):
             patches(SIDE, count, self.generator(10 * seed + number), part=part).to(self.device)
             for number, (part, count) in enumerate(counts.items())
         ]
+
+
+def fused_adam(parameters: Any, lr: float) -> torch.optim.Optimizer:
+    """Adam in one kernel, which is faster on small layers."""
+    return torch.optim.Adam(parameters, lr, fused=True)
 
 
 @dataclass(frozen=True)
@@ -157,11 +163,7 @@ class PictureRecipe(Recipe):
         elif self.levels:
             raise OptionError("--levels is for a picture of your own: name it with --image.")
         else:
-            known = pictures()
-            unknown = sorted(set(self.names) - set(known))
-            if unknown or not self.names:
-                raise OptionError(f"There is no picture called {', '.join(unknown) or 'nothing'}: {', '.join(known)}.")
-            found = {name: known[name] for name in self.names}
+            found = pictures_named(self.names)
         for name, pixels in found.items():
             if min(pixels.shape[1:]) < self.size:
                 raise DataError(
@@ -210,19 +212,3 @@ class PictureRecipe(Recipe):
         rows = [[verbatim(name), *(round(value or 0.0, 2) for value in row.values())] for name, row in of.items()]
         means = [round(run.measured.mean(method, "mean psnr") or 0.0, 2) for method in methods]
         run.table(("picture", *methods), [*rows, ["mean", *means]], name="psnr")
-
-
-def sides(image: Tensor) -> str:
-    """Height and width, as text."""
-    return f"{image.shape[1]} × {image.shape[2]}"
-
-
-def middle(image: Tensor, side: int) -> Tensor:
-    """The middle of a picture, at most so many pixels a side.
-
-    >>> import torch
-    >>> middle(torch.zeros(1, 9, 4), 5).shape
-    torch.Size([1, 5, 4])
-    """
-    top, left = ((length - min(length, side)) // 2 for length in image.shape[1:])
-    return image[:, top : top + side, left : left + side]
