@@ -20,8 +20,7 @@ from lowland.evaluation.convolutional_layers import pooled_codes, pooled_feature
 from lowland.evaluation.energy_gap import scores
 from lowland.inference import infer
 from lowland.nn.convolutional_lista import ConvolutionalLinear, ConvolutionalLISTA
-from lowland.plots import curves, images
-from lowland.plots.images import image_rows
+from lowland.plots import curves, image_rows, images
 from lowland.recipes.base import Count, Positive, Recipe, recipe, train
 from lowland.reports.run import Run
 from lowland.shaping.regularised.code_prediction import CodePrediction

@@ -18,8 +18,7 @@ from lowland.energies.sparse_coding import SparseCoding
 from lowland.evaluation.unit_roles import unit_roles
 from lowland.inference import infer
 from lowland.nn.lista import LISTA
-from lowland.plots.curves import curves
-from lowland.plots.images import images
+from lowland.plots import curves, images
 from lowland.plots.points import by_seed, cloud
 from lowland.recipes.base import Bound, Count, recipe, train
 from lowland.recipes.sparse.common import DigitsRecipe, Setting, TunedRecipe, load_images, stage_name

@@ -17,8 +17,7 @@ from lowland.energies.prediction import Prediction
 from lowland.evaluation.best_of import best_of, best_of_nearest, best_of_noise, residual_root, squared_errors
 from lowland.inference import infer
 from lowland.plots import curves
-from lowland.plots.forecasts import forecast_rows
-from lowland.plots.images import image_rows
+from lowland.plots.forecasts import forecast_rows, latent_axes
 from lowland.recipes.base import Bound, Count, recipe, train
 from lowland.recipes.sparse.common import Setting, TunedRecipe, load_images, stage_name
 from lowland.reports.run import Run
@@ -167,8 +166,10 @@ class FuturesRecipe(TunedRecipe):
         return {"errors": errors, "curve": curve, "x": x[:6], "y": y[:6], "one": centre[:6], "drawn": drawn[:6]}
 
     def figures(self, run: Run, first: Left) -> None:
-        run.grid("films", [(partial(self._film, first[1], index), "") for index in range(4)], columns=2)
-        run.grid("spread", self._spread(first), columns=3)
+        energy, found = first
+        run.grid("films", [(partial(self._film, found, index), "") for index in range(4)], columns=2)
+        shown = latent_axes(energy.cpu(), found["x"][:4], self._shapes()[1], torch.Generator().manual_seed(0))
+        run.grid("spread", [(panel, "") for panel in shown], columns=3)
         lines: dict[str, Any] = {LATENT: (COUNTS, [run.measured.mean(LATENT, f"best of {n}") for n in COUNTS])}
         for name, method in {ONE: ONE, "z inferred from y": INFERRED}.items():
             lines[name] = (COUNTS, [run.measured.mean(method, "error")] * len(COUNTS))
@@ -180,22 +181,6 @@ class FuturesRecipe(TunedRecipe):
         past, future = self._shapes()
         x, *predicted = (found[name][index] for name in ("x", "y", "one", "drawn"))
         return forecast_rows(x.reshape(past), *(one.unflatten(-1, future) for one in predicted), name=ONE)
-
-    @torch.no_grad()
-    def _spread(self, first: Left) -> list[tuple[Figure, str]]:
-        """The first input for z along the two main axes of the prior, and the deviation over z of four inputs."""
-        energy, x = first[0].cpu(), first[1]["x"]
-        root, mean, ways = energy.prior_root, energy.prior_mean, torch.linspace(-2, 2, 7)
-        names = [f"{round(way, 1) + 0.0:+.1f}" for way in ways.tolist()]
-        panels = [
-            dict(zip(names, energy.predict_along(x[:1], ways, axis)[0], strict=True))
-            for axis in range(min(2, self.latents))
-        ]
-        z = mean + torch.randn(50, len(mean), generator=torch.Generator().manual_seed(0)) @ root.T
-        panels.append({str(n + 1): energy.predict(x[n : n + 1], z[None])[0].std(dim=0) for n in range(min(4, len(x)))})
-        shape = self._shapes()[1]
-        drawn = [{name: row.reshape(shape).clamp_min(0) for name, row in panel.items()} for panel in panels]
-        return [(image_rows(panel, signed=False, each=False, ruled=True), "") for panel in drawn]
 
 
 def _answer(energy: Prediction, x: Tensor) -> Tensor:

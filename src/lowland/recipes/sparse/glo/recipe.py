@@ -15,8 +15,7 @@ from lowland.evaluation.generation import gaussian_samples, latent_walks
 from lowland.evaluation.representations import principal_reconstruction
 from lowland.inference import infer
 from lowland.nn.layers import mlp
-from lowland.plots import curves, images
-from lowland.plots.images import image_rows
+from lowland.plots import curves, image_rows, images
 from lowland.recipes.base import Bound, Count, Positive, SeededRecipe, recipe, train
 from lowland.recipes.sparse.common import DigitsRecipe, load_images, stage_name
 from lowland.reports.run import Run

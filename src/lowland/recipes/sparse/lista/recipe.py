@@ -23,10 +23,9 @@ from lowland.recipes.sparse.common import SIDE, PatchRecipe, fused_adam, stage_n
 from lowland.recipes.sparse.lista.encoders import BY_ENERGY, TWO, UNTIED, Plan, descent_of, encoders, lista_of
 from lowland.reports.run import Run
 from lowland.shaping.regularised.code_prediction import CodePrediction
-from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.active_set import ActiveSet
 from lowland.solvers.proximal import FISTA, ISTA
-from lowland.training.fit import fit
+from lowland.training.online_dictionary import learn_online
 
 EXACT, CERTIFICATE = ActiveSet(1e-6), 1e-4
 ZERO = "zero code (baseline)"
@@ -107,9 +106,7 @@ class ListaRecipe(PatchRecipe):
         """Online dictionary learning, from atoms that are patches."""
         with torch.no_grad():
             energy.dictionary.copy_(y[: self.atoms].T)
-        shaping = ExpectationMaximisation(ActiveSet(CERTIFICATE), memory=1.0, forgetting=1.0, initialise=False)
-        options = {"batch_size": min(1000, len(y)), "validation": 0.0, "progress": False}
-        fit(energy, y, shaping, max_steps=self.updates, seed=seed, **options)
+        learn_online(energy, y, self.updates, 1000, ActiveSet(CERTIFICATE), 1.0, None, seed)
 
     def _learn(self, energy: SparseCoding, plan: Plan, y: Tensor, codes: Callable[[], Tensor], seed: int) -> None:
         """On exact codes or on the energy."""
@@ -143,8 +140,9 @@ class ListaRecipe(PatchRecipe):
 
     def _rows(self, coders: Mapping[str, Coder], report: Any, paths: Any, polish: Any) -> dict[str, dict[str, Any]]:
         """All numbers of a seed, by the names that methods have on the page."""
-        labels = {"exact code": "exact code", "zero": ZERO} | {name: label for name, (label, _, _) in coders.items()}
-        rows: dict[str, dict[str, Any]] = {labels.get(name, name): dict(row) for name, row in report.items()}
+        labels: dict[str, str] = {name: label for name, (label, _, _) in coders.items()}
+        labels |= {"exact": "exact", "exact code": "exact code", "zero": ZERO}
+        rows = {labels[name]: dict(row) for name, row in report.items()}
         for label, _, count in coders.values():
             rows[label]["multiplications"] = count
         for label in (TWO, BY_ENERGY):

@@ -16,16 +16,15 @@ from lowland.energies.sparse_coding import SparseCoding
 from lowland.evaluation.gabor import locality
 from lowland.evaluation.representations import principal_reconstruction
 from lowland.inference import infer
+from lowland.plots import images
 from lowland.plots.atoms import sums_of_atoms
-from lowland.plots.images import images
 from lowland.recipes.base import Count, NotNegative, recipe
 from lowland.recipes.sparse.common import DigitsRecipe
 from lowland.reports.run import Run
-from lowland.shaping.base import Shaping
-from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.solvers.active_set import ActiveSet
 from lowland.training.fit import fit
+from lowland.training.online_dictionary import learn_online
 
 SUMS, PARTS, REBUILT = 8, 10, 12
 """Images that are shown as sums, the atoms shown of each, and images shown beside their reconstructions."""
@@ -59,20 +58,16 @@ class SparseDigitsRecipe(DigitsRecipe):
         train, test = data.train.flatten(1), data.test.flatten(1)[: self.images]
         size, sparsity = train.shape[1], self.sparsity * (train.shape[1] / 784) ** 0.5
         coding = SparseCoding(size, self.atoms, sparsity, positive=True, generator=self.generator())
-        both = SparseAutoencoder(
-            size, self.atoms, sparsity, hidden=(self.hidden,), positive=True, generator=self.generator()
-        )
+        options = {"positive": True, "hidden": (self.hidden,), "generator": self.generator()}
+        both = SparseAutoencoder(size, self.atoms, sparsity, **options)
         noise = coding.dictionary.detach().clone()
         # Atoms that start as images stay images: these start as noise where there is ink.
         grain = torch.rand(size, self.atoms, generator=self.generator(1)) * train.mean(dim=0)[:, None] + 1e-3
         for energy in (coding, both):
             energy.dictionary.data = functional.normalize(grain, dim=0)
-        online = ExpectationMaximisation(
-            ActiveSet(0.03), memory=1.0, forgetting=4.0, replace_after=20, initialise=False, seed=self.seed
-        )
-        run.stage("coding", partial(self._learn, coding, train, online, 256), [coding])
-        descend = partial(self._learn, both, train, MinimumEnergy(ActiveSet(0.03)), 128, lr=2e-3)
-        run.stage("autoencoder", descend, [both])
+        learn = partial(learn_online, coding, train, self._steps(train, 256), 256, seed=self.seed)
+        run.stage("coding", learn, [coding])
+        run.stage("autoencoder", partial(self._descend, both, train), [both])
         found = run.stage("test", partial(self._test, coding, both, noise, train, test))
         for name, energy in (("sparse-coding", coding), ("sparse-autoencoder", both)):
             run.save_energy(name, energy)
@@ -81,9 +76,12 @@ class SparseDigitsRecipe(DigitsRecipe):
         run.show(tested=len(test), name=data.name)
         run.part(self._figures, coding, both, test, found, data.shape[1:])
 
-    def _learn(self, energy: SparseCoding, train: Tensor, shaping: Shaping, batch: int, **options: Any) -> None:
-        steps, size = max(1, self.epochs * len(train) // batch), {"batch_size": batch}
-        fit(energy, train, shaping, max_steps=steps, validation=0.0, seed=self.seed, progress=False, **size, **options)
+    def _steps(self, train: Tensor, batch: int) -> int:
+        return max(1, self.epochs * len(train) // batch)
+
+    def _descend(self, energy: SparseAutoencoder, train: Tensor) -> None:
+        options = {"batch_size": 128, "lr": 2e-3, "validation": 0.0, "seed": self.seed, "progress": False}
+        fit(energy, train, MinimumEnergy(ActiveSet(0.03)), max_steps=self._steps(train, 128), **options)
 
     @torch.no_grad()
     def _test(

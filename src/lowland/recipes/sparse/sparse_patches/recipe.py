@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
@@ -14,23 +14,17 @@ from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError
 from lowland.evaluation.gabor import GaborFit, gabor_fit
 from lowland.inference import infer
+from lowland.plots import images
 from lowland.plots.atoms import wave_vectors
-from lowland.plots.images import images
 from lowland.recipes.base import Bound, Count, Positive, SeededRecipe, recipe
 from lowland.reports.run import Run
-from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.active_set import ActiveSet
-from lowland.training.fit import fit
+from lowland.training.online_dictionary import learn_online
 
 GOOD = 0.5
 """r² above which an atom counts as a Gabor function."""
-
-
-class Left(NamedTuple):
-    """What the pictures need of a seed: atoms (n_atoms, size²) and the functions fitted to them."""
-
-    atoms: Tensor
-    fits: GaborFit
+Left = tuple[Tensor, GaborFit]
+"""What the pictures need of a seed: atoms (n_atoms, size²) and the functions fitted to them."""
 
 
 @recipe
@@ -77,7 +71,8 @@ class SparsePatchesRecipe(SeededRecipe):
         energy = SparseCoding(self.size**2, self.atoms, self.sparsity, generator=self.generator(seed))
         noise, first = energy.dictionary.detach().clone(), train[: self.atoms].T.clone()
         energy.dictionary.data = first.clone()
-        run.stage("learn", partial(self._learn, energy, train, seed), [energy])
+        steps = max(1, self.epochs * len(train) // 512)
+        run.stage("learn", partial(learn_online, energy, train, steps, 512, seed=seed), [energy])
         if seed == 0:
             run.save_energy("sparse-patches", energy)
         learned = energy.dictionary.detach()
@@ -90,14 +85,7 @@ class SparsePatchesRecipe(SeededRecipe):
                 fits.items(), found["free"].values(), found["used"].values(), strict=True
             )
         }
-        return rows, Left(learned.T, fits["learned"])
-
-    def _learn(self, energy: SparseCoding, train: Tensor, seed: int) -> None:
-        shaping = ExpectationMaximisation(
-            ActiveSet(0.03), memory=1.0, forgetting=4.0, replace_after=20, initialise=False, seed=seed
-        )
-        steps = max(1, self.epochs * len(train) // 512)
-        fit(energy, train, shaping, max_steps=steps, batch_size=512, validation=0.0, seed=seed, progress=False)
+        return rows, (learned.T, fits["learned"])
 
     def _measure(self, sets: dict[str, Tensor], test: Tensor) -> dict[str, Any]:
         """F on test patches, non-zeros, and the Gabor fits of each set of atoms."""

@@ -19,9 +19,8 @@ from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError
 from lowland.evaluation.orientation import agreement_by_distance, map_test, orientation
 from lowland.inference import infer
-from lowland.plots.curves import curves
+from lowland.plots import curves, images
 from lowland.plots.histogram import histogram
-from lowland.plots.images import images
 from lowland.plots.orientation import orientation_map
 from lowland.recipes.base import Bound, Count, SeededRecipe, recipe
 from lowland.recipes.sparse.common import stage_name
