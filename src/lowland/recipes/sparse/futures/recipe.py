@@ -126,11 +126,8 @@ class FuturesRecipe(TunedRecipe):
         """Of the best of the samples, or of the one answer."""
         energy, (x, y) = self._energy(method, setting, pairs, TUNING), pairs["validation"]
         self._train(energy, setting, pairs, TUNING)
-        return (
-            best_of(self._draw(energy, x, self.samples) if method == LATENT else _answer(energy, x)[:, None], y)
-            .mean()
-            .item()
-        )
+        answers = self._draw(energy, x, self.samples) if method == LATENT else _answer(energy, x)[:, None]
+        return best_of(answers, y).mean().item()
 
     @torch.no_grad()
     def _draw(self, energy: ConditionalAutoencoder, x: Tensor, count: int, seed: int = 0) -> Tensor:
