@@ -194,10 +194,9 @@ class ConvPSDRecipe(Recipe):
             sheets = [*(tiles[count] for count in many), analysis]
             run.grid("bases", [(images(sheet, columns=FEW), "") for sheet in sheets], columns=2)
         kinds = {"learned filters": "{} learned filters", "random filters": "{} random filters (baseline)"}
-        counts, mean = list(energies), run.measured.mean
-        lines = {label: (counts, [mean(name.format(n), "energy") for n in counts]) for label, name in kinds.items()}
+        lines = {label: run.measured.curve(name, "energy", energies) for label, name in kinds.items()}
         axes = {"xlabel": "number of filters", "ylabel": "F, share of no code's", "log": "x"}
-        run.figure("energy", lambda: curves(lines, title="Test images", **axes))  # pyright: ignore[reportArgumentType]  no failed seeds
+        run.figure("energy", curves(lines, title="Test images", **axes))
         names = ("image", "exact", "encoder", "ISTA", "linear encoder", "untrained encoder", "zero code")
         run.figure("decoded", image_rows({name: visible(rows[name]).clamp(-2, 2) for name in names}, each=False))
         run.figure("second", images(visible(features), columns=FEW))

@@ -167,9 +167,9 @@ class FuturesRecipe(TunedRecipe):
         run.grid("films", [(partial(self._film, found, index), "") for index in range(4)], columns=2)
         shown = latent_axes(energy.cpu(), found["x"][:4], self._shapes()[1], torch.Generator().manual_seed(0))
         run.grid("spread", [(panel, "") for panel in shown], columns=3)
-        lines: dict[str, Any] = {LATENT: (COUNTS, [run.measured.mean(LATENT, f"best of {n}") for n in COUNTS])}
+        lines = {LATENT: run.measured.curve(LATENT, "best of {}", COUNTS)}
         for name, method in {ONE: ONE, "z inferred from y": INFERRED}.items():
-            lines[name] = (COUNTS, [run.measured.mean(method, "error")] * len(COUNTS))
+            lines[name] = run.measured.curve(method, "error", COUNTS)
         run.figure(
             "counts", curves(lines, title="Best of N", xlabel="samples N", ylabel="‖y − ŷ‖² of the best", log="x")
         )

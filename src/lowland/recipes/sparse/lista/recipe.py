@@ -106,7 +106,8 @@ class ListaRecipe(PatchRecipe):
         """Online dictionary learning, from atoms that are patches."""
         with torch.no_grad():
             energy.dictionary.copy_(y[: self.atoms].T)
-        learn_online(energy, y, self.updates, 1000, ActiveSet(CERTIFICATE), 1.0, None, seed)
+        options = {"solver": ActiveSet(CERTIFICATE), "forgetting": 1.0, "replace_after": None, "seed": seed}
+        learn_online(energy, y, self.updates, 1000, **options)
 
     def _learn(self, energy: SparseCoding, plan: Plan, y: Tensor, codes: Callable[[], Tensor], seed: int) -> None:
         """On exact codes or on the energy."""
@@ -166,7 +167,7 @@ class ListaRecipe(PatchRecipe):
         return rows
 
     def figures(self, run: Run, first: Left) -> None:
-        mean, counts = run.measured.mean, range(1, self.iterations + 1)
+        mean, curve = run.measured.mean, run.measured.curve
         listas = {count: lista_of(count) for count in sorted(self.shrinkages)}
         # With 2 shrinkages there is one S: the lines of tied and untied steps begin at the same point.
         untied = {2: TWO} | {count: UNTIED.format(lista_of(count)) for count in sorted(self.untied)}
@@ -177,13 +178,10 @@ class ListaRecipe(PatchRecipe):
         def against(x: str, names: Iterable[str], y: str = "code_error") -> Any:
             return tuple([mean(name, measure) for name in names] for measure in (x, y))
 
-        paths = {
-            measure: {name: [mean(name, f"{measure} {count}") for count in counts] for name in ("ISTA", "FISTA")}
-            for measure in ("error", "gap")
-        }
         texts = {"error": "code error  Σ‖z − z*‖² / Σ‖z*‖²", "gap": "(E(z) − E(z*)) / E(z*)"}
         for measure, key in {"error": "code_error", "gap": "gap"}.items():
-            lines: dict[str, Any] = {name: (counts, path) for name, path in paths[measure].items()}
+            counts = range(1, self.iterations + 1)
+            lines: dict[str, Any] = {name: curve(name, f"{measure} {{}}", counts) for name in ("ISTA", "FISTA")}
             lines["LISTA, tied"] = line(listas, key)
             lines |= {"LISTA, untied": line(untied, key)} if self.untied else {}
             drawn = curves(lines, xlabel="shrinkages", ylabel=texts[measure], log="xy")
@@ -192,7 +190,7 @@ class ListaRecipe(PatchRecipe):
         descents = list(map(descent_of, self.descents))
         costs = [SIDE**2 * self.atoms + count * self.atoms**2 for count in range(self.iterations)]
         lines = {
-            "FISTA": (costs, paths["error"]["FISTA"]),
+            "FISTA": (costs, curve("FISTA", "error {}", range(1, self.iterations + 1))[1]),
             "LISTA": against("multiplications", listas.values()),
             "LCoD": against("multiplications", descents),
             "coordinate descent": against("multiplications", descents, "unlearned"),

@@ -132,10 +132,8 @@ class TopographicRecipe(SeededRecipe):
         }
         run.grid("map", [(atoms[MAP](title="Atoms, where they are on the sheet"), ""), (wheels[MAP](), "")], 2)
         rings = range(1, self.side // 2 + 1)
-        mean, axes = run.measured.mean, {"xlabel": "distance on the sheet", "ylabel": "mean of cos 2(θᵢ − θⱼ)"}
-        lines: dict[str, Any] = {
-            name: (rings, [mean(name, f"agreement at {ring}") for ring in rings]) for name in first
-        }
+        axes = {"xlabel": "distance on the sheet", "ylabel": "mean of cos 2(θᵢ − θⱼ)"}
+        lines = {name: run.measured.curve(name, "agreement at {}", rings) for name in first}
         drawn = curves(lines, title="Agreement against distance", **axes)
         chance = histogram(
             first[MAP]["shuffled"], first[MAP]["agreement"], "this map", title="Agreement of neighbours",
