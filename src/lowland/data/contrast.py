@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lowland.data.natural import photographs
 from lowland.errors import OptionError, ShapeError
 
 _REACH, _WIDTH = 9, 4.0
@@ -96,3 +99,36 @@ def draw_windows(
         if float(piece.std()) >= min_contrast or draws > 20 * count:
             found.append(piece)
     return torch.stack(found)
+
+
+def contrast_windows(
+    size: int,
+    count: int,
+    generator: torch.Generator,
+    part: Literal["train", "test"] = "train",
+    min_contrast: float = 0.5,
+    data_dir: str | Path | None = None,
+) -> Tensor:
+    """Windows of photographs whose local contrast was normalised, (count, 1, size, size), for convolutional filters.
+
+    Args:
+        size: side of a window.
+        count: how many.
+        generator: draws the places.
+        part: from the left three quarters of each photograph, or from the right quarter, so that the two never overlap.
+        min_contrast: least standard deviation of a window, see `draw_windows`; the photographs have about 1.
+        data_dir: folder of your own photographs, instead of scikit-learn's two.
+
+    Raises:
+        OptionError: if a window does not fit.
+        DataError: for missing or damaged photographs.
+
+    >>> contrast_windows(16, 5, torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 1, 16, 16])
+    """
+    parts = []
+    for grey_HW in photographs(data_dir).values():
+        flat = normalise_contrast(grey_HW[None, None])[0]
+        border = flat.shape[-1] * 3 // 4
+        parts.append(flat[..., :border] if part == "train" else flat[..., border:])
+    return draw_windows(parts, size, count, generator, min_contrast)

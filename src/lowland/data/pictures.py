@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,41 @@ def pictures(data_dir: str | Path | None = None) -> dict[str, Tensor]:
     """
     found = read(_SOURCE, list(_SOURCE.sha256), data_dir).content
     return {Path(name).stem: decode(payload, name, "L") for name, payload in found.items()}
+
+
+def pictures_named(names: Sequence[str]) -> dict[str, Tensor]:
+    """Some of `pictures`.
+
+    Raises:
+        OptionError: for a name that none of them has, or no name.
+
+    >>> {name: tuple(pixels.shape) for name, pixels in pictures_named(["camera"]).items()}
+    {'camera': (1, 512, 512)}
+    """
+    known = pictures()
+    unknown = sorted(set(names) - set(known))
+    if unknown or not names:
+        raise OptionError(f"There is no picture called {', '.join(unknown) or 'nothing'}: {', '.join(known)}.")
+    return {name: known[name] for name in names}
+
+
+def sides(image: Tensor) -> str:
+    """Height and width of a picture (C, H, W), as text.
+
+    >>> sides(torch.zeros(3, 5, 7))
+    '5 × 7'
+    """
+    return f"{image.shape[1]} × {image.shape[2]}"
+
+
+def middle(image: Tensor, side: int) -> Tensor:
+    """The middle of a picture (C, H, W), at most so many pixels a side.
+
+    >>> middle(torch.zeros(1, 9, 4), 5).shape
+    torch.Size([1, 5, 4])
+    """
+    top, left = ((length - min(length, side)) // 2 for length in image.shape[1:])
+    return image[:, top : top + side, left : left + side]
 
 
 def picture(path: str | Path, grey: bool = False, levels: tuple[float, float] | None = None) -> Tensor:

@@ -90,6 +90,18 @@ class ConditionalAutoencoder(Energy):
         h = self.predictor(x)[:, None].expand(-1, z.shape[1], -1)
         return self.decoder(torch.cat([z, h], dim=2))
 
+    def predict_along(self, x: Tensor, deviations: Tensor, axis: int = 0) -> Tensor:
+        """Answers to x for z on a principal axis of the prior, (B, n_inputs) and (N,) → (B, N, n_features).
+
+        Args:
+            x: (B, n_inputs).
+            deviations: how far z is from the mean of the prior, in standard deviations along the axis.
+            axis: 0 for that of the largest variance.
+        """
+        order = self.prior_root.norm(dim=0).argsort(descending=True)
+        z = self.prior_mean + deviations[:, None] * self.prior_root[:, order[axis]]
+        return self.predict(x, z.expand(len(x), -1, -1))
+
     def reconstruct(self, x: Tensor, y: Any, z: Tensor) -> Tensor:
         """Dec(z, Pred(x)), (B, n_features)."""
         return self.predict(x, z[:, None])[:, 0]

@@ -118,6 +118,13 @@ class ConvolutionalSparseCoding(Energy):
             raise OptionError("This energy has no encoder: make it with prediction > 0.")
         return self.encoder(y if x is None else x * y)
 
+    def without_encoder(self) -> ConvolutionalSparseCoding:
+        """A copy with the same filters and α = 0, by which the codes of encoders are judged."""
+        shape, (count, _, size, _) = self.domain("y").shape, self.filters.shape
+        bare = ConvolutionalSparseCoding((shape[0], shape[1], shape[2]), count, size, self.sparsity, self.masked)
+        bare.load_state_dict({"filters": self.filters.detach()})
+        return bare.to(self.filters)
+
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over != ("z",):
             return Structure()
@@ -129,15 +136,15 @@ class ConvolutionalSparseCoding(Energy):
                 lambda u_j, step, j: self._shrink(u_j, step),
                 self.filters.new_full((1,), self.sparsity),
             ),
-            lipschitz=functools.cache(functools.partial(self._bound, x)),
+            lipschitz=functools.cache(functools.partial(self.curvature_bound, x)),
             warm_start=None if predicted is None else predicted.detach,
             smooth_prox=None if x is not None else _SmoothProx(self, y, predicted),
             convex=True,
         )
 
     @torch.no_grad()
-    def _bound(self, x: Tensor | None) -> Tensor:
-        """A bound on the curvature in z, one number or (B,), with room for rounding."""
+    def curvature_bound(self, x: Tensor | None = None) -> Tensor:
+        """A bound on the curvature in z, one number or (B,) for masks x, with room for rounding; α is part of it."""
         heaviest = 1 if x is None else x.flatten(1).amax(dim=1)
         return (1 + 1e-5) * (self._curvature() * heaviest + self.prediction)
 

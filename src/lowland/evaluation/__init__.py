@@ -37,7 +37,7 @@ from lowland.evaluation.negatives import (
 )
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
-from lowland.evaluation.representations import represent
+from lowland.evaluation.representations import principal_reconstruction, represent
 from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import (
@@ -109,6 +109,7 @@ __all__ = [
     "pixel_noise",
     "plane",
     "plane_gap_data",
+    "principal_reconstruction",
     "probe",
     "rankme",
     "reconstruction_error",

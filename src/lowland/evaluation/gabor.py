@@ -1,4 +1,4 @@
-"""Gabor functions fitted to atoms: orientation, frequency, size, and how much of an atom they explain."""
+"""Shapes of atoms: Gabor functions fitted to them, and how local they are."""
 
 from __future__ import annotations
 
@@ -74,6 +74,25 @@ def gabor_fit(atoms: Tensor, max_steps: int = 150) -> GaborFit:
     frequency, angle = f.norm(dim=1), torch.remainder(torch.atan2(*f.T) + math.pi / 2, math.pi) - math.pi / 2
     fitted = (both @ weights)[:, :, 0] * square.sqrt()[:, None]
     return GaborFit(explained, frequency, angle, z[:, 2].exp(), z[:, 3].exp(), z[:, :2], fitted)
+
+
+def locality(atoms: Tensor, share: float = 0.1) -> Tensor:
+    """(N,) How much of ‖w‖² = 1 lies in the strongest pixels of an atom w: near 1 for a part, `share` for a flat atom.
+
+    Args:
+        atoms: (N, n), one atom of norm 1 in each row.
+        share: of the pixels that count as the strongest, rounded down.
+
+    Raises:
+        ShapeError: if that is not a single pixel.
+
+    >>> locality(torch.eye(10)[:1]), locality(torch.full((1, 10), 0.1**0.5))
+    (tensor([1.]), tensor([0.1000]))
+    """
+    count = int(share * atoms.shape[1]) if atoms.ndim == 2 else 0
+    if count < 1:
+        raise ShapeError(f"{share:g} of the pixels of atoms {tuple(atoms.shape)} is less than one.")
+    return atoms.square().sort(dim=1, descending=True).values[:, :count].sum(dim=1)
 
 
 def _starts(y: Tensor, size: int) -> list[Tensor]:

@@ -35,3 +35,21 @@ def represent(encoder: nn.Module, samples: Tensor, batch_size: int = 1024) -> Te
         for module, mode in modes.items():
             module.training = mode
     return torch.cat(parts)
+
+
+def principal_reconstruction(known: Tensor, y: Tensor, count: int, precision: torch.dtype | None = None) -> Tensor:
+    """μ + Σ_k ⟨y − μ, v_k⟩ v_k, with v_k the first principal axes of known samples: what PCA makes of y, (B, n).
+
+    Args:
+        known: (N, n), of which μ is the mean.
+        y: (B, n).
+        count: axes.
+        precision: of the decomposition; by default that of `known`.
+
+    >>> known = torch.tensor([[1.0, 0.1], [-1.0, 0.1], [0.0, -0.2]])
+    >>> principal_reconstruction(known, torch.tensor([[3.0, 5.0]]), 1).abs().round(decimals=4)
+    tensor([[3., 0.]])
+    """
+    mean = known.mean(dim=0)
+    axes = torch.linalg.svd((known - mean).to(precision or known.dtype), full_matrices=False).Vh[:count].to(y)
+    return mean + (y - mean) @ axes.T @ axes

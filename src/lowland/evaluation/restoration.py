@@ -112,6 +112,43 @@ def average_windows(energy: HardSparseCoding, image: Tensor, windows: Windows, e
     return torch.stack(found)
 
 
+def denoise(
+    energy: HardSparseCoding,
+    noisy: Tensor,
+    error: float,
+    rounds: int,
+    samples: int,
+    generator: torch.Generator,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Denoise a picture by a dictionary that is learned from its own windows (Elad & Aharon 2006).
+
+    Args:
+        energy: with the dictionary, see `window_dictionary`; it is trained in place.
+        noisy: (C, H, W), a picture in [0, 1] with noise.
+        error: E at which a window's code is good enough: ½ S² (g σ)² for noise of σ, with g a little above 1.
+        rounds: of codes and atoms, see `learn_dictionary`.
+        samples: windows to learn from, at most.
+        generator: draws them.
+        seed: of the atoms that replace others.
+
+    Returns:
+        The picture, in [0, 1], and how well each atom matches the windows, (K,).
+
+    >>> flat = torch.full((1, 6, 6), 0.5)
+    >>> clean, use = denoise(window_dictionary(4, 20, 2), flat, 0.1, 1, 50, torch.Generator().manual_seed(0))
+    >>> torch.equal(clean, flat), use.shape
+    (True, torch.Size([20]))
+    """
+    windows = Windows(*noisy.shape[1:], size=math.isqrt(len(energy.dictionary)))
+    signals = centred_windows(noisy, windows)
+    signals = signals[torch.randperm(len(signals), generator=generator)[:samples]]
+    learn_dictionary(energy, signals, error, rounds, seed)
+    # Pixels are known to lie in [0, 1].
+    clean = average_windows(energy, noisy, windows, error).clamp(0, 1)
+    return clean, (energy.dictionary.detach().T @ signals.T).abs().mean(dim=1)
+
+
 def local_mean(picture: Tensor, hidden: Tensor) -> Tensor:
     """A picture whose hidden pixels are Gaussian-weighted means of the known ones around them.
 

@@ -13,7 +13,7 @@ from lowland.plots.curves import curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
 from lowland.plots.histogram import distributions, histogram
-from lowland.plots.images import images
+from lowland.plots.images import image_rows, images
 from lowland.plots.landscape import landscape, landscape_grid, landscapes_through
 from lowland.plots.mosaic import mosaic
 from lowland.plots.photographs import photographs
@@ -34,6 +34,7 @@ __all__ = [
     "distributions",
     "drive_video",
     "histogram",
+    "image_rows",
     "images",
     "interval_bars",
     "landscape",

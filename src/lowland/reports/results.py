@@ -73,6 +73,25 @@ class Results:
         values = self.each(method, measure)
         return values[0] if len(values) == 1 else statistics.fmean(values) if values else None
 
+    def curve(self, method: str, measure: str, counts: Iterable[Any]) -> tuple[list[Any], list[float]]:
+        """Means by a count that the names of measures or methods have in them, as a line for `lowland.plots.curves`.
+
+        Args:
+            method, measure: with `{}` in the place of the count.
+            counts: such as steps or horizons.
+
+        Returns:
+            The counts and the means; NaN, which leaves a gap, where all seeds failed.
+
+        >>> results = Results({"ours": {"error after 1": [4.0, 6.0], "error after 2": [None, None]}})
+        >>> results.curve("ours", "error after {}", [1, 2])
+        ([1, 2], [5.0, nan])
+        """
+        counts = list(counts)
+        names = [(method.replace("{}", str(count)), measure.replace("{}", str(count))) for count in counts]
+        means = [self.mean(*name) for name in names]
+        return counts, [math.nan if mean is None else mean for mean in means]
+
     def sd(self, method: str, measure: str) -> float | None:
         """The standard deviation over seeds (divided by one less than their number); None for one seed, or with ∞."""
         held = self._held(method, measure)

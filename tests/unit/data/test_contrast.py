@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from PIL import Image
 
-from lowland.data.contrast import draw_windows, fade, normalise_contrast
+from lowland.data.contrast import contrast_windows, draw_windows, fade, normalise_contrast
+from lowland.data.natural import photographs
 from lowland.errors import OptionError, ShapeError
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -41,3 +45,16 @@ def test_images_that_are_too_small() -> None:
         normalise_contrast(torch.zeros(1, 1, 9, 9))
     with pytest.raises(OptionError, match="do not fit"):
         draw_windows([torch.zeros(1, 5, 9)], 8, 1, GENERATOR)
+
+
+def test_windows_of_training_and_test_come_from_different_parts(tmp_path: Path) -> None:
+    """Of a photograph 40 pixels wide: each window is a piece of the left 30 columns, or of the right 10."""
+    pixels = torch.randint(0, 256, (24, 40), generator=GENERATOR, dtype=torch.uint8)
+    Image.fromarray(pixels.numpy()).save(tmp_path / "mine.png")
+    (grey,) = photographs(tmp_path).values()
+    flat = normalise_contrast(grey[None, None])[0, 0]
+    for part, strip in (("train", flat[:, :30]), ("test", flat[:, 30:])):
+        known = strip.unfold(0, 8, 1).unfold(1, 8, 1).reshape(-1, 64)
+        windows = contrast_windows(8, 20, torch.Generator().manual_seed(1), part, data_dir=tmp_path).flatten(1)
+        away = torch.cdist(windows, known, compute_mode="donot_use_mm_for_euclid_dist").amin(dim=1)
+        assert float(away.max()) == 0

@@ -90,6 +90,23 @@ def test_a_prior_fitted_to_latents_has_their_moments() -> None:
         energy.predict(torch.zeros(2, 3), torch.zeros(3, 5, 2))
 
 
+def test_answers_along_the_widest_axis_of_the_prior() -> None:
+    """The first latent spreads twice as far as the second: with Dec(z, h) = z, answers lie along it."""
+    energy = ConditionalAutoencoder(3, 2, n_latents=2, n_summary=1, hidden=())
+    energy.load_state_dict(
+        energy.state_dict() | {"decoder.0.weight": torch.eye(2, 3), "decoder.0.bias": torch.zeros(2)}
+    )
+    energy.fit_prior(torch.tensor([[3.0, 1.0], [-1.0, 1.0], [1.0, 2.0], [1.0, 0.0]]))
+    x, deviations = _normal(4, 3), torch.tensor([0.0, 1.5])
+    for axis, spread in enumerate((8 / 3, 2 / 3)):
+        answers = energy.predict_along(x, deviations, axis)
+        assert answers.shape == (4, 2, 2)
+        torch.testing.assert_close(answers[:, 0], torch.ones(4, 2))
+        moved = (answers[:, 1] - answers[:, 0]).abs()
+        torch.testing.assert_close(moved[:, axis], torch.full((4,), 1.5 * spread**0.5))
+        torch.testing.assert_close(moved[:, 1 - axis], torch.zeros(4), rtol=0, atol=1e-6)
+
+
 def test_a_latent_variable_predicts_both_of_two_answers() -> None:
     """y = ±1 at random whatever x: one answer errs by 1 a coordinate, the best of 10 draws by less than a tenth."""
     x = _normal(512, 2)

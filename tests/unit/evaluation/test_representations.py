@@ -12,7 +12,7 @@ from lowland.evaluation.fine_tune import Supervised, fine_tune
 from lowland.evaluation.joint import alignment, pair_gap, spectrum, uniformity
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import probe
-from lowland.evaluation.representations import represent
+from lowland.evaluation.representations import principal_reconstruction, represent
 from lowland.nn.encoders import ConvNet, Perceptron
 from lowland.shaping.base import Batch
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
@@ -113,3 +113,13 @@ def test_bad_input_is_one_sentence() -> None:
 
 def test_knn_with_few_samples_asks_all() -> None:
     assert knn((POINTS[:3], LABELS[:3]), (POINTS[:3], LABELS[:3]), k=200) == 1.0
+
+
+def test_pca_keeps_what_lies_along_the_first_axes() -> None:
+    """Of samples in a plane through (1, 1, 1): everything in it is kept, and what stands out of it is lost."""
+    generator = torch.Generator().manual_seed(0)
+    plane = torch.linalg.qr(torch.randn(3, 3, generator=generator)).Q
+    known = 1 + torch.randn(50, 2, generator=generator) @ plane[:2]
+    inside, out = torch.tensor([[0.3, -2.0]]) @ plane[:2], 5 * plane[2:]
+    found = principal_reconstruction(known, 1 + inside + out, 2, torch.float64)
+    torch.testing.assert_close(found, 1 + inside, rtol=0, atol=1e-5)

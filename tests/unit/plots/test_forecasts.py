@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 
+from lowland.errors import ShapeError
 from lowland.plots.fan import fan
+from lowland.plots.forecasts import forecast_rows
 from lowland.plots.histogram import distributions
 from lowland.plots.pendulum import phase_grid, phase_plane
 from lowland.plots.style import LAND, figure
@@ -46,3 +49,15 @@ def test_a_film_of_traffic_shows_the_past_then_each_frame_and_keeps_the_last() -
     assert ahead.shape == (8, 16, 3)
     assert (ahead[:, 12] == ahead[0, 12]).all()
     assert not np.allclose(ahead[0, 12], painted(past[0], size)[0, 12])
+
+
+def test_samples_of_a_film_stand_in_the_order_of_their_errors() -> None:
+    """One frame of past and one of future, 2 × 2 pixels; the samples are 0.1, 0.5 and 0.9 away."""
+    past, future = torch.full((1, 2, 2), 0.3), torch.zeros(1, 2, 2)
+    samples = torch.tensor([0.9, 0.1, 0.5])[:, None, None, None].expand(-1, 1, 2, 2)
+    sheet = forecast_rows(past, future, torch.ones(1, 2, 2), samples).axes[0].get_images()[0].get_array()
+    assert sheet is not None
+    assert np.allclose(sheet[::3, 3], [0.0, 1.0, 0.1, 0.5, 0.9])
+    assert np.ma.getmaskarray(sheet)[::3, 0].tolist() == [False, True, True, True, True]
+    with pytest.raises(ShapeError, match="shape of the future"):
+        forecast_rows(past, future, torch.ones(2, 2, 2), samples)

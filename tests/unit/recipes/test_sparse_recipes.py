@@ -14,7 +14,7 @@ from PIL import Image
 
 from lowland.data.pictures import decode, picture, pictures
 from lowland.data.windows import Windows
-from lowland.errors import DataError, OptionError, ShapeError
+from lowland.errors import CheckpointError, DataError, OptionError, ShapeError
 from lowland.evaluation.gabor import gabor_fit
 from lowland.recipes.base import execute, load, start
 from lowland.recipes.sparse.common import PictureRecipe
@@ -115,6 +115,20 @@ def test_the_page_says_how_levels_were_read(tmp_path: Path) -> None:
     run("denoise", tmp_path, image=saved(tmp_path, ramp.astype(np.uint16), "ramp.png"), noisy=True, crop=0)
     page = json.loads((tmp_path / "denoise" / "latest" / "page.json").read_text())
     assert "4,095 for white" in page["elements"][0]["markdown"]
+
+
+def test_a_run_is_not_resumed_with_other_photographs(tmp_path: Path) -> None:
+    """Those of `data_dir`: what was learned from the first would stand beside what is measured on the second."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    saved(folder, RANDOM.integers(0, 256, (48, 96), dtype=np.uint8))
+    cls = load("sparse-patches")
+    config = cls.from_options({**cls.presets["smoke"], "data_dir": str(folder), "samples": 200, "tested": 50})
+    run_ = execute(config, start(config, tmp_path / "runs", "smoke"))
+    saved(folder, RANDOM.integers(0, 256, (48, 96), dtype=np.uint8))
+    with pytest.raises(CheckpointError, match=r"--data_dir.* has changed"):
+        execute(config, start(config, tmp_path / "runs", "smoke", resume=run_.folder))
+    assert "data_dir" in load("conv-psd").files
 
 
 def test_a_picture_whose_windows_do_not_fit_into_memory() -> None:

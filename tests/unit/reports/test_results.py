@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from lowland.errors import OptionError
@@ -63,3 +65,15 @@ def test_a_gain_is_judged_by_the_test_samples_of_one_seed() -> None:
 def test_a_gain_is_over_the_seeds_in_which_neither_failed() -> None:
     results = table(random=[80.0, 70.0, 81.0], ours=[90.0, None, 92.0])
     assert results.gains(["ours"], "random", "error", 300)[0]["points"] == 10.5
+
+
+def test_a_curve_counts_in_the_names_of_measures_or_of_methods() -> None:
+    results = Results()
+    results.add({"ours": {"error 1": 4.0, "error 2": 2.0}, "2 atoms": {"gap": 7.0}, "4 atoms": {"gap": None}})
+    results.add({"ours": {"error 1": 6.0, "error 2": 3.0}, "2 atoms": {"gap": 8.0}, "4 atoms": {"gap": None}})
+    assert results.curve("ours", "error {}", (1, 2)) == ([1, 2], [5.0, 2.5])
+    counts, means = results.curve("{} atoms", "gap", [2, 4])
+    assert (counts, means[0]) == ([2, 4], 7.5)
+    assert math.isnan(means[1])
+    with pytest.raises(OptionError, match="no 'error 3'"):
+        results.curve("ours", "error {}", [3])

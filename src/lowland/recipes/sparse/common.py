@@ -1,23 +1,27 @@
-"""What recipes of the pillar `sparse` share: pictures to restore, and how well that was done."""
+"""What recipes of the pillar `sparse` share: data sets, settings that are tuned, and pictures to restore."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
-from lowland.data.pictures import picture, pictures, scale
+from lowland.data.catalogue import load
+from lowland.data.images import Images
+from lowland.data.natural import patches
+from lowland.data.pictures import middle, picture, pictures_named, scale, sides
 from lowland.data.pixels import check_levels
 from lowland.errors import DataError, OptionError
 from lowland.evaluation.restoration import psnr
 from lowland.plots import images, photographs
-from lowland.recipes.base import Bound, Count, Recipe
+from lowland.recipes.base import Bound, Count, Positive, Recipe, SeededRecipe
 from lowland.reports.run import Run
 from lowland.words import escaped, verbatim
 
@@ -27,6 +31,98 @@ WHITE = 255.0
 OURS = "learned dictionary"
 _MOST = 2**22
 """Numbers in the largest picture."""
+SIDE = 12
+"""Side of the patches of a `PatchRecipe`, in pixels."""
+Setting = Mapping[str, float]
+
+
+def stage_name(method: str) -> str:
+    """A method's name as the name of a stage.
+
+    >>> stage_name("ReLU, two layers")
+    'ReLU-two-layers'
+    """
+    return method.replace(" ", "-").replace(",", "")
+
+
+def load_images(run: Run, name: str) -> Images:
+    """A data set by name; the page says so if it stands in for another."""
+    data = load(name)
+    if data.stand_in_for:
+        run.stand_in(f"{name} stands in for {data.stand_in_for}: its test images are not the published ones.")
+    return data
+
+
+@dataclass(frozen=True)
+class DigitsRecipe(Recipe):
+    """Learns from images of digits, or of clothes."""
+
+    data: Literal["mnist10k", "digits", "fashion_mnist", "mnist"] = "mnist10k"
+    """Images: mnist10k, digits, fashion_mnist or mnist."""
+
+
+@dataclass(frozen=True)
+class PatchRecipe(SeededRecipe):
+    """Learns sparse codes of patches of photographs, 12 × 12 pixels of norm 1."""
+
+    samples: Count = 50_000
+    """Training patches of 12 × 12 pixels."""
+    tests: Count = 5_000
+    """Test patches, and as many validation patches, from other parts of the photographs."""
+    atoms: Count = 256
+    """Atoms of the dictionary."""
+    sparsity: Positive = 0.1
+    """λ, in units of the patches, which have norm 1."""
+
+    def patches(self, seed: int) -> list[Tensor]:
+        """Patches for training, validation and test, (N, 144) each."""
+        counts = {"train": self.samples, "validation": self.tests, "test": self.tests}
+        return [
+            patches(SIDE, count, self.generator(10 * seed + number), part=part).to(self.device)
+            for number, (part, count) in enumerate(counts.items())
+        ]
+
+
+def fused_adam(parameters: Any, lr: float) -> torch.optim.Optimizer:
+    """Adam in one kernel, which is faster on small layers."""
+    return torch.optim.Adam(parameters, lr, fused=True)
+
+
+@dataclass(frozen=True)
+class TunedRecipe(SeededRecipe):
+    """Compares methods by the best of several settings of each, chosen on a split that is used for nothing else."""
+
+    grids: ClassVar[Mapping[str, Sequence[Setting]]] = {}
+    """The settings of each method."""
+
+    def tune(
+        self, run: Run, error: Callable[[str, Setting], float], columns: tuple[str, str, str], factor: float = 1.0
+    ) -> None:
+        """Choose the setting of least error for each method, and add the table `tuning`.
+
+        Args:
+            error: of a method with a setting.
+            columns: titles of the table's columns of methods, settings and errors.
+            factor: of the errors in the table.
+        """
+        chosen, rows = {}, []
+        for method, grid in self.grids.items():
+            found = run.stage(f"tuning/{stage_name(method)}", partial(_errors, partial(error, method), grid))
+            chosen[method] = found["best"]
+            for number, (setting, value) in enumerate(zip(grid, found["errors"], strict=True)):
+                text = ", ".join(f"{option} {size:g}" for option, size in setting.items())
+                rows.append([method, text, factor * value, "chosen" if number == found["best"] else ""])
+        run.show(tuned=chosen)
+        run.table((*columns, ""), rows, name="tuning")
+
+    def tuned(self, run: Run) -> dict[str, Setting]:
+        """The setting chosen for each method."""
+        return {method: self.grids[method][number] for method, number in run.shown["tuned"].items()}
+
+
+def _errors(error: Callable[[Setting], float], grid: Sequence[Setting]) -> dict[str, Any]:
+    errors = [error(setting) for setting in grid]
+    return {"errors": errors, "best": errors.index(min(errors))}
 
 
 @dataclass(frozen=True)
@@ -67,11 +163,7 @@ class PictureRecipe(Recipe):
         elif self.levels:
             raise OptionError("--levels is for a picture of your own: name it with --image.")
         else:
-            known = pictures()
-            unknown = sorted(set(self.names) - set(known))
-            if unknown or not self.names:
-                raise OptionError(f"There is no picture called {', '.join(unknown) or 'nothing'}: {', '.join(known)}.")
-            found = {name: known[name] for name in self.names}
+            found = pictures_named(self.names)
         for name, pixels in found.items():
             if min(pixels.shape[1:]) < self.size:
                 raise DataError(
@@ -120,19 +212,3 @@ class PictureRecipe(Recipe):
         rows = [[verbatim(name), *(round(value or 0.0, 2) for value in row.values())] for name, row in of.items()]
         means = [round(run.measured.mean(method, "mean psnr") or 0.0, 2) for method in methods]
         run.table(("picture", *methods), [*rows, ["mean", *means]], name="psnr")
-
-
-def sides(image: Tensor) -> str:
-    """Height and width, as text."""
-    return f"{image.shape[1]} × {image.shape[2]}"
-
-
-def middle(image: Tensor, side: int) -> Tensor:
-    """The middle of a picture, at most so many pixels a side.
-
-    >>> import torch
-    >>> middle(torch.zeros(1, 9, 4), 5).shape
-    torch.Size([1, 5, 4])
-    """
-    top, left = ((length - min(length, side)) // 2 for length in image.shape[1:])
-    return image[:, top : top + side, left : left + side]

@@ -12,17 +12,16 @@ import torch
 from torch import Tensor
 
 from lowland.data.cifar import cifar10
-from lowland.data.contrast import draw_windows, fade, normalise_contrast
-from lowland.data.natural import photographs
+from lowland.data.contrast import contrast_windows, fade, normalise_contrast
 from lowland.energies.convolutional_sparse_coding import ConvolutionalSparseCoding
 from lowland.errors import OptionError
 from lowland.evaluation.amortisation import amortisation_gap, error_path, iterates, worth_iterations
-from lowland.inference import free_energy, infer
+from lowland.evaluation.convolutional_layers import pooled_codes, pooled_features
+from lowland.evaluation.energy_gap import scores
+from lowland.inference import infer
 from lowland.nn.convolutional_lista import ConvolutionalLinear, ConvolutionalLISTA
-from lowland.plots.curves import curves
-from lowland.plots.images import image_rows, images
+from lowland.plots import curves, image_rows, images
 from lowland.recipes.base import Count, Positive, Recipe, recipe, train
-from lowland.recipes.sparse.conv_psd.layers import decoder, pooled, projected
 from lowland.reports.run import Run
 from lowland.shaping.regularised.code_prediction import CodePrediction
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
@@ -32,11 +31,10 @@ from lowland.solvers.proximal import FISTA
 SIDE = 32
 MARGIN = 4
 """Pixels over which images fade to 0 at their borders, since filters that leave at one side come back at the other."""
-CONTRAST = 0.5
-"""Least standard deviation of a window of a photograph, after the contrast was normalised to about 1."""
 RATE, ENCODER_RATE = 0.02, 3e-3
 """First learning rates of filters of unit norm and of encoders; they fall to a tenth."""
-EXACT = ADMM(max_steps=1000, tol=1e-3)
+EXACT, CLOSE = ADMM(max_steps=1000, tol=1e-3), ADMM(max_steps=60, tol=None)
+"""For the codes of one layer, and for those that only a second layer sees."""
 FISTA_STEPS, FEW = 60, 8
 
 
@@ -76,6 +74,7 @@ class ConvPSDRecipe(Recipe):
     second: Count = 32
     """Filters of the second layer."""
 
+    files: ClassVar[tuple[str, ...]] = ("data_dir",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "images": 24, "tests": 4, "filters": (1, 2), "compare": 2, "size": 5, "seeds": 2, "steps": 3,
@@ -104,9 +103,7 @@ class ConvPSDRecipe(Recipe):
                 if seed:
                     run.stage("filters", partial(self._learn, energy, train, test, seed), [energy])
                 found = run.stage("encoders", partial(self._compare, energy, train, test, seed))
-            rows = {name: {m: v for m, v in row.items() if m != "name"} for name, row in found["report"].items()}
-            for row in rows.values():
-                row["milliseconds"] = row["microseconds"] / 1000
+            rows = {name: {**row, "milliseconds": row["microseconds"] / 1000} for name, row in found["report"].items()}
             rows["encoder"]["FISTA"] = worth_iterations(found["FISTA"], rows["encoder"]["gap"])
             run.measured.add(rows)
             shown = shown or found["shown"]
@@ -114,27 +111,23 @@ class ConvPSDRecipe(Recipe):
         for name, level in {"second layer": "after", "random second layer (baseline)": "before"}.items():
             run.measured.add({name: {"second": second[level] / second["zero"]}})
         run.save_energy("conv-psd", energies[max(self.filters)])
-        run.part(self._figures, energies, test, shown, second["features"])
-
-    # Data
+        run.part(self._figures, energies, {"image": test[:FEW], **shown}, second["features"])
 
     def _images(self, run: Run) -> tuple[Tensor, Tensor]:
         """Training and test images (N, C, 32, 32), contrast normalised, faded at the borders."""
-        folder, generator, counts = self.data_dir or None, self.generator(), (self.images, self.tests)
+        folder, generator = self.data_dir or None, self.generator()
         if self.data == "cifar10":
             found = cifar10(folder)
             if found.stand_in_for:
                 run.stand_in(f"{found.source} stands in for CIFAR-10.")
-            pairs = zip((found.train, found.test), counts, strict=True)
+            pairs = ((found.train, self.images), (found.test, self.tests))
             parts = [part[torch.randperm(len(part), generator=generator)[:count]] for part, count in pairs]
             parts = [normalise_contrast(part) for part in parts]
         else:
             where = f"The photographs in {folder} stand" if folder else "Two photographs stand"
             run.stand_in(f"{where} in for the natural images{'' if folder else ' and the CIFAR-10'} of the papers.")
-            flats = [normalise_contrast(grey_HW[None, None])[0] for grey_HW in photographs(folder).values()]
-            halves = [[flat[..., : flat.shape[-1] * 3 // 4] for flat in flats],
-                      [flat[..., flat.shape[-1] * 3 // 4 :] for flat in flats]]  # fmt: skip
-            parts = [draw_windows(half, SIDE, n, generator, CONTRAST) for half, n in zip(halves, counts, strict=True)]
+            draw = partial(contrast_windows, SIDE, generator=generator, data_dir=folder)
+            parts = [draw(self.images, part="train"), draw(self.tests, part="test")]
         train, test = (fade(part, MARGIN).to(self.device) for part in parts)
         return train, test
 
@@ -145,28 +138,25 @@ class ConvPSDRecipe(Recipe):
             generator=self.generator(seed),
         ).to(self.device)  # fmt: skip
 
-    # Training
-
     def _learn(self, energy: ConvolutionalSparseCoding, data: Tensor, test: Tensor, seed: int) -> dict[str, float]:
         """Filters, and the encoder if there is one; F of test images before and after, by exact inference."""
-        before = _free(decoder(energy), test)
+        levels = {"zero": float(0.5 * test.square().flatten(1).sum(dim=1).mean()), "before": _free(energy, test)}
         shaping = MinimumEnergy(solver=ADMM(max_steps=self.inner, tol=None, adaptive=False))
         _fit(energy, data, shaping, self.steps, RATE, seed)
-        no_code = float(0.5 * test.square().flatten(1).sum(dim=1).mean())
-        return {"before": before, "after": _free(decoder(energy), test), "zero": no_code}
+        return levels | {"after": _free(energy, test)}
 
     def _compare(self, energy: ConvolutionalSparseCoding, train: Tensor, test: Tensor, seed: int) -> dict[str, Any]:
         """Encoders against exact inference with the same filters, on test images."""
-        coding, curvature = decoder(energy), _curvature(energy)
-        refined, linear = copy.deepcopy(_whole(energy.encoder)), ConvolutionalLinear(energy.filters, curvature)
+        coding, curvature = energy.without_encoder(), float(energy.curvature_bound()) - self.prediction
+        refined, linear = copy.deepcopy(_encoder(energy)), ConvolutionalLinear(energy.filters, curvature)
         for encoder in (refined, linear):
             _fit(coding, train, CodePrediction(encoder, objective=True), self.encoder_steps, ENCODER_RATE, seed)
         encoders: dict[str, Callable[[Tensor], Tensor]] = {
             "zero code": lambda y: y.new_zeros(len(y), *coding.domain("z").shape),
-            "untrained encoder": _whole(self._energy(train, self.compare, seed).encoder),
+            "untrained encoder": self._energy(train, self.compare, seed).code,
             "linear encoder": linear,
             "ISTA": ConvolutionalLISTA(energy.filters, self.sparsity, curvature, self.shrinkages),
-            "joint encoder": _whole(energy.encoder),
+            "joint encoder": energy.code,
             "encoder": refined,
         }
         report = amortisation_gap(coding, test, encoders, EXACT, batch_size=16).rows()
@@ -178,27 +168,20 @@ class ConvPSDRecipe(Recipe):
 
     def _second(self, energy: ConvolutionalSparseCoding, train: Tensor, test: Tensor) -> dict[str, Any]:
         """A second layer on pooled codes: F before and after training, and its filters projected to pixels."""
-        coding = decoder(energy)
-        below, held = (pooled(coding, part) for part in (train[:300], test))
+        coding = energy.without_encoder()
+        below, held = (pooled_codes(coding, part, CLOSE) for part in (train[:300], test))
         scale = below.square().mean().sqrt()
         below, held = below / scale, held / scale
         shape = (below.shape[1], below.shape[2], below.shape[3])
-        size = min(5, self.size)
-        above = ConvolutionalSparseCoding(shape, self.second, size, 1.0, generator=self.generator(50)).to(below)
+        above = ConvolutionalSparseCoding(shape, self.second, min(5, self.size), 1.0, generator=self.generator(50))
+        above = above.to(below)
         levels = self._learn(above, below, held, 0)
         with torch.no_grad():
             use = infer(above, y=held, over="z", solver=EXACT).value.abs().sum(dim=(0, 2, 3))
-        return {**levels, "features": projected(coding, above.filters.detach()[use.argsort(descending=True)])}
-
-    # The page
+        return {**levels, "features": pooled_features(coding, above.filters.detach()[use.argsort(descending=True)])}
 
     def _figures(
-        self,
-        run: Run,
-        energies: Mapping[int, ConvolutionalSparseCoding],
-        test: Tensor,
-        shown: Mapping[str, Tensor],
-        features: Tensor,
+        self, run: Run, energies: Mapping[int, ConvolutionalSparseCoding], rows: Mapping[str, Tensor], features: Tensor
     ) -> None:
         tiles = {count: visible(energy.filters.detach()) for count, energy in energies.items()}
         few, many = ([count for count in tiles if (count <= FEW) == small] for small in (True, False))
@@ -207,17 +190,15 @@ class ConvPSDRecipe(Recipe):
             sheet = torch.cat([tiles[count] for count in few])
             run.figure("few", images(sheet, columns=len(sheet)))
         if many:
-            analysis = visible(_whole(energies[many[-1]].encoder).analysis.detach())
+            analysis = visible(_encoder(energies[many[-1]]).analysis.detach())
             sheets = [*(tiles[count] for count in many), analysis]
             run.grid("bases", [(images(sheet, columns=FEW), "") for sheet in sheets], columns=2)
         kinds = {"learned filters": "{} learned filters", "random filters": "{} random filters (baseline)"}
-        counts, mean = list(energies), run.measured.mean
-        lines = {label: (counts, [mean(name.format(n), "energy") for n in counts]) for label, name in kinds.items()}
+        lines = {label: run.measured.curve(name, "energy", energies) for label, name in kinds.items()}
         axes = {"xlabel": "number of filters", "ylabel": "F, share of no code's", "log": "x"}
-        run.figure("energy", lambda: curves(lines, title="Test images", **axes))  # pyright: ignore[reportArgumentType]  no failed seeds
-        names = ("exact", "encoder", "ISTA", "linear encoder", "untrained encoder", "zero code")
-        rows = {"image": test[:FEW]} | {name: shown[name] for name in names}
-        run.figure("decoded", image_rows({name: visible(row).clamp(-2, 2) for name, row in rows.items()}, each=False))
+        run.figure("energy", curves(lines, title="Test images", **axes))
+        names = ("image", "exact", "encoder", "ISTA", "linear encoder", "untrained encoder", "zero code")
+        run.figure("decoded", image_rows({name: visible(rows[name]).clamp(-2, 2) for name in names}, each=False))
         run.figure("second", images(visible(features), columns=FEW))
 
 
@@ -225,10 +206,10 @@ def _fit(energy: Any, data: Tensor, shaping: Any, steps: int, rate: float, seed:
     train(energy, data, shaping, steps, batch_size=8, lr=rate, seed=seed, schedule=lambda step: 1 - 0.9 * step / steps)
 
 
-def _whole(encoder: Any) -> ConvolutionalLISTA:
-    """The encoder of an energy, which has one since `prediction` is positive."""
-    assert encoder is not None
-    return encoder
+def _encoder(energy: ConvolutionalSparseCoding) -> ConvolutionalLISTA:
+    """It has one since `prediction` is positive."""
+    assert energy.encoder is not None
+    return energy.encoder
 
 
 def visible(filters: Tensor) -> Tensor:
@@ -237,13 +218,5 @@ def visible(filters: Tensor) -> Tensor:
 
 
 def _free(energy: ConvolutionalSparseCoding, y: Tensor) -> float:
-    """The mean of F over images, by exact inference."""
-    with torch.no_grad():
-        return float(torch.cat([free_energy(energy, part, solver=EXACT).value for part in y.split(16)]).mean())
-
-
-def _curvature(energy: ConvolutionalSparseCoding) -> float:
-    """L of ½‖W ∗ z‖², from which the encoders take their step."""
-    bound = energy.structure(("z",), None, energy.filters.new_zeros(1, *energy.domain("y").shape), None).bound()
-    assert bound is not None
-    return float(bound) - energy.prediction
+    """The mean of F over images, by exact inference without the encoder."""
+    return float(scores(energy.without_encoder(), y, solver=EXACT, batch_size=16).mean())

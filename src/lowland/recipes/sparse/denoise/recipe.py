@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lowland.data.windows import Windows
 from lowland.energies.hard_sparse_coding import HardSparseCoding
 from lowland.errors import OptionError
-from lowland.evaluation.restoration import average_windows, centred_windows, learn_dictionary, window_dictionary
+from lowland.evaluation.restoration import denoise, window_dictionary
 from lowland.evaluation.restoration_baselines import DENOISERS, best_setting, denoisers, has_scikit_image
 from lowland.plots import images, photographs
 from lowland.recipes.base import Positive, recipe
@@ -87,14 +86,9 @@ class DenoiseRecipe(PictureRecipe):
             run.table(("picture", *rivals), rows, name="settings")
 
     def _denoise(self, energy: HardSparseCoding, given: Tensor, number: int) -> dict[str, Tensor]:
-        windows = Windows(*given.shape[1:], size=self.size)
         error = 0.5 * self.size**2 * (self.gain * self.sigma / WHITE) ** 2
-        signals = centred_windows(given, windows)
-        few = torch.randperm(len(signals), generator=self.generator(100 + number))[: self.samples]
-        learn_dictionary(energy, signals[few], error, self.rounds, self.seed)
-        # All methods know that pixels lie in [0, 1].
-        clean = average_windows(energy, given, windows, error).clamp(0, 1)
-        use = (energy.dictionary.detach().T @ signals[few].T).abs().mean(dim=1)
+        chosen = self.generator(100 + number)
+        clean, use = denoise(energy, given, error, self.rounds, self.samples, chosen, self.seed)
         return {"picture": clean, "use": use}
 
     def _rivals(self, given: Tensor, truth: Tensor) -> dict[str, Any]:

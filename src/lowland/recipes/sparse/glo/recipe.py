@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from lowland.data.catalogue import load
 from lowland.energies.generator import Generator
+from lowland.evaluation.generation import gaussian_samples, latent_walks
+from lowland.evaluation.representations import principal_reconstruction
 from lowland.inference import infer
 from lowland.nn.layers import mlp
-from lowland.plots import curves, images
-from lowland.plots.images import image_rows
+from lowland.plots import curves, image_rows, images
 from lowland.recipes.base import Bound, Count, Positive, SeededRecipe, recipe, train
+from lowland.recipes.sparse.common import DigitsRecipe, load_images, stage_name
 from lowland.reports.run import Run
 from lowland.shaping.regularised.code_prediction import CodePrediction
 from lowland.shaping.regularised.learned_latents import LearnedLatents
@@ -27,25 +28,15 @@ from lowland.tensors import PerSampleRNG
 ENCODER, LINEAR, UNTRAINED = "encoder", "linear encoder", "untrained encoder"
 EXACT, POLISHED, MEAN = "exact inference", "encoder, then a few steps", "mean latent"
 FROM_MEAN, PCA = "from the mean, same steps", "PCA of the same size"
-
-
-class Left(NamedTuple):
-    """What the pictures need of a seed."""
-
-    energy: Generator
-    latents: Tensor
-    curve: dict[str, list[float]]
-    shown: dict[str, Tensor]
-    shape: tuple[int, int]
+Left = tuple[Generator, dict[str, Any], dict[str, Tensor], tuple[int, int]]
+"""What the pictures need of a seed: the energy, what it learned, images to show, and their shape."""
 
 
 @recipe
 @dataclass(frozen=True)
-class GloRecipe(SeededRecipe):
+class GloRecipe(DigitsRecipe, SeededRecipe):
     """E(y, z) = ½‖y − G(z)‖², ‖z‖ ≤ r, with one z for each training image in a table."""
 
-    data: Literal["mnist10k", "digits", "fashion_mnist", "mnist"] = "mnist10k"
-    """Images: mnist10k, digits, fashion_mnist or mnist."""
     latents: Count = 6
     """Size of z."""
     radius: Positive = 3.0
@@ -74,46 +65,35 @@ class GloRecipe(SeededRecipe):
     }  # fmt: skip
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
-        data = load(self.data)
-        if data.stand_in_for:
-            run.stand_in(f"{self.data} stands in for {data.stand_in_for}: its test images are not the published ones.")
+        data = load_images(run, self.data)
         known, test = (part.flatten(1).to(self.device) for part in (data.train, data.test[: self.images]))
         energy = Generator(known.shape[1], self.latents, self.hidden, self.radius, self.generator(seed)).to(self.device)
         learned = run.stage("generator", partial(self._learn, energy, known, seed), [energy])
         encoders = self._encoders(known.shape[1], seed)
         for name in (ENCODER, LINEAR):
             teach = partial(self._teach, energy, encoders[name], known, learned["latents"], seed)
-            run.stage(name.replace(" ", "-"), teach, [encoders[name]])
+            run.stage(stage_name(name), teach, [encoders[name]])
         found = run.stage("test", partial(self._test, energy, encoders, learned["latents"], known, test, seed))
         if seed == 0:
             run.save_energy("generator", energy.cpu())
         run.show(tests=len(test))
-        left = Left(energy.cpu(), learned["latents"], learned["curve"], found["shown"], data.shape[1:])
-        return found["measured"] | {"random starts": {"worse": found["worse"]}}, left
+        rows = found["measured"] | {"random starts": {"worse": found["worse"]}}
+        return rows, (energy.cpu(), learned, found["shown"], data.shape[1:])
 
     def _learn(self, energy: Generator, known: Tensor, seed: int) -> dict[str, Any]:
         """The latents, and the error ‖y − G(z)‖² along the way."""
         # A ball of twice the radius has a quarter of the curvature and is twice as wide.
         mover = GradientDescent(0.04 * self.radius**2, max_steps=1, tol=None, check_every=1)
         shaping, every = LearnedLatents(mover, seed=seed), max(1, self.steps // 50)
-        found = train(
-            energy,
-            known,
-            shaping,
-            self.steps,
-            batch_size=min(128, len(known)),
-            lr=self.rate,
-            seed=seed,
-            log_every=every,
-        )
-        curve = found.history["loss/energy"]
+        options = {"batch_size": min(128, len(known)), "lr": self.rate, "seed": seed, "log_every": every}
+        curve = train(energy, known, shaping, self.steps, **options).history["loss/energy"]
         errors = [2 * value for value in curve.values]
         return {"latents": shaping.latents.cpu(), "curve": {"steps": list(curve.steps), "errors": errors}}
 
     def _encoders(self, size: int, seed: int) -> dict[str, nn.Module]:
         generator = self.generator(50 + seed)
-        sizes = {ENCODER: (size, *self.hidden, self.latents), LINEAR: (size, self.latents)}
-        sizes[UNTRAINED] = sizes[ENCODER]
+        deep = (size, *self.hidden, self.latents)
+        sizes = {ENCODER: deep, LINEAR: (size, self.latents), UNTRAINED: deep}
         return {name: mlp(*each, generator=generator).to(self.device) for name, each in sizes.items()}
 
     def _teach(self, energy: Generator, encoder: nn.Module, known: Tensor, latents: Tensor, seed: int) -> None:
@@ -123,55 +103,43 @@ class GloRecipe(SeededRecipe):
 
     @torch.no_grad()
     def _test(
-        self, energy: Generator, encoders: Mapping[str, nn.Module], latents: Tensor, known: Tensor, test: Tensor,
-        seed: int,
-    ) -> dict[str, Any]:  # fmt: skip
+        self, energy: Generator, encoders: Mapping[str, nn.Module], latents: Tensor, known: Tensor, y: Tensor, seed: int
+    ) -> dict[str, Any]:
         """Energies of new images for each way to find z; the least over all starts counts as exact."""
-        domain, rate, rows = energy.domain("z"), 0.03 * self.radius, torch.arange(len(test), device=test.device)
+        domain, rate, rows = energy.domain("z"), 0.03 * self.radius, torch.arange(len(y), device=y.device)
         exact, few = (Adam(rate, max_steps=count, tol=None) for count in (200, self.polish))
-        z = {name: domain.project(encoder(test)) for name, encoder in encoders.items()}
-        z[MEAN] = domain.project(latents.to(test).mean(dim=0, keepdim=True)).expand(len(test), -1)
-        z[POLISHED] = infer(energy, y=test, over="z", solver=few, init=z[ENCODER]).value
-        z[FROM_MEAN] = infer(energy, y=test, over="z", solver=few, init=z[MEAN]).value
+        z = {name: domain.project(encoder(y)) for name, encoder in encoders.items()}
+        z[MEAN] = domain.project(latents.to(y).mean(dim=0, keepdim=True)).expand(len(y), -1)
+        z[POLISHED] = infer(energy, y=y, over="z", solver=few, init=z[ENCODER]).value
+        z[FROM_MEAN] = infer(energy, y=y, over="z", solver=few, init=z[MEAN]).value
         starts = [*domain.sample(PerSampleRNG(seed, rows), self.starts).unbind(dim=1), z[ENCODER]]
-        tried = [infer(energy, y=test, over="z", solver=exact, init=start) for start in starts]
+        tried = [infer(energy, y=y, over="z", solver=exact, init=start) for start in starts]
         reached = torch.stack([one.energy for one in tried])
         z[EXACT] = torch.stack([one.value for one in tried])[reached.argmin(dim=0), rows]
-        values = {name: energy(y=test, z=each) for name, each in z.items()}
+        values = {name: energy(y=y, z=each) for name, each in z.items()}
         floor = values[EXACT]
         measured = {
             name: {"error": 2 * value.mean().item(), "gap": ((value - floor).mean() / floor.mean()).item()}
             for name, value in values.items()
         }
-        mean = known.mean(dim=0)
-        axes = torch.linalg.svd((known - mean).double(), full_matrices=False).Vh[: self.latents].to(test)
-        flat = mean + (test - mean) @ axes.T @ axes
-        measured[PCA] = {"error": (test - flat).square().sum(dim=1).mean().item()}
+        flat = principal_reconstruction(known, y, self.latents, torch.float64)
+        measured[PCA] = {"error": (y - flat).square().sum(dim=1).mean().item()}
         shown = {name: energy.reconstruct(None, None, each[:12]) for name, each in z.items()}
-        shown |= {PCA: flat[:12], "test image": test[:12]}
+        shown |= {PCA: flat[:12], "test image": y[:12]}
         worse = (reached[:-1].amin(dim=0) > reached[-1] * 1.01).double().mean().item()
-        pictures = {name: picture.clamp(0, 1) for name, picture in shown.items()}
-        return {"measured": measured, "shown": pictures, "worse": worse}
+        return {"measured": measured, "shown": {name: one.clamp(0, 1) for name, one in shown.items()}, "worse": worse}
 
     def figures(self, run: Run, first: Left) -> None:
+        energy, learned, shown, shape = first
         rows = {}
         for name in ("test image", EXACT, POLISHED, ENCODER, LINEAR, UNTRAINED, PCA):
             error = f"  {run.measured.mean(name, 'error'):.1f}" if run.measured.has(name, "error") else ""
-            rows[name + error] = first.shown[name]
-        run.figure("reconstructions", partial(image_rows, rows, first.shape, signed=False, each=False))
-        run.grid("walks", self._walks(first), columns=2)
-        line = {"training images": (first.curve["steps"], first.curve["errors"])}
+            rows[name + error] = shown[name]
+        run.figure("reconstructions", partial(image_rows, rows, shape, signed=False, each=False))
+        generator = torch.Generator().manual_seed(0)
+        walks = latent_walks(energy, learned["latents"], generator).flatten(0, 1)
+        drawn = gaussian_samples(energy, learned["latents"], len(walks), generator)
+        sheets = [images(each.clamp(0, 1), shape, columns=9, signed=False) for each in (walks, drawn)]
+        run.grid("walks", [(sheet, "") for sheet in sheets], columns=2)
+        line = {"training images": (learned["curve"]["steps"], learned["curve"]["errors"])}
         run.figure("training", curves(line, title="Latents and generator", xlabel="step", ylabel="‖y − G(z)‖²"))
-
-    @torch.no_grad()
-    def _walks(self, first: Left) -> list[tuple[Any, str]]:
-        """Images along lines between latents, and of latents drawn from a Gaussian."""
-        energy, latents, generator = first.energy, first.latents, torch.Generator().manual_seed(0)
-        ends = torch.randperm(len(latents), generator=generator)[:12].reshape(2, -1)
-        ways = torch.linspace(0, 1, 9)[:, None]
-        walks = [energy.network((1 - ways) * latents[one] + ways * latents[other]) for one, other in ends.T.tolist()]
-        root = torch.linalg.cholesky(torch.cov(latents.T.double()) + 1e-9 * torch.eye(latents.shape[1]).double())
-        noise = torch.randn(54, latents.shape[1], generator=generator)
-        drawn = energy.network(energy.domain("z").project(latents.mean(dim=0) + noise @ root.T.float()))
-        sheets = (torch.cat(walks), drawn)
-        return [(images(each.clamp(0, 1), first.shape, columns=9, signed=False), "") for each in sheets]

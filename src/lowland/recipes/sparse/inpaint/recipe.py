@@ -9,22 +9,15 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from lowland.data.pictures import picture
-from lowland.data.windows import Windows
+from lowland.data.pictures import middle, picture, sides
 from lowland.energies.hard_sparse_coding import HardSparseCoding
 from lowland.errors import DataError, OptionError
-from lowland.evaluation.restoration import (
-    average_windows,
-    centred_windows,
-    learn_dictionary,
-    local_mean,
-    psnr,
-    window_dictionary,
-)
+from lowland.evaluation.inpainting import inpaint
+from lowland.evaluation.restoration import local_mean, window_dictionary
 from lowland.evaluation.restoration_baselines import biharmonic, has_scikit_image
 from lowland.plots import curves
 from lowland.recipes.base import Bound, Count, Positive, recipe
-from lowland.recipes.sparse.common import OURS, WHITE, PictureRecipe, middle, sides
+from lowland.recipes.sparse.common import OURS, WHITE, PictureRecipe
 from lowland.reports.run import Run
 
 RIVAL, NOTHING = "biharmonic", "local mean (learns nothing)"
@@ -84,16 +77,13 @@ class InpaintRecipe(PictureRecipe):
             hidden = self._hidden(found[name], number)
             few = (torch.rand(hidden.shape, generator=self.generator(50 + number)) < self.held_out) & ~hidden
             energy = window_dictionary(self.size, self.atoms, self.nonzeros)
-            errors = run.stage(f"{name}/held-out", partial(self._fill, energy, truth, hidden | few, few, self.rounds))[
-                "errors"
-            ]
+            trial = partial(self._fill, energy, truth, hidden | few, few, self.rounds)
+            errors = run.stage(f"{name}/held-out", trial)["errors"]
             rounds = 1 + errors.index(min(errors))
             energy = window_dictionary(self.size, self.atoms, self.nonzeros)
             done = run.stage(f"{name}/{OURS}", partial(self._fill, energy, truth, hidden, None, rounds), [energy])
             start = run.stage(f"{name}/start", lambda t=truth, h=hidden: {"picture": local_mean(t, h)})
-            rival = run.stage(
-                f"{name}/{RIVAL}", lambda t=truth, h=hidden: {"picture": biharmonic(t, h)} if has_scikit_image() else {}
-            )
+            rival = run.stage(f"{name}/{RIVAL}", partial(_biharmonic, truth, hidden))
             run.save_energy(name, energy)
             filled[name] = {"whole": truth, "known pixels": truth * ~hidden, NOTHING: start["picture"]}
             filled[name] |= {RIVAL: rival["picture"]} if "picture" in rival else {}
@@ -126,18 +116,13 @@ class InpaintRecipe(PictureRecipe):
         self, energy: HardSparseCoding, truth: Tensor, hidden: Tensor, judged: Tensor | None, rounds: int
     ) -> dict[str, Any]:
         """The picture with its hidden pixels filled in, and minus the PSNR of those `judged` after each round."""
-        image, errors, chosen = local_mean(truth, hidden), [], self.generator(7)
-        for turn in range(rounds):
-            share = turn / max(self.rounds - 1, 1)
-            level = self.first * (self.last / self.first) ** share / WHITE
-            error = 0.5 * self.size**2 * level**2
-            step = 1 if turn == rounds - 1 and judged is None else self.step
-            shift = torch.randint(0, step, (2,), generator=chosen).tolist()
-            windows = Windows(*truth.shape[1:], size=self.size, step=step, shift=(shift[0], shift[1]))
-            signals = centred_windows(image, windows)
-            few = torch.randperm(len(signals), generator=chosen)[: self.samples]
-            learn_dictionary(energy, signals[few], error, 1, self.seed)
-            image = torch.where(hidden, average_windows(energy, image, windows, error).clamp(0, 1), truth)
-            if judged is not None:
-                errors.append(-psnr(image[:, judged[0]], truth[:, judged[0]]))
-        return {"picture": image, "errors": errors}
+        shares = [turn / max(self.rounds - 1, 1) for turn in range(rounds)]
+        levels = [self.first * (self.last / self.first) ** share / WHITE for share in shares]
+        errors = [0.5 * self.size**2 * level**2 for level in levels]
+        draws = {"samples": self.samples, "step": self.step, "generator": self.generator(7), "seed": self.seed}
+        picture, quality = inpaint(energy, truth, hidden, errors, judged=judged, **draws)
+        return {"picture": picture, "errors": [-one for one in quality]}
+
+
+def _biharmonic(truth: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+    return {"picture": biharmonic(truth, hidden)} if has_scikit_image() else {}

@@ -6,12 +6,11 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from lowland.data.natural import patches
 from lowland.energies.predictive_sparse_coding import PredictiveSparseCoding
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.evaluation.amortisation import amortisation_gap
@@ -19,40 +18,27 @@ from lowland.evaluation.linear_coder import LinearCoder, fit_linear_coder
 from lowland.evaluation.orientation import orientation
 from lowland.inference import infer
 from lowland.nn.lista import LISTA
-from lowland.plots import curves, images
-from lowland.plots.images import image_rows
-from lowland.recipes.base import Bound, Count, NotNegative, Positive, SeededRecipe, recipe, train
+from lowland.plots import curves
+from lowland.plots.atoms import atom_sheet, decoded_rows
+from lowland.recipes.base import Bound, Count, NotNegative, Positive, recipe, train
+from lowland.recipes.sparse.common import SIDE, PatchRecipe, fused_adam
 from lowland.reports.run import Run
 from lowland.shaping.regularised.code_prediction import CodePrediction
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.solvers.active_set import ActiveSet
 
-SIDE, BATCH = 12, 256
-EXACT = ActiveSet(1e-6)
-
-
-class Left(NamedTuple):
-    """What the pictures need of a seed."""
-
-    energy: PredictiveSparseCoding
-    coding: SparseCoding
-    test: Tensor
-    loss: list[list[float]]
+BATCH, EXACT = 256, ActiveSet(1e-6)
+Left = tuple[PredictiveSparseCoding, SparseCoding, Tensor, list[list[float]]]
+"""What the pictures need of a seed: the energy, the same without its prediction, test patches, and the loss."""
 
 
 @recipe
 @dataclass(frozen=True)
-class PsdRecipe(SeededRecipe):
+class PsdRecipe(PatchRecipe):
     """E(y, z) = ½‖y − W z‖² + (α/2)‖z − Enc(y)‖² + λ‖z‖₁: infer z, then take a step on W and on Enc."""
 
     samples: Annotated[int, Bound(least=BATCH)] = 50_000
     """Training patches of 12 × 12 pixels."""
-    tests: Count = 5_000
-    """Test patches, and as many validation patches, from other parts of the photographs."""
-    atoms: Count = 256
-    """Atoms of the dictionary."""
-    sparsity: NotNegative = 0.1
-    """λ, in units of the patches, which have norm 1."""
     prediction: NotNegative = 1.0
     """α, the weight of the prediction."""
     shrinkages: Count = 1
@@ -68,11 +54,7 @@ class PsdRecipe(SeededRecipe):
     }
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
-        parts = {"train": self.samples, "validation": self.tests, "test": self.tests}
-        data, validation, test = (
-            patches(SIDE, count, self.generator(10 * seed + number), part=part).to(self.device)
-            for number, (part, count) in enumerate(parts.items())
-        )
+        data, validation, test = self.patches(seed)
         energy = PredictiveSparseCoding(
             SIDE**2, self.atoms, self.sparsity, self.prediction, shrinkages=self.shrinkages,
             generator=self.generator(10 * seed + 3),
@@ -102,37 +84,26 @@ class PsdRecipe(SeededRecipe):
             "PSD": energy.code,
             "further": further,
         }
-        numbers: dict[str, Any] = dict(
-            run.stage("report", lambda: amortisation_gap(coding, test, encoders, EXACT).rows())
-        )
+        numbers: dict[str, Any] = run.stage("report", lambda: amortisation_gap(coding, test, encoders, EXACT).rows())
         for name, atoms in {"learned": energy.dictionary.T, "first": first.T, "patches": test[: self.atoms]}.items():
             selectivity = orientation(atoms.detach().cpu(), (SIDE, SIDE)).selectivity
             numbers[name] = {"selectivity": float(selectivity.mean())}
-        return numbers, Left(energy, coding, test, loss)
+        return numbers, (energy, coding, test, loss)
 
     def _train(self, energy: SparseCoding, data: Tensor, shaping: Any, seed: int) -> list[list[float]]:
         """Steps and losses."""
-        found = train(energy, data, shaping, self.steps, batch_size=BATCH, lr=self.rate, optimiser=_adam, seed=seed)
+        options = {"batch_size": BATCH, "lr": self.rate, "optimiser": fused_adam, "seed": seed}
+        found = train(energy, data, shaping, self.steps, **options)
         curve = next(curve for name, curve in found.history.items() if name.startswith("loss/"))
         return [list(map(float, curve.steps)), list(map(float, curve.values))]
 
     def figures(self, run: Run, first: Left) -> None:
-        energy, y, columns = first.energy, first.test[:12], round(self.atoms**0.5)
+        energy, coding, test, loss = first
         sheets = {"atoms: columns of W": energy.dictionary.T, "filters: rows of W_e": energy.encoder.filters}
-        drawn = [(images(part.detach().cpu(), each=True, columns=columns, title=t), "") for t, part in sheets.items()]
-        run.grid("atoms", drawn, columns=2, dpi=130)
-        run.show(loss=first.loss)
-        steps, losses = first.loss
-        drawn = curves(
-            {"first seed": (steps, losses)}, xlabel="step", ylabel="free energy of a batch", title="Training"
-        )
-        run.figure("training", drawn)
-        with torch.no_grad():
-            code = infer(first.coding, y=y, over="z", solver=EXACT).value
-            rows = {"patch": y, "exact code": first.coding.reconstruct(None, y, code)}
-            rows["encoder"] = first.coding.reconstruct(None, y, energy.code(y))
-        run.figure("patches", image_rows(rows))
-
-
-def _adam(parameters: Any, lr: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr, fused=True)
+        run.grid("atoms", [(atom_sheet(part, title), "") for title, part in sheets.items()], columns=2, dpi=130)
+        run.show(loss=loss)
+        axes = {"xlabel": "step", "ylabel": "free energy of a batch", "title": "Training"}
+        run.figure("training", curves({"first seed": (loss[0], loss[1])}, **axes))
+        y = test[:12]
+        codes = {"exact code": infer(coding, y=y, over="z", solver=EXACT).value, "encoder": energy.code(y)}
+        run.figure("patches", decoded_rows(coding, y, codes))

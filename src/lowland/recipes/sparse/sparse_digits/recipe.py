@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,15 +13,18 @@ from torch.nn import functional
 from lowland.data.catalogue import load
 from lowland.energies.sparse_autoencoder import SparseAutoencoder
 from lowland.energies.sparse_coding import SparseCoding
+from lowland.evaluation.gabor import locality
+from lowland.evaluation.representations import principal_reconstruction
 from lowland.inference import infer
-from lowland.plots.images import images
-from lowland.recipes.base import Count, NotNegative, Recipe, recipe
+from lowland.plots import images
+from lowland.plots.atoms import sums_of_atoms
+from lowland.recipes.base import Count, NotNegative, recipe
+from lowland.recipes.sparse.common import DigitsRecipe
 from lowland.reports.run import Run
-from lowland.shaping.base import Shaping
-from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.solvers.active_set import ActiveSet
 from lowland.training.fit import fit
+from lowland.training.online_dictionary import learn_online
 
 SUMS, PARTS, REBUILT = 8, 10, 12
 """Images that are shown as sums, the atoms shown of each, and images shown beside their reconstructions."""
@@ -29,11 +32,9 @@ SUMS, PARTS, REBUILT = 8, 10, 12
 
 @recipe
 @dataclass(frozen=True)
-class SparseDigitsRecipe(Recipe):
+class SparseDigitsRecipe(DigitsRecipe):
     """E(y, z) = ½‖y − W z‖² + λ‖z‖₁ with z ≥ 0, and the same with ½α‖z − Enc(y)‖² added: the sparse auto-encoder."""
 
-    data: Literal["mnist10k", "digits", "fashion_mnist", "mnist"] = "mnist10k"
-    """Images."""
     atoms: Count = 256
     """Atoms of a dictionary."""
     sparsity: NotNegative = 0.2
@@ -57,20 +58,16 @@ class SparseDigitsRecipe(Recipe):
         train, test = data.train.flatten(1), data.test.flatten(1)[: self.images]
         size, sparsity = train.shape[1], self.sparsity * (train.shape[1] / 784) ** 0.5
         coding = SparseCoding(size, self.atoms, sparsity, positive=True, generator=self.generator())
-        both = SparseAutoencoder(
-            size, self.atoms, sparsity, hidden=(self.hidden,), positive=True, generator=self.generator()
-        )
+        options = {"positive": True, "hidden": (self.hidden,), "generator": self.generator()}
+        both = SparseAutoencoder(size, self.atoms, sparsity, **options)
         noise = coding.dictionary.detach().clone()
         # Atoms that start as images stay images: these start as noise where there is ink.
         grain = torch.rand(size, self.atoms, generator=self.generator(1)) * train.mean(dim=0)[:, None] + 1e-3
         for energy in (coding, both):
             energy.dictionary.data = functional.normalize(grain, dim=0)
-        online = ExpectationMaximisation(
-            ActiveSet(0.03), memory=1.0, forgetting=4.0, replace_after=20, initialise=False, seed=self.seed
-        )
-        run.stage("coding", partial(self._learn, coding, train, online, 256), [coding])
-        descend = partial(self._learn, both, train, MinimumEnergy(ActiveSet(0.03)), 128, lr=2e-3)
-        run.stage("autoencoder", descend, [both])
+        learn = partial(learn_online, coding, train, self._steps(train, 256), 256, seed=self.seed)
+        run.stage("coding", learn, [coding])
+        run.stage("autoencoder", partial(self._descend, both, train), [both])
         found = run.stage("test", partial(self._test, coding, both, noise, train, test))
         for name, energy in (("sparse-coding", coding), ("sparse-autoencoder", both)):
             run.save_energy(name, energy)
@@ -79,9 +76,12 @@ class SparseDigitsRecipe(Recipe):
         run.show(tested=len(test), name=data.name)
         run.part(self._figures, coding, both, test, found, data.shape[1:])
 
-    def _learn(self, energy: SparseCoding, train: Tensor, shaping: Shaping, batch: int, **options: Any) -> None:
-        steps, size = max(1, self.epochs * len(train) // batch), {"batch_size": batch}
-        fit(energy, train, shaping, max_steps=steps, validation=0.0, seed=self.seed, progress=False, **size, **options)
+    def _steps(self, train: Tensor, batch: int) -> int:
+        return max(1, self.epochs * len(train) // batch)
+
+    def _descend(self, energy: SparseAutoencoder, train: Tensor) -> None:
+        options = {"batch_size": 128, "lr": 2e-3, "validation": 0.0, "seed": self.seed, "progress": False}
+        fit(energy, train, MinimumEnergy(ActiveSet(0.03)), max_steps=self._steps(train, 128), **options)
 
     @torch.no_grad()
     def _test(
@@ -98,37 +98,26 @@ class SparseDigitsRecipe(Recipe):
         codes["encoder"] = both.domain("z").project(both.code(test))
         rebuilt = {name: energies[name].reconstruct(None, None, code) for name, code in codes.items()}
         used = {name: (code != 0).float().sum(dim=1).mean().item() for name, code in codes.items()}
-        mean = train.mean(dim=0)
-        basis = torch.linalg.svd(train - mean, full_matrices=False).Vh[: max(1, round(used["coding"]))]
-        rebuilt |= {"mean": mean.expand_as(test), "pca": mean + (test - mean) @ basis.T @ basis}
-        local = {
-            name: energies[name].dictionary.square().T.sort(dim=1, descending=True).values[:, : test.shape[1] // 10]
-            for name in ("coding", "autoencoder")
+        size = max(1, round(used["coding"]))
+        rebuilt |= {
+            "mean": train.mean(dim=0).expand_as(test),
+            "pca": principal_reconstruction(train, test, size),
         }
+        local = {name: locality(energies[name].dictionary.T).mean().item() for name in ("coding", "autoencoder")}
         return {
             "error": {name: (value - test).square().sum(dim=1).mean().item() for name, value in rebuilt.items()},
             "used": used,
-            "local": {name: value.sum(dim=1).mean().item() for name, value in local.items()},
+            "local": local,
             "rebuilt": {name: rebuilt[name][:REBUILT] for name in ("coding", "encoder", "pca")},
             "codes": codes["coding"],
         }
 
     def _figures(
-        self,
-        run: Run,
-        coding: SparseCoding,
-        both: SparseAutoencoder,
-        test: Tensor,
-        found: dict[str, Any],
-        shape: tuple[int, int],
+        self, run: Run, coding: SparseCoding, both: SparseCoding, test: Tensor, found: Any, shape: tuple[int, int]
     ) -> None:
         positive = [energy.dictionary.detach().T.clamp_min(0) for energy in (coding, both)]
         run.grid("atoms", [(images(part, shape, signed=False, each=True), "") for part in positive], 2, dpi=150)
-        rows, dictionary = [], coding.dictionary.detach()
-        for code, digit in zip(found["codes"][:SUMS], test[:SUMS], strict=True):
-            top = code.argsort(descending=True)[:PARTS]
-            parts = (dictionary[:, top] * code[top]).T.clamp_min(0)
-            rows.append(torch.cat([digit[None], (dictionary @ code)[None].clamp(0, 1), parts]))
-        run.figure("sums", images(torch.cat(rows), shape, columns=len(rows[0]), signed=False, each=False))
+        codes, y = found["codes"][:SUMS], test[:SUMS]
+        run.figure("sums", sums_of_atoms(coding.dictionary.detach().T, codes, y, shape, parts=PARTS))
         tiles = torch.cat([test[:REBUILT], *(found["rebuilt"][name] for name in ("coding", "encoder", "pca"))])
         run.figure("rebuilt", images(tiles.clamp(0, 1), shape, columns=min(REBUILT, len(test)), signed=False))

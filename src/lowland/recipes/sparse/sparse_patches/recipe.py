@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.data.natural import patches
@@ -15,24 +14,17 @@ from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError
 from lowland.evaluation.gabor import GaborFit, gabor_fit
 from lowland.inference import infer
-from lowland.plots.histogram import histogram
-from lowland.plots.images import images
-from lowland.plots.style import BLUE, INK, MUTED, figure
+from lowland.plots import images
+from lowland.plots.atoms import wave_vectors
 from lowland.recipes.base import Bound, Count, Positive, SeededRecipe, recipe
 from lowland.reports.run import Run
-from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.active_set import ActiveSet
-from lowland.training.fit import fit
+from lowland.training.online_dictionary import learn_online
 
 GOOD = 0.5
 """r² above which an atom counts as a Gabor function."""
-
-
-class Left(NamedTuple):
-    """What the pictures need of a seed: atoms (n_atoms, size²) and the functions fitted to them."""
-
-    atoms: Tensor
-    fits: GaborFit
+Left = tuple[Tensor, GaborFit]
+"""What the pictures need of a seed: atoms (n_atoms, size²) and the functions fitted to them."""
 
 
 @recipe
@@ -61,6 +53,7 @@ class SparsePatchesRecipe(SeededRecipe):
     data_dir: str = ""
     """Folder with photographs of your own; by default scikit-learn's two."""
 
+    files: ClassVar[tuple[str, ...]] = ("data_dir",)
     stages: ClassVar[int] = 2
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"atoms": 20, "samples": 600, "tested": 100, "epochs": 1, "seeds": 2, "size": 8, "fit_steps": 4}
@@ -78,32 +71,21 @@ class SparsePatchesRecipe(SeededRecipe):
         energy = SparseCoding(self.size**2, self.atoms, self.sparsity, generator=self.generator(seed))
         noise, first = energy.dictionary.detach().clone(), train[: self.atoms].T.clone()
         energy.dictionary.data = first.clone()
-        run.stage("learn", partial(self._learn, energy, train, seed), [energy])
+        steps = max(1, self.epochs * len(train) // 512)
+        run.stage("learn", partial(learn_online, energy, train, steps, 512, seed=seed), [energy])
         if seed == 0:
             run.save_energy("sparse-patches", energy)
-        sets = {
-            "noise (learns nothing)": noise,
-            "patches (learns nothing)": first,
-            "learned": energy.dictionary.detach(),
-        }
+        learned = energy.dictionary.detach()
+        sets = {"noise (learns nothing)": noise, "patches (learns nothing)": first, "learned": learned}
         found = run.stage("measure", partial(self._measure, sets, test))
         fits = {name: GaborFit(**fit) for name, fit in found["fits"].items()}
         rows = {
-            name: {
-                "gabor": float((fit.explained > GOOD).double().mean()),
-                "energy": found["free"][name],
-                "used": found["used"][name],
-            }
-            for name, fit in fits.items()
+            name: {"gabor": float((fit.explained > GOOD).double().mean()), "energy": free, "used": used}
+            for (name, fit), free, used in zip(
+                fits.items(), found["free"].values(), found["used"].values(), strict=True
+            )
         }
-        return rows, Left(energy.dictionary.detach().T, fits["learned"])
-
-    def _learn(self, energy: SparseCoding, train: Tensor, seed: int) -> None:
-        shaping = ExpectationMaximisation(
-            ActiveSet(0.03), memory=1.0, forgetting=4.0, replace_after=20, initialise=False, seed=seed
-        )
-        steps = max(1, self.epochs * len(train) // 512)
-        fit(energy, train, shaping, max_steps=steps, batch_size=512, validation=0.0, seed=seed, progress=False)
+        return rows, (learned.T, fits["learned"])
 
     def _measure(self, sets: dict[str, Tensor], test: Tensor) -> dict[str, Any]:
         """F on test patches, non-zeros, and the Gabor fits of each set of atoms."""
@@ -121,22 +103,9 @@ class SparsePatchesRecipe(SeededRecipe):
         order = fits.explained.argsort(descending=True)
         run.grid("atoms", [(images(atoms[order]), ""), (images(fits.fitted[order]), "")], columns=2, dpi=150)
         good = fits.explained > GOOD
-        run.figure("map", _waves(fits, good))
+        run.figure("map", wave_vectors(fits, GOOD))
         turned = (fits.angle[good] * 180 / math.pi).abs()
         upright = ((turned < 22.5) | (turned > 67.5)).double()
         run.show(good=int(good.sum()))
         if good.any():
             run.show(upright=float(upright.mean()), frequency=float(fits.frequency[good].median()))
-
-
-def _waves(fits: GaborFit, good: Tensor) -> Figure:
-    """Wave vectors of the good atoms in the half plane, and the distribution of r²."""
-    drawn = figure(9, 3.8)
-    polar = drawn.add_subplot(1, 2, 1, projection="polar")
-    polar.scatter(fits.angle[good], fits.frequency[good], s=10, color=BLUE, alpha=0.7, linewidths=0)
-    polar.set(thetamin=-90, thetamax=90, rmax=0.6, rticks=[0.1, 0.2, 0.3, 0.4, 0.5])
-    polar.set_title("Direction of each wave, and cycles per pixel", fontsize=11, color=INK)
-    polar.tick_params(labelsize=8, colors=MUTED)
-    title = "Share of an atom that its Gabor function explains"
-    share = drawn.add_subplot(1, 2, 2)
-    return histogram(fits.explained, GOOD, limits=(0, 1), title=title, xlabel="r²", ylabel="atoms", ax=share)

@@ -12,17 +12,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowland.data.natural import patches
+from lowland.data.whitening import whitening
 from lowland.energies.group_sparse_coding import GroupSparseCoding
 from lowland.energies.lateral_inhibition import LateralInhibition
 from lowland.energies.sparse_coding import SparseCoding
 from lowland.errors import OptionError
 from lowland.evaluation.orientation import agreement_by_distance, map_test, orientation
 from lowland.inference import infer
-from lowland.plots.curves import curves
+from lowland.plots import curves, images
 from lowland.plots.histogram import histogram
-from lowland.plots.images import images
 from lowland.plots.orientation import orientation_map
 from lowland.recipes.base import Bound, Count, SeededRecipe, recipe
+from lowland.recipes.sparse.common import stage_name
 from lowland.reports.run import Run
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.proximal import FISTA
@@ -65,7 +66,7 @@ class TopographicRecipe(SeededRecipe):
         data = run.stage("patches", partial(self._patches, seed))
         found = {UNTRAINED: run.stage("untrained", partial(self._test, self._energies(seed)[MAP], data))}
         for name, energy in self._energies(seed).items():
-            energy, plain = energy.to(self.device), name.replace(" ", "-").replace(",", "")
+            energy, plain = energy.to(self.device), stage_name(name)
             found[name] = run.stage(plain, partial(self._learn, energy, data, seed), [energy])
             if seed == 0 and name in (MAP, INHIBITED):
                 run.save_energy(plain, energy)
@@ -95,11 +96,12 @@ class TopographicRecipe(SeededRecipe):
         """Patches in whitened principal components, of unit norm, and the matrix that turns those into pixels."""
         raw = patches(12, self.patches, self.generator(100 + seed), unit_norm=False)
         train, test = raw.split([self.patches - self.patches // 5, self.patches // 5])
-        values, vectors = torch.linalg.eigh((train.T @ train / len(train)).double())
-        values, vectors = values[-self.components :], vectors[:, -self.components :]
-        whiten = (vectors / values.clamp_min(1e-12).sqrt()).float()
-        white = {"train": functional.normalize(train @ whiten), "test": functional.normalize(test @ whiten)}
-        return {**white, "pixels": vectors.float()}
+        matrix, axes = whitening(train, self.components)
+        return {
+            "train": functional.normalize(train @ matrix),
+            "test": functional.normalize(test @ matrix),
+            "pixels": axes,
+        }
 
     def _learn(self, energy: SparseCoding, data: dict[str, Tensor], seed: int) -> dict[str, Any]:
         train, shaping = data["train"].to(self.device), ExpectationMaximisation(solver=SOLVER, memory=0.95)
@@ -130,10 +132,8 @@ class TopographicRecipe(SeededRecipe):
         }
         run.grid("map", [(atoms[MAP](title="Atoms, where they are on the sheet"), ""), (wheels[MAP](), "")], 2)
         rings = range(1, self.side // 2 + 1)
-        mean, axes = run.measured.mean, {"xlabel": "distance on the sheet", "ylabel": "mean of cos 2(θᵢ − θⱼ)"}
-        lines: dict[str, Any] = {
-            name: (rings, [mean(name, f"agreement at {ring}") for ring in rings]) for name in first
-        }
+        axes = {"xlabel": "distance on the sheet", "ylabel": "mean of cos 2(θᵢ − θⱼ)"}
+        lines = {name: run.measured.curve(name, "agreement at {}", rings) for name in first}
         drawn = curves(lines, title="Agreement against distance", **axes)
         chance = histogram(
             first[MAP]["shuffled"], first[MAP]["agreement"], "this map", title="Agreement of neighbours",
