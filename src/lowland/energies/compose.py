@@ -67,6 +67,7 @@ class Sum(Energy):
         super().__init__(**domains)
         self.terms = nn.ModuleDict(terms)
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in terms}
+        self.views = any(term.views for _, _, term in self._live())
 
     @classmethod
     def of(cls, *terms: tuple[Energy, float]) -> Sum:
