@@ -18,6 +18,7 @@ from lowland.data.bouncing_ball import bouncing_ball
 from lowland.data.moving_digits import moving_digits
 from lowland.data.plane import TOYS, toy
 from lowland.energies.base import ReferenceCase
+from lowland.energies.structure import Penalty
 from lowland.registry import registered
 from lowland.shaping.base import ShapingCase
 from lowland.solvers.base import bind
@@ -58,16 +59,15 @@ def told(case: ReferenceCase) -> list[Any]:
     problem = bind(case.energy, case.given, case.over)
     noise = PerSampleRNG(7, torch.arange(problem.batch), problem.dtype)
     u = problem.domain.project(noise.normal(problem.size))
-    known = problem.structure
-    parts: list[Any] = [problem.value(u), problem.domain.start(problem.batch, problem.dtype), known.bound()]
-    parts += [
-        known.minimiser and known.minimiser(),
-        known.table and known.table(),
-        known.warm_start and known.warm_start(),
-    ]
-    parts += [known.argmin and known.argmin(), known.candidates and known.candidates(torch.stack([u, u], dim=1))]
-    if known.quadratic is not None:
-        parts.append([getattr(known.quadratic, name) for name in dir(known.quadratic) if name[0] != "_"])
+    rho = torch.ones_like(u[:, :1])
+    taken = {"candidates": (torch.stack([u, u], dim=1),), "smooth_prox": (u, rho)}
+    parts: list[Any] = [problem.value(u), problem.domain.start(problem.batch, problem.dtype)]
+    for field in dataclasses.fields(problem.structure):
+        part = getattr(problem.structure, field.name)
+        if isinstance(part, Penalty):
+            parts.append([part.value(u), part.prox(u, rho)])
+        else:
+            parts.append(part(*taken.get(field.name, ())) if callable(part) else part)
     if not problem.domain.discrete:
         parts.append(problem.value_and_gradient(u))
     return parts

@@ -38,8 +38,9 @@ def curve(name: str) -> dict[str, list[float]]:
     energy, shaping = ROWS[name]()
     data = torch.randn(120, 8, generator=torch.Generator().manual_seed(0)) @ torch.linspace(-1, 1, 64).reshape(8, 8)
     result = ll.fit(
-        energy, data, shaping, max_steps=30, batch_size=20, lr=1e-2, validation=0.2, log_every=5, progress=False
-    )
+        energy, data, shaping, max_steps=30, batch_size=20, lr=1e-2, validation=0.2, validate_every=4, log_every=5,
+        progress=False,
+    )  # fmt: skip
     return {name: curve.values for name, curve in result.history.items()}
 
 

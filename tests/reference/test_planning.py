@@ -126,6 +126,15 @@ def test_the_receding_horizon_follows_the_exact_feedback() -> None:
     assert len(controller(map_rows(state)).shape) == 2
 
 
+def test_a_controller_of_a_multiple_takes_the_same_actions() -> None:
+    plan = PlanEnergy(DOUBLE, square_cost, 20)
+    one, two = (Controller(energy, ll.solvers.LBFGS(tol=1e-7)) for energy in (plan, 1.0 * plan))
+    for _ in range(2):  # the second plan starts from the first one
+        assert torch.equal(one(STARTS), two(STARTS))
+    with pytest.raises(UnsupportedError, match="Controller needs a PlanEnergy, or one times a positive number"):
+        Controller(-1.0 * plan, ll.solvers.LBFGS())
+
+
 def test_a_plan_starts_from_the_lowest_of_several() -> None:
     """Between two valleys, of which the far one is deeper, only a start there finds it; no step may end higher."""
     world = LinearWorld([[1.0]], [[1.0]])

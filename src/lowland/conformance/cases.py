@@ -18,6 +18,11 @@ from lowland.tensors import PerSampleRNG, take, tree_leaves, tree_map
 
 ENERGIES = registered("energy")
 BATCH = 4
+FORMS: dict[str, Callable[[Energy], Energy]] = {
+    "1 E": lambda energy: 1.0 * energy,
+    "E + 0 E": lambda energy: energy + 0.0 * energy,
+}
+"""Sums that are the energy itself."""
 EVERY = pytest.mark.parametrize("name", ENERGIES)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lowland.conformance.cases import FORMS
 from lowland.registry import registered
 from lowland.shaping.base import Losses, ShapingCase
 from lowland.tensors import tree_leaves, tree_map
@@ -140,6 +141,23 @@ def test_resumes_to_the_same_numbers(name: str) -> None:
         assert torch.equal(one, other)
     for key, value in whole.shaping.state_dict().items():
         assert torch.equal(value, fresh.shaping.state_dict()[key]), key
+
+
+@EVERY
+@pytest.mark.parametrize("form", FORMS)
+def test_a_sum_with_nothing_is_trained_as_the_energy(name: str, form: str) -> None:
+    """1·E and E + 0·E have the values of E to the last bit, so that every step is the same."""
+    alone = SHAPINGS[name].reference_case()
+    summed = copy.deepcopy(alone)
+    inner, summed = summed.energy, summed._replace(energy=FORMS[form](summed.energy))
+    for case in (alone, summed):
+        case.shaping.prepare(case.energy, case.batch)
+        optimisers = optimisers_of(case) if case.shaping.trains_by_gradient else {}
+        for _ in range(3):
+            step(case, optimisers)
+    for one, other in ((alone.energy, inner), (alone.shaping, summed.shaping)):
+        for key, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[key]), key
 
 
 @EVERY

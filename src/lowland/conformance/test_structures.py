@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import lowland as ll
-from lowland.conformance.cases import EVERY, case_of, closed, having, problem_of
+from lowland.conformance.cases import EVERY, FORMS, case_of, closed, having, problem_of
 from lowland.energies.base import Energy, ReferenceCase
 from lowland.energies.structure import Structure
 from lowland.errors import LowlandError
@@ -24,10 +24,6 @@ from lowland.registry import registered
 from lowland.solvers.base import Problem
 from lowland.tensors import PerSampleRNG
 
-FORMS: dict[str, Callable[[Energy], Energy]] = {
-    "1 E": lambda energy: 1.0 * energy,
-    "E + 0 E": lambda energy: energy + 0.0 * energy,
-}
 SCALED = pytest.mark.parametrize("weight", [None, 2.0], ids=["E", "2 E"])
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lowland.domains import Binary, Domain, Product, Reals
 from lowland.energies.base import Energy, ReferenceCase
 from lowland.energies.sparse_coding import SparseCoding
-from lowland.energies.structure import Structure
+from lowland.energies.structure import Hold, Structure
 from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import linear
 from lowland.registry import register
@@ -66,6 +67,7 @@ class Sum(Energy):
         super().__init__(**domains)
         self.terms = nn.ModuleDict(terms)
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in terms}
+        self.views = any(term.views for _, _, term in self._live())
 
     @classmethod
     def of(cls, *terms: tuple[Energy, float]) -> Sum:
@@ -362,7 +364,12 @@ class Clamped(Energy):
         """Over z, all that the inner energy knows; over y what holds too where a part is fixed."""
         if "y" not in over:
             return self.inner.structure(over, None, self.complete(x, y), z)
-        return self.inner.structure(over, None, None, z).clamp()
+        if x is None:
+            return Structure()
+        # y comes first in u, and a z after it is free.
+        own, free = self.domain("y"), self.over(over)[1].size - self.domain("y").size
+        hold = Hold(*(functional.pad(own.pack(x[part]), (0, free)) for part in ("mask", "known")))
+        return self.inner.structure(over, None, None, z).clamp(hold)
 
     def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
         return self.inner.marginal(None, self.complete(x, y), beta)
@@ -373,6 +380,12 @@ class Clamped(Energy):
     @property
     def has_prior(self) -> bool:
         return self.inner.has_prior
+
+    def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
+        self.inner.initialise(None, self.complete(x, y), noise)
+
+    def constrain(self) -> None:
+        self.inner.constrain()
 
     def reconstruct(self, x: Any, y: Tensor, z: Any) -> Tensor:
         """The completed y."""

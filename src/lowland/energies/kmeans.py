@@ -54,28 +54,32 @@ def lloyd(
     """Centres (K, n) that are the means of the samples nearest to them, the centre (B,) of each sample, and steps.
 
     It ends when a step lowers the mean squared distance by at most `tol`. A centre without samples moves onto the
-    sample that is farthest from its own. Lloyd (1982); a `weight` (B,) counts a sample so many times.
+    sample that is farthest from its own. Lloyd (1982); a `weight` (B,) counts a sample so many times. The steps are
+    those of `ExpectationMaximisation`, which knows no weights and which an energy, being below it, cannot call.
 
     >>> lloyd(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([[0.0], [9.0]]))
     (tensor([[1.],
             [9.]]), tensor([0, 0, 1]), 3)
     """
-    weight = torch.ones_like(y[:, 0], dtype=torch.float64) if weight is None else weight.double()
-    labels, distance = nearest(y, centres)
+    energy = KMeans(y.shape[1], len(centres)).to(centres).requires_grad_(False)
+    energy.centres.copy_(centres)
+    counted = torch.ones_like(y[:, 0], dtype=torch.float64)
+    if weight is not None:
+        # Only ratios matter, and `refit` takes a count near 0 for none. A power of two changes no digit.
+        weight = counted = torch.ldexp(weight.double(), -torch.frexp(weight.double().max()).exponent)
+    labels, distance = nearest(y, energy.centres)
     before = torch.inf
     for step in range(max_steps):
-        value = float(weight @ distance.double() / weight.sum())
-        count = torch.zeros_like(centres[:, 0], dtype=torch.float64).index_add_(0, labels, weight)
-        away = weight[:, None] * (y - centres[labels]).double()
-        total = torch.zeros_like(centres, dtype=torch.float64).index_add_(0, labels, away)
-        centres = centres + (total / torch.where(count > 0, count, 1.0)[:, None]).to(centres.dtype)
-        if len(empty := (count == 0).nonzero()[:, 0]):
-            centres[empty] = y[distance.masked_fill(weight == 0, 0).topk(len(empty)).indices]
-        labels, distance = nearest(y, centres)
+        value = float(counted @ distance.double() / counted.sum())
+        found = energy.statistics(None, y, labels, weight)
+        energy.refit(found)
+        if len(unused := (~energy.used(found)).nonzero()[:, 0]):
+            energy.replace(unused, y[distance.masked_fill(counted == 0, 0).topk(len(unused)).indices], found)
+        labels, distance = nearest(y, energy.centres)
         if before - value <= tol:
-            return centres, labels, step + 1
+            return energy.centres.detach(), labels, step + 1
         before = value
-    return centres, labels, max_steps
+    return energy.centres.detach(), labels, max_steps
 
 
 def nearest(y: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,19 +185,22 @@ class KMeans(Energy):
         """The centres are samples far from each other (`spread_out`)."""
         self.centres.copy_(spread_out(y, len(self.centres), noise))
 
-    def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
-        """How many samples each centre has, and their sum, in float64; z is (B, K), or (B,) numbers of centres."""
+    def statistics(self, x: Any, y: Tensor, z: Tensor, weight: Tensor | None = None) -> dict[str, Tensor]:
+        """How many samples each centre has, and their sum, in float64; z is (B, K), or (B,) numbers of centres.
+
+        A `weight` (B,) counts a sample of such a number so many times.
+        """
         count = torch.zeros(len(self.centres), dtype=torch.float64, device=y.device)
         if z.ndim > 1:
             return {"count": count + z.double().sum(dim=0), "total": z.double().T @ y.double()}
         total = torch.zeros_like(self.centres, dtype=torch.float64)
-        if usable(y):
+        if weight is None and usable(y):
             from lowland.compiled.clusters import gather
 
             gather(y.contiguous().numpy(), z.numpy(), count.numpy(), total.numpy())
             return {"count": count, "total": total}
-        ones = torch.ones_like(y[:, 0], dtype=torch.float64)
-        return {"count": count.index_add_(0, z, ones), "total": total.index_add_(0, z, y.double())}
+        each = torch.ones_like(y[:, 0], dtype=torch.float64) if weight is None else weight.double()
+        return {"count": count.index_add_(0, z, each), "total": total.index_add_(0, z, each[:, None] * y.double())}
 
     def used(self, statistics: dict[str, Tensor]) -> Tensor:
         """(K,) whether a centre has samples."""

@@ -1,7 +1,8 @@
 """What an energy may offer beyond its contract, for the training methods that need it.
 
 A method asks with `offered`, which looks through a weight: `2.0 * KMeans(…)` offers what the `KMeans` offers. To make
-an energy of your own fit for a method, define the methods of its protocol; no base class is needed.
+an energy of your own fit for a method, define the methods of its protocol; no base class is needed. A method whose loss
+is a formula of one energy, such as those of joint embeddings, asks for that class instead.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from torch import Tensor
 
 from lowland.energies.base import Energy
-from lowland.errors import UnsupportedError
+from lowland.errors import UnsupportedError, check_instance
 from lowland.registry import registered
 
 P = TypeVar("P")
@@ -66,6 +67,15 @@ class Saturating(Protocol):
 
 
 @runtime_checkable
+class Completing(Protocol):
+    """It fills in the hidden coordinates of y from those it sees: for `Masked`."""
+
+    def hidden_error(self, y: Tensor, mask: Tensor) -> Tensor:
+        """The energy of y under one mask (B, D), 1 where y is visible: the error of the hidden coordinates, (B,)."""
+        ...
+
+
+@runtime_checkable
 class VariationalBound(Protocol):
     """It has a posterior q(z|y), and with it a bound on −log ∫ exp(−E) dz: for `VariationalFreeEnergy`."""
 
@@ -88,23 +98,34 @@ def methods(protocol: type) -> list[str]:
     return sorted(name for base in protocol.__mro__ for name in vars(base) if not name.startswith("_"))
 
 
-def offered(energy: Energy, protocol: type[P], user: str) -> tuple[float, P]:
-    """(w, E₀) where the energy is w·E₀, w > 0, and E₀ offers what a training method of the name `user` needs.
+def offered(energy: Energy, kind: type[P], user: str) -> tuple[float, P]:
+    """(w, E₀) where the energy is w·E₀, w > 0, and E₀ is what a training method of the name `user` needs.
+
+    Args:
+        energy: the energy to train.
+        kind: a protocol of this module, or a class of energies.
+        user: names the method in the error.
 
     Raises:
-        UnsupportedError: if there is no such E₀; the sentence names the methods and the energies that have them.
+        OptionError: if `energy` is no energy.
+        UnsupportedError: if there is no such E₀; the sentence says what is needed, and which energies have it.
 
     >>> from lowland.energies.kmeans import KMeans
     >>> weight, energy = offered(2.0 * KMeans(2, 3), Refittable, "ExpectationMaximisation")
     >>> weight, type(energy).__name__
     (2.0, 'KMeans')
     """
+    check_instance(energy, Energy, "The energy")
     weight, core = energy.core()
-    if weight > 0 and isinstance(core, protocol):
+    if weight > 0 and isinstance(core, kind):
         return weight, core
-    needed = methods(protocol)
-    known = [name for name, cls in registered("energy").items() if all(hasattr(cls, method) for method in needed)]
+    if issubclass(kind, Energy):
+        wanted = f"a {kind.__name__}, or one"
+    else:
+        needed = methods(kind)
+        known = [name for name, cls in registered("energy").items() if all(hasattr(cls, method) for method in needed)]
+        wanted = f"an energy with `{'`, `'.join(needed)}`, such as {', '.join(known)}, or one of them"
+    found = f"{'' if weight == 1 else f'{weight:g} times '}a {type(core).__name__}"
     raise UnsupportedError(
-        f"{user} needs an energy with `{'`, `'.join(needed)}`, such as {', '.join(known)}, or one of them times a "
-        f"positive number, but this is a {type(core).__name__}: train it with another method, such as MinimumEnergy."
+        f"{user} needs {wanted} times a positive number, but this is {found}: train it with another method."
     )

@@ -7,9 +7,10 @@ these rules and name no part.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from lowland.errors import UnsupportedError
@@ -45,8 +46,23 @@ def _keep(part: Any, _: Any) -> Any:
     return part
 
 
-def _lose(part: Any, _: Any) -> None:
+def _lose(part: Any, *_: Any) -> None:
     return None
+
+
+class Hold(NamedTuple):
+    """Coordinates of u that are held fixed: `held` (B, D) is 1 where the value comes from `known` (B, D)."""
+
+    held: Tensor
+    known: Tensor
+
+    def complete(self, u: Tensor) -> Tensor:
+        """The u that the energy is computed from, (B, D)."""
+        return self.held * self.known + (1 - self.held) * u
+
+    def unless(self, u: Tensor, changed: Tensor, j: int | slice = slice(None)) -> Tensor:
+        """`changed` where u is free, and u where it is held, of coordinate j or of all."""
+        return torch.where(self.held[:, j] > 0.5, u, changed)
 
 
 class Rule(NamedTuple):
@@ -57,7 +73,7 @@ class Rule(NamedTuple):
         plus: of E₁ + E₂, from the part of both; None where either lacks it.
         shift: of E + c, with c (B,).
         take: of some samples, by their numbers.
-        clamp: whether it holds too where some coordinates of u are held fixed.
+        clamp: of the same E where some coordinates of u are held fixed, from a `Hold`.
         alone: whether `plus` is asked also where only one of the two has the part.
     """
 
@@ -65,7 +81,7 @@ class Rule(NamedTuple):
     plus: Callable[[Any, Any], Any] = _lose
     shift: Callable[[Any, Tensor], Any] = _keep
     take: Callable[[Any, Tensor], Any] = _lose
-    clamp: bool = False
+    clamp: Callable[[Any, Hold], Any] = _lose
     alone: bool = False
 
 
@@ -107,11 +123,25 @@ def _penalty_plus(one: Penalty | None, other: Penalty | None) -> Penalty | None:
     return None if found is None else found._replace(weights=None)
 
 
+def _penalty_clamp(penalty: Penalty, hold: Hold) -> Penalty | None:
+    """A sum over coordinates stays one of those that are free; the prox of another penalty would be a different one."""
+    move = penalty.coordinate
+    if move is None:
+        return None
+    # Held coordinates differ between samples: `Problem.take` asks such an energy anew, since it has no quadratic.
+    return Penalty(
+        value=lambda u: penalty.value(hold.complete(u)),
+        prox=lambda u, step: hold.unless(u, penalty.prox(u, step)),
+        coordinate=lambda u_j, step, j: hold.unless(u_j, move(u_j, step, j), j),
+    )
+
+
 _PENALTY = Rule(
     times=_penalty_times,
     plus=_penalty_plus,
     shift=lambda penalty, _: penalty._replace(weights=None),
     take=_keep,
+    clamp=_penalty_clamp,
     alone=True,
 )
 
@@ -124,7 +154,7 @@ _LIPSCHITZ = Rule(
     times=lambda bound, w: lambda: abs(w) * _bounded(bound),
     plus=lambda one, other: lambda: _bounded(one) + _bounded(other),
     take=lambda bound, rows: (lambda: _rows(bound(), rows)) if callable(bound) else _rows(bound, rows),
-    clamp=True,
+    clamp=_keep,
 )
 
 _VALUES = Rule(
@@ -158,7 +188,7 @@ _POINT = Rule(times=_positive())
 
 _BLOCKS = Rule(times=_keep, plus=lambda one, other: one if one == other else (), take=_keep)
 
-_CONVEX = Rule(times=lambda convex, w: convex and w > 0, plus=lambda a, b: a and b, take=_keep, clamp=True)
+_CONVEX = Rule(times=lambda convex, w: convex and w > 0, plus=lambda a, b: a and b, take=_keep, clamp=_keep)
 
 
 @dataclass(frozen=True)
@@ -229,9 +259,11 @@ class Structure:
         """What is known of some samples without computing it again."""
         return self._each(lambda rule, part: rule.take(part, rows))
 
-    def clamp(self) -> Structure:
-        """What holds too where some coordinates of u are held fixed."""
-        return self._each(lambda rule, part: part if rule.clamp else None)
+    def clamp(self, hold: Hold) -> Structure:
+        """What is known of E where some coordinates of u are held fixed."""
+        found = self._each(lambda rule, part: rule.clamp(part, hold))
+        # The bound is one of the smooth part, which is all of E where no penalty is known.
+        return replace(found, lipschitz=None) if self.penalty is not None and found.penalty is None else found
 
     def _each(self, change: Callable[[Rule, Any], Any]) -> Structure:
         return _structure(lambda name, rule: None if getattr(self, name) is None else change(rule, getattr(self, name)))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.energies.base import Energy
+from lowland.energies.protocols import offered
 from lowland.errors import OptionError, UnsupportedError, check_instance
 from lowland.planning.energy import PlanEnergy, square_cost
 from lowland.planning.policies import Policy
@@ -74,29 +75,25 @@ class BackpropThroughModel(Shaping):
         """Nothing: the world does not change."""
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        if not isinstance(energy, PlanEnergy):
-            raise UnsupportedError(
-                f"A policy is trained through a PlanEnergy, but this is a {type(energy).__name__}: make one from "
-                "the world and the cost."
-            )
+        weight, plan = offered(energy, PlanEnergy, type(self).__name__)
         if self.expert and batch.y is None:
             raise UnsupportedError("expert > 0 needs the expert's actions (B, T, A): pass data as (states, actions).")
         state, rows = batch.x, tree_leaves(batch.x, "x")[0]
         if self.disturb is not None:
             state = self.disturb(state, self.noise(rows))
-        x = energy.sample(state, self.noise(rows), self.noise(rows[:1]))
-        count = max(energy.futures, 1)
+        x = plan.sample(state, self.noise(rows), self.noise(rows[:1]))
+        count = max(plan.futures, 1)
         noise_RTA = None
         if self.policy.gaussian:
-            noise_RTA = self.noise(rows).normal(count, energy.horizon, self.policy.actions.size).flatten(0, 1)
+            noise_RTA = self.noise(rows).normal(count, plan.horizon, self.policy.actions.size).flatten(0, 1)
         done: list[Tensor] = []
 
         def act(state: State, t: int) -> Tensor:
             done.append(self.policy(state, None if noise_RTA is None else noise_RTA[:, t]))
             return done[-1]
 
-        terms = energy.terms(act=act, **x)
-        loss = energy.total(terms).mean()
+        terms = plan.terms(act=act, **x)
+        loss = weight * plan.total(terms).mean()
         metrics = {"cost": terms.cost.mean().detach(), "uncertainty": terms.uncertainty.mean().detach()}
         if self.expert:
             actions = torch.stack(done, dim=1).unflatten(0, (batch_size(x=state), count))

@@ -8,6 +8,8 @@ import time
 import torch
 from torch import Tensor
 
+from lowland.energies.base import Energy
+from lowland.energies.protocols import offered
 from lowland.errors import InferenceError, OptionError, ShapeError, check_instance
 from lowland.inference import Solution, Status, infer, solve
 from lowland.planning.energy import PlanEnergy
@@ -30,12 +32,13 @@ class Controller:
     its result is used only where it has a lower energy.
 
     Args:
-        plan: the energy of a sequence of actions.
+        plan: the energy of a sequence of actions, a `PlanEnergy`, or one times a positive number.
         solver: minimises it; a few steps suffice, since each plan starts from the last.
         generator: draws the futures, masks and candidates; by default one with seed 0.
         starts: further plans (N, T, A) to start from; None: the shifted plan only.
 
     Raises:
+        UnsupportedError: for an energy that is no plan.
         InferenceError: in a call, if a plan has no finite cost.
 
     >>> import lowland as ll
@@ -47,18 +50,18 @@ class Controller:
 
     def __init__(
         self,
-        plan: PlanEnergy,
+        plan: Energy,
         solver: Solver,
         generator: torch.Generator | None = None,
         starts: Tensor | None = None,
     ) -> None:
-        check_instance(plan, PlanEnergy, "plan")
+        core = offered(plan, PlanEnergy, "Controller")[1]
         check_instance(solver, Solver, "solver")
         shape = plan.domains["y"].shape
         if starts is not None and (starts.ndim != 3 or starts.shape[1:] != shape or not len(starts)):
             raise ShapeError(f"starts must be plans (N, {shape[0]}, {shape[1]}), but it is {tuple(starts.shape)}.")
         self.starts = starts
-        self.plan, self.solver = plan, solver
+        self.energy, self.plan, self.solver = plan, core, solver
         self.generator = generator or torch.Generator().manual_seed(0)
         self.found: Solution | None = None
         """The last plan."""
@@ -100,7 +103,7 @@ class Controller:
         return found.value[:, 0]
 
     def _from_lowest(self, x: State, shifted: Tensor | None, starts_NTA: Tensor) -> Solution:
-        problem = bind(self.plan, {"x": x}, "y", checked=True)
+        problem = bind(self.energy, {"x": x}, "y", checked=True)
         tried_BND = problem.domain.pack(starts_NTA)[None].expand(batch_size(x=x), -1, -1)
         if shifted is not None:
             tried_BND = torch.cat([problem.domain.pack(shifted)[:, None], tried_BND], dim=1)
@@ -114,11 +117,11 @@ class Controller:
         return dataclasses.replace(found, value=kept, energy=energy, status=status, exact=found.exact & ~worse)
 
     def _first(self, x: State) -> Solution:
-        return infer(self.plan, x=x, over="y", solver=self.solver, generator=self.generator)
+        return infer(self.energy, x=x, over="y", solver=self.solver, generator=self.generator)
 
     def _again(self, x: State, start: Tensor) -> Solution:
         """As `_first`, without its look at the data and at how plan and world fit: they did one step before."""
-        problem = bind(self.plan, {"x": x}, "y", checked=True)
+        problem = bind(self.energy, {"x": x}, "y", checked=True)
         return solve(problem, self.solver, problem.domain.pack(start), generator=self.generator)
 
     def latency(self) -> dict[str, float]:

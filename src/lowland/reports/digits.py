@@ -12,19 +12,18 @@ _LEAST, _MOST = 1e-3, 1e9
 
 
 def number(value: Any) -> str:
-    """A number as text: four significant digits; (mean, standard deviation) with as many decimals as the latter has.
+    """A number as text: four significant digits; (mean, standard deviation) with two digits of the latter.
 
     >>> number(0.98765432), number([0.9, 0.0123]), number(None), number(12345), number(-1.24e-9)
     ('0.9877', '0.900 ± 0.012', '–', '12,345', '−1.24 × 10⁻⁹')
+    >>> number([0.09093, 7.24e-4]), number([-1.24e-9, 2e-10])
+    ('0.09093 ± 0.00072', '(−1.24 ± 0.20) × 10⁻⁹')
     """
     if value is None or value == "":
         return "–"
     if isinstance(value, list):
         mean, deviation = value
-        if not _sizable(mean) or not _sizable(deviation) or deviation == 0:
-            return number(mean) if deviation is None else f"{number(mean)} ± {number(deviation)}"
-        decimals = _clipped(1 - _magnitude(deviation))
-        return f"{_fixed(mean, decimals)} ± {_fixed(deviation, decimals)}"
+        return number(mean) if deviation is None else _spread(mean, deviation)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, int):
@@ -68,6 +67,24 @@ def _floats(cells: Sequence[Any], place: int) -> list[float]:
     return [abs(part) for part in parts if isinstance(part, float)]
 
 
+def _spread(mean: Any, deviation: Any) -> str:
+    """Mean ± deviation with the same decimals and, where neither is of a usual size, one power of ten for both."""
+    apart = f"{number(mean)} ± {number(deviation)}"
+    if not deviation or not all(isinstance(part, (int, float)) and math.isfinite(part) for part in (mean, deviation)):
+        return apart
+    size = max(abs(mean), abs(deviation))
+    power = 0 if _sizable(size) else _magnitude(size)
+    decimals = power + 1 - _magnitude(deviation)
+    if decimals > 6 or abs(power) > 300:
+        return apart  # a row of zeros, or a power that is no number
+    both = " ± ".join(_fixed(part / 10.0**power, max(decimals, 0)) for part in (mean, deviation))
+    return f"({both}) × {_ten(power)}" if power else both
+
+
+def _ten(power: int) -> str:
+    return f"10{str(power).translate(_RAISED)}"
+
+
 def _fixed(value: float, decimals: int) -> str:
     text = f"{value:,.{decimals}f}"
     return (text[1:] if float(text.replace(",", "")) == 0 and text[0] == "-" else text).replace("-", "−")
@@ -78,7 +95,7 @@ def _scientific(value: float) -> str:
         return str(value).replace("-", "−").replace("inf", "∞").replace("nan", "–")
     digits, power = f"{value:.3g}".split("e") if "e" in f"{value:.3g}" else f"{value:.2e}".split("e")
     digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
-    return f"{digits} × 10{str(int(power)).translate(_RAISED)}".replace("-", "−")
+    return f"{digits} × {_ten(int(power))}".replace("-", "−")
 
 
 def _sizable(value: Any) -> bool:

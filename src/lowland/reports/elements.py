@@ -95,11 +95,6 @@ class Elements:
         if self.conclusive:
             self.found = sentence
 
-    def verdict(self, markdown: str) -> None:
-        """Add paragraphs that judge the results, as `text` does; left out where nothing can be concluded from them."""
-        if self.conclusive:
-            self.text(markdown)
-
     def word(self, word: str) -> str | None:
         """A word of judgement for a cell of a table; None where nothing can be concluded."""
         return word if self.conclusive else None

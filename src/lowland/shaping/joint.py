@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from lowland.energies.base import Energy
 from lowland.energies.joint_embedding import JointEmbedding
-from lowland.errors import OptionError, ShapeError, UnsupportedError, check_instance
+from lowland.energies.protocols import offered
+from lowland.errors import OptionError, ShapeError, UnsupportedError
 from lowland.nn.encoders.perceptron import Perceptron
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase, take_sizes
 from lowland.shaping.collapse import check_collapse
@@ -34,6 +35,7 @@ class JointShaping(Shaping):
     The views are two draws of `views` on a batch of samples y. Of a batch of pairs (x, y), such as neighbouring frames,
     each part is one view. Both go through the network as one batch, so that batch normalisation sees them together.
     Where several processes train as one, the loss is that of the samples of all; only batch normalisation is of one.
+    A multiple w·E, w > 0, is trained as E, since L is a function of the embeddings and not of E.
 
     Args:
         views: how a sample is changed; None takes it as it is, which only pairs make sense of.
@@ -86,14 +88,13 @@ class JointShaping(Shaping):
             )
 
     def checked(self, energy: Energy) -> JointEmbedding:
-        """The energy, where this method can train it."""
-        check_instance(energy, JointEmbedding, "The energy")
-        assert isinstance(energy, JointEmbedding)
-        if self.predicts == (energy.predictor is None):
+        """E₀ of an energy w·E₀, where this method can train it."""
+        _, core = offered(energy, JointEmbedding, type(self).__name__)
+        if self.predicts == (core.predictor is None):
             what = "needs a predictor: make it" if self.predicts else "trains no predictor: make the energy"
             how = "with" if self.predicts else "without"
             raise UnsupportedError(f"{type(self).__name__} {what} {how} predictor=(…) in JointEmbedding.")
-        return energy
+        return core
 
     def watch(self, a: Tensor) -> dict[str, Tensor]:
         """Metrics of the embeddings (N, D) of a batch; every so many steps, the look for collapse."""
@@ -162,10 +163,10 @@ class TowardsTarget(JointShaping):
             self.target.start(self.checked(energy).branch)
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        energy, both = self.checked(energy), torch.cat(self.pair(batch))
-        embedded = energy.embed(both)
-        target = embedded.detach() if self.target is None else self.target(energy.branch, both)
-        a, b = (gathered(half) for half in energy.predict(embedded).chunk(2))
+        network, both = self.checked(energy), torch.cat(self.pair(batch))
+        embedded = network.embed(both)
+        target = embedded.detach() if self.target is None else self.target(network.branch, both)
+        a, b = (gathered(half) for half in network.predict(embedded).chunk(2))
         slow_a, slow_b = (gathered(half) for half in target.chunk(2))
         one, metrics = self.precise(a, slow_b)
         other, _ = self.precise(b, slow_a)

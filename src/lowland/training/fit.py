@@ -35,7 +35,7 @@ from lowland.training.streams import LoaderStream, Order, Stream
 
 _log = logging.getLogger(__name__)
 _PRECISIONS = ("32-true", "bf16-mixed")
-_VALIDATIONS = 20
+_VALIDATE_EVERY = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +110,10 @@ def fit(
         batch_size: samples per step, over all processes; by default 128, or all if there are fewer.
         lr, optimiser, weight_decay, clip, schedule: see `Learner`.
         validation: share of the data held out; 0 for none. `Images` bring their own validation images.
-        validate_every: steps between validations; by default an epoch, or a twentieth of the run if that is longer.
-        patience: stop after that many validations without a lower loss; None never stops early.
+        validate_every: steps between validations; by default an epoch, or 10 if that is longer. The last step is
+            validated too.
+        patience: stop after that many validations without a lower loss; None never stops early. That of a last step
+            between two others does not count, so that a run may be made longer.
         seed: of the order of the data and of what is held out.
         run: folder for logs and checkpoints.
         checkpoint_every: steps between checkpoints; the last two are kept.
@@ -165,7 +167,7 @@ def fit(
         samples=prepared.samples,
         held_out=prepared.held_out,
         batch_size=prepared.batch_size,
-        validate_every=validate_every or max(order.per_epoch, -(-max_steps // _VALIDATIONS)),
+        validate_every=validate_every or max(order.per_epoch, _VALIDATE_EVERY),
         patience=patience,
         callback=callback,
         checkpoints=checkpoints,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,10 @@ import lightning.pytorch as pl
 import torch
 from torch.optim import Optimizer
 
-from lowland.energies.base import Energy
 from lowland.errors import CheckpointError, OptionError
-from lowland.shaping.base import Batch, Losses, Shaping
+from lowland.shaping.base import Losses
 from lowland.training.checkpoints import read_checkpoint
-from lowland.training.stepper import OptimiserFactory, Stepper, flat
+from lowland.training.stepper import Stepper, flat
 from lowland.training.streams import gather
 
 
@@ -28,7 +27,7 @@ class _Clock(Optimizer):
         return
 
 
-class Learner(pl.LightningModule):
+class Learner(Stepper, pl.LightningModule):
     """Trains an energy by a shaping, in a user's own `lightning.Trainer`; `ll.fit` is a loop of its own.
 
     Each step computes the losses of a batch, differentiates each with respect to the parameters of its own group only,
@@ -59,44 +58,16 @@ class Learner(pl.LightningModule):
 
     >>> import lightning.pytorch as pl
     >>> from lowland.energies.base import Energy
+    >>> from lowland.shaping.base import Shaping
     >>> learner = Learner(Energy(), Shaping(), lr=1e-2)
     >>> learner.lr, isinstance(learner, pl.LightningModule)
     (0.01, True)
     """
 
-    def __init__(
-        self,
-        energy: Energy,
-        shaping: Shaping,
-        lr: float = 1e-3,
-        optimiser: str | OptimiserFactory = "adam",
-        weight_decay: float = 0.0,
-        clip: float | None = None,
-        schedule: Callable[[int], float] | None = None,
-    ) -> None:
-        super().__init__()
-        self.stepper = Stepper(energy, shaping, lr, optimiser, weight_decay, clip, schedule)
-        self.automatic_optimization = False
-        self.energy, self.shaping = energy, shaping
-
     @property
-    def step(self) -> int:
-        """Steps taken so far."""
-        return self.stepper.step
-
-    @property
-    def prepared(self) -> bool:
-        """Whether `shaping.prepare` has been called."""
-        return self.stepper.prepared
-
-    @property
-    def lr(self) -> float:
-        """The learning rate before schedule and group rates."""
-        return self.stepper.lr
-
-    def evaluate(self, batch: Batch) -> Losses:
-        """See `Stepper.evaluate`."""
-        return self.stepper.evaluate(batch)
+    def automatic_optimization(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  never set
+        """False: each group of parameters has a loss and a step of its own."""
+        return False
 
     # ---- hooks of Lightning, in the order in which a Trainer calls them
 
@@ -116,8 +87,8 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One optimiser for each parameter group that is not empty."""
-        self.stepper.make_optimisers()
-        return self.stepper.optimisers or [_Clock()]
+        self.make_optimisers()
+        return self.optimisers or [_Clock()]
 
     def on_validation_start(self) -> None:
         if self.trainer.sanity_checking:
@@ -126,10 +97,10 @@ class Learner(pl.LightningModule):
 
     def on_train_start(self) -> None:
         self._prepare()
-        self.stepper.synchronise()
+        self.synchronise()
 
     def _prepare(self) -> None:
-        self.stepper.prepare(lambda count: gather(self.trainer.train_dataloader, self.energy, count))
+        self.prepare(lambda count: gather(self.trainer.train_dataloader, self.energy, count))
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch  # `Stepper.batch` does it, faster than Lightning's own way through nested data
@@ -145,14 +116,14 @@ class Learner(pl.LightningModule):
             (optimisers[number].optimizer if counted else optimisers[number]).step()
             counted = True
 
-        losses = self.stepper.advance(self.stepper.batch(batch), take)
-        if not self.stepper.optimisers:
+        losses = self.advance(self.batch(batch), take)
+        if not self.optimisers:
             with torch.no_grad():
                 take(0)
         self._log(losses, "")
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self._log(self.evaluate(self.stepper.batch(batch)), "validation/")
+        self._log(self.evaluate(self.batch(batch)), "validation/")
 
     def _log(self, losses: Losses, prefix: str) -> None:
         if not self.trainer.barebones:
@@ -167,7 +138,7 @@ class Learner(pl.LightningModule):
         state = checkpoint.get("learner")
         if state is None:
             raise CheckpointError("This checkpoint was not written by a Learner of Lowland.")
-        self.stepper.step, self.stepper.prepared = state["step"], state["prepared"]
+        self.step, self.prepared = state["step"], state["prepared"]
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Learner:

@@ -73,8 +73,13 @@ class FitRecorder:
         step = stepper.step
         self._note_rate(stepper, step - 1)
         row = flat(losses) if step % self.log_every == 0 or step == self.last else {}
-        if len(self.held_out) and (step % self.validate_every == 0 or step == self.last):
-            row |= self._validate(stepper)
+        regular = step % self.validate_every == 0
+        if len(self.held_out) and (regular or step == self.last):
+            found = self._validate(stepper)
+            row |= found
+            # A run that is made longer must have as much patience as one that never ended here.
+            if regular and self.patience is not None:
+                self._watch(found)
         if row:
             self._pending.append((step, row))
         if row and self.callback is not None:
@@ -109,8 +114,6 @@ class FitRecorder:
             batch: Batch = stepper.batch(self.samples.take(rows))
             for name, value in flat(stepper.evaluate(batch), "validation/").items():
                 total[name] = total.get(name, 0.0) + float(value) * len(rows) / len(held_out)
-        if self.patience is not None:
-            self._watch(total)
         return total
 
     def _watch(self, row: Row) -> None:

@@ -34,7 +34,7 @@ _PREPARED_ON = 4096
 
 
 class Stepper:
-    """Trains an energy by a shaping, one batch at a time. `fit` and `Learner` both drive it.
+    """Trains an energy by a shaping, one batch at a time: what `fit` drives, and what a `Learner` is.
 
     Args:
         energy, shaping, lr, optimiser, weight_decay, clip, schedule: see `Learner`.
@@ -53,6 +53,7 @@ class Stepper:
         clip: float | None = None,
         schedule: Callable[[int], float] | None = None,
     ) -> None:
+        super().__init__()
         check_instance(energy, Energy, "energy")
         check_instance(shaping, Shaping, "shaping")
         check_number("lr", lr, above=0)

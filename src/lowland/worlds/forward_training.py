@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.energies.base import Energy
+from lowland.energies.protocols import offered
 from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import mlp
 from lowland.registry import register
@@ -132,27 +133,27 @@ class ForwardTraining(Shaping):
     def prepare(self, energy: Energy, data: Batch) -> None:
         """Set the scales of the world from the data, then those of the posterior."""
         super().prepare(energy, data)
-        if isinstance(energy, ForwardModel) and isinstance(self.posterior, Posterior):
-            self.posterior.initialise(energy.world, *_steps(data.x, data.y))
+        _, core = offered(energy, ForwardModel, type(self).__name__)
+        if isinstance(self.posterior, Posterior):
+            self.posterior.initialise(core.world, *_steps(data.x, data.y))
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        if not isinstance(energy, ForwardModel):
-            raise UnsupportedError(f"ForwardTraining trains a ForwardModel, but this is {type(energy).__name__}.")
-        world, actions = energy.world, batch.x["actions"]
+        weight, core = offered(energy, ForwardModel, type(self).__name__)
+        world, actions = core.world, batch.x["actions"]
         noise = self.noise(actions)
-        mask = world.draw_mask(noise, energy.horizon) if world.masked else None
+        mask = world.draw_mask(noise, core.horizon) if world.masked else None
         if self.posterior is None:
-            error = energy.errors(energy.predict(batch.x, None, mask), batch.y).mean()
-            return Losses({"energy": error}, {"error": error.detach()})
+            error = core.errors(core.predict(batch.x, None, mask), batch.y).mean()
+            return Losses({"energy": weight * error}, {"error": error.detach()})
         if not world.latents:
             raise UnsupportedError(f"There is a posterior, but {type(world).__name__} was made without latents.")
         mean, log_variance = self.infer(world, batch.x, batch.y)
-        drawn = noise.normal(energy.horizon, world.latents)
-        kept = (noise.uniform(energy.horizon, 1) >= self.z_dropout).to(drawn.dtype)
+        drawn = noise.normal(core.horizon, world.latents)
+        kept = (noise.uniform(core.horizon, 1) >= self.z_dropout).to(drawn.dtype)
         z = kept * (mean + (0.5 * log_variance).exp() * drawn) + (1 - kept) * drawn
-        error = energy.errors(energy.predict(batch.x, z, mask), batch.y).mean()
+        error = core.errors(core.predict(batch.x, z, mask), batch.y).mean()
         divergence = kl_to_normal(mean, log_variance)
-        loss = error + self.kl * (kept.squeeze(2) * divergence).mean()
+        loss = weight * error + self.kl * (kept.squeeze(2) * divergence).mean()
         return Losses({"energy": loss}, {"error": error.detach(), "kl": divergence.detach().mean()})
 
     def infer(self, world: World, x: Any, y: State) -> tuple[Tensor, Tensor]:

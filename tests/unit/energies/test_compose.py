@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import lowland as ll
 from lowland.domains import Reals
+from lowland.energies.base import Energy
 from lowland.energies.compose import Clamped, Smoothness, Sum, Thermometer, Transformed
+from lowland.energies.structure import Penalty, Structure
 from lowland.errors import DomainError, OptionError, UnsupportedError
 from lowland.solvers import bind
+from lowland.tensors import PerSampleRNG
 
 
 def half_image(height: int, width: int) -> dict[str, torch.Tensor]:
@@ -92,6 +97,64 @@ def test_missing_half_is_inferred_together_with_the_latent() -> None:
     x = {"known": torch.tensor([[3.0, 3.0, 0.0, 0.0]]), "mask": torch.tensor([[1.0, 1.0, 0.0, 0.0]])}
     found = ll.infer(Clamped(energy), x=x, over=("y", "z"), solver=ll.solvers.GradientDescent(0.2, max_steps=500))
     torch.testing.assert_close(found.value["y"][:, 2:], torch.full((1, 2), 3.0), rtol=0, atol=1e-2)
+
+
+class Lasso(Energy):
+    """E(y) = ½ yᵀ A y − bᵀ y + ½‖y‖₁, with a penalty in y; `separable` says that it is a sum over coordinates."""
+
+    A = torch.tensor([[2.0, 1.0], [1.0, 3.0]])
+    B = torch.tensor([3.0, 1.0])
+
+    def __init__(self, separable: bool = True) -> None:
+        super().__init__(y=Reals(2))
+        self.separable = separable
+
+    def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
+        return 0.5 * ((y @ self.A) * y).sum(dim=1) - y @ self.B + 0.5 * y.abs().sum(dim=1)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        def shrink(u: Tensor, step: Tensor) -> Tensor:
+            return u.sign() * (u.abs() - 0.5 * step).clamp_min(0)
+
+        move = (lambda u_j, step, j: shrink(u_j, step)) if self.separable else None
+        penalty = Penalty(lambda u: 0.5 * u.abs().sum(dim=1), shrink, move)
+        return Structure(penalty=penalty, lipschitz=3.62, convex=True)
+
+
+HELD = {
+    "known": torch.tensor([[9.0, 0.9], [9.0, 2.8], [-1.0, 9.0]]),
+    "mask": torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]]),
+}
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_a_penalty_in_y_is_kept_where_a_part_of_y_is_fixed(weight: float) -> None:
+    """With y_j fixed at k, y_i = shrink_½(b_i − a_ij k) / a_ii: (2.1 − ½) / 2, shrink_½(0.2) / 2 = 0, (2 − ½) / 3."""
+    energy = Clamped(weight * Lasso())
+    found = ll.infer(energy, x=HELD, over="y")
+    assert type(found.solver).__name__ == "FISTA"
+    assert bool(found.exact.all())
+    y = energy.complete(HELD, found.value)
+    torch.testing.assert_close(y, torch.tensor([[0.8, 0.9], [0.0, 2.8], [-1.0, 0.5]]), rtol=0, atol=1e-4)
+    assert float(y[1, 0]) == 0
+    # ½ (1.28 + 1.44 + 2.43) − 3.3 + ½ · 1.7, ½ · 23.52 − 2.8 + ½ · 2.8, and ½ (2 − 1 + 0.75) + 2.5 + ½ · 1.5.
+    torch.testing.assert_close(found.energy, weight * torch.tensor([0.125, 10.36, 4.125]), rtol=0, atol=1e-4)
+
+
+def test_the_curvature_beside_an_unknown_penalty_is_no_bound() -> None:
+    """The prox of a penalty that is no sum over coordinates is another one where some are fixed."""
+    known = bind(Clamped(Lasso(separable=False)), {"x": HELD}, "y").structure
+    assert (known.penalty, known.lipschitz, known.convex) == (None, None, True)
+
+
+def test_a_clamped_energy_keeps_its_constraints_and_starts_from_completed_data() -> None:
+    coding, scaled = ll.energies.SparseCoding(4, 6), ll.energies.PCA(2, 1)
+    coding.dictionary.data *= 3
+    with torch.no_grad():
+        Clamped(coding).constrain()
+        Clamped(scaled).initialise(HELD, torch.ones(3, 2), PerSampleRNG(0, torch.arange(3)))
+    torch.testing.assert_close(coding.dictionary.norm(dim=0), torch.ones(6))
+    torch.testing.assert_close(scaled.mean.detach(), torch.tensor([[1.0, 0.9], [1.0, 2.8], [-1.0, 1.0]]).mean(dim=0))
 
 
 def test_clamped_energy_needs_a_free_x() -> None:

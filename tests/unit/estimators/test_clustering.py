@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from sklearn import cluster, mixture
 from sklearn.exceptions import ConvergenceWarning
 
+import lowland as ll
+from lowland.energies.kmeans import lloyd
 from lowland.errors import OptionError
 from lowland.estimators import GaussianMixture, KMeans
 
@@ -105,3 +108,16 @@ def test_bad_input(blobs: np.ndarray) -> None:
     for estimator in (KMeans(2), GaussianMixture(2)):
         with pytest.raises(ValueError, match="NaN"):
             estimator.fit(broken)
+
+
+def test_lloyd_takes_the_steps_of_expectation_maximisation() -> None:
+    """To the last bit, also where a centre has no sample; weights count by their ratios, however small they are."""
+    y = torch.randn(200, 3, generator=torch.Generator().manual_seed(2))
+    start = torch.cat([y[:5], torch.full((1, 3), 50.0)])
+    energy, updates = ll.energies.KMeans(3, 6), ll.shaping.ExpectationMaximisation(replace_after=1, initialise=False)
+    energy.centres.data = start.clone()
+    for _ in range(6):
+        updates.update(energy, ll.shaping.Batch(y))
+        updates.advance()
+    for weight in (None, torch.ones(200), torch.full((200,), 1e-14)):
+        assert torch.equal(lloyd(y, start, 6, -math.inf, weight)[0], energy.centres)

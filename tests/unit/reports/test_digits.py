@@ -30,7 +30,18 @@ from lowland.reports.digits import aligned, number
         ([1.0, None], "1"),
         ([1.0, 0.0], "1 ± 0"),
         ([12.345, 1.5], "12.3 ± 1.5"),
-        ([1e-9, 2e-10], "1 × 10⁻⁹ ± 2 × 10⁻¹⁰"),
+        ([0.09093, 7.24e-4], "0.09093 ± 0.00072"),
+        ([0.98, 1.23e-5], "0.980000 ± 0.000012"),
+        ([0.98, 1.23e-6], "0.98 ± 1.23 × 10⁻⁶"),
+        ([-2e-5, 0.0213], "0.000 ± 0.021"),
+        ([1234.5, 456.7], "1,234 ± 457"),
+        ([3, 0.5], "3.00 ± 0.50"),
+        ([1e-9, 2e-10], "(1.00 ± 0.20) × 10⁻⁹"),
+        ([-4.2e-4, 1.1e-5], "(−4.20 ± 0.11) × 10⁻⁴"),
+        ([2.5e12, 3e10], "(2.500 ± 0.030) × 10¹²"),
+        ([5e-324, 5e-324], "4.94 × 10⁻³²⁴ ± 4.94 × 10⁻³²⁴"),
+        ([math.inf, 1.0], "∞ ± 1"),
+        ([None, 1.0], "– ± 1"),
     ],
 )
 def test_a_number(value: object, text: str) -> None:
@@ -45,6 +56,23 @@ def test_numbers_keep_their_value() -> None:
         read = float(re.sub(r" × 10(.*)", r"e\1", text))
         # Three significant digits at the least, of which the last is rounded.
         assert math.isclose(read, value, rel_tol=5.01e-3)
+
+
+def test_a_mean_and_its_deviation_have_one_form() -> None:
+    """Read back, both are right to the last decimal shown, and the deviation has two digits."""
+    generator = np.random.default_rng(1)
+    for exponent in range(-12, 13):
+        for share in (0.5, 0.05, 0.003):
+            mean = float(generator.uniform(1, 9.9)) * 10.0**exponent
+            text = number([mean, share * mean]).translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-", ","))
+            found = re.fullmatch(r"\(?([\d.]+) ± ([\d.]+)(?:\) × 10(-?\d+))?", text)
+            assert found is not None, text
+            assert len(found[1].partition(".")[2]) == len(found[2].partition(".")[2])
+            power = 10.0 ** int(found[3] or 0)
+            last = power * 10.0 ** -len(found[2].partition(".")[2])
+            assert abs(float(found[1]) * power - mean) <= 0.501 * last
+            assert abs(float(found[2]) * power - share * mean) <= 0.501 * last
+            assert len(found[2].replace(".", "").lstrip("0")) >= 2
 
 
 @pytest.mark.parametrize(

@@ -249,3 +249,23 @@ def test_fit_resumes_to_the_same_bits(name, digits, tmp_path):
     assert states[0].keys() == states[1].keys()
     for key, value in states[0].items():
         assert torch.equal(value, states[1][key]), key
+
+
+def test_a_multiple_of_a_joint_embedding_is_fitted_on_samples_alone_as_the_energy_itself(generator):
+    """The loss is one of the embeddings, so that 2·E has the weights of E after as many steps."""
+    y, weights = torch.randn(32, 8, generator=generator), []
+    for weight in (None, 2.0):
+        energy = small()
+        ll.fit(energy if weight is None else weight * energy, y, ll.shaping.SimCLR(jitter), max_steps=3, batch_size=8)
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in energy.parameters()]))
+    assert torch.equal(*weights)
+    assert not torch.equal(weights[0], torch.cat([parameter.detach().flatten() for parameter in small().parameters()]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lambda energy: -1.0 * energy, "this is -1 times a JointEmbedding"), (lambda e: e + small(), "this is a Sum")],
+)
+def test_what_is_no_joint_embedding_times_a_positive_number_is_refused(generator, change, said):
+    with pytest.raises(UnsupportedError, match=rf"SimCLR needs a JointEmbedding, or one times .* but {said}: train it"):
+        ll.shaping.SimCLR(jitter)(change(small()), Batch(torch.randn(6, 8, generator=generator)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from lowland.errors import OptionError, ShapeError, UnsupportedError
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.encoders.perceptron import Perceptron
 from lowland.nn.encoders.vision_transformer import VisionTransformer
+from lowland.registry import registered
 from lowland.shaping.base import Batch
 from lowland.shaping.predictive.masked import IJEPA, MAE, Data2Vec
 from lowland.shaping.predictive.masks import PatchMasks
@@ -140,7 +143,7 @@ def test_sizes_that_cannot_be() -> None:
         ll.energies.Restoration(Perceptron((3,)))
     with pytest.raises(OptionError, match="less one"):
         ll.energies.Restoration(ConvNet((3, 32, 32)), decoder=(8,))
-    with pytest.raises(UnsupportedError, match="Restoring trains"):
+    with pytest.raises(UnsupportedError, match="Restoring needs a Restoration"):
         ll.shaping.Restoring(Damage())(ll.energies.PCA(4, 2), Batch(torch.zeros(3, 4)))
 
 
@@ -166,3 +169,20 @@ def test_damage_that_cannot_be() -> None:
         Damage(hidden=1.0)
     with pytest.raises(ShapeError, match="do not tile"):
         Damage(shrink=3)(torch.rand(1, 1, 8, 8), PerSampleRNG(0, torch.arange(1)))
+
+
+MEAN_ENERGIES = ("BackpropThroughModel", "ForwardTraining", "MAE", "Masked", "Restoring", "StraightThrough")
+
+
+@pytest.mark.parametrize("name", MEAN_ENERGIES)
+def test_a_loss_that_is_a_mean_energy_doubles_with_the_energy(name: str) -> None:
+    """Without its terms that are none of E; what a metric says of the model stays as it is."""
+    case = registered("shaping")[name].reference_case()
+    if name == "ForwardTraining":
+        case.shaping.kl = 0.0
+    own = "error per pixel" if name == "Restoring" else "error" if name == "ForwardTraining" else None
+    one, two = (copy.deepcopy(case.shaping)(energy, case.batch) for energy in (case.energy, 2.0 * case.energy))
+    for group, loss in one.losses.items():
+        torch.testing.assert_close(two.losses[group], 2 * loss)
+    if own is not None:
+        torch.testing.assert_close(two.metrics[own], one.metrics[own])

@@ -103,6 +103,23 @@ def test_a_finished_run_can_be_made_longer(bowl, mean, points, tmp_path):
     assert longer.history == expected.history
 
 
+def test_a_run_that_is_made_longer_is_validated_and_stops_as_one_in_one_go(bowl, mean, points, tmp_path):
+    """By default every 10 steps, whatever max_steps is; the validation of the old last step costs no patience."""
+    whole, part, run = bowl(), bowl(), tmp_path / "run"
+    options = {"lr": 0.3, "optimiser": "sgd", "patience": 3}
+    expected = ll.fit(whole, points, mean(), max_steps=1000, **options)
+    assert (expected.stopped, expected.steps % 10) == ("patience", 0)
+    for last in (4, 17, expected.steps - 1):
+        assert ll.fit(part, points, mean(), max_steps=last, run=run, resume=True, **options).stopped == "max_steps"
+    longer = ll.fit(part, points, mean(), max_steps=1000, run=run, resume=True, **options)
+    assert (longer.stopped, longer.steps) == ("patience", expected.steps)
+    assert torch.equal(whole.centre, part.centre)
+    rows = dict(zip(*longer.history["validation/loss/energy"], strict=True))
+    assert rows.keys() == {*range(10, expected.steps + 1, 10), 4, 17, expected.steps - 1}
+    for step, value in zip(*expected.history["validation/loss/energy"], strict=True):
+        assert rows[step] == value
+
+
 def test_resume_refuses_another_setting(bowl, mean, points, tmp_path):
     ll.fit(bowl(), points, mean(), max_steps=4, run=tmp_path / "run")
     with pytest.raises(CheckpointError, match="batch_size = 90, but now it is 5"):

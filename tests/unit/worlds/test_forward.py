@@ -217,7 +217,7 @@ def test_what_cannot_be_is_said() -> None:
             ForwardModel(world, state, 1),
             ll.shaping.Batch({"observation": torch.zeros(3, 1, 2)}, {"state": state, "actions": torch.zeros(3, 1, 1)}),
         )
-    with pytest.raises(UnsupportedError, match="trains a ForwardModel"):
+    with pytest.raises(UnsupportedError, match=r"needs a ForwardModel, or one times .* but this is a Ellipse"):
         ForwardTraining()(ll.energies.Ellipse(), ll.shaping.Batch(torch.zeros(2, 2)))
     with pytest.raises(OptionError, match="must be an instance of World"):
         ForwardModel(torch.nn.Linear(1, 1), state, 1)  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ from torch.nn import functional
 from lowland.energies.autoencoder import Autoencoder
 from lowland.energies.base import Energy
 from lowland.energies.network import NetworkEnergy
-from lowland.errors import OptionError, UnsupportedError
+from lowland.energies.protocols import offered
+from lowland.errors import OptionError
 from lowland.nn.layers import mlp
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
@@ -147,11 +148,10 @@ class EBGAN(Adversarial):
         self.margin, self.repel = margin, repel
 
     def play(self, energy: Energy, batch: Batch, made: Tensor) -> tuple[Tensor, Tensor]:
-        if not isinstance(energy, Autoencoder):
-            raise UnsupportedError(f"EBGAN trains an Autoencoder, whose codes it repels, not {type(energy).__name__}.")
+        _, core = offered(energy, Autoencoder, type(self).__name__)
         fake = self.free(energy, made, batch.x)
         own = self.free(energy, batch.y, batch.x).mean() + (self.margin - fake).clamp_min(0).mean()
-        return own, fake.mean() + self.repel * pulling_away(energy.code(made))
+        return own, fake.mean() + self.repel * pulling_away(core.code(made))
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -10,6 +10,7 @@ from torch import Tensor
 from lowland.energies.autoencoder import Autoencoder
 from lowland.energies.base import Energy, squared_distance
 from lowland.energies.masked_autoencoder import MaskedAutoencoder
+from lowland.energies.protocols import Completing, offered
 from lowland.errors import OptionError, UnsupportedError
 from lowland.inference import infer
 from lowland.registry import register
@@ -96,7 +97,7 @@ class Masked(Shaping):
     The loss of `MaskedAutoencoder` under random masks: Devlin et al., "BERT" (2019), for vectors. Each sample draws its
     own visible share from `visible`, so that r learns to fill in from little and from much.
 
-    Energies: `MaskedAutoencoder`.
+    Energies: `Completing` ones: `MaskedAutoencoder`.
 
     Args:
         visible: (least, largest) share of visible coordinates.
@@ -104,7 +105,7 @@ class Masked(Shaping):
 
     Raises:
         OptionError: for shares out of order or outside [0, 1).
-        UnsupportedError: if the energy is not a MaskedAutoencoder.
+        UnsupportedError: if the energy is not `Completing`.
 
     >>> case = Masked.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
@@ -118,12 +119,11 @@ class Masked(Shaping):
         self.visible = visible
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        if not isinstance(energy, MaskedAutoencoder):
-            raise UnsupportedError(f"Masked trains a MaskedAutoencoder, not a {type(energy).__name__}.")
+        weight, core = offered(energy, Completing, type(self).__name__)
         noise, (low, high) = self.noise(batch.y), self.visible
         share = low + (high - low) * noise.uniform(1)
         mask = (noise.uniform(*batch.y.shape[1:]) < share).to(batch.y.dtype)
-        loss = energy.hidden_error(batch.y, mask).mean()
+        loss = weight * core.hidden_error(batch.y, mask).mean()
         return Losses({"energy": loss}, {"hidden": (1 - mask).mean()})
 
     @classmethod

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from lowland.energies.base import Energy
 from lowland.energies.masked_prediction import MaskedPrediction, normalised
-from lowland.errors import OptionError, UnsupportedError, check_instance
+from lowland.energies.protocols import offered
+from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.encoders.vision_transformer import VisionTransformer, picked
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
@@ -46,16 +47,15 @@ class MAE(Shaping):
         super().__init__(seed)
         self.masks, self.views = masks or PatchMasks.scattered(), views
 
-    def checked(self, energy: Energy) -> MaskedPrediction:
-        """The energy, where this method can train it."""
-        check_instance(energy, MaskedPrediction, "The energy")
-        assert isinstance(energy, MaskedPrediction)
-        if self.latents != (energy.target == "latents"):
+    def checked(self, energy: Energy) -> tuple[float, MaskedPrediction]:
+        """(w, E₀) of an energy w·E₀, where this method can train it."""
+        weight, core = offered(energy, MaskedPrediction, type(self).__name__)
+        if self.latents != (core.target == "latents"):
             wanted = "'latents'" if self.latents else "'pixels' or 'normalised'"
             raise UnsupportedError(
-                f"{type(self).__name__} trains a MaskedPrediction with target={wanted}, not {energy.target!r}."
+                f"{type(self).__name__} trains a MaskedPrediction with target={wanted}, not {core.target!r}."
             )
-        return energy
+        return weight, core
 
     def targets(self, energy: MaskedPrediction, y: Tensor) -> Tensor:
         """What is to be foretold, (B, N, d)."""
@@ -66,11 +66,11 @@ class MAE(Shaping):
         return (predicted - target).square().mean()
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        energy = self.checked(energy)
+        weight, core = self.checked(energy)
         y = batch.y if self.views is None else self.views(batch.y, self.noise(batch.y))
-        mask = self.masks(self.noise(y), energy.encoder.grid)
-        target = self.targets(energy, y)
-        loss = self.distance(energy.predict(y, *mask), picked(target, mask.hidden))
+        mask = self.masks(self.noise(y), core.encoder.grid)
+        target = self.targets(core, y)
+        loss = weight * self.distance(core.predict(y, *mask), picked(target, mask.hidden))
         # Of one patch over the images: 0 where all targets are alike.
         return Losses({"energy": loss}, {"deviation": target.detach().std(dim=0).mean()})
 
@@ -135,14 +135,14 @@ class IJEPA(MAE):
 
     def prepare(self, energy: Energy, data: Batch) -> None:
         super().prepare(energy, data)
-        self.slow.start(Tokens(self.checked(energy).encoder, self.last))
+        self.slow.start(Tokens(self.checked(energy)[1].encoder, self.last))
 
     def targets(self, energy: MaskedPrediction, y: Tensor) -> Tensor:
         return normalised(self.slow(Tokens(energy.encoder, self.last), y))
 
     def after_step(self, energy: Energy, batch: Batch) -> None:
         super().after_step(energy, batch)
-        self.slow.follow(Tokens(self.checked(energy).encoder, self.last))
+        self.slow.follow(Tokens(self.checked(energy)[1].encoder, self.last))
 
 
 @register("shaping")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from lowland.energies.base import Energy
+from lowland.energies.protocols import offered
 from lowland.energies.restoration import Restoration
-from lowland.errors import UnsupportedError
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
@@ -42,11 +42,10 @@ class Restoring(Shaping):
         self.damage, self.views = damage, views
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        if not isinstance(energy, Restoration):
-            raise UnsupportedError(f"Restoring trains a Restoration, not a {type(energy).__name__}.")
+        weight, _ = offered(energy, Restoration, type(self).__name__)
         y = batch.y if self.views is None else self.views(batch.y, self.noise(batch.y))
         loss = energy(x=self.damage(y, self.noise(y)), y=y).mean()
-        return Losses({"energy": loss}, {"error per pixel": 2 * loss.detach() / y[0].numel()})
+        return Losses({"energy": loss}, {"error per pixel": 2 * loss.detach() / (weight * y[0].numel())})
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -6,7 +6,8 @@ import torch
 
 from lowland.energies.base import Energy
 from lowland.energies.ica import SquareICA
-from lowland.errors import OptionError, UnsupportedError
+from lowland.energies.protocols import offered
+from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
@@ -46,9 +47,7 @@ class NaturalGradient(MinimumEnergy):
         self.step_size = step_size
 
     def update(self, energy: Energy, batch: Batch) -> Losses:
-        core = energy.core()[1]
-        if not isinstance(core, SquareICA):
-            raise UnsupportedError(f"NaturalGradient needs a SquareICA, but the energy is a {type(core).__name__}.")
+        _, core = offered(energy, SquareICA, type(self).__name__)
         with torch.enable_grad():
             found = self(energy, batch)
             (slope,) = torch.autograd.grad(found.losses["energy"], core.unmixing)

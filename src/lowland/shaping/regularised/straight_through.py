@@ -11,7 +11,7 @@ from lowland.energies.base import Energy
 from lowland.energies.discrete_autoencoder import DiscreteAutoencoder
 from lowland.energies.protocols import Rounded, offered
 from lowland.energies.vqvae import VQVAE
-from lowland.errors import OptionError, UnsupportedError
+from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 
@@ -107,9 +107,7 @@ class VectorQuantisation(StraightThrough):
 
     def after_step(self, energy: Energy, batch: Batch) -> None:
         super().after_step(energy, batch)
-        core = energy.core()[1]
-        if not isinstance(core, VQVAE):
-            raise UnsupportedError(f"VectorQuantisation needs a VQVAE, but the energy is a {type(core).__name__}.")
+        _, core = offered(energy, VQVAE, type(self).__name__)
         with torch.no_grad():
             z, book = core.quantise(batch.y), core.codebook
             equal = 1 / book.shape[1]
