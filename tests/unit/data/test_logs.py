@@ -266,7 +266,7 @@ def test_us101_from_a_folder(tmp_path):
     logs = ll.data.us101.us101(tmp_path)
     assert [log.name for log in logs] == ["1_1", "5_1", "6_1", "8_1", "11_4", "15_1", "17_1", "24_2", "3_1", "3_3"]
     assert ll.data.check("us101", tmp_path) == "us101: 10 logs of traffic with 30 vehicles and 900 rows"
-    with pytest.raises(OptionError, match="holds logs of traffic, and images are needed"):
+    with pytest.raises(OptionError, match="holds traffic logs, but images are needed"):
         ll.data.load("us101", tmp_path)
     (tmp_path / "USA_US101-3_1_T-1.xml").write_bytes(scenario("3_1")[:-100])
     with pytest.raises(DataError, match=r"USA_US101-3_1_T-1\.xml is damaged or truncated"):

@@ -95,7 +95,7 @@ def test_missing_half_is_inferred_together_with_the_latent() -> None:
 
 
 def test_clamped_energy_needs_a_free_x() -> None:
-    with pytest.raises(UnsupportedError, match="x of its own"):
+    with pytest.raises(UnsupportedError, match="already takes x"):
         Clamped(Clamped(Smoothness(1, 2)))
 
 
