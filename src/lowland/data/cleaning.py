@@ -119,7 +119,7 @@ def clean(
         faults.append(Fault("gaps", filled + left, sentence))
     road = _lanes(rows, road, faults, label)
     if road.lanes == 1:
-        faults.append(Fault("one lane", 1, "There is only one lane, so that nothing can be learned of changing lanes."))
+        faults.append(Fault("one lane", 1, "There is only one lane, so nothing can be learned about lane changes."))
     return Tracks(**{key: rows[key] for key in (*WHOLE, *REAL)}, road=road, dt=dt, name=name, reading=""), faults
 
 
@@ -137,7 +137,7 @@ def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
     for key in WHOLE:
         # The comparison is false for NaN; beyond 2⁵³ vehicle numbers would coincide.
         if not (np.abs(rows[key]) < 2**53).all():
-            raise DataError(f"{label} has a {key} that is no whole number.")
+            raise DataError(f"{label} has a {key} that is not a whole number.")
         rows[key] = np.round(rows[key]).astype(np.int64)
     if len({values.shape for values in rows.values()}) != 1 or rows["vehicle"].ndim != 1:
         raise DataError(f"The columns of {inner(label)} differ in length.")

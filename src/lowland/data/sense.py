@@ -156,8 +156,8 @@ def check_speeds(columns: Columns, dt: float, doubt: bool, label: str) -> None:
     if abs(middle - 1) > _TOLERANCE or wrong > _WRONG:
         raise DataError(
             f"The positions of {inner(label)} move {middle:.3g} times as fast as its column of speeds "
-            f"says, and {100 * wrong:.0f} % of its steps are far off: units, frames a second or who is who are not "
-            "as taken. Say --units m or ft, --fps N, --columns speed=NAME:km/h, or speed= (vx=,vy=) to leave it out."
+            f"says, and {100 * wrong:.0f} % of its steps are far off: units, frame rate or vehicle numbers are not "
+            "as assumed. Say --units m or ft, --fps N, --columns speed=NAME:km/h, or speed= (vx=,vy=) to leave it out."
         )
     if "speed" in columns or "vx" not in columns:
         return
@@ -176,7 +176,7 @@ def _check_pace(columns: Columns, dt: float, label: str) -> None:
     speeds = speeds[np.isfinite(speeds)]
     if dt > 0.5 and len(speeds) and np.quantile(speeds, 0.9) < _SLOW:
         raise DataError(
-            f"{label} has frames {dt:g} s apart in which hardly a vehicle drives faster than {_SLOW:g} m/s: are its "
+            f"{label} has frames {dt:g} s apart in which hardly any vehicle drives faster than {_SLOW:g} m/s: are its "
             "times frames, or of another unit? Say --columns frame=NAME,time= and --fps N, or time=NAME:s for seconds."
         )
 

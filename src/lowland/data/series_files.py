@@ -154,7 +154,7 @@ def _pieces(lines: Iterator[list[str]], skip: int) -> Iterator[np.ndarray]:
         if len(line) != width:
             raise ValueError(f"row {number} has {len(line)} cells, but the first has {width}")
         if bad := [cell for cell in line[skip:] if not _is_number(cell)]:
-            raise ValueError(f"row {number} has {bad[0][:80]!r}, which is no number")
+            raise ValueError(f"row {number} has {bad[0][:80]!r}, which is not a number")
         numbers.append([float(cell) for cell in line[skip:]])
         if len(numbers) == _ROWS:
             yield _single(np.array(numbers))

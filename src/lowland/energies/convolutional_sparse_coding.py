@@ -96,7 +96,7 @@ class ConvolutionalSparseCoding(Energy):
             raise DomainError("The mask x has negative weights: give 1 for known pixels and 0 for hidden ones.")
         hidden = (flat.amax(dim=1) <= 0).nonzero()[:, 0]
         if len(hidden):
-            raise DomainError(f"The mask x hides every pixel of sample {int(hidden[0])}, so that its code is unknown.")
+            raise DomainError(f"The mask x hides every pixel of sample {int(hidden[0])}, so its code is unknown.")
         return x
 
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:

@@ -174,7 +174,7 @@ class GaussianMixture(Energy):
                 return lower * lower.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
         if bool(failed.any()):
             raise DomainError(
-                "The samples of a component of the GaussianMixture are constant in some direction, so that their "
+                "The samples of a component of the GaussianMixture are constant in some direction, so their "
                 "density is infinite: set floor (reg_covar) above 0, or leave out constant and dependent columns."
             )
         return factor

@@ -76,7 +76,7 @@ class ActiveSet(Solver):
         if bounds not in ((-math.inf, math.inf), (0.0, math.inf)):
             return Support(False, f"it can keep u ≥ 0, but not {problem.domain!r}")
         if not bool((structure.penalty.weights > 0).all()):
-            return Support(False, "a weight of the ℓ1 penalty is not positive, so that nothing certifies a solution")
+            return Support(False, "a weight of the ℓ1 penalty is not positive, so no solution can be certified")
         return Support(True)
 
     def init(self, problem: Problem, u: Tensor) -> Point:

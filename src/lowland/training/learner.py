@@ -110,7 +110,7 @@ class Learner(pl.LightningModule):
         if self.trainer.accumulate_grad_batches != 1:
             raise OptionError(
                 f"Trainer(accumulate_grad_batches={self.trainer.accumulate_grad_batches}) would keep gradients that "
-                "Learner computes anew at each step: leave it out, and let the loader give larger batches."
+                "Learner recomputes at each step: leave it out, and let the loader give larger batches."
             )
         return []
 

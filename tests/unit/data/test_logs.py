@@ -215,7 +215,7 @@ def test_bad_files_are_one_sentence(case):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"There is no log that can be read at .*: No such file"):
+    with pytest.raises(DataError, match=r"There is no readable log at .*: No such file"):
         read_tracks(tmp_path / "none.csv")
 
 

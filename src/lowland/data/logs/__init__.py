@@ -69,7 +69,7 @@ def _read(file: BinaryIO, size: int, name: str, road: Road | None, reading: Read
             raise DataError(f"{name} is empty.")
         return read_table(io.TextIOWrapper(stream, "utf-8-sig", newline=""), name, road, reading)
     if reading.given:
-        raise OptionError(f"{name} is no table, so that its columns, units and frames are known: leave them out.")
+        raise OptionError(f"{name} is not a table, and its columns, units and frames are known: leave them out.")
     if head.startswith(b"PK"):
         if size > _LARGEST:
             raise DataError(f"{name} has {size / 2**20:,.0f} MB: logs of Lowland have at most {_LARGEST / 2**20:,.0f}.")
@@ -100,7 +100,7 @@ def _events(stream: BinaryIO, name: str) -> Iterator[tuple[str, ElementTree.Elem
         found: list[Any] = list(parser.read_events())
         silent = 0 if found else silent + len(piece)
         if silent > _SILENT:
-            raise DataError(f"{name} has {_SILENT / 2**20:.0f} MB without an element of XML: it is no log of traffic.")
+            raise DataError(f"{name} has {_SILENT / 2**20:.0f} MB without an XML element: it is not a traffic log.")
         yield from found
     parser.close()
     yield from parser.read_events()  # pyright: ignore[reportReturnType]

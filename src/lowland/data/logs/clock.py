@@ -53,9 +53,9 @@ def clocked(
     """
     for name, values in (("frame", frame), ("time", time)):
         if values is not None and not np.isfinite(values).all():
-            raise DataError(f"{label} has a {name} that is no number.")
+            raise DataError(f"{label} has a {name} that is not a number.")
     if frame is not None and (frame != np.round(frame)).any():
-        raise DataError(f"{label} has a frame that is no whole number: name it as the time, --columns time=….")
+        raise DataError(f"{label} has a frame that is not a whole number: name it as the time, --columns time=….")
     if time is not None and absolute and frame is not None and np.ptp(time) == 0 and np.ptp(frame) > 0:
         time = None
     if time is None:
@@ -88,7 +88,7 @@ def _by_times(vehicle: Integers, time: Floats, fps: float, label: str) -> tuple[
     time = time - time.min()
     _, step = _steps(vehicle, time)
     if not len(step):
-        raise DataError(f"{label} has no vehicle at two times, so that the time between its frames cannot be told.")
+        raise DataError(f"{label} has no vehicle with two different times, so the time between frames is unknown.")
     least = float(np.median(step))
     dt = 1 / fps if fps else least
     for part in () if fps else (1, 2, 3):
@@ -117,7 +117,7 @@ def _by_times(vehicle: Integers, time: Floats, fps: float, label: str) -> tuple[
         raise DataError(
             f"The vehicles of {inner(label)} have no clock in common: their times are {low:.4g} to {high:.4g} s "
             f"apart, and {100 * (away > JITTER).mean():.0f} % lie between frames of {dt:.4g} s. Interpolate them to "
-            "common times, or say how many frames a second there are, --fps N."
+            "common times, or say how many frames per second there are, --fps N."
         )
     most = float(away.max()) * dt
     jitter = f", which they meet to {1000 * most:.2g} ms" if most > 1e-5 else ""
@@ -135,7 +135,7 @@ def _by_frames(vehicle: Integers, frame: Floats, fps: float, label: str) -> tupl
     if (shift != np.round(shift)).any():
         stride, shift = 1.0, frame - frame.min()
     every = f", of which every {stride:g}th is there" if stride > 1 else ""
-    return shift, round(stride / fps, 9), f"One clock of {stride / fps:g} s by {fps:g} frames a second{every}."
+    return shift, round(stride / fps, 9), f"One clock of {stride / fps:g} s by {fps:g} frames per second{every}."
 
 
 def _in_step(vehicle: Integers, frame: Floats, time: Floats, dt: float, label: str, absolute: bool) -> None:
@@ -151,15 +151,15 @@ def _in_step(vehicle: Integers, frame: Floats, time: Floats, dt: float, label: s
     way = "Say which counts, by leaving the other out: --columns frame= or --columns time=."
     if each <= 0 or wrong.mean() > STRAY:
         raise DataError(
-            f"{label} has frames and times that are at odds: in {100 * (wrong.mean() if each > 0 else 1):.0f} % of its "
-            f"steps they do not pass together. {way}"
+            f"{label} has frames and times that contradict each other: in "
+            f"{100 * (wrong.mean() if each > 0 else 1):.0f} % of its steps they do not advance together. {way}"
         )
     start = time - each * frame
     apart = np.abs(start - np.median(start)) > JITTER * dt + 0.001 * np.abs(frame - np.median(frame)) * each
     if not absolute and apart.mean() > STRAY:
         raise DataError(
-            f"{label} has frames and times that are at odds: the same frame is at times up to {np.ptp(start):.3g} s "
-            f"apart. {way}"
+            f"{label} has frames and times that contradict each other: the same frame is at times up to "
+            f"{np.ptp(start):.3g} s apart. {way}"
         )
 
 

@@ -66,10 +66,10 @@ def read_commonroad(
         rows, without = _rows(root, name)
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{name} is no whole CommonRoad scenario: an element is missing or no number ({error})."
+            f"{name} is not a complete CommonRoad scenario: an element is missing or not a number ({error})."
         ) from None
     if not lanelets:
-        raise DataError(f"{name} has no lanelets, so that it cannot be said where its road runs.")
+        raise DataError(f"{name} has no lanelets, so the course of its road is unknown.")
     if len(lanelets) > _LANELETS:
         raise DataError(f"{name} has {len(lanelets):,} lanelets, a network of roads: cut out one stretch of road.")
     if not 0 < dt < 10:

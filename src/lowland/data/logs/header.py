@@ -155,7 +155,7 @@ class Reading:
                 f"The units of a log are m or ft, not {self.units!r}. Others go with their column, as in x=east:cm."
             )
         if not (self.fps == 0 or 0.1 < self.fps <= 200):
-            raise OptionError(f"A log has between 0.1 and 200 frames a second, but fps is {self.fps:g}.")
+            raise OptionError(f"A log has between 0.1 and 200 frames per second, but fps is {self.fps:g}.")
 
     @property
     def given(self) -> bool:
@@ -268,6 +268,6 @@ def _unknown(names: Sequence[str], header: Sequence[str], missing: Sequence[str]
     option = ",".join(f"{key}={name or 'NAME'}" for key, name in guesses.items())
     shown = ", ".join(name.strip()[:30] for name in names[:30])
     return (
-        f"{label} is no table of tracks that is known: it has no column {lacks}. Its first line is: {shown[:400]}. Say "
+        f"{label} is not a known kind of track table: it has no column {lacks}. Its first line is: {shown[:400]}. Say "
         f"which column is which, such as --columns {option} (columns={option!r} in Python)."
     )

@@ -32,7 +32,7 @@ def opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
 
     path = Path(path)
     if not path.exists():
-        raise DataError(f"There is no log that can be read at {path}: No such file or directory.")
+        raise DataError(f"There is no readable log at {path}: No such file or directory.")
     size = regular(path).stat().st_size
     console = Console(stderr=True)
     hidden = size < SHOWN or not console.is_terminal
@@ -42,7 +42,7 @@ def opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"There is no log that can be read at {path}: {error.strerror or error}.") from None
+        raise DataError(f"There is no readable log at {path}: {error.strerror or error}.") from None
 
 
 def unpacked(file: BinaryIO, name: str) -> io.BufferedReader[Any]:

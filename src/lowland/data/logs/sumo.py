@@ -62,7 +62,7 @@ def read_sumo(
     except ElementTree.ParseError:
         raise
     except ValueError as error:
-        raise DataError(f"{name} is no whole floating-car output of SUMO: {error}.") from None
+        raise DataError(f"{name} is not a complete floating-car output of SUMO: {error}.") from None
     if not rows:
         raise DataError(f"{name} is a floating-car output of SUMO without a vehicle in it.")
     table = np.frombuffer(rows).reshape(-1, 8)

@@ -117,7 +117,7 @@ def _lines(source: TextIO, name: str) -> Iterator[str]:
     try:
         while line := source.readline(LINE):
             if len(line) >= LINE:
-                raise DataError(f"{name} has a line of more than {LINE:,} characters: it is no table of tracks.")
+                raise DataError(f"{name} has a line of more than {LINE:,} characters: it is not a table of tracks.")
             yield line
     except UnicodeDecodeError:
         raise DataError(f"{name} is not a log of traffic, or is damaged: it is neither text nor XML.") from None
@@ -156,7 +156,7 @@ def _comma(rows: list[list[str]], header: Header, separator: str, name: str) -> 
     if all(_DECIMAL.match(cell) for cell in cells):
         return "."
     wrong = next(cell for cell in cells if not _THOUSANDS.match(cell))
-    raise DataError(f"{name} has a cell that is no number: {wrong[:40]!r}.")
+    raise DataError(f"{name} has a cell that is not a number: {wrong[:40]!r}.")
 
 
 def _columns(rows: Iterator[list[str]], header: Header, comma: str, name: str) -> Columns:
@@ -179,7 +179,7 @@ def _columns(rows: Iterator[list[str]], header: Header, comma: str, name: str) -
                 if len(places) > 1:
                     raise DataError(
                         f"{name} holds more than one place, {' and '.join(list(places)[:2])}, by its column "
-                        f"{header.layout.columns[key]}: vehicles of one are no traffic for the other. Write the "
+                        f"{header.layout.columns[key]}: vehicles of one are not traffic for the other. Write the "
                         "rows of each to a file of its own."
                     )
             else:
@@ -218,7 +218,7 @@ def _numbers(cells: list[str], key: str, comma: str, origin: list[datetime], nam
             hint = ""
             if key == "time":
                 hint = " Times are seconds, or as 2005-06-15T07:50:00.1."
-            raise DataError(f"{name} has a cell that is no number: {cell[:40]!r}.{hint}") from None
+            raise DataError(f"{name} has a cell that is not a number: {cell[:40]!r}.{hint}") from None
     return values
 
 

@@ -143,7 +143,7 @@ class ExpectationMaximisation(Shaping):
         if problem is None or structure.table is None:
             if self.beta != math.inf:
                 raise UnsupportedError(
-                    f"ExpectationMaximisation(beta={self.beta:g}) takes the mean over all z, so that z must be finite, "
+                    f"ExpectationMaximisation(beta={self.beta:g}) averages over all z, so z must be finite, "
                     f"but it is in {domain!r}: use beta=inf."
                 )
             found = infer(energy, x=batch.x, y=batch.y, over="z", solver=self.solver, generator=self.generator())
