@@ -190,7 +190,7 @@ def test_times_of_a_calendar(tmp_path):
         assert is_world(parse_tracks(text(own(time=stamps)).encode(), "log.csv")[0], TRUE)
     stamps = stamps.astype(object)
     stamps[5] += "Z"
-    refused(own(time=stamps), "no number: '2005-06-15T23:59:57.5Z'. Times are seconds, or as")
+    refused(own(time=stamps), "not a number: '2005-06-15T23:59:57.5Z'. Times are seconds, or as")
 
 
 def test_numbers_with_commas():
