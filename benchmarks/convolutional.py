@@ -2,12 +2,13 @@
 
     python benchmarks/convolutional.py [--quick] [--json FILE] [--threads N ...]
 
-The image is the middle of scikit-learn's china.jpg, grey, in [0, 1], less its low frequencies as sporco's own examples
-have it; the filters are random, and those of sporco's learned dictionary. Both solve the same circular problem in
-float32. For each gap (E − E*) / E*, with E in float64 and E* the least value found in float64, the fewest iterations
-of each contestant are looked up on its path, and then both run that many, in turn: with one thread by the clock of the
-processor, with two by the one on the wall, medians over rounds. The rival, `sporco`, is no dependency of Lowland; it
-has its best settings: automatic ρ, relaxation 1.8, float32, the solve with more memory, pyfftw with as many threads.
+The image is the middle of scikit-learn's china.jpg, grey, in [0, 1], minus its low frequencies as in sporco's own
+examples. The filters are random, or those of sporco's learned dictionary. Both solve the same circular problem in
+float32. For each gap (E − E*) / E*, with E in float64 and E* the lowest value found in float64, the smallest sufficient
+number of iterations is determined for each, and then both are timed with it, alternating: processor time with one
+thread, wall time with two, medians over rounds. The competitor, `sporco`, is not a dependency of Lowland. It has its
+best settings: automatic ρ, relaxation 1.8, float32, the solver variant with more memory, pyfftw with the same number of
+threads.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ GAPS = (4e-3, 2e-5)
 
 
 def high_pass(image: Tensor, weight: float = 5.0, margin: int = 16) -> Tensor:
-    """The image less argmin_l ‖l − image‖² + weight ‖∇l‖², on an image mirrored at its borders."""
+    """The image minus argmin_l ‖l − image‖² + weight ‖∇l‖², with mirrored borders."""
     wide = torch.nn.functional.pad(image[None, None], (margin,) * 4, mode="reflect")[0, 0]
     height, width = wide.shape
     down = 2 - 2 * torch.cos(2 * torch.pi * torch.arange(height) / height)
@@ -42,7 +43,7 @@ def high_pass(image: Tensor, weight: float = 5.0, margin: int = 16) -> Tensor:
 
 
 def filters_of(kind: str) -> Tensor:
-    """(32, 12, 12), of unit norm."""
+    """Filters (32, 12, 12) of unit norm."""
     if kind == "random filters":
         found = torch.randn(FILTERS, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     else:
@@ -53,7 +54,7 @@ def filters_of(kind: str) -> Tensor:
 
 
 class Setting:
-    """One problem: its energy in both precisions, and what counts as its minimum."""
+    """One problem: its energy in float32 and float64, and its minimum."""
 
     def __init__(self, kind: str, side: int) -> None:
         self.kind = kind
@@ -72,7 +73,7 @@ class Setting:
             return float(self.exact(y=self.image[None, None].double(), z=z[None].double()))
 
     def solve(self, solver: ll.solvers.Solver) -> Tensor:
-        """A code by Lowland, all of `ll.infer` included."""
+        """A code by Lowland, by a complete call of `ll.infer`."""
         with torch.no_grad():
             return ll.infer(self.energy, y=self.image[None, None], over="z", solver=solver).value[0]
 
@@ -149,7 +150,7 @@ def seconds(contestants: dict[str, Callable[[], Any]], rounds: int, threads: int
 def rows_of(
     setting: Setting, threads: int, rounds: int, paths: dict[str, dict[int, float]], why: str, gap: float
 ) -> Any:
-    """One row of the table: both run as many steps as their paths say that the gap needs."""
+    """One row of the table: both run the number of steps that they need for the gap."""
     torch.set_num_threads(threads)
     steps = {name: fewest(path, gap) for name, path in paths.items()}
     case = f"{SIDE} × {SIDE}, 32 {setting.kind}, gap {gap:g}"

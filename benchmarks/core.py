@@ -1,11 +1,11 @@
-"""Speed of the core against a loop by hand, two libraries of samplers, and itself without what it claims to gain.
+"""Speed of the core compared with a hand-written loop, two sampling libraries, and itself without sample removal.
 
     python benchmarks/core.py [--quick] [--json FILE] [--threads N ...]
 
-Each contestant does the same work in the same process. Their runs alternate (A B C C B A …): with one thread they are
-timed by the processor's clock, with two by the one on the wall. Times are medians over rounds, a ratio is the median of
-the ratios within a round, and above 1 Lowland is better. The rivals are `ebmkit` and `torchebm` from the Python package
-index; they are no dependency of Lowland, and where one is missing its row says why.
+All contestants do the same work in the same process, with alternating runs (A B C C B A …): processor time with one
+thread, wall time with two. Times are medians over rounds; a ratio is the median of the ratios within a round, and above
+1 Lowland is better. The competitors are `ebmkit` and `torchebm` from PyPI; they are not dependencies of Lowland, and if
+one is missing its row says why.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def race(
     clock: Callable[[], float] | None = None,
     warm: int = 2,
 ) -> dict[str, list[float]]:
-    """Seconds of each contestant in each round: processor time with one thread, time on the wall with more."""
+    """Seconds of each contestant in each round: processor time with one thread, wall time with more."""
     torch.set_num_threads(threads)
     clock = clock or (time.process_time if threads == 1 else time.perf_counter)
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
@@ -47,7 +47,7 @@ def race(
         for _ in range(warm):  # the first run compiles and fills caches
             run()
     for turn in range(rounds):
-        # There and back again, so that nobody always follows the same neighbour.
+        # Forwards and backwards, so that no contestant always follows the same one.
         for name, run in list(contestants.items())[:: 1 if turn % 2 else -1]:
             began = clock()
             run()
@@ -56,7 +56,7 @@ def race(
 
 
 def speed(ours: list[float], theirs: list[float]) -> float:
-    """How many times faster ours is: the median over rounds of the ratio within a round, which outlives other load."""
+    """The speed-up: the median over rounds of the ratio within a round, which is robust to other load."""
     return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
 
 
@@ -85,9 +85,9 @@ def device() -> str:
 
 
 def descend_by_hand(energy: Callable[[Tensor], Tensor], start: Tensor, max_steps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What a careful user would write: rows stop on their own, are checked for NaN and infinity, and leave when done.
+    """What a careful user would write: rows stop separately, are checked for NaN and infinity, and leave when done.
 
-    Returns the points (B, D), and for each whether it is finite and how many steps it took.
+    Returns the points (B, D), and for each whether it is finite and the number of steps.
     """
     found, finite = start.clone(), torch.ones(len(start), dtype=torch.bool)
     steps = torch.full((len(start),), max_steps)
@@ -144,7 +144,7 @@ Chain = Callable[[Tensor, int], Any]
 
 
 class OfY(nn.Module):
-    """An energy as a function of y alone, as both rivals want it, with weights that ask for no gradients."""
+    """An energy as a function of y, as both competitors need it, with weights that require no gradients."""
 
     def __init__(self, energy: ll.energies.Energy) -> None:
         super().__init__()
@@ -194,12 +194,12 @@ SAMPLERS: dict[str, Callable[[ll.energies.Energy, float], Chain]] = {
 
 
 def covariance_errors(chains: int) -> dict[str, float]:
-    """Relative error of the covariance after 200 steps on E = ½ yᵀ P y, where theory says (P (I − η P / 2))⁻¹."""
+    """Relative error of the covariance after 200 steps on E = ½ yᵀ P y, where theory gives (P (I − η P / 2))⁻¹."""
     precision, step_size = torch.tensor([[2.0, 0.8], [0.8, 1.0]]), 0.1
     theory = torch.linalg.inv(precision @ (torch.eye(2) - 0.5 * step_size * precision))
     errors = {}
     for name, maker in SAMPLERS.items():
-        torch.manual_seed(0)  # the rivals draw from the global generator
+        torch.manual_seed(0)  # the competitors use the global generator
         with contextlib.suppress(ImportError):
             chain = maker(ll.energies.Gaussian(2, precision=precision), step_size)
             found = chain(torch.zeros(chains, 2), 200).T.cov()
@@ -208,7 +208,7 @@ def covariance_errors(chains: int) -> dict[str, float]:
 
 
 def langevin(batch: int, steps: int, rounds: int, threads: int, errors: dict[str, float]) -> list[dict[str, Any]]:
-    """Unadjusted Langevin steps per second on a 2-256-256-1 network, Lowland as it is and with `compiled=True`."""
+    """Unadjusted Langevin steps per second on a 2-256-256-1 network, for Lowland with and without `compiled=True`."""
     energy, step_size = ll.energies.NetworkEnergy(2, hidden=(256, 256)), 0.01
     start = torch.randn(batch, 2, generator=torch.Generator().manual_seed(0))
     contestants, missing = {}, {}
@@ -234,14 +234,14 @@ def langevin(batch: int, steps: int, rounds: int, threads: int, errors: dict[str
     return rows
 
 
-# Samples that stop on their own
+# Samples that stop separately
 
 
 def stopping(batch: int, rounds: int, threads: int) -> list[dict[str, Any]]:
     """Lassos of mixed difficulty: signals whose size varies by a factor of 30, at one sparsity.
 
-    The rival is the same solver without removal of rows. It is told beforehand how many steps the hardest sample
-    needs, so that it neither looks at residuals nor takes a step too many.
+    The competitor is the same solver without removal of rows. It is given the number of steps of the hardest sample in
+    advance, so it neither checks residuals nor takes unnecessary steps.
     """
     generator = torch.Generator().manual_seed(0)
     energy = ll.energies.SparseCoding(n_features=128, n_atoms=256, sparsity=0.2, generator=generator)
@@ -266,7 +266,7 @@ def stopping(batch: int, rounds: int, threads: int) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]], digits: int = 2) -> str:
-    """The rows in Markdown, with so many digits of the errors."""
+    """The rows in Markdown, with `digits` digits of the errors."""
     lines = [MARGIN, "|" + "---|" * 9]
     for one in rows:
         numbers = {key: "" if one[key] is None else f"{one[key]:.4g}" for key in ("ours", "theirs", "ratio")}

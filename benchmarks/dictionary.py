@@ -1,13 +1,12 @@
-"""Speed of online dictionary learning against SPAMS and scikit-learn: one epoch from the same start.
+"""Speed of online dictionary learning compared with SPAMS and scikit-learn: one epoch from the same start.
 
     python benchmarks/dictionary.py [--quick] [--json FILE] [--samples N] [--threads T ...]
 
 Natural patches of 12 × 12, mean removed, unit norm; 256 atoms that start as the first 256 patches; λ = 0.1; batches of
-512, each seen once. Lowland's time is that of `DictionaryLearning(epochs=1).fit`, all included. The error of each is
-the mean over 10,000 other patches of ½‖y − W z‖² + λ‖z‖₁ at the exact code, so less is better; that of the start is
-printed first. All run in one process, in turn: with one thread they are timed by the processor's clock, with two by the
-one on the wall. scikit-learn, which takes long, runs once. SPAMS is `spams-bin` on the Python package index and no
-dependency of Lowland; where it is missing its rows say why.
+512, each seen once. Lowland's time is that of a complete `DictionaryLearning(epochs=1).fit`. The error is the mean over
+10,000 other patches of ½‖y − W z‖² + λ‖z‖₁ at the exact code (lower is better); that of the start is printed first. All
+run alternately in one process: processor time with one thread, wall time with two. scikit-learn is slow and runs once.
+SPAMS is `spams-bin` on PyPI and not a dependency of Lowland; if it is missing its rows say why.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def learners(y: np.ndarray, start: np.ndarray, threads: int) -> dict[str, Callab
             shuffle=False, tol=0.0, max_no_improvement=None, n_jobs=threads,
         )  # fmt: skip
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its inner solver says where it did not converge
+            warnings.simplefilter("ignore")  # its inner solver warns if it does not converge
             return model.fit(y.astype(np.float64)).components_
 
     found: dict[str, Callable[[], np.ndarray]] = {"Lowland": lowland, "scikit-learn cd": sklearn}
@@ -72,7 +71,7 @@ def learners(y: np.ndarray, start: np.ndarray, threads: int) -> dict[str, Callab
 def compare(
     y: np.ndarray, start: np.ndarray, test: np.ndarray, threads: int, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """One row for each rival."""
+    """One row per competitor."""
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
     field = learners(y, start, threads)

@@ -1,13 +1,13 @@
-"""Speed of driving: replayed traffic with images, against highway-env and against a plain replay in NumPy.
+"""Speed of driving: replayed traffic with images, compared with highway-env and a plain replay in NumPy.
 
     python benchmarks/driving.py [--quick] [--json FILE] [--egos B]
 
-A step of a car is: move it, find the nearest ten of the others in the log, test for collisions, draw the image of
-117 × 24 (4 × 4 points a pixel, three channels). The log is the validation part of the traffic that ships with Lowland:
-six lanes, 10 Hz. The replay in NumPy, written here, does the same for one car at a time; `error_theirs` is the share of
-its pixels that differ. highway-env (six lanes, 50 vehicles, 10 Hz, its cheapest observation and no image) is given as
-context: its vehicles react, so the work is not the same. It is no dependency of Lowland; where it is missing its row
-says why. All run in one process, in turn, with one thread, timed by the processor's clock.
+One step of a car means: move it, find the ten nearest other cars in the log, test for collisions, and draw the image of
+117 × 24 (4 × 4 sample points per pixel, three channels). The log is the validation part of the traffic that ships with
+Lowland: six lanes, 10 Hz. The NumPy replay, written here, does the same for one car at a time; `error_theirs` is the
+fraction of its pixels that differ. highway-env (six lanes, 50 vehicles, 10 Hz, its cheapest observation and no image)
+is given as context: its vehicles react, so the work is not the same. It is not a dependency of Lowland; if it is
+missing its row says why. All run alternately in one process with one thread; times are processor times.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIZE, CROP, STEPS = (117, 24), (72.2, 14.8), 20
 
 
 class PlainReplay:
-    """One car among a replayed log, in NumPy as one would write it by hand: whole arrays, no loop over pixels."""
+    """One car in a replayed log, in hand-written NumPy: whole arrays, no loop over pixels."""
 
     def __init__(self, tracks: Tracks, every: int = 1) -> None:
         self.tracks, self.every, self.dt = tracks, every, every * tracks.dt
@@ -89,7 +89,7 @@ class PlainReplay:
         reach = np.hypot(*size.T) / 2
         seen = (np.abs(ahead) < CROP[0] / 2 + reach) & (np.abs(left) < CROP[1] / 2 + reach)
         for k in np.flatnonzero(seen):
-            # Only the rows of points that the car can reach.
+            # Only the rows of sample points that the car can cover.
             first, last = np.searchsorted(-self.ahead, [-ahead[k] - reach[k], -ahead[k] + reach[k]])
             far, aside = self.ahead[first:last, None] - ahead[k], self.left - left[k]
             cosine = heading[k, 0] * dx + heading[k, 1] * dy
@@ -103,7 +103,7 @@ class PlainReplay:
 
 
 def replays(tracks: Tracks, egos: int, plain_egos: int) -> tuple[dict[str, Callable[[], Any]], float]:
-    """Our batch with and without images, the replay in NumPy, and the share of pixels in which they differ."""
+    """Our batch with and without images, the replay in NumPy, and the fraction of pixels that differ."""
     with_images, without = Replay(tracks, every=1, image=SIZE), Replay(tracks, every=1)
     drawn = torch.Generator().manual_seed(0)
     episodes = torch.randperm(len(without), generator=drawn)[:egos]
@@ -117,7 +117,7 @@ def replays(tracks: Tracks, egos: int, plain_egos: int) -> tuple[dict[str, Calla
         return run
 
     plain, scene = PlainReplay(tracks), with_images.scene
-    # Headings of others are a part of the log for both; ours stores them in float32.
+    # Both take the headings of other cars from the log; ours stores them in float32.
     headings = scene.table[scene.place, 4:6].double().numpy()
     start = without.reset(episodes)
     own, size = start["own"].double().numpy(), start["size"].double().numpy()
@@ -131,7 +131,7 @@ def replays(tracks: Tracks, egos: int, plain_egos: int) -> tuple[dict[str, Calla
         return found
 
     mine, theirs = torch.stack(ours(with_images)(), 1)[:plain_egos].numpy(), np.stack(numpy())
-    # Cars that have crashed stand still in ours; only what both still drive is compared.
+    # Crashed cars stand still in ours; only cars that still drive in both are compared.
     alive = (with_images.reason[:plain_egos] == 0).numpy()
     return {"images": ours(with_images), "vectors": ours(without), "numpy": numpy}, float(
         (mine != theirs)[alive].mean()
@@ -139,7 +139,7 @@ def replays(tracks: Tracks, egos: int, plain_egos: int) -> tuple[dict[str, Calla
 
 
 def highway(steps: int) -> Callable[[], None]:
-    """Six lanes, 50 vehicles, 10 Hz, an idle own car; the episode begins again where it crashes."""
+    """Six lanes, 50 vehicles, 10 Hz, an idle own car; after a crash the episode restarts."""
     import gymnasium
     import highway_env
 

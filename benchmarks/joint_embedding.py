@@ -1,19 +1,18 @@
-"""Speed of views and of a training step of joint embedding, against the usual pipeline and kornia.
+"""Speed of views and of a joint-embedding training step, compared with the usual pipeline and kornia.
 
     python benchmarks/joint_embedding.py [--quick] [--json FILE] [--threads T ...]
 
 Batches of 256 colour images of 32 × 32. The views are random resized crop, flip, colour (brightness, contrast,
-saturation, hue), grey, blur and solarisation, with the same probabilities and strengths for everybody. The usual
-pipeline changes image by image with Pillow in a DataLoader with two workers; kornia changes batches, like Lowland. A
-training step is two views of each image, network, loss, gradient and Adam. The usual pipeline has the same network and
-the same loss.
+saturation, hue), grey, blur and solarisation, with the same probabilities and strengths for all. The usual pipeline
+augments image by image with Pillow in a DataLoader with two workers; kornia works on batches, like Lowland. A training
+step is two views of each image, network, loss, gradient and Adam. The usual pipeline has the same network and the same
+loss.
 
-All run in this process, in turn. With one thread they are timed by the processor's clock, to which the time of the
-workers is added, with two by the one on the wall. Memory is the peak above what the process had before, and the private
-memory of the workers; each contestant is measured in a process of its own. What a library takes to be loaded is counted
-for nobody; that of the compiled views of Lowland, which is the most, is said below the table. The rivals `kornia` and
-`lightly` are no dependency of Lowland; where one is missing its row says why. The memory and the time of workers are
-read from /proc, which only Linux has.
+All run alternately in this process: processor time with one thread, including the workers, and wall time with two.
+Memory is the peak above that of the process before, plus the private memory of the workers; each contestant is measured
+in a separate process. Memory for loading a library is not counted; that of Lowland's compiled views, which is the
+largest, is printed below the table. The competitors `kornia` and `lightly` are not dependencies of Lowland; if one is
+missing its row says why. Memory and time of the workers are read from /proc, so this needs Linux.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ def turn_hue(image: Image.Image, share: float) -> Image.Image:
 
 
 def jitter(image: Image.Image, draw: random.Random) -> Image.Image:
-    """The four changes in random order, each with the function of Pillow that is made for it."""
+    """The four colour changes in random order, each with Pillow's own function."""
     order = list(STRENGTHS)
     draw.shuffle(order)
     for name in order:
@@ -120,7 +119,7 @@ def change(image: Image.Image, draw: random.Random) -> Tensor:
 
 
 class Pairs(Dataset[tuple[Tensor, Tensor]]):
-    """Two views of each image, as a user of a DataLoader would write it."""
+    """Two views of each image, as a user would write it for a DataLoader."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.images, self.draw = images, random.Random()
@@ -134,18 +133,18 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 
 
 class Usual:
-    """A DataLoader whose workers live as long as it does."""
+    """A DataLoader with persistent workers."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.loader = DataLoader(Pairs(images), BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True)
 
     def workers(self) -> list[int]:
-        """Their process ids, once the first pass has begun."""
+        """The workers' process ids, once the first pass has begun."""
         return [worker.pid for worker in getattr(self.loader._iterator, "_workers", [])]
 
 
 class Contestant(NamedTuple):
-    """What is run, and the processes that it has work for it."""
+    """The function to run, and its worker processes."""
 
     run: Callable[[], Any]
     workers: Callable[[], list[int]] = list
@@ -166,7 +165,7 @@ def lowland_views() -> ll.data.views.ImageViews:
 def kornia_views() -> Callable[[Tensor], Tensor]:
     import kornia.augmentation as k
 
-    # The kernel is a tenth of the image wide, as in SimCLR; that of Lowland and of Pillow is as wide as it must be.
+    # The kernel is a tenth of the image wide, as in SimCLR; Lowland's and Pillow's are not truncated.
     steps = [
         k.RandomResizedCrop((SIDE, SIDE), scale=CROP, ratio=RATIO),
         k.RandomHorizontalFlip(p=CHANCES["flip"]),
@@ -190,7 +189,7 @@ def twice(change: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> None
 
 
 def viewers(images: np.ndarray) -> dict[str, Contestant]:
-    """Two views of each of the images, batch by batch, by everyone who is here."""
+    """Two views of each image, batch by batch, by each installed contestant."""
     batches, usual, views = tensors(images), Usual(images), lowland_views()
     calls = itertools.count()
 
@@ -226,7 +225,7 @@ def learners(encoder: str, method: str, images: np.ndarray) -> dict[str, Contest
 def learn(
     energy: Any, shaping: Any, optimiser: torch.optim.Optimizer, batches: Iterable[Tensor], pairs: DataLoader | None
 ) -> None:
-    """A pass over batches, whose views the shaping makes, or over pairs of views."""
+    """A pass over batches, from which the shaping makes views, or over pairs of views."""
     for batch in batches if pairs is None else pairs:
         if pairs is None:
             loss = shaping(energy, Batch(y=batch)).losses["energy"]
@@ -244,7 +243,7 @@ def learn(
 def compare(
     case: str, field: dict[str, Contestant], share: int, rounds: int, threads: int, warm: int = 2
 ) -> list[dict[str, Any]]:
-    """A row of seconds for each rival; `share` is how often a contestant does in a run what the case names."""
+    """A row of seconds per competitor; `share` is how often a run does what the case names."""
     pids = [worker for each in field.values() for worker in (each.workers,)]
 
     def seconds() -> float:
@@ -263,7 +262,7 @@ def processor_time(pid: int) -> float:
 
 
 def memory(what: str, rivals: Iterable[str], batches: int) -> list[dict[str, Any]]:
-    """A row of MiB for each rival, each contestant in a process of its own."""
+    """A row of MiB per competitor, each contestant in a separate process."""
     peaks = {name: apart(what, name, batches) for name in ("Lowland", *rivals)}
     case = f"{what}, batch {BATCH}, memory"
     ours = peaks["Lowland"]
@@ -276,7 +275,7 @@ def apart(what: str, name: str, batches: int) -> float:
 
 
 def peak(what: str, name: str, batches: int) -> float:
-    """MiB that a contestant needs above what this process has now, and private to its workers."""
+    """MiB that a contestant needs beyond the current memory, including its workers' private memory."""
     images = photographs(batches * BATCH)
     field = viewers(images) if what == "views" else learners(*what.split(), images)
     empty = status("VmRSS")
@@ -291,13 +290,13 @@ def peak(what: str, name: str, batches: int) -> float:
 
 
 def status(field: str) -> float:
-    """MiB, from the kernel's account of this process."""
+    """A field of /proc/self/status, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 def private(pid: int) -> float:
-    """MiB that a process shares with no other."""
+    """Private memory of a process, in MiB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1024
 
@@ -329,7 +328,7 @@ def main() -> None:
     rivals = [name for name in field if name != "Lowland"]
     rows += memory("views", rivals, batches)
     rows += memory("ConvNet SimCLR", [USUAL], batches)
-    # Lowland's times stand in the rows of rivals that did not run, too.
+    # Rows of competitors that did not run still contain Lowland's times.
     ours = {one["case"]: one["ours"] for one in reversed(rows)}
     missing = [case for case in ours if case.startswith("training")]
     why = "not run: lightly needs torchvision, which has no build for this torch on a CPU"

@@ -1,12 +1,11 @@
-"""Speed of K-means against scikit-learn and faiss: the same number of Lloyd's iterations from the same start.
+"""Speed of K-means compared with scikit-learn and faiss: the same number of Lloyd iterations from the same start.
 
     python benchmarks/kmeans.py [--quick] [--json FILE] [--samples N] [--threads T ...]
 
-Natural patches of 8 × 8, mean removed, unit norm, float32; 256 centres that start as patches; 20 iterations. All
-include what they do with the data before and after. The error is the inertia Σ_n min_k ‖y_n − w_k‖², computed here in
-float64 from everybody's centres. All run in one process, in turn: with one thread they are timed by the processor's
-clock, with two by the one on the wall. faiss (`faiss-cpu`) is no dependency of Lowland; where it is missing its row
-says why.
+Natural patches of 8 × 8, mean removed, unit norm, float32; 256 centres that start as patches; 20 iterations. Times
+include pre- and post-processing. The error is the inertia Σ_n min_k ‖y_n − w_k‖², computed here in float64 from the
+centres of each. All run alternately in one process: processor time with one thread, wall time with two. faiss
+(`faiss-cpu`) is not a dependency of Lowland; if it is missing its row says why.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def inertia(y: np.ndarray, centres: np.ndarray) -> float:
 
 
 def clusterers(y: np.ndarray, start: np.ndarray, threads: int) -> dict[str, Callable[[], np.ndarray]]:
-    """Each by name: 20 iterations on y (N, D) from the centres `start`, which returns centres (K, D)."""
+    """By name, a function that runs 20 iterations on y (N, D) from the centres `start` and returns centres (K, D)."""
     from sklearn.cluster import KMeans
 
     def lowland() -> np.ndarray:
@@ -57,7 +56,7 @@ def clusterers(y: np.ndarray, start: np.ndarray, threads: int) -> dict[str, Call
         def with_faiss() -> np.ndarray:
             model = faiss.Kmeans(y.shape[1], CENTRES, niter=ITERATIONS, max_points_per_centroid=len(y))
             model.train(y, init_centroids=start)
-            model.index.search(y, 1)  # labels, which the others give too
+            model.index.search(y, 1)  # labels, which the others return too
             return model.centroids
 
         found["faiss"] = with_faiss
@@ -65,7 +64,7 @@ def clusterers(y: np.ndarray, start: np.ndarray, threads: int) -> dict[str, Call
 
 
 def compare(y: np.ndarray, threads: int, rounds: int) -> list[dict[str, Any]]:
-    """One row for each rival."""
+    """One row per competitor."""
     torch.set_num_threads(threads)
     chosen = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:CENTRES].numpy()
     field = clusterers(y, y[chosen].copy(), threads)

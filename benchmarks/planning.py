@@ -1,11 +1,11 @@
-"""Speed of planning: imagined steps, plans by MPPI against `pytorch_mppi`, and training of a policy through the model.
+"""Speed of planning: model steps, MPPI compared with `pytorch_mppi`, and training of a policy through the model.
 
     python benchmarks/planning.py [--quick] [--json FILE]
 
 Both planners get the same network, cost, number of candidates, iterations and horizon, and plan for one state at a time
 with a warm start, as in control. `pytorch_mppi` is timed plain and with its `compile` (not with --quick: that takes
-minutes), and its better time counts. It is no dependency of Lowland. All run in one process, in turn, with one thread,
-timed by the processor's clock.
+minutes), and its better time counts. It is not a dependency of Lowland. All run alternately in one process with one
+thread; times are processor times.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Writes RESULTS.md from what the benchmarks and the recipes measured; nothing is measured here.
+"""Writes RESULTS.md from the results of benchmarks and recipes, without measuring anything.
 
     python benchmarks/report.py [--check]
 
-A benchmark writes its rows with `--json benchmarks/results/NAME.json`; what a person must say about them stands in the
-`note` of that file, which a later run keeps. The figures of recipes come from their `record.json` (`lowland record`).
-`benchmarks/notes/RECIPE.md` holds what was measured before there were records; a note in the record takes its place.
+A benchmark writes its rows with `--json benchmarks/results/NAME.json`; comments by a person go into the `note` of that
+file, which later runs keep. The figures of recipes come from their `record.json` (`lowland record`).
+`benchmarks/notes/RECIPE.md` holds measurements from before there were records; a note in the record replaces it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lowland.reports.digits import number
 
 FOLDER = Path(__file__).parent
 HEADINGS = {
+    "rival": "competitor",
     "error_ours": "error, ours", "error_theirs": "error, theirs", "worst_theirs": "worst error, theirs",
     "worst_ours": "worst error, ours", "steps_ours": "steps, ours", "steps_theirs": "steps, theirs", "why": "remark",
 }  # fmt: skip
@@ -31,12 +32,13 @@ TOP = """# Results
 
 Written by `benchmarks/report.py`; do not edit. Benchmarks come first, then the recorded runs of the recipes.
 
-A benchmark measures Lowland and its rivals in one process on the same work. Ratios above 1 mean that Lowland is better.
+A benchmark measures Lowland and its competitors in one process on the same work. A ratio above 1 means that Lowland is
+better.
 """
 
 
 def write(path: Path, title: str, machine: str, versions: str, rows: list[dict[str, Any]]) -> None:
-    """Keep the rows of a benchmark with what is needed to repeat it; title and note of an earlier file stay."""
+    """Write the rows of a benchmark with what is needed to repeat it; title and note of an earlier file are kept."""
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     words = [word for word in sys.argv[1:] if word not in ("--json", str(path)) and word != f"--json={path}"]
     values = {
@@ -69,7 +71,7 @@ def benchmark(path: Path) -> str:
 
 
 def recipes() -> str:
-    """The recorded run of each recipe, and what was measured before there were records."""
+    """The recorded run of each recipe, and measurements from before there were records."""
     parts = ["# Recipes", "What each recipe measured in its recorded run. `lowland verify NAME` repeats it."]
     for name, entry in catalogue().items():
         record, earlier = read_record(entry), FOLDER / "notes" / f"{name}.md"

@@ -1,13 +1,12 @@
-"""Speed of the exact coder against SPAMS, scikit-learn, FISTA in torch and sporco, with a certificate for each sample.
+"""Speed of the exact coder compared with SPAMS, scikit-learn, FISTA in torch and sporco, with certificates.
 
     python benchmarks/sparse.py [--quick] [--json FILE] [--samples N] [--threads T ...]
 
 E = ½‖y − W z‖² + λ‖z‖₁ on natural patches of 12 × 12, mean removed, unit norm, with 256 atoms learned once from other
-patches. Everyone codes the same patches in the same process (slow ones the first 1,000 of them), and their runs
-alternate: with one thread they are timed by the processor's clock, with two by the one on the wall. Lowland's time is
-that of `lowland.infer`, certificates included; the others do not certify. The gap is (primal − dual) / primal,
-computed here in float64 for everybody's codes and not timed. SPAMS (`spams-bin` on the Python package index) and
-sporco are no dependency of Lowland; where one is missing its row says why.
+patches. All code the same patches in the same process (slow ones only the first 1,000), with alternating runs:
+processor time with one thread, wall time with two. Lowland's time is that of `lowland.infer`, including a certificate
+per sample; the others do not certify. The gap is (primal − dual) / primal, computed here in float64 for all codes and
+not timed. SPAMS (`spams-bin` on PyPI) and sporco are not dependencies of Lowland; if one is missing its row says why.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def learned() -> Tensor:
     train = ll.data.patches(SIDE, 4000, torch.Generator().manual_seed(1))
     energy = ll.energies.SparseCoding(SIDE**2, ATOMS, 0.1)
     with torch.no_grad():
-        energy.dictionary.copy_(train[:ATOMS].T)  # atoms that start as patches are all used
+        energy.dictionary.copy_(train[:ATOMS].T)  # initialised as patches, all atoms are used
         for _ in range(10):
             statistics_ = {
                 "codes": torch.zeros(ATOMS, ATOMS).double(),
@@ -76,7 +75,7 @@ def problem(dictionary: Tensor, sparsity: float) -> ll.energies.SparseCoding:
 
 
 def coders(y: Tensor, dictionary: Tensor, sparsity: float, threads: int) -> dict[str, tuple[Code, Any]]:
-    """Each solver by name: what is timed, and what makes codes (B, K) as an array from its result."""
+    """By solver name: the timed function, and one that turns its result into an array of codes (B, K)."""
     energy = problem(dictionary, sparsity)
     exact, array = ll.solvers.ActiveSet(TOLERANCE), lambda found: found.value.numpy()
     contestants: dict[str, tuple[Code, Any]] = {
@@ -94,7 +93,7 @@ def coders(y: Tensor, dictionary: Tensor, sparsity: float, threads: int) -> dict
 
 
 def fista(y: Tensor, dictionary: Tensor, sparsity: float, steps: int) -> Tensor:
-    """The tightest loop that torch allows: three operations a step, and no look at convergence."""
+    """The tightest loop possible in torch: three operations per step, without a convergence check."""
     gram = dictionary.T @ dictionary
     bound, t = float(torch.linalg.eigvalsh(gram)[-1]), 1.0
     keep, drive = torch.eye(len(gram)) - gram / bound, y @ dictionary / bound
@@ -107,7 +106,7 @@ def fista(y: Tensor, dictionary: Tensor, sparsity: float, steps: int) -> Tensor:
 
 
 def slow_coders(y: Tensor, dictionary: Tensor, sparsity: float) -> dict[str, tuple[Code, Any]]:
-    """Those that are so slow that they code only some of the patches."""
+    """Solvers so slow that they code only some of the patches."""
     from sklearn.decomposition import sparse_encode
 
     energy = problem(dictionary, sparsity)
@@ -135,7 +134,7 @@ def slow_coders(y: Tensor, dictionary: Tensor, sparsity: float) -> dict[str, tup
 def compare(
     y: Tensor, dictionary: Tensor, sparsity: float, threads: int, options: Any, slow: bool
 ) -> list[dict[str, Any]]:
-    """One row for each rival at one λ and one number of threads, the slow ones where they are wanted."""
+    """One row per competitor at one λ and number of threads, optionally with the slow ones."""
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
     few = y[: 200 if options.quick else 1000]
@@ -168,7 +167,7 @@ def compare(
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows of one case and number of threads under each other, in Markdown."""
+    """The rows in Markdown, grouped by case and number of threads."""
     lines = [
         "| case | threads | solver | µs per sample | Lowland is faster by | mean gap | worst gap |",
         "|" + "---|" * 7,

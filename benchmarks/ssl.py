@@ -1,9 +1,9 @@
-"""Speed of self-supervised learning from images: the script `joint_embedding.py`, which explains itself.
+"""Speed of self-supervised learning from images: runs the script `joint_embedding.py`.
 
     python benchmarks/ssl.py [--quick] [--json FILE] [--threads T ...]
 
-A script's folder comes first where Python looks for modules, so that this file hides the module `ssl` of the standard
-library from everything that runs here. Imported by that name it therefore makes room for it.
+A script's folder comes first in Python's module search path, so this file shadows the standard library's module `ssl`
+for everything that runs here. If imported under that name, it therefore loads the standard module instead.
 """
 
 from __future__ import annotations

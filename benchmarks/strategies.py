@@ -1,9 +1,9 @@
-"""How well every training method tells data from what is not: the recipe `strategies` on four sets and three seeds.
+"""How well each training method separates data from negatives: the recipe `strategies` on four sets and three seeds.
 
     python benchmarks/strategies.py [--quick] [--json FILE] [--run RUN]
 
-Prints one table, a line for each method, mean ± s.d. over seeds. The first is the distance to the mean, which learns
-nothing. About three quarters of an hour on one processor core. `--run` reads a run that has ended instead.
+Prints one table with a line per method, mean ± standard deviation over seeds. The first method is the distance to the
+mean, a baseline without learning. It takes about 45 minutes on one core. `--run` reads a finished run instead.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def measure(quick: bool) -> Path:
 
 
 def column(result: dict[str, Any]) -> str | None:
-    """Heading of a result in the table; None for one that belongs to no method."""
+    """Column heading of a result; None for one that belongs to no method."""
     if result["claim"] == SHAPE:
         return f"low-energy region, {result['data']}"
     return result["claim"].split("against ")[1] if result["claim"].startswith("energy gap") else None
 
 
 def rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each method with its figures as text, in the order in which the run measured them."""
+    """A row per method with its figures as text, in the order of the run."""
     methods: dict[str, dict[str, Any]] = {}
     for result in results:
         if (heading := column(result)) is not None and result["measured"] is not None:
@@ -48,22 +48,22 @@ def rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """Methods down, claims across."""
+    """A table with methods as rows and claims as columns."""
     columns = list(dict.fromkeys(heading for row in found for heading in row))
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(row.get(name, "–") for name in columns) + " |" for row in found)])
 
 
 def main() -> None:
-    """Run or read, print, and write."""
+    """Run the recipe or read a run, print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="four methods, barely trained: under a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
-    parser.add_argument("--run", type=Path, metavar="RUN", help="a run of the recipe that has ended")
+    parser.add_argument("--run", type=Path, metavar="RUN", help="a finished run of the recipe")
     given = parser.parse_args()
     file = (given.run or measure(given.quick)) / "results.json"
     if not file.is_file():
-        parser.error(f"{file} does not exist: name the folder of a run of the recipe `strategies` that has ended.")
+        parser.error(f"{file} does not exist: name the folder of a finished run of the recipe `strategies`.")
     results = json.loads(file.read_text(encoding="utf-8"))
     for result in results:
         if result["claim"].startswith("methods that reach"):

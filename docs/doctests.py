@@ -1,4 +1,4 @@
-"""Shows the examples of docstrings as code: Markdown would read `>>>` as three quotations."""
+"""Shows docstring examples as code: Markdown would read `>>>` as nested quotations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXAMPLE = re.compile(r"^>>> .*\n?(?:^(?!\s*$).*\n?)*", flags=re.MULTILINE)
 
 
 class Doctests(griffe.Extension):
-    """Puts each block of lines from `>>>` to the next empty line into a fence."""
+    """Puts each block from `>>>` to the next empty line into a code fence."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
@@ -19,7 +19,7 @@ class Doctests(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    r"""A docstring with its examples as code.
+    r"""A docstring with its examples in code fences.
 
     >>> fenced("Sum.").count("pycon"), fenced("Sum.\n\n>>> 1 + 1\n2\n").count("pycon")
     (0, 1)

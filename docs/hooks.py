@@ -1,4 +1,4 @@
-"""What the documentation does not write by hand: the order of its pages, the API, and tables of what is registered."""
+"""Generated parts of the documentation: the order of pages, the API, and tables from the registry."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def name(item: Any) -> str:
 
 
 def place(known: list[str], stem: str) -> tuple[int, str]:
-    """Where a page stands: as listed, and after that by name."""
+    """Sort key of a page: listed pages first, then by name."""
     return (known.index(stem) if stem in known else len(known), stem)
 
 
 def api() -> dict[str, str]:
-    """One page for each entry of the package: a single file, or all files of a folder."""
+    """One page per entry of the package: a single file, or all files of a folder."""
     pages = {}
     for entry in sorted(PACKAGE.iterdir()):
         if entry.stem.startswith("_") or not (entry.is_dir() or entry.suffix == ".py"):
@@ -93,7 +93,7 @@ def registered() -> str:
     """A table of every registered energy, solver and shaping, with the first line of its docstring."""
     from lowland import registry
 
-    text = ["# Catalogue", "", "Everything that is registered, read from the registry when this site is built.", ""]
+    text = ["# Catalogue", "", "All registered classes, read from the registry when this site is built.", ""]
     for kind, heading in KINDS.items():
         text += [f"## {heading}", "", "| class | what it is |", "|---|---|"]
         for title, cls in registry.registered(kind).items():
@@ -116,12 +116,12 @@ def layers() -> str:
 
 
 def methods(family: str) -> str:
-    """The methods of one strategy, as the recipe `strategies` trains them: their paper, their row and their effect."""
+    """The methods of one strategy, as the recipe `strategies` trains them: paper, energy and shaping, and effect."""
     from lowland.data import toy
     from lowland.training.vector_methods import VECTOR_METHODS, Case
 
     case = Case(toy("spiral", 100), seed=0, plane=True)
-    text = ["| method | row: energy, shaping | what it does, and where it fails |", "|---|---|---|"]
+    text = ["| method | energy, shaping | what it does, and where it fails |", "|---|---|---|"]
     for method in VECTOR_METHODS.values():
         if method.family == family:
             parts = [f"[`{type(part).__name__}`][{type(part).__module__}.{type(part).__qualname__}]"
@@ -132,7 +132,7 @@ def methods(family: str) -> str:
 
 
 def recipes() -> dict[str, str]:
-    """A page for each recipe: what it shows, its methods, options and presets, and the figures on record."""
+    """One page per recipe: what it shows, its methods, options and presets, and the figures on record."""
     from lowland.recipes.base import load
     from lowland.recipes.catalogue import catalogue
 
@@ -166,7 +166,7 @@ def compared(entry: Any) -> list[str]:
 
 
 def recorded(entry: Any) -> list[str]:
-    """The recorded run of a recipe: when and where it ran, its figures, and what must be said about it."""
+    """The recorded run of a recipe: when and where it ran, its figures, and its note."""
     from lowland.recipes.record import figure, read_record
     from lowland.reports.digits import number
 
@@ -189,7 +189,7 @@ def recorded(entry: Any) -> list[str]:
 
 
 def options(cls: Any) -> list[str]:
-    """Rows of the table of options: the fields of a recipe with their bounds and the strings that stand below them."""
+    """Rows of the table of options: the fields of a recipe with their bounds and the docstrings below them."""
     from lowland.recipes.base import bounds
 
     lines: dict[str, str] = {}
@@ -224,5 +224,5 @@ def recipe_table() -> str:
 
 
 def cell(text: str) -> str:
-    """Text as it may stand in a cell of a table."""
+    """Text escaped for a table cell."""
     return " ".join(text.split()).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Draws docs/pictures: those of the tutorial, and every method as a run of the recipe `strategies` left it.
+"""Draws docs/pictures: those of the tutorial, and every method from a run of the recipe `strategies`.
 
 After a change of a method run `lowland run strategies` and `python docs/make_pictures.py [RUN]`, and look at the result
 before committing it. After `lowland run drive --preset demo`, `python docs/make_pictures.py --film
@@ -31,17 +31,17 @@ FOLDER = Path(__file__).parent / "pictures"
 SET = "spiral"
 LARGEST = 100_000
 FIRST = "maximum-likelihood persistent-cd denoising gaussian-mixture vqvae contracting denoising-score-matching".split()
-"""Which method stands for its strategy in the overview."""
+"""The method that represents each strategy in the overview."""
 
 
 def field_of(run: Path, method: str) -> Field:
-    """The landscape of a method as a run of the recipe left it."""
+    """The landscape of a method from a run of the recipe."""
     stored = read_checkpoint(run / "stages" / SET / f"{method}.safetensors")
     return as_field(stored["result"]["field"])
 
 
 def save(drawn: Figure, name: str) -> None:
-    """As a PNG of few colours and at most 100 kB: with fewer colours and dots until it is small enough."""
+    """Save as a PNG of at most 100 kB, with fewer colours and pixels until it is small enough."""
     for dpi, colours in ((120, 128), (110, 64), (100, 48), (85, 48), (72, 48)):
         raw = io.BytesIO()
         drawn.savefig(raw, dpi=dpi, metadata={"Software": None})
@@ -52,14 +52,14 @@ def save(drawn: Figure, name: str) -> None:
 
 
 def smaller(file: io.BytesIO | Path, colours: int) -> bytes:
-    """A picture with that many colours."""
+    """A PNG with that many colours."""
     buffer = io.BytesIO()
     Image.open(file).convert("RGB").quantize(colours).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 
 def tutorial() -> None:
-    """Run the code of the tutorial and keep the pictures that it saves."""
+    """Run the code of the tutorial and keep the pictures it saves."""
     code = re.findall(r"^```python\n(.*?)^```$", (FOLDER.parent / "tutorial.md").read_text(), flags=re.M | re.S)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -68,7 +68,7 @@ def tutorial() -> None:
 
 
 def jobs(film: Path) -> None:
-    """The three jobs of README.md: learned atoms, digits of which few have labels, and a frame of a film of `drive`."""
+    """The three jobs of README.md: learned atoms, digits with few labels, and a frame from a film of `drive`."""
     learner = ll.estimators.DictionaryLearning(n_atoms=96, sparsity=0.1, epochs=10)
     atoms = learner.fit(ll.data.patches(size=12, count=20_000).numpy()).components_
     digits = ll.data.mnist10k().train[:384, 0]
@@ -95,7 +95,7 @@ def jobs(film: Path) -> None:
 
 
 def sheet(images: torch.Tensor, columns: int, each: bool = False) -> torch.Tensor:
-    """Images (N, H, W) side by side with a gap of one pixel, each with its own scale where that is asked for."""
+    """Images (N, H, W) side by side with a gap of one pixel, each with its own scale if `each` is set."""
     if each:
         low, high = (getattr(images.flatten(1), end)(dim=1)[:, None, None] for end in ("amin", "amax"))
         images = (images - low) / (high - low)

@@ -158,7 +158,7 @@ def test_errors_name_the_shaping_and_the_way_out(batch: Batch) -> None:
         ll.shaping.Denoising()(Decoder(), batch)
     with pytest.raises(UnsupportedError, match="passes no gradient, so Denoising"):
         ll.shaping.Denoising()(ll.energies.KMeans(3, 2).double(), batch)
-    with pytest.raises(UnsupportedError, match="walks over y and z with one sampler"):
+    with pytest.raises(UnsupportedError, match="samples y and z with one sampler"):
         ll.shaping.ContrastiveDivergence(ll.solvers.Gibbs())(Decoder(), batch)
 
     class Labels(Energy):

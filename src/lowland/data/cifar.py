@@ -50,11 +50,11 @@ def cifar10(data_dir: str | Path | None = None) -> Images:
 
     Args:
         data_dir: folder with `cifar-10-binary.tar.gz`, with its files `data_batch_1.bin` …, or with `cifar10_jpeg.npz`:
-            JPEG copies, a little softer than the original, so that figures measured on them compare only with others
-            measured on them. Without it, see `lookup`.
+            JPEG copies, slightly blurrier than the original, so results on them are comparable only with others on
+            them. Without it, see `lookup`.
 
     Raises:
-        DataError: missing, damaged or truncated files.
+        DataError: for missing, damaged or truncated files.
     """
     if data_dir is not None and (Path(data_dir) / _JPEG).is_file():
         found = read(_JPEG_SOURCE, [_JPEG], data_dir)
@@ -78,7 +78,7 @@ def _records(payload: bytes, name: str) -> tuple[Tensor, Tensor]:
         )
     table = torch.frombuffer(bytearray(payload), dtype=torch.uint8).reshape(-1, _RECORD)
     if int(table[:, 0].max()) >= len(_CLASSES):
-        raise DataError(f"{name} of cifar10 has a label above 9, so that it is damaged or another file.")
+        raise DataError(f"{name} of cifar10 has a label above 9, so it is damaged or another file.")
     return table[:, 1:].reshape(-1, 3, 32, 32), table[:, 0].long()
 
 
@@ -93,7 +93,7 @@ def _jpeg_pair(payload: bytes) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Ten
 
 
 def _decode(arrays: list[np.ndarray], part: str) -> tuple[Tensor, Tensor]:
-    """JPEG files end to end, file i being files[offsets[i]:offsets[i + 1]] → uint8 (N, 3, 32, 32), (N,)."""
+    """Concatenated JPEG files, with file i being files[offsets[i]:offsets[i + 1]] → uint8 (N, 3, 32, 32), (N,)."""
     from PIL import Image, UnidentifiedImageError
 
     files, offsets, labels = arrays
@@ -103,7 +103,7 @@ def _decode(arrays: list[np.ndarray], part: str) -> tuple[Tensor, Tensor]:
     packed = files.tobytes()
     for index in range(len(labels)):
         try:
-            # Only JPEG files, whose size stands in the header: nothing else is unpacked.
+            # Only JPEG files, whose header states the size: nothing else is unpacked.
             with Image.open(io.BytesIO(packed[offsets[index] : offsets[index + 1]]), formats=["JPEG"]) as image:
                 if image.size != (32, 32):
                     raise ValueError(f"it is {image.width} × {image.height}")

@@ -1,7 +1,7 @@
-"""What is wrong with a log, and the part of it that can be used all the same.
+"""Finds faults in a traffic log and keeps the part that can still be used.
 
-A log from elsewhere may have gaps, frames twice, vehicles that jump or have no size, or other units. What is safe is
-kept, and each fault says in a sentence what was found and what was done. A log of which nothing is safe is an error.
+A log may have gaps, duplicate frames, vehicles that jump or have no size, or other units. What is safe is kept, and
+each fault says in one sentence what was found and what was done. If nothing is safe, an error is raised.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from lowland.data.tracks import REAL, WHOLE, Integers, Road, Tracks
 from lowland.errors import DataError
 
 FARTHEST = 1e7
-"""Metres; a coordinate beyond it, as NaN, is none."""
+"""In metres; larger coordinates count as missing, like NaN."""
 GAP = 0.5
-"""Seconds; a gap up to this length is bridged by a straight line."""
+"""In seconds; gaps up to this length are filled by linear interpolation."""
 AWAY, BACK = 60.0, 10.0
-"""Seconds unseen, or metres back while unseen, after which a vehicle is another one with the same number."""
+"""Seconds out of sight, or metres moved back meanwhile, after which a vehicle number counts as reused."""
 SAME = 0.5
-"""Metres by which two rows of a vehicle in one frame may differ."""
+"""In metres; by how much two rows of a vehicle in one frame may differ."""
 LANE_WIDTH = 3.7
-"""Metres; the width of a lane where the log says nothing (12 feet, as on US-101 and I-80)."""
+"""In metres; the width of a lane if the log does not say (12 feet, as on US-101 and I-80)."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with a log.
+    """A fault found in a log.
 
     Args:
         kind: in one or two words, the same for all logs.
-        count: of rows or vehicles, as the sentence says.
+        count: number of rows or vehicles, as the sentence says.
         sentence: what was found, and what was done about it.
     """
 
@@ -47,17 +47,18 @@ class Fault:
 def clean(
     columns: Mapping[str, npt.ArrayLike], road: Road | None = None, dt: float = 0.1, name: str = ""
 ) -> tuple[Tracks, list[Fault]]:
-    """A log made of raw columns, in any order of rows, with what was wrong with it.
+    """A clean log from raw columns, with rows in any order, and the faults found.
 
     Args:
-        columns: `vehicle`, `frame`, `x`, `y`, `length`, `width` and, where known, `lane`, as in `Tracks`; lanes may
-            have any numbers. `frame` counts steps of `dt`.
-        road: on which they drive; found from the lanes, or from the lateral positions, where it is not given.
+        columns: `vehicle`, `frame`, `x`, `y`, `length`, `width` and, if known, `lane`, as in `Tracks`; lanes may have
+            any numbers. `frame` counts steps of `dt`.
+        road: the road; by default found from the lanes, or from the lateral positions.
         dt: seconds from one frame to the next.
         name: of the log.
 
     Raises:
-        DataError: if nothing can be used: no rows, other units than metres and seconds, a vehicle at two places.
+        DataError: if nothing can be used: no rows, units other than metres and seconds, a vehicle at two places at
+            once.
 
     >>> rows = {"vehicle": [1] * 4, "frame": [0, 1, 1, 3], "x": [0, 1, 1, 3], "y": [0] * 4}
     >>> log, faults = clean({**rows, "length": [4.5] * 4, "width": [1.8] * 4})
@@ -71,7 +72,7 @@ def clean(
     faults: list[Fault] = []
 
     def keep(chosen: npt.NDArray[np.bool_], kind: str, sentence: Callable[[int], str], by: str | None = None) -> None:
-        """Drop the other rows, and note it; the count is of rows, or of vehicles."""
+        """Drop all other rows and record the fault; the count is of rows, or of vehicles."""
         nonlocal rows
         if not chosen.all():
             count = len(np.unique(rows[by][~chosen])) if by else int((~chosen).sum())
@@ -118,12 +119,12 @@ def clean(
         faults.append(Fault("gaps", filled + left, sentence))
     road = _lanes(rows, road, faults, label)
     if road.lanes == 1:
-        faults.append(Fault("one lane", 1, "There is only one lane, so that nothing can be learned of changing lanes."))
+        faults.append(Fault("one lane", 1, "There is only one lane, so nothing can be learned about lane changes."))
     return Tracks(**{key: rows[key] for key in (*WHOLE, *REAL)}, road=road, dt=dt, name=name, reading=""), faults
 
 
 def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
-    """Arrays of the right types and of one length; an absent lane as −1."""
+    """Arrays of the right types and equal length; a missing lane becomes −1."""
     wanted = [key for key in (*WHOLE, *REAL) if key != "lane"]
     if missing := [key for key in wanted if key not in columns]:
         raise DataError(f"{label} has no column {missing[0]}; it needs {', '.join(wanted)}.")
@@ -134,9 +135,9 @@ def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
         raise DataError(f"{label} has a column that does not hold numbers ({error}).") from None
     rows["lane"] = np.nan_to_num(rows["lane"], nan=-1)
     for key in WHOLE:
-        # The test is false for NaN; beyond 2⁵³ numbers of vehicles would coincide.
+        # The comparison is false for NaN; beyond 2⁵³ vehicle numbers would coincide.
         if not (np.abs(rows[key]) < 2**53).all():
-            raise DataError(f"{label} has a {key} that is no whole number.")
+            raise DataError(f"{label} has a {key} that is not a whole number.")
         rows[key] = np.round(rows[key]).astype(np.int64)
     if len({values.shape for values in rows.values()}) != 1 or rows["vehicle"].ndim != 1:
         raise DataError(f"The columns of {inner(label)} differ in length.")
@@ -146,7 +147,7 @@ def _columns(columns: Mapping[str, npt.ArrayLike], label: str) -> Columns:
 
 
 def _check_identity(rows: Columns, again: npt.NDArray[np.bool_], label: str) -> None:
-    """Raise where a vehicle is at two places in one frame."""
+    """Raise if a vehicle is at two places in one frame."""
     second = np.flatnonzero(again)
     apart = np.hypot(*(rows[key][second] - rows[key][second - 1] for key in ("x", "y")))
     if (apart > SAME).any():
@@ -159,7 +160,7 @@ def _check_identity(rows: Columns, again: npt.NDArray[np.bool_], label: str) -> 
 
 
 def _rename(rows: Columns, dt: float) -> int:
-    """Give a vehicle that is another one with a number used again a number of its own; returns how many there are."""
+    """Give vehicles with a reused number a new number; returns how many there are."""
     same = np.diff(rows["vehicle"]) == 0
     gap, moved = np.diff(rows["frame"]) * dt, np.diff(rows["x"])
     way = -1 if len(moved[same]) and np.median(moved[same]) < 0 else 1
@@ -177,7 +178,7 @@ def _rename(rows: Columns, dt: float) -> int:
 
 
 def _fill_sizes(rows: Columns) -> None:
-    """A vehicle has one length and width: the median of those rows that have one; 0 where none has."""
+    """A vehicle has one length and width: the median of its rows that have one; 0 if none has."""
     _, which = np.unique(rows["vehicle"], return_inverse=True)
     starts = np.flatnonzero(np.diff(which, prepend=-1))
     for key in ("length", "width"):
@@ -187,7 +188,7 @@ def _fill_sizes(rows: Columns) -> None:
 
 
 def _steady(rows: Columns, dt: float) -> npt.NDArray[np.bool_]:
-    """All rows but those that jumps cut off from the longest part of their vehicle, single stray rows first."""
+    """Rows not cut off by jumps from the longest part of their vehicle; single stray rows are removed first."""
     x, y, frame, vehicle = (rows[key] for key in ("x", "y", "frame", "vehicle"))
 
     def jumps(kept: Integers) -> npt.NDArray[np.bool_]:
@@ -198,7 +199,7 @@ def _steady(rows: Columns, dt: float) -> npt.NDArray[np.bool_]:
     kept = np.arange(len(x))
     jump = jumps(kept)
     stray = np.concatenate([[False], jump]) & np.concatenate([jump, [False]])
-    # Two of three in a row may both be next to two jumps: only the first is stray.
+    # Two rows in sequence may both lie between two jumps: only the first is stray.
     stray[1:] &= ~stray[:-1]
     kept = kept[~stray]
     part = np.cumsum(np.concatenate([[True], jumps(kept) | (np.diff(vehicle[kept]) != 0)])) - 1
@@ -214,7 +215,7 @@ def _steady(rows: Columns, dt: float) -> npt.NDArray[np.bool_]:
 
 
 def _forward(rows: Columns) -> npt.NDArray[np.bool_]:
-    """Rows of vehicles that drive in the direction of most; where that is against x, the whole log is turned round."""
+    """Rows of vehicles in the main direction of travel; if that is towards lower x, the whole log is rotated."""
     starts = np.flatnonzero(np.diff(rows["vehicle"], prepend=rows["vehicle"][:1] - 1))
     ends = np.concatenate([starts[1:], [len(rows["x"])]]) - 1
     travelled = rows["x"][ends] - rows["x"][starts]
@@ -224,7 +225,7 @@ def _forward(rows: Columns) -> npt.NDArray[np.bool_]:
 
 
 def _bridge(rows: Columns, dt: float, label: str) -> tuple[Columns, int, int]:
-    """Rows put into short gaps; how many gaps were bridged, and how many are longer."""
+    """Fill short gaps with rows; also returns how many gaps were bridged and how many are longer."""
     step = np.where(np.diff(rows["vehicle"]) == 0, np.diff(rows["frame"]), 1)
     short = (step > 1) & ((step - 1) * dt <= GAP + 1e-9)
     count = np.concatenate([np.where(short, step, 1), [1]])
@@ -238,7 +239,7 @@ def _bridge(rows: Columns, dt: float, label: str) -> tuple[Columns, int, int]:
     second = np.minimum(first + 1, len(count) - 1)
     bridged: Columns = {key: values[first] for key, values in rows.items()}
     for key in ("x", "y"):
-        # A row that was there keeps its own bits.
+        # Original rows keep their exact values.
         between = rows[key][first] * (1 - share) + rows[key][second] * share
         bridged[key] = np.where(share > 0, between, rows[key][first])
     bridged["frame"] = rows["frame"][first] + np.round(share * np.repeat(count, count)).astype(np.int64)
@@ -246,7 +247,7 @@ def _bridge(rows: Columns, dt: float, label: str) -> tuple[Columns, int, int]:
 
 
 def _lanes(rows: Columns, road: Road | None, faults: list[Fault], label: str) -> Road:
-    """The road, and the lanes numbered as on it."""
+    """The road, with lanes renumbered accordingly."""
     known = rows["lane"][rows["lane"] >= 0]
     if road is None:
         span = (float(rows["x"].min()), float(rows["x"].max()))
@@ -270,7 +271,7 @@ def _lanes(rows: Columns, road: Road | None, faults: list[Fault], label: str) ->
 
 
 def edges_between(middles: list[float]) -> tuple[float, ...]:
-    """Boundaries of lanes from the lateral positions of their middles; middles that nearly coincide are one lane.
+    """Lane boundaries from the lateral positions of lane centres; nearly equal centres count as one lane.
 
     >>> edges_between([5.5, 2.0])
     (0.25, 3.75, 7.25)
@@ -285,5 +286,5 @@ def edges_between(middles: list[float]) -> tuple[float, ...]:
 
 
 def many(count: int, noun: str) -> str:
-    """A number with its noun."""
+    """A number with its noun, in the plural if needed."""
     return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"

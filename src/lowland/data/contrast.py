@@ -1,4 +1,4 @@
-"""Natural images for convolutional sparse coding: local contrast normalised, borders faded, windows drawn."""
+"""Natural images for convolutional sparse coding: contrast normalisation, faded borders, random windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lowland.data.natural import photographs
 from lowland.errors import OptionError, ShapeError
 
 _REACH, _WIDTH = 9, 4.0
-"""Pixels to each side of the Gaussian, and its standard deviation."""
+"""Radius and standard deviation of the Gaussian, in pixels."""
 
 
 def normalise_contrast(images: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def normalise_contrast(images: Tensor) -> Tensor:
         flat = functional.conv2d(functional.conv2d(flat, line[None, None, None]), line[None, None, :, None])
         return flat[:, 0].reshape(y.shape)
 
-    # Without the mean first, rounding alone would give a flat picture a contrast.
+    # The mean is subtracted first, or rounding alone would give a flat image contrast.
     images = images - images.mean(dim=(2, 3), keepdim=True)
     centred = images - blurred(images)
     contrast = blurred(centred.square().mean(dim=1, keepdim=True)).clamp_min(0).sqrt()
@@ -72,15 +72,15 @@ def fade(images: Tensor, margin: int) -> Tensor:
 def draw_windows(
     images: Sequence[Tensor], size: int, count: int, generator: torch.Generator, min_contrast: float = 0.0
 ) -> Tensor:
-    """Windows at random places, from the images in turn: (count, C, size, size).
+    """Windows at random positions, from the images in turn: (count, C, size, size).
 
     Args:
         images: each (C, H, W).
         size: side of a window.
-        count: how many.
-        generator: draws the places.
-        min_contrast: least standard deviation of a window, which leaves out flat sky. After 20 draws per window the
-            rest are taken as they come.
+        count: number of windows.
+        generator: draws the positions.
+        min_contrast: minimum standard deviation of a window, to exclude flat sky. After 20 draws per window the rest
+            are taken without this check.
 
     Raises:
         OptionError: if a window does not fit.

@@ -1,7 +1,7 @@
-"""Getting a package by its ordinary client, with a progress bar, into the cache folder.
+"""Downloads a package with its ordinary client into the cache folder, with a progress bar.
 
-The client runs in a hidden folder inside the cache; only an archive whose checksum is right is renamed into place, so
-that an interrupted or damaged download never passes for whole.
+The client runs in a hidden folder inside the cache. An archive is moved into place only if its checksum is right, so an
+interrupted or damaged download is never used.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from lowland.errors import DataError
 
 _log = logging.getLogger(__name__)
 PATIENCE = 180.0
-"""Seconds without a new byte after which a client is taken to hang."""
+"""Seconds without new data after which a client is assumed to hang."""
 
 
 def fetch(source: Source) -> Path:
-    """Run the package client and return the archive's place in the cache.
+    """Run the package client and return the archive's path in the cache.
 
     Raises:
-        DataError: if there is no client, it fails or hangs, what it brought has a wrong checksum, or the cache cannot
-            be written. The message says where the data were looked for, and what to run or which folder to name.
+        DataError: if there is no client, it fails or hangs, the download has a wrong checksum, or the cache is not
+            writable. The message says where the data were searched, and what to run or which folder to name.
     """
     if source.client is None or source.command is None:
         raise DataError(_absent(source))
@@ -60,7 +60,7 @@ def fetch(source: Source) -> Path:
 
 
 def _absent(source: Source, tried: str = "No package client can get it") -> str:
-    """The offline message: what was wanted, what was tried, what to do."""
+    """The message for missing data: what is missing, what was tried, what to do."""
     looked = [f"the cache folder {cache_folder()}"] if source.archive else []
     looked += [f"the Python package {source.module}"] if source.module else []
     looked += source.installed
@@ -82,15 +82,15 @@ def _run(source: Source, work: Path) -> str | None:
     """Run the client inside `work`; returns what went wrong, or None."""
     arguments = (source.command or "").split()
     if source.client == "pip":
-        # pip runs the build script of a source package to read its name, so it must check the sum before we can.
+        # pip runs the build script of a source package to read its name, so pip itself must verify the checksum.
         pinned = f"{arguments[-1]} --hash=sha256:{source.sha256[source.archive]}\n"
         (work / "requirements.txt").write_text(pinned)
         arguments = [sys.executable, "-m", *arguments[:-1], "--require-hashes", "--requirement", "requirements.txt"]
     if source.client == "curl":
-        # Its own progress would be mixed into its error message.
+        # Its progress bar would be mixed into its error message.
         arguments += ["--silent", "--show-error"]
-    # Few retries, so that a machine without network hears of it soon; the client's own cache inside `work`, so that the
-    # progress bar sees it grow and nothing stays behind.
+    # Few retries, to fail fast without a network; the client's cache is inside `work`, so that the progress bar sees it
+    # grow and nothing is left behind.
     environment = {
         **os.environ,
         "TMPDIR": str(work),
@@ -112,7 +112,7 @@ def _run(source: Source, work: Path) -> str | None:
         try:
             hung = _watch(process, source, work)
         finally:
-            # Ctrl-C ends here too; a client that goes on writing would outlive its folder.
+            # Ctrl-C also ends here: stop the client, or it would write on after its folder is gone.
             process.kill()
             process.wait()
     if hung:
@@ -143,7 +143,7 @@ def _watch(process: subprocess.Popen[bytes], source: Source, work: Path) -> bool
 
 def _size(folder: Path) -> int:
     total = 0
-    # A client removes its own temporary files and folders meanwhile; `os.walk` passes over folders that are gone.
+    # The client may delete temporary files meanwhile; `os.walk` skips folders that are gone.
     for place, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
@@ -152,7 +152,7 @@ def _size(folder: Path) -> int:
 
 
 def _reason(log: str) -> str:
-    """The client's own words, cut to the lines that speak of an error."""
+    """The lines of the client's output that mention an error."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if any(word in line for word in ("rror", "E:", "curl:"))]
     return " / ".join((errors or lines or ["it said nothing"])[:3])[:400]

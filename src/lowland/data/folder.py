@@ -1,6 +1,6 @@
-"""A folder of the user's files as samples: images of any size and mode, or series in `.npy` and `.csv` files.
+"""A folder of user files as samples: images of any size and mode, or series in `.npy` and `.csv` files.
 
-What cannot be read is listed with its reason and left out, and whatever is changed on the way is said in a note.
+Files that cannot be read are left out and listed with the reason; every conversion is recorded in a note.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Folder:
 
     Args:
         kind: "images" or "series".
-        values: of images uint8 (N, C, H, W), of series float32 (N, C, T).
-        files: where each sample came from, relative to the folder, with "/" between the parts; bytes of a name that
-            are no text, and control characters, as escapes such as \udce9.
+        values: images as uint8 (N, C, H, W), or series as float32 (N, C, T).
+        files: the file of each sample, relative to the folder, with "/" as the separator; undecodable bytes and control
+            characters appear as escapes such as \udce9.
         starts: the first time step of each sample in its file; 0 for images.
         skipped: files that could not be used, each with the reason.
-        notes: sentences on what was converted, resized or left alone.
-        levels: black and white of pictures of more than eight bits; None where all have eight.
+        notes: sentences on what was converted, resized or ignored.
+        levels: values of black and white for images of more than eight bits; None if all have eight.
 
     >>> import torch
     >>> folder = Folder("images", torch.full((2, 1, 4, 4), 51, dtype=torch.uint8), ("a.png", "b.png"), (0, 0))
@@ -51,11 +51,11 @@ class Folder:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample: (C, H, W) or (C, T)."""
+        """Shape of one sample: (C, H, W) or (C, T)."""
         return tuple(self.values.shape[1:])
 
     def take(self, rows: Tensor | slice = slice(None)) -> Tensor:
-        """Some samples as float32: images in [0, 1], series as they are."""
+        """Samples as float32: images in [0, 1], series unchanged."""
         part = self.values[rows]
         return part.float() / 255 if self.kind == "images" else part
 
@@ -69,29 +69,29 @@ def read_folder(
     levels: Sequence[float] = (),
     watch: Callable[[str], None] = lambda text: None,
 ) -> Folder:
-    """Read all images of a folder and its sub-folders, or where there is none all series.
+    """Read all images in a folder and its sub-folders, or all series if there are no images.
 
-    An image is turned as its camera says, scaled so that its shorter side has `size` pixels, and cut to a square in the
-    middle. Where at least one image has colours, grey ones become colour too. A file of a series has a row for each
-    time step and a column for each channel, (T, C) or (T,); three axes are many series, (N, T, C). Series are cut into
-    windows of `size` steps, one after another. Runs of Lowland in the folder are left out, and links to folders are not
+    An image is rotated according to its EXIF orientation, scaled so that its shorter side has `size` pixels, and
+    cropped to the central square. If any image has colours, grey ones are converted to colour. A series file has one
+    row per time step and one column per channel, (T, C) or (T,); three axes are many series, (N, T, C). Series are cut
+    into consecutive windows of `size` steps. Runs of Lowland in the folder are ignored, and links to folders are not
     followed.
 
-    Memory: images need C · size² bytes each and one picture at a time beside them; series at most twice their numbers
-    in float32.
+    Memory: images need C · size² bytes each, plus one decoded image at a time; series at most twice their size in
+    float32.
 
     Args:
         size: side of an image, or steps of a window; by default the median shorter side, at most 48, or the shortest
             series of at least 16 steps, at most 256.
-        channels: of a sample, as an encoder that is trained already needs them; 0 to choose by the files.
+        channels: number of channels, if a trained encoder requires it; 0 to choose from the files.
         kind: "images" or "series"; by default what the folder has.
-        leave: files that belong to something else, such as labels.
-        levels: black and white of pictures of more than eight bits or of real numbers; () for one scale of the folder,
-            see `lowland.data.pixels.levels_of`.
-        watch: told from time to time how far it is.
+        leave: files to ignore, such as labels.
+        levels: values of black and white for images of more than eight bits or of real numbers; () to choose one scale
+            for the folder, see `lowland.data.pixels.levels_of`.
+        watch: called from time to time with a line of progress.
 
     Raises:
-        DataError: if there is no such folder, or nothing in it can be read, or one scale cannot be told.
+        DataError: if there is no such folder, nothing in it can be read, or no common scale can be found.
         OptionError: for a negative size, or levels that cannot be used.
 
     >>> import tempfile

@@ -29,14 +29,14 @@ BOUNDS = ("action_low", "action_high")
 
 @dataclasses.dataclass(frozen=True)
 class GymLog:
-    """Episodes of a plant. Actions are in shares of their bounds, from −1 to 1, or one-hot where they were numbers.
+    """Episodes of a plant. Actions are fractions of their bounds, from −1 to 1, or one-hot if they were discrete.
 
     Attributes:
-        paths: of each episode {"observation": (L + 1, D), "actions": (L, A)}, float32; see `lowland.worlds.windows`.
-        low, high: (A,), the bounds in the units of the plant: its action is low + (share + 1)/2 · (high − low). None
-            for actions that were numbers of choices.
-        name: of the environment or the file.
-        dropped: a sentence for each kind of thing that was left out.
+        paths: for each episode {"observation": (L + 1, D), "actions": (L, A)}, float32; see `lowland.worlds.windows`.
+        low, high: (A,), the bounds in the units of the plant: its action is low + (a + 1)/2 · (high − low). None for
+            discrete actions.
+        name: name of the environment or the file.
+        dropped: a sentence for each kind of data that was left out.
     """
 
     paths: tuple[Mapping[str, Tensor], ...]
@@ -47,7 +47,7 @@ class GymLog:
 
     @property
     def steps(self) -> int:
-        """N, the transitions of all episodes."""
+        """N, the number of transitions in all episodes."""
         return sum(len(path["actions"]) for path in self.paths)
 
     @property
@@ -56,11 +56,11 @@ class GymLog:
         return self.paths[0]["observation"].shape[1], self.paths[0]["actions"].shape[1]
 
     def split(self, share: float, seed: int = 0) -> tuple[GymLog, GymLog]:
-        """Training and held-out part, by whole episodes; a single episode is cut in two, in time.
+        """Training and held-out part, by whole episodes; a single episode is split in time.
 
         Args:
-            share: of the episodes to hold out.
-            seed: of the choice.
+            share: fraction of the episodes to hold out.
+            seed: of the random choice.
 
         Raises:
             OptionError: for a share that is not in (0, 1).
@@ -82,12 +82,12 @@ class GymLog:
 def outside(
     paths: Sequence[Mapping[str, Tensor]], inside: Callable[[Tensor], Tensor], least: int = 1
 ) -> list[dict[str, Tensor]]:
-    """A log without a region of its states: each episode is cut into the segments outside it.
+    """Remove a region of states from a log: each episode is cut into the segments outside the region.
 
     Args:
         paths: episodes, as in `GymLog.paths`.
         inside: observations (L + 1, D) → (L + 1,) booleans.
-        least: transitions of the shortest segment that is kept.
+        least: minimum number of transitions of a segment.
 
     >>> path = {"observation": torch.arange(6.0)[:, None], "actions": torch.zeros(5, 1)}
     >>> [part["observation"][:, 0].tolist() for part in outside([path], lambda seen: seen[:, 0] == 2)]
@@ -104,20 +104,20 @@ def outside(
 
 
 def read_gym_log(path: str | Path) -> GymLog:
-    """Read observations, actions and episode ends from an .npz file, as D4RL, Minari and common scripts name them.
+    """Read observations, actions and episode ends from an .npz file, as named by D4RL, Minari and common scripts.
 
-    Needed are observations (N, …) under one of `observations`, `obs`, `states`, and actions (N,) or (N, A) under one of
-    `actions`, `act`: action n is taken at observation n. Where an episode ends is read from any of `terminations`,
+    Required are observations (N, …) under one of `observations`, `obs`, `states`, and actions (N,) or (N, A) under one
+    of `actions`, `act`: action n is taken at observation n. Episode ends are read from any of `terminations`,
     `terminals`, `truncations`, `timeouts`, `dones` (N,), or from `episode_ends` (number of steps up to each end);
     without any the log is one episode. `next_observations` keep the last step of an episode, which is dropped without
-    them. `action_low` and `action_high` are the bounds of the actions; without them those of the log are taken. Whole
-    numbers as actions are choices and become one-hot.
+    them. `action_low` and `action_high` are the bounds of the actions; without them those of the log are taken. Integer
+    actions are discrete choices and become one-hot.
 
-    A step with NaN or infinity ends its episode, and the rest of it begins a new one.
+    A step with NaN or infinity ends its episode; what follows is a new episode.
 
     Raises:
         DataError: for a file that is missing, corrupt, or without the arrays above; for shapes that do not fit; or if
-            no two steps of an episode are left.
+            no episode has two steps left.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -180,12 +180,12 @@ def write_gym_log(log: GymLog, path: str | Path) -> Path:
 
 
 def to_shares(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Actions in the units of the plant → shares of their bounds in [−1, 1]."""
+    """Actions in the units of the plant → fractions of their bounds in [−1, 1]."""
     return 2 * (actions - low) / (high - low) - 1
 
 
 def from_shares(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Shares of their bounds in [−1, 1] → actions in the units of the plant.
+    """Fractions of their bounds in [−1, 1] → actions in the units of the plant.
 
     >>> from_shares(np.array([[0.0], [1.0]]), np.array([-2.0]), np.array([4.0]))
     array([[1.],
@@ -207,7 +207,7 @@ def _open(path: Path) -> dict[str, np.ndarray]:
 
 
 def _single(values: np.ndarray) -> np.ndarray:
-    """(N, D) in single precision, where what it cannot hold is infinite, and so is left out as what is not finite."""
+    """(N, D) in float32; values that overflow become infinite and are left out later, like other non-finite ones."""
     with np.errstate(over="ignore"):
         return values.reshape(len(values), -1).astype(np.float32)
 
@@ -228,7 +228,7 @@ def _one_of(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path
 def _shares(
     actions: np.ndarray, arrays: Mapping[str, np.ndarray], path: Path
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Actions (N, A) in shares of their bounds, and the bounds."""
+    """Actions (N, A) as fractions of their bounds, and the bounds."""
     if actions.dtype.kind in "iu" and (actions.ndim == 1 or actions.shape[1:] == (1,)) and BOUNDS[0] not in arrays:
         numbers = actions.reshape(-1)
         if numbers.min() < 0 or numbers.max() > 1000:
@@ -251,7 +251,7 @@ def _shares(
         raise DataError(
             f"{path}: {BOUNDS[0]} is above {BOUNDS[1]} in part {int((high < low).argmax())} of the actions."
         )
-    # A part that never changes is in the middle of bounds of its own.
+    # A constant component gets bounds around its value.
     low, high = np.where(high > low, low, low - 1), np.where(high > low, high, high + 1)
     return to_shares(actions, low, high), low, high
 
@@ -280,7 +280,7 @@ def _last(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> np.ndarra
 def _cut(
     observations: np.ndarray, shares: np.ndarray, following: np.ndarray | None, good: np.ndarray, last: np.ndarray
 ) -> tuple[Mapping[str, Tensor], ...]:
-    """The finite pieces of the episodes, at least one transition each."""
+    """The finite segments of the episodes, at least one transition each."""
     paths = []
     edges = np.flatnonzero(last | ~good) + 1
     for first, end in zip(np.concatenate([[0], edges[:-1]]), edges, strict=True):
@@ -296,5 +296,5 @@ def _cut(
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
-    """An array as a tensor of single precision."""
+    """An array as a float32 tensor."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Logs of Gymnasium plants, recorded here: what happened while something, by default chance, chose the actions."""
+"""Records logs of Gymnasium plants under a policy, by default a random one."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def record_gym_log(
     longest: int | None = None,
     gusts: float = 0.0,
 ) -> GymLog:
-    """Drive a Gymnasium environment and keep what happened.
+    """Run a policy in a Gymnasium environment and record the transitions.
 
     Args:
-        environment: id, such as "Pendulum-v1".
-        steps: transitions in all.
+        environment: its id, such as "Pendulum-v1".
+        steps: total number of transitions.
         seed: of the environment and of the actions.
         policy: chooses the actions; by default they are uniform on the action space.
-        longest: steps after which an episode ends, whatever the environment says.
-        gusts: standard deviation of Gaussian noise that is added to each action on its way to the plant, in halves of
-            its range. The log holds the action that was chosen, so that what happens is not told by it alone.
+        longest: steps after which an episode ends, even if the environment would continue.
+        gusts: standard deviation of Gaussian noise added to each action before it reaches the plant, in units of half
+            its range. The log holds the action before the noise, so it does not fully determine the next state.
 
     Raises:
-        OptionError: for an environment that Gymnasium does not have, or whose spaces are no vectors of numbers; or for
-            negative gusts, or gusts where actions are choices.
+        OptionError: for an environment that Gymnasium does not have or whose spaces are not numeric vectors, for
+            negative gusts, or for gusts with discrete actions.
 
     >>> log = record_gym_log("Pendulum-v1", steps=300)
     >>> len(log.paths), log.sizes, log.low

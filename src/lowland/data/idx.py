@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its relatives, zipped or not: a magic number, the sizes, then the numbers.
+"""The IDX format of MNIST and similar data sets, gzipped or not: a magic number, the sizes, then the numbers.
 
 Format: two zero bytes, one byte for the type, one for the number of dimensions, the sizes as big-endian 32-bit numbers,
 then the data in row order, big-endian (http://yann.lecun.com/exdb/mnist/, "The IDX file format").
@@ -22,13 +22,13 @@ def read_idx(payload: bytes, name: str, dims: int) -> Tensor:
     """The tensor in an IDX file.
 
     Args:
-        payload: the whole file, zipped or not.
-        name: of the file, for errors.
-        dims: the number of dimensions that the caller expects.
+        payload: the whole file, gzipped or not.
+        name: name of the file, for errors.
+        dims: expected number of dimensions.
 
     Raises:
-        DataError: not an IDX file, another number of dimensions, truncated or too long, a damaged zip
-            or one that unpacks to too much.
+        DataError: for a file that is not IDX, has another number of dimensions, is truncated or too long, or whose gzip
+            stream is damaged or unpacks to too much.
 
     >>> read_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), "labels", dims=1)
     tensor([7, 8, 9], dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""What every image data set gives: three splits that never mix, with labels, and where the pixels came from."""
+"""Image data sets: three disjoint splits with labels, and where the pixels came from."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Images:
 
     Args:
         name: name of the data set.
-        source: where these very pixels came from, for the table of a report.
-        classes: what label i means.
-        stand_in_for: the data set whose place these images take, if they are not that data set itself.
+        source: where the pixels came from, for the table of a report.
+        classes: names of the labels.
+        stand_in_for: the data set that these images replace, if they are a substitute.
 
     Raises:
-        ShapeError: images or labels of the wrong rank, type or length.
-        DomainError: a pixel that is not finite or lies outside [0, 1], or a label without a class.
+        ShapeError: for images or labels of the wrong rank, dtype or length.
+        DomainError: for a pixel that is not finite or outside [0, 1], or a label without a class.
 
     >>> from lowland.data import digits
     >>> digits()
@@ -55,7 +55,7 @@ class Images:
                     f"The {split} labels of {self.name} must be int64 ({len(images_NCHW)},), "
                     f"but they are {labels_N.dtype} {tuple(labels_N.shape)}."
                 )
-            # A NaN fails both comparisons, so this one test also catches it.
+            # A NaN fails both comparisons, so this test also catches it.
             if not bool(((images_NCHW >= 0) & (images_NCHW <= 1)).all()):
                 raise DomainError(f"The {split} images of {self.name} have values outside [0, 1] or not finite.")
             if not bool(((labels_N >= 0) & (labels_N < len(self.classes))).all()):
@@ -73,9 +73,9 @@ class Images:
         return (channels, height, width)
 
     def resplit(self, fraction: float, generator: torch.Generator) -> Images:
-        """Draw the validation images anew: a share of train and validation together, the same in every class.
+        """Draw new validation images: a fraction of train and validation together, the same in every class.
 
-        The test images stay apart.
+        The test images stay the same.
 
         Raises:
             OptionError: if the fraction is not between 0 and 1.
@@ -98,9 +98,9 @@ class Images:
 
 
 def stratified(labels_N: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Indices (kept, drawn), both shuffled: round(fraction · N) are drawn, of every class the same share.
+    """Indices (kept, drawn), both shuffled: round(fraction · N) are drawn, the same fraction of every class.
 
-    Where the share of a class is not a whole number, the classes with the largest remainders give one more.
+    If the number for a class is not whole, the classes with the largest remainders give one more.
 
     >>> kept, drawn = stratified(torch.tensor([0, 0, 0, 0, 1, 1]), 0.5, torch.Generator().manual_seed(0))
     >>> sorted(drawn.tolist())[-1] >= 4, len(kept), len(drawn)
@@ -114,7 +114,7 @@ def stratified(labels_N: Tensor, fraction: float, generator: torch.Generator) ->
     quota = exact.floor().long()
     spare = round(len(labels_N) * fraction) - int(quota.sum())
     quota[(exact - quota).argsort(descending=True, stable=True)[:spare]] += 1
-    # The position of each image among those of its own class, in shuffled order.
+    # The position of each image within its class, in shuffled order.
     one_hot = torch.nn.functional.one_hot(labels_N[shuffled_N], len(counts))
     position_N = (one_hot.cumsum(0) * one_hot).sum(1) - 1
     drawn_N = position_N < quota[labels_N[shuffled_N]]
@@ -131,12 +131,12 @@ def assemble(
     levels: float = 255.0,
     stand_in_for: str | None = None,
 ) -> Images:
-    """Whole-number pixels and labels to `Images`, by the split that every later run will see again.
+    """Build `Images` from integer pixels and labels, with a reproducible split.
 
     Args:
         train: (pixels (N, C, H, W), labels (N,)).
-        test: the data set's own test part, or the share of `train` to set apart where it has none.
-        validation: share of what remains for training.
+        test: the data set's own test part, or the fraction of `train` to use if it has none.
+        validation: fraction of the remaining training images.
         levels: the value of a white pixel.
     """
     generator = torch.Generator().manual_seed(0)

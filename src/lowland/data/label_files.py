@@ -20,21 +20,21 @@ from lowland.words import escaped
 FOLDERS = "folders"
 _MOST = 1000
 _MEMBER = re.compile(r"(?<=\.npy)#\d+$", re.IGNORECASE)
-"""What the name of one series of many in a file has more than the file; other names may have a # of their own."""
+"""The suffix of a series in a file of several series; other names may contain a # as well."""
 
 
 def read_labels(source: str, root: str | Path, folder: Folder) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
-    """The class of each sample (N,) int64, −1 where it is not known; the names of the classes; and notes.
+    """The class of each sample (N,) int64, −1 if unknown; the names of the classes; and notes.
 
     Args:
-        source: a CSV file of two columns, file and label, with or without a heading, the files being named by their
-            place in the folder or by their bare name; or "folders", where a file's class is the sub-folder it lies in.
+        source: a CSV file with two columns, file and label, with or without a header, where files are given by their
+            path in the folder or by their bare name; or "folders", which takes a file's sub-folder as its class.
         root: the folder.
-        folder: what was read from it.
+        folder: the samples read from it.
 
     Raises:
-        DataError: for a table that cannot be read, files that are not in the folder, two labels of one file, no label
-            at all, a single class, or classes that are as many as the samples.
+        DataError: for a table that cannot be read, files that are not in the folder, two labels for one file, no
+            labels, a single class, or as many classes as samples.
     """
     owners = [_MEMBER.sub("", name) for name in folder.files]
     known = set(owners)
@@ -60,7 +60,7 @@ def read_labels(source: str, root: str | Path, folder: Folder) -> tuple[Tensor, 
 
 
 def check_table(path: Path) -> None:
-    """Raise a DataError unless a file lies there."""
+    """Raise a DataError unless the file exists."""
     if not os.path.lexists(path):
         raise DataError(f"There is no file {path}: --labels takes a CSV file, or the word {FOLDERS}.")
     regular(path)
@@ -85,7 +85,7 @@ def _table(path: Path, root: Path, known: set[str], skipped: set[str]) -> tuple[
         file, label = line[0].strip(), line[1].strip()
         name = _find(escaped(file), root, known | skipped, bare)
         if name is None:
-            # The first line may be a heading.
+            # The first line may be a header.
             lost += [file] if number > 1 or Path(file).suffix else []
             continue
         if given.setdefault(name, label) != label:

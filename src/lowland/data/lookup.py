@@ -1,8 +1,8 @@
-"""The places where the bytes of a data set are looked for, and their order.
+"""Where the files of a data set are looked up, in this order.
 
-1. a folder that the user names; 2. the cache folder; 3. an installed package; 4. the package client, which puts the
-archive into the cache. A folder that the user names ends the search: data that are not there are an error, not a reason
-to download. Nothing is ever unpickled.
+1. a folder given by the user; 2. the cache folder; 3. an installed package; 4. the package client, which downloads the
+archive into the cache. If the user gives a folder, only that is searched: missing data are an error, not a reason to
+download. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """The files of a data set: contents by name, and a phrase that says where they were."""
+    """The files of a data set: contents by name, and a phrase that says where they were found."""
 
     where: str
     content: Mapping[str, bytes] = field(repr=False)
@@ -34,8 +34,8 @@ def read(source: Source, names: Sequence[str], data_dir: str | Path | None = Non
     """The named files of a data set, from the first place that has them.
 
     Raises:
-        DataError: if no place has them, or a file is unreadable, incomplete or not the published one. Only files that
-            lie unpacked in the user's own folder may differ from the published ones, which is logged as a warning.
+        DataError: if no place has them, or a file is unreadable, incomplete or not the published one. Only unpacked
+            files in the user's own folder may differ from the published ones, which is logged as a warning.
     """
     if data_dir is not None:
         return _from_user(source, names, Path(data_dir))
@@ -50,7 +50,7 @@ def read(source: Source, names: Sequence[str], data_dir: str | Path | None = Non
 
 
 def ensure(source: Source) -> Path:
-    """Have the data set on this machine: its verified archive in the cache, or the folder of an installed copy.
+    """Make sure the data set is available: its verified archive in the cache, or the folder of an installed copy.
 
     Raises:
         DataError: if the package client cannot get it.
@@ -63,7 +63,7 @@ def ensure(source: Source) -> Path:
 
 
 def _installed(source: Source) -> Iterator[Path]:
-    """Existing folders of an installed copy, the most likely first. A Python package is found without importing it."""
+    """Existing folders of an installed copy, most likely first. A Python package is found without importing it."""
     spec = importlib.util.find_spec(source.module) if source.module else None
     for location in (spec.submodule_search_locations or []) if spec else []:
         yield from _below(Path(location), source.root)
@@ -71,7 +71,7 @@ def _installed(source: Source) -> Iterator[Path]:
 
 
 def _below(folder: Path, root: str) -> Iterator[Path]:
-    """Where an archive may lie unpacked: below the folder by any tail of the archive's inner path, longest first."""
+    """Where an unpacked archive may be: below the folder, by any suffix of the archive's inner path, longest first."""
     parts = Path(root).parts
     for start in range(len(parts) + 1):
         if (candidate := folder.joinpath(*parts[start:])).is_dir():
@@ -97,7 +97,7 @@ def _from_user(source: Source, names: Sequence[str], folder: Path) -> Found:
 
 
 def _paths(source: Source, names: Sequence[str], folder: Path) -> dict[str, Path]:
-    """The named files, each also accepted unzipped; empty if none is there, an error if only some are."""
+    """The named files, compressed or not; empty if none exists, an error if only some do."""
     paths: dict[str, Path] = {}
     for name in names:
         for candidate in (folder / name, folder / name.removesuffix(".gz")):

@@ -60,10 +60,10 @@ _MNIST = Source(
     source=_FASHION,
 )
 def fashion_mnist(data_dir: str | Path | None = None) -> Images:
-    """Fashion-MNIST, all of it: 55,000 train, 5,000 validation, 10,000 test.
+    """Full Fashion-MNIST: 55,000 train, 5,000 validation, 10,000 test.
 
     Args:
-        data_dir: folder with the Debian package or the four IDX files, zipped or not. Without it, see `lookup`.
+        data_dir: folder with the Debian package or the four IDX files, gzipped or not. Without it, see `lookup`.
 
     Raises:
         DataError: missing, damaged or truncated files.
@@ -78,10 +78,10 @@ def fashion_mnist(data_dir: str | Path | None = None) -> Images:
     source=_MNIST,
 )
 def mnist(data_dir: str | Path | None = None) -> Images:
-    """MNIST, all of it: 55,000 train, 5,000 validation, 10,000 test. No package carries it; `mnist10k` is the stand-in.
+    """Full MNIST: 55,000 train, 5,000 validation, 10,000 test. No package carries it; `mnist10k` is a substitute.
 
     Args:
-        data_dir: folder with the four IDX files, zipped or not.
+        data_dir: folder with the four IDX files, gzipped or not.
 
     Raises:
         DataError: missing, damaged or truncated files, or no folder given.

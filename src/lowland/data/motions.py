@@ -1,4 +1,4 @@
-"""A folder of recorded motions to try things on: the set BasicMotions, as the package aeon carries it."""
+"""A folder of recorded motions for experiments: the BasicMotions data set from the package aeon."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _HEADING = "acceleration_x,acceleration_y,acceleration_z,rotation_x,rotation_y,r
 
 
 def sample_motions(folder: str | Path, data_dir: str | Path | None = None) -> Path:
-    """Write 80 recordings of a watch as CSV files, a sub-folder for each of four activities; returns the folder.
+    """Write 80 smartwatch recordings as CSV files, one sub-folder for each of four activities; returns the folder.
 
     Students wore it while standing, walking, running or playing badminton. Each file has ten seconds of acceleration
-    and rotation along three axes, ten rows a second, in units that the source does not tell (set BasicMotions of the
-    UEA archive: Bagnall et al., 2018, arXiv:1811.00075).
+    and rotation along three axes, ten rows per second, in units that the source does not state (BasicMotions in the UEA
+    archive: Bagnall et al., 2018, arXiv:1811.00075).
 
     Args:
-        folder: it must not exist, or be empty.
+        folder: must be empty or not exist.
         data_dir: folder with `aeon-1.6.0.tar.gz` or the two `.ts` files. Without it, see `lookup`.
 
     Raises:
@@ -56,13 +56,13 @@ def sample_motions(folder: str | Path, data_dir: str | Path | None = None) -> Pa
 
 
 def read_ts(payload: bytes, name: str) -> list[tuple[str, np.ndarray]]:
-    r"""The class and the numbers (T, 6) of each series in a file of the UEA archive.
+    r"""The class and the values (T, 6) of each series in a file of the UEA archive.
 
-    Below `@data` each line is a series: its channels with ":" between them, each of numbers with "," between them, and
-    its class at the end.
+    Below `@data` each line is a series: channels separated by ":", each with numbers separated by ",", and the class at
+    the end.
 
     Raises:
-        DataError: with the line that is not so.
+        DataError: for a line in another form; the message names it.
 
     >>> label, series_TC = read_ts(b"@data\n1,2:0,0:0,0:0,0:0,0:3,4:Walking", "two steps")[0]
     >>> label, series_TC.shape, series_TC[0].tolist()

@@ -1,4 +1,4 @@
-"""Films of handwritten digits that drift over a field and are thrown back by its walls."""
+"""Films of handwritten digits that move across a field and bounce off its walls."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lowland.errors import OptionError, ShapeError
 class MovingDigits(NamedTuple):
     """Films of one digit each.
 
-    `frames` (N, T, 1, S, S) with grey levels from 0 to 1, `place` (N, T, 2) the row and column of the middle of the
-    digit as shares of the field, each from 0 to 1.
+    `frames` (N, T, 1, S, S) with grey levels from 0 to 1, `place` (N, T, 2) the row and column of the digit's centre as
+    fractions of the field, each from 0 to 1.
     """
 
     frames: Tensor
@@ -30,16 +30,16 @@ def moving_digits(
     frames: int = 6,
     speed: tuple[float, float] = (1.5, 4.0),
 ) -> MovingDigits:
-    """A film of each digit, which moves in a straight line at a constant speed until a wall turns it.
+    """A film of each digit, moving in a straight line at constant speed and reflected by the walls.
 
     Moving MNIST (Srivastava, Mansimov & Salakhutdinov 2015, section 3.1) with one digit.
 
     Args:
         digits: (N, 1, D, D), smaller than the field.
-        generator: draws places and velocities; by default one with seed 0.
-        side: S, pixels.
+        generator: draws positions and velocities; by default one with seed 0.
+        side: S, in pixels.
         frames: T.
-        speed: in pixels a frame, drawn between the two ends.
+        speed: in pixels per frame, uniform between the two ends.
 
     Raises:
         ShapeError: for digits that are not square images of one channel, or as large as the field.
@@ -65,7 +65,7 @@ def moving_digits(
     path = room * start.T[:, None] + velocity[:, None] * torch.arange(frames)[:, None]
     phase = torch.remainder(path, 2 * room)
     corner = torch.minimum(phase, 2 * room - phase)
-    # Where each pixel of the field lies in the digit, as grid_sample counts: from −1 to 1 over its whole width.
+    # Position of each field pixel in the digit, in grid_sample's coordinates: −1 to 1 over the digit's width.
     pixel = torch.arange(side, dtype=start.dtype) + 0.5
     inside = 2 * (pixel - corner[..., None]) / size - 1
     down, across = inside.flatten(0, 1).unbind(dim=1)

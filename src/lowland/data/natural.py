@@ -1,4 +1,4 @@
-"""Patches of natural photographs: by default of the two sample images inside scikit-learn's wheel."""
+"""Patches of natural photographs, by default of the two sample images in scikit-learn's wheel."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def patches(
 ) -> Tensor:
     """Grey patches y ← (y − mean y) / ‖y − mean y‖ of natural photographs, for sparse coding: float32 (count, size²).
 
-    Places are drawn without replacement among all those with enough contrast, each with the same chance.
+    Positions are drawn uniformly without replacement among all those with enough contrast.
 
     Args:
         size: side in pixels; 12 as in predictive sparse decomposition.
         count: number of patches.
-        generator: draws the places; by default one with seed 0.
+        generator: draws the positions; by default one with seed 0.
         unit_norm: divide by the norm; False only removes the mean, which leaves grey levels in [−1, 1].
-        min_contrast: least standard deviation of a patch's grey levels in [0, 1]. The default, 2.5 levels of 256,
-            leaves out flat sky, whose compression noise the norm would blow up.
-        part: "train", "validation" or "test": only from the left five eighths of each photograph, the next eighth or
-            the right quarter, so that patches of two parts never overlap. By default from anywhere.
+        min_contrast: minimum standard deviation of a patch's grey levels in [0, 1]. The default, 2.5 levels of 256,
+            excludes flat sky, whose compression noise would be amplified by the norm.
+        part: "train", "validation" or "test": from the left five eighths of each photograph, the next eighth or the
+            right quarter, so that patches of two parts never overlap. By default from anywhere.
         data_dir: folder of your own photographs (.jpg, .jpeg, .png), instead of scikit-learn's.
 
     Raises:
-        OptionError: a size or count that the photographs cannot give, or an unknown part.
-        DataError: missing or damaged photographs.
+        OptionError: for a size or count that the photographs cannot give, or an unknown part.
+        DataError: for missing or damaged photographs.
 
     >>> y = patches(size=8, count=100)
     >>> y.shape, bool(y.mean(1).abs().max() < 1e-6), bool((y.norm(dim=1) - 1).abs().max() < 1e-5)
@@ -106,7 +106,7 @@ def patch_images(data_dir: str | Path | None = None) -> Images:
 
 
 def photographs(data_dir: str | Path | None = None) -> dict[str, Tensor]:
-    """Grey photographs by file name, float32 (H, W) in [0, 1], sizes as they are; see `patches` for `data_dir`."""
+    """Grey photographs by file name, float32 (H, W) in [0, 1], in their own sizes; see `patches` for `data_dir`."""
     names = list(_PHOTOS)
     if data_dir is not None and Path(data_dir).is_dir():
         names = sorted(p.name for p in Path(data_dir).iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
@@ -119,7 +119,7 @@ def photographs(data_dir: str | Path | None = None) -> dict[str, Tensor]:
         _log.warning("%s", note)
     for name, payload in payloads.items():
         pixels_CHW = decode(payload, name, "RGB", levels)
-        # Rounding of the weighted sum may pass 1 by the last bit.
+        # Rounding of the weighted sum may exceed 1 in the last bit.
         photos[name] = torch.einsum("chw,c->hw", pixels_CHW, pixels_CHW.new_tensor(_GREY)).clamp(0, 1)
     return photos
 
@@ -135,7 +135,7 @@ def _strip(photos: dict[str, Tensor], part: str) -> dict[str, Tensor]:
 def _draw(
     photos: dict[str, Tensor], size: int, count: int, generator: torch.Generator, min_contrast: float
 ) -> tuple[Tensor, Tensor]:
-    """Patches (count, size²) at distinct places, and the index of the photograph of each (count,)."""
+    """Patches (count, size²) at distinct positions, and the index of each one's photograph (count,)."""
     if size < 2 or count < 1:
         raise OptionError(f"Patches need a size of at least 2 and a count of at least 1, not {size} and {count}.")
     windows, labels = [], []
@@ -144,7 +144,7 @@ def _draw(
             raise OptionError(f"Patches of {size} × {size} do not fit into {name}, {tuple(grey_HW.shape)}.")
         views = grey_HW.unfold(0, size, 1).unfold(1, size, 1)
         windows.append(views)
-        # In double precision the difference of the two averages keeps enough digits for a flat patch.
+        # In float64 the difference of the two averages keeps enough digits for a flat patch.
         exact = grey_HW.double()[None, None]
         variance = F.avg_pool2d(exact.square(), size, 1) - F.avg_pool2d(exact, size, 1).square()
         rows, columns = (variance[0, 0] >= min_contrast**2).nonzero(as_tuple=True)

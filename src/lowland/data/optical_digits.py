@@ -1,4 +1,4 @@
-"""The 8 × 8 digits inside scikit-learn's wheel: the data set that is always there."""
+"""The 8 × 8 digits in scikit-learn's wheel: the data set that is always available."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _SOURCE = Source(
     source=_SOURCE,
 )
 def digits(data_dir: str | Path | None = None) -> Images:
-    """The 1,797 digits of scikit-learn: 1,200 train, 297 validation, 300 test, by a fixed draw, stratified.
+    """The 1,797 digits of scikit-learn: 1,200 train, 297 validation, 300 test, by a fixed stratified draw.
 
     Args:
         data_dir: folder with `digits.csv.gz`. Without it, the installed scikit-learn's.
 
     Raises:
-        DataError: missing or damaged files.
+        DataError: for missing or damaged files.
 
     >>> images = digits()
     >>> images.train.shape, float(images.train.max())

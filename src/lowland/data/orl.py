@@ -61,11 +61,11 @@ def read_pgm(payload: bytes, name: str) -> torch.Tensor:
     """The pixels of a binary PGM file of 256 levels: uint8 (H, W).
 
     152 files of the package went through a text conversion that wrote each byte 10, pixels included, as 13 10. That is
-    undone. Two of them had a 13 10 of their own, which the conversion left alone and nothing marks: it is taken to be
-    the one that leaves neighbouring rows most alike.
+    undone. Two of them contained a genuine 13 10, which the conversion kept and nothing marks: it is assumed to be the
+    one that makes neighbouring rows most similar.
 
     Raises:
-        DataError: not such a file, or truncated.
+        DataError: for another kind of file, or a truncated one.
 
     >>> read_pgm(b"P5 2 1 255 " + bytes([3, 4]), "tiny.pgm")
     tensor([[3, 4]], dtype=torch.uint8)

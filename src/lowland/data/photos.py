@@ -1,4 +1,4 @@
-"""A folder of small photographs to try things on: pieces of the sample images of scikit-image and scikit-learn."""
+"""A folder of small photographs for experiments: crops of the sample images of scikit-image and scikit-learn."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ MOST = 2000
 
 
 def sample_photos(folder: str | Path, count: int = 500) -> Path:
-    """Write square pieces of twelve photographs, and `labels.csv` which says of which; returns the folder.
+    """Write square crops of twelve photographs, and `labels.csv` with the photograph of each; returns the folder.
 
-    A photograph is cut along a grid, so that no two pieces overlap, as coarse as the number of pieces allows. Three of
-    the twelve are grey, the sides differ, and pieces of photographs that were JPEG files are JPEG files again.
+    A photograph is cut along a grid, as coarse as the number of crops allows, so no two crops overlap. Three of the
+    twelve are grey, sizes differ, and crops of JPEG files are JPEG files again.
 
     Args:
-        folder: it must not exist, or be empty.
-        count: of all pieces together, 24 to 2000.
+        folder: must be empty or not exist.
+        count: total number of crops, 24 to 2000.
 
     Raises:
         OptionError: for another count.
@@ -88,7 +88,7 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
 
 @contextlib.contextmanager
 def new_folder(folder: str | Path) -> Iterator[Path]:
-    """A folder to fill with samples, which appears under its name when it is whole.
+    """A folder to fill with samples, which appears under its name only when complete.
 
     Raises:
         DataError: if it exists and is not empty, or cannot be written.
@@ -105,7 +105,7 @@ def _content(source: Source) -> dict[str, bytes]:
 
 
 def _pieces(width: int, height: int, count: int) -> list[tuple[int, int, int, int]]:
-    """So many squares of a grid, the largest that fit, evenly spread over the picture."""
+    """`count` squares of a grid, as large as possible, evenly spread over the image."""
     side = next(side for side in range(min(width, height), 0, -1) if (width // side) * (height // side) >= count)
     places = [(left, top) for top in range(height // side) for left in range(width // side)]
     chosen = [places[index * len(places) // count] for index in range(count)]

@@ -1,4 +1,4 @@
-"""Picture files of any size and mode as squares of one size."""
+"""Image files of any size and mode as squares of one size."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lowland.errors import OptionError
 IMAGES = frozenset(
     (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
-"""Suffixes that are taken for pictures."""
+"""Suffixes of image files."""
 _LARGEST = 48
 _SMALLEST = 16
 _SAID_EVERY = 100
 
 
 class Header(NamedTuple):
-    """What is known of a picture before its pixels: grey or not, its sides, and its levels if they are not bytes."""
+    """What is known about an image before decoding: grey or not, its sides, and its levels if not bytes."""
 
     grey: bool
     short: int
@@ -34,7 +34,7 @@ class Header(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Samples, where each came from (file and first time step), what was left out and why, notes, black and white."""
+    """Samples, where each came from (file and first time step), what was left out and why, notes, and levels."""
 
     values: Tensor
     places: list[tuple[str, int]]
@@ -50,20 +50,20 @@ def read_images(
     levels: tuple[float, float] | None = None,
     watch: Callable[[str], None] = lambda text: None,
 ) -> Read:
-    """The pictures as uint8 (N, C, H, W).
+    """The images as uint8 (N, C, H, W).
 
-    Headers are read first, because the size, the number of colours and the scale of levels are those of the whole
-    folder. Nothing but the result grows with the number of pictures.
+    Headers are read first, because size, number of channels and scale of levels are common to the whole folder. Only
+    the result grows with the number of images.
 
     Args:
-        files: by the name that they are shown by.
-        size, channels: of the result, or 0.
-        levels: black and white of pictures of more than eight bits, or None.
-        watch: told how far it is.
+        files: by display name.
+        size, channels: of the result, or 0 to choose.
+        levels: values of black and white for images of more than eight bits, or None.
+        watch: called with a line of progress.
 
     Raises:
         OptionError: for a size below 16 pixels, or one at which the images do not fit into memory.
-        DataError: where no one scale can be told.
+        DataError: if no common scale can be found.
     """
     if 0 < size < _SMALLEST:
         raise OptionError(f"Images need a size of at least {_SMALLEST} pixels, not {size}.")
@@ -98,7 +98,7 @@ def read_images(
 
 @contextmanager
 def _reasons(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterator[None]:
-    """What goes wrong with a file inside of the block is put down as the reason to leave it out."""
+    """Record an error inside the block as the reason to leave the file out."""
     try:
         yield
     except Exception as error:  # noqa: BLE001  a damaged picture fails in many ways
@@ -122,7 +122,7 @@ def _notes(good: list[Header], size: int, channels: int, levels: tuple[float, fl
 
 
 def scale_note(kind: str, levels: tuple[float, float], chosen: bool) -> str:
-    """How levels that are not bytes were read, as the end of a sentence; `chosen` if nobody gave them.
+    """How levels that are not bytes were interpreted, as the end of a sentence; `chosen` if the user gave none.
 
     >>> scale_note("whole", (0.0, 4095.0), True)
     'more than 8 bits: level 0 was taken for black and 4,095 for white, by what they hold; --levels gives others.'

@@ -1,4 +1,4 @@
-"""Whole pictures: six in scikit-image's wheel on which restoration is measured, and any file of the user's."""
+"""Whole images: six from scikit-image's wheel, used to evaluate restoration, and user files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pictures(data_dir: str | Path | None = None) -> dict[str, Tensor]:
         data_dir: folder with their files, instead of scikit-image's own.
 
     Raises:
-        DataError: if scikit-image is not installed, or a file is not the one that was published.
+        DataError: if scikit-image is not installed, or a file is not the published one.
     """
     found = read(_SOURCE, list(_SOURCE.sha256), data_dir).content
     return {Path(name).stem: decode(payload, name, "L") for name, payload in found.items()}
@@ -82,15 +82,16 @@ def middle(image: Tensor, side: int) -> Tensor:
 
 
 def picture(path: str | Path, grey: bool = False, levels: tuple[float, float] | None = None) -> Tensor:
-    """A picture of the user's, float32 (C, H, W) in [0, 1]: one channel if it is grey, or shall be, else three.
+    """A user's image, float32 (C, H, W) in [0, 1]: one channel if it is grey or `grey` is set, else three.
 
-    It is turned as its camera says, and white where it is transparent. More than eight bits, or real numbers, are kept.
+    It is rotated by its EXIF orientation, and transparent pixels become white. More than eight bits, or real numbers,
+    are kept.
 
     Args:
-        levels: black and white of such a picture; by default what its levels suggest, see `levels_of`.
+        levels: values of black and white for such an image; by default chosen by `levels_of`.
 
     Raises:
-        DataError: if there is no such file, or it is no picture, or has more than 33 million pixels.
+        DataError: if there is no such file, it is not an image, or it has more than 33 million pixels.
     """
     path = Path(path)
     if not os.path.lexists(path):
@@ -101,13 +102,13 @@ def picture(path: str | Path, grey: bool = False, levels: tuple[float, float] | 
 def decode(
     source: bytes | Path, name: str, mode: str | None = None, levels: tuple[float, float] | None = None
 ) -> Tensor:
-    """The pixels of a picture file, float32 (C, H, W) in [0, 1].
+    """The pixels of an image file, float32 (C, H, W) in [0, 1].
 
     Args:
         source: the file, or its bytes.
         name: of the file, for errors.
-        mode: "L" for one channel, "RGB" for three, None for as many of the two as the file has colours.
-        levels: black and white of a picture of more than eight bits; others have 0 and 255.
+        mode: "L" for one channel, "RGB" for three, None to choose by the file.
+        levels: values of black and white for more than eight bits; others have 0 and 255.
     """
     from PIL import ImageOps
 
@@ -132,17 +133,17 @@ def decode(
 def scale(
     sources: Mapping[str, bytes | Path], levels: tuple[float, float] | None = None
 ) -> tuple[tuple[float, float] | None, str]:
-    """Black and white of those pictures by name that have more than eight bits, and a sentence on them.
+    """Values of black and white for the images with more than eight bits, and a sentence on them.
 
     Args:
-        levels: as given; None for what the pictures suggest.
+        levels: as given; None to choose from the images.
 
     Returns:
         None and no sentence if all have eight bits.
 
     Raises:
-        DataError: for a picture that cannot be read, or where some have whole numbers and others real ones.
-        OptionError: for levels where all have eight bits.
+        DataError: for an image that cannot be read, or if some have integer and others real levels.
+        OptionError: for levels if all have eight bits.
     """
     spans: dict[str, list[tuple[float, float]]] = {}
     for name, source in sources.items():

@@ -1,7 +1,7 @@
-"""One picture, from its file to its pixels: the reader of every command that takes pictures of the user's.
+"""Decodes one image file: the reader of every command that takes user images.
 
-A picture of eight bits is read as it is. More bits, or real numbers, need a scale: which level is black and which is
-white. It is one for all pictures that belong together, chosen by `levels_of` or given, and never that of one picture.
+Eight-bit images are read unchanged. More bits, or real numbers, need a scale: which level is black and which is white.
+All images of a set share one scale, given by the user or chosen by `levels_of`; it is never chosen per image.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from lowland.files import regular
 from lowland.quiet import warnings_from
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""What is tried, in Pillow's words: its other formats start programs, or are no pictures."""
+"""Formats to try, by Pillow's names; its other formats start external programs or are not images."""
 MOST = 2**25
-"""Pixels of the largest picture that is unpacked, 8K; a JPEG is unpacked at the scale that is needed."""
+"""Pixels of the largest image to decode, 8K; a JPEG is decoded at the scale needed."""
 _OUTLIERS = 0.001
 _FEW = 32
 _PIECE_OF_LEVELS = 2**22
@@ -32,14 +32,14 @@ _PIECE_OF_LEVELS = 2**22
 
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[Any]:
-    """A Pillow image of which only the header has been read.
+    """A Pillow image with only the header read.
 
-    Pillow's warnings, such as that of damaged metadata, are raised as errors inside the block, in this thread alone.
+    Inside the block Pillow's warnings, such as those about damaged metadata, are errors, in this thread only.
 
     Raises:
-        DataError: if there is no ordinary file.
-        DecompressionBombError: for a picture of more than `Image.MAX_IMAGE_PIXELS` pixels.
-        Exception: nearly any, inside of the block too, for a damaged picture: see `reason`.
+        DataError: if it is not a regular file.
+        DecompressionBombError: for an image of more than `Image.MAX_IMAGE_PIXELS` pixels.
+        Exception: nearly any, also inside the block, for a damaged image: see `reason`.
     """
     from PIL import Image
 
@@ -53,7 +53,7 @@ def opened(source: Path | bytes) -> Iterator[Any]:
 
 
 def reason(error: Exception, name: str = "") -> str:
-    """Why a picture or another file cannot be used, to stand behind its name.
+    """Why an image or another file cannot be used, as text to follow its name.
 
     >>> reason(ValueError("it has pixels that are not finite."))
     'could not be read (it has pixels that are not finite)'
@@ -75,20 +75,20 @@ def reason(error: Exception, name: str = "") -> str:
 
 
 def is_grey(image: Any) -> bool:
-    """Whether a picture has one channel, or one and transparency."""
+    """Whether an image has one channel, apart from transparency."""
     return image.mode.split(";")[0] in ("1", "L", "LA", "La", "I", "F")
 
 
 def depth(image: Any) -> str:
-    """What the levels of a picture are: "" for bytes, "whole" for more bits, "real" for real numbers."""
+    """The kind of levels of an image: "" for bytes, "whole" for more bits, "real" for real numbers."""
     return "real" if image.mode == "F" else "whole" if image.mode == "I" or image.mode.startswith("I;") else ""
 
 
 def span(image: Any) -> tuple[float, float]:
-    """The levels between which all pixels lie but one in a thousand at each end, such as dead and hot ones.
+    """The range of levels without the outermost thousandth at each end, which may be dead or hot pixels.
 
     Raises:
-        ValueError: for a picture that is too large, or has pixels that are not finite.
+        ValueError: for an image that is too large or has non-finite pixels.
     """
     _check_size(image)
     levels = np.asarray(image).reshape(-1)
@@ -101,14 +101,14 @@ def span(image: Any) -> tuple[float, float]:
 
 
 def levels_of(spans: Sequence[tuple[float, float]], kind: str) -> tuple[float, float]:
-    """Black and white of pictures that belong together, by what they hold: 0, and the largest level of a usual scale.
+    """Values of black and white for a set of images: 0, and the largest level of a usual scale.
 
-    Whole numbers have 8 bits, or as many more as they need. Real numbers lie in [0, 1], or are such whole numbers;
-    where they would fill less than an eighth of that, white is the least power of two above them. Where there are
-    negative levels, black is minus the least power of two that reaches them.
+    Integers have 8 bits, or as many more as needed. Real numbers lie in [0, 1] or on such an integer scale; if they
+    would fill less than an eighth of it, white is the smallest power of two above them. With negative levels, black is
+    minus the smallest power of two that covers them.
 
     Args:
-        spans: of each picture, from `span`.
+        spans: of each image, from `span`.
         kind: "whole" or "real".
 
     >>> levels_of([(3.0, 300.0), (0.0, 4012.0)], "whole"), levels_of([(0.1, 0.9)], "real")
@@ -122,22 +122,22 @@ def levels_of(spans: Sequence[tuple[float, float]], kind: str) -> tuple[float, f
 
 
 def one_scale(spans: Mapping[str, Sequence[tuple[float, float]]]) -> tuple[float, float] | None:
-    """Black and white from the spans of all pictures, by the kind of their levels; None where all have bytes.
+    """Values of black and white from the spans of all images, by kind of levels; None if all have bytes.
 
     Raises:
-        DataError: where some have whole numbers and others real ones.
+        DataError: if some have integer and others real levels.
     """
     found = {kind: part for kind, part in spans.items() if kind and part}
     if len(found) > 1:
         raise DataError(
             f"{len(found['whole']):,} pictures have more than 8 bits and {len(found['real']):,} have real numbers: "
-            "one scale cannot be told for both. Keep them apart, or give levels, those of black and white."
+            "no one scale fits both. Keep them apart, or give the levels of black and white."
         )
     return next((levels_of(part, kind) for kind, part in found.items()), None)
 
 
 def check_levels(levels: Sequence[float]) -> tuple[float, float] | None:
-    """Black and white as a user gives them, or None for ().
+    """Values of black and white as given by a user, or None for ().
 
     Raises:
         OptionError: unless these are two finite numbers, the first below the second.
@@ -155,21 +155,20 @@ def unit(levels: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     """Levels as float32, 0 for black and below, 1 for white and above."""
     found = np.empty(levels.shape, np.float32)
     step = max(1, _PIECE_OF_LEVELS // max(1, levels[:1].size))
-    for start in range(0, len(levels), step):  # in pieces, for the sake of memory
+    for start in range(0, len(levels), step):  # in chunks, to save memory
         part = levels[start : start + step].astype(np.float64)
         found[start : start + step] = np.clip((part - scale[0]) / (scale[1] - scale[0]), 0, 1)
     return found
 
 
 def upright(image: Any, levels: tuple[float, float] | None) -> Any:
-    """The picture in bytes, grey or in colour, turned as its camera says, white where it is transparent.
+    """The image as bytes, grey or in colour, rotated by its EXIF orientation, with transparent pixels white.
 
     Args:
-        image: of Pillow's.
-        levels: black and white of a picture of more than eight bits.
+        image: a Pillow image. levels: values of black and white for more than eight bits.
 
     Raises:
-        ValueError: for a picture that is too large or too dark to be read, or whose levels are not known.
+        ValueError: for an image that is too large or too dark to be read, or with unknown levels.
     """
     from PIL import Image, ImageOps
 
@@ -200,13 +199,13 @@ def as_bytes(levels: np.ndarray, scale: tuple[float, float] | None) -> np.ndarra
 
 
 def square(image: Any, size: int, channels: int, levels: tuple[float, float] | None = None) -> Tensor:
-    """A picture of Pillow's as uint8 (channels, size, size): `upright`, scaled to its shorter side, its middle.
+    """A Pillow image as uint8 (channels, size, size): `upright`, scaled by its shorter side, cropped to the centre.
 
-    The filter is Pillow's bicubic one (`Image.Resampling.BICUBIC`), which takes the mean of what it makes smaller.
+    The filter is Pillow's bicubic one (`Image.Resampling.BICUBIC`), which antialiases.
     """
     from PIL import Image, ImageOps
 
-    # A JPEG is decoded at the scale that is needed, which is most of the time of a large photograph.
+    # A JPEG is decoded at the scale needed: decoding dominates the time for a large photograph.
     if hasattr(image, "draft"):
         image.draft(None, (2 * size, 2 * size))
     image = upright(image, levels).convert("L" if channels == 1 else "RGB")
@@ -221,6 +220,6 @@ def _check_size(image: Any) -> None:
 
 
 def _tops(image: Any) -> list[int]:
-    """The largest byte of each colour."""
+    """The largest byte of each channel."""
     ends = image.getextrema()
     return [int(top) for _, top in (ends if isinstance(ends[0], tuple) else (ends,))][:3]

@@ -1,7 +1,7 @@
-"""Sets of points in the plane, for energies that one can see.
+"""Point sets in the plane, for energies that can be plotted.
 
-Each is centred and of about unit scale by fixed constants, never by its own mean and deviation, so that two draws lie
-on the same curve.
+Each is centred and scaled to about unit size by fixed constants, never by its sample mean and standard deviation, so
+two draws lie on the same curve.
 
 Letters: u uniform on [0, 1], e standard normal, σ the noise; draws for different points are independent.
 """
@@ -23,7 +23,7 @@ Draw: TypeAlias = Callable[[int, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Toy:
-    """A set of points: `draw(count, generator)` without noise, and the noise that suits it."""
+    """A point set: `draw(count, generator)` without noise, and its default noise."""
 
     draw: Draw
     noise: float
@@ -35,17 +35,17 @@ SPIRAL_LENGTH = 12.86
 
 
 def toy(name: str, count: int = 1000, generator: torch.Generator | None = None, noise: float | None = None) -> Tensor:
-    """Points of a set in the plane, float32 (count, 2).
+    """Points from a set in the plane, float32 (count, 2).
 
     Args:
         name: "ellipse", "spiral", "two_moons", "pinwheel", "gaussian_mixture" or "rings".
         count: number of points.
         generator: draws the points; by default one with seed 0.
-        noise: standard deviation σ of the Gaussian added to each coordinate, in the units of the result. By default
-            0.05, but 0 for the pinwheel and 0.15 for the mixture (whose only width it is).
+        noise: standard deviation σ of Gaussian noise added to each coordinate, in the units of the result. By default
+            0.05, but 0 for the pinwheel and 0.15 for the mixture (where it is the width of the components).
 
     Raises:
-        OptionError: an unknown name, a count below 1, a negative noise.
+        OptionError: for an unknown name, a count below 1 or negative noise.
 
     >>> toy("spiral", 500).shape
     torch.Size([500, 2])
@@ -107,7 +107,7 @@ def spiral(count: int, generator: torch.Generator) -> Tensor:
 
 @_register(noise=0.05)
 def two_moons(count: int, generator: torch.Generator) -> Tensor:
-    """Points y = √2 ((cos z, sin z) − (½, ¼)) or √2 ((1 − cos z, ½ − sin z) − (½, ¼)), each half the time, z = πu."""
+    """Points y = √2 ((cos z, sin z) − (½, ¼)) or √2 ((1 − cos z, ½ − sin z) − (½, ¼)), equally likely, z = πu."""
     angle = math.pi * _uniform(count, generator)
     lower = _uniform(count, generator) < 0.5
     across = torch.where(lower, 1 - angle.cos(), angle.cos()) - 0.5
@@ -119,8 +119,8 @@ def two_moons(count: int, generator: torch.Generator) -> Tensor:
 def pinwheel(count: int, generator: torch.Generator) -> Tensor:
     """Five arms k, each bent by its own radius: r = 1 + 0.3 e₁, t = 0.1 e₂, y = 1.35 R(2πk/5 + ¼ eʳ) (r, t).
 
-    R(φ) turns by φ. After Johnson, Duvenaud, Wiltschko, Datta, Adams, "Composing graphical models with neural networks
-    for structured representations and fast inference" (2016).
+    R(φ) rotates by φ. After Johnson, Duvenaud, Wiltschko, Datta, Adams, "Composing graphical models with neural
+    networks for structured representations and fast inference" (2016).
     """
     radius = 1 + 0.3 * torch.randn(count, generator=generator, dtype=torch.float32)
     across = 0.1 * torch.randn(count, generator=generator, dtype=torch.float32)
@@ -133,14 +133,14 @@ def pinwheel(count: int, generator: torch.Generator) -> Tensor:
 
 @_register(noise=0.15)
 def gaussian_mixture(count: int, generator: torch.Generator) -> Tensor:
-    """Points y = √2 (cos πk/4, sin πk/4), k one of 0 … 7 with equal chance: with the noise, eight round Gaussians."""
+    """Points y = √2 (cos πk/4, sin πk/4), k uniform on 0 … 7: with noise, eight round Gaussians."""
     angle = math.pi / 4 * torch.randint(8, (count,), generator=generator)
     return math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 @_register(noise=0.05)
 def rings(count: int, generator: torch.Generator) -> Tensor:
-    """Points y = r (cos z, sin z), z = 2πu, r one of 0.6, 1.2, 1.8 with chances as 1 : 2 : 3, so evenly filled."""
+    """Points y = r (cos z, sin z), z = 2πu, r one of 0.6, 1.2, 1.8 with odds 1 : 2 : 3, so evenly filled."""
     angle = 2 * math.pi * _uniform(count, generator)
     weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float32)
     ring = torch.multinomial(weights, count, replacement=True, generator=generator)

@@ -1,4 +1,4 @@
-"""What an encoder is given: files or arrays, brought to its shape exactly as `lowland embed` does it."""
+"""Preprocessing for an encoder: files or arrays are brought to its input shape exactly as by `lowland embed`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lowland.errors import DataError, DomainError, LowlandError
 
 
 class Prepare:
-    """Files and arrays → float32 (N, *shape): images in [0, 1], series as they are.
+    """Files and arrays → float32 (N, *shape): images in [0, 1], series unchanged.
 
-    A picture is turned as its camera says, white where it is transparent, scaled with Pillow's bicubic filter
-    (`ImageOps.fit` with `Image.Resampling.BICUBIC`, which takes means of what it makes smaller) to a shorter side of
-    `shape[-1]` pixels, cut to a square in the middle, and divided by 255. Series are cut into windows, one by one.
+    An image is rotated by its EXIF orientation, transparent pixels become white, it is scaled with Pillow's bicubic
+    filter (`ImageOps.fit` with `Image.Resampling.BICUBIC`, which antialiases) to a shorter side of `shape[-1]` pixels,
+    cropped to the central square, and divided by 255. Series are cut into consecutive windows.
 
     Args:
         kind: "images" or "series".
         shape: of a sample, (C, H, W) or (C, T).
-        levels: black and white of pictures of more than eight bits, as of those that the encoder learned from.
+        levels: values of black and white for images of more than eight bits, as in the encoder's training data.
 
     >>> prepare = Prepare("images", (1, 16, 16))
     >>> prepare(np.full((40, 32, 3), 51, np.uint8)).shape
@@ -36,17 +36,17 @@ class Prepare:
         self.kind, self.shape, self.levels = kind, shape, levels
 
     def __call__(self, source: Any, levels: Sequence[float] | None = None) -> Tensor:
-        """Samples of a file, an array, or a list of them.
+        """Samples from a file, an array, or a list of them.
 
         Args:
-            source: the path of a picture or of a series (.npy, .csv); an array of a picture, (H, W) or (H, W, C) of
-                bytes, of whole numbers with `levels`, or of real numbers in [0, 1]; an array of series, (T,), (T, C) or
-                (N, T, C); or a list of paths and arrays.
-            levels: black and white, instead of the encoder's own.
+            source: the path of an image or of a series (.npy, .csv); an image array (H, W) or (H, W, C) of bytes, of
+                integers with `levels`, or of real numbers in [0, 1]; a series array (T,), (T, C) or (N, T, C); or a
+                list of paths and arrays.
+            levels: values of black and white, instead of the encoder's own.
 
         Raises:
             DataError: for a file that cannot be read.
-            DomainError: for an array that is no picture or no series, or whose levels are not known.
+            DomainError: for an array that is neither image nor series, or with unknown levels.
         """
         if isinstance(source, list | tuple):
             return torch.cat([self(one, levels) for one in source])
@@ -68,7 +68,7 @@ class Prepare:
 
     @property
     def text(self) -> str:
-        """How samples are prepared, in words that name the filter, for cards."""
+        """A description of the preprocessing, for model cards."""
         if self.kind != "images":
             return f"cut into windows of {self.shape[-1]} steps, one after another; series as they are in the files"
         deep = ""
@@ -82,7 +82,7 @@ class Prepare:
         )
 
     def check(self, sample: Tensor) -> None:
-        """Raise a DomainError for images that do not lie in [0, 1], such as bytes of 0 to 255 as real numbers."""
+        """Raise a DomainError for images outside [0, 1], such as bytes from 0 to 255 converted to floats."""
         if self.kind == "images" and not bool(((sample >= 0) & (sample <= 1)).all()):
             raise DomainError(
                 f"The encoder takes images in [0, 1], but these go from {float(sample.min()):g} to "
@@ -102,10 +102,10 @@ class Prepare:
 
 
 def picture_of(array: np.ndarray, levels: tuple[float, float] | None) -> Any:
-    """A picture of Pillow's of an array (H, W) or (H, W, C).
+    """A Pillow image from an array (H, W) or (H, W, C).
 
     Raises:
-        ValueError: for an array of another shape or type, or real numbers outside [0, 1] without levels.
+        ValueError: for an array of another shape or dtype, or real numbers outside [0, 1] without levels.
     """
     from PIL import Image
 

@@ -1,7 +1,7 @@
-"""Whether what a log says makes physical sense: sizes, speeds and positions, numbers of lanes and y, directions.
+"""Physical plausibility checks of a log: sizes, speeds and positions, lane numbers and y, directions.
 
-Units and directions are nowhere written in most tables. What else the table holds must agree with them; where it does
-not, the log is refused with the option that would settle it.
+Most tables do not state units and directions. They are checked against the rest of the table; if they contradict it,
+the log is refused with the option that would resolve it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from lowland.errors import DataError
 Columns: TypeAlias = dict[str, npt.NDArray[Any]]
 
 FASTEST = 70.0
-"""Metres per second; faster than any vehicle in traffic (250 km/h)."""
+"""In m/s; faster than any vehicle in traffic (250 km/h)."""
 WIDEST, NARROWEST = 3.5, 1.0
-"""Metres; lorries are long, but no wider than a lane, and most vehicles of a log are no bicycles."""
+"""In metres; trucks are long, but no wider than a lane, and most vehicles in a log are not bicycles."""
 LANE_WIDTHS = (2.2, 6.0)
-"""Metres between the middles of lanes; middles nearer than half a metre are one lane."""
+"""In metres, between lane centres; centres closer than half a metre are one lane."""
 
 _TOLERANCE = 0.1
-"""By which speeds may differ from positions in the middle: recorded speeds are smoothed, and so is traffic."""
+"""Relative difference allowed between speeds and positions, by the median: both may have been smoothed."""
 _WRONG, _FAR = 0.2, 0.35
-"""Of all rows, how many may differ by `_FAR`."""
+"""Fraction of all rows that may differ by more than `_FAR`."""
 _SLOW = 2.0
-"""m/s below which a speed says nothing of units."""
+"""In m/s; slower vehicles say nothing about units."""
 _STRAIGHT = 0.35
-"""Radians (20°), by which vehicles may differ from the mean direction."""
+"""Largest deviation from the mean direction of travel, in radians (20°)."""
 
 
 def inner(label: str) -> str:
@@ -39,7 +39,7 @@ def inner(label: str) -> str:
 
 
 def check_units(rows: Columns, dt: float, label: str) -> None:
-    """Raise where the typical vehicle is no vehicle in metres and seconds; rows are sorted."""
+    """Raise if the typical vehicle is implausible in metres and seconds; rows are sorted."""
     length, width = (_median(rows[name], usual) for name, usual in (("length", 4.5), ("width", 1.8)))
     same = np.diff(rows["vehicle"]) == 0
     distance = np.hypot(np.diff(rows["x"]), np.diff(rows["y"]))[same]
@@ -62,13 +62,13 @@ def check_units(rows: Columns, dt: float, label: str) -> None:
 
 
 def _median(values: Floats, usual: float) -> float:
-    """Of what is positive and finite; the usual value where nothing is."""
+    """Median of the positive finite values; the usual value if there are none."""
     known = values[np.isfinite(values) & (values > 0)]
     return float(np.median(known)) if len(known) else usual
 
 
 def check_lane_width(rows: Columns, middles: list[float], label: str) -> None:
-    """Raise where the middles of lanes are not as far apart as lanes are wide; of lanes with few rows none is asked."""
+    """Raise if lane centres are not a lane width apart; lanes with few rows are not checked."""
     _, count = np.unique(rows["lane"][rows["lane"] >= 0], return_counts=True)
     apart = np.diff(np.sort(np.array(middles)[count > 0.01 * count.sum()]))
     apart = apart[apart > 0.5]
@@ -80,7 +80,7 @@ def check_lane_width(rows: Columns, middles: list[float], label: str) -> None:
 
 
 def crossing(rows: Columns, label: str) -> npt.NDArray[np.bool_]:
-    """Rows of vehicles that drive across the road rather than along it; rows are sorted.
+    """Rows of vehicles that drive across the road; rows are sorted.
 
     Raises:
         DataError: if many do.
@@ -99,12 +99,12 @@ def crossing(rows: Columns, label: str) -> npt.NDArray[np.bool_]:
 
 
 def check_overlaps(columns: Columns, label: str) -> None:
-    """Raise where vehicles stand in each other: positions and sizes are of other units, or of several recordings."""
+    """Raise if vehicles overlap: positions and sizes have different units, or there are several recordings."""
     order = np.lexsort((columns["x"], columns["frame"]))
     frame, x, y, length, width = (columns[key][order] for key in ("frame", "x", "y", "length", "width"))
     inside = np.zeros(len(x), dtype=bool)
     with np.errstate(invalid="ignore"):
-        # Among so many that are next along the road are those beside.
+        # So many nearest vehicles along the road include all that are beside one.
         for step in (1, 2, 3):
             near = frame[step:] == frame[:-step]
             near &= x[step:] - x[:-step] < (length[step:] + length[:-step]) / 2
@@ -119,7 +119,7 @@ def check_overlaps(columns: Columns, label: str) -> None:
 
 
 def moves(columns: Columns) -> tuple[Integers, Floats, Floats, Floats]:
-    """For each step of a vehicle to its next row: that row, Δx, Δy and the frames between."""
+    """For each step of a vehicle to its next row: that row, Δx, Δy and the number of frames between."""
     order = np.lexsort((columns["frame"], columns["vehicle"]))
     later = np.flatnonzero((np.diff(columns["vehicle"][order]) == 0) & (np.diff(columns["frame"][order]) > 0)) + 1
     first, second = order[later - 1], order[later]
@@ -128,14 +128,14 @@ def moves(columns: Columns) -> tuple[Integers, Floats, Floats, Floats]:
 
 
 def check_speeds(columns: Columns, dt: float, doubt: bool, label: str) -> None:
-    """Raise where vehicles move faster or slower than the table says, or in another direction.
+    """Raise if vehicles move faster or slower than the table says, or in another direction.
 
     Args:
-        columns: with `speed`, or `vx` and `vy`, in m/s. Without them only frames of more than half a second are in
-            doubt, if nobody moves in them.
+        columns: with `speed`, or `vx` and `vy`, in m/s. Without them only frames longer than half a second are
+            questioned, if no vehicle moves in them.
         dt: seconds between frames.
-        doubt: whether the table alone says so.
-        label: of the log.
+        doubt: whether only the table states it.
+        label: the log's name, for errors.
     """
     stated = columns.get("speed")
     if stated is None and "vx" in columns and "vy" in columns:
@@ -156,8 +156,8 @@ def check_speeds(columns: Columns, dt: float, doubt: bool, label: str) -> None:
     if abs(middle - 1) > _TOLERANCE or wrong > _WRONG:
         raise DataError(
             f"The positions of {inner(label)} move {middle:.3g} times as fast as its column of speeds "
-            f"says, and {100 * wrong:.0f} % of its steps are far off: units, frames a second or who is who are not "
-            "as taken. Say --units m or ft, --fps N, --columns speed=NAME:km/h, or speed= (vx=,vy=) to leave it out."
+            f"says, and {100 * wrong:.0f} % of its steps are far off: units, frame rate or vehicle numbers are not "
+            "as assumed. Say --units m or ft, --fps N, --columns speed=NAME:km/h, or speed= (vx=,vy=) to leave it out."
         )
     if "speed" in columns or "vx" not in columns:
         return
@@ -176,19 +176,19 @@ def _check_pace(columns: Columns, dt: float, label: str) -> None:
     speeds = speeds[np.isfinite(speeds)]
     if dt > 0.5 and len(speeds) and np.quantile(speeds, 0.9) < _SLOW:
         raise DataError(
-            f"{label} has frames {dt:g} s apart in which hardly a vehicle drives faster than {_SLOW:g} m/s: are its "
+            f"{label} has frames {dt:g} s apart in which hardly any vehicle drives faster than {_SLOW:g} m/s: are its "
             "times frames, or of another unit? Say --columns frame=NAME,time= and --fps N, or time=NAME:s for seconds."
         )
 
 
 def check_lanes(columns: Columns, rising: int, own: bool, label: str) -> None:
-    """Raise where the numbers of lanes say that y runs to the other side.
+    """Raise if the lane numbers imply that y points to the other side.
 
     Args:
         columns: with `lane`.
-        rising: +1 where lanes are numbered from the right, −1 from the left, 0 where nobody knows.
-        own: of a user's own table, whose vehicles may drive towards lower x.
-        label: of the log.
+        rising: +1 if lanes are numbered from the right, −1 from the left, 0 if unknown.
+        own: whether it is a user's own table, whose vehicles may drive towards lower x.
+        label: the log's name, for errors.
     """
     lane, y = columns["lane"], columns["y"]
     known = np.isfinite(lane) & (lane >= 0) & np.isfinite(y) & (np.abs(y) < 1e7)
@@ -207,7 +207,7 @@ def check_lanes(columns: Columns, rising: int, own: bool, label: str) -> None:
 
 
 def turn(columns: Columns, dt: float, label: str) -> None:
-    """Turn the plane so that x is the mean direction of travel; vehicles in the opposite direction are as good.
+    """Rotate the plane so that x is the mean direction of travel, up to its sign.
 
     Raises:
         DataError: if vehicles drive in several directions, as at a crossing.
@@ -218,7 +218,7 @@ def turn(columns: Columns, dt: float, label: str) -> None:
     if not told.any():
         return
     heading = np.arctan2(dy[told], dx[told])
-    # Twice the angle is the same for both directions of a road.
+    # Doubling the angle makes both directions of a road equal.
     mean = np.angle(np.exp(2j * heading).mean()) / 2
     if np.cos(heading - mean).sum() < 0:
         mean += np.pi

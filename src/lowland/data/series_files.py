@@ -1,4 +1,4 @@
-"""Files of numbers as series: a row for each time step and a column for each channel."""
+"""Numeric files as series: one row per time step and one column per channel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lowland.data.pixels import reason
 from lowland.files import regular
 
 SERIES = frozenset((".csv", ".npy"))
-"""Suffixes that are taken for series."""
+"""Suffixes of series files."""
 _LONGEST = 256
 _SHORTEST = 16
 _TIMES = frozenset(("t", "time", "times", "timestamp", "seconds", "index", "step", "date", "datetime", ""))
@@ -31,7 +31,7 @@ def read_series(
 ) -> Read:
     """Windows as float32 (N, C, T); see `read_images` for the arguments.
 
-    Memory: at most twice the numbers of all files in float32, since a series is let go when its windows are cut.
+    Memory: at most twice the size of all files in float32, since a series is freed once its windows are cut.
     """
     found: list[tuple[str, np.ndarray]] = []
     skipped: list[tuple[str, str]] = []
@@ -68,13 +68,13 @@ def read_series(
     while fitting:
         name, one = fitting.pop()
         cut = windows(one, size)
-        values[len(places) : len(places) + len(cut)] = cut  # copies from a view, so that nothing is held twice
+        values[len(places) : len(places) + len(cut)] = cut  # copied from a view, so that nothing is in memory twice
         places += [(name, start * size) for start in range(len(cut))]
     return Read(values, places, skipped, list(dict.fromkeys(notes)))
 
 
 def read_one(path: Path) -> tuple[list[np.ndarray], str]:
-    """The series of a file, float32 (T, C) each, and a note on its columns, or nothing.
+    """The series in a file, float32 (T, C) each, and a note on its columns, or "".
 
     Raises:
         DataError, OSError, ValueError: nearly any error, for a file that cannot be used.
@@ -83,14 +83,14 @@ def read_one(path: Path) -> tuple[list[np.ndarray], str]:
 
 
 def windows(series: np.ndarray, size: int) -> Tensor:
-    """Views of the windows (N, C, size) of a series (T, C), one after another; what is left at the end is dropped."""
+    """Views of the consecutive windows (N, C, size) of a series (T, C); an incomplete last window is dropped."""
     count = len(series) // size
     cut = series[: count * size].reshape(count, size, series.shape[1])
     return torch.from_numpy(cut).transpose(1, 2)
 
 
 def _array(path: Path) -> list[np.ndarray]:
-    # Mapped, so that neither the file nor what its header claims is in memory as a whole.
+    # Memory-mapped, so that neither the file nor the size its header claims is allocated as a whole.
     found = np.load(regular(path), mmap_mode="r", allow_pickle=False)
     if not isinstance(found, np.ndarray):
         found.close()
@@ -101,7 +101,7 @@ def series_in(array: np.ndarray) -> list[np.ndarray]:
     """The series (T, C) of an array (T,), (T, C) or (N, T, C), in float32.
 
     Raises:
-        ValueError: for an array of another kind, or numbers that are not finite.
+        ValueError: for an array of another kind, or non-finite numbers.
     """
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim not in (1, 2, 3):
         raise ValueError("it is not an array (T,), (T, C) or (N, T, C) of real numbers")
@@ -146,7 +146,7 @@ def _chained(head: list[str], lines: Iterator[list[str]]) -> Iterator[list[str]]
 
 
 def _pieces(lines: Iterator[list[str]], skip: int) -> Iterator[np.ndarray]:
-    """The numbers of a table, some rows at a time: as text they would take many times their memory."""
+    """The numbers of a table, in chunks of rows: as text they would take many times as much memory."""
     numbers: list[list[float]] = []
     width = 0
     for number, line in enumerate(lines, start=1):
@@ -154,7 +154,7 @@ def _pieces(lines: Iterator[list[str]], skip: int) -> Iterator[np.ndarray]:
         if len(line) != width:
             raise ValueError(f"row {number} has {len(line)} cells, but the first has {width}")
         if bad := [cell for cell in line[skip:] if not _is_number(cell)]:
-            raise ValueError(f"row {number} has {bad[0][:80]!r}, which is no number")
+            raise ValueError(f"row {number} has {bad[0][:80]!r}, which is not a number")
         numbers.append([float(cell) for cell in line[skip:]])
         if len(numbers) == _ROWS:
             yield _single(np.array(numbers))
@@ -172,7 +172,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _single(array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is said later
+    with np.errstate(over="ignore"):  # overflow becomes infinity, which is reported later
         return array.astype(np.float32)
 
 

@@ -1,7 +1,7 @@
-"""Dense traffic on six lanes, by the microscopic simulator SUMO, recorded at ten frames a second.
+"""Dense traffic on six lanes, simulated by SUMO and recorded at ten frames per second.
 
-Even congestion is too easy: a car that keeps its speed and its lane meets nobody. What makes dense traffic hard is
-waves, so the limits of lanes move here, one zone is slow, and the exit opens and closes.
+Uniform congestion is too easy: a car that keeps its speed and lane never meets another. Stop-and-go waves make dense
+traffic hard, so here the speed limits vary, one zone is slow, and the exit opens and closes.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ class Scene:
     """The settings of a simulation, in metres and seconds.
 
     Args:
-        lanes: of the road.
-        lane_width: of each lane.
-        edges: stretches of `stretch` metres, each with a limit of its own in each lane.
-        stretch: length of one.
-        recorded: x where the recording begins and ends; what lies outside lets traffic come and go.
-        speed: about which the limits move; the slow zone and the cars ahead make it about half.
-        every: time from one change of limits to the next.
-        changed: share of limits that change.
-        range: of a limit, as shares of `speed`.
+        lanes: number of lanes.
+        lane_width: width of a lane.
+        edges: number of stretches of `stretch` metres, each with its own speed limit in each lane.
+        stretch: length of a stretch.
+        recorded: x where the recording begins and ends; traffic enters and leaves outside.
+        speed: mean of the speed limits; the slow zone and other cars reduce actual speeds to about half.
+        every: time between changes of limits.
+        changed: fraction of limits that change.
+        range: range of a limit, as fractions of `speed`.
         slow: the same for the slow zone, which is one stretch that moves.
         exit: the same for the last stretch.
-        flow: vehicles that want to enter each lane, per second.
-        wander: standard deviation of the cars' wander about the middle of their lane, which SUMO leaves out.
-        warm_up: simulated before the recording.
+        flow: vehicles per second that try to enter each lane.
+        wander: standard deviation of the lateral movement about the lane centre, which SUMO does not model.
+        warm_up: time simulated before the recording.
     """
 
     lanes: int = 6
@@ -67,23 +67,23 @@ DRIVERS = {
     "van": (0.06, "length='6.2' width='2.0' accel='1.3' decel='2.5' tau='1.3' speedFactor='normc(0.95,0.06,0.8,1.1)'"),
     "truck": (0.04, "length='11' width='2.45' accel='0.9' decel='2.2' tau='1.6' speedFactor='normc(0.9,0.05,0.8,1)'"),
 }
-"""Types of drivers: their share, and attributes of SUMO's vType beside those that all have in common."""
+"""Types of drivers: their share, and attributes of SUMO's vType in addition to the common ones."""
 
 FRAME = 0.1
-"""Seconds between frames, of the simulation as of the recording."""
+"""Seconds between frames, of simulation and recording."""
 Rows: TypeAlias = list[tuple[str, int, float, float, float, float]]
 """Vehicle, frame, x and y of its front bumper, length, width."""
 
 
 def simulate(seed: int, minutes: float = 10.0, scene: Scene | None = None) -> Tracks:
-    """A recording of dense traffic, the same for the same seed.
+    """A recording of dense traffic, deterministic given the seed.
 
     Cars follow by the intelligent driver model (Treiber, Hennecke & Helbing 2000) and change lanes by LC2013, taking
     four seconds. SUMO's position is the middle of the front bumper; here it is the centre.
 
     Raises:
         UnsupportedError: without SUMO: `pip install libsumo eclipse-sumo`.
-        OptionError: for a seed below 0, or a recording without a length.
+        OptionError: for a seed below 0, or a recording of length 0.
     """
     scene = scene or Scene()
     if seed < 0 or not 1 / 600 <= minutes <= 600:
@@ -145,7 +145,7 @@ def _network(scene: Scene, folder: Path, programs: str) -> Path:
 
 
 def _demand(scene: Scene, seconds: float) -> str:
-    """As many vehicles as each lane takes, of all types of drivers."""
+    """As many vehicles as each lane can take, of all driver types."""
     common = "carFollowModel='IDM' minGap='2' lcMaxSpeedLatStanding='0' lcMaxSpeedLatFactor='0.12'"
     types = "".join(
         f"<vType id='{name}' probability='{share}' {common} {text}/>" for name, (share, text) in DRIVERS.items()
@@ -163,7 +163,7 @@ def _demand(scene: Scene, seconds: float) -> str:
 
 
 def _record(libsumo: Any, scene: Scene, seed: int, minutes: float) -> Rows:
-    """Move the limits while SUMO runs, and note where every vehicle is at every recorded frame."""
+    """Vary the limits while SUMO runs, and record the position of every vehicle at every recorded frame."""
     chance = np.random.default_rng(seed)
     warm_up, frames = round(scene.warm_up / FRAME), round(60 * minutes / FRAME)
     sizes: dict[str, tuple[float, float]] = {}
@@ -182,7 +182,7 @@ def _record(libsumo: Any, scene: Scene, seed: int, minutes: float) -> Rows:
 
 
 def _limits(libsumo: Any, scene: Scene, chance: np.random.Generator, first: bool) -> None:
-    """Draw some limits anew: of every lane on every stretch; one stretch is slow, and the last is the exit."""
+    """Redraw some of the limits of all lanes and stretches; one stretch is slow, and the last is the exit."""
     slow = int(chance.integers(scene.edges - 1))
     for edge in range(scene.edges):
         low, high = scene.exit if edge == scene.edges - 1 else scene.slow if edge == slow else scene.range
@@ -194,7 +194,7 @@ def _limits(libsumo: Any, scene: Scene, chance: np.random.Generator, first: bool
 
 
 def _tracks(rows: Rows, scene: Scene, seed: int) -> Tracks:
-    """Centres in place of bumpers, a wander about the middle of the lane, and the recorded part of the road."""
+    """Convert bumpers to centres, add lateral movement, and cut out the recorded part of the road."""
     names, vehicle = np.unique([row[0] for row in rows], return_inverse=True)
     frame = np.array([row[1] for row in rows])
     x, y, length, width = np.array([row[2:] for row in rows], dtype=np.float64).T
@@ -202,14 +202,14 @@ def _tracks(rows: Rows, scene: Scene, seed: int) -> Tracks:
     road = Road(*scene.recorded, edges=tuple(np.arange(scene.lanes + 1) * scene.lane_width))
     x, y, length, width = x[order] - length[order] / 2, y[order] + road.left, length[order], width[order]
     whole = Tracks(vehicle[order], frame[order], x, y, length, width, 0 * frame, road, FRAME, f"traffic-{seed}")
-    # Changes of lanes begin and end at once in SUMO, which no car can steer.
+    # Lane changes begin and end abruptly in SUMO, which no real car can do.
     y = whole.smooth(21).y + _wander(whole, len(names), scene, np.random.default_rng([seed, 1]))
     inside = (whole.x >= road.length_from) & (whole.x <= road.length_to)
     return replace(whole, y=y, lane=road.lane_of(y)).select(inside)
 
 
 def _wander(tracks: Tracks, vehicles: int, scene: Scene, chance: np.random.Generator) -> Floats:
-    """Three waves along the road for each vehicle: a function of x, so that a car that stands does not slide."""
+    """Three waves along the road per vehicle, as a function of x, so that a standing car does not slide."""
     waves = 3
     wave_length, phase = chance.uniform(60, 200, (waves, vehicles)), chance.uniform(0, 2 * np.pi, (waves, vehicles))
     angle = 2 * np.pi * tracks.x / wave_length[:, tracks.vehicle] + phase[:, tracks.vehicle]

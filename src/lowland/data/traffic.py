@@ -1,6 +1,6 @@
-"""The simulated traffic on which driving is learned and tested; it ships with the package.
+"""Simulated traffic for training and testing drivers; it ships with the package.
 
-The parts are whole simulations with seeds of their own, so that no car of a test has a neighbour in training.
+The parts are separate simulations with different seeds, so no car in the test has a neighbour in training.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MINUTES = 8.0
 
 
 def traffic(part: Literal["train", "validation", "test"] = "train", count: int = 0) -> list[Tracks]:
-    """The recordings of a part, one a simulation: six lanes, about 42 vehicles per km and lane, 9 m/s by the mean.
+    """The recordings of a part, one per simulation: six lanes, about 42 vehicles per km and lane, mean speed 9 m/s.
 
-    `lowland data make traffic --seed N --minutes 8` makes them again (see `lowland.data.simulate`).
+    `lowland data make traffic --seed N --minutes 8` generates them again (see `lowland.data.simulate`).
 
     Args:
         part: "train", "validation" or "test".
-        count: how many recordings; 0 for all.
+        count: number of recordings; 0 for all.
 
     Raises:
         OptionError: if there is no such part.

@@ -34,8 +34,8 @@ _CHECKER = Source(
     size=3_781_042,
     root="commonroad_drivability_checker-2025.4.0/tutorials",
 )
-# US101-1_2 is the recording of 1_1 with another task, 3_3_S holds regions in place of trajectories, and 3_1 lies in
-# both packages.
+# US101-1_2 is the recording of 1_1 with another task, 3_3_S holds regions instead of trajectories, and 3_1 is in both #
+# packages.
 SCENARIOS = (
     (_REACH, ["1_1", "5_1", "6_1", "8_1", "11_4", "15_1", "17_1", "24_2"]),
     (_CHECKER, ["3_1", "3_3"]),
@@ -50,9 +50,9 @@ SCENARIOS = (
     also=(_CHECKER,),
 )
 def us101(data_dir: str | Path | None = None) -> list[Tracks]:
-    """Ten recordings of 3 to 13 seconds, one log a scenario: five or six lanes, mean speeds 8 to 17 m/s.
+    """Ten recordings of 3 to 13 seconds, one log per scenario: five or six lanes, mean speeds 8 to 17 m/s.
 
-    Too short and too few to train on: they are a test on real traffic. Logs 15_1 and 5_1 share 1.4 s.
+    They are too short and too few to train on, and serve as a test on real traffic. Logs 15_1 and 5_1 share 1.4 s.
 
     Args:
         data_dir: folder with both archives, or with the XML files. Without it, see `lookup`.

@@ -1,6 +1,6 @@
-"""All windows of a picture, and the picture that they agree on.
+"""Overlapping windows of an image, and their average as an image.
 
-Legend: C channels, H × W pixels, N windows of S × S pixels.
+Shape letters: C channels, H × W pixels, N windows of S × S pixels.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from lowland.errors import ShapeError
 
 
 class Windows:
-    """Square windows at regular places, which cover every pixel of a picture.
+    """Square windows on a regular grid that cover every pixel of an image.
 
     Args:
-        height, width: of the picture.
+        height, width: of the image.
         size: S.
-        step: pixels from one window to the next; the last row and column are always there.
+        step: pixels from one window to the next; the last row and column are always included.
         shift: (down, right) of the second row and column of windows, less than `step`.
 
     Raises:
-        ShapeError: if the picture is smaller than a window.
+        ShapeError: if the image is smaller than a window.
 
     >>> image = torch.rand(1, 9, 7)
     >>> windows = Windows(9, 7, size=4, step=2)
@@ -50,7 +50,7 @@ class Windows:
         return chosen.permute(1, 2, 0, 3, 4).reshape(len(self), -1)
 
     def merge(self, windows: Tensor, weights: Tensor | None = None) -> Tensor:
-        """(N, C · S²) → (C, H, W): the mean, or the mean by weights (N,), of all windows over each pixel."""
+        """(N, C · S²) → (C, H, W): the mean, or the mean weighted by (N,), of all windows over each pixel."""
         channels = windows.shape[1] // self.size**2
         rows, columns = len(self.rows), len(self.columns)
         total = windows.new_zeros(channels, *self.shape)

@@ -1,4 +1,4 @@
-"""Energies: one file for each family. Everything registered in this folder is an attribute of it."""
+"""Energies, one file per family. Everything registered in this folder is an attribute of the package."""
 
 from __future__ import annotations
 

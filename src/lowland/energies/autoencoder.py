@@ -1,4 +1,4 @@
-"""Auto-encoders (rows A1, A3): F(y) is the reconstruction error."""
+"""Auto-encoders (systems A1, A3): F(y) is the reconstruction error."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _FLAT = {"relu": lambda a: a.clamp_min(0), "hardtanh": lambda a: (1 - a.abs()).c
 class Autoencoder(Energy):
     """F(y) = ‖y − Dec(Enc(y))‖².
 
-    What bounds the low-energy volume is up to its user: a narrow code (row A1), or a shaping that keeps Dec(Enc(y)) as
-    constant as possible (row A3): `ll.shaping.Contraction` (contracting auto-encoder), `ll.shaping.Saturation`
-    (saturating auto-encoder); noise on its input makes it a denoising one (row C3). Source: Hinton & Salakhutdinov,
-    "Reducing the dimensionality of data with neural networks" (2006), for the deep one with a narrow code.
+    The user chooses what bounds the low-energy volume: a narrow code (system A1), or a shaping that keeps Dec(Enc(y))
+    as constant as possible (system A3), such as `ll.shaping.Contraction` (contractive auto-encoder) or
+    `ll.shaping.Saturation` (saturating auto-encoder). Noise on the input makes it a denoising auto-encoder (system C3).
+    Source: Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural networks" (2006), for the deep
+    auto-encoder with a narrow code.
 
     Args:
         n_features: size of y.
@@ -38,8 +39,8 @@ class Autoencoder(Energy):
         hidden: sizes of the encoder's hidden layers; the decoder mirrors them. Empty for one linear layer each.
         code: what is applied to the encoder's output a: "linear" a, "relu" max(0, a), "hardtanh" a clipped to ±1,
             "sigmoid".
-        tied: the decoder's weights are the encoder's transposed, as in the first contracting auto-encoders; without
-            hidden layers only.
+        tied: the decoder's weights are the encoder's, transposed, as in the first contractive auto-encoders; only
+            without hidden layers.
         generator: draws the weights.
 
     Raises:
@@ -90,7 +91,7 @@ class Autoencoder(Energy):
         return code @ self.weight + self.outer if self.tied else self.decoder(code)
 
     def distance_to_flat(self, a: Tensor) -> Tensor:
-        """How far each a is from where the code's activation is flat, (B, n_codes).
+        """Distance of each a from the flat region of the code's activation, (B, n_codes).
 
         max(0, a) for "relu", max(0, 1 − |a|) for "hardtanh": the complementary function of Goroshin & LeCun (2013).
         """

@@ -24,9 +24,9 @@ class ReferenceCase(NamedTuple):
         energy: an instance.
         given: the values of the variables that are not free, by name.
         over: the free variable or variables.
-        minimum: (B,) the least energy over them, where it is known.
-        minimiser: (B, D) where it is least, flat, where that is known and unique.
-        start: (B, D) a start from which a local method gets there; None for the default start.
+        minimum: (B,) the minimum energy over them, if known.
+        minimiser: (B, D) the minimiser, flattened, if known and unique.
+        start: (B, D) a start from which a local method reaches the minimum; None for the default start.
     """
 
     energy: Energy
@@ -41,9 +41,9 @@ class Energy(nn.Module, PyTorchModelHubMixin):
     """Base class of all energies.
 
     A subclass calls `super().__init__(y=..., z=...)` with the domain of each variable that it takes and defines
-    `energy(x, y, z)` → (B,). It is deterministic, calls no solver and reduces over nothing but the axes of one sample.
-    Everything else is optional: `encode` for what depends on x alone, `structure` for what helps a solver,
-    `marginal` for a free energy in closed form, `prior` for q(z), `reconstruct` for a decoded y.
+    `energy(x, y, z)` → (B,). It is deterministic, calls no solver and sums only over the axes of a single sample.
+    Everything else is optional: `encode` for what depends on x alone, `structure` for what helps a solver, `marginal`
+    for a free energy in closed form, `prior` for q(z), `reconstruct` for a decoded y.
 
     Args:
         domains: the `Domain` of each of x, y, z that the energy takes.
@@ -60,7 +60,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
     """
 
     views = False
-    """Whether it is trained on samples y alone, of which the shaping makes pairs (x, y)."""
+    """Whether it is trained on samples y alone, from which the shaping makes pairs (x, y) of views."""
 
     def __init__(self, **domains: Domain) -> None:
         super().__init__()
@@ -70,23 +70,23 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         self.domains = {name: domains[name] for name in VARIABLES if name in domains}
 
     def energy(self, x: Any, y: Any, z: Any) -> Tensor:
-        """E for each sample, (B,). `x` comes as `encode` returned it; a variable that the energy lacks is None."""
+        """E for each sample, (B,). `x` is what `encode` returned; a variable that the energy does not have is None."""
         raise NotImplementedError
 
     def encode(self, x: Any) -> Any:
-        """What of x is worth computing once for a whole solve; by default x itself. Its tensors keep the batch axis."""
+        """Anything computed from x alone, once per solve; by default x itself. Its tensors keep the batch axis."""
         return x
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        """What is known in closed form about E over the variables `over`, which come as None; x comes encoded."""
+        """What is known in closed form about E over the variables `over`, which are passed as None; x is encoded."""
         return Structure()
 
     def marginal(self, x: Any, y: Any, beta: float) -> Tensor | None:
-        """F_beta(x, y), (B,), in closed form, or None where there is none for this beta."""
+        """F_beta(x, y), (B,), in closed form, or None if there is none for this beta."""
         return None
 
     def log_partition(self, x: Any) -> Tensor | None:
-        """Log Z = log ∫ exp(−F_1(x, y)) dy in closed form, one number or (B,), or None where there is none."""
+        """Log Z = log ∫ exp(−F_1(x, y)) dy in closed form, one number or (B,), or None if there is none."""
         return None
 
     def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
@@ -95,35 +95,34 @@ class Energy(nn.Module, PyTorchModelHubMixin):
 
     @property
     def has_prior(self) -> bool:
-        """Whether `prior` is the energy's own, and not the uniform one of the domain."""
+        """Whether the energy has its own `prior`, rather than the uniform one of the domain."""
         return type(self).prior is not Energy.prior
 
     def core(self) -> tuple[float, Energy]:
-        """(w, E) where this energy is w·E: (1, itself), or the one term of a sum whose weight is not 0.
+        """(w, E) such that this energy is w·E: (1, itself), or the one term of a sum with a non-zero weight.
 
-        What an energy offers beyond this contract (`lowland.energies.protocols`) is looked for at the core.
+        Optional methods beyond this contract (`lowland.energies.protocols`) are looked up on the core.
         """
         return 1.0, self
 
     def reconstruct(self, x: Any, y: Any, z: Any) -> Any:
-        """The y that z (or the code of y) decodes to, or None where the energy does not reconstruct."""
+        """The y that z (or the code of y) decodes to, or None if the energy does not reconstruct."""
         return None
 
     def initialise(self, x: Any, y: Any, noise: PerSampleRNG) -> None:
-        """Set first parameters from data (means, whitening, a codebook), in place and under no_grad.
+        """Initialise parameters from data (means, whitening, a codebook), in place and under no_grad.
 
-        By default nothing. Shapings call it in `prepare`. `noise` has a stream of random numbers for each row of the
-        data.
+        By default it does nothing. Shapings call it in `prepare`. `noise` has a random stream for each row of the data.
         """
 
     def constrain(self) -> None:
-        """Bring the parameters back to the set that the energy is defined on, in place and under no_grad.
+        """Project the parameters onto the set on which the energy is defined, in place and under no_grad.
 
-        Unit-norm atoms and orthonormal rows are such sets; by default nothing. Shapings call it in `after_step`.
+        Examples are unit-norm atoms and orthonormal rows. By default it does nothing. Shapings call it in `after_step`.
         """
 
     def domain(self, name: str) -> Domain:
-        """The domain of one variable; an UnsupportedError where the energy has no such variable."""
+        """The domain of one variable; an UnsupportedError if the energy has no such variable."""
         if name not in self.domains:
             raise UnsupportedError(f"{type(self).__name__} has no variable {name!r}: it has {', '.join(self.domains)}.")
         return self.domains[name]
@@ -132,15 +131,15 @@ class Energy(nn.Module, PyTorchModelHubMixin):
         """E(x, y, z), shape (B,).
 
         Raises:
-            ShapeError: if a variable is missing or superfluous, or has the wrong shape, type or device, or if `energy`
-                does not return one number for each sample.
+            ShapeError: if a variable is missing or unexpected, or has the wrong shape, dtype or device, or if `energy`
+                does not return one number per sample.
         """
         self.check(x=x, y=y, z=z)
         value = self.energy(None if x is None else self.encode(x), y, z)
         return check_output(self, value, batch_size(x=x, y=y, z=z))
 
     def __add__(self, other: Energy) -> Energy:
-        """The sum of two energies, a `Sum`; the variables that both take must have the same domain."""
+        """The sum of two energies, a `Sum`; shared variables must have the same domain."""
         check_instance(other, Energy, "What is added to an energy")
         return _sum((self, 1.0), (other, 1.0))
 
@@ -153,7 +152,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
     __rmul__ = __mul__
 
     def check(self, free: tuple[str, ...] = (), **values: Any) -> None:
-        """Raise a ShapeError unless the variables of this energy, less the free ones, are given as they should be."""
+        """Raise a ShapeError unless all variables but the free ones are given, with right shape, dtype and device."""
         kind = type(self).__name__
         for name, value in values.items():
             if name in self.domains and value is None and name not in free:
@@ -184,7 +183,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
             batch_size(**values)
 
     def over(self, names: str | tuple[str, ...]) -> tuple[tuple[str, ...], Domain]:
-        """The free variables in canonical order, with their domain: one domain, or the product of several."""
+        """The free variables in canonical order, and their domain: a product if there are several."""
         if not isinstance(names, str | tuple | list) or not names:
             raise UnsupportedError(f"over must name the free variables, such as 'z' or ('y', 'z'), not {names!r}.")
         wanted = (names,) if isinstance(names, str) else tuple(names)
@@ -197,7 +196,7 @@ class Energy(nn.Module, PyTorchModelHubMixin):
 
 
 def _check_kind(domain: Domain, value: Any, name: str) -> None:
-    """Raise a ShapeError for whole numbers or booleans where real ones are needed; a state of a world may hold any."""
+    """Raise a ShapeError for integers or booleans where real numbers are needed; a world's state may hold any dtype."""
     if isinstance(domain, Product):
         for key, part in domain.parts.items():
             _check_kind(part, value[key], f"{name}[{key!r}]")
@@ -206,7 +205,7 @@ def _check_kind(domain: Domain, value: Any, name: str) -> None:
 
 
 def check_output(energy: Energy, value: Any, batch: int) -> Tensor:
-    """The contract: one number for each sample."""
+    """Check the contract: one number per sample."""
     if not isinstance(value, Tensor) or value.shape != (batch,):
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise ShapeError(
@@ -227,9 +226,9 @@ def squared_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """‖a_i − b_k‖² of all rows of a (B, D) and b (K, D), (B, K), from their differences.
+    """‖a_i − b_k‖² of all rows of a (B, D) and b (K, D), (B, K), computed from differences.
 
-    The product form ‖a‖² − 2 a·b + ‖b‖² is faster, but cancels where points are far from 0 and near each other.
+    The product form ‖a‖² − 2 a·b + ‖b‖² is faster, but cancels if points are close together and far from 0.
 
     >>> import torch
     >>> squared_distances(torch.tensor([[1e4]]), torch.tensor([[1e4], [10001.0]]))
@@ -241,6 +240,6 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _sum(*terms: tuple[Energy, float]) -> Energy:
-    # By name: a `Sum` is itself an energy, so its module imports this one.
+    # Looked up by name: `Sum` is itself an energy, so its module imports this one.
     sums: Any = find("energy", "Sum")
     return sums.of(*terms)

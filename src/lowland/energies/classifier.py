@@ -1,4 +1,4 @@
-"""Classification: any network with one output for each class is an energy of an input and an answer (rows V1, E2)."""
+"""Classification: a network with one output per class is an energy of an input and an answer (systems V1, E2)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from lowland.registry import register
 class Classifier(Energy):
     """E(x, y) = −y·f(x): x an input, y a one-hot answer, f a network with one output for each of the K classes.
 
-    The best answer ŷ = argmin_y E(x, y) is the class of the largest output, found by looking at all K. All answers
-    together have log Z(x) = log Σ_k exp f_k(x), so that p(y | x) = exp(−E(x, y)) / Z(x) is the softmax of f(x), and
+    The best answer ŷ = argmin_y E(x, y) is the class of the largest output, found by enumerating all K. The partition
+    function is log Z(x) = log Σ_k exp f_k(x), so that p(y | x) = exp(−E(x, y)) / Z(x) is the softmax of f(x), and
     `MaximumLikelihood` is the cross-entropy. Source: LeCun, Chopra, Hadsell, Ranzato & Huang, "A tutorial on
     energy-based learning" (2006).
 
-    Any module (B, D) → (B, K) may stand in for f: assign it to `network`. Since `save_energy` keeps the arguments below
-    and no module, keep such an energy with `export_program`, `export_onnx` or `export_safetensors`.
+    To use any other module (B, D) → (B, K) as f, assign it to `network`. `save_energy` stores only the arguments below,
+    so save such an energy with `export_program`, `export_onnx` or `export_safetensors`.
 
     Args:
         n_inputs: D, the size of x.
         n_classes: K.
         hidden: sizes of the hidden layers of f, ReLU between them; () makes f linear.
-        generator: for the first weights.
+        generator: draws the initial weights.
 
     >>> energy = Classifier(64, 10)
     >>> energy(x=torch.zeros(5, 64), y=torch.eye(10)[:5]).shape
@@ -48,7 +48,7 @@ class Classifier(Energy):
         self.network: nn.Module = mlp(n_inputs, *hidden, n_classes, activation=nn.ReLU, generator=generator)
 
     def encode(self, x: Tensor) -> Tensor:
-        """f(x), (B, K): all that the energy has to know of x, whatever y is."""
+        """f(x), (B, K): everything the energy needs from x."""
         return self.network(x)
 
     def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:

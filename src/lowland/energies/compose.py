@@ -1,4 +1,4 @@
-"""Energies made of energies: weighted sums, an energy of a transformed y, and an energy with a part of y held fixed."""
+"""Energies built from energies: weighted sums, an energy of a transformed y, and an energy with part of y fixed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ from lowland.tensors import PerSampleRNG
 
 @register("energy")
 class Sum(Energy):
-    """E(x, y, z) = Σ_i w_i E_i(x, y, z): energies trained apart and added; also written `0.5 * a + b`.
+    """E(x, y, z) = Σ_i w_i E_i(x, y, z): separately trained energies, added; also written `0.5 * a + b`.
 
-    A variable that several terms take is shared, so its domains must agree; a term is given only the variables that it
-    takes. What the terms know about themselves is added where a sum keeps it (see `Structure`): quadratic parts,
-    tables, Lipschitz bounds, and the penalty of the one term that has one, provided its weight is positive. A term of
-    weight 0 changes nothing: w·E and w·E + 0·E₂ are solved as E is. The densities exp(−E) are multiplied: a product of
-    experts (Hinton 2002).
+    A variable that several terms take is shared, so its domains must agree; each term gets only the variables that it
+    takes. Structure that survives a sum is added (see `Structure`): quadratic parts, tables, Lipschitz bounds, and the
+    penalty if only one term has one and its weight is positive. A term of weight 0 changes nothing: w·E and w·E + 0·E₂
+    are solved as E is. The sum multiplies the densities exp(−E): a product of experts (Hinton 2002).
 
     Args:
         terms: energies by name.
@@ -38,7 +37,7 @@ class Sum(Energy):
 
     Raises:
         UnsupportedError: if two terms take the same variable from different domains.
-        OptionError: if there is no term, a weight of no term, or a weight that is not finite.
+        OptionError: if there is no term, a weight without a term, or a weight that is not finite.
 
     >>> import torch
     >>> both = 0.5 * Smoothness(2, 2) + Smoothness(2, 2)
@@ -71,7 +70,7 @@ class Sum(Energy):
 
     @classmethod
     def of(cls, *terms: tuple[Energy, float]) -> Sum:
-        """The weighted sum of energies, sums among them opened; terms are named "0", "1" …"""
+        """The weighted sum of energies, with nested sums flattened; terms are named "0", "1" …"""
         flat: list[tuple[Energy, float]] = []
         for energy, weight in terms:
             parts = energy._parts() if type(energy) is Sum else [("", 1.0, energy)]
@@ -115,9 +114,9 @@ class Sum(Energy):
         return found.shift(torch.stack(fixed).sum(dim=0)) if fixed else found
 
     def marginal(self, x: Any, y: Any, beta: float) -> Tensor | None:
-        """Closed if at most one term takes z, its weight w is positive, and it has the closed form at w·β.
+        """In closed form if at most one term takes z, its weight w is positive, and it has a closed form at w·β.
 
-        The others are added to it.
+        The other terms are added.
         """
         latent = [weight for _, weight, term in self._live() if "z" in term.domains]
         if len(latent) > 1 or any(weight < 0 for weight in latent):
@@ -135,7 +134,7 @@ class Sum(Energy):
         return torch.stack(values).sum(dim=0) if values else None
 
     def log_partition(self, x: Any) -> Tensor | None:
-        """That of the one term, if there is no other and its weight is 1."""
+        """That of the term, if there is only one and its weight is 1."""
         live = self._live()
         if len(live) != 1 or live[0][1] != 1:
             return None
@@ -143,7 +142,7 @@ class Sum(Energy):
         return term.log_partition(self._share(term, name, x, None, None)[0])
 
     def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
-        """That of the term which has a prior of its own; otherwise uniform on a bounded domain.
+        """The prior of the term that has its own; otherwise uniform on a bounded domain.
 
         Raises:
             UnsupportedError: if several terms have one.
@@ -168,13 +167,13 @@ class Sum(Energy):
         return live[0][1] * weight, inner
 
     def initialise(self, x: Any, y: Any, noise: PerSampleRNG) -> None:
-        """Each term of a weight other than 0 that takes y sets its first parameters."""
+        """Initialise each term that takes y and has a non-zero weight."""
         for _, _, term in self._live():
             if "y" in term.domains:
                 term.initialise(x if "x" in term.domains else None, y, noise)
 
     def reconstruct(self, x: Any, y: Any, z: Any) -> Any:
-        """The first decoded y that a term offers."""
+        """The reconstruction of the first term that has one."""
         for name, _, term in self._parts():
             decoded = term.reconstruct(*self._share(term, name, x, y, z))
             if decoded is not None:
@@ -187,7 +186,7 @@ class Sum(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """2 (½‖y − z‖² + ½‖z‖₁) is least at shrink_½(y), as is half of it."""
+        """2 (½‖y − z‖² + ½‖z‖₁) is minimal at shrink_½(y), and so is half of it."""
         case = SparseCoding.reference_case()
         assert case.minimum is not None
         return case._replace(energy=cls({"code": case.energy}, {"code": 2.0}), minimum=2 * case.minimum)
@@ -195,7 +194,7 @@ class Sum(Energy):
 
 @register("energy")
 class Smoothness(Energy):
-    """E(y) = Σ (y_i − y_j)² over neighbouring pixels i, j of an image: a prior on images that has no parameters.
+    """E(y) = Σ (y_i − y_j)² over neighbouring pixels i, j of an image: an image prior without parameters.
 
     Source: textbook; exp(−E) is a Gaussian Markov random field (Besag 1974).
 
@@ -221,7 +220,7 @@ class Smoothness(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """Flat images have no energy."""
+        """Constant images have energy 0."""
         return ReferenceCase(cls(2, 2), {}, "y", minimum=torch.zeros(1), minimiser=torch.zeros(1, 4))
 
 
@@ -229,7 +228,7 @@ class Smoothness(Energy):
 class Transformed(Energy):
     """E(x, y, z) = E₀(x, T(y), z): an energy of a transformed y, for instance of its thermometer code.
 
-    Source: textbook. As a density over y it lacks the volume |∂T/∂y|, which is for its user to add.
+    Source: textbook. As a density over y it lacks the volume term |∂T/∂y|, which the user must add.
 
     Args:
         inner: E₀.
@@ -252,7 +251,7 @@ class Transformed(Energy):
         return self.inner.energy(x, self.transform(y), z)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        """Where y is given, all that the inner energy knows; where it is free, at most the energies of candidates."""
+        """If y is given, all structure of the inner energy; if y is free, at most the energies of candidates."""
         if "y" not in over:
             return self.inner.structure(over, x, self.transform(y), z)
         known = self.inner.structure(over, x, None, z).candidates
@@ -291,14 +290,14 @@ class Transformed(Energy):
 
 
 class Thermometer(nn.Module):
-    """T(y)_{ik} = σ((y_i − t_k) / width): coordinate i as a column of `levels` units, lit up to its value.
+    """T(y)_{ik} = σ((y_i − t_k) / width): coordinate i as a column of `levels` units, switched on up to its value.
 
-    With width 0 the units are exactly 0 or 1, as a model of binary data is trained on; a positive width makes the same
-    code smooth, so that the energy of a code has a gradient in y.
+    With width 0 the units are exactly 0 or 1, as models of binary data need; a positive width makes the code smooth, so
+    that its energy has a gradient in y.
 
     Args:
         n_features: coordinates of y.
-        levels: thresholds t_k for each, equally spaced strictly between `low` and `high`.
+        levels: thresholds t_k per coordinate, equally spaced strictly between `low` and `high`.
         low, high: range of y.
         width: of a threshold, in units of y.
 
@@ -326,18 +325,19 @@ class Thermometer(nn.Module):
 
 @register("energy")
 class Clamped(Energy):
-    """E(x, y, z) = E₀(m ⊙ x + (1 − m) ⊙ y, z): an energy of y without x, of which a known part is held fixed.
+    """E(x, y, z) = E₀(m ⊙ x + (1 − m) ⊙ y, z): an energy of y alone, with a known part of y held fixed.
 
-    Inferring y completes x: the pixels under the mask stay as they are, the others fall where the energy is low.
+    Inferring y completes x: known pixels stay as they are, and the others are chosen so that the energy is low.
     Source: textbook.
 
     Args:
         inner: E₀(y, z), without an x.
 
-    x is a dictionary of `known`, in the shape of y, and `mask` m, 1 where a value is known and 0 where it is sought.
+    x is a dictionary of `known`, in the shape of y, and `mask` m, 1 where a value is known and 0 where it is to be
+    inferred.
 
     Raises:
-        UnsupportedError: if the inner energy has an x of its own.
+        UnsupportedError: if the inner energy already takes x.
 
     >>> energy = Clamped(Smoothness(1, 3))
     >>> x = {"known": torch.tensor([[0.0, 0.0, 2.0]]), "mask": torch.tensor([[1.0, 0.0, 1.0]])}
@@ -347,7 +347,7 @@ class Clamped(Energy):
 
     def __init__(self, inner: Energy) -> None:
         if "x" in inner.domains:
-            raise UnsupportedError(f"{type(inner).__name__} has an x of its own, so a part of y cannot be passed as x.")
+            raise UnsupportedError(f"{type(inner).__name__} already takes x, so part of y cannot be passed as x.")
         shape = inner.domain("y").shape
         known = Product({"known": inner.domain("y"), "mask": Binary(shape)})
         super().__init__(x=known, **inner.domains)
@@ -361,7 +361,7 @@ class Clamped(Energy):
         return self.inner.energy(None, self.complete(x, y), z)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        """Over z, all that the inner energy knows; over y what holds too where a part is fixed."""
+        """Over z, all structure of the inner energy; over y, the structure that still holds with a part fixed."""
         if "y" not in over:
             return self.inner.structure(over, None, self.complete(x, y), z)
         if x is None:

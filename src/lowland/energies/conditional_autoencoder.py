@@ -1,4 +1,4 @@
-"""The conditional regularised auto-encoder (row S15): several answers to one input, one for each latent."""
+"""The conditional regularised auto-encoder (system S15): several answers to one input, one per latent."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from lowland.tensors import PerSampleRNG
 class ConditionalAutoencoder(Energy):
     """E(x, y, z) = ½‖y − Dec(z, h)‖² + (α/2)‖z − Enc(x, y)‖² + (λ/2)‖z‖², h = Pred(x).
 
-    Pred summarises what x tells of y, and z what it does not. The encoder sees y, so that nothing but α, λ and the size
-    of z keeps it from copying y into z: little room in z is what makes Dec rely on h. Source: LeCun, "A path towards
-    autonomous machine intelligence" (2022), section 4.3, with all three terms as squares. Train with
-    `ll.shaping.MinimumEnergy(solver=...)`, which infers z from Enc(x, y) onwards. Answers to a new x are
-    `predict(x, z)` with z drawn by `prior`.
+    Pred summarises what x says about y, and z the rest. The encoder sees y, so only α, λ and the size of z keep it from
+    copying y into z: limited capacity of z makes Dec rely on h. Source: LeCun, "A path towards autonomous machine
+    intelligence" (2022), section 4.3, with all three terms squared. Train with `ll.shaping.MinimumEnergy(solver=...)`,
+    which infers z starting from Enc(x, y). For a new x the answers are `predict(x, z)` with z drawn from `prior`.
 
     Args:
         n_inputs: size of x.
@@ -107,7 +106,7 @@ class ConditionalAutoencoder(Energy):
         return self.predict(x, z[:, None])[:, 0]
 
     def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
-        """N(m, C), the same for all x: N(0, I) until `fit_prior` was called."""
+        """N(m, C), the same for all x: N(0, I) until `fit_prior` is called."""
         return self.prior_mean + noise.normal(count, len(self.prior_mean)) @ self.prior_root.T
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
-"""Convolutional sparse coding (rows S9, S10): a whole image is a sum of filters convolved with sparse maps.
+"""Convolutional sparse coding (systems S9, S10): a whole image is a sum of filters convolved with sparse maps.
 
-Legend: B samples, C channels, H height, W width, K filters, h side of a filter. `_f` is a real Fourier transform over
-(H, W), in which a circular convolution is a product: at each frequency the filters are a matrix of C rows, so that
-Dᴴ D, although of size K, has rank C.
+Shape letters: B samples, C channels, H height, W width, K filters, h side of a filter. `_f` marks a real Fourier
+transform over (H, W), in which a circular convolution is a product: at each frequency the filters are a matrix of C
+rows, so Dᴴ D is K × K but has rank C.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class ConvolutionalSparseCoding(Energy):
     """E(y, z) = ½‖y − Σ_k W_k ∗ z_k‖² + λ Σ_k ‖z_k‖₁ [+ (α/2)‖z − Enc(y)‖²], with filters W_k of unit norm.
 
     Convolution is circular: a filter that leaves the image at one side comes back at the other. A masked energy takes
-    x, the weight of each pixel's squared error, and is then ½ Σ_p x_p (y − W ∗ z)²_p + …: 0 for pixels that are not
-    known, which it fills in (inpainting). With a margin of h − 1 such pixels the borders of an image are free.
+    x, the weight of each pixel's squared error: ½ Σ_p x_p (y − W ∗ z)²_p + …. Weight 0 marks unknown pixels, which are
+    filled in (inpainting). A margin of h − 1 unknown pixels leaves the borders of an image free.
 
     Source: Zeiler, Krishnan, Taylor & Fergus, "Deconvolutional networks" (2010); with an encoder, Kavukcuoglu et al.,
     "Learning convolutional feature hierarchies for visual recognition" (2010). `ll.solvers.ADMM` solves it in the
-    Fourier domain (Wohlberg 2016), `ll.solvers.FISTA` also where it is masked; train it with
+    Fourier domain (Wohlberg 2016); `ll.solvers.FISTA` also solves the masked energy. Train it with
     `ll.shaping.MinimumEnergy(solver=...)`.
 
     Args:
@@ -42,14 +42,14 @@ class ConvolutionalSparseCoding(Energy):
         n_filters: K.
         size: h, the side of a filter in pixels.
         sparsity: λ > 0, in units of y.
-        masked: whether it takes x (1, H, W), with weights of at least 0.
-        prediction: α ≥ 0, how much a code far from the encoder's prediction costs; with 0 there is no encoder.
-        shrinkages: of the encoder, a `ConvolutionalLISTA` that is at first ISTA for the first filters.
-        generator: draws the first filters from the normal distribution.
+        masked: whether it takes x (1, H, W), with non-negative weights.
+        prediction: α ≥ 0, weight of the distance between code and encoder output; with 0 there is no encoder.
+        shrinkages: iterations of the encoder, a `ConvolutionalLISTA` initialised as ISTA for the initial filters.
+        generator: draws the initial filters from the normal distribution.
 
     Raises:
         OptionError: if λ is not positive, α is negative, or the image is smaller than a filter.
-        DomainError: in use, for a mask that hides everything or has negative weights.
+        DomainError: when used with a mask that hides everything or has negative weights.
 
     >>> energy = ConvolutionalSparseCoding((1, 8, 8), n_filters=2, size=3)
     >>> energy(y=torch.ones(1, 1, 8, 8), z=torch.zeros(1, 2, 8, 8)).detach()
@@ -88,7 +88,7 @@ class ConvolutionalSparseCoding(Energy):
         self.encoder = ConvolutionalLISTA(self.filters, sparsity, bound, shrinkages) if prediction else None
 
     def encode(self, x: Tensor) -> Tensor:
-        """The mask itself; a DomainError where it hides all of a sample."""
+        """The mask itself; a DomainError if it hides all of a sample."""
         if torch.compiler.is_compiling():
             return x
         flat = x.flatten(1)
@@ -96,7 +96,7 @@ class ConvolutionalSparseCoding(Energy):
             raise DomainError("The mask x has negative weights: give 1 for known pixels and 0 for hidden ones.")
         hidden = (flat.amax(dim=1) <= 0).nonzero()[:, 0]
         if len(hidden):
-            raise DomainError(f"The mask x hides every pixel of sample {int(hidden[0])}, so that its code is unknown.")
+            raise DomainError(f"The mask x hides every pixel of sample {int(hidden[0])}, so its code is unknown.")
         return x
 
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class ConvolutionalSparseCoding(Energy):
         return _inverse(apply(self._transform(), _fourier(z)), z.shape[-2:])
 
     def code(self, y: Tensor, x: Tensor | None = None) -> Tensor:
-        """Enc(y), the fast approximation of the code, (B, K, H, W); hidden pixels count as 0."""
+        """Enc(y), a fast approximation of the code, (B, K, H, W); hidden pixels count as 0."""
         if self.encoder is None:
             raise OptionError("This energy has no encoder: make it with prediction > 0.")
         return self.encoder(y if x is None else x * y)
@@ -144,7 +144,7 @@ class ConvolutionalSparseCoding(Energy):
 
     @torch.no_grad()
     def curvature_bound(self, x: Tensor | None = None) -> Tensor:
-        """A bound on the curvature in z, one number or (B,) for masks x, with room for rounding; α is part of it."""
+        """A bound on the curvature in z, one number or (B,) for masks x, with a margin for rounding and with α."""
         heaviest = 1 if x is None else x.flatten(1).amax(dim=1)
         return (1 + 1e-5) * (self._curvature() * heaviest + self.prediction)
 
@@ -152,7 +152,7 @@ class ConvolutionalSparseCoding(Energy):
         return self.sparsity * u.abs().sum(dim=1)
 
     def _shrink(self, u: Tensor, step: Tensor) -> Tensor:
-        """sign(u) [|u| − step·λ]⁺; of one image in one pass, since its code may be large."""
+        """sign(u) [|u| − step·λ]⁺; for a single image in one pass, since its code may be large."""
         threshold = step * self.sparsity
         if len(u) == 1 and u.device.type == "cpu" and not torch.compiler.is_compiling():
             return functional.softshrink(u, float(threshold))
@@ -170,9 +170,9 @@ class ConvolutionalSparseCoding(Energy):
         return torch.linalg.matrix_norm(d_f.permute(2, 3, 0, 1), ord=2).amax().square()
 
     def initialise(self, x: Any, y: Any, noise: PerSampleRNG) -> None:
-        """Filters start as pieces of the images: of four draws for each filter, those with the largest norms.
+        """Filters start as image patches: for each filter four patches are drawn, and the largest norms are kept.
 
-        The encoder starts as ISTA for them. Where all pieces are flat, the filters stay as they are.
+        The encoder starts as ISTA for these filters. If all patches are flat, the filters stay as they are.
         """
         count, _, size, _ = self.filters.shape
         draws = noise.uniform(-(-4 * count // len(y)), 2).reshape(-1, 2)
@@ -190,12 +190,12 @@ class ConvolutionalSparseCoding(Energy):
             self.encoder.start(self.filters, self.sparsity, float(self._curvature()))
 
     def constrain(self) -> None:
-        """The filters get unit norm; without that, λ‖z‖₁ would be dodged by small codes and large filters."""
+        """Normalise the filters; otherwise small codes with large filters would evade λ‖z‖₁."""
         self.filters.copy_(functional.normalize(self.filters.flatten(1), dim=1).reshape_as(self.filters))
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """With filters of one pixel, one for each channel, the code is shrink_λ(y)."""
+        """With one-pixel filters, one per channel, the code is shrink_λ(y)."""
         energy = cls((2, 2, 3), n_filters=2, size=1, sparsity=0.5)
         energy.filters.data = torch.eye(2)[:, :, None, None]
         y = torch.tensor([[2.0, 0.3, -1.0, 0.1, -0.5, 3.0], [0.0, 0.7, -0.2, 1.0, -4.0, 0.6]]).reshape(1, 2, 2, 3)
@@ -216,7 +216,7 @@ class _SmoothProx:
         self.filters, self.d_f, self.y_f = energy.filters, energy._transform(), _fourier(y)
         self.spectrum: tuple[Tensor, ...] | None = None
         channels = self.d_f.permute(2, 3, 1, 0)
-        # D Dᴴ, of one channel a number and of more a matrix at each frequency.
+        # D Dᴴ: at each frequency a number for one channel, a matrix for more.
         self.outer = channels @ channels.mH if y.shape[1] > 1 else power(self.d_f).sum(dim=0)[0]
 
     def __call__(self, v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
@@ -224,7 +224,7 @@ class _SmoothProx:
         near = v if self.predicted is None else (self.alpha * self.predicted + rho * v) / (self.alpha + rho)
         error_f = self.y_f - apply(self.d_f, _fourier(near.reshape(len(near), *self.shape)))
         r = _inverse(self._resolve(error_f, total), self.shape[1:])
-        # The filters are small: Dᴴ r costs less in space than back from the Fourier domain.
+        # The filters are small: Dᴴ r is cheaper as a convolution in space than by an inverse transform.
         move = gather(r, self.filters).flatten(1)
         value = 0.5 * (total * r).square().flatten(1).sum(dim=1)
         if self.predicted is None:
@@ -246,7 +246,7 @@ class _SmoothProx:
 
 
 def _fourier(image: Tensor) -> Tensor:
-    """The Fourier transform over the last two axes, of a batch without samples too, which MKL refuses."""
+    """The Fourier transform over the last two axes; also accepts an empty batch, which MKL refuses."""
     return torch.fft.rfft2(image) if len(image) else torch.fft.rfft2(image.new_zeros(1, *image.shape[1:]))[:0]
 
 

@@ -1,4 +1,4 @@
-"""A discretised auto-encoder (row A1): the code can take finitely many values only."""
+"""A discretised auto-encoder (system A1): the code has finitely many values."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from lowland.registry import register
 class DiscreteAutoencoder(Energy):
     """E(y, z) = ‖y − Dec(z)‖², where z is a few binary units or one-hot groups; the encoder predicts z from y.
 
-    At most `categories ** groups` points have zero energy. F over z is exact (enumeration) while those are at most
-    65,536; beyond, the encoder's output is used. `ll.shaping.StraightThrough()` trains encoder and decoder together:
-    the gradient of E in z is passed on to the encoder as if rounding were the identity (Bengio, Léonard & Courville
-    2013).
+    At most `categories ** groups` points have zero energy. F over z is exact (by enumeration) for up to 65,536 of them;
+    beyond that the encoder's output is used. `ll.shaping.StraightThrough()` trains encoder and decoder together: the
+    gradient of E in z passes to the encoder as if rounding were the identity (Bengio, Léonard & Courville 2013).
 
     Args:
         n_features: size of y.
-        groups: number of units, or of one-hot groups.
-        categories: values of each: 2 for binary units, more for one-hot groups.
+        groups: number of binary units or one-hot groups.
+        categories: values per group: 2 for binary units, more for one-hot groups.
         hidden: sizes of the encoder's hidden layers; the decoder mirrors them.
         generator: draws the weights.
 
@@ -67,7 +66,7 @@ class DiscreteAutoencoder(Energy):
         )
 
     def _table(self, y: Tensor) -> Tensor:
-        """All values at once, (B, K): each is decoded once, not once for each sample."""
+        """E of all values of z, (B, K); each value is decoded once, not once per sample."""
         return squared_distances(y, self.decoder(self.domain("z").elements(y.dtype, y.device)))
 
     def _soft(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +76,7 @@ class DiscreteAutoencoder(Energy):
         return soft, self.domain("z").unpack(self.domain("z").project(soft.detach().flatten(1)))
 
     def straight_through(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """E at the encoder's z, (B,), whose derivative passes as if nothing were rounded; and that z."""
+        """E at the encoder's rounded z, (B,), with gradients as if nothing were rounded; and that z."""
         soft, hard = self._soft(y)
         return self.energy(None, y, hard + soft - soft.detach()), hard
 

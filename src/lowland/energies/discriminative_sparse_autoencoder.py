@@ -1,4 +1,4 @@
-"""The discriminative recurrent sparse auto-encoder (row S8): codes that reconstruct, are sparse, and tell the class."""
+"""The discriminative recurrent sparse auto-encoder (system S8): codes that reconstruct, are sparse, and classify."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class DiscriminativeSparseAutoencoder(Energy):
 
         z_{t+1} = max(0, A x + S z_t − b),   z_0 = 0
 
-    The encoder is ISTA for z ≥ 0 with learned matrices, unrolled T times: at first A = η Dᵀ, S = I − η DᵀD, b = η λ,
-    with η = 1 / ‖DᵀD‖. S explains away: units that account for the same part of x silence each other. Source: Rolfe &
+    The encoder is ISTA for z ≥ 0 with learned matrices, unrolled T times. Initially A = η Dᵀ, S = I − η DᵀD, b = η λ,
+    with η = 1 / ‖DᵀD‖. S explains away: units that account for the same part of x inhibit each other. Source: Rolfe &
     LeCun, "Discriminative recurrent sparse auto-encoders" (2013), with their T = 11 and one hidden layer, columns of D
     of norm 1 and rows of A of norm at most 1. `ll.shaping.MinimumEnergy()` trains it by back-propagation through time,
-    as they do, at first with μ = 0.
+    as they do, starting with μ = 0.
 
     Args:
         n_inputs: size of x.
@@ -34,7 +34,7 @@ class DiscriminativeSparseAutoencoder(Energy):
         sparsity: λ > 0, in units of x.
         discrimination: μ ≥ 0, in units of E.
         iterations: T ≥ 1.
-        generator: draws D, and C at first.
+        generator: draws the initial D and C.
 
     Raises:
         OptionError: for options outside those ranges.
@@ -81,8 +81,8 @@ class DiscriminativeSparseAutoencoder(Energy):
         return z
 
     def scores(self, z: Tensor) -> Tensor:
-        """C ẑ + c, (B, n_classes); a code of zeros says c."""
-        # The root of a sum of squares has no slope at 0.
+        """C ẑ + c, (B, n_classes); for a code of zeros it is c."""
+        # The square root of a sum of squares has no derivative at 0.
         length = z.square().sum(dim=1, keepdim=True).clamp_min(1e-12).sqrt()
         return functional.linear(z / length, self.classes, self.offset)
 
@@ -103,7 +103,7 @@ class DiscriminativeSparseAutoencoder(Energy):
         return 0.5 * squared_distance(x["x"], code @ self.decoder.T) + self.sparsity * code.sum(dim=1)
 
     def constrain(self) -> None:
-        """Columns of D get norm 1, rows of A a norm of at most 1, and b stays at or above 0."""
+        """Columns of D get norm 1, rows of A a norm of at most 1, and b stays non-negative."""
         self.decoder.copy_(functional.normalize(self.decoder, dim=0))
         self.encoder.div_(self.encoder.norm(dim=1, keepdim=True).clamp_min(1.0))
         self.threshold.clamp_min_(0)

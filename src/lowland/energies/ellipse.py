@@ -1,4 +1,4 @@
-"""The ellipse of the talks (row E4): the smallest energy with a latent variable."""
+"""The ellipse of the talks (system E4): the smallest energy with a latent variable."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lowland.registry import register
 class Ellipse(Energy):
     """E(y, z) = (y₁ − r₁ sin z)² + (y₂ − r₂ cos z)², with z an angle in radians.
 
-    The latent angle walks along the ellipse, so that F(y) = min_z E is the squared distance of y to it and −∇F
-    points to the closest point of it. Source: LeCun, "The Deep Learning – Applied Math Connection" (2020), slide
-    "Inference with latent variable EBMs".
+    The latent angle moves along the ellipse, so F(y) = min_z E is the squared distance from y to it, and −∇F points to
+    its closest point. Source: LeCun, "The Deep Learning – Applied Math Connection" (2020), slide "Inference with latent
+    variable EBMs".
 
     Args:
-        radii: (r₁, r₂), in units of y; trained where a shaping trains the energy.
+        radii: (r₁, r₂), in units of y; a parameter that shapings train.
 
     Raises:
         OptionError: unless the radii are two positive numbers.
@@ -46,7 +46,7 @@ class Ellipse(Energy):
         return first.square() + second.square()
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        """E has up to two valleys in z: start in the lower one, found among 64 equally spaced angles."""
+        """E has up to two minima in z: start near the lower one, found among 64 equally spaced angles."""
         if over != ("z",):
             return Structure()
         angles = torch.linspace(0, 2 * torch.pi, 65, dtype=y.dtype, device=y.device)[:-1]
@@ -59,6 +59,6 @@ class Ellipse(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """On an axis beyond its end, F(y) is the squared distance to that end; the start is some way off."""
+        """Beyond the end of an axis, F(y) is the squared distance to that end; the start is some way off."""
         y, start = torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([[1.0], [0.5]])
         return ReferenceCase(cls(), {"y": y}, over="z", minimum=torch.tensor([1.0, 9.0]), start=start)

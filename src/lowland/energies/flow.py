@@ -1,4 +1,4 @@
-"""A normalising flow (row A1): a normalised density by an invertible network."""
+"""A normalising flow (system A1): a normalised density by an invertible network."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class Coupling(nn.Module):
         self.net = mlp(size, width, width, 2 * size, generator=generator)
 
     def _affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-scale s, softly limited so that no step is out of hand, and shift t; both 0 on the part that stays."""
+        """Log-scale s, softly bounded for stability, and shift t; both are 0 on the part that stays."""
         s, t = self.net(u * self.stays).chunk(2, dim=1)
         moves = 1 - self.stays
         return self.limit * torch.tanh(s / self.limit) * moves, t * moves
 
     def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The next u (B, n) and log |det| (B,)."""
+        """The transformed u (B, n) and log |det| (B,)."""
         s, t = self._affine(u)
         return u * torch.exp(s) + t, s.sum(dim=1)
 
     def inverse(self, u: Tensor) -> Tensor:
-        """The u before, (B, n)."""
+        """The inverse of `forward`, (B, n)."""
         s, t = self._affine(u)
         return (u - t) * torch.exp(-s)
 
@@ -53,14 +53,14 @@ class NormalisingFlow(Energy):
     """F(y) = ½‖u‖² + (n/2) log 2π − log |det ∂u/∂y|, u = f(y): minus the log-density of y.
 
     The invertible network f standardises y and then alternates affine couplings (Dinh et al. 2017) whose two halves are
-    redrawn at each layer (for n = 2 they alternate). The density integrates to one whatever the weights, so
+    redrawn at each layer (for n = 2 they alternate). The density integrates to one for any weights, so
     `ll.shaping.MinimumEnergy()`, which only lowers F on data, is maximum likelihood.
 
     Args:
         n_features: n ≥ 2.
-        n_layers: couplings.
-        width: of the two hidden layers of each coupling's network.
-        limit: bound on the log-scale of one coupling; 1 keeps a layer from stretching by more than e.
+        n_layers: number of couplings.
+        width: units in each of the two hidden layers of a coupling's network.
+        limit: bound on the log-scale of one coupling; with 1 a layer stretches by at most a factor e.
         generator: draws halves and weights.
 
     Raises:
@@ -100,7 +100,7 @@ class NormalisingFlow(Energy):
         return 0.5 * u.square().sum(dim=1) + 0.5 * u.shape[1] * math.log(2 * math.pi) - volume
 
     def whiten(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """U = f(y), (B, n), and log |det ∂u/∂y|, (B,)."""
+        """The latent u = f(y), (B, n), and log |det ∂u/∂y|, (B,)."""
         u = (y - self.centre) / self.spread
         volume = -self.spread.log().sum().expand(y.shape[0])
         for layer in self.layers:
@@ -109,17 +109,17 @@ class NormalisingFlow(Energy):
         return u, volume
 
     def generate(self, u: Tensor) -> Tensor:
-        """Y = f⁻¹(u), (B, n): a draw from the density where u is standard normal."""
+        """The sample y = f⁻¹(u), (B, n): a draw from the density if u is standard normal."""
         for layer in reversed(self.layers):
             assert isinstance(layer, Coupling)
             u = layer.inverse(u)
         return u * self.spread + self.centre
 
     def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
-        """Standardise by mean and deviation of the data.
+        """Standardise by the mean and standard deviation of the data.
 
-        A deviation counts as at least a tenth of their mean, so that a pixel that is always 0 does not make a ravine
-        of its own.
+        A standard deviation counts as at least a tenth of the mean one, so that a pixel that is always 0 does not
+        create a ravine.
 
         Raises:
             DomainError: for data that are all the same.
@@ -132,7 +132,7 @@ class NormalisingFlow(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """Without layers the density is a standard normal."""
+        """Without layers the density is standard normal."""
         return ReferenceCase(
             cls(2, n_layers=0), {}, "y", minimum=torch.tensor([math.log(2 * math.pi)]), minimiser=torch.zeros(1, 2)
         )

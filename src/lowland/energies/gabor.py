@@ -1,4 +1,4 @@
-"""A Gabor function fitted to an image (row S6): how a receptive field is described by six numbers."""
+"""A Gabor function fitted to an image (system S6): six numbers that describe a receptive field."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Gabor(Energy):
         g(p) = exp(−½ (d∥ / σ∥)² − ½ (d⊥ / σ⊥)²) · {cos, sin}(2π f·d),   d = p − c
 
     d∥ is the part of d along the wave vector f and d⊥ the part across it. z = (c, log σ∥, log σ⊥, ½ artanh 2f), six
-    numbers with c and f as (down, right), in pixels and cycles per pixel: so f stays below the half cycle per pixel
-    that pixels can tell. The amplitudes a, b are minimised away: E is ½‖y‖² less what the two functions explain.
-    Source: Daugman (1985) for the function; Jones & Palmer (1987) for the fit.
+    numbers with c and f as (down, right), in pixels and cycles per pixel: so f stays below the Nyquist limit of half a
+    cycle per pixel. The amplitudes a, b are minimised away: E is ½‖y‖² minus what the two functions explain. Source:
+    Daugman (1985) for the function; Jones & Palmer (1987) for the fit.
 
     Args:
         size: S, side of the image in pixels; y is (B, S²).
@@ -69,20 +69,20 @@ class Gabor(Energy):
 
     def energy(self, x: Any, y: Tensor, z: Tensor) -> Tensor:
         both, _ = self.wave(z)
-        # A ridge keeps the amplitudes finite where the two functions are alike, as at f = 0.
+        # A ridge keeps the amplitudes finite if the two functions are nearly equal, as at f = 0.
         gram = both.transpose(1, 2) @ both + _RIDGE * torch.eye(2, dtype=y.dtype, device=y.device)
         match = (both * y[:, :, None]).sum(dim=1)
         one, two, mixed = gram[:, 0, 0], gram[:, 1, 1], gram[:, 0, 1]
         first, second = match[:, 0], match[:, 1]
         amplitude = torch.stack([two * first - mixed * second, one * second - mixed * first], dim=1)
         amplitude = amplitude / (one * two - mixed.square())[:, None]
-        # The same as ½(‖y‖² − match·amplitude), whose terms cancel where the fit is good.
+        # The same as ½(‖y‖² − match·amplitude), whose terms cancel if the fit is good.
         rest = y - (both * amplitude[:, None]).sum(dim=2)
         return 0.5 * (rest.square().sum(dim=1) + _RIDGE * amplitude.square().sum(dim=1))
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """The image is such a function; the start is a little off. The ridge leaves half a millionth of the square."""
+        """The image is such a function; the start is a little off. The ridge leaves 5 × 10⁻⁷ of the square."""
         energy = cls(9)
         truth = torch.tensor([[4.0, 3.5, 0.8, 1.0, 0.1, 0.2]])
         y = energy.wave(truth)[0][:, :, 0]

@@ -1,4 +1,4 @@
-"""The Gaussian: the energy of which everything is known."""
+"""The Gaussian: an energy with everything in closed form."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from lowland.registry import register
 
 @register("energy")
 class Gaussian(Energy):
-    """F(y) = ½ (y − μ)ᵀ P (y − μ), with the precision P = L Lᵀ positive definite for all values of the parameters.
+    """F(y) = ½ (y − μ)ᵀ P (y − μ), with the precision P = L Lᵀ positive definite for any parameters.
 
-    L is lower triangular with a positive diagonal, kept as its logarithm. log Z = (D/2) log 2π − Σ log L_ii.
+    L is lower triangular with a positive diagonal, stored as its logarithm. log Z = (D/2) log 2π − Σ log L_ii.
     Source: textbook.
 
     Args:
         n_features: D, the size of y.
-        mean: (D,), first value of μ; by default 0.
-        precision: (D, D), first value of P, in 1 / units of y²; by default the identity.
+        mean: (D,), initial μ; by default 0.
+        precision: (D, D), initial P, in 1 / units of y²; by default the identity.
 
     Raises:
         ShapeError: if the mean or the precision has another shape, or the precision is not positive definite.
@@ -100,7 +100,7 @@ class Gaussian(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """The least value is 0, at the mean."""
+        """The minimum is 0, at the mean."""
         mean = torch.tensor([1.0, -0.5])
         energy = cls(2, mean, torch.tensor([[2.0, 0.6], [0.6, 1.0]]))
         return ReferenceCase(energy, {}, "y", minimum=torch.zeros(1), minimiser=mean[None])

@@ -1,4 +1,4 @@
-"""A generator whose latent is inferred (row S14): what remains of an auto-encoder without its encoder."""
+"""A generator whose latent is inferred (system S14): an auto-encoder without the encoder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lowland.tensors import PerSampleRNG
 class Generator(Energy):
     """E(y, z) = ½‖y − G(z)‖², ‖z‖ ≤ radius, with G a multi-layer perceptron.
 
-    The ball is what bounds the low-energy volume: G is smooth, and so is the set of all its outputs. Source:
-    Bojanowski, Joulin, Lopez-Paz & Szlam (2018), "Optimizing the latent space of generative networks" (GLO), with the
-    squared error in place of their Laplacian pyramid; `ll.shaping.LearnedLatents` trains it as they do.
+    The ball bounds the low-energy volume: G is smooth, so its outputs form a bounded smooth set. Source: Bojanowski,
+    Joulin, Lopez-Paz & Szlam (2018), "Optimizing the latent space of generative networks" (GLO), with the squared error
+    in place of their Laplacian pyramid; `ll.shaping.LearnedLatents` trains it as they do.
 
     Args:
         n_features: size of y.
@@ -53,7 +53,7 @@ class Generator(Energy):
         return self.network(z)
 
     def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
-        """The last bias becomes the mean of the data, so that G has only to learn how samples differ from it."""
+        """Set the last bias to the mean of the data, so that G only learns how samples differ from it."""
         bias = self.network[-1].bias
         assert isinstance(bias, Tensor)
         bias.copy_(y.mean(dim=0))

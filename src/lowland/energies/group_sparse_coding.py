@@ -1,4 +1,4 @@
-"""Group sparsity (row S12): units are switched off by pools, which side by side on a map arrange the atoms."""
+"""Group sparsity (system S12): units are switched off in pools, and pools on a map arrange the atoms."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from lowland.registry import register
 class GroupSparseCoding(SparseCoding):
     """E(y, z) = ½‖y − W z‖² + λ Σ_g (√(ε² + ‖z_g‖²) − ε), with z on a sheet that is closed in both directions.
 
-    z_g are the units of pool g, a rectangle of the sheet. Within a pool it costs nothing more to spread activity, so
-    that atoms which fire together gather there. With pools side by side, ε may be 0: then the penalty is Σ ‖z_g‖, whose
+    z_g are the units of pool g, a rectangle of the sheet. Within a pool, spreading activity costs nothing extra, so
+    atoms that are active together gather there. If pools do not overlap, ε may be 0: then the penalty is Σ ‖z_g‖, whose
     prox scales each pool, z_g ↦ (1 − λ step / ‖z_g‖)⁺ z_g (Yuan & Lin 2006, group lasso). Pools that overlap make the
     sheet a map (Hyvärinen, Hoyer & Inki 2001, topographic ICA; Kavukcuoglu, Ranzato, Fergus & LeCun 2009, invariant
-    predictive sparse decomposition). There ε > 0 is needed: E is then smooth with a known bound on its curvature, FISTA
-    takes plain gradient steps, and small codes stand for zeros.
+    predictive sparse decomposition). Overlapping pools need ε > 0: E is then smooth with a known bound on its
+    curvature, FISTA takes plain gradient steps, and near-zero codes take the place of zeros.
 
     Args:
         n_features: size of y.
         sheet: (rows, columns) of the sheet; z has rows · columns units, row by row.
         pool: (rows, columns) of a pool.
-        stride: (rows, columns) from one pool to the next; None sets pools side by side.
+        stride: (rows, columns) from one pool to the next; None for pools side by side.
         sparsity: λ > 0, in units of y.
         smoothing: ε ≥ 0, in units of z.
-        generator: for the first dictionary.
+        generator: draws the initial dictionary.
 
     Raises:
         OptionError: for pools that do not fit the sheet, or that overlap without smoothing.
@@ -69,11 +69,11 @@ class GroupSparseCoding(SparseCoding):
         return 0.5 * squared_distance(y, z @ self.dictionary.T) + self._penalty(z)
 
     def activity(self, z: Tensor) -> Tensor:
-        """√(ε² + ‖z_g‖²) of each pool, (B, pools): what a complex cell would report."""
+        """√(ε² + ‖z_g‖²) of each pool, (B, pools): the response of a complex cell."""
         square = z.square() @ self.pools.T
         if self.smoothing:
             return torch.sqrt(square + self.smoothing**2)
-        # The root has no slope at 0; there the penalty's own is taken to be 0.
+        # The square root has no derivative at 0; there the penalty's is taken as 0.
         off = square == 0
         return torch.where(off, 0.0, torch.sqrt(torch.where(off, 1.0, square)))
 
@@ -89,14 +89,14 @@ class GroupSparseCoding(SparseCoding):
         return (smooth + self.sparsity * self.pools.sum(dim=0).amax() / self.smoothing) * (1 + 1e-6)
 
     def duality_gap(self, y: Tensor, z: Tensor) -> Tensor:
-        """(B,) as for `SparseCoding`, with θ feasible where ‖W_gᵀθ‖ ≤ λ for every pool; for ε = 0 only."""
+        """(B,) as for `SparseCoding`, with θ feasible if ‖W_gᵀθ‖ ≤ λ for every pool; only for ε = 0."""
         if self.smoothing:
-            raise UnsupportedError("A duality gap is known for smoothing = 0 only: look at the gradient of E instead.")
+            raise UnsupportedError("A duality gap is known for smoothing = 0 only: use the gradient of E instead.")
         residual = y - z @ self.dictionary.T
         correlation = residual @ self.dictionary
         alone = correlation * (self.pools.sum(dim=0) == 0)
         size = (correlation.square() @ self.pools.T).sqrt().amax(dim=1).clamp_min(self.sparsity)
-        # A unit of no pool is not penalised: no multiple of a residual that correlates with it is feasible.
+        # A unit outside all pools is not penalised: no multiple of a residual that correlates with it is feasible.
         dual = residual * torch.where(alone.any(dim=1), 0.0, self.sparsity / size)[:, None]
         return self.energy(None, y, z) - (dual * (y - 0.5 * dual)).sum(dim=1)
 
@@ -119,7 +119,7 @@ class GroupSparseCoding(SparseCoding):
 
 
 def pool_members(sheet: tuple[int, int], pool: tuple[int, int], stride: tuple[int, int]) -> Tensor:
-    """(pools, units) of 0 and 1: which units of a sheet are in which pool. Pools run over the edges of the sheet.
+    """(pools, units) of 0 and 1: which units are in which pool. Pools wrap around the edges of the sheet.
 
     >>> pool_members((1, 4), (1, 2), (1, 2))
     tensor([[1., 1., 0., 0.],

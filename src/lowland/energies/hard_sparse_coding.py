@@ -1,4 +1,4 @@
-"""Sparse coding with a bound on the number of atoms (rows S1, S2, R1): the ℓ0 kin of the lasso."""
+"""Sparse coding with a bound on the number of atoms (systems S1, S2, R1): the ℓ0 counterpart of the lasso."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from lowland.registry import register
 class HardSparseCoding(SparseCoding):
     """E(y, z) = ½‖y − W z‖² over all z with ‖z‖₀ ≤ k, with unit-norm atoms as the columns of W.
 
-    The number of atoms is bounded by the domain of z, so that E itself has no penalty and does not shrink the code.
-    To minimise it exactly is NP-hard (Natarajan 1995): `ll.solvers.OrthogonalMatchingPursuit` and `ll.solvers.CGIHT`
-    find local answers. `ll.shaping.ExpectationMaximisation` trains it, with the dictionary update of `SparseCoding`.
+    The domain of z bounds the number of atoms, so E has no penalty and does not shrink the code. Exact minimisation is
+    NP-hard (Natarajan 1995); `ll.solvers.OrthogonalMatchingPursuit` and `ll.solvers.CGIHT` find local minima.
+    `ll.shaping.ExpectationMaximisation` trains it, with the dictionary update of `SparseCoding`.
 
     Args:
         n_features: size of y.
         n_atoms: size of z.
         nonzeros: k, from 1 to n_atoms.
         positive: z ≥ 0.
-        generator: for the first dictionary, drawn from the normal distribution.
+        generator: draws the initial dictionary from the normal distribution.
 
     Raises:
         DomainError: if k is out of range.
@@ -61,7 +61,7 @@ class HardSparseCoding(SparseCoding):
         return Structure(quadratic=quadratic, lipschitz=lambda: largest_eigenvalue(gram.detach()))
 
     def duality_gap(self, y: Tensor, z: Tensor) -> Tensor:
-        """There is none: the codes with at most k atoms are no convex set, so that nothing bounds E from below."""
+        """There is none: codes with at most k atoms are not a convex set, so there is no dual bound on E."""
         raise UnsupportedError("HardSparseCoding is not convex and has no duality gap: compare energies instead.")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Square independent component analysis (row A1): a density that is normalised whatever its weights are."""
+"""Square independent component analysis (system A1): a density that is normalised for any weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 def _log_volume(matrix: Tensor) -> Tensor:
     """The logarithm of |det W|.
 
-    ONNX has the determinant alone, which is taken of rows of unit length there, so that it does not overflow.
+    ONNX only has the determinant, so the export takes it of rows of unit length, which does not overflow.
     """
     if not torch.compiler.is_exporting():
         return torch.linalg.slogdet(matrix).logabsdet
@@ -33,14 +33,15 @@ def _log_volume(matrix: Tensor) -> Tensor:
 class SquareICA(Energy):
     """F(y) = −log |det W| + Σ_i ρ(s_i), s = W (y − μ): minus the log-density of y mixed from independent sources s.
 
-    ρ is minus the log-density of a source: `"logistic"` ρ(s) = 2 log cosh(s/2) + log 4, or `"laplace"` ρ(s) = |s| +
-    log 2. Because log |det W| pays for volume, lowering F on data alone cannot flatten it. Source: Bell & Sejnowski
-    (1995); Cardoso (1997) for the equivalence with maximum likelihood. Trained by `ll.shaping.NaturalGradient()`.
+    ρ is minus the log-density of a source: `"logistic"` ρ(s) = 2 log cosh(s/2) + log 4, or `"laplace"` ρ(s) = |s| + log
+    2. Because of the volume term log |det W|, lowering F on the data cannot make it low everywhere. Source: Bell &
+    Sejnowski (1995); Cardoso (1997) for the equivalence with maximum likelihood. Trained by
+    `ll.shaping.NaturalGradient()`.
 
     Args:
         n_features: size of y, and number of sources.
         source: "logistic" or "laplace".
-        generator: draws the first rotation W.
+        generator: draws the initial rotation W.
 
     Raises:
         OptionError: for another kind of source.
@@ -68,18 +69,18 @@ class SquareICA(Energy):
 
     def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
         sources = self.sources(y).abs()
-        # For the logistic 2 log cosh(s/2) + log 4 = |s| + 2 log(1 + e^−|s|), which does not overflow.
+        # Logistic: 2 log cosh(s/2) + log 4 = |s| + 2 log(1 + e^−|s|), which does not overflow.
         rest = math.log(2) if self.source == "laplace" else 2 * torch.log1p(torch.exp(-sources))
         return (sources + rest).sum(dim=1) - _log_volume(self.unmixing)
 
     def sources(self, y: Tensor) -> Tensor:
-        """S = W (y − μ), (B, n_features)."""
+        """The sources s = W (y − μ), (B, n_features)."""
         return (y - self.mean) @ self.unmixing.T
 
     def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
-        """μ is the mean, and W a rotation of the data made white, that is, of unit variance.
+        """μ becomes the mean, and W a rotation after whitening to unit variance.
 
-        Directions below a thousandth of the mean variance are stretched no further.
+        Directions with less than a thousandth of the mean variance are not stretched further.
         """
         self.mean.copy_(y.mean(dim=0))
         centred = y.double() - self.mean
@@ -96,7 +97,7 @@ class SquareICA(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """F is least where all sources are 0."""
+        """F is minimal where all sources are 0."""
         energy = cls(2)
         energy.unmixing.data = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
         minimum = torch.tensor([2 * math.log(4) - math.log(2)])

@@ -1,4 +1,4 @@
-"""The joint-embedding energy: how far apart the representations of two inputs are (rows J1, J2, J3, J7)."""
+"""The joint-embedding energy: how far apart the representations of two inputs are (systems J1, J2, J3, J7)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "euclidean": lambda a, b: (squared_distance(a, b) + _TINY).sqrt(),
     "cosine": lambda a, b: 1 - functional.cosine_similarity(a, b),
 }
-"""D(a, b), (B,), of two embeddings (B, D), by name; euclidean is √(‖a − b‖² + 10⁻¹²), which has a slope at 0."""
+"""D(a, b), (B,), of two embeddings (B, D), by name; euclidean is √(‖a − b‖² + 10⁻¹²), which is differentiable at 0."""
 
 
 class Branch(nn.Module):
-    """What both inputs go through: an encoder, whose output is the representation, and a projector to the embedding."""
+    """The network for both inputs: an encoder, which gives the representation, and a projector to the embedding."""
 
     def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
         super().__init__()
@@ -39,18 +39,18 @@ class Branch(nn.Module):
 
 @register("energy")
 class JointEmbedding(Energy):
-    """F(x, y) = D(p(h(x)), h(y)), h being an encoder followed by a projector, p a predictor or nothing.
+    """F(x, y) = D(p(h(x)), h(y)), with h an encoder followed by a projector, and p a predictor or the identity.
 
-    Low where y is another view of what x shows. Nothing in the energy keeps it from being low everywhere, which is
-    collapse: that is the business of the shaping. Trained, the encoder alone is kept: `energy.represent(x)`. Sources:
-    Bromley et al. 1993 for two copies of one network; Grill et al. 2020 for the predictor.
+    It is low if y is another view of what x shows. Nothing in the energy keeps it from being low everywhere (collapse);
+    the shaping must prevent that. After training only the encoder is kept: `energy.represent(x)`. Sources: Bromley et
+    al. 1993 for two copies of one network; Grill et al. 2020 for the predictor.
 
     Args:
         encoder: (B, *shape) → (B, size), from `lowland.nn.encoders` or any module with these two attributes.
-        projector: units of its layers, the last being the size of an embedding, with batch normalisation and ReLU
-            between them; () for none.
-        predictor: units of its hidden layers, alike; it ends in the size of an embedding. None for none.
-        distance: D, of `DISTANCES`: squared, euclidean, or cosine (1 − cos, in [0, 2]).
+        projector: widths of its layers, the last being the embedding size, with batch normalisation and ReLU between
+            them; () for none.
+        predictor: widths of its hidden layers, likewise; its output has the embedding size. None for none.
+        distance: D, a key of `DISTANCES`: squared, euclidean, or cosine (1 − cos, in [0, 2]).
         norm: whether projector and predictor have batch normalisation.
         generator: draws the weights.
 
@@ -76,7 +76,8 @@ class JointEmbedding(Energy):
         shape, size = getattr(encoder, "shape", None), getattr(encoder, "size", None)
         if shape is None or not isinstance(size, int):
             raise OptionError(
-                f"{type(encoder).__name__} has no `shape` and `size`: an encoder says what it takes and what it gives."
+                f"{type(encoder).__name__} has no `shape` and `size`: an encoder must state its input shape and "
+                "output size."
             )
         if distance not in DISTANCES:
             raise OptionError(f"There is no distance {distance!r}. {nearest(distance, DISTANCES)}")
@@ -87,11 +88,11 @@ class JointEmbedding(Energy):
         self.predictor = None if predictor is None else head((self.size, *predictor, self.size), norm, generator)
 
     def represent(self, sample: Tensor) -> Tensor:
-        """The representation, (B, encoder.size): what the encoder is trained for."""
+        """The representation, (B, encoder.size), for downstream tasks."""
         return self.branch.encoder(sample)
 
     def embed(self, sample: Tensor) -> Tensor:
-        """h, the embedding that distances are measured between, (B, size)."""
+        """h, the embedding in which distances are measured, (B, size)."""
         return self.branch(sample)
 
     def predict(self, embedding: Tensor) -> Tensor:
@@ -111,7 +112,7 @@ class JointEmbedding(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """Without a predictor F(x, x) = 0, the least value of all distances."""
+        """Without a predictor F(x, x) = 0, the minimum of every distance."""
         noise = torch.Generator().manual_seed(0)
         energy = cls(Perceptron((3,), hidden=(8,), size=6), projector=(8, 4), norm=False)
         x = torch.randn(4, 3, generator=noise)
@@ -119,7 +120,7 @@ class JointEmbedding(Energy):
 
 
 def head(sizes: tuple[int, ...], norm: bool, generator: torch.Generator) -> nn.Sequential:
-    """Linear layers, with batch normalisation and ReLU between them; fewer than two sizes are the identity."""
+    """Linear layers, with batch normalisation and ReLU between them; fewer than two sizes give the identity."""
     layers: list[nn.Module] = []
     for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         if number:

@@ -1,4 +1,4 @@
-"""K-means (row A1): the low-energy volume is bounded because it is K points."""
+"""K-means (system A1): the low-energy volume is bounded because only K points have zero energy."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lowland.energies.structure import Structure
 from lowland.registry import register
 from lowland.tensors import PerSampleRNG
 
-# Samples of a thread whose products with all centres are held at once: with fewer, threads wait for Python's lock.
+# Samples per thread whose products with all centres are in memory at once: with fewer, threads wait for the GIL.
 _HELD = 4096
 
 
 def spread_out(y: Tensor, count: int, noise: PerSampleRNG, weight: Tensor | None = None) -> Tensor:
-    """The greedy k-means++ start, (count, n), whatever the order of the samples.
+    """Greedy k-means++ initialisation, (count, n), independent of the order of the samples.
 
-    Samples are drawn with probability in proportion to their squared distance from the nearest centre so far; of
-    2 + ⌊log count⌋ of them the one that lowers the sum of these distances most is the new centre (Arthur &
-    Vassilvitskii 2007, sections 2.2 and 7). A `weight` (B,) counts a sample so many times.
+    Samples are drawn with probability in proportion to their squared distance from the nearest centre so far; of 2 +
+    ⌊log count⌋ of them the one that lowers the sum of these distances most is the new centre (Arthur & Vassilvitskii
+    2007, sections 2.2 and 7). `weight` (B,) gives the multiplicity of each sample.
 
     >>> spread_out(torch.tensor([[0.0], [5.0]]), 2, PerSampleRNG(0, torch.arange(2))).sort(dim=0).values
     tensor([[0.],
@@ -51,11 +51,11 @@ def spread_out(y: Tensor, count: int, noise: PerSampleRNG, weight: Tensor | None
 def lloyd(
     y: Tensor, centres: Tensor, max_steps: int = 100, tol: float = 0.0, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor, int]:
-    """Centres (K, n) that are the means of the samples nearest to them, the centre (B,) of each sample, and steps.
+    """Lloyd's algorithm: centres (K, n), the index (B,) of the nearest centre of each sample, and the number of steps.
 
     It ends when a step lowers the mean squared distance by at most `tol`. A centre without samples moves onto the
-    sample that is farthest from its own. Lloyd (1982); a `weight` (B,) counts a sample so many times. The steps are
-    those of `ExpectationMaximisation`, which knows no weights and which an energy, being below it, cannot call.
+    sample farthest from its centre. Source: Lloyd (1982); `weight` (B,) gives the multiplicity of each sample. The
+    steps are those of `ExpectationMaximisation`, which takes no weights and which an energy, being below it, cannot call.
 
     >>> lloyd(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([[0.0], [9.0]]))
     (tensor([[1.],
@@ -83,10 +83,10 @@ def lloyd(
 
 
 def nearest(y: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """The number (B,) of the centre nearest to each sample, the first of several, and the squared distance (B,).
+    """The index (B,) of the centre nearest to each sample, the first of several, and the squared distance (B,).
 
-    Products find it, about the mean of the centres, some samples at a time. Where their rounding could have chosen
-    between two centres, and for the distance itself, differences decide, from which nothing cancels.
+    Matrix products about the mean of the centres find it, in chunks of samples. If rounding could decide between two
+    centres, and for the distance itself, exact differences are used, which do not cancel.
 
     >>> nearest(torch.tensor([[3.0], [4.0]]), torch.tensor([[0.0], [5.0]]))
     (tensor([1, 1]), tensor([4., 1.]))
@@ -110,7 +110,7 @@ def _nearest(y: Tensor, centres: Tensor, moved: Tensor, half: Tensor, middle: Te
     fast = usable(y, centres)
     search = _search_compiled if fast else _search
     index, lead, square = search(y, moved, half, middle)
-    # A sum of n products is off by at most n rounding errors of |y| |w|, so that two of them differ by twice that.
+    # A sum of n products is off by at most n rounding errors of |y| |w|, so two of them may be off by twice that.
     reach = (2 * half.max()).sqrt()
     doubt = 2 * torch.finfo(y.dtype).eps * (y.shape[1] + 4) * (square.sqrt() + reach) * reach
     open_ = (lead <= doubt).nonzero()[:, 0]
@@ -125,7 +125,7 @@ def _nearest(y: Tensor, centres: Tensor, moved: Tensor, half: Tensor, middle: Te
 
 
 def _search(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The best centre by products, its lead over the next, and |y|² about the middle, (B,) each."""
+    """The best centre by products, its margin over the next, and |y|² about the middle, (B,) each."""
     moved = y - middle
     best = (moved @ centres.T - half).topk(min(2, len(centres)), dim=1)
     lead = best.values[:, 0] - best.values[:, 1] if len(centres) > 1 else torch.full_like(y[:, 0], torch.inf)
@@ -148,14 +148,14 @@ def _search_compiled(y: Tensor, centres: Tensor, half: Tensor, middle: Tensor) -
 class KMeans(Energy):
     """E(y, z) = ‖y − W z‖², with z one-hot and the K centres as the columns of W.
 
-    So F(y) is the squared distance to the nearest centre. Inference is exhaustive: all samples are compared with all
-    centres by one matrix product. Trained by `ll.shaping.ExpectationMaximisation()`, which at β = ∞ is Lloyd's method
+    So F(y) is the squared distance to the nearest centre. Inference is exhaustive: one matrix product compares all
+    samples with all centres. Trained by `ll.shaping.ExpectationMaximisation()`, which at β = ∞ is Lloyd's method
     (1982), from a k-means++ start.
 
     Args:
         n_features: size of y.
         n_clusters: K.
-        generator: draws the first centres.
+        generator: draws the initial centres.
 
     >>> energy = KMeans(n_features=2, n_clusters=3)
     >>> energy(y=torch.zeros(1, 2), z=torch.tensor([[0.0, 1.0, 0.0]])).shape
@@ -182,13 +182,13 @@ class KMeans(Energy):
         return z.to(self.centres.dtype) @ self.centres
 
     def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
-        """The centres are samples far from each other (`spread_out`)."""
+        """The centres become samples far from each other (`spread_out`)."""
         self.centres.copy_(spread_out(y, len(self.centres), noise))
 
     def statistics(self, x: Any, y: Tensor, z: Tensor, weight: Tensor | None = None) -> dict[str, Tensor]:
-        """How many samples each centre has, and their sum, in float64; z is (B, K), or (B,) numbers of centres.
+        """Count and sum of each centre's samples, in float64; z is (B, K), or (B,) indices of centres.
 
-        A `weight` (B,) counts a sample of such a number so many times.
+        With indices, `weight` (B,) gives the multiplicity of each sample.
         """
         count = torch.zeros(len(self.centres), dtype=torch.float64, device=y.device)
         if z.ndim > 1:
@@ -213,7 +213,7 @@ class KMeans(Energy):
         self.centres.copy_(torch.where(count > 1e-12, means.to(self.centres.dtype), self.centres))
 
     def replace(self, unused: Tensor, y: Tensor, statistics: dict[str, Tensor]) -> None:
-        """Centres of these numbers move onto samples, and forget the samples that they had."""
+        """Move the centres with these indices onto samples, and remove them from the statistics."""
         self.centres[unused] = y
         statistics["count"][unused] = 0.0
         statistics["total"][unused] = 0.0

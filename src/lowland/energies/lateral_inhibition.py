@@ -1,4 +1,4 @@
-"""Lateral inhibition (row S12): units that should not fire together pay for doing so."""
+"""Lateral inhibition (system S12): a cost on pairs of units that should not be active together."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from lowland.registry import register
 
 @register("energy")
 class LateralInhibition(SparseCoding):
-    """E(y, z) = ½‖y − W z‖² + λ Σ z_i + Σ_ij z_i S_ij z_j, z ≥ 0, where S_ij > 0 keeps i and j from firing together.
+    """E(y, z) = ½‖y − W z‖² + λ Σ z_i + Σ_ij z_i S_ij z_j, z ≥ 0, where S_ij > 0 keeps i and j from both being active.
 
-    Units lie on a sheet that is closed in both directions; S is `inhibition` between two that are further apart than
-    `radius`, so that units which do fire together are neighbours. Any other symmetric S ≥ 0 with a zero diagonal, such
-    as that of a tree, can be copied into the buffer `inhibition`. Source: Szlam, Gregor & LeCun (2011), "Structured
-    sparse coding via lateral inhibition", with |z| in place of z; a signed code is one with the dictionary [W, −W]. E
-    is not convex in z, so that solvers find a local minimum.
+    Units lie on a sheet that is closed in both directions. S is `inhibition` between units further apart than `radius`,
+    so that units which are active together are neighbours. Any other symmetric S ≥ 0 with a zero diagonal, such as that
+    of a tree, can be copied into the buffer `inhibition`. Source: Szlam, Gregor & LeCun (2011), "Structured sparse
+    coding via lateral inhibition", with |z| in place of z; a signed code is one with the dictionary [W, −W]. E is not
+    convex in z, so solvers find a local minimum.
 
     Args:
         n_features: size of y.
         sheet: (rows, columns) of the sheet; z has rows · columns units, row by row.
-        inhibition: the size of S, in units of E per squared unit of z.
-        radius: how far apart on the sheet two units may be and still fire together, in units of the sheet.
+        inhibition: value of S, in units of E per squared unit of z.
+        radius: largest distance on the sheet between units that may be active together, in units of the sheet.
         sparsity: λ > 0, in units of y.
-        generator: for the first dictionary.
+        generator: draws the initial dictionary.
 
     Raises:
         OptionError: for a negative inhibition or radius.
@@ -68,18 +68,18 @@ class LateralInhibition(SparseCoding):
             return known
         gram = known.quadratic.gram + 2 * self.inhibition
         bound = torch.linalg.eigvalsh(gram.detach()).abs().amax() * (1 + 1e-6)
-        # The smooth part is not convex, which certificates of a lasso take for granted: no weights are promised.
+        # No weights are given: certificates for the lasso assume a convex smooth part, and this one is not.
         penalty = known.penalty._replace(weights=None)
         quadratic = Quadratic(gram, known.quadratic.linear, known.quadratic.constant)
         return dataclasses.replace(known, quadratic=quadratic, penalty=penalty, lipschitz=bound, convex=False)
 
     def duality_gap(self, y: Tensor, z: Tensor) -> Tensor:
-        """Not known: E is not convex in z."""
+        """Unknown, since E is not convex in z."""
         raise UnsupportedError("LateralInhibition is not convex in z, so there is no duality gap: compare energies.")
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """Two atoms at a right angle that exclude each other: the larger answers alone, by y₁ − λ."""
+        """Two orthogonal atoms that exclude each other: only the larger one is active, with y₁ − λ."""
         energy = cls(2, sheet=(1, 2), inhibition=2.0, radius=0.0, sparsity=0.5)
         energy.dictionary.data = torch.eye(2)
         y, code = torch.tensor([[2.5, 1.0]]), torch.tensor([[2.0, 0.0]])

@@ -1,4 +1,4 @@
-"""The masked auto-encoder (row C3): the energy of what cannot be filled in from the rest."""
+"""The masked auto-encoder (system C3): the energy is how badly hidden parts are predicted from the rest."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from lowland.registry import register
 
 @register("energy")
 class MaskedAutoencoder(Energy):
-    """F(y) = mean over masks m of ‖(1 − m) ⊙ (y − r(m ⊙ y, m))‖² · D / #hidden: how badly hidden parts are filled in.
+    """F(y) = mean over masks m of ‖(1 − m) ⊙ (y − r(m ⊙ y, m))‖² · D / #hidden: the error on hidden parts.
 
-    The masks are fixed, so that F is deterministic: they are drawn once, in pairs of a mask and what it left out, and
-    `Masked` trains r on fresh ones. It is the masked language model of Devlin et al. (2019) and the inpainting of
+    The masks are fixed, so F is deterministic: they are drawn once, in pairs of a mask and its complement, and `Masked`
+    trains r on new masks at each step. It is the masked language model of Devlin et al. (2019) and the inpainting of
     Pathak et al. (2016) for vectors.
 
     Args:
         n_features: D, the size of y.
         hidden: sizes of the hidden layers of r, which takes (m ⊙ y, m).
-        n_masks: number of fixed masks, even.
-        visible: share of the coordinates that each mask of a pair's first half shows.
-        generator: for masks and first weights.
+        n_masks: number of fixed masks; must be even.
+        visible: fraction of the coordinates that the first mask of each pair shows.
+        generator: draws masks and initial weights.
 
     Raises:
-        OptionError: for an odd number of masks, or a share that shows all or nothing.
+        OptionError: for an odd number of masks, or a fraction that shows all or nothing.
 
     >>> MaskedAutoencoder(4, hidden=(8,))(y=torch.zeros(2, 4)).shape
     torch.Size([2])
@@ -59,11 +59,11 @@ class MaskedAutoencoder(Energy):
         self.network = mlp(2 * n_features, *hidden, n_features, generator=generator)
 
     def fill(self, y: Tensor, mask: Tensor) -> Tensor:
-        """r(m ⊙ y, m), (B, D): what the visible part says about all of y; `mask` is (B, D), 1 where y is visible."""
+        """r(m ⊙ y, m), (B, D): the prediction of y from its visible part; `mask` is (B, D), 1 where y is visible."""
         return self.network(torch.cat([mask * y, mask], dim=1))
 
     def hidden_error(self, y: Tensor, mask: Tensor) -> Tensor:
-        """(B,), the squared error on the hidden coordinates, scaled to D of them."""
+        """(B,), the squared error on the hidden coordinates, scaled up to D coordinates."""
         hidden = 1 - mask
         error = (hidden * (y - self.fill(y, mask))).square().sum(dim=1)
         return error * y.shape[1] / hidden.sum(dim=1).clamp_min(1)

@@ -1,4 +1,4 @@
-"""Masked prediction: how badly the hidden patches of an image are foretold from the others (rows J5, J7).
+"""Masked prediction: the error in predicting hidden patches of an image from the others (systems J5, J7).
 
 Shape letters: B images, N patches of an image, K of them shown, M asked for, D width of the encoder's tokens.
 """
@@ -23,23 +23,24 @@ TARGETS = ("latents", "pixels", "normalised")
 class MaskedPrediction(Energy):
     """F(x, y, z) = Σ_i z_i ‖p(h(x ∖ z), i) − t(y)_i‖² / (d Σ_i z_i), z_i = 1 where patch i of x is hidden.
 
-    The encoder h sees the shown patches alone; the predictor p, a narrower transformer, gets what it made of them and a
-    mask token at each hidden place. The target t decides what is foretold, d numbers for each patch:
+    The encoder h sees the visible patches only; the predictor p, a narrower transformer, gets their tokens and a mask
+    token at each hidden position. The target t defines what is predicted, d numbers per patch:
 
-    - "latents": the tokens of h(y), which sees all of y, each with mean 0 and deviation 1 over its numbers. This is the
-      energy of I-JEPA (Assran et al. 2023, figure 2c) and of data2vec 2.0 (Baevski et al. 2023, section 3).
-    - "pixels", or "normalised": those of each patch less their mean, over their deviation: the masked auto-encoder, MAE
-      (He et al. 2022, section 3).
+    - "latents": the tokens of h(y), which sees all of y, each normalised to mean 0 and standard deviation 1. This is
+      the energy of I-JEPA (Assran et al. 2023, figure 2c) and of data2vec 2.0 (Baevski et al. 2023, section 3).
+    - "pixels", or "normalised": the pixels of each patch, normalised by their mean and standard deviation. This is the
+      masked auto-encoder, MAE (He et al. 2022, section 3).
 
-    Trained, the encoder alone is kept: `energy.represent(y)`. With latents nothing in the energy keeps it from being
-    low everywhere; `IJEPA` and `Data2Vec` train it with targets by a slow encoder, and `MAE` trains the other two.
+    After training only the encoder is kept: `energy.represent(y)`. With latents, nothing in the energy keeps it from
+    being low everywhere; `IJEPA` and `Data2Vec` train it with targets from an EMA encoder, and `MAE` trains the other
+    two.
 
     Args:
         encoder: h, with its patches.
         target: t.
-        width: of the predictor, a multiple of 4 and of `heads`.
+        width: token size of the predictor, a multiple of 4 and of `heads`.
         depth: blocks of the predictor.
-        heads: of its attention.
+        heads: attention heads of the predictor.
         generator: draws the weights of the predictor.
 
     Raises:
@@ -84,17 +85,17 @@ class MaskedPrediction(Energy):
         self.register_buffer("places", places(encoder.grid, width), persistent=False)
 
     def represent(self, sample: Tensor) -> Tensor:
-        """The representation, (B, encoder.size): what the encoder is trained for."""
+        """The representation, (B, encoder.size), for downstream tasks."""
         return self.encoder(sample)
 
     def predict(self, x: Tensor, shown: Tensor, asked: Tensor, z: Tensor | None = None) -> Tensor:
-        """p: what the shown patches say of those that are asked for, (B, M, d).
+        """p: predictions for the requested patches from the visible ones, (B, M, d).
 
         Args:
             x: (B, C, H, W).
-            shown: (B, K) int64, the numbers of the patches that the encoder gets.
-            asked: (B, M) int64.
-            z: (B, N), where given: the shown ones count only where it is 0, and those asked for only where it is 1.
+            shown: (B, K) int64, indices of the patches that the encoder gets.
+            asked: (B, M) int64, indices of the patches to predict.
+            z: (B, N), if given: visible patches count only where it is 0, and requested ones only where it is 1.
         """
         hidden = None if z is None else z > 0.5
         seen = None if hidden is None else ~hidden.gather(1, shown)
@@ -114,15 +115,15 @@ class MaskedPrediction(Energy):
         return normalised(patches) if self.target == "normalised" else patches
 
     def filled(self, y: Tensor, z: Tensor) -> Tensor:
-        """The image y with its hidden patches painted in, (B, C, H, W).
+        """The image y with its hidden patches filled in, (B, C, H, W).
 
-        Patches that are foretold less their mean, over their deviation, get those of the true patch back.
+        Normalised predictions are rescaled with mean and standard deviation of the true patch.
 
         Raises:
             OptionError: for latents, which have no pixels.
         """
         if self.target == "latents":
-            raise OptionError("Latents cannot be looked at: only an energy of pixels paints hidden patches.")
+            raise OptionError("Latents cannot be shown as an image: only an energy of pixels fills in hidden patches.")
         every = torch.arange(self.count, device=y.device).expand(y.shape[0], -1)
         found, patches = self.predict(y, every, every, z), self.encoder.patches(y)
         if self.target == "normalised":
@@ -136,7 +137,7 @@ class MaskedPrediction(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """Foretold pixels that are there have energy 0."""
+        """Correctly predicted pixels have energy 0."""
         energy = cls(VisionTransformer((1, 4, 4), patch=2, width=12, depth=1), "pixels", width=12, depth=1)
         x = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
         z = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]])
@@ -144,5 +145,5 @@ class MaskedPrediction(Energy):
 
 
 def normalised(token: Tensor) -> Tensor:
-    """Each token (…, d) less its mean, over its deviation."""
+    """Each token (…, d) normalised to mean 0 and standard deviation 1."""
     return functional.layer_norm(token, token.shape[-1:], eps=1e-6)

@@ -1,4 +1,4 @@
-"""Gaussian mixture (row A1): a normalised density, whose components are the values of a one-hot latent."""
+"""Gaussian mixture (system A1): a normalised density with a one-hot latent that selects the component."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lowland.tensors import PerSampleRNG
 
 
 def _forward_substitution(lower: Tensor, right: Tensor) -> Tensor:
-    """L⁻¹ r for (K, n, n) and (K, n, B) in plain sums, for ONNX, which has no triangular solve."""
+    """L⁻¹ r for (K, n, n) and (K, n, B) with sums only, for ONNX, which has no triangular solve."""
     rows: list[Tensor] = []
     for i in range(lower.shape[1]):
         known = sum((lower[:, i, j, None] * rows[j] for j in range(i)), torch.zeros_like(right[:, i]))
@@ -32,17 +32,17 @@ def _forward_substitution(lower: Tensor, right: Tensor) -> Tensor:
 class GaussianMixture(Energy):
     """E(y, z = k) = −log(K π_k N(y; μ_k, Σ_k)), with z one-hot.
 
-    So F_1(y) = −log Σ_k π_k N(y; μ_k, Σ_k) = −log p(y). The K stands for the uniform prior over z in the definition of
-    F_β. At β = ∞, F is the energy of the best component. Trained by `ll.shaping.ExpectationMaximisation(beta=1.0)`: EM
-    (Dempster, Laird & Rubin 1977).
+    So F_1(y) = −log Σ_k π_k N(y; μ_k, Σ_k) = −log p(y). The factor K accounts for the uniform prior over z in the
+    definition of F_β. At β = ∞, F is the energy of the best component. Trained by
+    `ll.shaping.ExpectationMaximisation(beta=1.0)`: EM (Dempster, Laird & Rubin 1977).
 
     Args:
         n_features: size n of y.
         n_components: K.
         covariance: "full", or "diag" for independent coordinates.
-        floor: least variance in any direction, added to the diagonal of each Σ_k by `refit`, in squared units of y. The
-            default is scikit-learn's. With 0, `refit` refuses data that are constant in a direction.
-        generator: draws the first means.
+        floor: minimum variance in any direction, added to the diagonal of each Σ_k by `refit`, in squared units of y.
+            The default is scikit-learn's. With 0, `refit` rejects data that are constant in some direction.
+        generator: draws the initial means.
 
     Raises:
         OptionError: for another kind of covariance, or a floor below 0.
@@ -73,7 +73,7 @@ class GaussianMixture(Energy):
         self.means = nn.Parameter(torch.randn(n_components, n_features, generator=generator))
         scale = torch.eye(n_features) if covariance == "full" else torch.ones(n_features)
         self.scale = nn.Parameter(scale.repeat(n_components, *[1] * scale.ndim))
-        """Cholesky factors of Σ_k, (K, n, n), of which the lower triangle counts; or standard deviations, (K, n)."""
+        """Cholesky factors of Σ_k, (K, n, n), of which the lower triangle is used; or standard deviations, (K, n)."""
 
     def _table(self, y: Tensor) -> Tensor:
         """E of all components, (B, K)."""
@@ -97,7 +97,7 @@ class GaussianMixture(Energy):
         return Structure(table=lambda: self._table(y)) if over == ("z",) else Structure()
 
     def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
-        """−log p(y) at β = 1; at other β the table is as good."""
+        """−log p(y) at β = 1; for other β the table of all components does as well."""
         return math.log(len(self.logits)) - torch.logsumexp(-self._table(y), dim=1) if beta == 1 else None
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
@@ -105,9 +105,9 @@ class GaussianMixture(Energy):
         return z.to(self.means.dtype) @ self.means
 
     def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
-        """The clusters that K-means finds from means far apart (`spread_out`): their shares, means and covariances.
+        """Weights, means and covariances of the clusters that K-means finds, started by `spread_out`.
 
-        Where a cluster has too few samples for a covariance of its own it takes that of the data within clusters.
+        A cluster with too few samples for its own covariance takes the pooled within-cluster covariance.
         """
         means, labels, _ = lloyd(y, spread_out(y, len(self.means), noise))
         self.means.copy_(means)
@@ -133,8 +133,8 @@ class GaussianMixture(Energy):
     def refit(self, statistics: dict[str, Tensor]) -> None:
         """The M-step: weights, means and covariances from expected counts.
 
-        The moments are about the means so far, since those about 0 cancel where the data are far from it; they are
-        moved, in place, to be about the new ones. A component without samples stays as it is.
+        Moments are taken about the current means, because moments about 0 cancel if the data are far from it. They are
+        shifted, in place, to the new means. A component without samples stays as it is.
 
         Raises:
             DomainError: with floor = 0, for samples of a component that do not fill all dimensions.
@@ -167,14 +167,14 @@ class GaussianMixture(Energy):
             eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
             factor, failed = torch.linalg.cholesky_ex(covariance + self.floor * eye)
             if self.floor > 0 and bool(failed.any()):
-                # Rounding errors of the largest variance exceed the floor: what is below it is set to it.
+                # Rounding errors of the largest variance exceed the floor: eigenvalues below the floor are set to it.
                 values, vectors = torch.linalg.eigh(covariance)
                 roots = (values.clamp_min(0) + self.floor).sqrt()
                 lower = torch.linalg.qr(roots[..., None] * vectors.mT).R.mT
                 return lower * lower.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
         if bool(failed.any()):
             raise DomainError(
-                "The samples of a component of the GaussianMixture are constant in some direction, so that their "
+                "The samples of a component of the GaussianMixture are constant in some direction, so their "
                 "density is infinite: set floor (reg_covar) above 0, or leave out constant and dependent columns."
             )
         return factor

@@ -1,4 +1,4 @@
-"""The generic energy: any network with one output (rows E1, E2)."""
+"""The generic energy: a network with one output (systems E1, E2)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lowland.registry import register
 
 @register("energy")
 class NetworkEnergy(Energy):
-    """F(y) = f(y), or F(x, y) = f(x, y), with f a multi-layer perceptron; with confinement s, plus ½‖y − μ‖² / s².
+    """F(y) = f(y), or F(x, y) = f(x, y), with f a multi-layer perceptron; plus ½‖y − μ‖² / s² with confinement s.
 
-    A network alone may fall without end far from the data, so that e^{−F} has no integral and a sampler runs away. The
-    quadratic bowl makes e^{−F} integrable as soon as f is Lipschitz. Source: LeCun, Chopra, Hadsell, Ranzato & Huang,
-    "A tutorial on energy-based learning" (2006).
+    Far from the data a network may decrease without bound, so that e^{−F} is not integrable and samplers diverge. The
+    quadratic bowl makes e^{−F} integrable if f is Lipschitz. Source: LeCun, Chopra, Hadsell, Ranzato & Huang, "A
+    tutorial on energy-based learning" (2006).
 
     Args:
         n_features: size of y.
@@ -28,7 +28,7 @@ class NetworkEnergy(Energy):
         n_inputs: size of x; None for an energy of y alone.
         confinement: s > 0, the width of the bowl in units of y; None for no bowl.
         center: μ, the same for all coordinates, in units of y.
-        generator: for the first weights.
+        generator: draws the initial weights.
 
     Raises:
         OptionError: if the confinement is not positive.
@@ -63,7 +63,7 @@ class NetworkEnergy(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """Without a hidden layer f(y) = w·y + b, and the bowl's lowest point is μ − s² w, s² ‖w‖² / 2 below f(μ)."""
+        """Without a hidden layer f(y) = w·y + b, and the minimum is at μ − s² w, s² ‖w‖² / 2 below f(μ)."""
         energy = cls(2, hidden=(), confinement=0.5, center=1.0)
         matrix, bias = (parameter.detach() for parameter in energy.network.parameters())
         weight = matrix[0]

@@ -1,4 +1,4 @@
-"""The 1-1-1 network of the talks (row O1): the loss of two weights, as an energy of them."""
+"""The 1-1-1 network of the talks (system O1): the loss of two weights, as an energy of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Principal components (row A1): the low-energy volume is bounded because it is a flat of few dimensions."""
+"""Principal components (system A1): the low-energy volume is bounded: it is a low-dimensional affine subspace."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lowland.tensors import PerSampleRNG
 class PCA(Energy):
     """E(y, z) = ‖y − μ − Wᵀz‖², with W Wᵀ = I; so F(y) = min_z E = ‖(y − μ) − WᵀW(y − μ)‖².
 
-    The flat μ + Wᵀz is the only place of zero energy. Source: LeCun, "The Deep Learning – Applied Math Connection"
-    (2020), the first of the seven strategies; Pearson (1901). `ll.shaping.ExpectationMaximisation()` finds W
-    exactly, by the eigenvectors of the covariance; `ll.shaping.MinimumEnergy()` finds the same flat by gradient.
+    Only the affine subspace μ + Wᵀz has zero energy. Source: LeCun, "The Deep Learning – Applied Math Connection"
+    (2020), the first of the seven strategies; Pearson (1901). `ll.shaping.ExpectationMaximisation()` finds W exactly,
+    by the eigenvectors of the covariance; `ll.shaping.MinimumEnergy()` finds the same subspace by gradient.
 
     Args:
         n_features: size n of y.
         n_components: size k of z, at most n.
-        generator: draws the first W.
+        generator: draws the initial W.
 
     Raises:
         OptionError: unless 1 ≤ n_components ≤ n_features.
@@ -51,7 +51,7 @@ class PCA(Energy):
         return squared_distance(y - self.mean, z @ self.components)
 
     def code(self, y: Tensor) -> Tensor:
-        """(W Wᵀ)⁻¹ W (y − μ), the minimiser over z also between two gradient steps, when W is not quite orthonormal."""
+        """(W Wᵀ)⁻¹ W (y − μ), the minimiser over z even if W is not quite orthonormal, as after a gradient step."""
         projected = (y - self.mean) @ self.components.T
         return torch.linalg.solve(self.components @ self.components.T, projected.T).T
 
@@ -72,7 +72,7 @@ class PCA(Energy):
         return self.mean + z @ self.components
 
     def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
-        """μ is the mean of the data."""
+        """μ becomes the mean of the data."""
         self.mean.copy_(y.mean(dim=0))
 
     def constrain(self) -> None:
@@ -88,8 +88,8 @@ class PCA(Energy):
     def refit(self, statistics: dict[str, Tensor]) -> None:
         """μ and the leading eigenvectors of the covariance, largest first, each with its largest entry positive.
 
-        The moments are about the μ so far, since those about 0 cancel where the data are far from it; they are moved,
-        in place, to be about the new one.
+        Moments are taken about the current μ, because moments about 0 cancel if the data are far from it. They are
+        shifted, in place, to the new μ.
         """
         count, total, outer = statistics["count"], statistics["total"], statistics["outer"]
         step = total / count
@@ -106,7 +106,7 @@ class PCA(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """On the first two axes, F is the square of the third coordinate."""
+        """With W the first two axes, F is the square of the third coordinate."""
         energy = cls(3, 2)
         energy.components.data = torch.eye(3)[:2]
         y = torch.tensor([[1.0, 2.0, 3.0], [0.5, 0.0, -1.0]])

@@ -1,4 +1,4 @@
-"""Prediction without a latent variable (the baseline of row S15): one answer, whatever the spread of the data."""
+"""Prediction without a latent variable (the baseline of system S15): one answer, however the data spread."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lowland.registry import register
 class Prediction(Energy):
     """E(x, y) = ½‖y − f(x)‖², with f a multi-layer perceptron.
 
-    Its lowest y is f(x), alone. Trained by `ll.shaping.MinimumEnergy()`, which is least squares, f becomes the mean of
-    all y that go with an x, however unlikely that mean is; `ConditionalAutoencoder` has a latent variable for what x
-    does not tell. Source: textbook.
+    The only minimiser is f(x). Trained with `ll.shaping.MinimumEnergy()`, which is least squares, f(x) becomes the mean
+    of all y for an x, however unlikely that mean is; `ConditionalAutoencoder` has a latent variable for what x does not
+    determine. Source: textbook.
 
     Args:
         n_inputs: size of x.

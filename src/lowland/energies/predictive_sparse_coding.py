@@ -1,4 +1,4 @@
-"""Predictive sparse decomposition (row S6): sparse coding and an encoder that unrolls it, trained together."""
+"""Predictive sparse decomposition (system S6): sparse coding trained jointly with an unrolled encoder."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ class PredictiveSparseCoding(SparseAutoencoder):
     """E(y, z) = ½‖y − W z‖² + (α/2)‖z − Enc(y)‖² + λ‖z‖₁, where Enc is LISTA with K shrinkages.
 
     Source: Kavukcuoglu, Ranzato & LeCun, "Fast inference in sparse coding algorithms with applications to object
-    recognition" (2008), whose encoder is D tanh(W_e y + b). Here it is z ← shrink_θ(W_e y + S z), from 0, K times: with
-    K = 1 a linear map and a shrinkage, which gives exact zeros. `MinimumEnergy` trains W and Enc in alternation with
-    inference; afterwards `energy.code(y)` is the fast code, or replace `energy.encoder` by a module of your own.
+    recognition" (2008), whose encoder is D tanh(W_e y + b). Here it is z ← shrink_θ(W_e y + S z), from 0, K times; for
+    K = 1 it is a linear map and a shrinkage, which gives exact zeros. `MinimumEnergy` alternates between inference and
+    training W and Enc. Afterwards `energy.code(y)` is the fast code. `energy.encoder` can be replaced by your own
+    module.
 
     Args:
         n_features, n_atoms, sparsity, positive: as in `SparseCoding`.
-        prediction: α > 0, how much a code far from the encoder's prediction costs.
+        prediction: α > 0, weight of the distance between code and encoder output.
         shrinkages: K ≥ 1.
         tied: see `lowland.nn.LISTA`.
-        generator: draws the dictionary, of which the encoder takes its first weights.
+        generator: draws the dictionary, from which the encoder's initial weights follow.
 
     Raises:
         OptionError: if α or λ is not positive, or K is below 1.

@@ -1,8 +1,8 @@
-"""What an energy may offer beyond its contract, for the training methods that need it.
+"""Optional methods of an energy beyond its contract, for the training methods that need them.
 
-A method asks with `offered`, which looks through a weight: `2.0 * KMeans(…)` offers what the `KMeans` offers. To make
-an energy of your own fit for a method, define the methods of its protocol; no base class is needed. A method whose loss
-is a formula of one energy, such as those of joint embeddings, asks for that class instead.
+A training method asks with `offered`, which looks through a weight: `2.0 * KMeans(…)` offers what `KMeans` offers. To
+make your own energy work with a training method, define the methods of the protocol; no base class is needed. A
+training method whose loss is a formula of one energy, such as those of joint embeddings, asks for that class instead.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ P = TypeVar("P")
 
 @runtime_checkable
 class Refittable(Protocol):
-    """Its best parameters, for z held fixed, follow from sums over the data: for `ExpectationMaximisation`."""
+    """Optimal parameters, for fixed z, follow from sums over the data: for `ExpectationMaximisation`."""
 
     def statistics(self, x: Any, y: Any, z: Tensor) -> dict[str, Tensor]:
-        """Sums over a batch, in float64, that add up over batches; z is flat (B, D), or numbers from `argmin` (B,)."""
+        """Sums over a batch, in float64, that add up over batches; z is flat (B, D), or indices (B,) from `argmin`."""
         ...
 
     def refit(self, statistics: dict[str, Tensor]) -> None:
@@ -33,20 +33,20 @@ class Refittable(Protocol):
 
 @runtime_checkable
 class Replaceable(Refittable, Protocol):
-    """It has parts, such as atoms or centres, that may go unused: for `ExpectationMaximisation(replace_after=…)`."""
+    """Has parts, such as atoms or centres, that may be unused: for `ExpectationMaximisation(replace_after=…)`."""
 
     def used(self, statistics: dict[str, Tensor]) -> Tensor:
         """(K,) of booleans, whether a part was used."""
         ...
 
     def replace(self, unused: Tensor, y: Tensor, statistics: dict[str, Tensor]) -> None:
-        """Move the parts of these numbers onto samples y, and take them out of the statistics, in place."""
+        """Move the parts with these indices onto samples y, and remove them from the statistics, in place."""
         ...
 
 
 @runtime_checkable
 class Encoding(Protocol):
-    """It has an encoder that is differentiable: for `Contraction`."""
+    """Has a differentiable encoder: for `Contraction`."""
 
     def code(self, y: Tensor) -> Tensor:
         """Enc(y), (B, C)."""
@@ -55,14 +55,14 @@ class Encoding(Protocol):
 
 @runtime_checkable
 class Saturating(Protocol):
-    """Its code has an activation with flat regions: for `Saturation`."""
+    """Has a code whose activation has flat regions: for `Saturation`."""
 
     def preactivation(self, y: Tensor) -> Tensor:
         """The code before its activation, (B, C)."""
         ...
 
     def distance_to_flat(self, a: Tensor) -> Tensor:
-        """How far each unit is from where its activation is flat, (B, C)."""
+        """Distance of each unit from the flat region of its activation, (B, C)."""
         ...
 
 
@@ -77,19 +77,19 @@ class Completing(Protocol):
 
 @runtime_checkable
 class VariationalBound(Protocol):
-    """It has a posterior q(z|y), and with it a bound on −log ∫ exp(−E) dz: for `VariationalFreeEnergy`."""
+    """Has a posterior q(z|y), and so a bound on −log ∫ exp(−E) dz: for `VariationalFreeEnergy`."""
 
     def bound(self, y: Tensor, noise: Tensor) -> Tensor:
-        """E(y, z) − H(q), (B,), with z drawn from q(z|y) by way of standard normal `noise` (B, D)."""
+        """E(y, z) − H(q), (B,), with z drawn from q(z|y) by reparameterising standard normal `noise` (B, D)."""
         ...
 
 
 @runtime_checkable
 class Rounded(Protocol):
-    """Its encoder gives a rounded code: for `StraightThrough`."""
+    """Has an encoder with a rounded code: for `StraightThrough`."""
 
     def straight_through(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """E at the rounded code z, (B,), whose gradient passes as if nothing were rounded; and that z."""
+        """E at the rounded code z, (B,), with gradients as if nothing were rounded; and that z."""
         ...
 
 

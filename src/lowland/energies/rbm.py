@@ -1,4 +1,4 @@
-"""The restricted Boltzmann machine (row C2)."""
+"""The restricted Boltzmann machine (system C2)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class RBM(Energy):
     """E(y, z) = −b·y − c·z − yᵀ W z, with y and z binary (Smolensky 1986; Hinton 2002).
 
     With the uniform prior over z, F_β(y) = −b·y − 1/β Σ_j [softplus(β a_j) − log 2], a = c + Wᵀ y. The usual free
-    energy is F_1 − m log 2 for m hidden units. F is also defined for grey y in [0, 1], which shapings read as the
+    energy is F_1 − m log 2 for m hidden units. F is also defined for grey y in [0, 1], which shapings take as
     probabilities of a binary y.
 
     Args:
         n_visible, n_hidden: sizes of y and z.
-        scale: standard deviation of the first weights (0.01 in Hinton, "A practical guide to training RBMs", 2010).
-        generator: for the first weights.
+        scale: standard deviation of the initial weights (0.01 in Hinton, "A practical guide to training RBMs", 2010).
+        generator: draws the initial weights.
 
     >>> RBM(4, 3)(y=torch.ones(2, 4), z=torch.zeros(2, 3)).detach()
     tensor([-0., -0.])
@@ -65,7 +65,7 @@ class RBM(Energy):
         return torch.logsumexp(states @ self.hidden_bias + rest, dim=0) - hidden * math.log(2)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
-        """Units of one layer are independent given the other, so that a layer is a block and has an exact minimiser."""
+        """Units of one layer are independent given the other, so a layer is a block and has an exact minimiser."""
         visible, hidden = self.weight.shape
         if over == ("y", "z"):
             return Structure(blocks=(slice(0, visible), slice(visible, visible + hidden)))
@@ -76,12 +76,12 @@ class RBM(Energy):
         return Structure(blocks=(slice(0, visible),), minimiser=lambda: (drive > 0).to(drive.dtype))
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
-        """P(y = 1 | z) = sigmoid(b + W z), (B, n_visible)."""
+        """p(y = 1 | z) = sigmoid(b + W z), (B, n_visible)."""
         return torch.sigmoid(z.to(self.weight.dtype) @ self.weight.T + self.visible_bias)
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """One visible unit drives one hidden unit on and the other off."""
+        """One visible unit switches one hidden unit on and the other off."""
         energy = cls(1, 2)
         energy.weight.data = torch.tensor([[3.0, -3.0]])
         energy.hidden_bias.data = torch.tensor([-1.0, 1.0])

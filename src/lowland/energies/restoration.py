@@ -1,4 +1,4 @@
-"""Restoration: an image from what is left of it (row J5): masked, torn, grey, or too small."""
+"""Restoration: an image from a damaged copy (system J5): masked, with missing regions, grey, or too small."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from lowland.registry import register
 
 @register("energy")
 class Restoration(Energy):
-    """E(x, y) = ½‖D(h(x)) − y‖², x being a damaged copy of y, h the feature maps of an encoder and D a decoder.
+    """E(x, y) = ½‖D(h(x)) − y‖², with x a damaged copy of y, h the feature maps of an encoder, and D a decoder.
 
-    What the damage is makes the pretext task, and the task what h must know: regions for inpainting (Pathak et al.
+    The kind of damage defines the pretext task, and so what h must represent: regions for inpainting (Pathak et al.
     2016, equation 1), patches (SimMIM, Xie et al. 2022), colours (Zhang, Isola & Efros 2016, equation 1), detail
-    (super-resolution, Dong et al. 2014, equation 2). `Restoring` trains it. The encoder alone is kept:
+    (super-resolution, Dong et al. 2014, equation 2). `Restoring` trains it. Afterwards only the encoder is kept:
     `energy.represent(y)`.
 
     Args:
         encoder: h, with `shape`, `size` and `maps`: (B, *shape) → (B, size, H / 2ⁿ, W / 2ⁿ).
-        decoder: feature maps of D between its n transposed convolutions, n − 1 numbers.
+        decoder: numbers of feature maps between the n transposed convolutions of D, n − 1 in all.
         generator: draws the weights of the decoder.
 
     Raises:
-        OptionError: for an encoder without maps, or a decoder that does not lead back to the size of the image.
+        OptionError: for an encoder without maps, or a decoder whose output does not have the size of the image.
 
     >>> energy = Restoration(ConvNet((3, 32, 32), maps=(16, 32, 64)), decoder=(8, 16))
     >>> image = torch.rand(2, 3, 32, 32)
@@ -46,7 +46,7 @@ class Restoration(Energy):
     ) -> None:
         shape, maps = getattr(encoder, "shape", ()), getattr(encoder, "maps", None)
         if maps is None or len(shape) != 3:
-            raise OptionError(f"{type(encoder).__name__} has no `shape` and `maps`, which a picture is restored from.")
+            raise OptionError(f"{type(encoder).__name__} has no `shape` and `maps`, from which an image is restored.")
         super().__init__(x=Reals(tuple(shape)), y=Reals(tuple(shape)))
         own = next(encoder.parameters())
         training = encoder.training
@@ -64,15 +64,15 @@ class Restoration(Energy):
         self.decoder = FrameDecoder(shape[0], tuple(shape[1:]), (*decoder, found[0]), generator)
 
     def represent(self, sample: Tensor) -> Tensor:
-        """The representation, (B, encoder.size): what the encoder is trained for."""
+        """The representation, (B, encoder.size), for downstream tasks."""
         return self.encoder(sample)
 
     def restore(self, x: Tensor) -> Tensor:
-        """D(h(x)), (B, C, H, W): the y of the least energy."""
+        """D(h(x)), (B, C, H, W): the y of minimum energy."""
         return self.decoder(self.encoder.maps(x))  # pyright: ignore[reportCallIssue]
 
     def encode(self, x: Tensor) -> Tensor:
-        """D(h(x)): all that the energy has to know of x."""
+        """D(h(x)): everything the energy needs from x."""
         return self.restore(x)
 
     def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:
@@ -85,7 +85,7 @@ class Restoration(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """Where the decoder answers 1 whatever it is given, y = 1 has energy 0."""
+        """With a decoder that always outputs 1, y = 1 has energy 0."""
         energy = cls(ConvNet((1, 4, 4), maps=(4,), norm=False), decoder=())
         for weights in energy.decoder.parameters():
             weights.data.zero_()

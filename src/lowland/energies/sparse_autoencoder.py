@@ -1,4 +1,4 @@
-"""A sparse auto-encoder (rows A2, S6, S7): sparse coding whose codes an encoder learns to predict."""
+"""A sparse auto-encoder (systems A2, S6, S7): sparse coding with an encoder that learns to predict the codes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class SparseAutoencoder(SparseCoding):
 
     Args:
         n_features, n_atoms, sparsity, positive: as in `SparseCoding`.
-        prediction: α > 0, how much a code far from the encoder's prediction costs.
-        hidden: sizes of the encoder's hidden layers; the default is a network of one hidden layer.
+        prediction: α > 0, weight of the distance between code and encoder output.
+        hidden: sizes of the encoder's hidden layers; by default one hidden layer.
         generator: draws dictionary and encoder.
 
     Raises:
@@ -78,7 +78,7 @@ class SparseAutoencoder(SparseCoding):
         return dataclasses.replace(coding, quadratic=quadratic, lipschitz=bound, warm_start=lambda: predicted.detach())
 
     def code(self, y: Tensor) -> Tensor:
-        """Enc(y), the fast approximation of the code, (B, n_atoms)."""
+        """Enc(y), a fast approximation of the code, (B, n_atoms)."""
         return self.encoder(y)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Sparse coding (rows S1, A2): the founding example of a regularised latent variable."""
+"""Sparse coding (systems S1, A2): the classic example of a regularised latent variable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lowland.energies.structure import Penalty, Quadratic, Structure
 from lowland.errors import OptionError
 from lowland.registry import register
 
-# Where a larger share of the codes is not 0, products of whole matrices are faster than sums over what is not.
+# Above this fraction of non-zero codes, dense matrix products are faster than sums over the non-zeros.
 _DENSE = 0.25
-# Atoms that are refitted together: what all others contribute to them is one product of matrices.
+# Atoms refitted as one block: the contribution of all others to them is one matrix product.
 _BLOCK = 32
 
 
@@ -35,7 +35,7 @@ class SparseCoding(Energy):
         n_atoms: size of z.
         sparsity: λ > 0, in units of y.
         positive: z ≥ 0.
-        generator: for the first dictionary, drawn from the normal distribution.
+        generator: draws the initial dictionary from the normal distribution.
 
     Raises:
         OptionError: if λ is not positive.
@@ -93,8 +93,8 @@ class SparseCoding(Energy):
     def duality_gap(self, y: Tensor, z: Tensor) -> Tensor:
         """(B,) E(y, z) − max_θ D(θ): at least as large as E(y, z) − F(y), and 0 at the minimiser.
 
-        D(θ) = ½‖y‖² − ½‖y − θ‖² = θ·(y − θ/2) for |Wᵀθ| ≤ λ (Wᵀθ ≤ λ where z ≥ 0), taken at the residual y − W z shrunk
-        until it is feasible (Kim et al. 2007).
+        D(θ) = ½‖y‖² − ½‖y − θ‖² = θ·(y − θ/2) for |Wᵀθ| ≤ λ (Wᵀθ ≤ λ where z ≥ 0), taken at the residual y − W z scaled
+        down until it is feasible (Kim et al. 2007).
         """
         residual = y - z @ self.dictionary.T
         correlation = residual @ self.dictionary
@@ -107,7 +107,7 @@ class SparseCoding(Energy):
         return z @ self.dictionary.T
 
     def constrain(self) -> None:
-        """The atoms get unit norm; without that, λ‖z‖₁ would be dodged by small codes and large atoms."""
+        """Normalise the atoms; otherwise small codes with large atoms would evade λ‖z‖₁."""
         self.dictionary.copy_(functional.normalize(self.dictionary, dim=0))
 
     def statistics(self, x: Any, y: Tensor, z: Tensor) -> dict[str, Tensor]:
@@ -123,7 +123,7 @@ class SparseCoding(Energy):
         return {"codes": codes, "products": products.T}
 
     def used(self, statistics: dict[str, Tensor]) -> Tensor:
-        """(K,) whether a code uses an atom."""
+        """(K,) whether any code uses an atom."""
         return statistics["codes"].diagonal() > 0
 
     def refit(self, statistics: dict[str, Tensor]) -> None:
@@ -150,7 +150,7 @@ class SparseCoding(Energy):
         self.dictionary.copy_(atoms)
 
     def replace(self, unused: Tensor, y: Tensor, statistics: dict[str, Tensor]) -> None:
-        """Atoms of these numbers become samples y, except samples of zero norm, and forget the codes that used them."""
+        """Replace the atoms with these indices by non-zero samples y, and drop their codes from the statistics."""
         unused, y = unused[y.square().sum(dim=1) > 0], y[y.square().sum(dim=1) > 0]
         self.dictionary[:, unused] = functional.normalize(y, dim=1).T
         statistics["codes"][unused] = 0.0

@@ -1,7 +1,7 @@
-"""What an energy knows about itself as a function of its free variable, and what of it a multiple or a sum still knows.
+"""What an energy knows in closed form as a function of its free variable, and what of it survives scaling and sums.
 
-Each part of a `Structure` is declared once, together with its `Rule`. Sums, weights and selections of rows go through
-these rules and name no part.
+Each part of a `Structure` is declared once, with its `Rule`. Sums, weights and row selections apply these rules and
+name no part.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Penalty(NamedTuple):
     """The non-smooth part of an energy: `value(u)` → (B,), and `prox(u, step)` = argmin_v step·value(v) + ½‖v − u‖².
 
     Where it is a sum over coordinates, `coordinate(u_j, step, j)` is the prox of coordinate j alone, for (B,) and (B,).
-    Where it is Σ λ_j |u_j|, restricted to the domain, `weights` are the λ_j (D,), or (1,) where they are equal. They
-    promise besides that the smooth part is nowhere negative, as a sum of squares is, since a duality gap in units of E
-    has no meaning otherwise.
+    Where it is Σ λ_j |u_j|, restricted to the domain, `weights` are the λ_j (D,), or (1,) if they are equal. Giving
+    weights also guarantees that the smooth part is non-negative, as a sum of squares is; otherwise a duality gap in
+    units of E would have no meaning.
     """
 
     value: Callable[[Tensor], Tensor]
@@ -66,15 +66,15 @@ class Hold(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What becomes of one part of a `Structure`; None, or the part's default, means that nothing is known any more.
+    """How operations change one part of a `Structure`; None, or the part's default, means that it is lost.
 
     Attributes:
-        times: of w·E, for w ≠ 0.
-        plus: of E₁ + E₂, from the part of both; None where either lacks it.
-        shift: of E + c, with c (B,).
-        take: of some samples, by their numbers.
-        clamp: of the same E where some coordinates of u are held fixed, from a `Hold`.
-        alone: whether `plus` is asked also where only one of the two has the part.
+        times: for w·E, w ≠ 0.
+        plus: for E₁ + E₂, from the parts of both; by default None if either lacks it.
+        shift: for E + c, with c (B,).
+        take: for a subset of samples, given by index.
+        clamp: for the same E with some coordinates of u held fixed, from a `Hold`.
+        alone: whether `plus` is also called if only one of the two has the part.
     """
 
     times: Callable[[Any, float], Any]
@@ -86,12 +86,12 @@ class Rule(NamedTuple):
 
 
 def _positive(scale: Callable[[Any, float], Any] = _keep) -> Callable[[Any, float], Any]:
-    """For a part that says where the minimum is: −E has another."""
+    """Keep a part that locates the minimum only for positive weights: −E has another minimum."""
     return lambda part, weight: scale(part, weight) if weight > 0 else None
 
 
 def _rows(tensor: Any, rows: Tensor) -> Any:
-    """The given rows; a number, or the one row that all samples share, stays."""
+    """The given rows; a number, or a row shared by all samples, stays as it is."""
     return tensor[rows] if isinstance(tensor, Tensor) and tensor.ndim and len(tensor) > 1 else tensor
 
 
@@ -119,7 +119,7 @@ def _penalty_plus(one: Penalty | None, other: Penalty | None) -> Penalty | None:
     if one is not None and other is not None:
         raise UnsupportedError(_ONE_PENALTY)
     found = one or other
-    # What the other term adds may be negative, and then the promise that comes with the weights would not hold.
+    # The other term may be negative, so the guarantee that comes with the weights is lost.
     return None if found is None else found._replace(weights=None)
 
 
@@ -165,7 +165,7 @@ _VALUES = Rule(
 
 
 def _second(function: Callable[..., Any], change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
-    """The function with its second answer, an energy (B,), changed."""
+    """The function with `change` applied to its second result, an energy (B,)."""
 
     def changed(*given: Tensor) -> tuple[Tensor, Tensor]:
         first, energy = function(*given)
@@ -193,25 +193,25 @@ _CONVEX = Rule(times=lambda convex, w: convex and w > 0, plus=lambda a, b: a and
 
 @dataclass(frozen=True)
 class Structure:
-    """What an energy knows about itself as a function of its free variable u (B, D), all else being given.
+    """What an energy knows in closed form as a function of its free variable u (B, D), all else given.
 
     Attributes:
         quadratic: the smooth part in closed form.
         penalty: the non-smooth part; the smooth part is then E − penalty.
         lipschitz: bound on the largest eigenvalue of the Hessian of the smooth part, one number or (B,); or a function
-            that finds it, where that costs more than a solver that has no use for it. Read it by `bound()`.
+            that computes it, if that is too expensive to do for solvers that do not need it. Read it with `bound()`.
         smooth_prox: v (B, D), ρ (B, 1) → u − v (B, D) for u = argmin f(u) + (ρ/2)‖u − v‖², and f there (B,), f being
-            the smooth part. A quadratic has it anyway; see `Problem.smooth_prox`.
+            the smooth part. A quadratic always has it; see `Problem.smooth_prox`.
         minimiser: () → (B, D), the exact minimiser.
         warm_start: () → (B, D), a start near the minimum, for instance from an encoder.
         table: () → (B, K), the energies of all K elements of a finite domain, in the order of `Domain.elements`.
-        argmin: () → (B,) int64 and (B,), the number of the element of a finite domain with the least energy, and that
-            energy, where this costs less than the table. The energy's `statistics` then take the number for z.
-        candidates: u (B, N, D) → (B, N), the energies of N points for each sample, where what is given need not be
-            repeated N times for them.
-        blocks: slices of u whose binary units are independent given the rest and in each of which E is affine, so that
-            the log-odds of a unit are −∂E/∂u. For Gibbs sampling.
-        convex: E, penalty and all, is convex in u, and so is its domain: what is stationary is then the global minimum.
+        argmin: () → (B,) int64 and (B,), the index of the minimum-energy element of a finite domain, and that energy,
+            if this is cheaper than the table. The energy's `statistics` then take the index for z.
+        candidates: u (B, N, D) → (B, N), the energies of N points per sample, without repeating the given variables N
+            times.
+        blocks: slices of u whose binary units are independent given the rest, with E affine in each slice, so that the
+            log-odds of a unit are −∂E/∂u. For Gibbs sampling.
+        convex: E including the penalty is convex in u, and so is its domain: a stationary point is a global minimum.
 
     >>> import torch
     >>> bowl = Structure(Quadratic(torch.eye(1), torch.zeros(1, 1), torch.zeros(1)), lipschitz=1.0, convex=True)
@@ -239,11 +239,11 @@ class Structure:
         return _bounded(self.lipschitz)
 
     def times(self, weight: float) -> Structure:
-        """What is known of w·E, w ≠ 0."""
+        """The structure of w·E, w ≠ 0."""
         return self if weight == 1 else self._each(lambda rule, part: rule.times(part, weight))
 
     def __add__(self, other: Structure) -> Structure:
-        """What is known of E₁ + E₂, both as functions of the same u."""
+        """The structure of E₁ + E₂, both as functions of the same u."""
 
         def sum_of(name: str, rule: Rule) -> Any:
             pair = getattr(self, name), getattr(other, name)
@@ -252,11 +252,11 @@ class Structure:
         return _structure(sum_of)
 
     def shift(self, constant: Tensor) -> Structure:
-        """What is known of E + c, c (B,) being without u."""
+        """The structure of E + c, with c (B,) independent of u."""
         return self._each(lambda rule, part: rule.shift(part, constant))
 
     def take(self, rows: Tensor) -> Structure:
-        """What is known of some samples without computing it again."""
+        """The structure for a subset of samples, without recomputing it."""
         return self._each(lambda rule, part: rule.take(part, rows))
 
     def clamp(self, hold: Hold) -> Structure:
@@ -270,6 +270,6 @@ class Structure:
 
 
 def _structure(part: Callable[[str, Rule], Any]) -> Structure:
-    """The structure whose parts a function of name and rule gives; None is no part."""
+    """Build a structure from a function of name and rule that returns each part, or None for no part."""
     found = {each.name: part(each.name, each.metadata["rule"]) for each in fields(Structure)}
     return Structure(**{name: value for name, value in found.items() if value is not None})

@@ -1,4 +1,4 @@
-"""The variational auto-encoder (row A2): noise of bounded size in the latent is what limits the low-energy volume."""
+"""The variational auto-encoder (system A2): noise in the latent limits the low-energy volume."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from lowland.registry import register
 class VariationalAutoencoder(Energy):
     """E(y, z) = ‖y − Dec(z)‖² / (2σ²) + n log σ + ½‖z‖² + const = −log p(y, z).
 
-    p(y, z) is the joint density of a latent-variable model with prior N(0, I) and Gaussian noise of deviation σ on y.
-    The energy has no noise in it: that belongs to `ll.shaping.VariationalFreeEnergy`, which draws z from the encoder's
-    posterior q(z|y) and pays for its entropy (Kingma & Welling 2014). F_∞(y) = min_z E is the energy of the best z,
-    sought from the posterior's mean; `bound` gives minus the evidence lower bound for explicit noise. The prior is
-    part of E, so that F_β for a finite β, which would count a prior q(z) twice, is not offered.
+    p(y, z) is the joint density of a latent-variable model with prior N(0, I) and Gaussian noise of standard deviation
+    σ on y. The energy contains no noise; `ll.shaping.VariationalFreeEnergy` draws z from the encoder's posterior q(z|y)
+    and adds the entropy term (Kingma & Welling 2014). F_∞(y) = min_z E is the energy of the best z, found starting from
+    the posterior's mean; `bound` gives minus the evidence lower bound for explicit noise. The prior is part of E, so
+    F_β for a finite β is not offered: it would count a prior q(z) twice.
 
     Args:
         n_features: size n of y.
         n_latents: size of z.
         hidden: sizes of the encoder's hidden layers; the decoder mirrors them.
-        noise: first value of σ, in units of y; trained along (Rybkin, Daniilidis & Levine 2021, with one σ for all).
+        noise: initial σ, in units of y; it is trained too (Rybkin, Daniilidis & Levine 2021, one σ for all features).
         generator: draws the weights.
 
     Raises:
@@ -63,12 +63,12 @@ class VariationalAutoencoder(Energy):
         return misfit + y.shape[1] * self.log_noise + 0.5 * z.square().sum(dim=1) + 0.5 * size * math.log(2 * math.pi)
 
     def posterior(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-deviation of q(z|y), (B, n_latents) each."""
+        """Mean and log standard deviation of q(z|y), (B, n_latents) each."""
         mean, log_deviation = self.encoder(y).chunk(2, dim=1)
         return mean, log_deviation
 
     def bound(self, y: Tensor, noise: Tensor) -> Tensor:
-        """E(y, m + s ⊙ ε) − H(q), (B,): in the mean over ε ∼ N(0, I), minus the evidence lower bound on log p(y).
+        """E(y, m + s ⊙ ε) − H(q), (B,): averaged over ε ∼ N(0, I), minus the evidence lower bound on log p(y).
 
         The entropy of q = N(m, s²) is H = Σ log s + (d/2) log 2πe. `noise` is ε, (B, n_latents).
         """
@@ -89,7 +89,7 @@ class VariationalAutoencoder(Energy):
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
-        """With Dec the identity and σ = 1, E is least at z = y/2."""
+        """With Dec the identity and σ = 1, E is minimal at z = y/2."""
         energy = cls(2, 2, hidden=(), noise=1.0)
         state = {"decoder.0.weight": torch.eye(2), "decoder.0.bias": torch.zeros(2)}
         energy.load_state_dict(energy.state_dict() | state)

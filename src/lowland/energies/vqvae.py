@@ -1,4 +1,4 @@
-"""The vector-quantised auto-encoder (row A2): the code is a few entries of a learned codebook."""
+"""The vector-quantised auto-encoder (system A2): the code is a few entries from a learned codebook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lowland.tensors import PerSampleRNG
 
 @register("energy")
 class VQVAE(Energy):
-    """E(y, z) = ‖y − Dec(C z)‖² + β ‖Enc(y) − C z‖², with z one one-hot vector for each group.
+    """E(y, z) = ‖y − Dec(C z)‖² + β ‖Enc(y) − C z‖², with z one one-hot vector per group.
 
     C z are the entries that these vectors select from the codebook. The warm start is the entry nearest to the
     encoder's output in each group. Source: van den Oord, Vinyals & Kavukcuoglu (2017), equations 1 and 2.
@@ -27,9 +27,9 @@ class VQVAE(Energy):
 
     Args:
         n_features: size of y.
-        groups: entries that make up a code.
-        entries: size K of the codebook of each group.
-        entry_size: numbers in an entry.
+        groups: number of codebook entries in a code.
+        entries: size K of each group's codebook.
+        entry_size: dimension of an entry.
         commitment: β; 0.25 in the paper.
         hidden: sizes of the encoder's hidden layers; the decoder mirrors them.
         generator: draws weights and codebook.
@@ -76,7 +76,7 @@ class VQVAE(Energy):
         return torch.einsum("bgk,gkc->bgc", z.to(self.codebook.dtype), self.codebook)
 
     def quantise(self, y: Tensor) -> Tensor:
-        """Z of the entry nearest to Enc(y) in each group, (B, groups, entries)."""
+        """One-hot z of the entry nearest to Enc(y) in each group, (B, groups, entries)."""
         return self._nearest(self.embed(y))
 
     def _nearest(self, embedded: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class VQVAE(Energy):
     def straight_through(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """E at the nearest entries q, (B,), and their z.
 
-        The derivative of ‖y − Dec(q)‖² in q goes to the encoder, that of β‖Enc(y) − q‖² to the encoder alone.
+        The gradient of ‖y − Dec(q)‖² in q is passed on to the encoder; that of β‖Enc(y) − q‖² goes to the encoder only.
         """
         embedded = self.embed(y)
         z = self._nearest(embedded)
@@ -98,13 +98,13 @@ class VQVAE(Energy):
         return value + self.commitment * squared_distance(embedded, chosen), z
 
     def replace(self, dead: Tensor, y: Tensor, noise: PerSampleRNG) -> None:
-        """Move dead entries, (groups, entries) of booleans, onto encoder outputs of random samples, in place."""
+        """Move dead entries, booleans (groups, entries), onto encoder outputs of random samples, in place."""
         embedded = self.embed(y)
         for group, entry in dead.nonzero().tolist():
             self.codebook[group, entry] = embedded[noise.uniform(1)[:, 0].argmax(), group]
 
     def initialise(self, x: Any, y: Tensor, noise: PerSampleRNG) -> None:
-        """Codebook entries are encoder outputs of samples, far from each other (`spread_out`)."""
+        """Codebook entries become encoder outputs of samples far from each other (`spread_out`)."""
         embedded = self.embed(y)
         for group in range(self.codebook.shape[0]):
             self.codebook[group] = spread_out(embedded[:, group], self.codebook.shape[1], noise)

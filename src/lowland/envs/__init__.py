@@ -1,7 +1,7 @@
-"""Environments: traffic replayed from a log, on its own and for Gymnasium.
+"""Environments: traffic replayed from a log, used directly or through Gymnasium.
 
 `import gymnasium, lowland` makes `gymnasium.make("lowland/TrafficReplay-v0")` work. So does
-`gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")` without the import of Lowland.
+`gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")` without importing Lowland.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
     "sanity_drivers",
 ]
 
-# Gymnasium asks packages for their environments only if it is told their name, so importing this one registers them.
+# Gymnasium does not discover environments of packages by itself, so importing this module registers them.
 if "lowland/TrafficReplay-v0" not in gymnasium.registry:
     gymnasium.register(
         "lowland/TrafficReplay-v0",
@@ -62,7 +62,7 @@ if "lowland/TrafficReplay-v0" not in gymnasium.registry:
 
 
 def __getattr__(name: str) -> Any:
-    # Registering is quick; the environments themselves bring torch.
+    # Registering is fast; the environments themselves import torch.
     if name not in _NAMES:
         raise AttributeError(f"module 'lowland.envs' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lowland.envs.{_NAMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Observation spaces with bounds that no observation leaves; they follow from the log and the kinematics.
+"""Observation spaces with guaranteed bounds, derived from the log and the kinematics.
 
 Shape letters: R rows of the log.
 """
@@ -19,15 +19,15 @@ from lowland.worlds.kinematics import ACCELERATION
 
 Array = npt.NDArray[np.float64]
 _SLACK = 1e-3
-"""Relative and absolute amount by which bounds are widened, for rounding in float32, and because Gymnasium warns of
-bounds without room."""
+"""Relative and absolute amount by which bounds are widened, for rounding in float32, and because Gymnasium warns about
+bounds of zero width."""
 
 
 def observations(replay: Replay) -> spaces.Dict:
-    """The space of `replay.state()` for one episode: float32 within bounds for each name, images uint8.
+    """The space of `replay.state()` for one episode: bounded float32 for each name, uint8 for images.
 
-    The own car is at most as fast and as far as the fastest logged car under full acceleration until the end, and
-    between the edges of the road except in its last step. Other cars are where the log has them; missing ones are
+    The own car is at most as fast and as far as the fastest logged car would be under full acceleration until the end,
+    and between the edges of the road except in its last step. Other cars are where the log has them; missing ones are
     `ABSENT` metres behind the own car.
     """
     low, high = _own(replay)
@@ -61,7 +61,7 @@ def observations(replay: Replay) -> spaces.Dict:
 
 
 def _own(replay: Replay) -> tuple[Array, Array]:
-    """Of x, y, heading (2) and speed of the own car."""
+    """Bounds of x, y, heading (2) and speed of the own car."""
     scene, step = replay.scene, replay.step_seconds
     left = (scene.frames - 1 - int(scene.frame[replay.starts].min())) * scene.tracks.dt
     seconds = min(replay.limit, left) + step
@@ -76,6 +76,6 @@ def _own(replay: Replay) -> tuple[Array, Array]:
 
 
 def _range(rows: Tensor) -> tuple[Array, Array]:
-    """Least and greatest of each column of (R, …)."""
+    """Minimum and maximum of each column of (R, …)."""
     values = rows.double().cpu().numpy()
     return values.min(axis=0), values.max(axis=0)

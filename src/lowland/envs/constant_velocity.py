@@ -1,4 +1,4 @@
-"""What a camera would see if all other cars kept their velocity: a baseline for forward models of images.
+"""Images if all other cars kept their velocity: a baseline for forward models of images.
 
 Shape letters: B segments, T steps, C channels, H and W rows and columns of an image.
 """
@@ -14,15 +14,15 @@ from lowland.envs.films import Films
 from lowland.envs.scene import Scene
 
 _REACH = 80.0
-"""Metres along the road up to which other cars are carried on."""
+"""Other cars within so many metres along the road are extrapolated."""
 
 
 def carried_on(films: Films, own: Tensor, size: Tensor) -> Tensor:
-    """Frames (B, T, C, H, W) in which all others keep the velocity that they had at the start of each segment.
+    """Frames (B, T, C, H, W) in which all other cars keep their velocity at the start of the segment.
 
     Args:
-        films: the segments; the velocities are those of their logs, so that the baseline knows them exactly.
-        own: (B, T, 5), where the own car really went.
+        films: the segments; velocities come from their logs, so the baseline knows them exactly.
+        own: (B, T, 5), the true states of the own car.
         size: (B, T, 2), its length and width.
     """
     parts: list[np.ndarray] = []
@@ -34,7 +34,7 @@ def carried_on(films: Films, own: Tensor, size: Tensor) -> Tensor:
         rest = np.broadcast_to(cars[:, None, 6:8], path.shape)
         frame = np.broadcast_to(number * (steps + 1) + times, path.shape[:2])
         parts.append(np.concatenate([path, rest, frame[..., None]], axis=2))
-    # A car far away is there in every frame, so that none is without cars.
+    # Every frame gets a car far away, so that no frame is empty.
     frames = np.arange(len(films) * (steps + 1))
     idle = np.stack([np.full_like(frames, -1e6), 0 * frames, 0 * frames + 1, 0 * frames + 1, frames], axis=1)
     paths = [idle.astype(float)[None], *parts]

@@ -1,4 +1,4 @@
-"""Pictures of traffic from above, for people: asphalt, markings, coloured cars, and the trail of the own car.
+"""Bird's-eye pictures of traffic for people: asphalt, markings, coloured cars, and the trail of the own car.
 
 Shape letters: N points of an outline, T steps.
 """
@@ -28,23 +28,23 @@ _CARS: tuple[Colour, ...] = (
 )  # fmt: skip
 _OWN, _CRASHED, _DONE, _GLASS, _TEXT = (255, 138, 48), (232, 60, 60), (86, 196, 120), (34, 40, 50), (240, 242, 245)
 _STATUS = {"reached": _DONE, "collision": _CRASHED, "off road": _CRASHED, "time": (224, 190, 80)}
-_FINER = 2  # pictures are drawn at twice the size and averaged, for smooth outlines
+_FINER = 2  # pictures are drawn at twice the size and averaged, for anti-aliasing
 _TURN = np.repeat(np.arange(4) * math.pi / 2, 4) + np.tile(np.linspace(0, math.pi / 2, 4), 4)
 _ROUND = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)  # (16, 2), the four round corners of an outline
 _SIDES = np.repeat([(1.0, 1.0), (-1.0, 1.0), (-1.0, -1.0), (1.0, -1.0)], 4, axis=0)
-_HEADER = 0.12  # share of the height for a line of text
+_HEADER = 0.12  # fraction of the height for a line of text
 
 
 @dataclass(frozen=True)
 class Own:
-    """The own car for one picture.
+    """The own car in one picture.
 
     Args:
         pose: x, y, heading (2), speed.
         size: length and width in metres.
         vehicle: its number in the scene, so that it is not drawn again among the others.
         trail: (N, 2), its past positions.
-        label: text in the corner, such as the name of the method.
+        label: text in the corner, such as the method's name.
         reason: how the episode ended, or "".
     """
 
@@ -57,14 +57,14 @@ class Own:
 
 
 def draw(scene: Scene, frame: float, own: Own, size: tuple[int, int] = (1280, 272), metres: float = 130.0) -> Picture:
-    """(height, width, 3) uint8, the road from left to right around the own car.
+    """A picture (height, width, 3) uint8 of the road around the own car, from left to right.
 
     Args:
         scene: the log.
         frame: counted from the first of the log; positions between two frames are interpolated.
-        own: the car that is shown in colour; the view keeps it at two fifths of the width.
+        own: the highlighted car; the view keeps it at two fifths of the width.
         size: width and height in pixels.
-        metres: along the road, over the width.
+        metres: length of road shown over the width.
 
     Raises:
         OptionError: for a size without pixels.
@@ -151,7 +151,7 @@ def _car(
 def _outline(
     pose: npt.NDArray[np.float64], shift: tuple[float, float], length: float, width: float, radius: float
 ) -> npt.NDArray[np.float64]:
-    """(N, 2), a rectangle with round corners, moved by metres ahead and to the left."""
+    """(N, 2), a rectangle with rounded corners, shifted forward and to the left, in metres."""
     radius = min(radius, length / 2, width / 2)
     local = _SIDES * (length / 2 - radius, width / 2 - radius) + _ROUND * radius + shift
     dx, dy = pose[2:4]
@@ -177,6 +177,6 @@ def _write(pen: ImageDraw.ImageDraw, own: Own, width: int, height: int) -> None:
 
 
 def _mix(one: Colour, other: Colour, share: float) -> Colour:
-    """Between two colours."""
+    """A mixture of two colours."""
     red, green, blue = (round(a + share * (b - a)) for a, b in zip(one, other, strict=True))
     return red, green, blue

@@ -15,24 +15,24 @@ from lowland.worlds.kinematics import bounds
 
 
 def human(state: dict[str, Tensor]) -> None:
-    """The car follows its log, so that every failure is an error of the evaluation."""
+    """The car follows its log, so any failure is an error in the evaluation."""
 
 
 def no_action(state: dict[str, Tensor]) -> Tensor:
-    """A = b = 0: constant speed and heading."""
+    """Constant speed and heading: a = b = 0."""
     return torch.zeros_like(state["own"][:, :2])
 
 
 def constant_speed(state: dict[str, Tensor]) -> Tensor:
-    """A = 0, and b keeps to the middle of the nearest lane."""
+    """Constant speed (a = 0), with b steering to the middle of the nearest lane."""
     return torch.stack([torch.zeros_like(state["own"][:, 0]), keep_lane(state)], dim=1)
 
 
 def keep_lane(state: dict[str, Tensor], reach: float = 1.5, most: float = 0.1) -> Tensor:
-    """(B,), the turn in shares of its bound that leads back to the middle of the nearest lane.
+    """(B,), the turn, as a fraction of its bound, that steers back to the middle of the nearest lane.
 
-    The target heading points at the middle line `reach` seconds ahead, at most `most` radians from the road; the turn
-    reaches it in half a second.
+    The target heading points at the middle of the lane `reach` seconds ahead, at most `most` radians off the road's
+    direction; the turn reaches it in half a second.
     """
     _, y, dx, dy, v = state["own"].unbind(1)
     right, left, width, first = state["road"].unbind(1)
@@ -47,7 +47,7 @@ class IDM:
     """The intelligent driver model of Treiber, Hennecke & Helbing (2000), eq. 1–3, with lane keeping.
 
     dv/dt = a [1 − (v / v₀)⁴ − (s* / s)²],  s* = s₀ + v T + v (v − v_leader) / (2 √(a b)), with s the gap to the nearest
-    car ahead in the way.
+    car ahead on the path.
 
     Args:
         speed: v₀ in m/s.

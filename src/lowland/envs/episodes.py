@@ -1,4 +1,4 @@
-"""Logs split into training, validation and test, and the episodes that are driven in them."""
+"""Logs split into training, validation and test parts, and the episodes to drive in them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LEAST = 40
 
 
 class Episodes(NamedTuple):
-    """The replay of a recording, and the numbers of the episodes that are driven in it."""
+    """The replay of a recording, and the indices of the episodes to drive in it."""
 
     replay: Replay
     numbers: Tensor
@@ -39,14 +39,14 @@ class Episodes(NamedTuple):
 class Logs:
     """Recordings for training, validation and test, with the vehicles that each part may use (None: all).
 
-    Simulated traffic is split by simulation, a log of the user's by vehicle.
+    Simulated traffic is split by simulation, a user's log by vehicle.
 
     Attributes:
         train, held, test: recordings of each part.
         vehicles: of each part.
-        faults: what was wrong with the user's log.
+        faults: problems found in the user's log.
         cars: neighbours in a state.
-        device: of the states.
+        device: device of the states.
         observation: options of a `Replay`, such as `every` and `image`.
     """
 
@@ -61,7 +61,7 @@ class Logs:
 
     @property
     def reading(self) -> str:
-        """How the columns and units of the user's log were read; empty for simulated traffic."""
+        """How columns and units of the user's log were interpreted; empty for simulated traffic."""
         return self.train[0].reading
 
     def starts(
@@ -73,7 +73,7 @@ class Logs:
         before: int = 0,
         device: str | None = None,
     ) -> list[tuple[Scene, Tensor]]:
-        """Scenes of all recordings, and the rows where up to `count` segments start, with `before` rows before them."""
+        """Scenes of all recordings, and the start rows of up to `count` segments, each with `before` rows before it."""
         recordings, vehicles = (self.train, self.vehicles[0]) if part == "train" else (self.held, self.vehicles[1])
         found = []
         for tracks in recordings:
@@ -84,7 +84,7 @@ class Logs:
         return found
 
     def segments(self, count: int, steps: int, generator: torch.Generator, part: str = "train") -> dict[str, Any]:
-        """`states` (N, T + 1, …) and `actions` (N, T, 2) of up to `count` segments, evenly from all recordings."""
+        """`states` (N, T + 1, …) and `actions` (N, T, 2) of up to `count` segments, spread over the recordings."""
         starts = self.starts(count, steps, generator, part)
         found = [scene.logged(rows, steps, self.cars) for scene, rows in starts]
         states = {name: torch.cat([part[0][name] for part in found]) for name in found[0][0]}
@@ -95,10 +95,10 @@ class Logs:
         return self.segments(_HELD, steps, torch.Generator().manual_seed(0), "held")
 
     def episodes(self, count: int, part: Literal["train", "held", "test"] = "test") -> list[Episodes]:
-        """Up to `count` episodes, evenly spaced in the recordings of a part.
+        """Up to `count` episodes, spread evenly over the recordings of a part.
 
         Raises:
-            DataError: if no car is seen for long enough.
+            DataError: if no car is tracked for long enough.
         """
         number = ("train", "held", "test").index(part)
         recordings, vehicles = (self.train, self.held, self.test)[number], self.vehicles[number]
@@ -106,7 +106,7 @@ class Logs:
         for tracks in recordings:
             try:
                 replay = Replay(tracks, vehicles, cars=self.cars, device=self.device, **self.observation)
-            except DataError:  # in the user's own log no car need be seen along the whole section
+            except DataError:  # in a user's log there may be no car tracked along the whole section
                 replay = Replay(
                     tracks,
                     vehicles,
@@ -129,7 +129,7 @@ def read_logs(
     observation: Mapping[str, Any] = MappingProxyType({}),
     reading: Reading | None = None,
 ) -> Logs:
-    """The shipped traffic, or with a path the user's own log, cleaned; `observation` as in `Logs`.
+    """The shipped traffic, or the cleaned log at a path; `observation` as in `Logs`.
 
     Raises:
         DataError: for a file that cannot be read, or too few cars.
@@ -150,7 +150,7 @@ def read_logs(
 def recordings(
     wanted: bool, cars: int, device: str, observation: Mapping[str, Any] = MappingProxyType({})
 ) -> list[Episodes]:
-    """Every car of US-101 that was seen for at least 40 frames; none where the recordings cannot be downloaded."""
+    """Every car of US-101 that was tracked for at least 40 frames; none if the recordings cannot be downloaded."""
     if not wanted:
         return []
     try:
@@ -163,13 +163,13 @@ def recordings(
         try:
             replay = Replay(tracks, until="recording", frames=_LEAST, cars=cars, device=device, **observation)
         except DataError:
-            continue  # a recording in which no car is seen for 40 frames
+            continue  # a recording in which no car is tracked for 40 frames
         episodes.append(Episodes(replay, torch.arange(len(replay))))
     return episodes
 
 
 def drive(episodes: Sequence[Episodes], driver: Policy) -> list[dict[str, Any]]:
-    """Drive all episodes: one row for each as of `Replay.run`, with the number of its `recording`.
+    """Drive all episodes: one row per episode as in `Replay.run`, plus the index of its `recording`.
 
     >>> from lowland.data.traffic import traffic
     >>> from lowland.envs.drivers import human

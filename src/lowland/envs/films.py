@@ -1,4 +1,4 @@
-"""Segments of logs as films; images are drawn on demand, since those of all segments would fill the memory.
+"""Segments of logs as films; images are drawn on demand, since all of them would not fit into memory.
 
 Shape letters: B segments, T steps, P frames of context, C channels, H and W rows and columns.
 """
@@ -17,17 +17,17 @@ from lowland.envs.scene import Scene
 class Films:
     """Segments of T steps from several logs, as training data for a forward model of images.
 
-    A state has `image` (P, C, H, W) from 0 to 1 with the newest frame last, and of the own car `own` (5,), `path`
-    (P, 5) with its states at the images, `size` (2,) and `road` (4,). One core draws about 240,000 images of 64 × 16 a
-    second, much faster than a network uses them.
+    A state has `image` (P, C, H, W) in [0, 1] with the newest frame last, and for the own car `own` (5,), `path` (P, 5)
+    with its states at the images, `size` (2,) and `road` (4,). One core draws about 240,000 images of 64 × 16 per
+    second, much faster than a network consumes them.
 
     Args:
-        starts: of each log its scene, on the CPU, and the rows where segments begin: `Scene.starts(steps, before)` with
-            `before` at least (P − 1) · `every`.
+        starts: for each log its scene, on the CPU, and the rows where segments begin: `Scene.starts(steps, before)`
+            with `before` at least (P − 1) · `every`.
         camera: draws the images.
         frames: P.
         steps: T.
-        device: of the states.
+        device: device of the states.
 
     >>> from lowland.data.traffic import traffic
     >>> scene = Scene(traffic("validation")[0])
@@ -60,12 +60,12 @@ class Films:
     def states(self, segments: Tensor, first: Tensor | int = 0, steps: int = 0) -> dict[str, Tensor]:
         """States s[first], …, s[first + steps] of some segments, each tensor (B, steps + 1, …).
 
-        The images of one segment are views of one film.
+        The images of a segment are views of one film.
 
         Args:
-            segments: (B,), their numbers.
-            first: the step of each, (B,), or the same for all.
-            steps: how many more.
+            segments: (B,), their indices.
+            first: first step of each, (B,), or the same for all.
+            steps: number of following steps.
         """
         where, begin = self.scene[segments], self.row[segments]
         first = torch.as_tensor(first).expand(len(segments))

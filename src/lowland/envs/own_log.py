@@ -1,4 +1,4 @@
-"""Reads a log of the user's for replay: frames of 0.1 s, smoothed; used by recipes and environments."""
+"""Reads a user's log for replay: frames of 0.1 s, smoothed; used by recipes and environments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def own_log(path: str | Path, reading: Reading | None = None) -> tuple[Tracks, list[Fault]]:
-    """A clean log in frames of 0.1 s, smoothed, and what was wrong with the file; see `lowland.data.logs.read_tracks`.
+    """A clean log in frames of 0.1 s, smoothed, and the faults found in the file; see `lowland.data.logs.read_tracks`.
 
     Raises:
         DataError: for a file that cannot be read.

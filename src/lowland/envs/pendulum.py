@@ -1,7 +1,7 @@
 """Gymnasium's pendulum: its angle, its cost, and what counts as a swing-up.
 
-An observation (…, 3) is (cos θ, sin θ, dθ/dt), θ from upright in rad. An action (…, 1) is a share of the largest
-torque, 2 N m, which is too weak to lift the pendulum without swinging. Steps last 0.05 s.
+An observation (…, 3) is (cos θ, sin θ, dθ/dt), with θ measured from upright in rad. An action (…, 1) is a fraction of
+the largest torque, 2 N m, which is too weak to lift the pendulum without swinging. Steps last 0.05 s.
 
 Shape letters: N episodes, T steps.
 """
@@ -13,9 +13,9 @@ from torch import Tensor
 from lowland.worlds.base import State
 
 PENDULUM, SECONDS = "Pendulum-v1", 0.05
-"""Its id in Gymnasium, and the length of a step."""
+"""The environment's id in Gymnasium, and the length of a step in s."""
 UPRIGHT, LAST = 0.3, 50
-"""A swing-up ends with this many steps within this angle of upright, in rad."""
+"""A swing-up must end with this many steps within this angle of upright, in rad."""
 
 
 def angle(observation: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def swing_cost(state: State, action: Tensor) -> Tensor:
 
 
 def swung_up(observations: Tensor) -> float:
-    """Share of episodes (N, T + 1, 3) that are within 0.3 rad of upright at each of the last 50 steps, 2.5 s.
+    """Fraction of episodes (N, T + 1, 3) that stay within 0.3 rad of upright during the last 50 steps, 2.5 s.
 
     >>> import torch
     >>> still = torch.tensor([1.0, 0.0, 0.0]).expand(2, 60, 3).clone()

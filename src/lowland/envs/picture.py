@@ -1,4 +1,4 @@
-"""Image observations: the traffic around a car from above, in the frame of the car.
+"""Image observations: a bird's-eye view of the traffic around a car, in the car's frame.
 
 Shape letters: B images, C = 3 channels of H × W pixels, N vehicles in one frame, M rectangles of one image.
 """
@@ -21,18 +21,17 @@ _EDGE = 1e-6
 
 @dataclass(frozen=True)
 class Camera:
-    """Images (3, H, W) of `crop` metres around the own car: lane markings, other cars, and what is not road.
+    """Images (3, H, W) of `crop` metres around the own car: lane markings, other cars, and off-road area.
 
-    Row 0 is the farthest ahead and column 0 the farthest to the left. A pixel is the share of its 4 × 4 evenly spaced
-    points that are covered, times 255 and rounded, as if drawn at four times the size and averaged. Cars are
-    rectangles; markings lie on all lane boundaries and are one pixel wide; everything beyond the outermost boundaries
-    is off the road. At 117 × 24 a pixel is 0.617 m (1.62 px/m), as in Henaff, Canziani &
-    LeCun (2019) after resizing by ¼.
+    Row 0 is farthest ahead and column 0 farthest to the left. A pixel is the covered fraction of its 4 × 4 evenly
+    spaced sample points, times 255 and rounded, as if drawn at four times the size and averaged. Cars are rectangles;
+    markings lie on all lane boundaries and are one pixel wide; everything beyond the outermost boundaries is off the
+    road. At 117 × 24 a pixel is 0.617 m (1.62 px/m), as in Henaff, Canziani & LeCun (2019) after resizing by ¼.
 
     Args:
         height, width: in pixels, from 4 to 1024.
         third: "off_road" as in the released code, or "own", the own car, as in the paper.
-        crop: metres along and across.
+        crop: size of the view in metres, along and across the road.
 
     >>> tuple(round(side, 3) for side in Camera().pixel)
     (0.617, 0.617)
@@ -54,17 +53,17 @@ class Camera:
 
     @property
     def pixel(self) -> tuple[float, float]:
-        """Metres of a pixel along and across."""
+        """Size of a pixel in metres, along and across the road."""
         return self.crop[0] / self.height, self.crop[1] / self.width
 
     def draw(self, scene: Scene, own: Tensor, size: Tensor, frame: Tensor, vehicle: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 of cars `own` (B, 5) among those of `frame` (B,) other than `vehicle` (B,)."""
+        """(B, 3, H, W) uint8 around cars `own` (B, 5), with all cars of `frame` (B,) except `vehicle` (B,)."""
         if usable(own):
             return self._compiled(scene, own, size, frame, vehicle)
         return self._plain(scene, own, size, frame, vehicle)
 
     def logged(self, scene: Scene, rows: Tensor) -> Tensor:
-        """(…, 3, H, W), images around logged cars at rows (…,) of the log, for training."""
+        """(…, 3, H, W), images around the logged cars at rows (…,) of the log, for training."""
         flat = rows.reshape(-1).to(scene.device)
         image = self.draw(scene, scene.own[flat], scene.size[flat], scene.frame[flat], scene.vehicle[flat])
         return image.reshape(*rows.shape, *image.shape[1:])
@@ -87,7 +86,7 @@ class Camera:
         return image
 
     def _plain(self, scene: Scene, own: Tensor, size: Tensor, frame: Tensor, vehicle: Tensor) -> Tensor:
-        """The same by tensor operations, one rectangle of all images at a time, for GPUs and without numba."""
+        """The same with tensor operations, one rectangle per image at a time, for GPUs or without numba."""
         own, far = own.double(), float(torch.tensor(self.crop, dtype=torch.float64).norm())
         y, dx, dy = own[:, 1:4].unbind(1)
         slots = torch.arange(scene.most, device=own.device)
@@ -96,7 +95,7 @@ class Camera:
         there = (slots < scene.count[frame][:, None]) & (scene.owner[place] != vehicle[:, None])
         way = cars[..., :2] - own[:, None, :2]
         there &= (way.abs() <= far).all(dim=-1)
-        # Visible cars come first, so that the loop below is only as long as the fullest image.
+        # Visible cars come first, so the loop below only needs as many rounds as the fullest image has cars.
         order = there.to(torch.int8).argsort(dim=1, descending=True, stable=True)
         order = order[:, : int(there.sum(dim=1).max())] if len(own) else order[:, :0]
         there = there.gather(1, order)
@@ -128,7 +127,7 @@ class Camera:
         return torch.stack(channels, dim=1)
 
     def _covered(self, boxes_BM6: Tensor, there_BM: Tensor | None = None) -> Tensor:
-        """(B, H, W) uint8, the share of the points of each pixel that lie in a rectangle."""
+        """(B, H, W) uint8, the fraction of each pixel's sample points that lie in a rectangle."""
         device = boxes_BM6.device
         (down, right), (height, width) = (side / 4 for side in self.pixel), (4 * self.height, 4 * self.width)
         ahead = self.crop[0] / 2 - (torch.arange(height, device=device, dtype=torch.float64) + 0.5) * down

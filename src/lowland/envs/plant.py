@@ -1,4 +1,4 @@
-"""Policies in a Gymnasium plant: several episodes at once, as one batch for the policy.
+"""Runs policies in a Gymnasium plant: several episodes at once, as one batch for the policy.
 
 Shape letters: N episodes, T steps, D size of an observation, A of an action.
 """
@@ -20,7 +20,7 @@ _TRIES = 1000
 
 
 class PlantRuns(NamedTuple):
-    """`observations` (N, T + 1, D), `actions` (N, T, A) in shares of their bounds, `rewards` (N, T)."""
+    """`observations` (N, T + 1, D), `actions` (N, T, A) as fractions of their bounds, `rewards` (N, T)."""
 
     observations: Tensor
     actions: Tensor
@@ -36,14 +36,14 @@ def run_plant(
     seed: int = 0,
     accept: Callable[[np.ndarray], bool] | None = None,
 ) -> PlantRuns:
-    """Run a policy in N copies of an environment that does not end, such as a pendulum, for T steps.
+    """Run a policy for T steps in N copies of an environment that does not end, such as a pendulum.
 
     Args:
-        environment: id, with bounded actions.
-        policy: {"observation": (N, D)} → actions (N, A) in shares of their bounds.
+        environment: its id in Gymnasium; actions must be bounded.
+        policy: {"observation": (N, D)} → actions (N, A) as fractions of their bounds.
         episodes, steps: N and T.
-        seed: of the starts.
-        accept: whether an observation may be a start; starts are drawn until it may.
+        seed: of the initial states.
+        accept: whether an observation may be an initial one; initial states are drawn until it returns true.
 
     Raises:
         OptionError: for an environment whose actions are not a bounded box, or without an acceptable start.
@@ -65,7 +65,7 @@ def run_plant(
         action = policy({"observation": torch.from_numpy(now).float()})
         if not bool((action.abs() <= 1 + 1e-4).all()):
             raise DomainError(
-                f"The policy's action at step {t} is outside [−1, 1], in shares of its bounds, or not a number: "
+                f"The policy's action at step {t} is outside [−1, 1], in fractions of its bounds, or not a number: "
                 "project it with world.actions.project."
             )
         shares = action.clamp(-1, 1).numpy()

@@ -23,41 +23,42 @@ from lowland.worlds.driving_costs import PixelDrivingCost
 from lowland.worlds.kinematics import advance, check_action
 
 Policy: TypeAlias = Callable[[dict[str, Tensor]], "Tensor | None"]
-"""State → action (B, 2) in shares of its bounds, or None to follow the log. A policy with memory also has the methods
+"""State → action (B, 2) in fractions of its bounds, or None to follow the log. A policy with memory also has methods
 `reset(batch)`, called at the start, and `select(rows)`, called when only some episodes continue."""
 
 _WITHIN_REACH = 24
-"""Nearest cars that are checked for a collision: more than can touch a car."""
+"""Nearest cars checked for a collision: more than can touch a car at once."""
 REASONS = ("", "reached", "collision", "off road", "time")
 
 
 class Replay:
-    """Episodes from a log of traffic: the other cars replay it and do not react, as in Henaff et al. (2019), section 5.
+    """Episodes from a log of traffic: the other cars follow it and do not react, as in Henaff et al. (2019), section 5.
 
-    Many episodes run at once, independently of each other. The own car follows the log for `context` frames, and then
-    the policy. An episode ends by
+    Many episodes run at once, independently of each other. The own car follows the log for `context` frames, then the
+    policy. An episode ends by
 
     - *collision*: the rectangles of the own car and of another one overlap;
-    - *off road*: its centre passes an edge of the road;
+    - *off road*: its centre crosses an edge of the road;
     - success: it comes within `margin` of the section's end ("section"), or its recording ends ("recording");
     - *time*: the log or `limit` ends first.
 
     Args:
         tracks: a clean log; all its vehicles are traffic.
-        vehicles: those to control, one episode each; all by default.
+        vehicles: vehicles to control, one episode each; all by default.
         until: "section" takes vehicles that were logged from within `entry` metres of the section's beginning to
             within `margin` of its end; "recording", for short recordings, all stretches of at least `frames` frames.
-        cars: K, number of other cars in the state: the nearest, where a metre across counts as three along the road.
+        cars: K, number of nearest other cars in the state; for "nearest" a metre across the road counts as three along
+            it.
         every: frames of the log for one action.
         context: frames before the own car is controlled.
-        frames: minimal length of a stretch in frames; context + 20 by default.
+        frames: minimum length of a stretch in frames; context + 20 by default.
         margin, entry: in metres.
         limit: in seconds of control.
-        image: a `Camera`, or the height and width of one, adds `image` (B, 3, H, W) to states.
-        history: P, images of the last steps, `image` (B, P, 3, H, W) with the newest last, and the states of the own
-            car at them, `path` (B, P, 5).
+        image: a `Camera`, or its height and width; adds `image` (B, 3, H, W) to states.
+        history: P, number of images of the last steps: `image` is then (B, P, 3, H, W) with the newest last, and `path`
+            (B, P, 5) has the own car's states at them.
         collision: "box", or "pixels" as in the paper: proximity in the image above 0.99.
-        device: of all tensors.
+        device: device of all tensors.
 
     Raises:
         DataError: if no stretch is long enough.
@@ -150,7 +151,7 @@ class Replay:
         return self.state()
 
     def _beginning(self, episodes: Tensor) -> dict[str, Tensor]:
-        """The attributes of episodes at their start, by name."""
+        """Attributes of the episodes at their start, by name."""
         scene, rows = self.scene, self.starts[episodes]
         none = torch.zeros_like(rows)
         kept = {"episodes": episodes, "rows": rows, "own": scene.own[rows], "size": scene.size[rows]}
@@ -162,7 +163,7 @@ class Replay:
         return kept
 
     def state(self) -> dict[str, Tensor]:
-        """The observation of a policy now."""
+        """The current observation for a policy."""
         place, there = self.near
         state = self.scene.state(self.own, self.size, place[:, : self.cars], there[:, : self.cars])
         if self.camera is not None:
@@ -176,7 +177,7 @@ class Replay:
 
         Returns:
             The state, and (B,) tensors `done`, `crashed`, `off_road`, `succeeded` and `distance`, in metres along the
-            road since the policy took over. Episodes that are done do not change.
+            road since the policy took over. Finished episodes do not change.
 
         Raises:
             ShapeError, DomainError: for an action of another shape or outside [−1, 1].
@@ -233,7 +234,7 @@ class Replay:
         return (hit & there).any(dim=1)
 
     def select(self, rows: Tensor) -> None:
-        """Continue with some of the episodes only."""
+        """Continue with only some of the episodes."""
         for name in self._kept:
             setattr(self, name, getattr(self, name)[rows])
         self.near = self.near[0][rows], self.near[1][rows]
@@ -241,13 +242,13 @@ class Replay:
     def run(
         self, policy: Policy, episodes: Tensor | None = None, batch: int = 256, cost: Cost | None = None
     ) -> list[dict[str, Any]]:
-        """Drive episodes to their end: a row for each, with success, distance (m), reason and seconds.
+        """Drive episodes to their end: one row each, with success, distance (m), reason and seconds.
 
         Args:
             policy: see `Policy`.
-            episodes: their numbers; all by default.
-            batch: episodes at once.
-            cost: if given, rows have its mean over the steps, as `cost`.
+            episodes: their indices; all by default.
+            batch: episodes per batch.
+            cost: if given, rows have its mean over the steps as `cost`.
         """
         chosen = torch.arange(len(self)) if episodes is None else torch.as_tensor(episodes)
         rows: list[dict[str, Any]] = []
@@ -295,7 +296,7 @@ class Replay:
 def _stretches(
     tracks: Tracks, vehicles: npt.ArrayLike | None, least: int, context: int, entry: float | None, goal: float
 ) -> npt.NDArray[np.int64]:
-    """First rows of the stretches that are episodes; with `entry` only those of cars that drove the whole section."""
+    """First rows of the stretches to use as episodes; with `entry` only of cars that drove the whole section."""
     segments = tracks.segments()
     long = segments[:, 1] - segments[:, 0] >= least
     if not long.any():

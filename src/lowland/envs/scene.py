@@ -1,6 +1,6 @@
 """A log of traffic as tables for replay: vehicles by frame, nearest neighbours, and logged states and actions.
 
-Shape letters: B samples, K nearest cars, N most vehicles in one frame, R rows of the log, T steps.
+Shape letters: B samples, K nearest cars, N largest number of vehicles in a frame, R rows of the log, T steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ABSENT = 1000.0
 USUAL = (4.5, 1.8)
 """Length and width of absent cars in metres."""
 ALONG = 3.0
-"""Metres along the road that count as one across it in the choice of the nearest cars."""
+"""Metres along the road that count as one metre across it when choosing the nearest cars."""
 _HEADING_FRAMES, _HEADING_METRES = 10, 1.0
 
 
@@ -27,13 +27,13 @@ class Scene:
 
     The velocity of another car is (p[t] − p[t − n]) / (n dt), with n = `every`, which uses no frame after t. Its
     heading is the direction of its displacement in the last second, or its previous heading if that is less than a
-    metre. `own` states and actions come from `lowland.worlds.kinematics.inverse`; stretches are continued with constant
-    velocity after their last row.
+    metre. `own` states and actions come from `lowland.worlds.kinematics.inverse`; stretches are extrapolated with
+    constant velocity after their last row.
 
     Args:
         tracks: a clean log.
-        every: frames of one step.
-        device: of the tables.
+        every: frames per step.
+        device: device of the tables.
 
     Raises:
         DataError: for an empty log.
@@ -83,9 +83,10 @@ class Scene:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def nearest(self, own: Tensor, frame: Tensor, vehicle: Tensor, cars: int) -> tuple[Tensor, Tensor]:
-        """Places (B, K) in `table` of the nearest others, nearest first, and which of them exist.
+        """Indices (B, K) into `table` of the nearest other cars, nearest first, and which of them exist.
 
-        A metre across the road counts as three along it, so that dense traffic beside does not hide the car ahead.
+        A metre across the road counts as three along it, so that dense traffic in other lanes does not crowd out the
+        car ahead.
         """
         slots = torch.arange(self.most, device=self.device)
         place = (self.offset[frame][:, None] + slots).clamp_max(len(self.table) - 1)
@@ -102,7 +103,7 @@ class Scene:
         return place, there
 
     def state(self, own: Tensor, size: Tensor, place: Tensor, there: Tensor) -> dict[str, Tensor]:
-        """The vector observation, with the cars at those places of `table`."""
+        """The vector observation, with the cars at indices `place` of `table`."""
         cars = self.table[place]
         away = torch.stack([own[:, 0] - ABSENT, own[:, 1], own[:, 0] * 0, own[:, 0] * 0], dim=1)
         default = self.table.new_tensor(USUAL)
@@ -116,13 +117,13 @@ class Scene:
         }
 
     def logged(self, rows: Tensor, steps: int, cars: int = 10) -> tuple[dict[str, Tensor], Tensor]:
-        """Segments of the log from some rows on: states (B, T + 1, …) and actions (B, T, 2) in [−1, 1], for training.
+        """Segments of the log from the given rows: states (B, T + 1, …) and actions (B, T, 2) in [−1, 1], for training.
 
-        The cars are the K nearest at the first state in all states; a car that leaves the log is absent from then on.
-        Actions beyond their bounds are clipped, so that the next state is then not exactly the one they lead to.
+        All states have the K cars that are nearest in the first one; a car that leaves the log is absent from then on.
+        Actions beyond their bounds are clipped, so they then do not lead exactly to the next state.
 
         Args:
-            rows: (B,) of the log, each with at least (T + 2) · every more rows in its stretch: see `starts`.
+            rows: (B,) rows of the log, each followed by at least (T + 2) · every rows in its stretch: see `starts`.
             steps: T.
             cars: K.
         """
@@ -139,7 +140,7 @@ class Scene:
         return {name: torch.stack([s[name] for s in states], dim=1) for name in states[0]}, actions.clamp(-1, 1)
 
     def starts(self, steps: int, before: int = 0, vehicles: np.ndarray | None = None) -> Tensor:
-        """Rows with `before` frames before them, and states and actions for `steps` steps after them.
+        """Rows preceded by `before` frames and followed by states and actions for `steps` steps.
 
         Raises:
             DataError: if there are none.
@@ -157,7 +158,7 @@ class Scene:
 
 
 def _motion(tracks: Tracks, first: np.ndarray, stop: np.ndarray, every: int) -> tuple[np.ndarray, ...]:
-    """vx, vy, and the heading (2) of each row."""
+    """The velocity vx, vy and the heading (2) of each row."""
     rows, place = np.arange(len(tracks)), np.stack([tracks.x, tracks.y])
 
     def moved(frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -170,7 +171,7 @@ def _motion(tracks: Tracks, first: np.ndarray, stop: np.ndarray, every: int) -> 
     velocity = way / np.maximum(frames, 1) / tracks.dt
     way, _ = moved(_HEADING_FRAMES)
     far = np.hypot(*way)
-    # A slow car keeps its last heading; before it has one, it is along the road.
+    # A slow car keeps its last heading; before it has one, it heads along the road.
     source = np.maximum.accumulate(np.where(far >= _HEADING_METRES, rows, np.where(rows == first, rows, -1)))
     heading = np.where(
         far[source] >= _HEADING_METRES, way[:, source] / far[source].clip(_HEADING_METRES), [[1.0], [0.0]]
@@ -179,7 +180,7 @@ def _motion(tracks: Tracks, first: np.ndarray, stop: np.ndarray, every: int) -> 
 
 
 def _expert(tracks: Tracks, segments: np.ndarray, every: int) -> tuple[Tensor, Tensor]:
-    """States and actions of all rows; stretches are first continued, so that their last rows have a state."""
+    """States and actions of all rows; stretches are first extrapolated, so that their last rows have a state."""
     own, action = (torch.zeros(len(tracks), size, dtype=torch.float32) for size in (5, 2))
     path = torch.from_numpy(np.stack([tracks.x, tracks.y], axis=1))
     length = torch.from_numpy(tracks.length)

@@ -1,4 +1,4 @@
-"""Replayed traffic as environments of Gymnasium: one car, or a batch of them at once.
+"""Replayed traffic as Gymnasium environments: one car, or a batch of cars.
 
 Shape letters: B environments, K nearest cars, P images of a history, C channels of H × W pixels.
 """
@@ -34,32 +34,32 @@ from lowland.worlds.kinematics import check_action
 
 Observation = dict[str, Any]
 _MASK = "reset_mask"
-"""Gymnasium's option of a vector environment: which environments to reset."""
+"""Gymnasium's option for vector environments: which environments to reset."""
 
 
 class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
     """One car among replayed traffic; `gymnasium.make("lowland/TrafficReplay-v0")` after `import lowland`.
 
     The observation is the traffic state of `lowland.envs.Replay`, without its batch axis: float32 within bounds that
-    follow from the log (`lowland.envs.bounds`), images uint8. The action is acceleration and turn in shares of their
-    bounds. The reward is −C(s[t+1], a[t]). An episode terminates by a collision, off the road, or at its end
+    follow from the log (`lowland.envs.bounds`), images uint8. The action is acceleration and turn as fractions of their
+    bounds. The reward is −C(s[t+1], a[t]). An episode terminates on a collision, off the road, or at its end
     (`succeeded`), and is truncated when time runs out. `info` has `episode_number`, `distance`, `succeeded` and
-    `reason`; its key `episode` is left to Gymnasium's statistics.
+    `reason`; the key `episode` is reserved for Gymnasium's statistics.
 
     Args:
         tracks: the log, its path (read as by `lowland run drive --tracks`), or the name of a part of the traffic that
-            ships with the package, whose first recording is used.
-        columns, units, fps: meaning of a table, if its header does not say; see `lowland.data.read_tracks`.
+            ships with the package (its first recording is used).
+        columns, units, fps: how to read a table whose header does not say; see `lowland.data.read_tracks`.
         image: height and width of an image to observe, or a `Camera`; none by default.
         history, until, cars, every: see `Replay`.
         cost: C; `DrivingCost()` by default.
         render_mode: "rgb_array" or none.
 
-    `reset(options={"episode": 3})` begins a given episode; otherwise it is drawn at random.
+    `reset(options={"episode": 3})` begins the given episode; otherwise it is chosen at random.
 
     Raises:
         DataError: for a log that cannot be read, or without an episode.
-        OptionError: for an unknown option, also of `reset`, and for columns, units or fps without a file.
+        OptionError: for an unknown option, including those of `reset`, and for columns, units or fps without a file.
 
     >>> import lowland
     >>> env = gymnasium.make("lowland/TrafficReplay-v0", tracks="validation")
@@ -113,7 +113,7 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
         return _first(_observed(state)), reward, reason in (1, 2, 3), reason == 4, self._info(stand)
 
     def render(self) -> Picture | None:
-        """(H, W, 3), the road around the car; None without a render mode."""
+        """A picture (H, W, 3) of the road around the car; None without a render mode."""
         if self.render_mode is None or not self.path:
             return None
         length, width = self.replay.size[0].tolist()
@@ -135,17 +135,17 @@ class TrafficReplay(gymnasium.Env[Observation, npt.NDArray[Any]]):
 
 
 class TrafficReplayVector(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]):
-    """A batch of cars, each in its own scene, stepped together; `gymnasium.make_vec` finds it by the same name.
+    """A batch of cars, each in its own scene, stepped together; `gymnasium.make_vec` finds it under the same name.
 
-    An environment that is done begins another episode at its next step, whose action it ignores and whose reward is 0
+    A finished environment begins another episode at its next step, ignoring that step's action, with reward 0
     (Gymnasium's `AutoresetMode.NEXT_STEP`). `info` is that of `TrafficReplay`, each entry an array with its mask.
 
     Args:
         num_envs: B.
         tracks, columns, units, fps, image, history, until, cars, every, cost: see `TrafficReplay`.
 
-    `reset(options={"episode": [3, 0, 8]})` begins given episodes, one for each environment or the same for all, and
-    `reset(options={"reset_mask": mask})` those environments only for which the mask is true.
+    `reset(options={"episode": [3, 0, 8]})` begins the given episodes, one per environment or the same for all, and
+    `reset(options={"reset_mask": mask})` resets only the environments for which the mask is true.
 
     >>> env = TrafficReplayVector(num_envs=3, tracks="validation")
     >>> state, _ = env.reset(seed=0)
@@ -242,11 +242,11 @@ def _check_begun(replay: Replay) -> None:
 
 
 def _chosen(options: Mapping[str, Any] | None, known: tuple[str, ...], episodes: int, count: int) -> Tensor | None:
-    """(count,), the episodes in the options of `reset`; None if there are none.
+    """The episodes (count,) in the options of `reset`; None if there are none.
 
     Raises:
-        OptionError: for an unknown option, or for what is not an episode.
-        ShapeError: for another number of episodes.
+        OptionError: for an unknown option, or a value that is not an episode.
+        ShapeError: for the wrong number of episodes.
     """
     options = options or {}
     if unknown := [name for name in options if name not in known]:
@@ -273,7 +273,7 @@ def _actions() -> spaces.Space[npt.NDArray[Any]]:
 
 
 def _observed(state: dict[str, Tensor]) -> Observation:
-    """Copies, which later steps do not change."""
+    """Copies, so that later steps do not change them."""
     return {name: np.array(leaf.numpy()) for name, leaf in state.items()}
 
 
@@ -287,6 +287,6 @@ def _rewards(cost: Cost, state: dict[str, Tensor], action: Tensor) -> Tensor:
     if not bool(torch.isfinite(value).all()):
         raise DomainError(
             f"The cost is not a finite number in {int((~torch.isfinite(value)).sum())} of {len(value)} environments: "
-            "look for a division by zero or the root of a negative number in it."
+            "look for a division by zero or the square root of a negative number in it."
         )
     return -value

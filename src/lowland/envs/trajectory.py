@@ -22,12 +22,12 @@ class Trajectory:
 
     Args:
         scene: the log.
-        poses: (T + 1, 5), states of the own car, a step apart.
+        poses: (T + 1, 5), states of the own car, one per step.
         size: its length and width in metres.
         vehicle: its number in the scene.
-        frame: of the first pose, counted from the first of the log.
+        frame: frame of the first pose, counted from the first of the log.
         reason: how the episode ended.
-        name: of the driver.
+        name: the driver's name.
     """
 
     scene: Scene
@@ -40,13 +40,13 @@ class Trajectory:
 
     @property
     def seconds(self) -> float:
-        """From the first pose to the last."""
+        """Time from the first pose to the last."""
         return (len(self.poses) - 1) * self.scene.step_seconds
 
     def picture(self, seconds: float, size: tuple[int, int] = (1280, 272), metres: float = 130.0) -> Picture:
-        """(height, width, 3) uint8 some seconds after the first pose; poses are interpolated.
+        """A picture (height, width, 3) uint8, some seconds after the first pose; poses are interpolated.
 
-        After its end the picture stays the same, with the reason written above.
+        After the end the picture stays the same, with the reason written above.
 
         Args:
             seconds: from the first pose.
@@ -66,13 +66,13 @@ class Trajectory:
 
 
 def record(replay: Replay, policy: Policy, episode: int, name: str = "") -> Trajectory:
-    """Drive one episode and record its trajectory; the replay is at its end then.
+    """Drive one episode and record its trajectory; afterwards the replay is at the end of the episode.
 
     Args:
         replay: the episodes.
         policy: see `lowland.envs.replay.Policy`.
-        episode: its number.
-        name: of the driver, written into pictures.
+        episode: its index.
+        name: the driver's name, written into pictures.
     """
     state = replay.reset(torch.tensor([episode]))
     if hasattr(policy, "reset"):

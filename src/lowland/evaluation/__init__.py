@@ -1,4 +1,4 @@
-"""How good an energy is: the energy gap, the volume of its low-energy region, collapse, what probes read out."""
+"""Evaluation of energies: the energy gap, the volume of the low-energy region, collapse, probes."""
 
 from __future__ import annotations
 

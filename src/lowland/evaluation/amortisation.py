@@ -1,6 +1,6 @@
 """The amortisation gap: how far encoders are from exact inference, in codes, in energy, and in iterations of a solver.
 
-Legend: B samples, D coordinates of the code.
+Shape letters: B samples, D coordinates of the code.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class GapRow(NamedTuple):
     """One encoder.
 
     Attributes:
-        name: of the encoder; "exact" is inference itself.
+        name: of the encoder; "exact" is exact inference.
         code_error: Σ‖ẑ − z*‖² / Σ‖z*‖² over all samples.
         gap: mean over samples of (E(y, ẑ) − E(y, z*)) / E(y, z*).
         worst: the largest of these.
-        reconstruction: Σ‖y − ŷ‖² / Σ‖y‖² with ŷ decoded from ẑ; None where the energy does not reconstruct.
+        reconstruction: Σ‖y − ŷ‖² / Σ‖y‖² with ŷ decoded from ẑ; None if the energy does not reconstruct.
         nonzeros: mean number of coordinates of ẑ that are not 0.
-        microseconds: for one sample; of processor time on a CPU, of all threads together.
+        microseconds: per sample; on a CPU it is processor time, summed over threads.
     """
 
     name: str
@@ -53,7 +53,7 @@ class GapReport(dict[str, GapRow]):
     """Rows by name, "exact" first; `str` makes a table of them."""
 
     def rows(self) -> dict[str, dict[str, float | None]]:
-        """The numbers alone, {encoder: {measure: number}}, as results of a run hold them."""
+        """The numbers alone, {encoder: {measure: number}}, as a run's results store them."""
         return {
             name: {key: value for key, value in row._asdict().items() if key != "name"} for name, row in self.items()
         }
@@ -76,15 +76,15 @@ def amortisation_gap(
 ) -> GapReport:
     """Compare encoders y → ẑ with exact inference z* = argmin_z E(y, z) on held-out samples.
 
-    Energies are computed in float64. Each encoder codes the samples in batches, three times after a first batch that
-    is not timed; its time is the shortest.
+    Energies are computed in float64. Each encoder is timed three times, in batches, after a warm-up batch; the shortest
+    time counts.
 
     Args:
         energy: with a latent z in the reals, such as `SparseCoding`.
         y: (B, ...).
         encoders: by name, functions (B, ...) → (B, D), such as `ll.nn.LISTA`.
-        solver: for z*; None takes the most exact that the energy offers.
-        batch_size: samples that are coded at a time.
+        solver: for z*; None takes the most exact solver for the energy.
+        batch_size: samples coded at a time.
 
     Raises:
         OptionError: if an encoder is called "exact", or batch_size is below 1.
@@ -99,7 +99,7 @@ def amortisation_gap(
     {'exact': (0.0, 1.5), 'linear': (0.235, 3.0), 'LISTA': (0.0, 1.5)}
     """
     if EXACT in encoders:
-        raise OptionError(f'No encoder may be called "{EXACT}", which is the row of inference: rename it.')
+        raise OptionError(f'No encoder may be called "{EXACT}", which is the row of exact inference: rename it.')
     if batch_size < 1:
         raise OptionError(f"batch_size must be at least 1, but it is {batch_size}.")
     batches, domain = y.split(batch_size), energy.domain("z")
@@ -139,16 +139,16 @@ def _ratio(errors: Tensor, reference: Tensor) -> float:
 
 
 def _timed(encoder: Encoder, batches: tuple[Tensor, ...]) -> tuple[Tensor, float]:
-    """All codes, and the seconds that they take."""
+    """All codes, and the time they take in seconds."""
     encoder(batches[0])
     codes, seconds = fastest(lambda: [encoder(part) for part in batches], batches[0].device)
     return torch.cat(codes), seconds
 
 
 def fastest(function: Callable[[], T], device: torch.device, rounds: int = _ROUNDS) -> tuple[T, float]:
-    """The result of a function, and the shortest of its times in seconds: processor time on a CPU, wall time elsewhere.
+    """The result of a function and its shortest time in seconds: processor time on a CPU, wall time on other devices.
 
-    Call it once before if its first call is slower than others, as that of a compiled function is.
+    Call the function once before if its first call is slower than others, as with compiled functions.
 
     >>> fastest(lambda: 1, torch.device("cpu"))[0]
     1
@@ -182,12 +182,13 @@ class ErrorPath(NamedTuple):
 def error_path(
     energy: Energy, y: Tensor, path: Callable[[Tensor], Iterable[Tensor]], exact: Solver, batch_size: int = 500
 ) -> ErrorPath:
-    """How the errors fall along a path of codes, such as the iterations of a solver (see `iterates`).
+    """Errors along a sequence of codes, such as the iterates of a solver (see `iterates`).
 
     Args:
         energy: with a latent z in the reals.
         y: (B, ...).
-        path: from a batch (b, ...) to its codes, each (b, D) or of the shape of z; as many for each batch.
+        path: from a batch (b, ...) to a sequence of codes, each (b, D) or of the shape of z; the same number for all
+            batches.
         exact: solver of z* = argmin_z E(y, z).
         batch_size: samples at a time.
 
@@ -224,7 +225,7 @@ def iterates(energy: Energy, solver: Solver) -> Callable[[Tensor], Iterable[Tens
 
 
 def worth_iterations(path: Sequence[float], value: float) -> float:
-    """Iterations after which the errors of a solver are no larger than that of an encoder; infinite if they never are.
+    """Iterations that a solver needs to reach the error of an encoder; infinite if it never does.
 
     Args:
         path: the error after 0, 1, 2, … iterations.

@@ -1,4 +1,4 @@
-"""Several predictions of one input: the error of the best of them, and cheap ways to make as many.
+"""Several predictions for one input: the error of the best one, and cheap baselines with as many predictions.
 
 Shape letters: B inputs, N predictions of each, n numbers of an answer, M known pairs.
 """
@@ -27,10 +27,10 @@ def squared_errors(predictions: Tensor, y: Tensor) -> Tensor:
 
 
 def best_of(predictions: Tensor, y: Tensor) -> Tensor:
-    """Least ‖y − ŷ‖² over N, (B,): the error of the best of several predictions.
+    """Minimum of ‖y − ŷ‖² over N, (B,): the error of the best of several predictions.
 
-    It rewards spread, so compare it with predictions that are spread cheaply: noise around one answer
-    (`residual_root`), or the answers of known inputs nearby (`nearest_rows`).
+    It rewards spread, so compare it with cheap sources of spread: noise around one answer (`residual_root`), or the
+    answers of nearby known inputs (`nearest_rows`).
 
     >>> best_of(torch.tensor([[[0.0], [3.0]]]), torch.tensor([[1.0]]))
     tensor([1.])
@@ -61,7 +61,7 @@ def residual_root(residuals: Tensor) -> Tensor:
     """R (n, n) with Rᵀ R = cov(residuals): ε R with ε ~ N(0, 1) is Gaussian noise with their covariance.
 
     Args:
-        residuals: (M, n), what an answer leaves unexplained on known pairs.
+        residuals: (M, n), the errors of an answer on known pairs.
 
     >>> residuals = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     >>> root = residual_root(residuals)

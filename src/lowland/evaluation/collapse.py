@@ -1,4 +1,4 @@
-"""Signs of collapse: codes that use few dimensions, a codebook with few words in use, an energy that is flat."""
+"""Signs of collapse: codes that use few dimensions, a codebook with few entries in use, a flat energy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lowland.solvers.base import Solver
 
 
 def rankme(codes: Tensor) -> float:
-    """exp(−Σ p log p) with p = σ/Σσ + 10⁻⁷ and σ the singular values of the codes as they are, not centred.
+    """exp(−Σ p log p) with p = σ/Σσ + 10⁻⁷ and σ the singular values of the codes, not centred.
 
     Source: Garrido, Balestriero, Najman & LeCun, "RankMe" (2023). A constant code has rank 1 here, and 0 in
     `effective_rank`, which is centred.
@@ -25,11 +25,11 @@ def rankme(codes: Tensor) -> float:
 
 
 def codebook_perplexity(codes: Tensor, size: int | None = None) -> float:
-    """exp(−Σ p log p) with p the share of samples that use each word: from 1 (one word) to K (all alike).
+    """exp(−Σ p log p) with p the share of samples that use each word: from 1 (one word) to K (all equally).
 
     Args:
         codes: (N, ...) of word indices, or (N, ..., K) one-hot (then floating-point).
-        size: K, needed only to refuse an index that is not in the codebook.
+        size: K, needed only to detect an index outside the codebook.
 
     >>> codebook_perplexity(torch.tensor([0, 0, 3, 3]))
     2.0
@@ -50,7 +50,7 @@ def energy_spread(energies: Tensor) -> float:
     """(Q95 − Q5) / (|Q50| + Q95 − Q5) of the energies of random inputs, in [0, 1): 0 is a collapsed, flat energy.
 
     Args:
-        energies: (N,), for instance `scores(energy, uniform_box(...))`. Non-finite ones are left out.
+        energies: (N,), for instance `scores(energy, uniform_box(...))`. Non-finite ones are ignored.
 
     >>> energy_spread(torch.ones(10))
     0.0
@@ -66,8 +66,8 @@ def energy_spread(energies: Tensor) -> float:
 def reconstruction_error(energy: Energy, y: Tensor, solver: Solver | None = None) -> float | None:
     """Mean of (ŷ − y)² over samples and coordinates, in squared units of y, with ŷ decoded from ẑ = argmin_z E(y, z).
 
-    None where the energy does not reconstruct. 0 says nothing good by itself: an energy that reconstructs everything is
-    flat.
+    None if the energy does not reconstruct. A low value alone is no good sign: an energy that reconstructs everything
+    is flat.
 
     >>> import lowland as ll
     >>> error = reconstruction_error(ll.energies.Ellipse(radii=(2.0, 1.0)), torch.tensor([[3.0, 0.0]]))

@@ -1,4 +1,4 @@
-"""The energy gap: how surely a point off the data has more energy than a held-out point of them.
+"""The energy gap: how reliably points off the data have higher energy than held-out data.
 
 N is the number of points.
 """
@@ -23,7 +23,7 @@ from lowland.tensors import tree_map
 log = logging.getLogger(__name__)
 
 Score: TypeAlias = Energy | Callable[[Tensor], Tensor]
-"""An energy, or any function (N, ...) → (N,) that is to be low on data."""
+"""An energy, or any function (N, ...) → (N,) that should be low on data."""
 
 
 def scores(
@@ -37,12 +37,12 @@ def scores(
 ) -> Tensor:
     """F_beta of every point, (N,), without gradients and in chunks; see `lowland.free_energy`.
 
-    Points come in the type and on the device of the energy's parameters, so that one call serves data of any kind.
+    Points are converted to the dtype and device of the energy's parameters.
 
     Args:
-        energy: with a latent variable or without; or a function of y.
+        energy: an energy, with or without a latent variable, or a function of y.
         y, x: (N, ...).
-        beta, solver: as in `lowland.free_energy`; ignored by a function.
+        beta, solver: as in `lowland.free_energy`; ignored for a function.
         batch_size: points in one chunk. A Monte Carlo bound draws the same z for the n-th point of each chunk.
 
     Raises:
@@ -88,8 +88,7 @@ def _checked(value: Tensor, count: int) -> Tensor:
 def auroc(data: Tensor, negatives: Tensor) -> float:
     """P(F(negative) > F(data)) + ½ P(F(negative) = F(data)), the area under the ROC curve, from ranks in O(N log N).
 
-    A non-finite energy counts against the energy: as the highest where it is of data, as the lowest where it is of a
-    negative.
+    A non-finite value counts against the energy: as the highest for data, as the lowest for negatives.
 
     Args:
         data: (N,) energies of held-out data.
@@ -112,7 +111,7 @@ def auroc(data: Tensor, negatives: Tensor) -> float:
 
 
 class EnergyGap(dict[str, float]):
-    """AUROC by the name of the negatives; `non_finite` counts NaN or infinite energies, of data under "data"."""
+    """AUROC by kind of negatives; `non_finite` counts NaN or infinite energies by kind, with "data" for the data."""
 
     def __init__(self, values: Mapping[str, float], non_finite: Mapping[str, int]) -> None:
         super().__init__(values)
@@ -128,10 +127,10 @@ def energy_gap(
     solver: Solver | None = None,
     batch_size: int = 1024,
 ) -> EnergyGap:
-    """AUROC with which energies tell each kind of negatives from held-out data; 1 is perfect, ½ is chance.
+    """AUROC of energies for separating each kind of negatives from held-out data; 1 is perfect, ½ is chance.
 
     Args:
-        energy: an energy, or a function (N, ...) → (N,) that is to be low on data, such as one of `baselines`.
+        energy: an energy, or a function (N, ...) → (N,) that should be low on data, such as one of `baselines`.
         test: (N, ...) held-out data.
         negatives: by name, (M, ...) points off the data: see `lowland.evaluation.make_negatives`.
         beta, solver, batch_size: see `scores`.
@@ -156,7 +155,7 @@ def energy_gap(
 
 
 def baselines(train: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Scores that learn nothing, for every table: ‖y − mean of the training data‖², and a constant (AUROC ½ exactly).
+    """Scores without learning, for comparison: ‖y − mean of the training data‖², and a constant (AUROC exactly ½).
 
     >>> sorted(baselines(torch.zeros(3, 2)))
     ['constant', 'norm']

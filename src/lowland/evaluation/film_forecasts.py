@@ -1,4 +1,4 @@
-"""Forecasts of images of traffic, scored cell by cell: how much of each piece of road other cars cover.
+"""Forecasts of traffic images, scored per cell: how much of each cell of road other cars cover.
 
 Shape letters: B starts, N futures, T steps, C channels, H and W rows and columns, D cells.
 """
@@ -18,13 +18,13 @@ from lowland.worlds.driving_costs import CARS
 from lowland.worlds.rollout import transitions
 
 _CELL = (8, 4)
-"""Rows and columns of a cell: about 9 m × 3.7 m in images of 64 × 16."""
+"""Rows and columns of a cell in pixels: about 9 m × 3.7 m in images of 64 × 16."""
 _LEAST = 0.02
-"""Share of a cell below which a car does not count."""
+"""Fraction of a cell below which a car does not count."""
 
 
 def newest_frames(world: World, x: Mapping[str, Any], z: Tensor | None) -> Tensor:
-    """The newest frame of each step of a roll-out, (B, T, C, H, W); whole states of images would fill the memory.
+    """The newest frame of each step of a roll-out, (B, T, C, H, W); whole image states would fill the memory.
 
     Args:
         world: a forward model of images.
@@ -36,7 +36,7 @@ def newest_frames(world: World, x: Mapping[str, Any], z: Tensor | None) -> Tenso
 
 
 def car_cells(frames: Tensor) -> Tensor:
-    """Share of each cell that other cars cover: frames (B, T, C, H, W) → (B, T, D).
+    """Fraction of each cell covered by other cars: frames (B, T, C, H, W) → (B, T, D).
 
     >>> car_cells(torch.ones(2, 5, 3, 64, 16)).shape
     torch.Size([2, 5, 32])
@@ -45,18 +45,18 @@ def car_cells(frames: Tensor) -> Tensor:
 
 
 def cell_coverage(samples: Tensor, truth: Tensor, generator: torch.Generator) -> tuple[float, Tensor]:
-    """`coverage` by step, over the cells where at least one of the N futures and the truth has a car.
+    """`coverage` by step, over cells in which at least one of the N futures and the truth has a car.
 
-    All N + 1 are treated alike, so that the share is the nominal one if the truth is drawn as they are. Values that
-    differ by less than 2 % of a cell count as equal, and their order is drawn.
+    All N + 1 are treated the same way, so the coverage is nominal if the truth has the same distribution as the
+    futures. Values that differ by less than 2 % of a cell count as equal, and ties are broken at random.
 
     Args:
         samples: (B, N, T, D), from `car_cells`.
         truth: (B, T, D).
-        generator: of the order of equal values.
+        generator: breaks the ties.
 
     Returns:
-        The nominal share, and the share inside at each step, (T,); NaN where no future has a car anywhere.
+        The nominal coverage, and the coverage at each step, (T,); NaN where no future has a car anywhere.
     """
     both = torch.cat([samples, truth[:, None]], dim=1)
     blurred = both + _LEAST * torch.rand(both.shape, generator=generator).to(both.device)

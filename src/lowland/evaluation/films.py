@@ -1,4 +1,4 @@
-"""How representations of films go on in time: slowness, neighbours from the same film, and where things are.
+"""Representations of films over time: slowness, neighbours from the same film, and read-out of positions.
 
 Shape letters: N films or samples, T frames, D size of a representation, K numbers to predict.
 """
@@ -12,16 +12,16 @@ from torch.nn import functional
 from lowland.errors import ShapeError
 
 ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
-"""Weights of the penalty that `ridge_score` tries."""
+"""Penalty weights that `ridge_score` tries."""
 
 
 def slowness(codes_NTD: Tensor) -> float:
-    """Mean ‖c_{t+1} − c_t‖² over the mean ‖c − c'‖² of unrelated frames: 0 for a still film, 1 if time does not matter.
+    """Mean ‖c_{t+1} − c_t‖² relative to the mean ‖c − c'‖² of unrelated frames: 0 if constant, 1 if time is irrelevant.
 
     It is the objective of slow feature analysis (Wiskott & Sejnowski 2002), scaled by the variance.
 
     Args:
-        codes_NTD: (N, T, D), the frames of each film in their order.
+        codes_NTD: (N, T, D), the frames of each film in order.
 
     Raises:
         ShapeError: for fewer than two frames.
@@ -39,7 +39,7 @@ def slowness(codes_NTD: Tensor) -> float:
 
 
 def nearest_in_group(codes_ND: Tensor, groups_N: Tensor) -> float:
-    """Share of samples whose nearest other sample, by cosine, is of the same group, such as the same film.
+    """Fraction of samples whose nearest other sample, by cosine, is in the same group, such as the same film.
 
     Args:
         codes_ND: (N, D); all N² pairs are compared at once.
@@ -57,7 +57,7 @@ def nearest_in_group(codes_ND: Tensor, groups_N: Tensor) -> float:
 def ridge_score(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
     """R² on test samples of a ridge regression from representations (N, D) to numbers (N, K).
 
-    Features are standardised by the training samples; the penalty is chosen among `ALPHAS` by leave-one-out error.
+    Features are standardised on the training samples; the penalty is chosen from `ALPHAS` by leave-one-out error.
 
     >>> codes = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     >>> round(ridge_score((codes, codes[:, :2]), (codes, codes[:, :2])), 2)

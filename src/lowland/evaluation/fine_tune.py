@@ -1,4 +1,4 @@
-"""Fine-tuning: an encoder with a linear head, trained together on labels; also the same network from scratch.
+"""Fine-tuning: an encoder and a linear head, trained together on labels; also training from scratch.
 
 Shape letters: N samples, K classes, D size of a representation.
 """
@@ -29,14 +29,14 @@ from lowland.training.pretraining import warm_cosine
 
 @dataclass(frozen=True, eq=False)
 class FineTuned:
-    """A classifier with what it reached.
+    """A trained classifier and its accuracy.
 
     Attributes:
-        accuracy: share of the test samples that are right; None where no test samples were given.
-        validation: the same of the validation samples, by which the learning rate was chosen.
-        rate: the learning rate.
+        accuracy: on the test samples; None if there are none.
+        validation: accuracy on the validation samples, by which the learning rate was chosen.
+        rate: the chosen learning rate.
         tried: validation accuracy by learning rate.
-        seconds: wall time of all trainings.
+        seconds: wall time of all training runs.
         network: encoder and head, (N, *shape) → (N, K).
     """
 
@@ -49,12 +49,12 @@ class FineTuned:
 
 
 class Supervised(Shaping):
-    """L = −mean log p(label | v(x)), p the softmax of a `Classifier`, v a view: the cross-entropy on changed samples.
+    """L = −mean log p(label | v(x)), p the softmax of a `Classifier`, v a view: cross-entropy on augmented samples.
 
-    It is `MaximumLikelihood` with views, which here change x. See `JointShaping` for the other arguments.
+    It is `MaximumLikelihood` with views of x. See `JointShaping` for the other arguments.
 
     Args:
-        still: whether batch normalisation keeps the averages that it has.
+        still: whether batch normalisation keeps its running statistics fixed.
     """
 
     def __init__(self, views: Views | None = None, seed: int = 0, still: bool = False) -> None:
@@ -95,22 +95,22 @@ def fine_tune(
     generator: torch.Generator | None = None,
     seed: int = 0,
 ) -> FineTuned:
-    """Train a copy of an encoder and a linear head on labels, once for each learning rate; validation chooses one.
+    """Train a copy of an encoder and a linear head on labels, once per learning rate; validation picks the best.
 
-    AdamW with a rate that rises for a tenth of the steps and then falls to zero along a cosine. With a `head`, the
-    linear probe of the frozen encoder, training begins there (Kumar, Raghunathan, Jones, Ma & Liang 2022, "LP-FT"), so
-    that few labels do not first distort what was learned without them. Batch normalisation then keeps its averages too,
-    since the head fits no others. For training from scratch give an untrained encoder and no head.
+    AdamW with warm-up for a tenth of the steps and cosine decay to zero. With a `head`, the linear probe of the frozen
+    encoder, training starts from it (Kumar, Raghunathan, Jones, Ma & Liang 2022, "LP-FT"), so that few labels do not
+    first distort the pretrained features. Batch normalisation then keeps its running statistics, which the head was
+    fitted to. To train from scratch, pass an untrained encoder and no head.
 
     Args:
-        encoder: (B, *shape) → (B, D) with `shape` and `size`; it is left as it is.
+        encoder: (B, *shape) → (B, D) with `shape` and `size`; it is not modified.
         train, validation, test: samples (N, *shape) and labels (N,).
-        head: where the head begins; by default it is drawn.
-        views: how samples are changed in training, such as `lowland.data.views.ImageViews`.
-        rates: learning rates to try; of equally good ones the first wins.
-        steps, batch_size, weight_decay: of each training; a batch is at most all samples.
-        generator: draws the first weights of the head.
-        seed: of the order of the samples and of the views.
+        head: initial head; by default a random one.
+        views: augmentation in training, such as `lowland.data.views.ImageViews`.
+        rates: learning rates to try; ties go to the first.
+        steps, batch_size, weight_decay: of each training run; a batch has at most all samples.
+        generator: draws the initial weights of the head.
+        seed: of the order of samples and of the views.
 
     Raises:
         ShapeError, DomainError: for samples or labels that do not fit together or are not finite.

@@ -58,10 +58,10 @@ def path_features(world: World, states: State) -> Tensor:
 
 @torch.no_grad()
 def errors_by_horizon(world: World, x: Mapping[str, Any], y: State, before: State | None = None) -> dict[str, Tensor]:
-    """Root mean squared error at each step, (T,), in deviations of the data: of the model at z = 0 and of baselines.
+    """Root mean squared error at each step, (T,), in standard deviations of the data, for the model and baselines.
 
-    The mean is over samples and features. The baselines are the last state, copied, and, where the state before it is
-    given, the last state with the last change added at each step.
+    The model uses z = 0. The mean is over samples and features. The baselines are a copy of the last state and, if the
+    state before it is given, linear extrapolation of the last change.
 
     Args:
         world: the forward model.
@@ -84,17 +84,17 @@ def errors_by_horizon(world: World, x: Mapping[str, Any], y: State, before: Stat
 
 @torch.no_grad()
 def error_ahead(world: World, states: State, actions: Tensor, steps: int, every: int = 1) -> float:
-    """Error of the model after k steps of its own under the actions really taken, in deviations of the data.
+    """Error of the model after a k-step roll-out under the actions really taken, in standard deviations of the data.
 
-    sqrt(mean ‖φ(s[t+k]) − φ(ŝ[t+k])‖²) over episodes and every so many t, where ŝ[t] = s[t], and φ are the z-scored
-    features.
+    sqrt(mean ‖φ(s[t+k]) − φ(ŝ[t+k])‖²) over episodes and over t in strides of `every`, where ŝ[t] = s[t], and φ are the
+    z-scored features.
 
     Args:
         world: the forward model.
         states: s[0], …, s[T], each tensor (B, T + 1, …).
         actions: (B, T, A).
         steps: k.
-        every: distance between successive t.
+        every: stride of t.
 
     Raises:
         OptionError: unless 1 ≤ k < T.
@@ -125,18 +125,18 @@ def residual_futures(
     count: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Futures of a deterministic model, (B, N, T, D): its answer plus a residual drawn from those on known data.
+    """Futures of a deterministic model, (B, N, T, D): its prediction plus residuals drawn from known data.
 
-    Each residual is that of a whole path, φ(s[1…T]) − φ(ŝ[1…T]), so that the futures have the right spread on average
-    and the same one everywhere: a baseline for models with a latent.
+    Each residual is that of a whole path, φ(s[1…T]) − φ(ŝ[1…T]), so the futures have the right average spread, but the
+    same spread everywhere: a baseline for models with a latent.
 
     Args:
-        world: the forward model, which answers with z = 0.
+        world: the forward model, used with z = 0.
         x: {"state": s[0], "actions": (B, T, A)}.
         known: the same for the training data.
         happened: what followed there, s[1], …, s[T].
         count: N.
-        generator: of the choice of residuals.
+        generator: draws the residuals.
 
     >>> from lowland.worlds import VectorWorld
     >>> x = {"state": {"observation": torch.zeros(4, 3)}, "actions": torch.zeros(4, 6, 1)}
@@ -156,11 +156,10 @@ def residual_futures(
 
 
 def crps(samples: Tensor, truth: Tensor) -> Tensor:
-    """CRPS = E|X − y| − ½ E|X − X'| of each number, (B, N, T, D) and (B, T, D) → (B, T, D); lower is better.
+    """CRPS = E|X − y| − ½ E|X − X'| per entry, (B, N, T, D) and (B, T, D) → (B, T, D); lower is better.
 
-    The continuous ranked probability score, which is the absolute error for a single answer. The second term is over
-    pairs of different samples, so that its mean does not depend on N (Gneiting & Raftery 2007, equation 21; Ferro
-    2014).
+    The continuous ranked probability score; for a single answer it is the absolute error. The second term is over pairs
+    of different samples, so its mean does not depend on N (Gneiting & Raftery 2007, equation 21; Ferro 2014).
 
     Raises:
         ShapeError: for samples and truth whose shapes do not match.
@@ -173,20 +172,20 @@ def crps(samples: Tensor, truth: Tensor) -> Tensor:
     apart = (samples - truth[:, None]).abs().mean(dim=1)
     if count == 1:
         return apart
-    # Σ_{i<j} (x_(j) − x_(i)) = Σ_k (2k − N − 1) x_(k) for sorted x: no table of pairs.
+    # Σ_{i<j} (x_(j) − x_(i)) = Σ_k (2k − N − 1) x_(k) for sorted x, without a table of pairs.
     ranks = torch.arange(1, count + 1, device=samples.device, dtype=samples.dtype)
     weights = (2 * ranks - count - 1)[:, None, None]
     return apart - (weights * samples.sort(dim=1).values).sum(dim=1) / (count * (count - 1))
 
 
 def coverage(samples: Tensor, truth: Tensor, level: float = 0.8) -> tuple[float, Tensor]:
-    """Share of true values inside the interval of samples that should contain them with probability `level`.
+    """Fraction of true values inside the interval of samples that should contain them with probability `level`.
 
-    The interval goes from the k-th lowest to the k-th highest of N samples. If the truth were drawn as they are, it
-    would lie inside with a probability of 1 − 2k/(N + 1), and k is chosen to come close to the level.
+    The interval goes from the k-th lowest to the k-th highest of N samples. If the truth had the distribution of the
+    samples, it would lie inside with probability 1 − 2k/(N + 1); k is chosen to bring this close to the level.
 
     Returns:
-        That probability, and the share of samples and features inside at each step, (T,).
+        That probability, and the fraction of samples and features inside at each step, (T,).
 
     Raises:
         OptionError: for a level that is not in (0, 1).
@@ -209,11 +208,11 @@ def coverage(samples: Tensor, truth: Tensor, level: float = 0.8) -> tuple[float,
 def sensitivity(
     world: World, x: Mapping[str, Any], y: State, posterior: Tensor | None = None, seed: int = 0
 ) -> dict[tuple[str, str], float]:
-    """Error of a roll-out (root mean square over all steps) by where z and where the actions come from.
+    """Error of a roll-out (root mean square over all steps) by the source of z and of the actions.
 
     With z from the posterior, a model can ignore its actions and still be right, since z contains the future; with z
-    from the prior it cannot. "swapped" gives each sample the actions of another one: the larger the increase of the
-    error, the more the model depends on its actions, which a planner needs (Henaff, Canziani & LeCun 2019, section 5).
+    from the prior it cannot. "swapped" gives each sample the actions of another one: the more the error increases, the
+    more the model depends on its actions, as a planner needs (Henaff, Canziani & LeCun 2019, section 5).
 
     Args:
         world: the forward model.

@@ -1,4 +1,4 @@
-"""The Fréchet distance between two samples, each taken for a Gaussian."""
+"""The Fréchet distance between two samples, each modelled as a Gaussian."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lowland.errors import ShapeError
 def frechet_distance(first: Tensor, second: Tensor) -> float:
     """d² = ‖m₁ − m₂‖² + tr(S₁ + S₂ − 2 (S₁ S₂)^½), in squared units of y; 0 for equal means and covariances.
 
-    Source: Dowson & Landau, "The Fréchet distance between multivariate normal distributions" (1982). It sees no more
-    than means and covariances. Covariances are those of the samples (divided by N − 1), so that two samples of one
-    distribution are of the order of D/N apart, not 0.
+    Source: Dowson & Landau, "The Fréchet distance between multivariate normal distributions" (1982). Only means and
+    covariances count. Covariances are sample covariances (divided by N − 1), so two samples of one distribution have a
+    distance of order D/N, not 0.
 
     Args:
         first, second: (N, D) and (M, D), at least two rows each.
@@ -32,8 +32,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
         )
     a_ND, b_ND = first.detach().double(), second.detach().double()
     a_D, b_D = a_ND.mean(dim=0), b_ND.mean(dim=0)
-    # With S = RᵀR, tr (S₁ S₂)^½ is the sum of the singular values of R₁R₂ᵀ: no square is taken whose root would turn
-    # the rounding errors of directions without variance into something.
+    # With S = RᵀR, tr (S₁ S₂)^½ is the sum of the singular values of R₁R₂ᵀ: this avoids the square root of rounding
+    # errors in directions without variance.
     roots = [(a_ND - a_D) / (len(a_ND) - 1) ** 0.5, (b_ND - b_D) / (len(b_ND) - 1) ** 0.5]
     first_RD, second_RD = (torch.linalg.qr(root, mode="r").R for root in roots)
     traces = first_RD.square().sum() + second_RD.square().sum()

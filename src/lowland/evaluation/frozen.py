@@ -16,10 +16,10 @@ class Frozen(NamedTuple):
     """Measures of one encoder.
 
     Attributes:
-        probe: share of the test images that the linear probe gets right.
-        validation: the same of the validation images, by which its weight decay was chosen.
+        probe: test accuracy of the linear probe.
+        validation: its validation accuracy, by which the weight decay was chosen.
         weight_decay: of the probe.
-        knn: share of the test images whose nearest training images vote for their class.
+        knn: test accuracy of the nearest-neighbour vote.
         codes: representations and labels by split.
     """
 
@@ -42,7 +42,7 @@ def labelled(images: Images, split: str, encoder: nn.Module | None = None) -> La
 
 
 def measure_frozen(encoder: nn.Module, images: Images, neighbours: int = 200, temperature: float = 0.07) -> Frozen:
-    """Linear probe (`probe`) and nearest neighbours (`knn`) of a frozen encoder; test images are used once by each.
+    """Linear probe (`probe`) and nearest neighbours (`knn`) of a frozen encoder; each uses the test images once.
 
     Args:
         encoder: (B, *shape) → (B, D).

@@ -14,14 +14,14 @@ from lowland.inference import infer
 from lowland.solvers.lbfgs import LBFGS
 
 _WIDTHS = (0.12, 0.25)
-"""Envelopes to start from, as shares of the side."""
+"""Widths of the initial envelopes, as fractions of the side."""
 
 
 class GaborFit(NamedTuple):
     """For each atom, (N,): `explained` r², `frequency` in cycles per pixel, `angle` of the wave vector in [−π/2, π/2).
 
-    `along` and `across` are the standard deviations of the envelope in pixels, `centre` (N, 2) its place (down, right).
-    `fitted` (N, S²) is the function itself.
+    `along` and `across` are the standard deviations of the envelope in pixels, `centre` (N, 2) its position (down,
+    right). `fitted` (N, S²) is the function itself.
     """
 
     explained: Tensor
@@ -36,12 +36,12 @@ class GaborFit(NamedTuple):
 def gabor_fit(atoms: Tensor, max_steps: int = 150) -> GaborFit:
     """The Gabor function closest to each atom, found by minimising `ll.energies.Gabor` over its six numbers.
 
-    r² = 1 − ‖y − g‖² / ‖y‖², with y the atom less its mean. Each fit starts from the strongest frequency of the atom
-    and the centre of its energy, once for each of two envelopes; the better one counts.
+    r² = 1 − ‖y − g‖² / ‖y‖², with y the atom minus its mean. Each fit starts from the atom's strongest frequency and
+    the centre of its energy, with two different envelopes; the better fit counts.
 
     Args:
         atoms: (N, S²), one atom a row. Rows of the image go down, so angles run from +x towards −y on a page.
-        max_steps: of L-BFGS.
+        max_steps: steps of L-BFGS.
 
     Raises:
         ShapeError: if the atoms are not square.
@@ -96,12 +96,12 @@ def locality(atoms: Tensor, share: float = 0.1) -> Tensor:
 
 
 def _starts(y: Tensor, size: int) -> list[Tensor]:
-    """Z (N, 6) for each width of the envelope."""
+    """Initial z (N, 6) for each width of the envelope."""
     wide, images = 4 * size, y.reshape(-1, size, size)
     power = torch.fft.fft2(images, s=(wide, wide)).abs()[:, :, : wide // 2]
     peak = power.flatten(1).argmax(dim=1)
     frequencies = torch.fft.fftfreq(wide).double()
-    # The highest frequency of all would lie infinitely far away.
+    # The Nyquist frequency would need an infinite z.
     down, right = (
         0.5 * torch.atanh(2 * frequencies[index].clamp(-0.45, 0.45))
         for index in (peak // (wide // 2), peak % (wide // 2))

@@ -1,4 +1,4 @@
-"""How representations lie: alignment and uniformity on the sphere, their spectrum, and the energies of pairs.
+"""Geometry of representations: alignment and uniformity on the sphere, their spectrum, and the energies of pairs.
 
 Shape letters: N samples, D size of a representation.
 """
@@ -15,10 +15,9 @@ from lowland.evaluation.energy_gap import auroc, scores
 
 
 def alignment(a: Tensor, b: Tensor, power: float = 2.0) -> float:
-    """Mean_i ‖ā_i − b̄_i‖^α, ā = a / ‖a‖: 0 where two views of a sample are one point, 2 where they are unrelated.
+    """Mean_i ‖ā_i − b̄_i‖^α, ā = a / ‖a‖: 0 if two views of a sample coincide, 2 if they are unrelated.
 
-    Wang & Isola 2020, section 4.1.2, equation for ℓ_align with α = 2. Low is good, and by itself says nothing: a
-    constant has 0.
+    Wang & Isola 2020, section 4.1.2, equation for ℓ_align with α = 2. Low is good, but not by itself: a constant has 0.
 
     Args:
         a, b: (N, ...) representations of two views of each sample.
@@ -36,11 +35,11 @@ def alignment(a: Tensor, b: Tensor, power: float = 2.0) -> float:
 def uniformity(codes: Tensor, t: float = 2.0) -> float:
     """The log of the mean over pairs i < j of e^{−t ‖ā_i − ā_j‖²}, ā = a / ‖a‖: 0 for a constant, about −2t if spread.
 
-    Wang & Isola 2020, section 4.1.2, equation for ℓ_uniform with t = 2. Low is good. Independent points of the sphere
+    Wang & Isola 2020, section 4.1.2, equation for ℓ_uniform with t = 2. Low is good. Independent points on the sphere
     in many dimensions have about −4 for t = 2.
 
     Args:
-        codes: (N, ...) representations; all N² / 2 pairs are looked at.
+        codes: (N, ...) representations; all N² / 2 pairs are compared.
         t: of the Gaussian kernel.
 
     >>> uniformity(torch.ones(4, 3)), uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
@@ -53,10 +52,11 @@ def uniformity(codes: Tensor, t: float = 2.0) -> float:
 
 
 def spectrum(codes: Tensor) -> Tensor:
-    """Singular values of the centred codes over the largest one, (min(N, D),), falling: how fast is what they use.
+    """Singular values of the centred codes, relative to the largest one and in decreasing order, (min(N, D),).
 
-    Jing, Vincent, LeCun & Tian 2022 ("dimensional collapse", section 3) look at it on a logarithmic scale: values that
-    drop to the floor are directions that the representations do not use. Codes that are all the same have zeros.
+    The faster they fall, the fewer dimensions the codes use. Jing, Vincent, LeCun & Tian 2022 ("dimensional collapse",
+    section 3) plot it on a logarithmic scale: values near zero are directions that the representations do not use.
+    Identical codes give zeros.
 
     >>> spectrum(torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
     tensor([1.0000, 0.5000])
@@ -69,13 +69,13 @@ def spectrum(codes: Tensor) -> Tensor:
 
 
 def pair_gap(energy: Energy, a: Tensor, b: Tensor) -> tuple[float, Tensor, Tensor]:
-    """AUROC with which F(x, y) tells views of different samples from two views of one; and both kinds of energies.
+    """AUROC of F(x, y) for separating views of different samples from views of one, and both sets of energies.
 
-    1 is perfect, ½ is chance. The negative of sample i is the view of sample i + 1, the last one's that of the first:
-    shuffle samples that lie in an order.
+    1 is perfect, ½ is chance. The negative of sample i is the view of sample i + 1, cyclically, so shuffle ordered
+    samples first.
 
     Args:
-        energy: of pairs, such as `JointEmbedding`, or any module in whose evaluation mode F is to be taken.
+        energy: of pairs, such as `JointEmbedding`; F is taken in evaluation mode.
         a, b: (N, *shape), two views of each sample.
 
     Returns:

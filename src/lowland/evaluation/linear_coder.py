@@ -1,4 +1,4 @@
-"""A linear encoder of sparse codes by least squares: what a learned encoder must beat."""
+"""A linear encoder of sparse codes by least squares: a baseline for learned encoders."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lowland.energies.base import Energy
 from lowland.nn.lista import shrink
 
 THRESHOLDS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
-"""Soft thresholds after the linear map, of which validation samples choose one."""
+"""Soft thresholds to choose from on validation samples."""
 
 
 class LinearCoder(NamedTuple):
-    """z = y M, and the same after a soft threshold.
+    """z = y M, optionally followed by a soft threshold.
 
     Args:
         matrix: M, (n_features, n_atoms).
@@ -42,13 +42,13 @@ class LinearCoder(NamedTuple):
 
 
 def fit_linear_coder(energy: Energy, y: Tensor, codes: Tensor, validation: Tensor) -> LinearCoder:
-    """Ridge regression from samples to their codes, with the threshold of least mean energy on validation samples.
+    """Ridge regression from samples to their codes, with the threshold of lowest mean energy on validation samples.
 
-    The ridge is 1e-6 of the mean square of a feature for samples of norm 1: enough where yᵀy is singular, as it is for
-    patches without their mean.
+    The ridge is 1e-6 of the mean square of a feature for samples of norm 1, enough if yᵀy is singular, as it is for
+    patches with their mean removed.
 
     Args:
-        energy: E(y, z) that judges codes.
+        energy: E(y, z), used to choose the threshold.
         y, codes: (N, n_features) and (N, n_atoms).
         validation: (M, n_features).
 

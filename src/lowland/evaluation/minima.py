@@ -1,4 +1,4 @@
-"""Where each solver ends on the reference case of each energy, beside the least energy that is known there."""
+"""The result of each solver on the reference case of each energy, compared with the known minimum."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lowland.registry import registered
 from lowland.solvers.base import Status, bind
 from lowland.tensors import PerSampleRNG
 
-# A start no further than this above the least energy, relative to it where it is above 1, shows nothing of a solver.
+# A start closer than this to the minimum, relative to it if it exceeds 1, would not test a solver.
 _THERE = 1e-2
 
 
 class End(NamedTuple):
-    """How one solver ends on one energy.
+    """The result of one solver on one energy.
 
-    `excess` (B,) is E above the known minimum, negative where the solver found lower, and `tolerance` what its own
-    reference case allows, both relative to that minimum where it is above 1.
+    `excess` (B,) is E minus the known minimum, negative if the solver found a lower value, and `tolerance` is what the
+    solver's own reference case allows; both are relative to the minimum if it exceeds 1.
     """
 
     solver: str
@@ -35,20 +35,20 @@ class End(NamedTuple):
 
     @property
     def reached(self) -> bool:
-        """Whether all are there, certified or not."""
+        """Whether all samples are at the minimum, certified or not."""
         return bool((self.excess.abs() <= self.tolerance).all())
 
     def __str__(self) -> str:
-        """The solver, with how far the highest sample is above the minimum and with which status."""
+        """The solver, with the largest excess and the status of that sample."""
         highest = int(self.excess.nan_to_num(torch.inf).argmax())
         return f"{self.solver} {float(self.excess[highest]):.2g} ({Status(int(self.found.status[highest])).name})"
 
 
 def ends(energy: str) -> list[End]:
-    """How all registered solvers that support the reference case of an energy end on it.
+    """The results of all registered solvers that support the reference case of an energy.
 
-    They start where the case says, or else where `infer` does; at random where that would be the answer already.
-    Samplers are left out: they draw, and never come to an end. Empty where the energy states no minimum.
+    They start where the case says, or else where `infer` does, or at random if that would already be the answer.
+    Samplers are left out, since they do not converge to a point. Empty if the energy states no minimum.
 
     >>> " ".join(end.solver for end in ends("RBM") if end.exact)
     'ClosedForm Exhaustive'

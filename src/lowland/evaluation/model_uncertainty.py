@@ -36,13 +36,13 @@ class UncertaintyReport(NamedTuple):
 def uncertainty_report(
     world: World, x: Mapping[str, Any], y: State, moved: float = 3.0, masks: int = 20, seed: int = 0
 ) -> UncertaintyReport:
-    """Uncertainty of single steps on held-out states and away from them, and how it ranks the errors.
+    """Uncertainty of single steps on held-out states and away from them, and its rank correlation with the errors.
 
     Args:
         world: a model with dropout, of states {"observation": (B, D)}.
         x: {"state": s[0], "actions": (B, T, A)}; only the first action is used.
         y: s[1], …, s[T].
-        moved: standard deviation of the random shift, in deviations of each number over the samples.
+        moved: standard deviation of the random shift, in standard deviations of each number over the samples.
         masks: number of dropout masks.
         seed: of masks and shifts.
 

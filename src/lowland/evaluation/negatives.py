@@ -1,7 +1,7 @@
-"""Points off the data, to measure an energy with: no method is trained on them.
+"""Negatives, points off the data, for evaluating an energy: no method is trained on them.
 
 Each is a function of held-out data, statistics of the training data and a generator. None is clipped to the range of
-the data, so values outside it may give the noises away; that holds for every energy alike. N points of D coordinates.
+the data, so values outside it may reveal the noise; this is the same for every energy. N points of D coordinates.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from lowland.errors import OptionError, ShapeError
 
 
 class Statistics(NamedTuple):
-    """Of training data, in double precision.
+    """Statistics of training data, in double precision.
 
-    `mean`, `deviation`, `low` and `high` of each coordinate, in the shape of one sample; `covariance` (D, D).
+    `mean`, `deviation` (standard deviation), `low` and `high` per coordinate, in the shape of one sample; `covariance`
+    (D, D).
     """
 
     mean: Tensor
@@ -29,7 +30,7 @@ class Statistics(NamedTuple):
 
 
 def statistics(train: Tensor) -> Statistics:
-    """Mean, deviation, covariance and range of training data (N, ...).
+    """Mean, standard deviation, covariance and range of training data (N, ...).
 
     Raises:
         ShapeError: if there are fewer than two samples.
@@ -52,7 +53,7 @@ def _normal(test: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def pixel_noise(test: Tensor, train: Statistics, generator: torch.Generator) -> Tensor:
-    """Independent Gaussians with the mean and variance of each pixel or coordinate, not clipped: as many as `test`.
+    """Independent Gaussian noise with the mean and variance of each coordinate, not clipped; as many points as `test`.
 
     >>> train = statistics(torch.rand(50, 3, generator=torch.Generator().manual_seed(0)))
     >>> pixel_noise(torch.zeros(4, 3), train, torch.Generator().manual_seed(0)).shape
@@ -62,7 +63,7 @@ def pixel_noise(test: Tensor, train: Statistics, generator: torch.Generator) -> 
 
 
 def covariance_noise(test: Tensor, train: Statistics, generator: torch.Generator) -> Tensor:
-    """A Gaussian with the mean and full covariance of the data, not clipped: hard, for it is right to second order."""
+    """A Gaussian with the mean and full covariance of the data, not clipped: hard, since it matches to second order."""
     values_D, vectors_DD = torch.linalg.eigh(train.covariance)
     root_DD = vectors_DD * values_D.clamp_min(0).sqrt()
     noise_ND = _normal(test, generator).flatten(1) @ root_DD.T
@@ -81,7 +82,7 @@ def perturbed(test: Tensor, train: Statistics, generator: torch.Generator, scale
     The mean square of a step is scale² times the mean square distance of the data from their mean, in any dimension.
 
     Args:
-        scale: length of a step in units of the data's own spread; a quarter by default.
+        scale: length of a step relative to the spread of the data; a quarter by default.
 
     Raises:
         OptionError: for a scale that is not positive.
@@ -101,8 +102,8 @@ def shuffled_patches(
 ) -> Tensor:
     """Each image cut into grid × grid patches (sixteen), which are put back in random order, never in their own.
 
-    Uniform among the orders other than the identity. The pixels of an image stay the same as a multiset; patches that
-    look alike may change places unseen.
+    Uniform over all permutations except the identity. The multiset of pixel values stays the same; swapping identical
+    patches changes nothing.
 
     Args:
         test: (N, ..., H, W), or (N, H · W) with `image_shape`.
@@ -138,7 +139,7 @@ def make_negatives(
     other: Tensor | None = None,
     scale: float = 0.25,
 ) -> dict[str, Tensor]:
-    """All negatives that suit the data, by name, as many of each kind as there are held-out samples.
+    """All negatives applicable to the data, by name, as many of each kind as there are held-out samples.
 
     Images: (a) `pixel_noise`, (b) `shuffled_patches`, (c) `other_data` where given, (d) `perturbed`,
     (e) `covariance_noise`.
@@ -148,7 +149,7 @@ def make_negatives(
         test: (N, ...) held-out data.
         train: (M, ...) training data, for their statistics.
         generator: by default one with seed 0.
-        image_shape: (H, W) where the data are flat images.
+        image_shape: (H, W) if the data are flat images.
         other: (K, ...) another data set in the same shape, for column (c).
         scale: of `perturbed`.
 

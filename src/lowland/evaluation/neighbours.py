@@ -14,10 +14,10 @@ from lowland.evaluation.probe import Labelled, check_labelled
 
 
 def nearest_neighbours(queries: Tensor, bank: Tensor, k: int = 200, chunk: int = 1024) -> tuple[Tensor, Tensor]:
-    """Cosine and place in `bank` of the k nearest of each query, the nearest first: two tensors (M, k).
+    """Cosine and index in `bank` of the k nearest neighbours of each query, nearest first: two tensors (M, k).
 
-    Exact: all M · N cosines are computed, `chunk` queries at a time, so that memory is chunk · N numbers. They are
-    taken about the mean direction of the bank, so that codes of nearly one direction are still told apart.
+    Exact: all M · N cosines are computed, `chunk` queries at a time, which takes memory for chunk · N numbers. They are
+    taken about the mean direction of the bank, so that codes with nearly the same direction can still be distinguished.
 
     Args:
         queries, bank: (M, ...) and (N, ...), taken flat; a sample of zeros has cosine 0 to all.
@@ -47,10 +47,10 @@ def nearest_neighbours(queries: Tensor, bank: Tensor, k: int = 200, chunk: int =
 
 
 def knn(train: Labelled, test: Labelled, k: int = 200, temperature: float = 0.07, chunk: int = 1024) -> float:
-    """Share of the test samples for which argmax_c Σ_{i ∈ N_k} e^{cos(x, x_i) / τ} [label_i = c] is their label.
+    """Accuracy on the test samples of argmax_c Σ_{i ∈ N_k} e^{cos(x, x_i) / τ} [label_i = c].
 
     N_k are the k training samples nearest by cosine. Wu, Xiong, Yu & Lin 2018 (instance discrimination, section 3.4),
-    with their k = 200 and τ = 0.07; where there are fewer training samples, k is their number.
+    with their k = 200 and τ = 0.07; with fewer training samples, k is their number.
 
     Args:
         train, test: representations and labels.
@@ -72,7 +72,7 @@ def knn(train: Labelled, test: Labelled, k: int = 200, temperature: float = 0.07
         raise OptionError(f"The temperature must be positive, but it is {temperature}.")
     cosine_Mk, place_Mk = nearest_neighbours(test[0], train[0], min(k, len(train[0])), chunk)
     labels = train[1].to(place_Mk.device)
-    # A common factor of all votes of a query changes nothing and keeps the largest exponential at 1.
+    # A common factor on all votes of a query changes nothing; this one makes the largest exponential 1.
     weight_Mk = ((cosine_Mk - cosine_Mk[:, :1]) / temperature).exp()
     votes_MK = weight_Mk.new_zeros(len(cosine_Mk), int(labels.max()) + 1)
     votes_MK.scatter_add_(1, labels[place_Mk], weight_Mk)

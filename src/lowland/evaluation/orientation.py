@@ -1,4 +1,4 @@
-"""Orientations of atoms, and whether neighbours on a map share them."""
+"""Orientations of atoms, and whether neighbouring atoms on a map have similar ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lowland.errors import ShapeError
 class Orientation(NamedTuple):
     """For each atom, (N,): `angle` of the direction in which it varies most, and `selectivity` in [0, 1].
 
-    Angles lie in [−π/2, π/2]. Selectivity is 0 for an atom that varies alike in all directions, near 1 for a grating.
+    Angles lie in [−π/2, π/2]. Selectivity is 0 for an atom that varies equally in all directions, and near 1 for a
+    grating.
     """
 
     angle: Tensor
@@ -24,8 +25,8 @@ class Orientation(NamedTuple):
 def orientation(atoms: Tensor, shape: tuple[int, int]) -> Orientation:
     """Orientation of each atom by the second moments of its Fourier power P(f).
 
-    ½ arg Σ_f P(f) e^{2iφ(f)} is the axis of the power, φ(f) being the angle of frequency f, and |Σ P e^{2iφ}| / Σ P
-    says how much of it lies along that axis. The mean grey is left out.
+    ½ arg Σ_f P(f) e^{2iφ(f)} is the axis of the power, with φ(f) the angle of frequency f, and |Σ P e^{2iφ}| / Σ P is
+    the fraction along that axis. The mean grey level is ignored.
 
     Args:
         atoms: (N, H · W), one atom a row. The rows of images go down, so angles run from +x towards −y on a page.
@@ -43,10 +44,10 @@ def orientation(atoms: Tensor, shape: tuple[int, int]) -> Orientation:
     if atoms.ndim != 2 or atoms.shape[1] != height * width:
         raise ShapeError(f"atoms must be (N, {height * width}) for images of {shape}, not {tuple(atoms.shape)}.")
     images = atoms.detach().double().reshape(-1, height, width)
-    # Zeros around an atom sample its power finely, so that few frequencies do not favour some angles.
+    # Zero padding samples the power finely, since few frequencies would favour some angles.
     power = torch.fft.fft2(images - images.mean(dim=(1, 2), keepdim=True), s=(4 * height, 4 * width)).abs().square()
     down, across = torch.fft.fftfreq(4 * height), torch.fft.fftfreq(4 * width)
-    # The highest frequencies have no opposite on the grid, and would count for one side alone.
+    # The Nyquist frequencies have no opposite on the grid, and would count on one side only.
     power[:, 2 * height], power[:, :, 2 * width] = 0, 0
     twice = 2 * torch.atan2(down.double()[:, None], across.double())
     mean = torch.complex((power * twice.cos()).sum(dim=(1, 2)), (power * twice.sin()).sum(dim=(1, 2)))
@@ -55,9 +56,9 @@ def orientation(atoms: Tensor, shape: tuple[int, int]) -> Orientation:
 
 
 def neighbour_agreement(angle: Tensor, sheet: tuple[int, int]) -> Tensor:
-    """Mean of cos 2(θ_i − θ_j) over all neighbours above and beside each other on a closed sheet.
+    """Mean of cos 2(θ_i − θ_j) over all vertical and horizontal neighbours on a closed sheet.
 
-    1 where all orientations agree, 0 in the mean where they are drawn at random.
+    1 if all orientations agree; for random orientations the expectation is 0.
 
     Args:
         angle: (..., rows · columns), orientations θ row by row.
@@ -91,7 +92,7 @@ def agreement_by_distance(angle: Tensor, sheet: tuple[int, int]) -> list[float]:
 
 
 class Permuted(NamedTuple):
-    """`value` of a statistic, its values `shuffled` (N,), and `p`, the share of all N + 1 that are no smaller."""
+    """`value` of a statistic, its values `shuffled` (N,), and `p`, the fraction of all N + 1 that are no smaller."""
 
     value: float
     shuffled: Tensor
@@ -99,10 +100,10 @@ class Permuted(NamedTuple):
 
 
 def map_test(angle: Tensor, sheet: tuple[int, int], shuffles: int = 9999, seed: int = 0) -> Permuted:
-    """Do neighbours on a map share their orientation more than on the same map with its units shuffled?
+    """Permutation test: do neighbours on a map agree in orientation more than after shuffling the units?
 
-    p = (1 + number of shuffled maps that agree no less) / (1 + shuffles), exact whatever the orientations are
-    distributed like (Davison & Hinkley 1997, section 4.4).
+    p = (1 + number of shuffled maps that agree no less) / (1 + shuffles), exact for any distribution of orientations
+    (Davison & Hinkley 1997, section 4.4).
 
     >>> found = map_test(torch.arange(64) * torch.pi / 64, (8, 8), shuffles=99)
     >>> found.value > found.shuffled.max(), found.p

@@ -1,4 +1,4 @@
-"""Whether pretraining helped: an encoder, the same untrained, the raw data and supervised training, on held-out data.
+"""Did pretraining help? Compares an encoder with an untrained one, raw data and supervised training, on held-out data.
 
 Shape letters: N samples, F files.
 """
@@ -35,7 +35,7 @@ _AT_ONCE = 128
 
 
 def represent_rows(encoder: nn.Module, data: Folder, rows: Tensor) -> Tensor:
-    """Representations (N, size) of some samples of a folder, see `represent`; few are held as real numbers at once."""
+    """Representations (N, size) of some samples of a folder, see `represent`; samples are loaded in small batches."""
     return torch.cat([represent(encoder, data.take(part)) for part in rows.split(_AT_ONCE)])
 
 
@@ -52,16 +52,17 @@ def compare_encoders(
 
     Args:
         data, parts: a folder and its split.
-        trained, untrained: an energy, and the encoder inside of it.
-        supervise: makes an encoder that is trained on labels alone, from training and validation samples.
-        views: of one sample; how often two of them are closer than views of two samples is "pairs told apart".
-        seed: of the draws.
+        trained, untrained: an energy, and the encoder inside it.
+        supervise: makes an encoder trained on labels only, from training and validation samples.
+        views: make views of a sample; "pairs told apart" is how often two views of one sample are closer than views of
+            two samples.
+        seed: of the random choices.
 
     Returns:
-        "measured": by method, its measures: "RankMe" and "pairs told apart", and with labels "linear probe" and "kNN",
-        shares of right classes. "right": by method, whether the linear probe is right on each test sample, (N,) of 0
-        and 1; empty without labels. "queries" and "neighbours": rows of a few test samples, and by method the rows of
-        the training samples nearest to them. "plane" and "plane_rows": the first two principal components of the test
+        "measured": by method, its measures: "RankMe" and "pairs told apart", and with labels the accuracies "linear
+        probe" and "kNN". "right": by method, whether the linear probe is right on each test sample, (N,) of 0 and 1;
+        empty without labels. "queries" and "neighbours": rows of a few test samples, and by method the rows of the
+        training samples nearest to them. "plane" and "plane_rows": the first two principal components of the test
         samples. "spectra": by method, see `spectrum`.
     """
     learned, unseen = _some(parts.train, seed), _some(parts.test, seed)
@@ -78,7 +79,7 @@ def compare_encoders(
         kept, drawn = stratified(labels, _VALIDATION, torch.Generator().manual_seed(seed))
         network = supervise((data.take(rows[kept]), labels[kept]), (data.take(rows[drawn]), labels[drawn]))
         codes[SUPERVISED] = represent_rows(network, data, learned), represent_rows(network, data, unseen)
-    # A cosine says little where all vectors lie in one corner, as those of pixels do.
+    # Cosines say little if all vectors lie in one corner, as those of pixels do.
     codes = {name: (ours - ours.mean(dim=0), other - ours.mean(dim=0)) for name, (ours, other) in codes.items()}
     measured: dict[str, dict[str, float]] = {name: {} for name in codes}
     for name, (energy, _) in networks.items():
@@ -110,9 +111,9 @@ def compare_encoders(
 
 
 def gains(right: Mapping[str, Tensor], owners: Sequence[str]) -> dict[str, Verdict]:
-    """By baseline, what the pretrained encoder gains on the same test files: a share of right classes.
+    """By baseline, the gain in accuracy of the pretrained encoder on the same test files.
 
-    Windows of one file are not independent, so that each file counts once, by the share of its windows that is right.
+    Windows of one file are not independent, so each file counts once, by the accuracy on its windows.
 
     Args:
         right: by method, whether each test sample is right, (N,) of 0 and 1.
@@ -130,7 +131,7 @@ def gains(right: Mapping[str, Tensor], owners: Sequence[str]) -> dict[str, Verdi
 
 
 def helped(compared: Mapping[str, Verdict]) -> bool | None:
-    """True if it is ahead of every baseline, False if it is behind one, None if it is too close to call.
+    """True if the encoder beats every baseline, False if it is behind one, None if it is too close to call.
 
     >>> helped(gains({TRAINED: torch.ones(5), RAW: torch.zeros(5)}, list("abcde"))) is None
     True
@@ -141,12 +142,12 @@ def helped(compared: Mapping[str, Verdict]) -> bool | None:
 
 
 def _some(rows: Tensor, seed: int) -> Tensor:
-    """At most 2,000 rows, drawn at random, in their order."""
+    """At most 2,000 rows, drawn at random, in order."""
     return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:_MOST].sort().values]
 
 
 def _raw(data: Folder, rows: Tensor) -> Tensor:
-    """Some samples themselves as vectors, images at no more than 16 × 16 pixels."""
+    """The samples themselves as vectors, images at no more than 16 × 16 pixels."""
 
     def small(samples: Tensor) -> Tensor:
         if samples.ndim == 4 and samples.shape[2] > _SIDE:
@@ -173,7 +174,7 @@ def _pairs(energy: JointEmbedding, data: Folder, unseen: Tensor, views: Views, s
 
 
 def _probe(train: Labelled, test: Labelled, seed: int) -> tuple[Mapping[str, float], Tensor]:
-    """Shares of right classes by measure, and where the linear probe is right (N,), as 0 and 1."""
+    """Accuracy by measure, and where the linear probe is right (N,), as 0 and 1."""
     from sklearn.neighbors import KNeighborsClassifier
 
     (codes, labels), (unseen, truth) = train, test

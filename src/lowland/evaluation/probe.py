@@ -1,4 +1,4 @@
-"""The frozen linear probe: what a linear classifier can read out of representations that no longer change.
+"""The linear probe: a linear classifier on frozen representations.
 
 Shape letters: N samples, D size of a representation, K classes.
 """
@@ -17,22 +17,22 @@ from lowland.errors import DomainError, OptionError, ShapeError
 from lowland.tensors import check_finite
 
 Labelled: TypeAlias = tuple[Tensor, Tensor]
-"""Representations (N, ...), taken flat, with their labels (N,) int64."""
+"""Representations (N, ...), flattened, with labels (N,) int64."""
 
 WEIGHT_DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-"""λ that are tried, the largest first, each from the minimum of the one before: the way is short."""
+"""Values of λ to try, largest first, each started from the minimum of the one before, which is close."""
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """A linear classifier with what it reached.
+    """A linear classifier and its accuracy.
 
     Attributes:
-        accuracy: share of the test samples that are right; None where no test samples were given.
-        validation: the same of the validation samples, by which λ was chosen.
+        accuracy: on the test samples; None if there are none.
+        validation: accuracy on the validation samples, by which λ was chosen.
         weight_decay: λ.
         tried: validation accuracy by λ.
-        weight, bias: (K, D) and (K,), of representations as they are, in float64, since both are large where these are
+        weight, bias: (K, D) and (K,), for unstandardised representations; in float64, since both are large if these are
             far from 0.
     """
 
@@ -48,7 +48,7 @@ class Probe:
         return functional.linear(representations.flatten(1).to(self.weight), self.weight, self.bias)
 
     def right(self, labelled: Labelled) -> float:
-        """The share of samples whose highest score is that of their label."""
+        """The accuracy on labelled samples."""
         return float((self.logits(labelled[0]).argmax(dim=1) == labelled[1].to(self.weight.device)).double().mean())
 
 
@@ -61,12 +61,13 @@ def probe(
 ) -> Probe:
     """Multinomial logistic regression on standardised representations, λ chosen on the validation samples.
 
-    Each feature is shifted and scaled by its mean and deviation over the training samples. For each λ the minimum of
-    `logistic_regression` is sought, from that of the λ before; the test samples are looked at once, by the best.
+    Features are standardised by their mean and standard deviation over the training samples. For each λ the minimum of
+    `logistic_regression` is found, starting from that of the previous λ; only the best is evaluated on the test
+    samples.
 
     Args:
-        train, validation, test: representations and labels; leave `test` out while a method is being chosen.
-        weight_decays: λ to try; of equally good ones the first wins.
+        train, validation, test: representations and labels; leave `test` out while choosing a method.
+        weight_decays: λ to try; ties go to the first.
         max_steps: steps of L-BFGS for each λ.
 
     Raises:
@@ -89,7 +90,7 @@ def probe(
     if len(labels.unique()) < 2:
         raise OptionError("A probe needs training samples of at least two classes, but all have one label.")
     mean, scale = features.mean(dim=0), features.std(dim=0, correction=0)
-    # A feature that does not vary says nothing; divided by its rounding errors it would be noise.
+    # A constant feature carries no information; divided by its rounding errors it would be noise.
     doubt = 10 * torch.finfo(features.dtype).eps * features.abs().amax(dim=0)
     scale = torch.where(scale > doubt, scale, torch.inf)
     standard = (features - mean) / scale
@@ -122,13 +123,13 @@ def logistic_regression(
     This is scikit-learn's `LogisticRegression(C=1 / (λ N))`: b is not decayed.
 
     Args:
-        features: (N, D), best of about unit deviation.
+        features: (N, D), preferably with standard deviations near 1.
         labels: (N,) in 0 … K − 1.
         weight_decay: λ.
         classes: K.
-        start: where to begin; zeros by default.
-        max_steps: of L-BFGS.
-        tolerance: it stops where no entry of the gradient is larger.
+        start: initial value; zeros by default.
+        max_steps: steps of L-BFGS.
+        tolerance: stop when no entry of the gradient is larger.
 
     >>> at = logistic_regression(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), 0.1, 2)
     >>> bool(at[1, 0] > 0), bool(at[0, 0] < 0)
@@ -153,7 +154,7 @@ def logistic_regression(
 
 
 def check_labelled(labelled: Labelled, name: str, like: Tensor) -> None:
-    """Raise unless these are representations as large as `like`, finite, each with a label."""
+    """Raise unless the representations have the size of `like`, are finite, and have one label each."""
     representations, labels = labelled
     if representations.ndim < 2 or not len(representations) or representations.shape[1:] != like.shape[1:]:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""Representations of many samples: what the frozen measures of an encoder are taken on."""
+"""Representations of many samples, for evaluating a frozen encoder."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from lowland.errors import OptionError
 
 @torch.no_grad()
 def represent(encoder: nn.Module, samples: Tensor, batch_size: int = 1024) -> Tensor:
-    """The encoder's output for each sample, (N, D) float32, where the samples lie.
+    """The encoder's output for each sample, (N, D) float32, on the device of the samples.
 
-    The encoder computes where its parameters are, in evaluation mode, so that batch normalisation uses its averages and
-    a representation depends on its own sample alone; its modes are afterwards as before.
+    The encoder runs on its own device in evaluation mode, so that batch normalisation uses its running statistics and a
+    representation depends only on its own sample. Its train modes are restored afterwards.
 
     Args:
         encoder: (B, *shape) → (B, D), such as one of `lowland.nn.encoders`, or `JointEmbedding.branch.encoder`.
         samples: (N, *shape).
-        batch_size: samples that go through at once.
+        batch_size: samples per forward pass.
 
     >>> from lowland.nn.encoders import ConvNet
     >>> represent(ConvNet((1, 28, 28)), torch.zeros(3, 1, 28, 28)).shape

@@ -1,6 +1,6 @@
-"""Restoration of pictures by a dictionary of their windows: PSNR, the dictionary, and the average of all windows.
+"""Restoration of images by a dictionary of their windows: PSNR, the dictionary, and the average of all windows.
 
-Legend: C channels, H × W pixels, N windows of S × S pixels, K atoms.
+Shape letters: C channels, H × W pixels, N windows of S × S pixels, K atoms.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lowland.solvers.matching_pursuit import OrthogonalMatchingPursuit
 from lowland.training.fit import fit
 
 _AT_ONCE = 20_000
-"""Windows that are coded at once."""
+"""Windows coded at once."""
 
 
 def psnr(picture: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio 10 log₁₀(1 / mean squared error), in dB, of pictures in [0, 1]; at most 200.
+    """Peak signal-to-noise ratio 10 log₁₀(1 / mean squared error), in dB, of images in [0, 1]; at most 200.
 
     >>> round(psnr(torch.zeros(1, 2, 2), torch.full((1, 2, 2), 0.1)), 3)
     20.0
@@ -34,8 +34,8 @@ def psnr(picture: Tensor, truth: Tensor) -> float:
 def cosine_dictionary(size: int, atoms: int) -> Tensor:
     """An overcomplete cosine basis (S², K) in float64, without the constant; its columns have mean 0 and norm 1.
 
-    Where Elad & Aharon, "Image denoising via sparse and redundant representations over learned dictionaries" (2006),
-    start from.
+    The initial dictionary of Elad & Aharon, "Image denoising via sparse and redundant representations over learned
+    dictionaries" (2006).
 
     >>> cosine_dictionary(8, 255).shape
     torch.Size([64, 255])
@@ -70,16 +70,16 @@ def centred_windows(image: Tensor, windows: Windows) -> Tensor:
 
 
 def learn_dictionary(energy: HardSparseCoding, signals: Tensor, error: float, rounds: int, seed: int = 0) -> None:
-    """Train W in place: in each round all codes, with as few atoms as bring E to `error`, and then all atoms.
+    """Train W in place: each round updates all codes, with as few atoms as bring E to `error`, and then all atoms.
 
-    Atoms that are hardly used in two rounds are replaced.
+    Atoms hardly used in two rounds are replaced.
 
     Args:
         energy: see `window_dictionary`.
         signals: (N, S²), windows minus their means.
-        error: E at which a code is good enough, in the units of E.
-        rounds: of codes and atoms.
-        seed: of the atoms that replace others.
+        error: target for E.
+        rounds: number of rounds.
+        seed: of the replacement atoms.
 
     >>> energy, signals = window_dictionary(2, 8, 2), torch.tensor([[1.0, -1.0, 0.0, 0.0]]).repeat(20, 1)
     >>> learn_dictionary(energy, signals, 1e-3, rounds=1)
@@ -96,7 +96,7 @@ def average_windows(energy: HardSparseCoding, image: Tensor, windows: Windows, e
         energy: see `window_dictionary`.
         image: (C, H, W).
         windows: of the image.
-        error: E at which a code is good enough; each has as few atoms as possible.
+        error: target for E; each code uses as few atoms as possible.
 
     >>> flat = torch.full((1, 6, 6), 0.5)
     >>> torch.equal(average_windows(window_dictionary(4, 30, 5), flat, Windows(6, 6, size=4), 0.1), flat)
@@ -150,12 +150,12 @@ def denoise(
 
 
 def local_mean(picture: Tensor, hidden: Tensor) -> Tensor:
-    """A picture whose hidden pixels are Gaussian-weighted means of the known ones around them.
+    """An image whose hidden pixels are Gaussian-weighted means of nearby known pixels.
 
-    The width of the Gaussian starts at one pixel and doubles for the pixels that have no known one within its reach.
+    The width of the Gaussian starts at one pixel and doubles for pixels without a known one in reach.
 
     Args:
-        picture: (C, H, W); what it has at hidden pixels is not used.
+        picture: (C, H, W); values at hidden pixels are ignored.
         hidden: (1, H, W) of booleans, not all of them true.
 
     >>> hidden = torch.zeros(1, 9, 9, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Restoration by scikit-image, with the settings that are best for each picture: what a learned method must beat."""
+"""Restoration by scikit-image, with the best settings for each image: baselines for learned methods."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ DENOISERS = ("wavelets", "non-local means", "total variation")
 
 
 def has_scikit_image() -> bool:
-    """Whether scikit-image is installed, without which the functions below cannot run."""
+    """Whether scikit-image is installed, which the functions below need."""
     return importlib.util.find_spec("skimage") is not None
 
 
 def denoisers(noisy: Tensor, sigma: float) -> dict[str, dict[str, Callable[[], Tensor]]]:
-    """Methods by name, and their settings with a function that denoises the picture by each.
+    """For each method and setting, a function that denoises the image.
 
     Wavelets with both thresholds of scikit-image, soft and hard; non-local means with patches of 5 and 7 pixels, looked
     for up to 11 pixels away, each with three strengths h; total variation with seven weights.
 
     Args:
-        noisy: (C, H, W); each channel is denoised alone.
-        sigma: standard deviation of the noise, in the picture's units.
+        noisy: (C, H, W); channels are denoised separately.
+        sigma: standard deviation of the noise, in units of the image.
 
     >>> {name: len(settings) for name, settings in denoisers(torch.rand(1, 16, 16), 0.1).items()}
     {'wavelets': 4, 'non-local means': 6, 'total variation': 7}
@@ -59,9 +59,9 @@ def denoisers(noisy: Tensor, sigma: float) -> dict[str, dict[str, Callable[[], T
 
 
 def best_setting(candidates: Mapping[str, Callable[[], Tensor]], truth: Tensor) -> tuple[Tensor, str]:
-    """The picture closest to the truth, and the setting that made it.
+    """The result closest to the truth, and its setting.
 
-    Choosing by the very picture that is sought favours a baseline: no user could choose as well.
+    Choosing the setting by the true image favours the baseline, since no user could do so.
 
     >>> best_setting({"a": lambda: torch.zeros(1, 2, 2), "b": lambda: torch.ones(1, 2, 2)}, torch.ones(1, 2, 2))[1]
     'b'
@@ -75,7 +75,7 @@ def biharmonic(picture: Tensor, hidden: Tensor) -> Tensor:
     """Hidden pixels by the biharmonic equation, channel by channel, (C, H, W).
 
     Args:
-        picture: (C, H, W); what it has at hidden pixels is not used.
+        picture: (C, H, W); values at hidden pixels are ignored.
         hidden: (1, H, W) of booleans.
 
     >>> hidden = torch.zeros(1, 9, 9, dtype=torch.bool)

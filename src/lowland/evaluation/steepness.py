@@ -1,4 +1,4 @@
-"""How steep and how curved an energy is at given points: what limits the step size of descent."""
+"""Slope and curvature of an energy at given points; the curvature limits the step size of gradient descent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def slope(energy: Energy, y: Tensor) -> Tensor:
 def curvature(energy: Energy, y: Tensor) -> Tensor:
     """The largest eigenvalue of ∇²F(y) at each point, (N,). Descent is stable there for steps below 2 / curvature.
 
-    The Hessians are formed whole, n² numbers for each point, by n backward passes.
+    Full Hessians are formed, n² numbers per point, by n backward passes.
 
     Args:
         energy: over y alone, twice differentiable.
@@ -50,7 +50,7 @@ def curvature(energy: Energy, y: Tensor) -> Tensor:
 
 
 def _gradient(energy: Energy, y: Tensor, twice: bool = False) -> tuple[Tensor, Tensor]:
-    """A copy of y that is differentiated, and ∇F there."""
+    """A copy of y that requires gradients, and ∇F there."""
     if y.ndim != 2:
         raise ShapeError(f"y must be a matrix with one point in each row, but its shape is {tuple(y.shape)}.")
     y = y.detach().clone().requires_grad_()

@@ -1,4 +1,4 @@
-"""Success rates over episodes: intervals of a rate, and differences between methods on the same episodes.
+"""Success rates over episodes: confidence intervals, and differences between methods on the same episodes.
 
 Shape letters: S seeds of training, N episodes.
 """
@@ -19,14 +19,14 @@ _Z95 = 1.959963984540054
 
 
 class Interval(NamedTuple):
-    """A value with the ends of its 95 % interval."""
+    """A value with the ends of its 95 % confidence interval."""
 
     value: float
     low: float
     high: float
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether the intervals share a point, in which case no order may be claimed."""
+        """Whether the intervals overlap, in which case no ranking may be claimed."""
         return self.low <= other.high and other.low <= self.high
 
 
@@ -46,14 +46,14 @@ def wilson(successes: int, count: int, z: float = _Z95) -> Interval:
     rate, extra = successes / count, z * z / count
     middle = rate + extra / 2
     half = z * math.sqrt(rate * (1 - rate) / count + extra / (4 * count))
-    # At 0 and 1 rounding could put the rate just outside its interval.
+    # At rates 0 and 1, rounding could put the rate just outside its interval.
     return Interval(
         rate, min(rate, max((middle - half) / (1 + extra), 0.0)), max(rate, min((middle + half) / (1 + extra), 1.0))
     )
 
 
 def mean_rate(successes: npt.ArrayLike) -> Interval:
-    """The mean success over seeds with Wilson's interval for N episodes: all seeds drive the same ones.
+    """The mean success over seeds with Wilson's interval for N episodes, which are the same for all seeds.
 
     Args:
         successes: (N,) or (S, N), as 0 and 1.
@@ -78,14 +78,14 @@ def paired_bootstrap(
     """Mean of first − second, with the percentile interval over episodes (and seeds) resampled with replacement.
 
     Source: Efron & Tibshirani, "An introduction to the bootstrap" (1993), section 13.3. Both methods are measured on
-    the same episodes, so that the difficulty of an episode cancels in the difference. Seeds and episodes are resampled
-    independently; a method without training seeds is one row.
+    the same episodes, so the difficulty of an episode cancels in the difference. Seeds and episodes are resampled
+    independently; a method without training seeds has one row.
 
     Args:
         first, second: (N,) or (S, N), successes as 0 and 1, or any score, of the same N episodes.
         generator: of the bootstrap samples.
         draws: number of bootstrap samples.
-        share: of the bootstrap samples in the interval.
+        share: coverage of the interval.
 
     Raises:
         ShapeError: if the numbers of episodes differ or are 0.
@@ -113,7 +113,7 @@ def paired_bootstrap(
 
 
 def recovered(method: float, worst: float, best: float) -> float:
-    """(method − worst) / (best − worst): the share of the gap between two baselines that a method closes.
+    """(method − worst) / (best − worst): the fraction of the gap between two baselines that a method closes.
 
     >>> recovered(0.8, worst=0.2, best=1.0)
     0.75

@@ -1,4 +1,4 @@
-"""What is in a log of traffic: speeds, gaps, changes of lanes, density and flow.
+"""Statistics of a traffic log: speeds, gaps, lane changes, density and flow.
 
 Shape letters: N rows of the log.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from lowland.data.tracks import Floats, Tracks
 
 _STANDING = 0.5
-"""Metres per second; below it a time headway says nothing."""
+"""In m/s; below it a time headway is meaningless."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,9 +21,9 @@ class LogSummary:
 
     Args:
         speed: (N,), along the road.
-        acceleration: of rows that have a neighbour in time, along the road.
-        gap: from bumper to bumper to the car ahead in the same lane, where there is one.
-        headway: the gap over the speed, of cars that move.
+        acceleration: along the road, for rows with a neighbour in time.
+        gap: bumper to bumper to the car ahead in the same lane, if there is one.
+        headway: gap divided by speed, for moving cars.
         lane_changes: how many.
         kilometres: driven by all vehicles together.
         density: vehicles per kilometre and lane.
@@ -41,7 +41,7 @@ class LogSummary:
 
 
 def summarise(tracks: Tracks) -> LogSummary:
-    """Measure a log. Lanes are those of its road; a change counts where both lanes are known and no gap lies between.
+    """Measure a log. Lanes are those of its road; a lane change counts if both lanes are known and consecutive.
 
     >>> from lowland.data.tracks import Road
     >>> columns = [np.repeat([1, 2], 3), np.tile(range(3), 2), np.r_[0:3, 20:23], [1.8] * 6, [4.0] * 6, [1.8] * 6]

@@ -1,4 +1,4 @@
-"""Verdicts: which of two methods does better on the same samples, or that it is too close to call.
+"""Verdicts: which of two methods is better on the same samples, or that it is too close to call.
 
 Shape letters: S seeds of training, N samples.
 """
@@ -19,31 +19,31 @@ CLOSE = "too close to call"
 
 
 class Verdict(NamedTuple):
-    """The mean difference with its 95 % interval, and the word for it."""
+    """The mean difference with its 95 % confidence interval, and the word for it."""
 
     difference: Interval
     word: str
 
     @property
     def close(self) -> bool:
-        """Whether no order may be claimed."""
+        """Whether no ranking may be claimed."""
         return self.word == CLOSE
 
 
 def verdict(first: npt.ArrayLike, second: npt.ArrayLike, words: tuple[str, str] = ("more", "less")) -> Verdict:
-    """The 95 % interval of the mean of first − second on the same samples, and a word only where it excludes zero.
+    """The 95 % interval of the mean of first − second on the same samples, and a verdict only if it excludes zero.
 
-    Where single differences are of one size, as with right and wrong answers, the interval is exact: of the m samples
-    on which the two disagree, the share that speaks for the first has the interval of Clopper and Pearson, so that the
-    verdict is that of the sign test (McNemar's, "Note on the sampling error of the difference between correlated
-    proportions", 1947). It takes six samples that all speak for one side. Else it is Student's, with the variances of
-    samples and of the seeds of each method added up and the degrees of freedom of Welch and Satterthwaite ("The
-    generalization of 'Student's' problem", 1947).
+    If all non-zero differences have the same size, as for right and wrong answers, the interval is exact: of the m
+    samples on which the two disagree, the fraction in favour of the first gets the interval of Clopper and Pearson, so
+    the verdict is that of the sign test (McNemar's, "Note on the sampling error of the difference between correlated
+    proportions", 1947). At least six samples must all favour one side. Otherwise it is Student's t interval, with the
+    variances over samples and over each method's seeds added up and the degrees of freedom of Welch and Satterthwaite
+    ("The generalization of 'Student's' problem", 1947).
 
     Args:
-        first, second: (N,) or (S, N) scores of the same N samples; a method without seeds of its own is one row. Seeds
-            that are paired, because they share a split or a start, are samples: give the mean of each as (N,).
-        words: where the first is larger, and where it is smaller.
+        first, second: (N,) or (S, N) scores of the same N samples; a method without seeds has one row. Treat paired
+            seeds, which share a split or a start, as samples: give the mean of each as (N,).
+        words: for the first being larger, and smaller.
 
     Raises:
         ShapeError: if the samples differ in number or there are none.
@@ -72,7 +72,7 @@ def _interval(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -
     sizes = np.abs(each[each != 0])
     variances = [(table.mean(axis=1).var(ddof=1) / len(table), len(table) - 1) for table in (first, second)
                  if len(table) > 1]  # fmt: skip
-    # Equal to rounding: 0.3 − 0.2 and 0.2 − 0.1 differ in their last bits.
+    # Equal up to rounding: 0.3 − 0.2 and 0.2 − 0.1 differ in their last bits.
     if not any(variance for variance, _ in variances) and len(sizes) and np.allclose(sizes, sizes[0], rtol=1e-9):
         return _exact(value, each, float(sizes[0]))
     if count > 1:
@@ -90,7 +90,7 @@ def _interval(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -
 
 
 def _exact(value: float, each: npt.NDArray[np.float64], size: float) -> Interval:
-    """The interval given which samples the two disagree on, each of which counts as ±size."""
+    """The interval from the samples on which the two disagree, each of which counts as ±size."""
     from scipy.stats import beta
 
     apart, ahead = int((each != 0).sum()), int((each > 0).sum())
@@ -101,11 +101,11 @@ def _exact(value: float, each: npt.NDArray[np.float64], size: float) -> Interval
 
 
 def verdict_of_rates(first: Interval, second: Interval, words: tuple[str, str] = ("more", "less")) -> Verdict:
-    """The same of two rates of which only the intervals are at hand, such as those of `wilson`.
+    """The verdict for two rates of which only the intervals are known, such as those of `wilson`.
 
     Source: Newcombe, "Interval estimation for the difference between independent proportions" (1998), method 10. Rates
-    on the same samples differ by less than independent ones would, so that the interval is too wide rather than too
-    narrow: prefer `verdict` where each sample's result is known.
+    on the same samples differ by less than independent ones, so the interval is too wide rather than too narrow: prefer
+    `verdict` if the result of each sample is known.
 
     >>> from lowland.evaluation.success import wilson
     >>> verdict_of_rates(wilson(950, 1000), wilson(900, 1000)).word
@@ -122,10 +122,10 @@ def verdict_of_rates(first: Interval, second: Interval, words: tuple[str, str] =
 def verdict_of_accuracies(
     first: Sequence[float], second: Sequence[float], count: int, words: tuple[str, str] = ("more", "less")
 ) -> Verdict:
-    """The same of accuracies on `count` test samples, one for each seed of training, which are paired.
+    """The verdict for accuracies on `count` test samples, one per training seed, paired.
 
-    With several seeds the interval is over them, as in `verdict`; with one it is that of the test samples alone, as in
-    `verdict_of_rates`, and does not say what another training would give.
+    With several seeds the interval is over seeds, as in `verdict`. With one it covers only the test samples, as in
+    `verdict_of_rates`, and not the variation between training runs.
 
     >>> verdict_of_accuracies([0.813], [0.767], 300).word, verdict_of_accuracies([0.813], [0.667], 300).word
     ('too close to call', 'more')
@@ -137,10 +137,10 @@ def verdict_of_accuracies(
 
 
 def auroc_interval(value: float, positives: int, negatives: int) -> Interval:
-    """A ± 1.96 SE of an area under the curve, with n₁ n₀ SE² = A (1 − A) + (n₁ − 1)(Q₁ − A²) + (n₀ − 1)(Q₂ − A²).
+    """A ± 1.96 SE of an area A under the ROC curve, with n₁ n₀ SE² = A (1 − A) + (n₁ − 1)(Q₁ − A²) + (n₀ − 1)(Q₂ − A²).
 
     Source: Hanley & McNeil, "The meaning and use of the area under a receiver operating characteristic curve" (1982),
-    with Q₁ = A / (2 − A) and Q₂ = 2 A² / (1 + A). At the ends, where SE is 0, the interval is Wilson's of the smaller
+    with Q₁ = A / (2 − A) and Q₂ = 2 A² / (1 + A). At 0 and 1, where SE is 0, it is Wilson's interval for the smaller
     number of samples.
 
     >>> round(auroc_interval(0.893, 51, 58).high - 0.893, 3)

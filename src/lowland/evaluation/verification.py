@@ -1,4 +1,4 @@
-"""Verification: do two samples belong together? The curve of false alarms against misses, and where they are equal."""
+"""Verification: do two samples match? The curve of false accepts against false rejects, and the equal-error rate."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lowland.errors import DomainError, OptionError, ShapeError
 
 @dataclass(frozen=True)
 class Verification:
-    """How well a distance tells pairs that belong together from pairs that do not.
+    """How well a distance separates matching pairs from non-matching ones.
 
     Attributes:
-        equal_error: the rate at the threshold where as large a share of the strangers is accepted as of the others is
-            refused, interpolated between the two nearest thresholds.
-        accepted: share of the strangers that are accepted, rising, one for each threshold.
-        recognised: share of the pairs that belong together that are accepted.
+        equal_error: the rate at which false accepts equal false rejects, interpolated between the two nearest
+            thresholds.
+        accepted: false-accept rate per threshold, increasing.
+        recognised: true-accept rate per threshold.
     """
 
     equal_error: float
@@ -30,15 +30,15 @@ class Verification:
 
 
 def verification(distance: Tensor, together: Tensor) -> Verification:
-    """The verification curve of distances of pairs, small ones being accepted.
+    """The verification curve of distances of pairs; small distances are accepted.
 
     Args:
         distance: (P,), of any unit.
-        together: (P,) bool, whether the two belong together.
+        together: (P,) bool, whether the pair matches.
 
     Raises:
         ShapeError, DomainError: for distances that are not finite, or not one for each pair.
-        OptionError: where all pairs are of one kind.
+        OptionError: if all pairs are of one kind.
 
     >>> verification(torch.tensor([0.1, 0.4, 0.3, 0.9]), torch.tensor([True, True, False, False])).equal_error
     0.5
@@ -55,7 +55,7 @@ def verification(distance: Tensor, together: Tensor) -> Verification:
     if together.all() or not together.any():
         raise OptionError("A verification curve needs pairs that belong together and pairs that do not.")
     accepted, recognised, _ = roc_curve(together.cpu().numpy(), -distance.double().cpu().numpy())
-    # Along the curve what is accepted rises and what is refused falls: they meet once.
+    # Along the curve false accepts rise and false rejects fall: they cross once.
     over = accepted - (1 - recognised)
     after = int(np.argmax(over >= 0))
     share = 0.0 if after == 0 else -over[after - 1] / (over[after] - over[after - 1])
@@ -68,7 +68,7 @@ def all_pairs(codes: Tensor, labels: Tensor, cosine: bool = False) -> tuple[Tens
     """Distances of all pairs of N samples, and whether their labels are the same, (N (N − 1) / 2,) each.
 
     Args:
-        codes: (N, ...), taken flat.
+        codes: (N, ...), flattened.
         labels: (N,).
         cosine: 1 − cos in place of the Euclidean distance.
 
@@ -84,7 +84,7 @@ def all_pairs(codes: Tensor, labels: Tensor, cosine: bool = False) -> tuple[Tens
 
 
 class Chosen(NamedTuple):
-    """The way of comparing samples that validation chose, and what it reaches on the test samples.
+    """The comparison chosen on validation samples, and its result on the test samples.
 
     Attributes:
         way: name of the codes.
@@ -105,10 +105,10 @@ class Chosen(NamedTuple):
 def verify_best(
     ways: Mapping[str, Callable[[Tensor], Tensor]], validation: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
 ) -> Chosen:
-    """Verification by the best of several codes and two distances, chosen by the equal-error rate of validation.
+    """Verification with the best of several codes and two distances, chosen by the validation equal-error rate.
 
     Args:
-        ways: by name, samples (N, ...) → codes (N, ...); of equally good ones the first wins.
+        ways: by name, samples (N, ...) → codes (N, ...); ties go to the first.
         validation, test: samples and labels.
 
     >>> samples, labels = torch.tensor([[0.0, 5.0], [0.1, -5.0], [3.0, 5.0], [3.1, -5.0]]), torch.tensor([0, 0, 1, 1])
@@ -128,10 +128,10 @@ def verify_best(
 
 
 def hardest_pairs(codes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The nearest pairs of different labels and the farthest of one label, as places (2, count), hardest first.
+    """The nearest pairs of different labels and the farthest of one label, as indices (2, count), hardest first.
 
     Args:
-        codes: (N, ...), taken flat and compared by their Euclidean distance.
+        codes: (N, ...), flattened and compared by Euclidean distance.
         labels: (N,).
         count: pairs of each kind, at most.
 

@@ -1,4 +1,4 @@
-"""How much of the plane has low energy: the volume that an energy gives to the data, and the volume they take up."""
+"""The area of low energy in the plane, and the area that the data themselves occupy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Bounds = tuple[tuple[float, float], tuple[float, float]]
 
 
 class Volume(NamedTuple):
-    """`share` of the box below `threshold`, the energy that the given quantile of held-out data stays under.
+    """`share` of the box below `threshold`, the given quantile of the energies of held-out data.
 
     `area` is that share in squared units of y.
     """
@@ -27,7 +27,7 @@ class Volume(NamedTuple):
 
 
 def grid(bounds: Bounds, resolution: int = 120) -> Tensor:
-    """Centres of resolution × resolution equal cells of a box, (resolution², 2), first coordinate fastest.
+    """Centres of resolution × resolution equal cells of a box, (resolution², 2), first coordinate varying fastest.
 
     >>> grid(((0.0, 2.0), (0.0, 4.0)), 2)
     tensor([[0.5000, 1.0000],
@@ -54,10 +54,10 @@ def low_energy_volume(
     beta: float = math.inf,
     solver: Solver | None = None,
 ) -> Volume:
-    """Share of a box of the plane whose energy is at most the `quantile` of the energies of held-out data.
+    """Fraction of a box in the plane with energy at most the `quantile` of the energies of held-out data.
 
-    A good energy needs little more room than the data do (`densest_share` of many fresh points); a flat one takes the
-    whole box. Non-finite energies of the box count as low, those of data as the highest, so both count against it.
+    A good energy occupies little more than the data do (`densest_share` of many new points); a flat one takes the whole
+    box. Non-finite energies count as low in the box and as the highest for data, so both count against it.
 
     Args:
         energy: over the plane, or a function (N, 2) → (N,).
@@ -83,13 +83,13 @@ def low_energy_volume(
 
 
 def densest_share(sample: Tensor, bounds: Bounds, quantile: float = 0.95, resolution: int = 100) -> float:
-    """Least share of a box whose cells hold the `quantile` of a sample: the volume that the data themselves take up.
+    """Smallest fraction of a box whose cells hold the `quantile` of a sample: the area that the data occupy.
 
-    The fullest cells of a histogram, from above, until they hold that much. It is too small where the sample is small
-    (cells are empty by chance): use hundreds of points for each occupied cell. Points outside the box can not be held.
+    It adds up the fullest cells of a histogram until they hold that much. For small samples it is too small (cells are
+    empty by chance): use hundreds of points per occupied cell. Points outside the box are never included.
 
     Args:
-        sample: (N, 2), many fresh points of the data's own distribution.
+        sample: (N, 2), many new points from the data distribution.
 
     >>> points = torch.rand(100_000, 2, generator=torch.Generator().manual_seed(0))
     >>> round(densest_share(points, ((0, 2), (0, 2)), quantile=1.0, resolution=20), 3)

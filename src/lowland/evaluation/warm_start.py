@@ -1,4 +1,4 @@
-"""Warm starts: the time to an exact sparse code from the code of an encoder, against the time from zero."""
+"""Warm starts: time to an exact sparse code from an encoder's code, compared with the time from zero."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lowland.solvers.active_set import ActiveSet
 
 ZERO, PERFECT = "zero", "exact code"
 DROPS = (0.0, 0.01, 0.02, 0.05)
-"""Units of a predicted code whose size is below one of these are dropped before the start."""
+"""Thresholds to choose from: units of a predicted code below the threshold are dropped before the start."""
 _AT_ONCE = 500
 _MOST_CHECKS = 30
 
@@ -28,11 +28,11 @@ class WarmStart(NamedTuple):
     Attributes:
         encoder: time of the encoder; 0 for starts that need none.
         coder: time of the solver from this start.
-        fixed: the part of it that every start needs, for correlations and energies.
+        fixed: the part of `coder` that every start needs, for correlations and energies.
         drop: threshold below which predicted units were dropped.
-        checks: mean number of times that the solver looks at all correlations.
-        recall: share of the support of the exact code that the start has.
-        precision: share of the support of the start that is right.
+        checks: mean number of times that the solver checks all correlations.
+        recall: fraction of the exact code's support that the start contains.
+        precision: fraction of the start's support that is in the exact code's.
     """
 
     encoder: float
@@ -55,8 +55,8 @@ def warm_start_times(
 ) -> dict[str, WarmStart]:
     """Times until `ActiveSet` certifies (primal − dual) / primal ≤ `certificate` for each sample, from several starts.
 
-    Besides the encoders' codes, the starts are "zero" and "exact code", which is given for nothing: no encoder can do
-    better. Which predicted units are dropped is chosen on the validation samples, by F₁ of the support.
+    Besides the encoders' codes, the starts are "zero" and "exact code". The latter costs no encoder time and is a bound
+    on any encoder. The drop threshold is chosen on the validation samples, by the F₁ score of the support.
 
     Args:
         energy: with a latent z that `ActiveSet` solves for, such as `SparseCoding`.
@@ -77,7 +77,7 @@ def warm_start_times(
     """
     for name in (ZERO, PERFECT):
         if name in encoders:
-            raise OptionError(f'No encoder may be called "{name}", which is a start of its own: rename it.')
+            raise OptionError(f'No encoder may be called "{name}", which is another start: rename it.')
     if not drops:
         raise OptionError("drops must hold at least one threshold; 0 drops nothing.")
     truth = _exact(energy, y)
@@ -117,7 +117,7 @@ def _exact(energy: Energy, y: Tensor) -> Tensor:
 
 
 def _best_drop(energy: Energy, encoder: Encoder, validation: Tensor, drops: Sequence[float]) -> float:
-    """The threshold with the best F₁ of the support."""
+    """The threshold with the best F₁ score of the support."""
     truth, codes = _exact(energy, validation) != 0, _in_parts(encoder, validation)
 
     def score(threshold: float) -> float:
@@ -128,7 +128,7 @@ def _best_drop(energy: Energy, encoder: Encoder, validation: Tensor, drops: Sequ
 
 
 def _checks(energy: Energy, y: Tensor, start: Tensor, certificate: float) -> float:
-    """Mean number of looks at all correlations until the certificate is good enough, at most 30."""
+    """Mean number of checks of all correlations until the certificate is reached, at most 30."""
     total, left = 0.0, torch.arange(len(y), device=y.device)
     for rounds in range(1, _MOST_CHECKS + 1):
         total += len(left)

@@ -1,4 +1,4 @@
-"""Convolutional LISTA (row S10): ISTA of convolutional sparse coding as an encoder, its kernels and thresholds learned.
+"""Convolutional LISTA (system S10): ISTA for convolutional sparse coding, with learned kernels and thresholds.
 
 Legend: B samples, C channels, H height, W width, K filters, h side of a filter.
 """

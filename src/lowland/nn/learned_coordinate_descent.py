@@ -1,4 +1,4 @@
-"""Learned coordinate descent (row S5): the graph of greedy coordinate descent as an encoder of sparse codes.
+"""Learned coordinate descent (system S5): the graph of greedy coordinate descent as an encoder of sparse codes.
 
 Legend: B samples, n features, m atoms.
 """

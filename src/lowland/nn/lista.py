@@ -1,4 +1,4 @@
-"""LISTA (rows S3, S4): the graph of ISTA as an encoder of sparse codes, with its matrices and thresholds learned.
+"""LISTA (systems S3, S4): the graph of ISTA as an encoder of sparse codes, with its matrices and thresholds learned.
 
 Legend: B samples, n features, m atoms.
 """

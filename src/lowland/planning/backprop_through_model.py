@@ -28,14 +28,14 @@ Disturb = Callable[[State, PerSampleRNG], State]
 class BackpropThroughModel(Shaping):
     """L = mean over states and futures of Σ_t γᵗ [C(s[t+1], π(s[t])) + λ U] + μ/2 mean_t ‖π(s[t]) − a*[t]‖².
 
-    The gradient flows through the world, which is not trained, into the policy (row W4; Henaff, Canziani & LeCun 2019,
-    sections 3.2 and 3.3). Futures, masks and the noise of the policy are drawn anew at every training step. Methods of
-    the literature are settings of the `PlanEnergy` and of this class:
+    The gradient flows through the world, which is not trained, into the policy (system W4; Henaff, Canziani & LeCun
+    2019, sections 3.2 and 3.3). Futures, masks and the noise of the policy are drawn anew at every training step.
+    Methods of the literature are settings of the `PlanEnergy` and of this class:
 
         VG    deterministic world (or futures=0), uncertainty=0          value gradients, Heess et al. 2015
         SVG   futures=1, gaussian policy, uncertainty=0                  stochastic value gradients, the same
-        MPUR  uncertainty > 0: λ = 0.5 in the paper                      row W7
-        MPER  uncertainty=0, expert > 0 and the log's actions as y       row W8
+        MPUR  uncertainty > 0: λ = 0.5 in the paper                      system W7
+        MPER  uncertainty=0, expert > 0 and the log's actions as y       system W8
 
     `ll.fit(plan, Batch(None, states), BackpropThroughModel(policy), lr=1e-4, clip=50)` trains it; data for MPER are
     pairs (states, actions (B, T, A)). The paper has T = 30 and γ = 0.99.

@@ -139,7 +139,7 @@ class Controller:
 
 @torch.no_grad()
 def demonstrations(controller: Controller, state: State, steps: int) -> tuple[dict[str, Tensor], Tensor]:
-    """States and actions of a controller in its own world, from which `Imitation` distils a policy (row W3).
+    """States and actions of a controller in its own world, from which `Imitation` distils a policy (system W3).
 
     Args:
         controller: is reset before and after the episodes.

@@ -58,7 +58,7 @@ class PlanEnergy(Energy):
 
     x is the state s[0], and y the actions. The gradient in y is that of Kelley (1960) and Bryson (1961), by
     back-propagation through time; U is the variance of the predictions over the dropout masks, the uncertainty cost of
-    Henaff, Canziani & LeCun (2019), equations 4 and 5 (rows W2, W4, W7). The energy averages over the futures z_f
+    Henaff, Canziani & LeCun (2019), equations 4 and 5 (systems W2, W4, W7). The energy averages over the futures z_f
     (β → 0); with β < 0 the worst count most: −1/β log mean_f exp(−β ·). It is never minimised over z, since that would
     choose the future in which all others give way.
 

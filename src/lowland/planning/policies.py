@@ -135,8 +135,8 @@ class Imitation(Energy):
     """E(x, y) = ½ ‖y − π(x)‖², or −log N(y; μ(x), σ²(x)) for a Gaussian policy: x is a state, y an action.
 
     Trained by `ll.shaping.MinimumEnergy()` on states and actions of a log, it is one-step imitation, or behaviour
-    cloning (row W8; Henaff, Canziani & LeCun 2019, section 5). Trained on `demonstrations` of a planner, the policy is
-    distilled from the planner (row W3).
+    cloning (system W8; Henaff, Canziani & LeCun 2019, section 5). Trained on `demonstrations` of a planner, the policy
+    is distilled from the planner (system W3).
 
     Args:
         policy: is trained in place.

@@ -1,4 +1,4 @@
-"""Pictures: the same landscape for every energy, grids of images, tables in colour, curves, animations, films.
+"""Plots: energy landscapes, grids of images, tables in colour, curves, animations, films.
 
 Pure functions that return a `matplotlib.figure.Figure`. None shows a window, changes matplotlib's global
 settings or draws random numbers.

@@ -1,4 +1,4 @@
-"""Inference in motion: points that walk down a landscape, as a GIF."""
+"""Inference as an animation: points that descend a landscape, as a GIF."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lowland.plots.style import GOLD, ORANGE, PAPER
 
 
 def animate(drawn: Figure, trajectory: Tensor, *, seconds: float = 4.0, frames: int = 48, dpi: int = 96) -> bytes:
-    """A GIF of points that move over a picture, each with its path behind it; the last frame stays for a second.
+    """A GIF of points that move over a plot, each with its path behind it; the last frame stays for a second.
 
     Args:
-        drawn: the picture, such as a `landscape`; it is given back as it was.
+        drawn: the plot, such as a `landscape`; it is restored afterwards.
         trajectory: (T, B, 2) in the coordinates of its first axes, such as `Solution.trajectory` over y.
         seconds: length of the motion.
-        frames: at most so many of the T steps, evenly spaced by the distance that the points travel, so that a slow end
-            does not fill the film.
+        frames: maximum number of the T steps shown, evenly spaced by the distance that the points travel, so that a
+            slow end does not dominate the animation.
         dpi: resolution.
 
     Returns:
-        The bytes of the GIF, which repeats without end.
+        The bytes of the GIF, which loops forever.
 
     Raises:
         ShapeError: for a trajectory of another shape.
@@ -61,7 +61,7 @@ def animate(drawn: Figure, trajectory: Tensor, *, seconds: float = 4.0, frames: 
     for artist in (*trails, dots):
         artist.remove()
     drawn.set_dpi(before)
-    # One palette for all frames, so that the still background does not flicker.
+    # One palette for all frames, so that the background does not flicker.
     palette = pages[-1].quantize(128, method=Image.Quantize.MEDIANCUT)
     indexed = [page.quantize(palette=palette, dither=Image.Dither.NONE) for page in pages]
     pause = [max(20, round(1000 * seconds / len(shown)))] * (len(shown) - 1) + [1000]

@@ -1,4 +1,4 @@
-"""Horizontal bars, one row for each method: values with intervals, shares of a whole, and pairs of values."""
+"""Horizontal bars, one row per method: values with intervals, shares of a whole, and pairs of values."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def interval_bars(
     marks: Mapping[str, float | None] | None = None,
     most: float | None = None,
 ) -> Figure:
-    """A bar for each row, with its interval as a line and its value as a number.
+    """One bar per row, with its interval as a line and its value as a number.
 
     Args:
         rows: by name, the value and the ends of its interval.
-        xlabel: of the values.
-        colours: of some rows; grey for the others.
-        marks: further values, such as published ones, as open circles.
-        most: the end of the axis; by default the largest value.
+        xlabel: label of the axis.
+        colours: colours of some rows; the others are grey.
+        marks: other values, such as published ones, drawn as open circles.
+        most: upper end of the axis; by default the largest value.
 
     Raises:
         OptionError: without rows.
@@ -56,12 +56,12 @@ def interval_bars(
 def stacked_shares(
     rows: Mapping[str, Mapping[str, float]], *, xlabel: str = "", colours: Mapping[str, str] | None = None
 ) -> Figure:
-    """A bar for each row, cut into its shares of the whole, in percent.
+    """One bar per row, divided into its shares of the whole, in percent.
 
     Args:
-        rows: by name, a count of each part; parts are in the order of the first row that has them.
-        xlabel: of the shares.
-        colours: of the parts.
+        rows: by name, a count of each part; parts appear in the order of the first row that has them.
+        xlabel: label of the axis.
+        colours: colours of the parts.
 
     Raises:
         OptionError: without rows.
@@ -89,11 +89,11 @@ def stacked_shares(
 def value_pairs(
     panels: Mapping[str, Mapping[str, tuple[float, float]]], *, colours: Mapping[str, str] | None = None
 ) -> Figure:
-    """For each row a line from a first value, an open circle, to a second one, a full circle; panels side by side.
+    """For each row a line from a first value (open circle) to a second one (filled circle); panels side by side.
 
     Args:
-        panels: by the label of the axis, the rows: by name, the two values. All panels have the same rows.
-        colours: of some rows; grey for the others.
+        panels: rows by axis label; each row is a pair of values by name. All panels have the same rows.
+        colours: colours of some rows; the others are grey.
 
     Raises:
         OptionError: without panels or rows.
@@ -121,7 +121,7 @@ def value_pairs(
 
 
 def _rows(rows: Mapping[str, object]) -> Axes:
-    """Axes of a new figure with a name for each row."""
+    """Axes of a new figure with the row names."""
     if not rows:
         raise OptionError("Bars need at least one row.")
     ax = figure(7.6, _ROW * len(rows) + 0.9).add_subplot()

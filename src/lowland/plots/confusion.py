@@ -1,4 +1,4 @@
-"""Confusion matrices: what was answered, by what is right."""
+"""Confusion matrices: answers by true class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lowland.words import plotted
 
 
 def confusion(counts: Tensor, classes: Sequence[str], *, right: str = "right", answer: str = "inferred") -> Figure:
-    """Counts by right class (rows) and answer (columns). Only mistakes are coloured, on a logarithmic scale.
+    """Counts by true class (rows) and answer (columns). Only errors are coloured, on a logarithmic scale.
 
     Args:
         counts: (K, K).

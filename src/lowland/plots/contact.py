@@ -1,4 +1,4 @@
-"""Rows of samples with a name beside each: photographs in their colours, or series as lines."""
+"""Named rows of samples: photographs in their colours, or series as lines."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def contact_sheet(rows: Mapping[str, Tensor], *, apart: int = 0, tile: float = 0
 
     Args:
         rows: by name, images (K, C, H, W) in [0, 1] with one or three channels, or series (K, C, T).
-        apart: so many samples at the left stand a little apart from the others.
+        apart: this many samples at the left are set off from the others by a gap.
         tile: side of a sample, in inches.
 
     Raises:
-        ShapeError: for samples of another rank, or rows of which there is none.
+        ShapeError: for samples of another rank, or if there are no rows.
 
     >>> import torch
     >>> len(contact_sheet({"a": torch.rand(4, 3, 8, 8), "b": torch.rand(4, 3, 8, 8)}).axes[0].texts)
@@ -54,19 +54,19 @@ def contact_sheet(rows: Mapping[str, Tensor], *, apart: int = 0, tile: float = 0
 
 
 def unnamed(rows: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Rows for a `contact_sheet` without names.
+    """Rows without names, for a `contact_sheet`.
 
     >>> import torch
     >>> drawn = contact_sheet(unnamed([torch.rand(4, 3, 8, 8), torch.rand(2, 3, 8, 8)]))
     >>> [text.get_text().strip() for text in drawn.axes[0].texts]
     ['', '']
     """
-    # Spaces keep the rows apart and show nothing.
+    # Names of spaces are distinct and invisible.
     return {" " * (number + 1): row for number, row in enumerate(rows)}
 
 
 def _draw(ax: Axes, sample: Tensor, left: float, top: float) -> None:
-    """One sample in a square of 0.94 units."""
+    """Draw one sample in a square of 0.94 units."""
     if sample.ndim == 3:
         pixels = sample.clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3).numpy()
         ax.imshow(pixels, extent=(left + 0.03, left + 0.97, top + 0.97, top + 0.03), interpolation="nearest")

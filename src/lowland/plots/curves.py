@@ -1,4 +1,4 @@
-"""Lines over steps, each named where it ends."""
+"""Lines over steps, each labelled at its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lowland.plots.style import FAMILIES, figure, ruled
 from lowland.words import plotted
 
 _DEEPEST, _ZERO = 1e-8, 1e-12
-"""The share of the largest value at which a logarithmic axis ends, and what counts as 0 on another."""
+"""Lower end of a logarithmic axis relative to the largest value, and what counts as 0 on a linear one."""
 
 Line: TypeAlias = Sequence[float] | tuple[Sequence[float], Sequence[float]]
 
@@ -30,13 +30,13 @@ def curves(
     log: str = "",
     plain: bool = False,
 ) -> Figure:
-    """Lines in one diagram, each with its name at its right end, in its colour.
+    """Lines in one plot, each with its name at its right end, in its colour.
 
     Args:
         lines: by name, the values, or a tuple (steps, values). Non-finite values leave a gap.
         title, xlabel, ylabel: texts.
-        log: the axes that are logarithmic: "", "x", "y" or "xy". Eight decades below the largest value the vertical one
-            ends: what lies deeper is rounding.
+        log: which axes are logarithmic: "", "x", "y" or "xy". The vertical one ends eight decades below the largest
+            value, since smaller values are rounding errors.
         plain: numbers such as 0.5 in place of powers of ten on logarithmic axes, at the steps of the first line and at
             1, 2 and 5 times powers of ten of the values. For axes of one or two decades.
 
@@ -81,7 +81,7 @@ def curves(
 
 
 def _above_rounding(ax: Axes) -> None:
-    """No axis that magnifies rounding."""
+    """Limit the axis so that it does not magnify rounding errors."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
     sizes = np.abs(values[np.isfinite(values)])
     largest = sizes.max(initial=0.0)
@@ -106,7 +106,7 @@ def _plain_ticks(ax: Axes) -> None:
 
 
 def _name_ends(ax: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Names at the ends of the lines, pushed apart to a line's height where the ends lie close together."""
+    """Names at the ends of the lines, spaced by at least a line's height."""
     if not ends:
         return
     low, high = ax.transScale.transform([(1, v) if ax.get_yscale() == "log" else (0, v) for v in ax.get_ylim()])[:, 1]

@@ -1,4 +1,4 @@
-"""The parts of a landscape: land and contours, the level set, arrows of descent, data, paths, thumbnails."""
+"""The parts of a landscape plot: energy and contours, the level set, descent arrows, data, paths, thumbnails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lowland.words import plotted
 
 
 def draw_field(ax: Axes, field: Field, *, arrows: bool, small: bool = False) -> None:
-    """The land, its contours and level set, arrows and data, into the axes given."""
+    """Draw the energy, its contours and level set, arrows and data into the axes."""
     values, level = field.values.double().numpy(), colour_levels(field)
     (left, right), (bottom, top) = field.bounds
     shown = {"cmap": LAND, "norm": Normalize(0, 1), "interpolation": "bilinear", "zorder": 0}
@@ -44,10 +44,10 @@ def draw_field(ax: Axes, field: Field, *, arrows: bool, small: bool = False) -> 
 
 
 def colour_levels(field: Field) -> np.ndarray:
-    """Colour of each cell in [0, 1], NaN where the energy is not finite, ½ everywhere where it is flat to rounding.
+    """Colour of each cell in [0, 1]; NaN where the energy is not finite, ½ everywhere if it is flat up to rounding.
 
     √((F − low) / (high − low)) clipped, with low the lower of the 1 % quantiles of the grid and of the data, and high
-    the 95 % quantile of the grid. The root gives the low-energy region most of the colours.
+    the 95 % quantile of the grid. The square root gives the low-energy region most of the colour range.
     """
     values = field.values.double()
     finite = values[torch.isfinite(values)]
@@ -99,7 +99,7 @@ def _dots(ax: Axes, data: Tensor, on_plane: Tensor, small: bool) -> None:
 
 
 def draw_paths(ax: Axes, trajectories: Tensor | Sequence[Tensor], plane: Plane | None) -> None:
-    """Paths of inference: a line from an open circle to a full one."""
+    """Paths of inference: a line from an open circle to a filled one."""
     paths = trajectories.unbind(dim=1) if isinstance(trajectories, Tensor) and trajectories.ndim > 2 else trajectories
     for path in [paths] if isinstance(paths, Tensor) else paths:
         line = (path if plane is None else plane.project(path)).detach().double().cpu().numpy()
@@ -110,9 +110,9 @@ def draw_paths(ax: Axes, trajectories: Tensor | Sequence[Tensor], plane: Plane |
 
 
 def draw_thumbnails(ax: Axes, field: Field, pictures: Tensor) -> None:
-    """A small picture beside each data point that lies on the plane."""
+    """A small image beside each data point that lies on the plane."""
     if field.data is None or field.on_plane is None or len(pictures) != len(field.data):
-        raise OptionError("Thumbnails need data: one picture for each data point.")
+        raise OptionError("Thumbnails need data: one image per data point.")
     (left, right), (bottom, top) = field.bounds
     for point, picture in zip(field.data[field.on_plane], pictures[field.on_plane.cpu()], strict=True):
         u, v = (float(point[0]) - left) / (right - left), (float(point[1]) - bottom) / (top - bottom)

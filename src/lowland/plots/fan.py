@@ -1,4 +1,4 @@
-"""Futures as a fan: the band that most of them lie in, some of them, what happened, and a single answer.
+"""Fan charts of futures: a band that contains most of them, some of them, the truth, and a single prediction.
 
 Shape letters: N futures, T steps, D features.
 """
@@ -14,14 +14,14 @@ from lowland.plots.style import BLUE, MUTED, ORANGE, figure, ruled
 
 
 def fan(past: Tensor, futures: Tensor, truth: Tensor, single: Tensor, dims: int = 3) -> Figure:
-    """One diagram for each feature: the band of 80 % of the futures, five of them, the truth and the single answer.
+    """One plot per feature: the band of 80 % of the futures, five of them, the truth and the single prediction.
 
     Args:
-        past: (D,), where all of them start.
+        past: (D,), the common start.
         futures: (N, T, D), in blue.
         truth: (T, D), in orange.
         single: (T, D), grey and dashed.
-        dims: the number of features that are drawn, at most D.
+        dims: number of features to draw, at most D.
 
     >>> len(fan(torch.zeros(2), torch.randn(9, 5, 2), torch.zeros(5, 2), torch.zeros(5, 2)).axes)
     2

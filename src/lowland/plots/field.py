@@ -1,4 +1,4 @@
-"""What a landscape shows, computed before drawing: energies on a grid, directions of descent, the level set."""
+"""The data of a landscape plot, computed before drawing: energies on a grid, descent directions, the level set."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lowland.solvers.base import Solver
 
 
 class Field(NamedTuple):
-    """An energy as seen on a piece of the plane, R × R cells.
+    """An energy on a box of the plane, in R × R cells.
 
     Attributes:
-        bounds: ((low, high), (low, high)) of the piece.
-        values: (R, R) energies, second coordinate first, as an image from below.
+        bounds: ((low, high), (low, high)) of the box.
+        values: (R, R) energies, indexed by the second coordinate first, as an image with its origin at the bottom.
         data: (N, 2) data on the plane, or None.
         energies: (N,) energies of the data themselves, not of their projections, or None.
         on_plane: (N,) of booleans: whether the data lie on the plane.
-        points, directions: (A, 2) places and −∇F there, or None.
+        points, directions: (A, 2) positions and −∇F there, or None.
     """
 
     bounds: Bounds
@@ -40,14 +40,14 @@ class Field(NamedTuple):
 
     @property
     def level(self) -> float | None:
-        """The energy that 95 % of the data stay below; its level set borders the low-energy region."""
+        """The energy that 95 % of the data stay below; its level set is the border of the low-energy region."""
         if self.energies is None or not bool(torch.isfinite(self.energies).any()):
             return None
         return float(torch.quantile(self.energies[torch.isfinite(self.energies)].double(), 0.95))
 
     @property
     def low_share(self) -> float | None:
-        """The share of the cells that lie at or below the level; those without a finite energy count as low."""
+        """The fraction of cells at or below the level; cells without a finite energy count as low."""
         if self.level is None:
             return None
         return float(((self.values <= self.level) | ~torch.isfinite(self.values)).double().mean())
@@ -64,7 +64,7 @@ class Field(NamedTuple):
 
 
 def as_field(stored: Mapping[str, Any]) -> Field:
-    """A landscape from `field._asdict()` as a stage of a run stored it, where tuples come back as lists.
+    """A `Field` from `field._asdict()` as stored by a stage of a run, where tuples come back as lists.
 
     >>> as_field({"bounds": [[0.0, 1.0], [0.0, 2.0]], "values": torch.zeros(3, 3)}).bounds
     ((0.0, 1.0), (0.0, 2.0))
@@ -89,13 +89,13 @@ def measure(
 
     Args:
         energy: over (N, 2), or over more coordinates together with a `plane`; or a function (N, ...) → (N,).
-        bounds: piece of the plane; by default a square around nearly all of the data, or where some of them lie on the
-            `plane`, around these; without data ((−3, 3), (−3, 3)).
+        bounds: box of the plane; by default a square around nearly all data, or around those that lie on the `plane` if
+            there are any; without data ((−3, 3), (−3, 3)).
         data: (N, ...).
-        x: (1, ...), the input of a conditional energy, the same everywhere.
+        x: (1, ...), the input of a conditional energy, the same for all points.
         solver, beta: as in `lowland.free_energy`.
         resolution: cells along each side.
-        arrows: arrows along each side; 0 for none. They are the gradient by autograd where F has one, else by central
+        arrows: arrows along each side; 0 for none. The gradient is by autograd if F supports it, else by central
             differences over one cell.
         plane: see `plane_through`.
 
@@ -129,7 +129,7 @@ def measure(
 
 
 def _around(points: Tensor | None) -> Bounds:
-    """A square with a margin of two fifths around the points, less the outermost hundredth on each side."""
+    """A square around the points without the outermost hundredth on each side, with a margin of two fifths."""
     if points is None or not len(points):
         return ((-3.0, 3.0), (-3.0, 3.0))
     low, high = torch.quantile(points.double(), torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0)

@@ -1,4 +1,4 @@
-"""The table of the energy gap, in colour."""
+"""The table of energy gaps, in colour."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def auroc_heatmap(
     labels: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    r"""Methods by rows, negatives by columns; the darker the better, a number in each cell, chance and below in orange.
+    r"""Methods in rows, negatives in columns; darker is better, with a number in each cell; orange for chance or below.
 
     Args:
-        table: AUROC by method and then by kind of negatives: a number, or one for each seed, of which the mean is
-            written with the standard deviation behind it. A kind that a method lacks, and NaN, is left blank.
-        baselines: rows that are set apart below a rule.
-        labels: what to write for a column; by default its name, one line for each word.
+        table: AUROC by method and then by kind of negatives: a number, or one per seed, shown as mean and standard
+            deviation. Missing kinds and NaN are left blank.
+        baselines: rows separated by a rule, at the bottom.
+        labels: text for a column; by default its name, one word per line.
         title: above the table.
 
     >>> drawn = auroc_heatmap({"PCA": {"pixel_noise": 0.99}, "norm": {"pixel_noise": [0.5, 0.6]}})
@@ -86,7 +86,7 @@ def _cell(ax: Axes, column: int, y: float, mean: float, deviation: float | None)
     if math.isnan(mean):
         ax.add_patch(Rectangle((column + 0.02, y + 0.04), 0.96, 0.92, facecolor="#f4f5f7", linewidth=0))
         return
-    # Most tables live between 0.9 and 1: the square spreads them.
+    # Most values lie between 0.9 and 1; squaring spreads them.
     shade = Normalize(0.5, 1.0, clip=True)(mean) ** 2
     below = mean <= 0.55
     face = "#fbe3d3" if below else SCORE(shade)

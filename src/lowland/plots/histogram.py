@@ -1,4 +1,4 @@
-"""Histograms: one with a value marked, such as a threshold, or two sets of numbers one over the other."""
+"""Histograms: one with a marked value, such as a threshold, or two sets of numbers overlaid."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def histogram(
     ylabel: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Forty bars of how often values occur, with an upright line at `mark`.
+    """A histogram of forty bars, with a vertical line at `mark`.
 
     Args:
         values: (N,).
-        mark: where the line stands.
-        label: beside the line.
-        limits: ends of the first and the last bar; by default the least and the greatest value.
+        mark: position of the line.
+        label: text beside the line.
+        limits: ends of the first and the last bar; by default the smallest and the largest value.
         title, xlabel, ylabel: texts.
         ax: axes to draw into; by default those of a new figure.
 
@@ -60,12 +60,12 @@ def distributions(
     values: Mapping[str, Tensor], *, title: str | None = None, xlabel: str | None = None, ylabel: str | None = None,
     log: bool = False,
 ) -> Figure:  # fmt: skip
-    """Histograms of numbers from 0 up, in the same bins; the largest half per cent of all is in the last bin.
+    """Histograms of non-negative numbers in the same bins; the last bin holds the largest half per cent.
 
     Args:
         values: by name, (N,) each, one or two sets.
         title, xlabel, ylabel: texts.
-        log: whether the axis of the values is logarithmic, from 10⁻¹² at the least; it then shows all values.
+        log: whether the value axis is logarithmic, starting no lower than 10⁻¹²; it then shows all values.
 
     Raises:
         OptionError: for no set, or more than two.

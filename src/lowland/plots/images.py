@@ -27,15 +27,15 @@ def images(
     each: bool | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Images side by side on one sheet: ink on paper, or blue below zero and orange above where they have signs.
+    """Images side by side on one sheet: dark on white, or for signed values blue below zero and orange above.
 
     Args:
         tiles: (N, H, W), (N, 1, H, W), or flat (N, H · W). Atoms are the columns of a dictionary: pass its transpose.
-        shape: (H, W) of flat tiles; by default they are taken for squares.
+        shape: (H, W) of flat tiles; by default they are assumed square.
         columns: by default about as many as rows.
-        signed: by default, whether any value is negative.
-        each: scale each tile by its own largest value rather than all by one; by default for signed tiles, whose
-            sign and size are often arbitrary.
+        signed: whether values are signed; by default whether any is negative.
+        each: scale each tile by its own largest value instead of a common one; by default for signed tiles, whose sign
+            and scale are often arbitrary.
         title: above the sheet.
 
     Raises:
@@ -97,14 +97,14 @@ def image_rows(
     ruled: bool = False,
     boxes: Mapping[str, tuple[int, int, int, int]] | None = None,
 ) -> Figure:
-    """Images in named rows, such as patches above what codes decode to.
+    """Images in named rows, such as patches above their reconstructions.
 
     Args:
-        rows: (N, H · W) or (N, H, W) by name, as many in each row; tiles of NaN stay empty.
-        shape: (H, W) of flat images; by default they are taken for squares.
+        rows: (N, H · W) or (N, H, W) by name, with the same N; tiles of NaN stay empty.
+        shape: (H, W) of flat images; by default they are assumed square.
         signed: whether values may be negative, see `images`.
         each: whether each tile has its own scale.
-        ruled: lines between tiles, for images with white edges.
+        ruled: draw lines between tiles, for images with white edges.
         boxes: a part of each image of a row, by the row's name: first row and column, height and width in pixels. It
             is framed, or filled in grey where the row has pixels of NaN.
 
@@ -137,9 +137,9 @@ def titled_images(tiles: Tensor, titles: Sequence[str], *, marked: Collection[in
 
     Args:
         tiles: (N, H, W), (N, 1, H, W) or flat (N, H · W).
-        titles: one for each image.
-        marked: numbers of the images whose title is orange.
-        columns: images in each row.
+        titles: one per image.
+        marked: indices of the images with an orange title.
+        columns: images per row.
 
     >>> drawn = titled_images(torch.zeros(3, 16), ["one", "two", "three"], marked=[1])
     >>> [ax.get_title() for ax in drawn.axes[:3]]

@@ -1,4 +1,4 @@
-"""The landscape: one picture for every energy, drawn alike so that two energies can be compared at a glance."""
+"""The landscape: one kind of plot for every energy, so that energies can be compared at a glance."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def landscape(
     size: tuple[float, float] = (5.0, 5.2),
     title: str | None = None,
 ) -> Figure:
-    """F(x, y) over the plane: dark is low. With −∇F arrows, data, the border of low energy and paths of inference.
+    """F(x, y) over the plane: dark is low. Optionally with −∇F arrows, data, a level set and paths of inference.
 
     Energies have no common unit, so colour is (F − low) / (high − low) clipped to [0, 1] and square-rooted, where low
     is the lower of the 1 % quantiles of the grid's energies and the data's, and high the 95 % quantile of the grid's.
@@ -67,16 +67,15 @@ def landscape(
 
     Args:
         energy: an energy over (N, 2), or over more coordinates with a `plane`; a function (N, ...) → (N,); or what
-            `measure` returned, in which case data, bounds and the like come with it.
-        bounds, data, x, solver, beta, resolution, plane: see `measure`. Of many dimensions only data on the plane are
-            drawn, or, where none lie on it, all of them, faint, where they project to. The level set uses their
-            true energies.
+            `measure` returned, which already has data, bounds etc.
+        bounds, data, x, solver, beta, resolution, plane: see `measure`. In many dimensions only data on the plane are
+            drawn, or, if there are none, the projections of all data, faint. The level set uses their true energies.
         arrows: draw −∇F.
-        trajectories: (T, B, 2), or a sequence of (T, 2), in the coordinates of the picture; (T, B, ...) with a plane.
-        thumbnails: (N, H, W) images to be drawn at the data that lie on the plane.
-        names: points (2,) of the picture to be marked, by their names.
-        ax: axes to draw in; by default those of a new figure of this `size`, in inches.
-        title: above the picture.
+        trajectories: (T, B, 2), or a sequence of (T, 2), in the coordinates of the plot; (T, B, ...) with a plane.
+        thumbnails: (N, H, W) images to draw at the data points that lie on the plane.
+        names: points (2,) of the plot to mark, by their names.
+        ax: axes to draw into; by default those of a new figure of this `size`, in inches.
+        title: above the plot.
 
     Returns:
         The figure.
@@ -118,20 +117,20 @@ def landscape_grid(
     solvers: Mapping[str, Solver] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Landscapes side by side, all treated alike, for one glance over many energies.
+    """Landscapes side by side, all drawn in the same way, to compare many energies.
 
     Args:
-        energies: by the title of their panel.
+        energies: by panel title.
         bounds, data, resolution, plane: the same for all; see `landscape`.
         captions: a second line below a panel, by title.
-        families: what a panel belongs to, by title: a coloured bar over the panel and a legend.
-        columns: by default what fills a page.
+        families: the family of a panel, by title, shown as a coloured bar above the panel and in a legend.
+        columns: by default as many as fill a page well.
         arrows: draw −∇F.
-        solvers: by title, for those energies that are to use one of their own.
-        title: above all.
+        solvers: by title, for energies that need their own solver.
+        title: above all panels.
 
     Raises:
-        OptionError: without energies, or for captions, families or solvers of an energy that is not there.
+        OptionError: without energies, or for captions, families or solvers of an unknown panel.
     """
     if not energies:
         raise OptionError("A grid of landscapes needs at least one energy.")

@@ -1,4 +1,4 @@
-"""Rows of small pictures, each row with its name: what was hidden, what was filled in, and what was there."""
+"""Named rows of small images, for instance masked input, prediction and truth."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SIZE = 0.62
 
 
 def mosaic(rows: Mapping[str, Tensor], *, size: float = _SIZE, gap: int = 1, title: str | None = None) -> Figure:
-    """Pictures as bright as they are, one row for each name.
+    """Images in their true brightness, one row per name.
 
     Args:
-        rows: by name, (N, 1, H, W) or (N, 3, H, W), in [0, 1]; all of one N, H and W.
-        size: height of a picture, in inches.
-        gap: white pixels between two pictures.
-        title: above all.
+        rows: by name, (N, 1, H, W) or (N, 3, H, W), in [0, 1]; all with the same N, H and W.
+        size: height of an image, in inches.
+        gap: white pixels between two images.
+        title: above all rows.
 
     Raises:
-        ShapeError: for tensors that are no pictures, or not all alike.
+        ShapeError: for tensors that are not images, or of different sizes.
 
     >>> mosaic({"seen": torch.rand(5, 1, 8, 8), "hidden": torch.rand(5, 3, 8, 8)}).axes[0].images[0].get_array().shape
     (17, 44, 3)

@@ -17,12 +17,12 @@ from lowland.words import plotted
 def orientation_map(
     angle: Tensor, selectivity: Tensor, sheet: tuple[int, int], title: str | None = "Orientations"
 ) -> Figure:
-    """Each unit in the hue of its orientation, with a bar along its stripes; paler where it has less of one.
+    """Each unit in the hue of its orientation, with a bar along its stripes; paler for lower selectivity.
 
     Args:
         angle, selectivity: (rows · columns,), of `lowland.evaluation.orientation`.
         sheet: (rows, columns).
-        title: above.
+        title: above the map.
 
     Raises:
         ShapeError: if the units do not fill the sheet.

@@ -1,4 +1,4 @@
-"""Pictures of Gymnasium's pendulum: a function over its states with episodes on it, and a film.
+"""Plots of Gymnasium's pendulum: a function over its states with episodes, and a film.
 
 Shape letters: N episodes, T steps, S × S states of a grid.
 """
@@ -22,7 +22,7 @@ _RODS = (ORANGE, "#1f6fb2", "#009e73")
 
 
 class PhaseGrid(NamedTuple):
-    """States on a grid: `angles` (S,), `speeds` (S,), and `observations` (S · S, 3), angles running fastest."""
+    """States on a grid: `angles` (S,), `speeds` (S,), and `observations` (S · S, 3), with angles varying fastest."""
 
     angles: Tensor
     speeds: Tensor
@@ -30,7 +30,7 @@ class PhaseGrid(NamedTuple):
 
 
 def phase_grid(size: int = 61) -> PhaseGrid:
-    """All angles, and speeds of −8 to 8 rad/s, which the plant keeps to.
+    """All angles, and speeds from −8 to 8 rad/s, the limits of the plant.
 
     >>> phase_grid(5).observations.shape
     torch.Size([25, 3])
@@ -47,21 +47,21 @@ def phase_plane(
     """Filled contours over angle and speed, with episodes as lines from a dot at their start.
 
     Args:
-        ax: to draw on.
-        grid: states.
-        values: (S · S,), one for each state of the grid.
+        ax: axes to draw into.
+        grid: the states.
+        values: (S · S,), one per state of the grid.
         paths: (N, T, 3), observations of episodes.
-        title: of the picture.
-        cmap: colours of the values.
+        title: above the plot.
+        cmap: colour map of the values.
         levels: number of contours.
-        edges: angles that are marked by dashed lines.
+        edges: angles to mark with dashed lines.
     """
     filled = ax.contourf(grid.angles, grid.speeds, values.reshape(len(grid.speeds), -1), levels=levels, cmap=cmap)
     for edge in edges:
         ax.axvline(edge, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
     for path in paths:
         turn = angle(path)
-        # No line across the picture where the angle passes π.
+        # No line across the plot where the angle wraps at π.
         broken = torch.cat([torch.zeros(1, dtype=torch.bool), turn.diff().abs() > math.pi])
         x, y = (part.masked_fill(broken, math.nan) for part in (turn, path[:, 2]))
         ax.plot(x, y, color=ORANGE, linewidth=1.1)
@@ -73,7 +73,7 @@ def phase_plane(
 
 
 def swinging(paths: Mapping[str, Tensor]) -> Iterator[np.ndarray]:
-    """Pictures of a film, one for each step: side by side for each driver, its first three episodes as rods.
+    """Frames of a film, one per step: the drivers side by side, each with its first three episodes as rods.
 
     Args:
         paths: by driver, observations (N, T, 3) of its episodes.

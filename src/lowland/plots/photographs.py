@@ -1,4 +1,4 @@
-"""Photographs side by side, as bright as they are."""
+"""Photographs side by side, in their true brightness."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from lowland.words import plotted, printable
 def photographs(
     tiles: Sequence[tuple[Tensor, str]], *, columns: int | None = None, height: float = 2.4, title: str | None = None
 ) -> Figure:
-    """Pictures with a line above each, 0 being black and 1 white.
+    """Images with a line of text above each; 0 is black and 1 is white.
 
     Args:
-        tiles: pairs of a picture, (1, H, W) or (3, H, W), and what it is.
+        tiles: pairs of an image, (1, H, W) or (3, H, W), and its text.
         columns: by default all in one row.
-        height: of a picture, in inches.
-        title: above all.
+        height: of an image, in inches.
+        title: above all images.
 
     Raises:
-        ShapeError: for tensors that are no pictures, or if there are none.
+        ShapeError: for tensors that are not images, or if there are none.
 
     >>> import torch
     >>> len(photographs([(torch.rand(1, 8, 8), "left"), (torch.rand(3, 8, 8), "right")]).axes)
     2
     """
     if not tiles:
-        raise ShapeError("There is no picture to show.")
+        raise ShapeError("There is no image to show.")
     for tile, name in tiles:
         if tile.ndim != 3 or tile.shape[0] not in (1, 3):
-            raise ShapeError(f"A picture has shape (1, H, W) or (3, H, W), but {name!r} has {tuple(tile.shape)}.")
+            raise ShapeError(f"An image has shape (1, H, W) or (3, H, W), but {name!r} has {tuple(tile.shape)}.")
     columns = columns or len(tiles)
     rows = math.ceil(len(tiles) / columns)
     width = height * max(tile.shape[2] / tile.shape[1] for tile, _ in tiles)

@@ -1,4 +1,4 @@
-"""A plane in the space of the data, on which a landscape of many dimensions can be seen."""
+"""A plane in data space, for plotting a landscape in many dimensions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Plane(NamedTuple):
     axes: Tensor
 
     def points(self, u: Tensor) -> Tensor:
-        """(N, 2) → (N, *shape): coordinates on the plane to points of the data's space."""
+        """(N, 2) → (N, *shape): coordinates on the plane to points in data space."""
         flat = self.origin.flatten() + u.to(self.axes) @ self.axes
         return flat.reshape(len(u), *self.origin.shape)
 
     def project(self, y: Tensor) -> Tensor:
-        """(N, *shape) → (N, 2): coordinates of the closest points of the plane."""
+        """(N, *shape) → (N, 2): coordinates of the closest points on the plane."""
         return (y.to(self.axes).flatten(1) - self.origin.flatten()) @ self.axes.T
 
     def distance(self, y: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def plane_through(data: Tensor, indices: tuple[int, int, int] | None = None) -> 
 
     Args:
         data: (N, ...), at least three points.
-        indices: of the three points; without them the plane of the first two principal components.
+        indices: of the three points; by default the plane of the first two principal components.
 
     Raises:
         ShapeError: for fewer than three points or fewer than two coordinates.
@@ -58,7 +58,7 @@ def plane_through(data: Tensor, indices: tuple[int, int, int] | None = None) -> 
     if indices is None:
         origin = data.mean(dim=0)
         axes = torch.linalg.svd((data - origin).flatten(1), full_matrices=False).Vh[:2]
-        # A singular vector has no sign of its own: its largest entry is made positive.
+        # The sign of a singular vector is arbitrary: its largest entry is made positive.
         largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
         return Plane(origin, axes * largest.sign())
     if len(indices) != 3 or not all(-len(data) <= index < len(data) for index in indices):
@@ -69,5 +69,5 @@ def plane_through(data: Tensor, indices: tuple[int, int, int] | None = None) -> 
     a = first / first.norm().clamp_min(torch.finfo(data.dtype).tiny)
     b = second - (second @ a) * a
     if not b.norm() > 1e-6 * second.norm() or not first.norm() > 0:
-        raise OptionError(f"The data points {indices} lie on a line, so that they span no plane. Choose others.")
+        raise OptionError(f"The data points {indices} lie on a line, so they span no plane. Choose others.")
     return Plane(origin, torch.stack([a, b / b.norm()]))

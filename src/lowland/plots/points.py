@@ -1,4 +1,4 @@
-"""Points along axes that mean something: one for each seed of several methods, or one for each unit."""
+"""Points on meaningful axes: one per method and seed, or one per unit."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lowland.words import plotted
 def by_seed(
     values: Mapping[str, Sequence[float]], ours: str = "", title: str | None = None, ylabel: str | None = None
 ) -> Figure:
-    """One point for each method and paired seed, the seeds joined by thin lines, a bar at each method's mean.
+    """One point per method and paired seed, with thin lines joining seeds and a bar at each method's mean.
 
     Args:
-        values: one number for each seed, by method; as many for each.
-        ours: the method that is drawn in colour.
+        values: one number per seed, by method; the same number of seeds for all.
+        ours: the method to draw in colour.
         title, ylabel: texts.
 
     Raises:
         OptionError: without methods.
-        ShapeError: where methods differ in the number of seeds.
+        ShapeError: if methods differ in the number of seeds.
 
     >>> len(by_seed({"ours": [1.0, 2.0], "theirs": [2.0, 3.0]}, "ours").axes[0].collections)
     2
@@ -34,7 +34,7 @@ def by_seed(
     if not counts:
         raise OptionError("There must be at least one method to draw.")
     if len(counts) > 1 or not min(counts):
-        raise ShapeError(f"All methods must have as many seeds, at least one, but they have {sorted(counts)}.")
+        raise ShapeError(f"All methods need the same number of seeds, at least one, but they have {sorted(counts)}.")
     drawn = figure(6.4, 3.8)
     ax = drawn.add_subplot()
     ruled(ax, title, None, ylabel)
@@ -51,7 +51,7 @@ def by_seed(
 def cloud(
     x: Tensor, y: Tensor, title: str | None = None, xlabel: str | None = None, ylabel: str | None = None
 ) -> Figure:
-    """One point for each unit, x (N,) against y (N,).
+    """One point per unit, y (N,) over x (N,).
 
     >>> import torch
     >>> len(cloud(torch.rand(9), torch.rand(9), xlabel="use").axes[0].collections[0].get_offsets())

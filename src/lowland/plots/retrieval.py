@@ -1,4 +1,4 @@
-"""Images with the images nearest to them, one row each."""
+"""Images with their nearest neighbours, one row each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EDGE, _WIDTH = 2, 4.0
 
 
 def retrieval(queries: Tensor, neighbours: Tensor, wrong: Tensor | None = None) -> Figure:
-    """One row for each query: the image, a gap, and its neighbours, all as bright as they are.
+    """One row per query: the image, a gap, and its neighbours, in their true brightness.
 
     Args:
         queries: (M, C, H, W) in [0, 1], with one or three channels.

@@ -1,4 +1,4 @@
-"""Points in a plane by class, or small pictures in their place."""
+"""Scatter plots by class, with points or small images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def scatter(
     pictures: Tensor | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Points of a plane, without axes, which mean nothing in a picture of representations.
+    """Points in a plane, without axes, which have no meaning for representations.
 
     Args:
         points: (N, 2).
-        labels: (N,) int64, a colour and a mark for each class; below 0 for none.
+        labels: (N,) int64, which decide colour and marker; below 0 for none.
         names: of the classes; a legend has up to 24.
-        pictures: (N, C, H, W) in [0, 1], drawn in the place of points, with a frame in the colour of the class.
-        title: above.
+        pictures: (N, C, H, W) in [0, 1], drawn instead of points, with a frame in the colour of the class.
+        title: above the plot.
 
     Raises:
         ShapeError: for points that are not in a plane.
@@ -59,13 +59,13 @@ def scatter(
 def scatter_panels(
     panels: Mapping[str, Tensor], labels: Tensor, names: Sequence[str], columns: int = 5, size: float = 1.75
 ) -> Figure:
-    """The same points in several planes, a panel each, with one legend for all.
+    """The same points in several planes, one panel each, with one legend for all.
 
     Args:
         panels: by title, (N, 2).
-        labels: (N,) int64, a colour for each class; from the eleventh class on colours repeat.
+        labels: (N,) int64, which decide the colour; from the eleventh class on colours repeat.
         names: of the classes.
-        columns: panels in a row, at most.
+        columns: maximum number of panels per row.
         size: width of a panel, in inches.
 
     Raises:
@@ -80,7 +80,7 @@ def scatter_panels(
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     drawn = figure(size * columns, (size + 0.1) * rows + 0.5)
-    # Eight colours that all readers tell apart, then ink and a dark red.
+    # Eight colour-blind-safe colours, then black and a dark red.
     colours = [([*FAMILIES, INK, "#8c2d04"])[index % 10] for index in range(len(names))]
     for number, (name, points) in enumerate(panels.items()):
         ax = drawn.add_subplot(rows, columns, number + 1)

@@ -1,7 +1,7 @@
-"""Colours and type of all pictures, as explicit values: matplotlib's global settings are neither read nor changed.
+"""Colours and fonts of all plots, as explicit values: matplotlib's global settings are neither read nor changed.
 
-Blue for land and orange for data and what moves: the pair that the common colour blindnesses keep apart. The land's
-lightness rises evenly with the energy, so that it survives grey printing.
+Blue for energy, and orange for data and anything that moves, a pair that people with common colour blindness can
+distinguish. Lightness increases evenly with the energy, so plots also work in grey.
 
 Names that come from users go through `lowland.words.plotted`, and so do all titles and labels.
 """
@@ -19,13 +19,13 @@ from matplotlib.figure import Figure
 from lowland.words import plotted
 
 WIDE = 72
-"""Characters of the longest title or label of an axis."""
+"""Maximum number of characters in a title or an axis label."""
 
 INK, MUTED, FAINT, PAPER = "#14213d", "#5d6b82", "#d8dde6", "#ffffff"
 ORANGE, GOLD, BLUE = "#f26b1d", "#ffd166", "#1f6fb2"
 
 FAMILIES = ("#1f6fb2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5cc4", "#6b7280")
-"""Eight colours for categories, after Okabe & Ito's palette for all readers (2008)."""
+"""Eight colours for categories, after Okabe & Ito's colour-blind-safe palette (2008)."""
 
 LAND = LinearSegmentedColormap.from_list(
     "land", ["#081d3f", "#12406f", "#22699a", "#4a94b5", "#86bcc6", "#bedcd6", "#e6efe4", "#fbfaf3"]
@@ -36,21 +36,21 @@ SCORE = LinearSegmentedColormap.from_list("score", ["#fdfcf7", "#d7e8e4", "#8fc0
 
 
 def figure(width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained") -> Figure:
-    """An empty figure on white, in inches, with its own canvas: pyplot does not know of it."""
+    """An empty white figure, sized in inches, with its own canvas, independent of pyplot."""
     made = Figure(figsize=(width, height), facecolor=PAPER, layout=layout)
     FigureCanvasAgg(made)
     return made
 
 
 def owner(ax: Axes) -> Figure:
-    """The figure that axes lie in."""
+    """The figure that the axes belong to."""
     found = ax.get_figure(root=True)
     assert found is not None
     return found
 
 
 def bare(ax: Axes, title: str | None = None, size: float = 9.0) -> None:
-    """Axes without ticks and with a hairline frame."""
+    """Style axes without ticks and with a hairline frame."""
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
@@ -60,7 +60,7 @@ def bare(ax: Axes, title: str | None = None, size: float = 9.0) -> None:
 
 
 def ruled(ax: Axes, title: str | None = None, xlabel: str | None = None, ylabel: str | None = None) -> None:
-    """Axes with light horizontal rules and no box."""
+    """Style axes with light horizontal grid lines and no box."""
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     ax.spines["bottom"].set(color=MUTED, linewidth=0.8)
@@ -76,7 +76,7 @@ def ruled(ax: Axes, title: str | None = None, xlabel: str | None = None, ylabel:
 
 
 def columns_for(count: int, ratio: float = 1.6) -> int:
-    """How many columns make `count` panels a well-filled page of about this width to height.
+    """The number of columns for `count` panels that fills a page of about this aspect ratio (width to height).
 
     >>> columns_for(36), columns_for(6), columns_for(1)
     (8, 3, 1)

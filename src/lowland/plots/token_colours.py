@@ -1,4 +1,4 @@
-"""Feature maps as colours: places of one colour have similar features."""
+"""Feature maps as colours: positions of similar colour have similar features."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lowland.errors import ShapeError
 
 @torch.no_grad()
 def principal_colours(maps: Tensor, scale: int = 1) -> Tensor:
-    """The first three principal components of all places' features as red, green and blue, (N, 3, H, W) in [0, 1].
+    """The first three principal components of the features as red, green and blue, (N, 3, H, W) in [0, 1].
 
-    Each component runs from its 2nd to its 98th percentile over these images.
+    Each component is scaled from its 2nd to its 98th percentile over these images.
 
     Args:
         maps: (N, D, h, w) features.
-        scale: a place becomes a square of so many pixels: H = scale · h.
+        scale: side of the square of pixels per position: H = scale · h.
 
     >>> principal_colours(torch.rand(2, 8, 4, 4), scale=2).shape
     torch.Size([2, 3, 8, 8])

@@ -1,4 +1,4 @@
-"""Images of traffic in colours, several films side by side.
+"""Traffic images in colour, several films side by side.
 
 Shape letters: T steps, P frames of context, C channels, H and W rows and columns.
 """
@@ -22,11 +22,11 @@ _OTHERS, _OWN = (0.55, 0.72, 0.92), (0.94, 0.42, 0.08)
 
 
 class FilmedScene(NamedTuple):
-    """Films from one start on.
+    """Films with a common start.
 
     Attributes:
-        past: (P, C, H, W), what was seen before.
-        films: (T, C, H, W) each, by name; the first is what happened.
+        past: (P, C, H, W), the context frames.
+        films: (T, C, H, W) each, by name; the first is the truth.
         size: (2,), length and width of the own car in m.
         seconds: (T,), from the start.
     """
@@ -38,7 +38,7 @@ class FilmedScene(NamedTuple):
 
 
 def painted(frame: Tensor, size: Tensor) -> np.ndarray:
-    """A frame (C, H, W) in colours, (W, H, 3) with the direction of travel to the right and the own car in it."""
+    """A frame (C, H, W) in colour, (W, H, 3), with the direction of travel to the right and the own car in it."""
     image = np.full((*frame.shape[1:], 3), _ASPHALT)
     height, width = frame.shape[1:]
     for channel, colour in ((OFF_ROAD, _VERGE), (LANES, _LINE), (CARS, _OTHERS)):
@@ -52,11 +52,11 @@ def painted(frame: Tensor, size: Tensor) -> np.ndarray:
 
 
 def traffic_film(scenes: Sequence[FilmedScene], columns: Sequence[int]) -> Iterator[np.ndarray]:
-    """Pictures of a film of all scenes, one after the other: each frame twice, the last six times.
+    """Frames of a film of all scenes in sequence: each frame twice, the last six times.
 
     Args:
-        scenes: what is shown.
-        columns: how many films stand in each column.
+        scenes: the scenes to show.
+        columns: number of films in each column.
     """
     bounds = np.cumsum([0, *columns])
     for number, scene in enumerate(scenes):
@@ -73,7 +73,7 @@ def traffic_film(scenes: Sequence[FilmedScene], columns: Sequence[int]) -> Itera
 
 
 def traffic_strips(scene: FilmedScene) -> bytes:
-    """A PNG with a row for each film and a column for each of up to five times."""
+    """A PNG with one row per film and up to five times as columns."""
     last = len(scene.seconds)
     times = sorted({1, *(max(1, last * k // 4) for k in (1, 2, 3, 4))})
     columns = [
@@ -87,7 +87,7 @@ def traffic_strips(scene: FilmedScene) -> bytes:
 
 
 def _sheet(columns: Sequence[Sequence[tuple[str, np.ndarray]]], scale: int, title: str = "") -> np.ndarray:
-    """Pictures (W, H, 3) in columns on white, enlarged, each with its name above: (rows, columns, 3) uint8."""
+    """Images (W, H, 3) in columns on white, enlarged, each with its name above: (rows, columns, 3) uint8."""
     high, wide = (scale * side for side in columns[0][0][1].shape[:2])
     header, gap = 18, 12
     shape = (max(map(len, columns)) * (high + header + 6), len(columns) * (wide + gap) - gap, 3)

@@ -1,4 +1,4 @@
-"""Pictures of a log of traffic: the space-time diagram, and how often something was seen."""
+"""Plots of a traffic log: the space-time diagram and histograms."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _FEWEST = 8
 
 
 def space_time(tracks: Tracks, lanes: int = 3, seconds: float = 240.0) -> Figure:
-    """X over time for the busiest lanes, a line for each vehicle, coloured by its speed: waves run against the traffic.
+    """Position x over time for the busiest lanes, one line per vehicle, coloured by speed; jams move backwards.
 
     Args:
         tracks: the log.
-        lanes: how many of them are drawn, the leftmost on top.
-        seconds: drawn, from the beginning of the log.
+        lanes: number of lanes to draw, the leftmost on top.
+        seconds: duration to draw, from the beginning of the log.
 
     Raises:
         OptionError: if no row lies in a lane.
@@ -39,7 +39,7 @@ def space_time(tracks: Tracks, lanes: int = 3, seconds: float = 240.0) -> Figure
     time = (tracks.frame - tracks.frame.min()) * tracks.dt
     shown = min(seconds, tracks.seconds)
     joined = np.flatnonzero((np.diff(tracks.vehicle) == 0) & (np.diff(tracks.frame) == 1) & (time[1:] <= shown))
-    # At most ten points a second of time would be finer than the picture; long logs are drawn by every fifth frame.
+    # Every frame would be finer than the plot resolves, so long logs are drawn with every fifth frame.
     step = max(round(0.5 / tracks.dt), 1) if shown > 60 else 1
     joined = joined[tracks.frame[joined] % step == 0]
     later = np.minimum(joined + step, len(tracks) - 1)
@@ -68,10 +68,10 @@ def space_time(tracks: Tracks, lanes: int = 3, seconds: float = 240.0) -> Figure
 
 
 def histograms(values: Mapping[str, tuple[npt.NDArray[np.float64], tuple[float, float]]]) -> Figure:
-    """One histogram beside the other, each with its median.
+    """Histograms side by side, each with its median.
 
     Args:
-        values: by what stands below the axis: the numbers, and the ends of the axis; those beyond count at the ends.
+        values: by axis label, the numbers and the ends of the axis; numbers beyond them count at the ends.
 
     Raises:
         OptionError: without values.

@@ -1,4 +1,4 @@
-"""Verification curves: how many pairs that belong together are recognised, over how many others are accepted."""
+"""Verification curves: true-accept rate over false-accept rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lowland.words import plotted
 
 
 def verification_curves(curves: Mapping[str, Sequence[Verification]]) -> Figure:
-    """A line for each method, the mean over its folds, with a dot at its mean equal-error rate.
+    """One line per method, the mean over its folds, with a dot at its mean equal-error rate.
 
     >>> one = Verification(0.25, accepted=[0.0, 0.25, 1.0], recognised=[0.0, 0.75, 1.0])
     >>> verification_curves({"ours": [one]}).axes[0].get_legend().get_texts()[0].get_text()

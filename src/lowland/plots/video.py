@@ -1,4 +1,4 @@
-"""Films: H.264 in an mp4, small enough for a page, and trajectories of several drivers through the same scene.
+"""Films as H.264 in mp4, small enough for a page, and films of several drivers' trajectories in the same scene.
 
 Shape letters: H rows and W columns of a picture.
 """
@@ -25,13 +25,14 @@ Picture = npt.NDArray[np.uint8]
 def write_video(path: Path, pictures: Iterable[Picture], rate: int = 20, quality: int = 26) -> Path:
     """Write pictures as an mp4 that every browser plays (H.264, yuv420p), through PyAV.
 
-    The file appears under its name when it is whole. An odd row or column is cut off, since the format has none.
+    The file appears under its name only when complete. An odd row or column is cut off, as the format needs even sizes.
 
     Args:
         path: ends in .mp4.
         pictures: (H, W, 3) uint8 each, all of one size.
-        rate: pictures in a second.
-        quality: constant rate factor of x264, from 0 (exact) to 51; 26 is small and shows no blocks in drawings.
+        rate: pictures per second.
+        quality: constant rate factor of x264, from 0 (lossless) to 51; 26 gives small files without visible blocks in
+            drawings.
 
     Raises:
         OptionError: if the path does not end in .mp4, or the rate or quality is out of range.
@@ -54,7 +55,7 @@ def write_video(path: Path, pictures: Iterable[Picture], rate: int = 20, quality
     size = None
     with (
         replacing(path) as whole,
-        # By its name, since the index of the film moves to its front when it is opened a second time.
+        # Passed by name, since PyAV opens the file a second time to move the index to its front.
         av.open(whole.name, "w", format="mp4", options={"movflags": "faststart"}) as file,
     ):
         stream = file.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "veryfast"})
@@ -67,7 +68,7 @@ def write_video(path: Path, pictures: Iterable[Picture], rate: int = 20, quality
                 size = even.shape
                 stream.height, stream.width = size[:2]
             if even.shape != size:
-                raise ShapeError(f"All pictures of a film must be of one size, but {size} is followed by {even.shape}.")
+                raise ShapeError(f"All pictures of a film must have one size, but {size} is followed by {even.shape}.")
             for packet in stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")):
                 file.mux(packet)
         if size is None:
@@ -86,16 +87,16 @@ def drive_video(
     pause: float = 1.5,
     longest: float = 60.0,
 ) -> Path:
-    """Film trajectories in real time, one below the other, each with the name of its driver and how it ended.
+    """Film trajectories in real time, one below the other, each with its driver's name and its outcome.
 
     Args:
         path: ends in .mp4.
         trajectories: see `lowland.envs.trajectory.record`; of the same episode to compare drivers.
-        rate: pictures in a second.
-        size: width and height of each trajectory in pixels.
-        metres: along the road, over the width.
-        pause: seconds that the last picture stays.
-        longest: seconds after which the film ends, whatever is left of the trajectories.
+        rate: pictures per second.
+        size: width and height per trajectory in pixels.
+        metres: length of road shown over the width.
+        pause: seconds for which the last picture stays.
+        longest: maximum length of the film in seconds; longer trajectories are cut.
 
     Raises:
         OptionError: if there are no trajectories.

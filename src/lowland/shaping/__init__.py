@@ -1,4 +1,4 @@
-"""Shapings: the training methods, in seven families. Everything registered in this folder is an attribute of it."""
+"""Shapings: training methods, in seven families. Everything registered here is an attribute of the package."""
 
 from __future__ import annotations
 

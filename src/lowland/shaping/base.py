@@ -1,7 +1,7 @@
-"""What a training method is: an `nn.Module` that shapes an energy to be low on data and higher elsewhere.
+"""The base class of training methods: an `nn.Module` that shapes an energy to be low on data and higher elsewhere.
 
-A shaping owns whatever training needs beyond the energy (a generator network, log Z, chains, noise) as parameters and
-buffers, so that a checkpoint of the energy and its shaping resumes to the same numbers.
+A shaping owns everything training needs besides the energy (a generator network, log Z, chains, noise) as parameters
+and buffers, so a checkpoint of energy and shaping is enough for an exact resume.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lowland.tensors import PerSampleRNG, tree_leaves
 class Batch:
     """One batch of data: y, an optional x, and `index` (B,) int64, the position of each sample in the data set.
 
-    `total` is how many samples the data set has, where that is known; `Shaping.prepare` is told it.
+    `total` is the size of the data set, if known; it is passed to `Shaping.prepare`.
     """
 
     y: Any
@@ -35,8 +35,8 @@ class Batch:
 class Losses(NamedTuple):
     """What a shaping returns.
 
-    `losses` holds one scalar for each parameter group that it trains, by the names of `groups`, each differentiated
-    with respect to its own group only; `metrics` holds scalars to be logged.
+    `losses` holds one scalar per trained parameter group, named as in `groups`; each is differentiated with respect to
+    its own group only. `metrics` holds scalars to log.
     """
 
     losses: dict[str, Tensor]
@@ -46,22 +46,22 @@ class Losses(NamedTuple):
 class Shaping(nn.Module):
     """Base class of all training methods.
 
-    A subclass defines `forward(energy, batch)` → `Losses`. It may also define `groups` (who trains what), `prepare`
-    (called once with the data before training), `after_step` (averages, queues, projections), and `update`, in which
-    case no gradient step is taken at all: EM, Lloyd, online dictionary learning. The line "Energies:" of its docstring
-    says which energies it takes; what these must offer is in `lowland.energies.protocols`.
+    A subclass defines `forward(energy, batch)` → `Losses`. It may also define `groups` (which parameters are trained),
+    `prepare` (called once with the data before training), `after_step` (averages, queues, projections), and `update`,
+    in which case no gradient step is taken: EM, Lloyd, online dictionary learning. The line "Energies:" of its
+    docstring says which energies it takes; the methods they need are in `lowland.energies.protocols`.
 
     Every shaping draws its random numbers from `noise(batch)`, which is seeded by a buffer and a step counter: the same
-    batch at the same step gets the same numbers, also after a resume.
+    batch at the same step gets the same numbers, even after a resume.
 
     Args:
-        seed: of the shaping's own random numbers.
+        seed: of the shaping's random numbers.
     """
 
     seed: Tensor
     step: Tensor
     rates: Mapping[str, float] = types.MappingProxyType({})
-    """Learning rate of a parameter group as a multiple of the one given to `fit`; 1 where it is not named."""
+    """Factor on the learning rate of `fit` per parameter group; 1 for groups not named."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Shaping(nn.Module):
     def prepare(self, energy: Energy, data: Batch) -> None:
         """Called once, before the first step, with up to 4,096 samples of the training data, under no_grad.
 
-        By default the energy sets its first parameters from them (`Energy.initialise`).
+        By default the energy initialises its parameters from them (`Energy.initialise`).
         """
         with torch.no_grad():
             energy.initialise(data.x, data.y, self.noise(tree_leaves(data.y, "y")[0]))
@@ -93,7 +93,7 @@ class Shaping(nn.Module):
     def update(self, energy: Energy, batch: Batch) -> Losses:
         """Change the energy's parameters in place from sufficient statistics of a batch, under no_grad.
 
-        Returns the losses and metrics of the energy as it was before, as far as the update had to find them.
+        Returns losses and metrics of the energy before the update, as far as the update computes them.
         """
         raise NotImplementedError
 
@@ -107,14 +107,14 @@ class Shaping(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
     def advance(self) -> None:
-        """Called by the training loop after each step: new random numbers for the next."""
+        """Called by the training loop after each step, so that the next one gets new random numbers."""
         self.step += 1
         self._calls = 0
 
     def noise(self, reference: Tensor) -> PerSampleRNG:
-        """Streams of random numbers for the rows of `reference`, one stream a row, fresh at each step and each call.
+        """Random streams for the rows of `reference`, one per row, new at each step and each call.
 
-        Where several processes train as one, a row has the stream that it would have in the batch of all of them.
+        In data-parallel training a row has the stream that it would have in the global batch.
         """
         self._calls += 1
         seed = (int(self.seed) * 1_000_003 + int(self.step)) * 101 + self._calls
@@ -130,7 +130,7 @@ class Shaping(nn.Module):
 
 
 def take_sizes(module: nn.Module, state_dict: Any, prefix: str) -> None:
-    """Give buffers the size of the saved ones, which is known only from an energy and data; before they are loaded."""
+    """Resize buffers to the saved sizes before loading; the sizes depend on energy and data."""
     for name, buffer in module._buffers.items():
         saved = state_dict.get(prefix + name)
         if saved is not None and buffer is not None and saved.shape != buffer.shape:
@@ -138,7 +138,7 @@ def take_sizes(module: nn.Module, state_dict: Any, prefix: str) -> None:
 
 
 class ShapingCase(NamedTuple):
-    """A shaping with an energy and a batch on which it lowers its loss; for the conformance tests."""
+    """A shaping with an energy and a batch on which training lowers the loss; for the conformance tests."""
 
     shaping: Shaping
     energy: Energy

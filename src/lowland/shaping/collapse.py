@@ -1,4 +1,4 @@
-"""Collapse of a joint embedding: how many directions embeddings use, and the alarm that ends a training without any."""
+"""Collapse of joint embeddings: how many directions embeddings use, and the check that stops collapsed training."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def effective_rank(codes: Tensor) -> float:
 
 
 def check_collapse(a_ND: Tensor, deviation: float, start: float, method: str, step: int) -> None:
-    """Raise a CollapseError where the embeddings of a batch have become one point, or one line.
+    """Raise a CollapseError if the embeddings of a batch have become one point or one line.
 
-    One point: their deviation, as a share of what the method aims at, is below 0.03 and less than half of what it was
-    at the start. One line: their effective rank is below 1.2. A batch of fewer than 8 samples, or of embeddings that
-    are not finite, is not judged.
+    One point: their standard deviation, relative to the method's target, is below 0.03 and less than half of its value
+    at the start. One line: their effective rank is below 1.2. A batch of fewer than 8 samples, or with non-finite
+    embeddings, is not checked.
 
     Args:
         a_ND: embeddings of a batch.
@@ -70,5 +70,5 @@ def check_collapse(a_ND: Tensor, deviation: float, start: float, method: str, st
         raise CollapseError(
             f"The embeddings collapsed: at step {step} of {method} those of {len(a_ND)} samples deviate from their "
             f"mean by {deviation:.2g} of what they should (at the start {start:.2g}), in {rank:.1f} of {a_ND.shape[1]} "
-            "directions; strengthen the term that keeps them apart, lower the learning rate, or pass alarm=0 to go on."
+            "directions; strengthen the term against collapse, lower the learning rate, or pass alarm=0 to continue."
         )

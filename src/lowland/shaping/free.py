@@ -1,4 +1,4 @@
-"""What contrastive, score and likelihood shapings share: the free energy F_β(x, y) that they shape, and its slope."""
+"""The base of contrastive, score and likelihood shapings: the free energy F_β(x, y) that they shape, and its slope."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ class FreeEnergyShaping(Shaping):
     """Base of the shapings of F_β(x, y), in which a latent variable z of the energy is eliminated.
 
     Args:
-        beta: inverse temperature of F, in 1 / units of E, where the energy has a z: 1 for likelihood and its relatives,
-            p(y | x) ∝ exp(−F_1); ∞ for F = min_z E. None takes 1 where F_1 has a meaning (a closed form, a finite or
-            bounded z, or a `prior` of the energy's own) and ∞ elsewhere, since a mean over all of an unbounded domain
-            needs a normalised q(z).
-        latent_solver: for z where F is a minimum over it; None takes the most exact that the energy offers.
+        beta: inverse temperature of F, in 1 / units of E, if the energy has a z: 1 for likelihood-based methods, p(y |
+            x) ∝ exp(−F_1); ∞ for F = min_z E. None takes 1 if F_1 is defined (a closed form, a finite or bounded z, or
+            the energy's own `prior`) and ∞ otherwise, since a mean over an unbounded domain needs a normalised q(z).
+        latent_solver: for z if F is a minimum over it; None takes the most exact solver for the energy.
         seed: see `Shaping`.
 
     Raises:
@@ -42,13 +41,13 @@ class FreeEnergyShaping(Shaping):
         self.beta, self.latent_solver = beta, latent_solver
 
     def free(self, energy: Energy, y: Any, x: Any = None, derivatives: int = 1) -> Tensor:
-        """F_β(x, y), (B,), of which so many derivatives may be taken.
+        """F_β(x, y), (B,), differentiable up to order `derivatives`.
 
-        Where F is a minimum over z, the first is that of E at the minimiser (envelope theorem), the second takes the
-        implicit function theorem, and there is no third.
+        If F is a minimum over z, the first derivative is that of E at the minimiser (envelope theorem), the second uses
+        the implicit function theorem, and a third is not supported.
 
         Raises:
-            UnsupportedError: where the third derivative of a minimum is asked for, or no solver supports z.
+            UnsupportedError: if the third derivative of a minimum is requested, or no solver supports z.
         """
         beta = self.beta_of(energy, y, x)
         adjoint: Adjoint | None = None
@@ -60,7 +59,7 @@ class FreeEnergyShaping(Shaping):
                     "energy a `prior` and pass beta=1.0."
                 )
             adjoint = Implicit()
-        # Draws of z for a bound are the same throughout a step, so that data and negatives are compared alike.
+        # Draws of z are the same throughout a step, so that data and negatives are compared on equal terms.
         generator = torch.Generator().manual_seed(int(self.seed) * 1_000_003 + int(self.step))
         with naming(self, beta):
             return free_energy(
@@ -68,7 +67,7 @@ class FreeEnergyShaping(Shaping):
             ).value
 
     def slope(self, energy: Energy, y: Tensor, x: Any = None) -> tuple[Tensor, Tensor]:
-        """F_β(x, y), (B,), and ∇_y F_β, (B, ...), with a graph, so that a loss of the gradient trains the energy."""
+        """F_β(x, y), (B,), and ∇_y F_β, (B, ...), with a graph, so that a loss on the gradient can train the energy."""
         with torch.enable_grad():
             y = y.detach().requires_grad_()
             value = self.free(energy, y, x, derivatives=2)
@@ -81,13 +80,13 @@ class FreeEnergyShaping(Shaping):
 
 
 class _Latent(NamedTuple):
-    """What is known of the z of an energy: the β at which F has a meaning, and whether min_z E has to be sought."""
+    """The default β at which F is defined, and whether min_z E needs a solver."""
 
     beta: float
     sought: bool
 
 
-# Neither changes in training, and finding out costs a draw and a closed form.
+# Cached: neither changes in training, and finding out costs a draw and a closed form.
 _LATENTS: weakref.WeakKeyDictionary[Energy, _Latent] = weakref.WeakKeyDictionary()
 
 
@@ -116,7 +115,7 @@ def _find_out(energy: Energy, y: Any, x: Any) -> _Latent:
 
 @contextlib.contextmanager
 def naming(shaping: Shaping, beta: float) -> Iterator[None]:
-    """Errors that come up while F_β is computed say which shaping asked for it."""
+    """Name the shaping in errors raised while F_β is computed."""
     try:
         yield
     except (DomainError, UnsupportedError) as error:

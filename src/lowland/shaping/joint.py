@@ -1,4 +1,4 @@
-"""What the shapings of joint-embedding energies share: two views, embeddings of all processes, a slow target network.
+"""The base of joint-embedding shapings: two views, embeddings gathered over processes, a momentum target network.
 
 Shape letters: B samples of one process, N samples of all processes, D size of an embedding.
 """
@@ -24,36 +24,37 @@ from lowland.shaping.processes import gathered, world_size
 from lowland.tensors import PerSampleRNG
 
 Views: TypeAlias = Callable[[Tensor, PerSampleRNG], Tensor]
-"""Samples and streams of random numbers → changed samples, such as `lowland.data.views.ImageViews`."""
+"""(samples, random streams) → augmented samples, such as `lowland.data.views.ImageViews`."""
 _AT_ONCE = 256
 _COARSE = (torch.float16, torch.bfloat16)
 
 
 class JointShaping(Shaping):
-    """L of the embeddings a, b of two views of each sample; a subclass is its `loss`, and what it pushes apart.
+    """L of the embeddings a, b of two views of each sample; a subclass defines the `loss`.
 
-    The views are two draws of `views` on a batch of samples y. Of a batch of pairs (x, y), such as neighbouring frames,
-    each part is one view. Both go through the network as one batch, so that batch normalisation sees them together.
-    Where several processes train as one, the loss is that of the samples of all; only batch normalisation is of one.
+    The views are two random augmentations by `views` of a batch of samples y. In a batch of pairs (x, y), such as
+    neighbouring frames, each part is one view. Both go through the network as one batch, so batch normalisation sees
+    them together. In data-parallel training the loss is over the samples of all processes; only batch normalisation is
+    local.
     A multiple w·E, w > 0, is trained as E, since L is a function of the embeddings and not of E.
 
     Args:
-        views: how a sample is changed; None takes it as it is, which only pairs make sense of.
+        views: augments a sample; None leaves it unchanged, which only makes sense for pairs.
         seed: see `Shaping`.
-        alarm: steps between looks at the embeddings: one that finds them collapsed raises a CollapseError; 0 for none.
+        alarm: steps between checks for collapse, which raise a CollapseError; 0 for none.
 
     Raises:
-        ShapeError: for a batch with fewer samples than the loss compares.
-        UnsupportedError: for an energy that has no predictor where the method needs one, or has one for nothing.
-        CollapseError: for embeddings that no longer tell samples apart; see `lowland.shaping.collapse`.
+        ShapeError: for a batch with fewer samples than the loss needs.
+        UnsupportedError: for an energy without a predictor if the method needs one, or with one if it does not.
+        CollapseError: for embeddings that no longer distinguish samples; see `lowland.shaping.collapse`.
     """
 
     least = 2
-    """Samples that the loss needs in a batch."""
+    """The fewest samples in a batch that the loss needs."""
     predicts = False
     """Whether the method trains a predictor."""
     start: Tensor
-    """The deviation of the embeddings of the first batch."""
+    """`deviation` of the embeddings of the first batch."""
 
     def __init__(self, views: Views | None = None, seed: int = 0, alarm: int = 100) -> None:
         super().__init__(seed)
@@ -64,7 +65,7 @@ class JointShaping(Shaping):
         self.register_buffer("start", torch.tensor(0.0))
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Two views of each sample, (B, *shape) each; the other one by `second`, where a method has one."""
+        """Two views of each sample, (B, *shape) each; the other one by `second`, if the method has one."""
         first = batch.y if batch.x is None else batch.x
         self.enough(len(first) * world_size(), self.least)
         views, second = self.views, self.second or self.views
@@ -74,7 +75,7 @@ class JointShaping(Shaping):
         )
 
     def needed(self, size: int) -> int:
-        """Samples that the loss needs in a batch, where embeddings have so many dimensions."""
+        """The fewest samples in a batch that the loss needs, for embeddings of this size."""
         return self.least
 
     def enough(self, count: int, least: int) -> None:
@@ -97,7 +98,7 @@ class JointShaping(Shaping):
         return core
 
     def watch(self, a: Tensor) -> dict[str, Tensor]:
-        """Metrics of the embeddings (N, D) of a batch; every so many steps, the look for collapse."""
+        """Metrics of the embeddings (N, D) of a batch, and every `alarm` steps the check for collapse."""
         a, step = a.detach(), int(self.step)
         deviation = self.deviation(a)
         if self.training and step == 0:
@@ -107,18 +108,18 @@ class JointShaping(Shaping):
         return {"deviation": deviation}
 
     def deviation(self, a: Tensor) -> Tensor:
-        """The standard deviation of a dimension of the embeddings (N, D), as a share of what the method aims at.
+        """The standard deviation per dimension of the embeddings (N, D), relative to the method's target.
 
-        By default that of their directions a / ‖a‖ times √D, which is 1 where they spread evenly over the sphere.
+        By default it is taken of the directions a / ‖a‖ times √D, and is 1 if they spread evenly over the sphere.
         """
         return functional.normalize(a, dim=1).std(dim=0).mean() * a.shape[1] ** 0.5
 
     def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """L, a scalar, and metrics, from the embeddings (N, D) of both views of all samples of all processes."""
+        """L, a scalar, and metrics, from the embeddings (N, D) of both views, over all processes."""
         raise NotImplementedError
 
     def precise(self, *parts: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """`loss` in float32 at least: a network may compute in bfloat16, but differences of embeddings would drown."""
+        """`loss` in float32 at least: bfloat16 would lose the differences between embeddings to rounding."""
         with torch.autocast(parts[0].device.type, enabled=False):
             return self.loss(*(part.float() if part.dtype in _COARSE else part for part in parts))
 
@@ -130,7 +131,7 @@ class JointShaping(Shaping):
 
     @classmethod
     def case(cls, shaping: JointShaping, predictor: tuple[int, ...] | None = None) -> ShapingCase:
-        """A reference case: points in 8 dimensions, seen with some noise."""
+        """A reference case: points in 8 dimensions, with noise as the views."""
         y = PerSampleRNG(0, torch.arange(32)).normal(8)
         encoder = Perceptron((8,), hidden=(32,), size=16)
         return ShapingCase(
@@ -141,12 +142,12 @@ class JointShaping(Shaping):
 class TowardsTarget(JointShaping):
     """L = ℓ(p(a), b′) + ℓ(p(b), a′): the prediction from each view against the target embedding of the other.
 
-    a′, b′ are constants: the embeddings by a `Target` that follows the network where there is a momentum, and
-    otherwise the network's own, a and b, behind a stop-gradient. A subclass is its `loss` ℓ. See `JointShaping` for the
-    other arguments.
+    a′, b′ are constants: embeddings by a momentum encoder (`Target`) if there is a momentum, and otherwise the
+    network's own a and b behind a stop-gradient. A subclass defines the `loss` ℓ. See `JointShaping` for the other
+    arguments.
 
     Args:
-        momentum: of the target network; None for no such network.
+        momentum: of the target network; None for no target network.
     """
 
     predicts = True
@@ -179,20 +180,20 @@ class TowardsTarget(JointShaping):
 
 
 def in_parts(data: Tensor) -> tuple[Tensor, ...]:
-    """Data (n, …) in parts of at most 256 rows and of equal size up to one: batch normalisation takes no single row."""
+    """Split data (n, …) into nearly equal parts of at most 256 rows, since batch normalisation refuses a single row."""
     return data.tensor_split(-(-len(data) // _AT_ONCE))
 
 
 def jitter(sample: Tensor, noise: PerSampleRNG) -> Tensor:
-    """Samples with 0.1 ε added, the views of the reference cases."""
+    """Samples plus noise 0.1 ε: the views of the reference cases."""
     return sample + 0.1 * noise.normal(*sample.shape[1:])
 
 
 class Target(nn.Module):
-    """A copy of a network that follows it slowly: θ′ ← m θ′ + (1 − m) θ, after each step.
+    """A momentum (EMA) copy of a network: θ′ ← m θ′ + (1 − m) θ, after each step.
 
-    Source: He et al. 2020 (MoCo), Grill et al. 2020 (BYOL). Weights and the averages of batch normalisation lie in one
-    flat buffer, so that an update is one operation and a checkpoint of the shaping resumes it.
+    Source: He et al. 2020 (MoCo), Grill et al. 2020 (BYOL). Weights and running statistics are stored in one flat
+    buffer, so an update is one operation and a checkpoint of the shaping contains it.
 
     Args:
         momentum: m in [0, 1].
@@ -208,27 +209,27 @@ class Target(nn.Module):
         self.register_buffer("weights", torch.zeros(0))
 
     def start(self, network: nn.Module) -> None:
-        """Become a copy of a network."""
+        """Copy the network."""
         self.weights = torch.cat([tensor.detach().flatten() for tensor in _state(network).values()])
 
     def follow(self, network: nn.Module) -> None:
-        """Come a step nearer."""
+        """Take one EMA step towards the network."""
         now = torch.cat([tensor.detach().flatten() for tensor in _state(network).values()])
         self.weights.lerp_(now, 1 - self.momentum)
 
     @torch.no_grad()
     def forward(self, network: nn.Module, sample: Tensor) -> Tensor:
-        """What `network` would give with the slow weights; without gradients.
+        """The output of `network` with the EMA weights, without gradients.
 
         Raises:
-            ShapeError: if it was not started with such a network.
+            ShapeError: if it was not started with a network of this size.
         """
         state = _state(network)
         sizes = [tensor.numel() for tensor in state.values()]
         if sum(sizes) != len(self.weights):
             raise ShapeError(
-                f"The slow copy has {len(self.weights)} weights, but the network {sum(sizes)}: call prepare(energy, "
-                "data) before the first step, as ll.fit does."
+                f"The target network has {len(self.weights)} weights, but the network {sum(sizes)}: call "
+                "prepare(energy, data) before the first step, as ll.fit does."
             )
         own = {
             name: part.view_as(tensor)

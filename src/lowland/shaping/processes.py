@@ -1,8 +1,8 @@
 """Data-parallel training under torchrun: the rank of this process, and collectives with gradients.
 
 Process r of W has rows r B … (r + 1) B of each global batch of W B samples. Embeddings are gathered with their
-gradients, and gradients of parameters are averaged, so that W processes take the step that one would take on the
-global batch.
+gradients, and gradients of parameters are averaged, so W processes take the same step as one process on the global
+batch.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def rank() -> int:
-    """The rank of this process among those that train together; 0 if it trains alone."""
+    """The rank of this process; 0 if it trains alone."""
     return distributed.get_rank() if _together() else 0
 
 
 def world_size() -> int:
-    """How many processes train together; 1 if this one trains alone."""
+    """The number of processes that train together; 1 if this one trains alone."""
     return distributed.get_world_size() if _together() else 1
 
 
@@ -34,7 +34,7 @@ def _together() -> bool:
 
 @contextlib.contextmanager
 def single_process() -> Iterator[None]:
-    """Inside the block no collective runs: for work that all processes do on the same data, such as validation."""
+    """Disable collectives inside the block: for work that all processes do on the same data, such as validation."""
     token = _alone.set(True)
     try:
         yield
@@ -43,7 +43,7 @@ def single_process() -> Iterator[None]:
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes; the gradient of the rows of one is the sum of those that the losses of all have there."""
+    """Rows of all processes; the gradient of a process's rows is the sum over the losses of all processes."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def gathered(part: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average(tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by its mean over the processes, in place; all of one type travel as one."""
+    """Replace each tensor by its mean over the processes, in place; tensors of one dtype are sent together."""
     size = world_size()
     if size == 1:
         return

@@ -1,4 +1,4 @@
-"""The exact solver for a convex quadratic with an ℓ1 penalty (row S1), with a certificate for each sample."""
+"""The exact solver for a convex quadratic with an ℓ1 penalty (system S1), with a certificate for each sample."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lowland.solvers.loop import run
 from lowland.solvers.proximal import FISTA
 from lowland.tensors import PerSampleRNG
 
-# Rows whose correlations are held in float64 at once, and rows that a thread takes at a time.
+# Rows whose correlations are in memory at once in float64, and rows per task of a thread.
 _HELD, _TAKEN = 4096, 512
-# Four sums of this relative rounding make the gap, each of two terms: the compiled loop has the same number.
+# The gap consists of four sums with this relative rounding, of two terms each; the compiled loop uses the same number.
 ROUNDING = 8 * torch.finfo(torch.float64).eps
 
 
@@ -28,23 +28,23 @@ ROUNDING = 8 * torch.finfo(torch.float64).eps
 class ActiveSet(Solver):
     """u* = argmin ½ uᵀGu − cᵀu + k + Σ_j λ_j |u_j|, over all u or over u ≥ 0: the lasso.
 
-    The ridge of an elastic net is part of G, and each coordinate may have a λ of its own. For each sample, S is the
-    support. The coordinates that violate |c − Gu|_j ≤ λ_j the most join S; Newton's method minimises within the orthant
-    of their signs, and what reaches 0 leaves (the feature-sign search of Lee, Battle, Raina & Ng 2006, where one joins
-    at a time). The inverse of G_SS grows and shrinks with S. All of it is compiled with numba (extra `fast`) and uses
-    as many threads as torch. Without numba, and on other devices than the processor, FISTA finds the same answer.
+    The ridge term of an elastic net is part of G, and each coordinate may have its own λ. For each sample, S is the
+    support. The coordinates that violate |c − Gu|_j ≤ λ_j most join S; Newton's method minimises within the orthant of
+    their signs, and coordinates that reach 0 leave (the feature-sign search of Lee, Battle, Raina & Ng 2006, where one
+    joins at a time). The inverse of G_SS is updated as S changes. The loop is compiled with numba (extra `fast`) and
+    uses as many threads as torch. Without numba, or on a device other than the CPU, FISTA finds the same answer.
 
     `Solution.residual` is the certificate (P(u) − D(θ)) / P(u), which bounds how far P = E is above its minimum,
-    relative to E. It is computed in float64, from c and G in float64, at the u that is returned. A sample has
-    converged when it is at most `tol`; otherwise its status is MAX_STEPS and the certificate says how far it came.
-    With g = c − Gu, a = 2k − cᵀu and b = a − gᵀu the dual value is s a − ½ s² b at the largest s with s |g_j| ≤ λ_j,
-    or at a / b if that is smaller: the residual, scaled until it is feasible (Kim et al. 2007). Both values are
-    differences of sums of the size of k, whose rounding counts as part of the gap.
+    relative to E. It is computed in float64, from c and G in float64, at the returned u. A sample has converged if it
+    is at most `tol`; otherwise its status is MAX_STEPS and the certificate says how close it came. With g = c − Gu,
+    a = 2k − cᵀu and b = a − gᵀu the dual value is s a − ½ s² b at the largest s with s |g_j| ≤ λ_j, or at a / b if that
+    is smaller: the residual, scaled until it is feasible (Kim et al. 2007). Both values are differences of sums as
+    large as k, so their rounding error is included in the gap.
 
     Args:
         tol: largest certificate of a converged sample; float32 codes reach about 1e-6.
-        active: coordinates that S may hold at first; a sample that needs more is solved again with twice as many.
-        max_rounds: times that coordinates may join.
+        active: initial capacity of S; a sample that needs more is solved again with twice the capacity.
+        max_rounds: maximum number of rounds in which coordinates join.
 
     Raises:
         OptionError: if tol is negative, or active or max_rounds is below 1.
@@ -76,7 +76,7 @@ class ActiveSet(Solver):
         if bounds not in ((-math.inf, math.inf), (0.0, math.inf)):
             return Support(False, f"it can keep u ≥ 0, but not {problem.domain!r}")
         if not bool((structure.penalty.weights > 0).all()):
-            return Support(False, "a weight of the ℓ1 penalty is not positive, so that nothing certifies a solution")
+            return Support(False, "a weight of the ℓ1 penalty is not positive, so no solution can be certified")
         return Support(True)
 
     def init(self, problem: Problem, u: Tensor) -> Point:
@@ -105,7 +105,7 @@ class ActiveSet(Solver):
         return u, energy, certificate
 
     def _compiled(self, problem: Problem, u: Tensor, energy: Tensor, certificate: Tensor) -> None:
-        """Writes the answer into u, energy and certificate, the last of which is −1 at first."""
+        """Write the answer into u, energy and certificate; the certificate is initialised with −1."""
         from lowland.compiled.active_set import solve
 
         arrays = [tensor.contiguous().numpy() for tensor in (*_quadratic(problem, len(u)), _weights(problem))]
@@ -117,13 +117,13 @@ class ActiveSet(Solver):
             chunks = [chunk.numpy() for chunk in rows.split(min(_TAKEN, share))]
 
             def take(chunk: Any) -> None:
-                cast(Any, solve)(*arrays, *options, chunk, *out)  # noqa: B023  all are taken before the loop goes on
+                cast(Any, solve)(*arrays, *options, chunk, *out)  # noqa: B023  all are taken before the loop continues
 
             in_threads(take, chunks)
             rows, bound = (certificate < 0).nonzero()[:, 0], 2 * bound
 
     def _by_proximal(self, problem: Problem, exact: Problem, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """FISTA to a slope that shrinks until the certificate is good enough: first as given, then in float64."""
+        """FISTA with a decreasing tolerance until the certificate is small enough: first as given, then in float64."""
         least = float(_weights(exact).min())
         energy, certificate = self._certify(exact, u)
         for attempt in range(8):
@@ -158,7 +158,7 @@ class ActiveSet(Solver):
 
 
 def _quadratic(problem: Problem, batch: int) -> Quadratic:
-    """With one row of c and one k for each sample, where all samples share them."""
+    """Expand c and k to one row per sample if all samples share them."""
     assert problem.structure.quadratic is not None
     gram, linear, constant = problem.structure.quadratic
     return Quadratic(gram, linear.expand(batch, -1), constant.expand(batch))

@@ -1,4 +1,4 @@
-"""Adam, with running moments of its own for each sample."""
+"""Adam, with separate moment estimates for each sample."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Moments(NamedTuple):
 class Adam(Solver):
     """Projected Adam: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², u ← project(u − η m̂ / (√v̂ + ε)).
 
-    m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) (Kingma & Ba 2015, algorithm 1, whose defaults these are but for η). Each
-    coordinate moves by about η a step whatever the scale of E, and keeps moving by a fraction of η near the minimum.
+    m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) (Kingma & Ba 2015, algorithm 1, with its defaults except for η). Each
+    coordinate moves by about η per step, whatever the scale of E, and near the minimum still by a fraction of η.
 
     Args:
         step_size: η, in units of u.

@@ -1,6 +1,6 @@
 """How gradients pass through a solution u* = argmin_u E(u; θ): detach, unroll, implicit. Only this file makes graphs.
 
-θ stands for everything the energy depends on that asks for gradients: its parameters and the given variables.
+θ is everything the energy depends on that requires gradients: its parameters and the given variables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lowland.tensors import PerSampleRNG, tree_leaves, tree_map
 
 
 class Task(NamedTuple):
-    """One call of `lowland.infer`, in the words used there; `start` is flat, (B, D)."""
+    """The arguments of one call of `lowland.infer`, under the same names; `start` is flat, (B, D)."""
 
     energy: Energy
     given: dict[str, Any]
@@ -34,7 +34,7 @@ class Task(NamedTuple):
 
     @property
     def inputs(self) -> list[Tensor]:
-        """θ: the given tensors and parameters that ask for gradients; none where gradients are switched off."""
+        """θ: the given tensors and parameters that require gradients; none if gradients are disabled."""
         if not torch.is_grad_enabled():
             return []
         return [tensor for tensor in [*tree_leaves(self.given), *self.energy.parameters()] if tensor.requires_grad]
@@ -42,14 +42,14 @@ class Task(NamedTuple):
     def constant(self) -> Trace:
         """The solution without any graph."""
         with torch.no_grad():
-            # A compiled step leaves the weights out of its gradient by itself, and would be compiled anew for a copy.
+            # A compiled step takes no gradient of the weights anyway, and would be compiled again for a copy.
             energy = self.energy if self.compiled else _frozen(self.energy, {})
             problem = bind(energy, self.given, self.over, checked=True)
             return run(problem, self.solver, self.start, self.noise, self.record, self.compiled)
 
 
 def _frozen(module: Any, seen: dict[int, Any]) -> Any:
-    """The same module with the same tensors, whose weights ask for no gradients: cheaper steps that keep less."""
+    """A copy of the module that shares its tensors but requires no gradients of weights: cheaper, with less memory."""
     if id(module) not in seen:
         twin = seen[id(module)] = copy.copy(module)
         twin.__dict__["_parameters"] = {k: v if v is None else v.detach() for k, v in module._parameters.items()}
@@ -61,18 +61,18 @@ class Adjoint:
     """How a solution depends on θ."""
 
     def solve(self, task: Task) -> tuple[Trace, Tensor]:
-        """The trace of the loop, and u* (B, D) tied to θ as the adjoint has it."""
+        """The trace of the loop, and u* (B, D) with the dependence on θ that this adjoint gives it."""
         raise NotImplementedError
 
     def tie(self, task: Task, u: Tensor) -> Tensor:
-        """What enters E(u; θ) for the free energy F(θ) = E(u*; θ); by default u as `solve` returned it."""
+        """The u to insert into E(u; θ) for the free energy F(θ) = E(u*; θ); by default as `solve` returned it."""
         return u
 
 
 class _Raise(torch.autograd.Function):
-    """Zero, with an error for a derivative: added to a first derivative, it forbids the second.
+    """Zero, whose derivative raises an error: added to a first derivative, it forbids the second.
 
-    It hangs on every input, since a mixed derivative such as ∂²F/∂y∂θ leaves by another one than it came in.
+    It is connected to every input, since a mixed derivative such as ∂²F/∂y∂θ involves two different ones.
     """
 
     @staticmethod
@@ -82,13 +82,13 @@ class _Raise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         raise DifferentiationError(
-            "A derivative of too high an order was asked for through a solution. Detach gives the first, by the "
+            "The derivative through this solution is of too high an order. Detach gives the first, by the "
             "envelope theorem; pass adjoint=ll.solvers.Implicit() for the second, or Unroll() for any."
         )
 
 
 class _Envelope(torch.autograd.Function):
-    """The identity on u*: F depends on it to second order only, because ∂E/∂u = 0 there, and that raises."""
+    """The identity on u*: F depends on it only to second order, since ∂E/∂u = 0 there; a second derivative raises."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, *inputs: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class _Envelope(torch.autograd.Function):
 
 
 class Detach(Adjoint):
-    """u* as a constant. Enough for the gradient of F(θ) = min_u E(u; θ), which is ∂E/∂θ at u*.
+    """u* as a constant. This suffices for the gradient of F(θ) = min_u E(u; θ), which is ∂E/∂θ at u*.
 
     This is the envelope theorem (Danskin 1967). A second derivative through F would be silently wrong, so it
     raises `DifferentiationError`.
@@ -123,8 +123,8 @@ class Unroll(Adjoint):
     """Back-propagation through the solver's own steps, as LISTA does (Gregor & LeCun 2010).
 
     Args:
-        last: differentiate through the last so many steps only, the earlier ones being a warm start; None for all.
-        checkpointing: keep only the states between steps in memory and compute each step again on the way back.
+        last: number of last steps to differentiate through, the earlier ones being a warm start; None for all.
+        checkpointing: keep only the states between steps in memory, and recompute each step in the backward pass.
     """
 
     def __init__(self, last: int | None = None, checkpointing: bool = False) -> None:
@@ -146,8 +146,8 @@ class Unroll(Adjoint):
 class Implicit(Adjoint):
     """The implicit function theorem at a stationary point: du*/dθ = −H⁻¹ ∂²E/∂u∂θ, H = ∂²E/∂u², by conjugate gradient.
 
-    Where u* has exact zeros under a non-smooth penalty, or sits on a bound of its domain, the equation is restricted to
-    the other coordinates, on which E is smooth: the derivative of a sparse code lives on its support. Also gives second
+    If u* has exact zeros under a non-smooth penalty, or lies on a bound of its domain, the equation is restricted to
+    the other coordinates, in which E is smooth: the derivative of a sparse code lives on its support. Also gives second
     derivatives, since the linear solve is itself differentiable. Source: Bai, Kolter & Koltun (2019), equation 6;
     Bertrand et al. (2020) for the restriction.
 
@@ -198,7 +198,7 @@ class Implicit(Adjoint):
 
 
 def _free(problem: Problem, u: Tensor) -> Tensor:
-    """Coordinates off the kinks of a penalty and off the bounds of the domain, (B, D) of 0 or 1."""
+    """Coordinates away from the kinks of a penalty and the bounds of the domain, (B, D) of 0 or 1."""
     free = torch.ones_like(u)
     if problem.structure.penalty is not None:
         free = free * (u != 0)
@@ -209,14 +209,14 @@ def _free(problem: Problem, u: Tensor) -> Tensor:
 
 
 class _PureEnergy:
-    """E(u, θ) as a pure function of tensors, so that derivatives at fixed u, or at fixed θ, can be taken apart."""
+    """E(u, θ) as a pure function of tensors, so that derivatives at fixed u and at fixed θ can be taken separately."""
 
     def __init__(self, energy: Energy, given: dict[str, Any], over: tuple[str, ...]) -> None:
         self.energy, self.given = energy, given
         self.names, self.domain = energy.over(over)
 
     def gradient(self, u: Tensor, inputs: list[Tensor]) -> Tensor:
-        """∂E/∂u with its graph. Off the kinks of a penalty it is the derivative of smooth pieces."""
+        """∂E/∂u with its graph. Away from the kinks of a penalty E is smooth."""
         rest = iter(inputs)
         given = {name: tree_map(lambda t: next(rest) if t.requires_grad else t, v) for name, v in self.given.items()}
         own = {name: next(rest) for name, parameter in self.energy.named_parameters() if parameter.requires_grad}
@@ -227,12 +227,12 @@ class _PureEnergy:
 
 
 def _aliases(*tensors: Tensor) -> list[Tensor]:
-    """The same values as new nodes: a derivative with respect to them does not look behind them."""
+    """The same values as new graph nodes, so that a derivative with respect to them stops there."""
     return [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors]
 
 
 class _Stationary(torch.autograd.Function):
-    """u*(θ): the value that a solver found, with the derivative of the implicit function theorem."""
+    """u*(θ): the value that a solver found, with the derivative by the implicit function theorem."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, adjoint: Implicit, pure: _PureEnergy, mask: Tensor, *inputs: Tensor) -> Tensor:

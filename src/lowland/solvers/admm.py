@@ -1,4 +1,4 @@
-"""ADMM (row S9): splitting, for a smooth part whose exact minimiser near a point is known."""
+"""ADMM (system S9): operator splitting, for a smooth part whose proximal operator is known."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lowland.errors import OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Problem, Solver, SolverCase, Support
 
-# ρ changes by a factor between these two. With p = 1.5 d, convolutional sparse coding of photographs needs the fewest
-# steps: at p = d a tenth more from a gap of 1e-4 on, at p = 2 d as many more before.
+# The factor by which ρ changes stays between these two. Balancing at p = 1.5 d needs the fewest steps for convolutional
+# # sparse coding of photographs: p = d needs a tenth more below a gap of 1e-4, and p = 2 d a tenth more above it.
 _LEAST, _MOST, _TARGET = 1.2, 10.0, 1.5
 
 
@@ -37,18 +37,18 @@ class ADMM(Solver):
     The alternating direction method of multipliers with over-relaxation α, with ρ (w − u) as the scaled dual variable
     (Boyd et al. 2011, section 3; in this form Eckstein & Bertsekas 1992). The first minimum is exact: in the Fourier
     domain for convolutional sparse coding (Wohlberg 2016), by the eigenvectors of G for a quadratic. Every
-    `check_every` steps, in the first half of the budget, ρ is multiplied for each sample by √(p / 1.5 d), where
-    p = ‖x − u‖ / ‖u⁺‖ and d = ‖u⁺ − u‖ / ‖w − u‖ (Boyd et al. 2011, section 3.4.1; relative as in Wohlberg
-    2017), so that neither of the two lags behind.
+    `check_every` steps, in the first half of the budget, the ρ of each sample is multiplied by √(p / 1.5 d), where
+    p = ‖x − u‖ / ‖u⁺‖ and d = ‖u⁺ − u‖ / ‖w − u‖ (Boyd et al. 2011, section 3.4.1; relative as in Wohlberg 2017), which
+    balances primal and dual residual.
 
-    The residual estimates from above the largest entry of the subgradient of E at u⁺ that is nearest to 0: (L + ρ)
-    ‖u⁺ − x‖∞ + (2 − α) ρ ‖x − u‖∞, L being the bound on the curvature of f. It is measured at the steps at which the
-    loop looks at it.
+    The residual is an upper bound on the largest entry of the smallest subgradient of E at u⁺: (L + ρ)
+    ‖u⁺ − x‖∞ + (2 − α) ρ ‖x − u‖∞, with L the bound on the curvature of f. It is computed only at the steps at which
+    the loop checks it.
 
     Args:
-        rho: first ρ > 0, in units of E per squared unit of u; 1 is of the order of the curvature with unit-norm atoms.
+        rho: initial ρ > 0, in units of E per squared unit of u; with unit-norm atoms the curvature is of order 1.
         relaxation: α in (0, 2).
-        adaptive: whether ρ changes.
+        adaptive: whether ρ is adapted.
         max_steps, tol, check_every: see `Solver`.
 
     Raises:
@@ -81,17 +81,17 @@ class ADMM(Solver):
         if known.quadratic is None and known.smooth_prox is None:
             return Support(False, "the exact minimiser of the smooth part near a point is not known: use FISTA")
         if known.smooth_prox is None and not known.convex and not self._positive(known):
-            return Support(False, "the smooth part is not convex, so that the two halves drift apart: use FISTA")
+            return Support(False, "the smooth part is not convex, so the splitting may diverge: use FISTA")
         return Support(True)
 
     def _positive(self, known: Structure) -> bool:
-        """Whether no eigenvalue of G is negative, but for rounding."""
+        """Whether G has no negative eigenvalue, up to rounding."""
         assert known.quadratic is not None
         values = torch.linalg.eigvalsh(known.quadratic.gram.detach())
         return bool(values[0] >= -len(values) * torch.finfo(values.dtype).eps * values.abs().amax())
 
     def init(self, problem: Problem, u: Tensor) -> Split:
-        """W so that u is its prox, and the dual variable as near to −∇f(u) as the penalty allows."""
+        """Choose w so that u is its prox, with the dual variable as close to −∇f(u) as the penalty allows."""
         penalty, rho = problem.structure.penalty, torch.full_like(u[:, :1], self.rho)
         assert penalty is not None
         moved = u - problem.smooth(u)[1] / rho
@@ -104,10 +104,10 @@ class ADMM(Solver):
         way, value = problem.smooth_prox(state.ahead, rho)
         taken = int(age[0])
         balancing = self.adaptive and 2 * taken <= self.max_steps
-        # A look costs as much as half a step; where nobody asks for it, it is left out.
+        # The residual costs half a step, so it is computed only if the loop checks it.
         asked = balancing or self.tol is not None
         looked = taken == self.max_steps or (asked and taken % self.check_every == 0)
-        # x − u, since x = 2u − w + way; without a look it is not kept.
+        # x − u, since x = 2u − w + way; kept only for the residual.
         moved = way - (state.w - state.u) if looked else None
         u, w, ahead = self._relax(problem, state, way)
         if moved is None:
@@ -120,9 +120,9 @@ class ADMM(Solver):
         return Split(u, w, ahead, rho, age), Info(value, residual)
 
     def _relax(self, problem: Problem, state: Split, way: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The next u, w and 2u − w, in one pass where the penalty is λ‖u‖₁; the way from 2u − w to x is lost in it.
+        """The next u, w and 2u − w, in one pass if the penalty is λ‖u‖₁; this overwrites `way`, from 2u − w to x.
 
-        Of a large code each pass counts, and so does each new tensor.
+        For large codes each pass and each new tensor takes noticeable time.
         """
         penalty, weights = problem.structure.penalty, None
         assert penalty is not None
@@ -148,7 +148,7 @@ class ADMM(Solver):
         return u, w, ahead
 
     def _residual(self, problem: Problem, rho: Tensor, behind: Tensor, moved: Tensor) -> Tensor:
-        """∂E(u⁺) holds ∇f(u⁺) − ∇f(x) − ρ (u⁺ − x) − (2 − α) ρ (x − u), by the optimality of x and of u⁺."""
+        """∂E(u⁺) contains ∇f(u⁺) − ∇f(x) − ρ (u⁺ − x) − (2 − α) ρ (x − u), by the optimality of x and of u⁺."""
         curvature = problem.structure.bound()
         assert curvature is not None
         known = torch.as_tensor(curvature, dtype=rho.dtype, device=rho.device).reshape(-1)
@@ -157,7 +157,7 @@ class ADMM(Solver):
 
     @torch.no_grad()
     def _balance(self, rho: Tensor, u: Tensor, w: Tensor, moved: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
-        """The next ρ, and w for it, so that neither u nor the dual variable ρ (w − u) changes."""
+        """The next ρ, and the w for which neither u nor the dual variable ρ (w − u) changes."""
         dual = w - u
         apart, lag, size, price = (part.norm(dim=1, keepdim=True) for part in (moved, change, u, dual))
         primal, lag = apart * price, lag * size

@@ -1,4 +1,4 @@
-"""Block-coordinate minimisation: one solver for each of several free variables, in turn."""
+"""Block-coordinate minimisation: one solver per free variable, in turn."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Nested(NamedTuple):
 
 @register("solver")
 class Alternation(Solver):
-    """z ← argmin_z E(x, y, z), then y ← argmin_y E(x, y, z), and again, each by a solver of its own.
+    """z ← argmin_z E(x, y, z), then y ← argmin_y E(x, y, z), repeated, each with its own solver.
 
-    With exact solvers E never rises. One step is one round over all variables in the order of `solvers`; each inner
-    solve starts where the last round left its variable and has the budget of its own solver. What a sample that no
-    longer changes certifies is what the inner solvers do. Source: textbook (block coordinate descent).
+    With exact solvers E never increases. One step is one round over all variables in the order of `solvers`; each inner
+    solve starts from the last round's value and has its own solver's budget. The status of a sample that no longer
+    changes certifies what the inner solvers certify. Source: textbook (block coordinate descent).
 
     Args:
         solvers: a solver for each free variable, by name.
@@ -73,7 +73,7 @@ class Alternation(Solver):
         return Support(True)
 
     def exact(self, problem: Problem) -> bool:
-        """Each variable is at its best given the others, which need not be the best of both even where E is convex."""
+        """False: each variable is optimal given the others, which need not be a joint optimum even if E is convex."""
         return False
 
     def init(self, problem: Problem, u: Tensor) -> Point:

@@ -1,4 +1,4 @@
-"""Amortised inference: the answer of the energy's own encoder."""
+"""Amortised inference: the output of the energy's own encoder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Statu
 class Amortised(Direct):
     """u = Enc(x, y), the warm start of the energy, for instance from an encoder; nothing is minimised.
 
-    Every other solver starts from the same point unless `init` is given, so that "encoder, then k refinement steps" is
-    that solver with `max_steps=k`, and k = 0 is this one. With the adjoint `Unroll` gradients reach the encoder. The
-    status of all samples is WARM_START and their residual infinite, since nothing has tested the answer.
-    Source: Kavukcuoglu, Ranzato & LeCun, "Fast inference in sparse coding algorithms" (2008).
+    Every other solver starts from the same point unless `init` is given, so "encoder, then k refinement steps" is that
+    solver with `max_steps=k`, and k = 0 is this one. With the adjoint `Unroll`, gradients reach the encoder. The status
+    of all samples is WARM_START and their residual infinite, since the answer is not checked. Source: Kavukcuoglu,
+    Ranzato & LeCun, "Fast inference in sparse coding algorithms" (2008).
 
     >>> import torch, lowland as ll
     >>> ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=Amortised()).energy.detach()

@@ -1,4 +1,4 @@
-"""What a solver is and what it sees: a `Problem`, an energy with some variables given and the others flattened into u.
+"""Solvers and the `Problem` they solve: an energy with some variables given and the others flattened into u.
 
 A solver is `init` and `step`, both pure functions of tensors whose first axis is the sample, so that the one loop
 (`loop.py`) can drop solved samples, record, unroll or compile without the solver knowing.
@@ -22,7 +22,7 @@ from lowland.tensors import PerSampleRNG, batch_size, repeat_rows, take, tree_le
 
 
 class Problem:
-    """An energy bound to what is given, as a function of its flat free variable u (B, D).
+    """An energy with its given variables bound, as a function of its flat free variable u (B, D).
 
     Made by `bind`. `value`, `value_and_gradient` and `smooth` are all that a first-order solver needs; `structure`
     holds what else the energy knows. With `graph` set (by an adjoint, never by a solver) every result stays
@@ -31,7 +31,7 @@ class Problem:
     Attributes:
         over: names of the free variables.
         domain: domain of u.
-        structure: what the energy offers in closed form; see `lowland.energies.structure.Structure`.
+        structure: what the energy knows in closed form; see `lowland.energies.structure.Structure`.
         batch, size: B and D.
     """
 
@@ -71,7 +71,7 @@ class Problem:
 
     @functools.cached_property
     def head(self) -> Problem:
-        """Two rows of the problem, enough to tell of which kind it is without computing its structure for all."""
+        """Two rows of the problem, enough to find out its kind without computing the structure for all rows."""
         return self.take(torch.arange(min(self.batch, 2), device=self.device))
 
     def unpack(self, u: Tensor) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Problem:
         return self._differentiate(self.value, u)
 
     def smooth(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Value (B,) and gradient (B, D) of the smooth part of E: all of it but `structure.penalty`."""
+        """Value (B,) and gradient (B, D) of the smooth part of E: everything but `structure.penalty`."""
         quadratic, penalty = self.structure.quadratic, self.structure.penalty
         if quadratic is not None:
             product = u @ quadratic.gram
@@ -100,9 +100,9 @@ class Problem:
         return self._differentiate(lambda point: self.value(point) - penalty.value(point), u)
 
     def smooth_prox(self, v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
-        """The way u − v (B, D) to u = argmin f(u) + (ρ/2)‖u − v‖², and f there (B,), f being the smooth part; ρ (B, 1).
+        """Returns u − v (B, D) for u = argmin f(u) + (ρ/2)‖u − v‖², and f(u) (B,), with f the smooth part and ρ (B, 1).
 
-        As the energy's structure has it, or from the quadratic, of whose G the eigenvectors are found once.
+        Taken from the energy's structure, or from the quadratic by an eigendecomposition of G, computed once.
         """
         known, quadratic = self.structure.smooth_prox, self.structure.quadratic
         if known is not None:
@@ -140,26 +140,26 @@ class Problem:
         return (value, gradient) if self.graph else (value.detach(), gradient)
 
     def residual(self, u: Tensor, gradient: Tensor, step: float = 1.0) -> Tensor:
-        """(B,) ‖u − project(u − step · gradient)‖∞ / step, which is ‖gradient‖∞ away from all bounds."""
+        """(B,) ‖u − project(u − step · gradient)‖∞ / step, which is ‖gradient‖∞ away from the bounds."""
         if not self.domain.constrained:
             return gradient.abs().amax(dim=1)
         return (u - self.domain.project_iterate(u - step * gradient)).abs().amax(dim=1) / step
 
     def candidates(self, points: Tensor) -> Tensor:
-        """E of N candidates for each sample, (B, N, D) → (B, N). x was encoded once, before it is repeated here."""
+        """E of N candidates per sample, (B, N, D) → (B, N). x is encoded once and only then repeated."""
         known, count = self.structure.candidates, points.shape[1]
         if known is not None:
             return known(points)
         return self.repeat(count).value(points.reshape(-1, self.size)).reshape(-1, count)
 
     def repeat(self, times: int) -> Problem:
-        """The problem with each of its rows `times` times in a row."""
+        """The problem with each of its rows repeated `times` times."""
         return Problem(
             self.model, repeat_rows(self.given, times), self.over, self.domain, self.batch * times, self.graph
         )
 
     def take(self, rows: Tensor) -> Problem:
-        """The problem restricted to some of its rows; what the rows share is kept, not computed again."""
+        """The problem restricted to some rows; what the rows share is kept and not recomputed."""
         chosen = Problem(self.model, take(self.given, rows), self.over, self.domain, len(rows), self.graph)
         chosen.compiling = self.compiling
         if self._structure is not None and self._structure.quadratic is not None:
@@ -167,7 +167,7 @@ class Problem:
         return chosen
 
     def double(self) -> Problem:
-        """The problem in float64, with the same weights and values: its structure is then free of earlier rounding."""
+        """The problem in float64, with the same weights and values: its structure is then computed in float64 too."""
         if self.dtype == torch.float64:
             return self
         model = copy.deepcopy(self.model).double()
@@ -175,7 +175,7 @@ class Problem:
         return Problem(model, given, self.over, self.domain, self.batch)
 
     def part(self, name: str, u: Tensor) -> Problem:
-        """The problem over one of several free variables, the others held where they are in u."""
+        """The problem over one of several free variables, with the others fixed at their values in u."""
         values = self.unpack(u)
         given = self.given | {other: value for other, value in values.items() if other != name}
         return Problem(self.model, given, (name,), self.model.domain(name), self.batch, self.graph)
@@ -184,14 +184,14 @@ class Problem:
 def bind(
     energy: Energy, given: dict[str, Any], over: str | tuple[str, ...], graph: bool = False, checked: bool = False
 ) -> Problem:
-    """The problem of minimising an energy over some variables, the others being given. x is encoded here, once.
+    """The problem of minimising an energy over some variables with the others given. x is encoded here, once.
 
     Args:
         energy: E(x, y, z).
-        given: values of the variables that are not free; those that are None are left out.
+        given: values of the variables that are not free; None values are ignored.
         over: name or names of the free variables.
-        graph: keep every later result differentiable. Adjoints set it.
-        checked: the same energy and values have been bound before, so that they need not be looked at again.
+        graph: keep all results differentiable. Adjoints set it.
+        checked: the same energy and values have been bound before and need no second check.
 
     >>> from lowland.energies.ellipse import Ellipse
     >>> problem = bind(Ellipse(), {"y": torch.zeros(5, 2)}, over="z")
@@ -214,35 +214,35 @@ def bind(
     if checked:
         return problem
     with torch.no_grad():
-        # Two rows are enough to tell a sum over the batch from one over the axes of a sample.
+        # Two rows are enough to detect a sum over the batch.
         head = problem.head
         check_output(energy, head.value(problem.domain.start(head.batch, problem.dtype, problem.device)), head.batch)
     return problem
 
 
 class Status(enum.IntEnum):
-    """How the inference of one sample ended, and what that certifies."""
+    """How inference ended for one sample, and what that certifies."""
 
     CONVERGED = 0
     """The solver's residual is at most `tol`: u is stationary, or has a certificate; see `Solution.exact`."""
     MAX_STEPS = 1
-    """The budget is spent; the residual says how far u is from stationary. Samplers always end so."""
+    """The budget is used up; the residual says how far u is from stationary. Samplers always end like this."""
     NON_FINITE = 2
-    """A NaN or an infinity came up; u is the last finite one."""
+    """A NaN or an infinity occurred; u is the last finite value."""
     COLLAPSED = 3
-    """Candidates or draws no longer differ, in the last restart too. Nothing else is known about u."""
+    """Candidates or draws no longer differ, even after the last restart. Nothing else is known about u."""
     WARM_START = 4
-    """The answer of an encoder, which nothing has tested."""
+    """The unchecked output of an encoder."""
     OVERFLOW = 5
-    """E at u is beyond the largest number of its type: scale the data down, or use float64."""
+    """E at u overflows its dtype: scale the data down, or use float64."""
 
 
 class Info(NamedTuple):
     """What a step reports to the loop.
 
-    `energy` (B,), before or after the step, to see that it is finite; `residual` (B,), the distance from stationarity
-    that is compared with `tol`, or None for samplers and warm starts, which have none; `accepted` (B,) of 0 or 1, for
-    samplers that propose.
+    `energy` (B,), before or after the step, to check that it is finite; `residual` (B,), the distance from stationarity
+    to compare with `tol`, or None for samplers and warm starts; `accepted` (B,) of 0 or 1, for samplers with a
+    Metropolis test.
     """
 
     energy: Tensor
@@ -251,7 +251,7 @@ class Info(NamedTuple):
 
 
 class Support(NamedTuple):
-    """Whether a solver can solve a problem, and if not, why."""
+    """Whether a solver supports a problem, and the reason if not."""
 
     ok: bool
     reason: str = ""
@@ -272,9 +272,9 @@ class Solver:
 
     Args:
         max_steps: budget of steps.
-        tol: a sample has converged when its residual is at most this; None never stops early. The residual of a
+        tol: a sample has converged if its residual is at most this; None never stops early. The residual of a
             first-order method is the largest entry of the (projected, proximal) gradient, in units of E per unit of u.
-        check_every: steps between two looks at residuals; solved samples leave the batch only then, so that a sample
+        check_every: steps between checks of the residuals; solved samples leave the batch only then, so that a sample
             stops at the same step alone and in a batch.
     """
 
@@ -282,7 +282,7 @@ class Solver:
     direct = False
     """Solves in one step; `Info.energy` belongs to the returned u and is not aliased."""
     knows_energy = False
-    """`Info.energy` belongs to the returned u here too, and need not be computed again."""
+    """`Info.energy` belongs to the returned u, so it need not be recomputed."""
 
     def __init__(self, max_steps: int, tol: float | None = None, check_every: int = 10) -> None:
         if max_steps < 0 or int(max_steps) != max_steps:
@@ -294,20 +294,20 @@ class Solver:
         self.max_steps, self.tol, self.check_every = int(max_steps), tol, check_every
 
     def supports(self, problem: Problem) -> Support:
-        """Whether this solver can solve the problem; by default any with a continuous variable and no penalty."""
+        """Whether this solver supports the problem; by default any with a continuous variable and no penalty."""
         return continuous(problem)
 
     @property
     def verdict(self) -> Status:
-        """The status of a sample whose residual is at most `tol`: what that certifies."""
+        """The status of a sample whose residual is at most `tol`."""
         return Status.CONVERGED
 
     def exact(self, problem: Problem) -> bool:
-        """Whether a sample that has converged is at the global minimum: where E is convex, any stationary one is."""
+        """Whether a converged sample is at the global minimum; if E is convex, every stationary point is."""
         return problem.structure.convex
 
     def init(self, problem: Problem, u: Tensor) -> Any:
-        """The first state, a named tuple with `u` = the start (B, D)."""
+        """The initial state, a named tuple with `u` = the start (B, D)."""
         raise NotImplementedError
 
     def draw(self, problem: Problem, noise: PerSampleRNG) -> Any:
@@ -315,7 +315,7 @@ class Solver:
         return None
 
     def step(self, problem: Problem, state: Any, drawn: Any) -> tuple[Any, Info]:
-        """One step for all samples: the next state and what the loop needs to know."""
+        """One step for all samples: the next state, and an `Info` for the loop."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -324,7 +324,7 @@ class Solver:
 
 
 def continuous(problem: Problem, penalty: bool = False, does: str = "follows gradients") -> Support:
-    """The check that most solvers of continuous variables share; `does` says what needs a continuum."""
+    """The check shared by most solvers of continuous variables; `does` names what needs a continuous variable."""
     if problem.domain.discrete:
         return Support(False, f"it {does}, but {problem.domain!r} is discrete")
     if problem.structure.penalty is not None and not penalty:
@@ -333,13 +333,13 @@ def continuous(problem: Problem, penalty: bool = False, does: str = "follows gra
 
 
 class Point(NamedTuple):
-    """The state of a solver that remembers nothing but u (B, D)."""
+    """The state of a solver that stores only u (B, D)."""
 
     u: Tensor
 
 
 class Direct(Solver):
-    """A method whose single step ends it, by default at the global minimum, with residual 0."""
+    """A method that needs a single step, which by default ends at the global minimum with residual 0."""
 
     direct = True
 
@@ -353,13 +353,13 @@ class Direct(Solver):
         return True
 
     def answer(self, problem: Problem, found: Tensor, start: Tensor) -> tuple[Point, Info]:
-        """What `step` returns for the answer (B, D), or (1, D) where it is the same for all samples."""
+        """What `step` returns for the answer (B, D), or (1, D) if it is the same for all samples."""
         u = found.to(start.dtype).expand_as(start).clone()
         return Point(u), Info(problem.value(u), torch.zeros_like(start[:, 0]))
 
 
 class SolverCase(NamedTuple):
-    """A solver with a problem that it solves: the energy's least value `case.minimum` is reached to `tolerance`."""
+    """A solver and a problem that it solves: it reaches the minimum `case.minimum` to within `tolerance`."""
 
     solver: Solver
     case: ReferenceCase

@@ -1,4 +1,4 @@
-"""The cross-entropy method, and what all methods with a population of candidates share.
+"""The cross-entropy method, and the base class of methods with a population of candidates.
 
 Shape letters: B samples, N candidates for each, D size of u.
 """
@@ -18,9 +18,9 @@ from lowland.tensors import PerSampleRNG
 
 
 class Crowd(NamedTuple):
-    """The best point so far u (B, D) and its energy (B,), with the mean and deviation (B, D) of the next candidates.
+    """The best point so far u (B, D), its energy (B,), and the next candidates' mean and standard deviation (B, D).
 
-    `left` (B,) says whether there is a restart left.
+    `left` (B,) says whether a restart is left.
     """
 
     u: Tensor
@@ -31,23 +31,23 @@ class Crowd(NamedTuple):
 
 
 class Population(Solver):
-    """A Gaussian for each sample, from which N candidates are drawn, projected and evaluated at every step.
+    """A Gaussian for each sample, from which every step draws N candidates, projects and evaluates them.
 
-    The first candidate is the mean itself. Needs no gradient. The answer is the best candidate of all steps, the start
-    included, so that more steps never make it worse.
+    The first candidate is the mean itself. No gradient is needed. The answer is the best candidate of all steps,
+    including the start, so more steps never make it worse.
 
-    In no coordinate does the deviation fall below the way that the mean has just gone: a search that is still on its
-    way widens instead of stopping short. Where the deviation has fallen to `tol` in all coordinates, the search starts
-    again around the best point, once, with its first deviation. When it has collapsed there too, the status is
-    COLLAPSED, never CONVERGED: nothing is known about the answer but that these candidates found none better.
+    In each coordinate the standard deviation is at least the last change of the mean, so a search that is still moving
+    widens instead of stopping early. Once the standard deviation has fallen to `tol` in all coordinates, the search
+    restarts around the best point, once, with the initial standard deviation. If it collapses there too, the status is
+    COLLAPSED, never CONVERGED: all that is known is that these candidates found nothing better.
 
     Args:
         samples: N.
-        deviation: first standard deviation, in units of u; None takes a quarter of the width of each bounded
+        deviation: initial standard deviation, in units of u; None takes a quarter of the width of each bounded
             coordinate, and 1 for the others.
         max_steps, check_every: see `Solver`.
-        tol: the residual, which is the largest deviation, at which the search has collapsed; None uses the whole budget
-            and starts only once.
+        tol: the search has collapsed when the residual, the largest standard deviation, is at most this; None uses the
+            whole budget and never restarts.
     """
 
     stochastic = True
@@ -88,7 +88,7 @@ class Population(Solver):
         return self.advance(problem, state, Crowd(u, best, mean, deviation, state.left))
 
     def advance(self, problem: Problem, before: Crowd, after: Crowd) -> tuple[Crowd, Info]:
-        """What `after` becomes under the rules of the class for the deviation and for restarts."""
+        """Apply the class's rules for the standard deviation and for restarts to `after`."""
         deviation = torch.maximum(after.deviation, (after.mean - before.mean).abs())
         if self.tol is None:
             return after._replace(deviation=deviation), Info(after.best, deviation.amax(dim=1))
@@ -111,21 +111,21 @@ class Population(Solver):
         return points_BND, energies_BN, torch.where(better[:, None], winner, state.u), torch.minimum(lowest, state.best)
 
     def refit(self, state: Crowd, points_BND: Tensor, energies_BN: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation (B, D) of the next candidates."""
+        """Mean and standard deviation (B, D) of the next candidates."""
         raise NotImplementedError
 
 
 @register("solver")
 class CEM(Population):
-    """Cross-entropy method: the next Gaussian fits the elite, the candidates of least energy (Rubinstein 1999).
+    """Cross-entropy method: the next Gaussian fits the elite, the candidates of lowest energy (Rubinstein 1999).
 
-        u_1 … u_N ∼ N(μ, σ²),   μ, σ ← mean and deviation of the elite, mixed with the old ones
+        u_1 … u_N ∼ N(μ, σ²),   μ, σ ← mean and standard deviation of the elite, mixed with the old ones
 
     Args:
         samples, deviation, max_steps, tol, check_every: see `Population`.
-        elite: share of the candidates that is elite.
-        smoothing: share of the old mean and deviation that is kept.
-        min_deviation: the deviation never falls below it, so that the search does not freeze; 0 lets it converge.
+        elite: fraction of the candidates in the elite.
+        smoothing: weight of the old mean and standard deviation.
+        min_deviation: lower bound on the standard deviation, so that the search does not stall; 0 lets it converge.
 
     Raises:
         OptionError: for options outside their ranges.
@@ -169,5 +169,5 @@ class CEM(Population):
 
 
 def finite(energies: Tensor) -> Tensor:
-    """A candidate without a finite energy is never the best."""
+    """Non-finite energies become infinite, so that such a candidate is never the best."""
     return torch.where(torch.isfinite(energies), energies, torch.inf)

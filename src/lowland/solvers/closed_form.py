@@ -1,4 +1,4 @@
-"""The exact minimiser, where the energy knows it."""
+"""The exact minimiser, if the energy knows it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Suppo
 
 @register("solver")
 class ClosedForm(Direct):
-    """u* = argmin_u E(u) as the energy's `Structure.minimiser` gives it: one step, whatever the start.
+    """u* = argmin_u E(u) from the energy's `Structure.minimiser`, in one step from any start.
 
-    Source: textbook; each energy says where its own closed form comes from.
+    Source: textbook; each energy documents its own closed form.
 
     >>> import torch, lowland as ll
     >>> ll.infer(RBM(2, 3), y=torch.ones(1, 2), over="z", solver=ClosedForm()).status

@@ -1,4 +1,4 @@
-"""Coordinate descent (row S2) for a quadratic with a separable penalty, such as the lasso."""
+"""Coordinate descent (system S2) for a quadratic with a separable penalty, such as the lasso."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class CoordinateDescent(Solver):
         u_j ← prox_{1/G_jj}[(c_j − Σ_{k≠j} G_jk u_k) / G_jj],   j = 1 … D
 
     One step is one sweep, D such moves, for all samples at once (Friedman et al. 2007 for the lasso). Without a penalty
-    u_j is clipped to its bounds instead. The greedy rule moves in each sample the coordinate that would move the most
-    (Li & Osher 2009): few moves for a sparse answer, each of which costs as much as D cyclic ones on one sample.
+    u_j is clipped to its bounds instead. In each sample the greedy rule moves the coordinate that would move the most
+    (Li & Osher 2009): a sparse answer needs few moves, but each costs as much as D cyclic ones on one sample.
 
     Args:
-        rule: "cyclic" or "greedy"; the latter for ℓ1 penalties, or none.
+        rule: "cyclic" or "greedy"; greedy needs an ℓ1 penalty or none.
         max_steps, tol, check_every: see `Solver`; the residual is max_j G_jj |change of u_j| over a sweep.
 
     >>> import lowland as ll
@@ -68,7 +68,7 @@ class CoordinateDescent(Solver):
     def _cyclic(
         self, problem: Problem, start: Tensor, product: Tensor, gram: Tensor, diagonal: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """U after one move of each coordinate in turn, and the residual; `product` is G u − c."""
+        """The u after one move of each coordinate in turn, and the residual; `product` is G u − c."""
         penalty = problem.structure.penalty
         bounds, columns = problem.domain.bounds, list(start.unbind(dim=1))
         for j, before in enumerate(columns):
@@ -84,7 +84,7 @@ class CoordinateDescent(Solver):
     def _greedy(
         self, problem: Problem, u: Tensor, product: Tensor, gram: Tensor, diagonal: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """U after D moves of the coordinate that has the furthest to go, and how far the furthest one still has."""
+        """The u after D moves, each of the coordinate with the largest move, and the largest remaining move."""
         bounds, penalty = problem.domain.bounds, problem.structure.penalty
         assert bounds is not None
         weights = torch.zeros_like(diagonal) if penalty is None or penalty.weights is None else penalty.weights

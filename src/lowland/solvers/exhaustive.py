@@ -13,14 +13,14 @@ from lowland.solvers.base import Direct, Info, Point, Problem, SolverCase, Suppo
 
 @register("solver")
 class Exhaustive(Direct):
-    """u* = the element of a finite domain with the least energy, the first of several.
+    """u* = the element of a finite domain with the lowest energy, the first if there are several.
 
-    Source: textbook. Over a one-hot z this is the assignment step of K-means. The energy's own `Structure.argmin`, or
-    its `Structure.table` (B, K), is used where there is one, since it is often one matrix product; otherwise elements
-    are evaluated in chunks.
+    Source: textbook. Over a one-hot z this is the assignment step of K-means. The energy's own `Structure.argmin` or
+    `Structure.table` (B, K) is used if there is one, since it is often one matrix product; otherwise elements are
+    evaluated in chunks.
 
     Args:
-        max_rows: how many (sample, element) pairs are evaluated at once, a bound on memory.
+        max_rows: number of (sample, element) pairs evaluated at once, which bounds memory.
 
     >>> import lowland as ll
     >>> ll.infer(RBM(2, 3), y=torch.ones(1, 2), over="z", solver=Exhaustive()).value.shape

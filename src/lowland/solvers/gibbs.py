@@ -15,18 +15,19 @@ from lowland.tensors import PerSampleRNG
 
 @register("solver")
 class Gibbs(Solver):
-    """Draws each unit from its distribution given all others: P(u_j = 1 | rest) = sigmoid(−(E₁ − E₀) / T).
+    """Draws each unit from its conditional distribution given all others: P(u_j = 1 | rest) = sigmoid(−(E₁ − E₀) / T).
 
-    One step is one sweep. Where the energy names blocks of units that are independent given the rest, a block is drawn
+    One step is one sweep. If the energy names blocks of units that are independent given the rest, each block is drawn
     at once from the log-odds −∂E/∂u, as in a restricted Boltzmann machine (Geman & Geman 1984; Hinton 2002). Otherwise
     each binary unit and each one-hot group is drawn in turn from the energies of all its values. At T = 0 each takes
-    its best value, which only lowers E: iterated conditional modes (Besag 1986).
+    its best value, so E never increases: iterated conditional modes (Besag 1986).
 
     Args:
         temperature: T ≥ 0, in units of E.
         max_steps: sweeps.
-        tol: compared with the number of entries that a sweep changed; 0 with T = 0 stops at a local minimum, which no
-            single unit or group can lower. With T > 0 such a sweep certifies nothing: the status is COLLAPSED.
+        tol: compared with the number of entries that a sweep changed; 0 with T = 0 stops at a local minimum, where no
+            change of a single unit or group lowers E. With T > 0 an unchanged sweep certifies nothing: the status is
+            COLLAPSED.
         check_every: see `Solver`.
 
     >>> import lowland as ll
@@ -77,7 +78,7 @@ class Gibbs(Solver):
     def _site(
         self, problem: Problem, u: Tensor, site: slice, options: Tensor, uniform: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """One unit or group anew, given all else, and the energy then."""
+        """Redraw one unit or group given all else, and return the energy after it."""
         points = u[:, None].repeat(1, len(options), 1)
         points[:, :, site] = options
         energies = problem.candidates(points)
@@ -95,7 +96,7 @@ class Gibbs(Solver):
 
 
 def _sites(domain: Domain, like: Tensor | None = None, offset: int = 0) -> list[tuple[slice, Tensor]] | None:
-    """What is drawn at once, with the values that it can take; None where the domain has other parts."""
+    """The units or groups drawn at once, with their possible values; None if the domain has other parts."""
     like = torch.zeros(0) if like is None else like
     if isinstance(domain, Binary):
         values = like.new_tensor([[0.0], [1.0]])

@@ -1,4 +1,4 @@
-"""Iterative hard thresholding with conjugate gradients (row S2), for a quadratic with few coordinates in play."""
+"""Iterative hard thresholding with conjugate gradients (system S2), for a quadratic with few non-zero coordinates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lowland.solvers.matching_pursuit import bounded_quadratic
 
 
 class Descent(NamedTuple):
-    """u (B, D), the last direction (B, D), and whether there was one on this support (B, 1), as 0 or 1."""
+    """u (B, D), the last direction (B, D), and whether it was on the same support (B, 1), as 0 or 1."""
 
     u: Tensor
     direction: Tensor
@@ -26,13 +26,13 @@ class CGIHT(Solver):
     """u ← H_K(u + α p), where H_K keeps the K largest entries, for E = ½ uᵀGu − cᵀu over ‖u‖₀ ≤ K.
 
     p is the gradient r = c − Gu, made conjugate to the last direction as long as the support S stays the same, and
-    α = r_Sᵀp_S / p_SᵀGp_S is the best step within S (Blanchard, Tanner & Wei 2015, CGIHT restarted). Where a step would
-    raise E, it is the plain gradient with a step of 1/L, which never does. A local answer: each ends where no such
+    α = r_Sᵀp_S / p_SᵀGp_S is the best step within S (Blanchard, Tanner & Wei 2015, CGIHT restarted). If a step would
+    raise E, a plain gradient step of 1/L is taken, which never does. The answer is local: a sample ends where no such
     step changes u.
 
     Args:
-        max_steps, tol, check_every: see `Solver`; the residual is the largest entry of r on S, and of L times what
-            a step of 1/L would change where that is more.
+        max_steps, tol, check_every: see `Solver`; the residual is the largest entry of r on S, or L times the change by
+            a step of 1/L if that is more.
 
     >>> import lowland as ll
     >>> energy = HardSparseCoding(n_features=4, n_atoms=8, nonzeros=2)
@@ -56,7 +56,7 @@ class CGIHT(Solver):
         gram, tiny = quadratic.gram, torch.finfo(state.u.dtype).tiny
         bound = torch.as_tensor(problem.structure.bound(), dtype=state.u.dtype, device=state.u.device).clamp_min(tiny)
         value, slope = problem.smooth(state.u)
-        # An empty support is that of the first step.
+        # Only the first step has an empty support.
         empty = ~(state.u != 0).any(dim=1, keepdim=True)
         on = ((state.u != 0) | (empty & (problem.domain.project(-slope) != 0))).to(slope.dtype)
         left, before = -slope, state.direction * on * state.kept

@@ -21,13 +21,13 @@ class HMC(Solver):
         p ← p − (ε/2) ∇E(u);  u ← u + ε p;  p ← p − (ε/2) ∇E(u)      (`n_leapfrog` times)
 
     Samples exp(−E / T) exactly (Duane et al. 1987; Neal 2011, section 5.2). At the bounds of a box or of the
-    non-negative numbers u is reflected and p turned with it, which keeps volume and reversibility.
+    non-negative numbers u is reflected and p changes sign, which preserves volume and reversibility.
 
     Args:
         step_size: ε, in units of u at unit mass.
-        n_leapfrog: leapfrog steps before each test.
+        n_leapfrog: leapfrog steps per proposal.
         temperature: T > 0, in units of E.
-        max_steps: number of tests, the length of the chain.
+        max_steps: number of proposals, the length of the chain.
         check_every: see `Solver`.
 
     >>> import torch, lowland as ll
@@ -86,5 +86,5 @@ class HMC(Solver):
 
     @classmethod
     def reference_case(cls) -> SolverCase:
-        """So cold a chain stays within √T of the minimum."""
+        """At this low temperature the chain stays within √T of the minimum."""
         return SolverCase(cls(temperature=1e-6, max_steps=200), Ellipse.reference_case())

@@ -1,4 +1,4 @@
-"""The improved cross-entropy method, for sequences: coloured noise and elites that are kept.
+"""The improved cross-entropy method, for sequences: coloured noise, and elites kept between steps.
 
 Shape letters: B samples, N candidates for each, D = T · A size of u, T steps, K kept elites.
 """
@@ -20,7 +20,7 @@ from lowland.tensors import PerSampleRNG
 
 
 class Kept(NamedTuple):
-    """A `Crowd` with the elites that are kept (B, K, D) and their energies (B, K)."""
+    """A `Crowd` with the kept elites (B, K, D) and their energies (B, K)."""
 
     u: Tensor
     best: Tensor
@@ -33,21 +33,22 @@ class Kept(NamedTuple):
 
 @register("solver")
 class ICEM(Population):
-    """CEM for sequences u of shape (T, A), with coloured noise along T and elites that are kept for the next step.
+    """CEM for sequences u of shape (T, A), with coloured noise along T and elites kept for the next step.
 
-        u_1 … u_N ∼ μ + σ ε, S_ε(f) ∝ f^−colour,   μ, σ ← mean and deviation of the elite of the candidates and the kept
+        u_1 … u_N ∼ μ + σ ε, S_ε(f) ∝ f^−colour,   μ, σ ← mean and standard deviation of the elite of the candidates and
+        the kept
 
     Source: Pinneri et al. 2020, "Sample-efficient cross-entropy method for real-time planning", sections 3.1 and 3.2.
-    Slow noise reaches further than white noise of the same size, which cancels itself. The first axis of the
-    variable's shape is time; a plain vector is a sequence of numbers. Energies here are deterministic, so that a kept
-    elite need not be evaluated again. The decay of N in the paper is left out: all steps draw the same number.
+    Low-frequency noise reaches further than white noise of the same size, which averages out. The first axis of the
+    variable's shape is time; a plain vector is a sequence of scalars. Energies are deterministic, so kept elites are
+    not evaluated again. Unlike the paper, N does not decay: all steps draw the same number.
 
     Args:
         samples, deviation, max_steps, tol, check_every: see `Population`.
         colour: exponent of the spectrum, 0 for white noise; the paper has 0.25 to 4, by task.
-        elite: how many candidates are elite, 10 in the paper.
-        keep: share of the elite that is kept, 0.3 in the paper.
-        smoothing: share of the old mean and deviation that is kept, 0.1 in the paper.
+        elite: number of candidates in the elite, 10 in the paper.
+        keep: fraction of the elite kept for the next step, 0.3 in the paper.
+        smoothing: weight of the old mean and standard deviation, 0.1 in the paper.
 
     Raises:
         OptionError: for options outside their ranges.

@@ -16,7 +16,7 @@ from lowland.tensors import PerSampleRNG
 
 
 class Walk(NamedTuple):
-    """u (B, D); and E (B,) and its gradient (B, D) there, where the next step can use them again."""
+    """u (B, D), with E (B,) and its gradient (B, D) at u if the next step can reuse them."""
 
     u: Tensor
     energy: Tensor | None
@@ -28,17 +28,16 @@ class Langevin(Solver):
     """u ← u − η ∇E(u) + √(2 η T) ξ, ξ ∼ N(0, I): the unadjusted Langevin algorithm (ULA).
 
     On E = ½ uᵀ P u at T = 1 its samples have covariance (P (I − η P / 2))⁻¹ instead of P⁻¹. With `metropolis` each
-    proposal passes the test of Metropolis and Hastings, and samples are exact: MALA (Roberts & Tweedie 1996).
-
-    At the bounds of a box or of the non-negative numbers ULA is reflected, and MALA rejects what is outside. On a
-    sphere or simplex ULA is projected, which only approximates the density.
+    proposal undergoes a Metropolis-Hastings test, which makes sampling exact: MALA (Roberts & Tweedie 1996). At the
+    bounds of a box or of the non-negative numbers ULA reflects, and MALA rejects proposals outside. On a sphere or
+    simplex ULA projects, which only approximates the density.
 
     Args:
-        step_size: η, in squared units of u per unit of E. (Many papers call ε²/2 what is η here.)
+        step_size: η, in squared units of u per unit of E. (Many papers write ε²/2 for this η.)
         temperature: T ≥ 0, in units of E; 0 is gradient descent.
-        metropolis: MALA instead of ULA; the accepted share is `Solution.accepted`.
+        metropolis: MALA instead of ULA; the acceptance rate is `Solution.accepted`.
         max_steps: length of the chain.
-        check_every: see `Solver`; looks are only for numbers that are no longer finite.
+        check_every: see `Solver`; checks only look for non-finite numbers.
 
     >>> import lowland as ll
     >>> found = ll.infer(Ellipse(), y=torch.tensor([[3.0, 0.0]]), over="z", solver=Langevin(temperature=0.01))
@@ -81,7 +80,7 @@ class Langevin(Solver):
         if state.energy is not None and state.gradient is not None and uniform is not None:
             return self._tested(problem, state.u, state.energy, state.gradient, normal, uniform)
         energy, gradient = problem.value_and_gradient(state.u)
-        # Not torch.add with −η: torch 2.13 compiles the sum of a tensor and α times a matrix product without the α.
+        # Not torch.add with alpha=−η: torch 2.13 drops α when it compiles a tensor plus α times a matrix product.
         u = torch.add(state.u, normal, alpha=self._spread).sub(gradient, alpha=self.step_size)
         if problem.domain.constrained:
             interval = problem.domain.limits(u.dtype) is not None
@@ -102,7 +101,7 @@ class Langevin(Solver):
 
     @classmethod
     def reference_case(cls) -> SolverCase:
-        """So cold a chain stays within √T of the minimum."""
+        """At this low temperature the chain stays within √T of the minimum."""
         return SolverCase(cls(step_size=0.05, temperature=1e-6, max_steps=500), Ellipse.reference_case())
 
 
@@ -110,7 +109,7 @@ def accept(
     u: Tensor, energy: Tensor, gradient: Tensor, proposal: Tensor, energy_there: Tensor, gradient_there: Tensor,
     log_ratio: Tensor, uniform: Tensor, outside: Tensor | None = None,
 ) -> tuple[Walk, Info]:  # fmt: skip
-    """The test of Metropolis for each row: the proposal with probability min(1, e^{log_ratio}), never if not finite."""
+    """The Metropolis test per row: accept with probability min(1, e^{log_ratio}), and never if not finite."""
     accepted = torch.log(uniform) < log_ratio
     if outside is not None:
         accepted = accepted & ~outside

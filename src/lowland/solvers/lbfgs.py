@@ -1,4 +1,4 @@
-"""L-BFGS for each sample on its own, projected on intervals.
+"""L-BFGS, run separately for each sample, projected onto intervals.
 
 Shape letters: B samples, D size of u, M remembered pairs.
 """
@@ -21,7 +21,7 @@ _ARMIJO = 1e-4
 class Memory(NamedTuple):
     """u (B, D) with its energy (B,) and gradient (B, D); the last M steps and changes of gradient (B, M, D).
 
-    `scale` (B, 1) is the inverse curvature of the first guess, `stuck` (B,) says that no step lowers the energy.
+    `scale` (B, 1) is the inverse curvature of the initial H, `stuck` (B,) says that no step lowers the energy.
     """
 
     u: Tensor
@@ -35,16 +35,16 @@ class Memory(NamedTuple):
 
 @register("solver")
 class LBFGS(Solver):
-    """u ← project(u − t H g), with H from the last M steps (Liu & Nocedal 1989), for each sample on its own.
+    """u ← project(u − t H g), with H from the last M steps (Liu & Nocedal 1989), separately for each sample.
 
     Coordinates that sit at a bound and are pushed against it are left out of g and of H (the two-metric projection of
-    Bertsekas 1982). t halves from 1 until the energy falls by 10⁻⁴ of what its slope promises (Armijo), up to the
-    rounding of the energy; rows that have found their t wait for the others. Where no t does, H is forgotten.
+    Bertsekas 1982). t halves from 1 until the energy falls by 10⁻⁴ of the decrease predicted by the slope (Armijo), up
+    to the rounding of the energy; rows that have found their t wait for the others. If no t does, H is reset.
 
     Args:
         memory: M.
-        max_line_search: how many t are tried in a step. Where E has kinks there is often none, and all rows wait for
-            the search.
+        max_line_search: values of t tried per step. If E has kinks there is often none that works, and all rows wait
+            for the search.
         max_steps, tol, check_every: see `Solver`; the residual is ‖u − project(u − g)‖∞.
 
     Raises:
@@ -94,7 +94,7 @@ class LBFGS(Solver):
         moved, change = u - state.u, gradient - state.gradient
         curvature, squared = _dot(moved, change), _dot(change, change)
         bent = (curvature > 1e-7 * (moved.norm(dim=1) * change.norm(dim=1))[:, None]) & (squared > 0)
-        # Where E curves down, the pair says nothing about a minimum, and the next first guess is a longer step.
+        # With negative curvature the pair is useless for H, and the next step starts longer.
         grown = torch.where(found[:, None], 2 * state.scale, state.scale)
         scale = torch.where(bent, curvature / squared.clamp_min(_tiny(u)), grown)
         lost = ~found & ~at_rest
@@ -114,7 +114,7 @@ class LBFGS(Solver):
         return (~held).to(u.dtype)
 
     def _inverse_hessian(self, state: Memory, slope: Tensor, free: Tensor) -> Tensor:
-        """H g by the two loops of Nocedal (1980), restricted to the free coordinates; pairs that do not bend are 0."""
+        """H g by the two loops of Nocedal (1980), on the free coordinates; pairs without positive curvature are 0."""
         steps_BMD, changes_BMD = state.steps_BMD * free[:, None], state.changes_BMD * free[:, None]
         bend_BM = (steps_BMD * changes_BMD).sum(dim=2)
         square_BM = changes_BMD.square().sum(dim=2)
@@ -138,7 +138,7 @@ class LBFGS(Solver):
     def _search(
         self, problem: Problem, state: Memory, direction: Tensor, waiting: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Where the first t of 1, ½, ¼ … that is good enough leads; rows without one stay where they are."""
+        """The point of the first t of 1, ½, ¼ … that passes the test; rows without one stay where they are."""
         u, energy, gradient = state.u, state.energy, state.gradient
         slack = 4 * torch.finfo(u.dtype).eps * energy.abs()
         found, t = torch.zeros_like(waiting), 1.0
@@ -170,6 +170,6 @@ def _tiny(tensor: Tensor) -> float:
 
 
 def _push(pairs_BMD: Tensor, new: Tensor, bent: Tensor, lost: Tensor) -> Tensor:
-    """The newest pair at the end of the queue where it bends; an empty queue where the search failed."""
+    """Append the newest pair if its curvature is positive; empty the queue if the search failed."""
     pushed = torch.cat([pairs_BMD[:, 1:], new[:, None]], dim=1)
     return torch.where(lost[:, None, None], torch.zeros_like(pushed), torch.where(bent[:, :, None], pushed, pairs_BMD))

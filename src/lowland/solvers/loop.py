@@ -1,8 +1,8 @@
-"""The only loop: budgets, stopping of each sample, finiteness and the departure of solved samples live here.
+"""The only loop: it handles budgets, stopping of each sample, finiteness and removal of solved samples.
 
-Residuals are looked at every `check_every` steps. A sample that has converged, or is no longer finite, is written
-out then and leaves the batch; the others are gathered, so that later steps cost less. Since looks come at fixed
-steps, a sample stops at the same step whether it is solved alone or in a batch.
+Residuals are checked every `check_every` steps. A sample that has converged, or is no longer finite, is then written
+out and leaves the batch; the others are gathered, so later steps cost less. Since checks come at fixed steps, a sample
+stops at the same step whether it is solved alone or in a batch.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import Tensor
 from lowland.solvers.base import Info, Problem, Solver, Status
 from lowland.tensors import PerSampleRNG
 
-# Entering a compiled graph costs as much as a small step, so that several share one; more would compile for longer.
+# Entering a compiled graph costs as much as a small step, so several share one; more would take longer to compile.
 _COMPILED_STEPS = 5
-# All solvers share the code of `_several`: each needs a graph for itself, and one for each size of the batch.
+# All solvers share the code of `_several`: each needs its own graph for each batch size.
 _GRAPHS = 256
 
 
@@ -28,7 +28,7 @@ class Trace(NamedTuple):
     """What the loop returns.
 
     `u` (B, D), `status`, `steps` and `residual` (B,), `trajectory` (T + 1, B, D) or None, and `accepted` (B,), the
-    share of accepted proposals of a sampler, or None. `energy` (B,) is E at u where the solver has found it.
+    acceptance rate of a sampler, or None. `energy` (B,) is E at u if the solver has computed it.
     """
 
     u: Tensor
@@ -49,9 +49,9 @@ def run(
     compiled: bool = False,
     step: Callable[[Problem, Any, Any], tuple[Any, Info]] | None = None,
 ) -> Trace:
-    """Solve from `start` (B, D). See `lowland.infer` for the options; `step` stands in for the solver's own."""
+    """Solve from `start` (B, D). See `lowland.infer` for the options; `step` replaces the solver's own."""
     batch = start.shape[0]
-    # Every step of the budget ends in rows that are written here; without a budget the start is the answer.
+    # Every sample is written once it ends; with a budget of 0 the start is the answer.
     u = torch.empty_like(start) if solver.max_steps else start.clone()
     status = torch.full((batch,), int(Status.MAX_STEPS), dtype=torch.int8, device=start.device)
     steps = torch.zeros(batch, dtype=torch.int64, device=start.device)
@@ -106,7 +106,7 @@ def run(
 
 
 def _some_ended(solver: Solver, state: Any, info: Info) -> bool:
-    """Whether it is worth telling the rows apart. A sum of numbers can only be finite if each of them is."""
+    """Whether any row may have ended. A sum is finite only if each term is."""
     total = state.u.sum() + info.energy.sum()
     some = total - total != 0
     if solver.tol is not None and info.residual is not None:
@@ -115,7 +115,7 @@ def _some_ended(solver: Solver, state: Any, info: Info) -> bool:
 
 
 def _ended(solver: Solver, state: Any, info: Info) -> tuple[Tensor, Tensor]:
-    # A sum of numbers can only be finite if each of them is; the other way round it may overflow.
+    # A sum is finite only if each term is; the converse may fail by overflow.
     finite = torch.isfinite(info.energy) & torch.isfinite(state.u.sum(dim=1))
     if not bool(finite.all()):
         finite = torch.isfinite(info.energy) & torch.isfinite(state.u).all(dim=1)
@@ -127,7 +127,7 @@ def _ended(solver: Solver, state: Any, info: Info) -> tuple[Tensor, Tensor]:
 
 
 def _padded(stay: Tensor, size: int) -> Tensor:
-    """Rows to keep, padded with copies of the first to one of size, size/2, size/4 …: few shapes to compile."""
+    """Rows to keep, padded with copies of the first to size, size/2, size/4 …, so that few shapes are compiled."""
     while size // 2 >= len(stay) and size % 2 == 0:
         size //= 2
     return torch.cat([stay, stay[:1].expand(size - len(stay))])
@@ -140,7 +140,7 @@ def _several(
     draws: Iterable[Any],
     record: bool,
 ) -> tuple[Any, Info | None, Tensor | None, list[Tensor]]:
-    """One step for each of `draws`: the last state and Info, accepted proposals (B,), and each u if it is recorded."""
+    """One step for each of `draws`: the last state and Info, accepted proposals (B,), and each u if recorded."""
     info, accepted, visited = None, None, []
     for drawn in draws:
         state, info = step(problem, state, drawn)
@@ -153,12 +153,12 @@ def _several(
 
 @functools.cache
 def _graph() -> Callable[..., tuple[Any, Info | None, Tensor | None, list[Tensor]]]:
-    """`_several` through torch.compile, made once since torch looks at all its settings when it makes one."""
+    """`_several` through torch.compile, created once, since torch checks all its settings each time."""
     return torch.compile(_several, dynamic=False)
 
 
 def _compiled(problem: Problem, solver: Solver) -> Callable[..., tuple[Any, Info | None, Tensor | None, list[Tensor]]]:
-    """Some steps as one graph. Gradients go through torch.func, which a compiled graph can hold."""
+    """Several steps as one graph. Gradients use torch.func, which can be compiled into a graph."""
     problem.compiling = True
 
     def advance(

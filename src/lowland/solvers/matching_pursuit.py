@@ -1,4 +1,4 @@
-"""Orthogonal matching pursuit (row S2): one atom more at a time, for a quadratic with few coordinates in play."""
+"""Orthogonal matching pursuit (system S2): one more atom per step, for a quadratic with few non-zero coordinates."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from lowland.errors import DifferentiationError, OptionError
 from lowland.registry import register
 from lowland.solvers.base import Info, Point, Problem, Solver, SolverCase, Support
 
-# Rows whose correlations are held in float64 at once, and rows that a thread takes at a time.
+# Rows whose correlations are in memory at once in float64, and rows per task of a thread.
 _HELD, _TAKEN = 4096, 512
-# A coordinate whose square is at least this share independent of those in play may join them.
+# A coordinate may join if at least this fraction of its square is independent of those in S.
 _PIVOT = 1e-9
-# What is left below this share of c is the rounding of a code in single precision.
+# A residual below this fraction of c is the rounding of a code in single precision.
 _ROUNDING = 1e-5
 
 
 @register("solver")
 class OrthogonalMatchingPursuit(Solver):
-    """Greedy search for argmin ½ uᵀGu − cᵀu + k over ‖u‖₀ ≤ K, by the coordinate that matches what is left best.
+    """Greedy search for argmin ½ uᵀGu − cᵀu + k over ‖u‖₀ ≤ K, by the coordinate that matches the residual best.
 
         j = argmax_k |c − Gu|_k / √G_kk,   S ← S ∪ {j},   u_S = G_SS⁻¹ c_S
 
     Source: Pati, Rezaiifar & Krishnaprasad (1993); by the Gram matrix as in Rubinstein, Zibulevsky & Elad (2008). The
-    inverse of G_SS grows by one coordinate at a time, compiled with numba (extra `fast`), and without it by batches in
-    torch. K is the bound of the domain. A sample with K coordinates has converged: to a local answer, the best on its
-    S, since the problem is NP-hard. Where u ≥ 0, a coordinate whose best value would become negative ends the search;
-    the residual is then what is left, the largest c − Gu, and the status MAX_STEPS.
+    inverse of G_SS grows by one coordinate at a time, compiled with numba (extra `fast`), or in batches with torch
+    without it. K is the domain's bound. A sample with K coordinates has converged to a local answer, the best on its S,
+    since the problem is NP-hard. If u ≥ 0, a coordinate whose best value would become negative ends the search; the
+    residual is then the largest c − Gu, and the status MAX_STEPS.
 
     Args:
-        error: a sample is done once E ≤ error, so that each takes as few atoms as it needs; in units of E. For noise
+        error: a sample is done once E ≤ error, so that each uses only as many atoms as needed; in units of E. For noise
             of standard deviation σ in n coordinates, error = ½ n (1.15 σ)² (Elad & Aharon 2006).
 
     Raises:
@@ -82,7 +82,7 @@ class OrthogonalMatchingPursuit(Solver):
         return u, energy, left
 
     def _left(self, problem: Problem, u: Tensor, energy: Tensor) -> Tensor:
-        """(B,) the largest entry of c − Gu off S where one more coordinate might join and lower E; else 0."""
+        """(B,) the largest entry of c − Gu outside S if another coordinate could join and lower E; else 0."""
         gram, linear, _ = _quadratic(problem)
         short = ((u != 0).sum(dim=1) < _bound(problem)) & (energy > self.error)
         found, rows = torch.zeros_like(energy), short.nonzero()[:, 0]
@@ -107,7 +107,7 @@ class OrthogonalMatchingPursuit(Solver):
         return u, energy
 
     def _batched(self, problem: Problem, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, an atom at a time for all samples; places not taken yet hold the identity."""
+        """The same, one atom at a time for all samples; unused slots hold the identity."""
         gram, linear, constant = _quadratic(problem)
         u, energy, scale = u.double(), constant.clone(), gram.diagonal().clamp_min(torch.finfo(gram.dtype).tiny).rsqrt()
         places = torch.zeros(len(u), _bound(problem), dtype=torch.int64, device=u.device)
@@ -144,7 +144,7 @@ class OrthogonalMatchingPursuit(Solver):
 
 
 def bounded_quadratic(problem: Problem) -> Support:
-    """The check that solvers under a hard bound share."""
+    """The check shared by solvers with a bound on the number of coordinates."""
     if not isinstance(problem.domain, Sparse):
         return Support(False, f"it bounds the number of coordinates, which {problem.domain!r} does not")
     if problem.structure.quadratic is None or problem.structure.penalty is not None:

@@ -18,10 +18,10 @@ class MPPI(Population):
 
     Args:
         samples, deviation, max_steps, tol, check_every: see `Population`.
-        temperature: T > 0. Its unit is the standard deviation of the energies of the candidates if `relative`, so
-            that one value serves all scales of E; otherwise T is in units of E, as in the paper.
+        temperature: T > 0. If `relative`, it is in units of the standard deviation of the candidates' energies, so that
+            one value works for all scales of E; otherwise in units of E, as in the paper.
         relative: see `temperature`.
-        decay: factor of the deviation from one step to the next; 1 keeps it, as in the paper, below 1 it closes in.
+        decay: factor on the standard deviation at each step; 1 keeps it, as in the paper, and below 1 it shrinks.
 
     Raises:
         OptionError: for options outside their ranges.
@@ -56,7 +56,7 @@ class MPPI(Population):
         if self.relative:
             finite = torch.where(torch.isfinite(above), above, 0)
             unit = finite.std(dim=1, keepdim=True).clamp_min(torch.finfo(above.dtype).tiny)
-        # With no finite candidate at all, inf − inf leaves no weights and the mean stays.
+        # If no candidate is finite, inf − inf gives no weights and the mean stays.
         weights = torch.softmax(-above / (self.temperature * unit), dim=1).nan_to_num(nan=1 / self.samples)
         mean = torch.bmm(weights[:, None], points_BND)[:, 0]
         return mean, self.decay * state.deviation

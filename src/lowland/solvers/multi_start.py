@@ -1,4 +1,4 @@
-"""Several starts for each sample, for energies with several valleys."""
+"""Several starts per sample, for energies with several minima."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lowland.tensors import PerSampleRNG
 
 
 class Starts(NamedTuple):
-    """Points (B, N − 1, D), or displacements from the start if `relative`, and the randomness of the solves."""
+    """Points (B, N − 1, D), or displacements from the start if `relative`, and the random streams of the solves."""
 
     points: Tensor
     relative: bool
@@ -27,11 +27,11 @@ class Starts(NamedTuple):
 
 @register("solver")
 class MultiStart(Solver):
-    """u* = the end of least energy among those of a solver from N starts, for each sample. Source: textbook.
+    """u* = the lowest-energy result of a solver from N starts, for each sample. Source: textbook.
 
     The first start is the one that `infer` would use anyway; the others are uniform on a bounded domain, and normal
-    around the first on an unbounded one. One step is the whole search: `steps` counts 1, status and residual are those
-    of the run that was kept.
+    around the first on an unbounded one. One step is the whole search: `steps` counts 1, and status and residual are
+    those of the run that was kept.
 
     Args:
         solver: the solver, with its own budget and tolerance.

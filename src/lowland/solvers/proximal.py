@@ -1,4 +1,4 @@
-"""ISTA and FISTA (rows S1, S2): proximal gradient descent for a smooth energy with a non-smooth penalty."""
+"""ISTA and FISTA (systems S1, S2): proximal gradient descent for a smooth energy with a non-smooth penalty."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Proximal(NamedTuple):
 class ISTA(Solver):
     """u ← prox_{1/L}(u − (1/L) ∇f(u)) for E = f + penalty: iterative shrinkage (Daubechies et al. 2004).
 
-    L is the energy's own Lipschitz bound where it offers one; otherwise it starts at `curvature` and doubles until the
-    quadratic model at the point bounds f from above (Beck & Teboulle 2009, equation 3.2), for each sample on its own.
+    L is the energy's own Lipschitz bound if there is one; otherwise it starts at `curvature` and doubles until the
+    quadratic model at the point bounds f from above (Beck & Teboulle 2009, equation 3.2), separately for each sample.
 
     Args:
-        curvature: first L where the energy gives no bound, in units of E per squared unit of u.
-        max_steps, tol, check_every: see `Solver`; the residual is L‖u_new − u‖∞, with the first L where it changes.
+        curvature: initial L if the energy gives no bound, in units of E per squared unit of u.
+        max_steps, tol, check_every: see `Solver`; the residual is L‖u_new − u‖∞, with the initial L if L changes.
 
     >>> import lowland as ll
     >>> energy = SparseCoding(n_features=4, n_atoms=8, sparsity=0.1)
@@ -80,7 +80,7 @@ class ISTA(Solver):
                 u = self._move(problem, point, gradient, curvature)
         residual = (curvature * (u - point)).abs().amax(dim=1)
         if problem.structure.lipschitz is None:
-            # Where rounding lets no step lower E, L grows until u no longer moves: that is not stationary.
+            # If rounding lets no step lower E, L grows until u no longer moves; this point is not stationary.
             first = torch.full_like(curvature, self.curvature)
             residual = self.curvature * (self._move(problem, point, gradient, first) - point).abs().amax(dim=1)
         if not self.accelerated:
@@ -102,7 +102,7 @@ class FISTA(ISTA):
 
         u⁺ = prox_{1/L}(v − (1/L) ∇f(v)),   t⁺ = (1 + √(1 + 4t²)) / 2,   v⁺ = u⁺ + (t − 1)/t⁺ (u⁺ − u)
 
-    Restarted for each sample on its own whenever the step points uphill (O'Donoghue & Candès 2015, gradient scheme).
+    Restarted, separately for each sample, whenever the step points uphill (O'Donoghue & Candès 2015, gradient scheme).
 
     >>> import lowland as ll
     >>> energy = SparseCoding(n_features=4, n_atoms=8, sparsity=0.1)

@@ -1,4 +1,4 @@
-"""From what a user passes (tensors, arrays, dictionaries, pairs) to a checked `Batch` on the device of the energy."""
+"""Turns what a user passes (tensors, arrays, dictionaries, pairs) into a checked `Batch` on the energy's device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lowland.tensors import check_finite, tree_map
 def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
     """Data as a Batch: y alone, a pair (x, y), a dictionary with the keys y and x, or `Batch(None, x)` for x alone.
 
-    Any other dictionary, and every dictionary where the energy takes a y of several parts, is y itself.
+    Any other dictionary is y itself, and so is every dictionary if the energy's y has several parts.
     """
     if isinstance(data, Batch):
         return data
@@ -42,7 +42,7 @@ def as_batch(data: Any, energy: Energy, index: Tensor | None = None) -> Batch:
 
 
 def to_device(batch: Batch, energy: Energy) -> Batch:
-    """The batch on the device of the energy."""
+    """Move the batch to the energy's device."""
     own = next(iter(energy.parameters()), None)
     if own is None or own.device.type == "cpu":
         return batch
@@ -51,7 +51,7 @@ def to_device(batch: Batch, energy: Energy) -> Batch:
 
 
 def checked(batch: Batch, energy: Energy) -> Batch:
-    """The batch where the energy is, or one clear error: wrong variables, rank, type, NaN or infinity."""
+    """The batch on the energy's device, or one clear error: wrong variables, rank, dtype, NaN or infinity."""
     batch = to_device(batch, energy)
     for name in ("y", "x"):
         check_finite(getattr(batch, name), name)
@@ -60,24 +60,24 @@ def checked(batch: Batch, energy: Energy) -> Batch:
 
 
 def free_variables(batch: Batch, energy: Energy) -> tuple[str, ...]:
-    """The variables that training data need not hold: z, y where they are x alone, and x where views are made of y."""
+    """Variables that training data need not contain: z; y if only x is given; x if the shaping makes views of y."""
     return ("z", *(("y",) if batch.y is None else ()), *(("x",) if batch.x is None and energy.views else ()))
 
 
 def own_dtype(energy: Energy) -> torch.dtype:
-    """The number type of the parameters of an energy."""
+    """The dtype of the energy's parameters."""
     own = next(iter(energy.parameters()), None)
     return torch.get_default_dtype() if own is None else own.dtype
 
 
 def check_numbers(value: np.ndarray, name: str) -> None:
-    """A ShapeError for an array of anything but numbers."""
+    """Raise a ShapeError unless the array holds numbers."""
     if value.dtype.kind not in "fiub":
         raise ShapeError(f"{name} is an array of {value.dtype}, but numbers are needed.")
 
 
 def as_tensor(value: Any, name: str, dtype: torch.dtype) -> Any:
-    """Arrays become tensors; arrays of float64, NumPy's default, take the type of the energy."""
+    """Arrays become tensors; floating-point arrays, float64 by NumPy's default, are cast to the energy's dtype."""
     if isinstance(value, Mapping):
         return {key: as_tensor(part, f"{name}[{key!r}]", dtype) for key, part in value.items()}
     if isinstance(value, np.ndarray):
@@ -93,7 +93,7 @@ def as_tensor(value: Any, name: str, dtype: torch.dtype) -> Any:
 
 
 def check_inside(y: Any, energy: Energy) -> None:
-    """A DomainError for samples outside the domain of y; grey values in [0, 1] may stand for binary ones."""
+    """Raise a DomainError for samples outside the domain of y; a binary y also accepts grey values in [0, 1]."""
     domain = energy.domains.get("y")
     if y is None or domain is None or not domain.constrained or isinstance(domain, Product):
         return

@@ -14,7 +14,7 @@ from lowland.worlds.base import State
 
 
 class Teacher(Protocol):
-    """What acts on a batch of states, such as `planning.Controller`; it may keep a plan for each row."""
+    """Acts on a batch of states, as `planning.Controller` does; it may keep a plan for each row."""
 
     def __call__(self, state: State) -> Tensor: ...
 
@@ -22,20 +22,20 @@ class Teacher(Protocol):
         """Forget all rows."""
 
     def select(self, rows: Tensor) -> None:
-        """Keep these rows only, whose episodes go on."""
+        """Keep only these rows, whose episodes continue."""
 
 
 def dagger(
     actor: nn.Module, teacher: Teacher, episodes: Sequence[Episodes], rounds: int
 ) -> Iterator[tuple[State, Tensor]]:
-    """After each round, all states (B, …) so far with the teacher's actions (B, A); train the actor on them.
+    """Yield, after each round, all states (B, …) so far with the teacher's actions (B, A), to train the actor on.
 
     Source: Ross, Gordon & Bagnell, "A reduction of imitation learning and structured prediction to no-regret online
     learning" (2011). In the first round the teacher drives, in the others the actor does, and the teacher labels the
     states that it reaches. Each round drives its own share of the episodes.
 
     Args:
-        actor: acts on a batch of states; its training happens between the rounds, by the caller.
+        actor: acts on a batch of states; the caller trains it between rounds.
         teacher: whose actions are learned.
         episodes: to drive in.
         rounds: how many parts they are cut into.

@@ -16,7 +16,7 @@ from lowland.training.samples import FromDataset, Lazy, Memmap, Memory, OnDevice
 
 
 class Prepared(NamedTuple):
-    """What `fit` trains on: `samples` with random access, or the user's own `loader`; rows to train on and held out."""
+    """What `fit` trains on: `samples` with random access or the user's `loader`, and the training and held-out rows."""
 
     samples: Samples | None
     loader: Any
@@ -30,7 +30,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(data: Any, energy: Energy, batch_size: int | None, validation: float, seed: int) -> Prepared:
-    """Read and check the data, and hold a part of it out.
+    """Read and check the data, and hold out a part for validation.
 
     Raises:
         ShapeError, DomainError: for data that are empty, not finite, or of the wrong rank, type or device.

@@ -1,4 +1,4 @@
-"""A trained encoder to take away: weights with a card in their header, and the code that loads them without Lowland."""
+"""Encoder files: weights with a model card in their header, and the code that loads them without Lowland."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ def save_encoder(
         encoder = load("encoder.safetensors")
         vectors = encoder(encoder.prepare("cat.jpg"))
 
-    It needs torch, NumPy and safetensors, and Pillow for `prepare` of pictures.
+    It needs torch, NumPy and safetensors, and Pillow to read image files.
 
     Args:
-        encoder: the encoder that it holds is of a registered class.
-        options: arguments of that class, in plain numbers, text, lists and tuples.
-        folder: of the two files.
-        card: what else stands in the header as JSON, such as what was measured; of it `kind`, "images" or "series", and
-            `levels`, black and white of pictures of more than eight bits or None, say how samples are prepared.
+        encoder: wraps an encoder of a registered class.
+        options: constructor arguments of that class: numbers, text, lists and tuples.
+        folder: where both files go.
+        card: further metadata, stored in the header as JSON, such as measured numbers. Its `kind`, "images" or
+            "series", and `levels`, black and white of images of more than eight bits or None, say how samples are
+            prepared.
 
     Returns:
-        the path of the weights.
+        the path of the weights file.
 
     Raises:
         CheckpointError: if the files cannot be written.
@@ -89,13 +90,13 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
 
 
 def prepare_by(card: Mapping[str, Any]) -> Prepare:
-    """What makes samples for the encoder of this card."""
+    """The preprocessing that the encoder of this card expects."""
     levels = card.get("levels")
     return Prepare(card["kind"], tuple(card["shape"]), None if levels is None else (levels[0], levels[1]))
 
 
 class Guarded(nn.Module):
-    """An encoder for a graph that cannot raise errors: the vector of an image outside [0, 1] is not a number.
+    """An encoder for exported graphs, which cannot raise errors: an image outside [0, 1] gives a vector of NaN.
 
     >>> from lowland.nn.encoders.convnet import ConvNet
     >>> encoder = Standardised(ConvNet((1, 16, 16)), Prepare("images", (1, 16, 16))).eval()
@@ -119,9 +120,8 @@ class Guarded(nn.Module):
 def export_encoder(path: Path, to: str) -> Path:
     """Write the encoder at a path as "onnx" or "program" beside its weights, and return the file.
 
-    The input is called images or series and has its shape and type in the file, which runtimes check; the output is
-    `vectors`. Images outside [0, 1] give vectors that are not numbers. The card, and how samples are prepared, are
-    metadata of an ONNX file.
+    The input is named "images" or "series", and its shape and dtype are in the file, so runtimes check them. The output
+    is named "vectors". Images outside [0, 1] give NaN. An ONNX file holds the card and the preprocessing as metadata.
 
     Raises:
         CheckpointError, OptionError, UnsupportedError: see `load_encoder`, `export_onnx` and `export_program`.
@@ -137,13 +137,13 @@ def export_encoder(path: Path, to: str) -> Path:
 
 
 def weights_in(path: Path) -> Path:
-    """The weights of an encoder in a folder, or in a run; any other path as it is."""
+    """The weights file inside a folder or a run; any other path is returned as it is."""
     inside = (path / WEIGHTS, path / "encoder" / WEIGHTS, path / "latest" / "encoder" / WEIGHTS)
     return next((file for file in inside if file.is_file()), path)
 
 
 def build_encoder(name: str, shape: tuple[int, ...], options: Mapping[str, Any]) -> nn.Module:
-    """An encoder of a registered class; lists in the options become tuples, which JSON does not have."""
+    """Build a registered encoder; lists in the options become tuples, which JSON cannot store."""
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     return find("encoder", name)(shape=shape, **plain)
 
@@ -152,7 +152,7 @@ _LOAD = '''
 def load(path):
     """The trained encoder: float32 (B, *shape) -> (B, size). Images are in [0, 1]; it standardises them itself.
 
-    `encoder.prepare(source)` makes such a batch of the path of a file, of an array, or of a list of them.
+    `encoder.prepare(source)` makes such a batch from a file's path, an array, or a list of either.
     """
     from safetensors import safe_open
     from safetensors.torch import load_file
@@ -174,7 +174,7 @@ def load(path):
 
 def _code(kind: type) -> str:
     head = (
-        f'"""{kind.__name__} as Lowland trained it. Needs torch, NumPy and safetensors, and Pillow for pictures.\n\n'
+        f'"""{kind.__name__} as Lowland trained it. Needs torch, NumPy and safetensors, and Pillow for images.\n\n'
         '    from encoder import load\n    encoder = load("encoder.safetensors")\n'
         '    vectors = encoder(encoder.prepare("a file"))\n"""\n\n'
         "from __future__ import annotations\n\nimport json\n"

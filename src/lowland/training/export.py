@@ -20,17 +20,17 @@ from lowland.version import __version__
 from lowland.worlds.base import World
 
 _REGISTRATION = "torch.onnx._internal.exporter._registration"
-"""Its logger remarks on missing packages; the first export imports it."""
+"""Its logger warns about missing packages; the first export imports it."""
 
 
 def save_energy(energy: Energy, folder: str | Path) -> Path:
     """Write an energy as `config.json` (its class and constructor arguments) and `model.safetensors`, in a folder.
 
-    The files are those of the Hugging Face hub, so that `type(energy).from_pretrained(folder)` reads them, too.
+    The files have the layout of the Hugging Face hub, so `type(energy).from_pretrained(folder)` reads them too.
 
     Raises:
         CheckpointError: if the folder cannot be written.
-        UnsupportedError: if a required argument of the constructor is not plain JSON.
+        UnsupportedError: if a required constructor argument cannot be stored as JSON.
     """
     return _save("energy", energy, folder)
 
@@ -40,7 +40,7 @@ def load_energy(folder: str | Path) -> Energy:
 
     Raises:
         CheckpointError: if files are missing or damaged, or do not belong to this energy.
-        OptionError: if there is no energy of that name (a plugin that is not loaded, perhaps).
+        OptionError: if there is no energy of that name (perhaps its plugin is not loaded).
 
     >>> import tempfile
     >>> from lowland.energies import Ellipse
@@ -110,7 +110,7 @@ def _load(kind: str, folder: str | Path) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has lists alone; constructors take tuples."""
+    """Lists become tuples, which constructors take and JSON cannot store."""
     return tuple(_plain(part) for part in value) if isinstance(value, list) else value
 
 
@@ -119,10 +119,10 @@ def _weights(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _fill(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load weights in the number type that they were saved in, which may be another than that of a new module."""
+    """Load weights in the dtype they were saved in, which may differ from that of a new module."""
     kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     if len(kinds) == 1:
-        module.to(kinds.pop())  # what is not among the weights, too
+        module.to(kinds.pop())  # including what is not among the weights
     for name, tensor in module.state_dict().items():
         if name in weights and weights[name].dtype != tensor.dtype:
             owner, _, last = name.rpartition(".")
@@ -133,7 +133,7 @@ def _fill(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
-    """Write the weights of any module as one safetensors file, by the names of its `state_dict`.
+    """Write the `state_dict` of any module as one safetensors file.
 
     Args:
         metadata: text by name, kept in the header of the file.
@@ -148,10 +148,9 @@ def export_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
 
 
 class AsModule(nn.Module):
-    """An energy, or a module of a dictionary, as a module of positional tensors, which is what exporters take.
+    """Wraps an energy, or a module that takes a dictionary, as a module of positional tensors, which exporters need.
 
-    `paths` says which is which: the name of a variable, or for a module the key alone, followed by a key for each
-    dictionary on the way to the tensor.
+    `paths` gives the keys that lead to each tensor. For an energy the first key is the variable's name.
     """
 
     def __init__(self, module: nn.Module, paths: Sequence[tuple[str, ...]]) -> None:
@@ -172,10 +171,10 @@ class AsModule(nn.Module):
 
 
 def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Load the weights that `export_safetensors` wrote into a module that was built alike.
+    """Load the weights that `export_safetensors` wrote into a module of the same architecture.
 
     Args:
-        metadata: text by name that the file must have in its header; the empty string stands for none.
+        metadata: text by name that the file's header must contain; "" means that the name must be absent.
 
     Raises:
         CheckpointError: if the file is missing or damaged, or its weights or its metadata are not those of the module.
@@ -194,7 +193,7 @@ def import_safetensors(module: nn.Module, path: str | Path, metadata: Mapping[st
 
 
 def _difference(needed: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """The first thing by which weights are not those that are needed; nothing if they are."""
+    """The first mismatch between the weights needed and those found; "" if they match."""
     for name, tensor in needed.items():
         if name not in found:
             return f"{name} is missing"
@@ -206,7 +205,7 @@ def _difference(needed: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> st
 
 
 def _paths(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Tensor]]:
-    """All tensors of a value, each with the way to it."""
+    """All tensors in a nested value, each with its path of keys."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _paths((*path, key), part)
@@ -215,7 +214,7 @@ def _paths(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...],
 
 
 def _exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tensor, ...], list[str]]:
-    """The module, its inputs in order, and their names. For an energy `example` is a dictionary by x, y and z."""
+    """The module, its inputs in order, and their names. For an energy, `example` has the keys x, y and z."""
     if isinstance(module, Energy):
         if not isinstance(example, Mapping) or set(example) != set(module.domains):
             raise OptionError(
@@ -254,7 +253,7 @@ def _program(module: nn.Module, values: tuple[Tensor, ...]) -> torch.export.Expo
 
 @contextlib.contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode, without the remarks of the exporters on packages that are not installed and on themselves."""
+    """Evaluation mode, with the exporters' own warnings silenced, for instance those about packages not installed."""
     modes = [(part, part.training) for part in module.modules()]
     try:
         module.eval()
@@ -269,13 +268,13 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:
-    """Write an energy or any module as a program of `torch.export` (.pt2), with a free batch axis.
+    """Write an energy or any module as a `torch.export` program (.pt2), with a dynamic batch axis.
 
     Args:
         module: an energy, or a module of tensors.
-        example: inputs of at least two samples: a tensor or tuple of tensors; for an energy a dictionary by x, y and z,
-            of which each may be a dictionary itself: x["mask"] is then the input "x_mask".
-        path: of the file; read it with `torch.export.load(path).module()`.
+        example: inputs of at least two samples: a tensor or tuple of tensors; for an energy a dictionary with the keys
+            x, y and z, whose values may be dictionaries too: x["mask"] becomes the input "x_mask".
+        path: where the file goes; read it with `torch.export.load(path).module()`.
 
     Raises:
         OptionError: for example inputs that do not fit.
@@ -303,16 +302,16 @@ def export_onnx(
     output: str = "output",
     notes: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write an energy or any module as ONNX with a free batch axis, and check it with onnxruntime against torch.
+    """Write an energy or any module as ONNX with a dynamic batch axis, and check onnxruntime's output against torch.
 
     Args:
         module, example: see `export_program`.
-        path: of the file; the weights are inside.
-        tolerance: largest |ONNX − torch| that passes, relative to 1 + |torch|, on the example and on a batch of another
+        path: where the file goes; it contains the weights.
+        tolerance: largest |ONNX − torch| allowed, relative to 1 + |torch|, on the example and on a batch of another
             size. The default allows for float32 sums in another order.
-        inputs, output: their names in the file, in the order of the example; by default those of the variables of an
-            energy, or input_0, input_1 …
-        notes: text by name, kept in the file as its metadata.
+        inputs, output: names in the file, in the order of the example; by default the names of the energy's variables,
+            or input_0, input_1 …
+        notes: text by name, stored as the file's metadata.
 
     Raises:
         OptionError: if a package is missing (`pip install lowland[export]`), or for example inputs that do not fit.

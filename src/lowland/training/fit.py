@@ -45,10 +45,10 @@ class FitResult:
     Attributes:
         history: every logged number by name, each a `Curve(steps, values)`: "loss/GROUP", the shaping's metrics, and
             both again under "validation/" for the held-out data.
-        steps: steps taken in all, those before a resume included.
+        steps: total steps, including those before a resume.
         stopped: "max_steps", "patience" or "callback".
         seconds: wall time of this call.
-        run: folder of the run, or None.
+        run: the run's folder, or None.
     """
 
     history: dict[str, Curve]
@@ -84,26 +84,25 @@ def fit(
     devices: int = 1,
     precision: str | None = None,
 ) -> FitResult:
-    """Train an energy in place by a shaping.
+    """Train an energy in place with a shaping.
 
-    The batches depend on (seed, epoch, step) alone. With `run`, the folder gets `metrics.csv`, TensorBoard events and
+    The batches depend only on (seed, epoch, step). With `run`, the folder gets `metrics.csv`, TensorBoard events and
     checkpoints. `resume=True` continues a run that was killed or interrupted, with the same numbers as an unbroken run,
     bit for bit on a CPU. Without `run` no file is written.
 
-    A run resumes only with the data, the settings of energy and shaping, the options that change numbers, and the
-    learning rates of the steps so far that it was made with; `max_steps` may grow. Data are compared by content: up to
-    256 items of a Dataset that is not a TensorDataset, the data set of a DataLoader, only the class of an
-    IterableDataset.
+    A run resumes only with the same data, settings of energy and shaping, options that affect the numbers, and learning
+    rates of the steps so far; `max_steps` may grow. Data are compared by content. Of a Dataset other than a
+    TensorDataset up to 256 items are compared, of a DataLoader its data set, of an IterableDataset only the class.
 
-    Under `torchrun` each process takes its part of each batch, gradients are averaged, and the first process writes
-    the files. A joint embedding has the loss and gradients that one process would have on the whole batch; only batch
-    normalisation uses the statistics of the part.
+    Under `torchrun` each process takes its part of each batch, gradients are averaged, and the first process writes the
+    files. A joint embedding gets the loss and gradients of the whole batch, as in one process; only batch normalisation
+    uses the statistics of each process's part.
 
     Args:
         energy: E(x, y, z).
         data: y as a tensor, an array or a dictionary of tensors; a pair (x, y); `ll.data.Images`; a PyTorch Dataset or
             DataLoader of any of these (a loader keeps its own order and batches, and nothing is held out of it). An
-            array on disk, `numpy.load(file, mmap_mode="r")`, and samples that are computed on demand,
+            memory-mapped array, `numpy.load(file, mmap_mode="r")`, and samples that are computed on demand,
             `lowland.training.samples.Lazy`, need memory for one batch only.
         shaping: the training method.
         max_steps: optimiser steps, or updates, in total, including those before a resume.
@@ -114,18 +113,18 @@ def fit(
             validated too.
         patience: stop after that many validations without a lower loss; None never stops early. That of a last step
             between two others does not count, so that a run may be made longer.
-        seed: of the order of the data and of what is held out.
+        seed: decides the order of the data and which samples are held out.
         run: folder for logs and checkpoints.
         checkpoint_every: steps between checkpoints; the last two are kept.
         resume: continue from the newest good checkpoint in `run`, or start if there is none yet.
         log_every: steps between rows of the history.
-        progress: show a progress bar if standard error is a terminal.
+        progress: show a progress bar when standard error is a terminal.
         callback: (step, metrics) → True to stop. Called after each step that has a row in the history, with the numbers
-            of that row by name; `step` counts the steps taken. A run that it stopped stays stopped on resume.
-        loggers: further loggers of Lightning, such as `WandbLogger`.
-        accelerator, devices, precision: of Lightning Fabric; by default the device of the energy, one device (under
-            torchrun one for each process), and the energy's own number type. Precision is "32-true", which leaves the
-            number type alone (float64 too), or "bf16-mixed".
+            of that row by name; `step` counts the steps taken. A run stopped by its callback stays stopped on resume.
+        loggers: additional Lightning loggers, such as `WandbLogger`.
+        accelerator, devices, precision: passed to Lightning Fabric; by default the energy's device, one device (under
+            torchrun one for each process), and the energy's own dtype. Precision is "32-true", which keeps the dtype
+            (float64 too), or "bf16-mixed".
 
     Raises:
         ShapeError, DomainError: for data that are empty, not finite, or do not fit the energy.
@@ -214,7 +213,7 @@ def fit(
                         break
                 recorder.flush(stepper)
         except TrainingError as error:
-            with contextlib.suppress(TrainingError):  # unless what was computed before is what failed
+            with contextlib.suppress(TrainingError):  # this flush may meet the very loss that failed
                 recorder.flush(stepper)
             error.result = result()
             raise
@@ -276,7 +275,7 @@ def _rank(devices: int) -> int:
 
 
 def _open(checkpoints: Checkpoints, resume: bool, settings: dict[str, Any], leads: bool) -> dict[str, Any] | None:
-    """The checkpoint to go on from, or None; the first process writes the settings of a new run."""
+    """The checkpoint to continue from, or None; the first process writes the settings of a new run."""
     record = checkpoints.folder.parent / "fit.json"
     if not leads and not (resume and checkpoints.all()):
         return None
@@ -318,7 +317,7 @@ def _fabric(energy: Energy, accelerator: str | None, devices: int, precision: st
         nodes = int(os.environ["WORLD_SIZE"]) // devices
         strategy = "ddp" if devices * nodes > 1 else "auto"
     try:
-        with no_records_below_error("lightning.fabric"):  # its remarks on precision and processes
+        with no_records_below_error("lightning.fabric"):  # it warns about precision and processes
             fabric = Fabric(
                 accelerator=accelerator,
                 devices=devices,
@@ -334,7 +333,7 @@ def _fabric(energy: Energy, accelerator: str | None, devices: int, precision: st
 
 @contextlib.contextmanager
 def _as_before(energy: Energy, shaping: Shaping) -> Iterator[None]:
-    """Restore modes, device and gradients at the end, so that only the weights have changed."""
+    """Restore train modes, device and gradients on exit, so that only the weights change."""
     modules = [*energy.modules(), *shaping.modules()]
     modes = [module.training for module in modules]
     own = next(iter(energy.parameters()), None)

@@ -1,4 +1,4 @@
-"""Pretraining on the samples of a folder, as planned: first weights, training, and the time that a step takes."""
+"""Pretraining on the samples of a folder, following a `Plan`: initial weights, training, and the time of a step."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _TIMED = 6
 
 @dataclass(frozen=True)
 class FolderTraining:
-    """Training by joint embedding on some samples of a folder.
+    """Joint-embedding training on the samples of a folder.
 
     Args:
         plan: method, encoder, batch and steps.
         data: the folder.
-        rows: of it, those to train on.
+        rows: the samples of the folder to train on.
         encoder_options, method_options, views: see `build`.
-        rate: the highest of AdamW, which follows `warm_cosine`.
-        seed: of first weights, views and the order of samples.
+        rate: peak learning rate of AdamW, which follows `warm_cosine`.
+        seed: of initial weights, views and the order of samples.
         device: where to train.
     """
 
@@ -48,17 +48,17 @@ class FolderTraining:
     device: str = "cpu"
 
     def build(self) -> tuple[JointEmbedding, JointShaping, Standardised]:
-        """The energy, its shaping, and the encoder, which has measured mean and deviation of the samples."""
+        """The energy, its shaping, and the encoder, which has measured the samples' mean and standard deviation."""
         energy, shaping, encoder = build(
             self.plan, self.data.shape, self.encoder_options, self.method_options, self.views, self.seed
         )
-        # Of large samples fewer say as much, since each has more numbers.
+        # Large samples hold more numbers each, so fewer of them give the same accuracy.
         count = min(_MEASURED, _NUMBERS // math.prod(self.data.shape))
         encoder.measure(self.data.take(self.rows[: max(1, count)]))
         return energy.to(self.device), shaping.to(self.device), encoder
 
     def fit(self, energy: JointEmbedding, shaping: JointShaping, **more: Any) -> FitResult:
-        """Train what `build` made; further arguments, such as `max_steps`, are those of `fit`."""
+        """Train what `build` made; other arguments, such as `max_steps`, go to `fit`."""
         samples = Lazy(len(self.rows), lambda rows: Batch(self.data.take(self.rows[rows])))
         return fit(
             energy, samples, shaping, batch_size=self.plan.batch, lr=self.rate, optimiser="adamw", weight_decay=1e-4,
@@ -66,7 +66,7 @@ class FolderTraining:
         )  # fmt: skip
 
     def seconds(self) -> float:
-        """Wall time of a step, from the second on: the first one sets things up."""
+        """Wall time of a step in seconds, without the first, which includes set-up."""
         energy, shaping, _ = self.build()
         short, long = (self.fit(energy, shaping, max_steps=count).seconds for count in (1, 1 + _TIMED))
         return max(1e-4, (long - short) / _TIMED)

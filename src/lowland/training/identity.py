@@ -1,7 +1,7 @@
-"""What a run of `fit` is: data by content, energy, shaping, optimiser and options, each by name.
+"""The identity of a run of `fit`: data by content, energy, shaping, optimiser and options, each by name.
 
-A resume compares these settings and refuses to go on where one differs. Weights are not among them, because training
-changes them; their shapes are.
+A resume compares these settings and is refused if one differs. Of the weights only the shapes count, because training
+changes the values.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _NAMED = 3
 def settings_of(stepper: Stepper, prepared: Prepared, options: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that must stay the same for a resumed run to get the numbers of an unbroken one.
 
-    The schedule is compared by the rates of the steps taken, in `FitRecorder.restore`.
+    `FitRecorder.restore` compares the schedule, by the rates of the steps taken.
 
     Args:
-        options: further arguments of `fit` that change numbers.
+        options: other arguments of `fit` that affect the numbers.
     """
     by_name = isinstance(stepper.optimiser, str)
     return {
@@ -59,8 +59,8 @@ def settings_of(stepper: Stepper, prepared: Prepared, options: Mapping[str, Any]
 def described(value: Any, name: str) -> dict[str, Any]:
     """Plain values by dotted name: the class of an object, its public attributes, and those of its parts.
 
-    Tensors and arrays are described by shape and fingerprint, functions by name, constants and closure. Attributes
-    that begin with an underscore are state, and left out.
+    Tensors and arrays are described by shape and fingerprint, functions by name, constants and closure. Attributes that
+    begin with an underscore are state and are left out.
 
     >>> from lowland.energies import SparseCoding
     >>> found = described(SparseCoding(4, 6, sparsity=0.3), "energy")
@@ -76,7 +76,7 @@ def agree(before: Mapping[str, Any], now: Mapping[str, Any], whose: Path, known:
     """Raise a CheckpointError that names what differs.
 
     Args:
-        before: as it was stored; now: as it is.
+        before: the stored settings; now: the current ones.
         whose: the run or the file that was made with `before`.
         known: whether `before` should have every name of `now`; records of earlier versions do not.
 
@@ -172,7 +172,7 @@ def _public(value: Any) -> list[tuple[str, Any]]:
 
 
 def _constants(code: types.CodeType) -> list[Any]:
-    """Constants and names in a function and in those inside of it, but for its docstring."""
+    """Constants and names in a function and its inner functions, without the docstring."""
     own = code.co_consts[1:] if code.co_consts and isinstance(code.co_consts[0], str) else code.co_consts
     inner = [part for const in own if isinstance(const, types.CodeType) for part in _constants(const)]
     return [repr(code.co_names), *(const for const in own if not isinstance(const, types.CodeType)), *inner]
@@ -189,5 +189,5 @@ def _closure(function: types.FunctionType) -> list[tuple[str, Any]]:
 def _content(value: Tensor | np.ndarray) -> str:
     try:
         return fingerprint(value)[:16]
-    except (TypeError, RuntimeError):  # of objects, or of a kind that has no bytes
+    except (TypeError, RuntimeError):  # an array of objects, or a tensor without plain bytes
         return "unread"

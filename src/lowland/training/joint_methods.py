@@ -1,4 +1,4 @@
-"""Settings of twelve joint-embedding methods for small images: a shaping, a head and a rate each, not a class."""
+"""Twelve joint-embedding methods for small images. Each is a setting (shaping, head and learning rate), not a class."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from lowland.shaping.regularised.whitening import WMSE
 
 @dataclass(frozen=True)
 class JointMethod:
-    """One method; encoder, views, steps and batches are those of the comparison.
+    """One method of a comparison; encoder, views, steps and batch size are the same for all methods.
 
     Args:
-        name: in lower case, as an option of recipes.
-        title: as in its paper.
+        name: in lower case, as recipes' options take it.
+        title: its name in the paper.
         shaping: (views, seed) → the training method.
-        projector: units of its layers; the last is the size of the embedding.
-        predictor: units of its hidden layers, for methods that have one.
-        distance: D of the energy, the one in the method's loss.
-        rate: learning rate as a multiple of that of the comparison.
+        projector: widths of its layers; the last is the size of the embedding.
+        predictor: widths of its hidden layers, for methods that have one.
+        distance: D of the energy, as in the method's loss.
+        rate: factor on the comparison's learning rate.
 
     >>> from lowland.nn.encoders import ConvNet
     >>> JOINT_METHODS["byol"].energy(ConvNet((1, 8, 8), (4, 8)), torch.Generator()).size
@@ -52,7 +52,7 @@ class JointMethod:
     rate: float = 1.0
 
     def energy(self, encoder: nn.Module, generator: torch.Generator, widen: int = 1) -> JointEmbedding:
-        """The joint embedding that the method trains, around an encoder; `widen` multiplies the units of its head."""
+        """The joint embedding that the method trains, around an encoder; `widen` multiplies the widths of its head."""
         projector, predictor = (
             None if units is None else tuple(widen * each for each in units)
             for units in (self.projector, self.predictor)
@@ -61,7 +61,7 @@ class JointMethod:
 
 
 PATCHES = Jigsaw(2, ImageViews(crop=(0.8, 1.0), ratio=(1.0, 1.0), flip=0.0, colour=0.0, grey=0.0))
-"""Small images have room for four patches, which lose most of their content if cropped further."""
+"""Small images have room for four patches only, and cropping those further would lose most of their content."""
 JOINT_METHODS = {
     method.name: method
     for method in (
@@ -79,8 +79,9 @@ JOINT_METHODS = {
         JointMethod("simsiam", "SimSiam", lambda views, seed: SimSiam(views, seed=seed), predictor=(64,)),
     )
 }
-"""By name: methods with negatives first, from pairs or groups, then methods without.
+"""By name: first methods with negatives, then methods without.
 
-As in their papers but for the temperature 0.2 of SimCLR and NCA, margin and negatives of DrLIM, weight, temperature and
-patches of PIRL, and the rates of PIRL, Barlow Twins and BYOL, which were chosen on validation images of Fashion-MNIST.
+Settings follow the papers, except for the temperature 0.2 of SimCLR and NCA, margin and negatives of DrLIM, weight,
+temperature and patches of PIRL, and the rates of PIRL, Barlow Twins and BYOL. These were chosen on validation images of
+Fashion-MNIST.
 """

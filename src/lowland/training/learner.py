@@ -18,7 +18,7 @@ from lowland.training.streams import gather
 
 
 class _Clock(Optimizer):
-    """An optimiser that changes nothing: through it Lightning counts the steps of a shaping that has no gradients."""
+    """An optimiser that changes nothing; it lets Lightning count the steps of a shaping without gradients."""
 
     def __init__(self) -> None:
         super().__init__([torch.zeros(1, requires_grad=True)], {})
@@ -28,18 +28,18 @@ class _Clock(Optimizer):
 
 
 class Learner(Stepper, pl.LightningModule):
-    """Trains an energy by a shaping, in a user's own `lightning.Trainer`; `ll.fit` is a loop of its own.
+    """Trains an energy with a shaping in a user's own `lightning.Trainer`; `ll.fit` needs no Trainer.
 
     Each step computes the losses of a batch, differentiates each with respect to the parameters of its own group only,
     and then lets the optimiser of each group take its step. A shaping that defines `update` needs no optimiser.
 
     Where several processes train as one, each starts with the parameters of the first, and gradients are averaged.
 
-    `shaping.prepare` is called on the training data before anything else, also before a Trainer's first look at the
-    validation data. What a Trainer writes goes back into an energy and a shaping that are built as they were:
+    `shaping.prepare` is called on the training data before anything else, including a Trainer's sanity check on the
+    validation data. To load a Trainer's checkpoint, build the energy and the shaping as they were built before:
 
         learner = Learner.load_from_checkpoint("step.ckpt", energy=energy, shaping=shaping)  # trained, in place
-        trainer.fit(Learner(energy, shaping), loader, ckpt_path="step.ckpt")  # or goes on
+        trainer.fit(Learner(energy, shaping), loader, ckpt_path="step.ckpt")  # or continues
 
     With `Trainer(plugins=[ll.training.SafetensorsIO()])` these files are safetensors; otherwise they are pickles.
 
@@ -49,8 +49,8 @@ class Learner(Stepper, pl.LightningModule):
         lr: learning rate; a group's own is this times `shaping.rates[group]`.
         optimiser: "adam", "adamw", "sgd", "rmsprop", or a function (parameters, lr) → torch optimiser.
         weight_decay: for the optimisers by name.
-        clip: largest Euclidean norm of the gradient of a group; None for no clipping. A Trainer's own
-            `gradient_clip_val` knows no groups, and is refused.
+        clip: maximum Euclidean norm of a group's gradient; None for no clipping. A Trainer's own `gradient_clip_val`
+            does not know the groups, so it is refused.
         schedule: step (from 0) → factor of the learning rate, a finite number of at least 0.
 
     Raises:
@@ -72,7 +72,7 @@ class Learner(Stepper, pl.LightningModule):
     # ---- hooks of Lightning, in the order in which a Trainer calls them
 
     def configure_callbacks(self) -> Sequence[pl.Callback]:
-        """None; a Trainer calls this hook first, so options that cannot work here are refused before anything else."""
+        """No callbacks; a Trainer calls this hook first, so unsupported Trainer options are refused here."""
         if self.trainer.gradient_clip_val:
             raise OptionError(
                 f"Trainer(gradient_clip_val={self.trainer.gradient_clip_val}) does not know the groups of parameters, "
@@ -81,7 +81,7 @@ class Learner(Stepper, pl.LightningModule):
         if self.trainer.accumulate_grad_batches != 1:
             raise OptionError(
                 f"Trainer(accumulate_grad_batches={self.trainer.accumulate_grad_batches}) would keep gradients that "
-                "Learner computes anew at each step: leave it out, and let the loader give larger batches."
+                "Learner recomputes at each step: leave it out, and let the loader give larger batches."
             )
         return []
 
@@ -103,7 +103,7 @@ class Learner(Stepper, pl.LightningModule):
         self.prepare(lambda count: gather(self.trainer.train_dataloader, self.energy, count))
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch  # `Stepper.batch` does it, faster than Lightning's own way through nested data
+        return batch  # `Stepper.batch` does it, faster than Lightning's walk through nested data
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         optimisers: Any = self.optimizers()
@@ -142,16 +142,16 @@ class Learner(Stepper, pl.LightningModule):
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Learner:
-        """The learner of a checkpoint of a Trainer, its weights and buffers put into `energy=` and `shaping=`.
+        """The learner of a Trainer's checkpoint; weights and buffers are loaded into `energy=` and `shaping=`.
 
         Args:
             checkpoint_path: as written with `SafetensorsIO`, or as Lightning writes it by itself.
-            args, kwargs: `energy` and `shaping`, built as they were, by name; what `Learner` and Lightning's own
-                `load_from_checkpoint` take besides.
+            args, kwargs: `energy` and `shaping` by name, built as before, and what else `Learner` and Lightning's
+                `load_from_checkpoint` take.
 
         Raises:
             OptionError: without energy or shaping.
-            CheckpointError: for a file that is damaged, of something else, or of another energy or shaping.
+            CheckpointError: for a file that is damaged, not a checkpoint, or of another energy or shaping.
         """
         if missing := [name for name in ("energy", "shaping") if name not in kwargs]:
             raise OptionError(

@@ -1,4 +1,4 @@
-"""The history of a run: in memory, as `metrics.csv`, for TensorBoard, and for any logger of Lightning."""
+"""The history of a run: in memory, as `metrics.csv`, for TensorBoard, and for any Lightning logger."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Table:
     file as a whole.
 
     Args:
-        path: of the file. Lines up to step `until` are kept; later ones are dropped, because the resumed run writes
-            them again.
+        path: the file. Lines up to step `until` are kept; later ones are dropped, because the resumed run writes them
+            again.
         until: step of the checkpoint that the run resumes from; 0 for a new run.
     """
 
@@ -53,7 +53,7 @@ class Table:
             try:
                 row = {name: float(text) for name, text in cells.items()}
             except ValueError:
-                continue  # a broken line: its step is run again, or the checkpoint has its fingerprint
+                continue  # a broken line: either its step runs again, or the checkpoint's fingerprint reveals the loss
             step = int(row.pop("step", until + 1))
             if step <= until:
                 self.rows[step] = row
@@ -98,12 +98,12 @@ class Table:
 
 
 class Logs:
-    """Passes rows on to the table, TensorBoard and loggers.
+    """Passes rows on to the table, TensorBoard and the loggers.
 
     Args:
-        run: folder of the run; None keeps the history in memory alone.
+        run: the run's folder; None keeps the history in memory only.
         until: see `Table`.
-        loggers: loggers of Lightning.
+        loggers: Lightning loggers.
     """
 
     def __init__(self, run: Path | None, until: int, loggers: Sequence[Logger]) -> None:

@@ -1,4 +1,4 @@
-"""A pretrained encoder in a folder of its own: weights, the code that loads them, and a model card."""
+"""Writes a pretrained encoder into a folder: weights, the code that loads them, and a model card."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ Made by `lowland pretrain`, without labels.
 
 On samples that the encoder has not seen. Pairs told apart: how often two views of one sample are closer than views of \
 two samples (area under the ROC curve, ½ is chance). RankMe: how many directions the representations use. Linear probe \
-and kNN: share of right classes, where labels were given.
+and kNN: accuracy, if labels were given.
 
 {measured}
 
 ## Limits
 
-It knows what was in its folder. On other data, measure before you rely on it.
+It was trained on the files of one folder. On other data, measure before you rely on it.
 """
 
 
 def check_writable(folder: Path) -> Path:
-    """Make the folder, and raise a CheckpointError if nothing can be written there: call it before any long work."""
+    """Make the folder, and raise a CheckpointError if nothing can be written there; call it before long work."""
     probe = temporary_name(folder / "lowland")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,9 +54,9 @@ def write_encoder(folder: Path, encoder: Standardised, options: Mapping[str, Any
     """Write `encoder.safetensors`, `encoder.py` and the model card `README.md`; returns the path of the weights.
 
     Args:
-        folder: of the three files.
+        folder: where the three files go.
         encoder: see `save_encoder`.
-        options: arguments of its class.
+        options: constructor arguments of its class.
         card: see `model_card`.
 
     Raises:
@@ -68,7 +68,7 @@ def write_encoder(folder: Path, encoder: Standardised, options: Mapping[str, Any
 
 
 def usage(encoder: Standardised, kind: str) -> str:
-    """Python that loads the encoder and makes vectors, in the folder of its files.
+    """Python code that loads the encoder and computes vectors, run in the folder of its files.
 
     Args:
         kind: "images" or "series".

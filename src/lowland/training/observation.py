@@ -1,4 +1,4 @@
-"""What a driver sees, the nearest cars or images: the models and policies for it, and their data from logs.
+"""Observations for driving (nearest cars as vectors, or images), with their models, policies and data from logs.
 
 Shape letters: B samples, T steps, P frames of context, C channels, H and W rows and columns.
 """
@@ -39,7 +39,7 @@ def _spaced(total: int, count: int) -> Tensor:
 
 
 class VectorObservation:
-    """The own car and its nearest neighbours, as numbers.
+    """The own car and its nearest neighbours as a vector.
 
     Args:
         every: frames of the log for one action.
@@ -47,15 +47,15 @@ class VectorObservation:
         hidden: units of the hidden layers of a forward model.
 
     Attributes:
-        replay: options of a `Replay` that shows it.
-        note: in the header of weight files, so that weights for another observation are refused.
-        cost: C of a state.
-        clips: gradient norms at which training of models and of policies clips.
-        predicts, error, baseline: on the page: what a model predicts, the measure of its error, and its baseline.
+        replay: options of a `Replay` that gives this observation.
+        note: goes into the header of weight files, so that weights for another observation are refused.
+        cost: C, the cost of a state.
+        clips: maximum gradient norms in training, for models and for policies.
+        predicts, error, baseline: texts for the page: what a model predicts, its error measure, and the baseline.
     """
 
     clips = (100.0, 5.0)
-    predicts = "A model sees the own car and the nearest others, and tells where they will be."
+    predicts = "A model sees the own car and its nearest neighbours, and predicts where they will be."
     error, baseline = "mean distance of other cars, m", "constant velocity"
 
     def __init__(self, every: int = 2, cars: int = 10, hidden: int = 64) -> None:
@@ -86,27 +86,27 @@ class VectorObservation:
         return logs.unseen(steps)
 
     def examples(self, segments: dict[str, Any], count: int) -> tuple[State, Tensor]:
-        """The first states of up to `count` segments, evenly from all recordings, and their actions."""
+        """The first states of up to `count` segments, spread evenly over the recordings, and their actions."""
         rows = _spaced(len(segments["actions"]), count)
         return take(at(segments["states"], 0), rows), segments["actions"][rows]
 
     def trajectories(self, segments: dict[str, Any], steps: int) -> Any:
-        """Data for `ForwardTraining`: a first state with actions, and the states that followed."""
+        """Data for `ForwardTraining`: a first state with actions, and the states that follow."""
         following = {name: tensor[:, 1 : steps + 1] for name, tensor in segments["states"].items()}
         return {"state": at(segments["states"], 0), "actions": segments["actions"][:, :steps]}, following
 
     def starts(self, segments: dict[str, Any], expert: int) -> Any:
-        """Data for `BackpropThroughModel`: first states, and if `expert` is not 0 so many actions of the log."""
+        """Data for `BackpropThroughModel`: first states, and the log's next `expert` actions unless `expert` is 0."""
         return Batch(segments["actions"][:, :expert] if expert else None, at(segments["states"], 0))
 
     def transitions(self, segments: dict[str, Any]) -> tuple[Any, int]:
-        """Data for `Imitation`: every state of the segments with its action, and their number."""
+        """Data for `Imitation`: every state of the segments with its action, and how many there are."""
         actions = segments["actions"].flatten(0, 1)
         return ({name: part[:, :-1].flatten(0, 1) for name, part in segments["states"].items()}, actions), len(actions)
 
     @torch.no_grad()
     def errors(self, world: World, unseen: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Mean distance of the other cars from their predicted places at each step: of the model and of baselines."""
+        """Mean distance between predicted and true positions of the other cars at each step, for model and baseline."""
         states, actions = unseen["states"], unseen["actions"]
         start = at(states, 0)
         imagined = rollout(world, start, actions, None, actions.shape[1]).states
@@ -122,7 +122,9 @@ class VectorObservation:
 
 
 class ImageObservation:
-    """Films of what is around the own car, as in Henaff, Canziani & LeCun (2019); methods as of `VectorObservation`.
+    """Image sequences of the own car's surroundings, as in Henaff, Canziani & LeCun (2019).
+
+    The methods are those of `VectorObservation`.
 
     Args:
         size: height and width of an image.
@@ -132,12 +134,12 @@ class ImageObservation:
         latents: size of the latent variable of a stochastic model.
         hidden: units of the hidden layers.
         decoder: see `ConvolutionalWorld`.
-        ego: move the own car by its known kinematics (`EgoWorld`) rather than predict it.
+        ego: move the own car by its known kinematics (`EgoWorld`) instead of predicting it.
         device: of the states.
     """
 
     clips = (5.0, 50.0)
-    predicts = "A model sees images of what is around the own car, and tells the next ones."
+    predicts = "A model sees images of the surroundings of the own car, and predicts the next ones."
     error, baseline = "squared error of other cars in the image, times 1,000", "copy of the last frame"
 
     def __init__(
@@ -173,7 +175,7 @@ class ImageObservation:
         return ConvolutionalPosterior(world, self.hidden, generator)
 
     def policy(self, gaussian: bool, generator: torch.Generator) -> Policy:
-        through = not self.ego  # where the own place tells what an action does, images need not
+        through = not self.ego  # with `ego` the kinematics give the effect of an action
         eyes = FilmEyes(self.frames, 3, self.size, self.maps, self.hidden, generator, through)
         return Policy(eyes, eyes.size, _ACTIONS, (self.hidden,) * 3, gaussian=gaussian, generator=generator)
 
@@ -219,7 +221,7 @@ class ImageObservation:
 
     @torch.no_grad()
     def errors(self, world: World, unseen: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Squared error of the channel of other cars at each step: of the model, and of a copy of the last frame."""
+        """Squared error in the channel of other cars at each step, for the model and for a copy of the last frame."""
         actions, films = unseen["actions"], unseen["states"]["image"]
         start, still = at(unseen["states"], 0), films[:, 0, -1, CARS]
         found: dict[str, list[Tensor]] = {"model": [], self.baseline: []}

@@ -1,4 +1,4 @@
-"""Arguments as the words of a command line, NAME=VALUE."""
+"""Options given on the command line as NAME=VALUE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained policy to take away: safetensors with the code that loads it without Lowland, ONNX, or a program."""
+"""Exports a trained policy: safetensors with the code that loads it without Lowland, ONNX, or a program."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from lowland.training.source_of import source_of
 
 FORMATS = ("onnx", "safetensors", "program")
 _TOLERANCE = 5e-6
-"""Of an action relative to 1 + |action|, which is at most 2: ONNX and torch agree to 1e-5."""
+"""Tolerance on an action, relative to 1 + |action|, which is at most 2: so ONNX and torch agree to 1e-5."""
 
 
 def export_policy(policy: Policy, method: str, to: str, folder: str | Path) -> list[Path]:
-    """Write a policy for use elsewhere.
+    """Write a policy for use outside Lowland.
 
-    - "safetensors": `policy-METHOD.safetensors`, and beside it `policy.py`, which needs torch, numpy and safetensors
-      alone: `from policy import load; policy = load("policy-METHOD.safetensors")`.
-    - "onnx": a graph from what the policy looks at, by name, to `output`, the actions (B, 2).
+    - "safetensors": `policy-METHOD.safetensors`, and beside it `policy.py`, which needs only torch, numpy and
+      safetensors: `from policy import load; policy = load("policy-METHOD.safetensors")`.
+    - "onnx": a graph from the policy's inputs, by name, to `output`, the actions (B, 2).
     - "program": the same for `torch.export.load`.
 
     Args:
         policy: as `lowland.planning.load_policy` returns it.
-        method: its name.
+        method: name of the method that trained it, for the file name.
         to: one of the formats.
-        folder: of the files.
+        folder: where the files go.
 
     Returns:
-        what was written.
+        the paths written.
 
     Raises:
         OptionError: for an unknown format, or if a package is missing that ONNX needs.
@@ -56,10 +56,10 @@ def export_policy(policy: Policy, method: str, to: str, folder: str | Path) -> l
 
 
 def example_states(policy: Policy, count: int = 2) -> dict[str, Tensor]:
-    """What a policy of traffic looks at, at the beginning of some episodes of the traffic that ships with the package.
+    """Inputs of a driving policy at the start of some episodes, from the traffic that ships with the package.
 
     Raises:
-        OptionError: if the policy does not say what it looks at.
+        OptionError: if the policy does not name its inputs.
     """
     shapes: dict[str, Any] | None = getattr(policy.inputs, "shapes", None)
     if shapes is None or not policy.observation:
@@ -71,9 +71,9 @@ def example_states(policy: Policy, count: int = 2) -> dict[str, Tensor]:
 
 _LOAD = '''
 def load(path):
-    """The trained policy. `policy.act(observation)` takes what Gymnasium shows and returns the action (2,), in shares
-    of its bounds; `policy(state)` does it for a batch of tensors. `policy.observation` are the options of an
-    environment that shows what it sees.
+    """The trained policy. `policy.act(observation)` takes a Gymnasium observation and returns the action (2,), as a
+    fraction of its bounds; `policy(state)` does it for a batch of tensors. `policy.observation` holds the options of
+    an environment that gives such observations.
     """
     import json
 
@@ -94,7 +94,7 @@ def load(path):
 def _code(eyes: type) -> str:
     assert EYES[eyes.__name__] is eyes
     head = (
-        '"""A policy as Lowland trained it. Needs torch, numpy and safetensors alone.\n\n'
+        '"""A policy trained by Lowland. Needs only torch, numpy and safetensors.\n\n'
         "    from policy import load\n"
         f'    policy = load("{PREFIX}METHOD.safetensors")\n"""\n\n'
         "from __future__ import annotations\n\n"

@@ -1,4 +1,4 @@
-"""Pretraining of an encoder: method, network and hyper-parameters are chosen by the amount of data."""
+"""Pretraining of an encoder; the amount of data decides method, network and hyper-parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lowland.training.encoder_files import build_encoder
 
 AUTO = "auto"
 LEAST = 8
-"""Samples without which nothing is pretrained."""
+"""The fewest samples to pretrain on."""
 _VIEWS: dict[str, type] = {"images": ImageViews, "series": SeriesViews, "vectors": VectorViews}
 _ENCODERS = {"images": "ConvNet", "series": "ResNet1d", "vectors": "Perceptron"}
 _USUAL = {"images": (3, 48, 48), "series": (1, 256)}
@@ -35,13 +35,13 @@ _WARM = 0.1
 
 @dataclass(frozen=True)
 class Plan:
-    """What is going to be trained, and why.
+    """What will be trained, and why.
 
     Args:
         kind: "images", "series" or "vectors".
         method: name of a shaping.
         encoder: name of an encoder.
-        batch: samples of a step.
+        batch: samples per step.
         steps: optimiser steps.
         reasons: a sentence for each choice that was not the user's.
     """
@@ -57,13 +57,13 @@ class Plan:
 def plan(
     kind: str, count: int, method: str = AUTO, encoder: str = AUTO, batch: int = 0, epochs: int = 0, steps: int = 0
 ) -> Plan:
-    """Choose what is not given by the number of samples.
+    """Fill in what is not given, from the number of samples.
 
     Args:
         kind: "images", "series" or "vectors".
         count: samples to train on.
         method, encoder: names, or "auto".
-        batch, epochs, steps: 0 to choose; steps go before epochs.
+        batch, epochs, steps: 0 to choose automatically; steps take precedence over epochs.
 
     Raises:
         OptionError: for fewer than 8 samples, an unknown method or encoder, a batch of one sample or larger than the
@@ -117,11 +117,11 @@ def check_choices(
     method_options: Mapping[str, Any] | None = None,
     views: str = AUTO,
 ) -> None:
-    """Raise now what `plan` and `build` would raise once the data have been read, as far as it does not depend on them.
+    """Check early, before the data are read, what `plan` and `build` would reject later.
 
     Args:
         kind: of the data.
-        size: of a sample, 0 if the data say it. Options of an encoder are then only looked at by name and type.
+        size: of a sample; 0 if the data decide it, and then encoder options are checked by name and type only.
 
     Raises:
         OptionError: see `plan` and `build`.
@@ -147,7 +147,7 @@ def check_enough(count: int) -> None:
 
 
 def methods() -> dict[str, type[JointShaping]]:
-    """The methods of joint embedding by name.
+    """The joint-embedding methods by name.
 
     >>> "VICReg" in methods(), "MinimumEnergy" in methods()
     (True, False)
@@ -156,12 +156,12 @@ def methods() -> dict[str, type[JointShaping]]:
 
 
 def method_class(name: str) -> type[JointShaping]:
-    """The method of a name, capitals or not."""
+    """The method of that name, in any case."""
     return methods()[_named("method", name, methods())]
 
 
 def _named(what: str, name: str, known: Iterable[str]) -> str:
-    """The known name that a user means by a name in any capitals."""
+    """The known name that matches, ignoring case."""
     by_lower = {own.lower(): own for own in known}
     if name.lower() not in by_lower:
         raise OptionError(f"There is no {what} called {name!r}. {nearest(name.lower(), by_lower)}")
@@ -169,7 +169,7 @@ def _named(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def views_of(kind: str, name: str = AUTO) -> Views:
-    """The views of a kind of data: the usual ones, or a preset by its name, such as none or crop_only.
+    """The views (augmentations) for a kind of data: the default, or a preset by name, such as none or crop_only.
 
     >>> views_of("series", "none").jitter
     0
@@ -191,18 +191,18 @@ def build(
     views: str = AUTO,
     seed: int = 0,
 ) -> tuple[JointEmbedding, JointShaping, Standardised]:
-    """The energy, the shaping that trains it, and the encoder inside of the energy.
+    """The energy, the shaping that trains it, and the encoder inside the energy.
 
     Args:
         chosen: from `plan`.
         shape: of a sample.
         encoder_options, method_options: arguments of their constructors.
         views: see `views_of`.
-        seed: of first weights and views.
+        seed: of initial weights and views.
 
     Raises:
-        OptionError: for an argument that a constructor lacks or that is no number where it takes one, an encoder that
-            does not take such samples, or a batch that is too small for the method.
+        OptionError: for an unknown argument of a constructor, a value that is not a number where one is needed, an
+            encoder that does not take such samples, or a batch that is too small for the method.
 
     >>> energy, shaping, encoder = build(plan("vectors", 100), (7,))
     >>> type(shaping).__name__, energy.size, encoder.size
@@ -211,7 +211,7 @@ def build(
     generator = torch.Generator().manual_seed(seed * 1_000_003 + 1)
     encoder = Standardised(_built(chosen, shape, encoder_options or {}, generator))
     method = method_class(chosen.method)
-    # Twice as many samples as dimensions, so that a batch says something about the covariance of its embeddings.
+    # Twice as many samples as dimensions, so that a batch can estimate the covariance of its embeddings.
     embedding = max(8, min(_EMBEDDING, chosen.batch // 2))
     hidden = 2 * embedding
     energy = JointEmbedding(
@@ -231,7 +231,7 @@ def build(
 def _built(chosen: Plan, shape: tuple[int, ...], options: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
     _check_options(chosen.encoder, registered("encoder")[chosen.encoder], options, ("shape", "generator"))
     try:
-        with warnings_from(r"torch\b", "ignore"):  # of weights without numbers, which are an error below
+        with warnings_from(r"torch\b", "ignore"):  # about empty weights, which are an error below
             encoder = build_encoder(chosen.encoder, shape, {**options, "generator": generator})
         with torch.no_grad():
             encoder.eval()(torch.zeros(2, *shape))
@@ -250,7 +250,7 @@ def _built(chosen: Plan, shape: tuple[int, ...], options: Mapping[str, Any], gen
 
 
 def _check_options(name: str, owner: type, options: Mapping[str, Any], reserved: tuple[str, ...]) -> None:
-    """Raise an OptionError for an option that a class lacks, or a value other than a number where it takes one."""
+    """Raise an OptionError for an unknown option of a class, or for a non-numeric value where it takes a number."""
     known = {key: own for key, own in inspect.signature(owner).parameters.items() if key not in reserved}
     for key, value in options.items():
         if key not in known:
@@ -261,7 +261,7 @@ def _check_options(name: str, owner: type, options: Mapping[str, Any], reserved:
 
 
 def warm_cosine(steps: int, step: int) -> float:
-    """The learning rate as a share of the highest: up for a tenth of the steps, then down along a cosine.
+    """The learning rate as a fraction of its peak: linear warm-up for a tenth of the steps, then cosine decay.
 
     >>> round(warm_cosine(100, 4), 2), warm_cosine(100, 10), round(warm_cosine(100, 55), 2)
     (0.5, 1.0, 0.5)
@@ -273,7 +273,7 @@ def warm_cosine(steps: int, step: int) -> float:
 
 
 def described(views: Any) -> str:
-    """Views as text that says what differs from the defaults.
+    """Text that names the settings in which views differ from their defaults.
 
     >>> described(SeriesViews.crop_only())
     'SeriesViews(warp=0, scale=0, jitter=0)'
@@ -287,7 +287,7 @@ def described(views: Any) -> str:
 
 
 def pace_to(chosen: Plan, minutes: float, seconds: float) -> Plan:
-    """The plan with as many steps as fit into so many minutes, at so many seconds a step.
+    """The plan with as many steps as fit into `minutes`, at `seconds` per step.
 
     >>> pace_to(plan("images", 100), minutes=2, seconds=0.1).steps
     1200

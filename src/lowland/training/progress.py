@@ -12,7 +12,7 @@ class Bar:
     """A bar on standard error with the steps taken, their rate, and the newest numbers that were read.
 
     Args:
-        first, last: steps taken before this call, and in all.
+        first, last: steps taken before this call, and in total.
         show: False shows nothing.
     """
 
@@ -21,7 +21,7 @@ class Bar:
         self._shown: Mapping[str, float] = {}
 
     def advance(self, step: int, latest: Mapping[str, float]) -> None:
-        """One step more; `latest` are the numbers to show."""
+        """Count one step; `latest` are the numbers to show."""
         if self._bar is None:
             return
         if latest is not self._shown:

@@ -28,13 +28,13 @@ Callback: TypeAlias = Callable[[int, Row], bool | None]
 
 
 class FitRecorder:
-    """Called after each step; a checkpoint holds all of the steps before it and nothing else.
+    """Called after each step; a checkpoint covers exactly the steps before it.
 
     Args:
-        logs: where rows go.
-        last: number of steps of the whole run.
+        logs: receive the rows.
+        last: total number of steps.
         log_every: steps between rows.
-        samples, held_out, batch_size: data for validation; no validation where `held_out` is empty.
+        samples, held_out, batch_size: data for validation; none if `held_out` is empty.
         validate_every: steps between validations.
         patience: validations without improvement until training stops; None never stops early.
         callback: see `fit`.
@@ -69,7 +69,7 @@ class FitRecorder:
         self._pending: list[tuple[int, dict[str, Any]]] = []
 
     def after_step(self, stepper: Stepper, losses: Losses) -> bool:
-        """Record a step; true ends the training."""
+        """Record a step; True ends training."""
         step = stepper.step
         self._note_rate(stepper, step - 1)
         row = flat(losses) if step % self.log_every == 0 or step == self.last else {}
@@ -93,7 +93,7 @@ class FitRecorder:
         return done
 
     def _call(self, stepper: Stepper, callback: Callback) -> None:
-        """Ask the callback whether to stop; where several processes train together, the first one decides."""
+        """Ask the callback whether to stop; with several processes, the first one decides."""
         self.flush(stepper)
         answer = callback(stepper.step, dict(self.latest))
         if answer is not None and not isinstance(answer, bool | np.bool_):
@@ -117,7 +117,7 @@ class FitRecorder:
         return total
 
     def _watch(self, row: Row) -> None:
-        """Early stopping on the loss of the energy, or of the first group where there is none of that name."""
+        """Early stopping on the loss of the group "energy", or of the first group if there is none of that name."""
         names = [name for name in row if name.startswith("validation/loss/")]
         if not names:
             raise OptionError("patience needs a validation loss, but this shaping gives none: leave patience out.")
@@ -155,7 +155,7 @@ class FitRecorder:
         if rank() == 0:
             write_checkpoint(stepper.state() | {"recorder": self.state()}, self.checkpoints.path(stepper.step))
             self.checkpoints.tidy()
-        of_first(0.0)  # nobody goes on, or ends and resumes, before the file is there
+        of_first(0.0)  # no process continues, or ends and resumes, before the file exists
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs of this object."""
@@ -193,14 +193,14 @@ class FitRecorder:
     def catching_interrupts(self) -> Iterator[None]:
         """The first Ctrl-C ends training after the current step; a second one acts at once, as usual.
 
-        Where several processes train together, the first acts at once, too.
+        With several processes, the first Ctrl-C acts at once too.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def note(number: int, frame: Any) -> None:
-            if world_size() > 1:  # the others may be steps ahead or behind, and would wait for this one
+            if world_size() > 1:  # the others may be steps ahead or behind, and would wait for this process
                 raise KeyboardInterrupt
             self.interrupted = True
             signal.signal(signal.SIGINT, previous)
@@ -213,7 +213,7 @@ class FitRecorder:
 
 
 def _numbers(values: Sequence[Any]) -> list[float]:
-    """Many scalars as floats; those on an accelerator are fetched together, since each fetch waits for it."""
+    """Scalars as floats; those on an accelerator are fetched together, since each fetch is a synchronisation."""
     far = [value for value in values if isinstance(value, Tensor) and value.device.type != "cpu"]
     fetched = iter(torch.stack([value.reshape(()).double() for value in far]).tolist() if far else [])
     return [

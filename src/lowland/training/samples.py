@@ -32,9 +32,9 @@ from lowland.training.batches import (
 )
 
 _PIECE = 2**24
-"""Bytes of an array on disk that are read together."""
+"""Bytes of an array on disk that are read at once."""
 _SPREAD = 256
-"""Samples that identify data which are computed on demand."""
+"""How many samples identify data that are computed on demand."""
 
 
 class Samples(Protocol):
@@ -97,8 +97,8 @@ class Memmap:
     """An array on disk, (N, D): each batch is read when it is needed, and the whole array is never in memory.
 
     Args:
-        y: as `numpy.load(file, mmap_mode="r")` gives it.
-        energy: its number type is that of the batches, which are checked against its domains.
+        y: as `numpy.load(file, mmap_mode="r")` returns it.
+        energy: gives the dtype of the batches and the domains they are checked against.
     """
 
     at_once = sys.maxsize
@@ -116,7 +116,7 @@ class Memmap:
         return checked(Batch(part.to(self.dtype), None, rows), self.energy)
 
     def content(self) -> str:
-        """A fingerprint of the whole array, which is read once, piece by piece."""
+        """A fingerprint of the whole array, which is read once, in chunks."""
         pieces, size = [], max(1, _PIECE // max(1, self.y[:1].nbytes))
         for start in range(0, len(self.y), size):
             pieces.append(fingerprint(np.asarray(self.y[start : start + size])))
@@ -125,7 +125,7 @@ class Memmap:
 
 
 def release(array: np.memmap) -> None:
-    """Tell the system that it may drop the pages of an array on disk that were read.
+    """Let the operating system drop the pages of a memory-mapped array that have been read.
 
     Otherwise they count as memory of the process. Pages of a copy-on-write array (`mmap_mode="c"`) stay, because they
     may have been written to.
@@ -136,11 +136,11 @@ def release(array: np.memmap) -> None:
 
 
 class Lazy:
-    """Samples that are computed when a batch asks for them, such as rendered images: for data too large for memory.
+    """Samples computed when a batch needs them, such as rendered images: for data too large for memory.
 
     Args:
         count: how many samples there are.
-        draw: rows (B,) → their batch, always the same for the same rows.
+        draw: rows (B,) → their batch; the same rows must always give the same batch.
         at_once: how many `Shaping.prepare` gets before training.
 
     >>> data = Lazy(1000, lambda rows: Batch(y=rows[:, None] / 1000), at_once=8)
@@ -153,7 +153,7 @@ class Lazy:
 
 
 class OnDevice:
-    """`Lazy` samples on the device of the energy. Only the first two are checked: one function computes them all."""
+    """`Lazy` samples on the energy's device. Only the first two are checked, since one function computes them all."""
 
     def __init__(self, data: Lazy, energy: Energy) -> None:
         if data.count < 1:
@@ -195,9 +195,9 @@ class FromDataset:
 
 
 def dataset_content(dataset: Any) -> str:
-    """A fingerprint of the tensors of a data set, or else of items evenly spread over it.
+    """A fingerprint of a data set's tensors, or of items spread evenly over it if it has none.
 
-    Items that are random or not numeric identify nothing: then only the class and the size count.
+    Random or non-numeric items identify nothing; then only the class and the size count.
     """
     if isinstance(dataset, IterableDataset):
         return type(dataset).__name__
@@ -219,7 +219,7 @@ def _spread(count: int) -> Tensor:
 
 @contextlib.contextmanager
 def _random_numbers_kept() -> Iterator[None]:
-    """Reading items does not change the random numbers that are drawn afterwards."""
+    """Restore the global random states afterwards, since reading items may draw from them."""
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):

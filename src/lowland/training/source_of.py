@@ -1,4 +1,4 @@
-"""The source of classes with all that they use of Lowland, as one text that stands alone."""
+"""Bundles the source of classes, with everything of Lowland that they use, into one self-contained file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PACKAGE = "lowland"
 
 
 class _Bundle:
-    """Definitions in an order in which each stands behind what it uses, and the imports from outside."""
+    """Definitions in dependency order, and the imports from other packages."""
 
     def __init__(self) -> None:
         self.imports: set[str] = set()
@@ -26,7 +26,7 @@ class _Bundle:
         self.read = functools.cache(_names)
 
     def add(self, module: ModuleType, name: str) -> None:
-        """Take over what a module calls by a name, with all that it uses."""
+        """Add what a module calls by this name, and everything that it uses."""
         definitions, imported = self.read(module)
         if name in imported:
             source, original, line = imported[name]
@@ -34,7 +34,7 @@ class _Bundle:
                 self.imports.add(line)
             elif source != f"{_PACKAGE}.registry":
                 if original != name:
-                    raise UnsupportedError(f"{module.__name__} renames {original} as {name}, which cannot stand alone.")
+                    raise UnsupportedError(f"{module.__name__} renames {original} as {name}, so it cannot be bundled.")
                 self.add(sys.modules[source], original)
             return
         if name not in definitions or name == "register":
@@ -50,7 +50,7 @@ class _Bundle:
             return
         self.done.add(place)
         needed = sorted(_used(node) - {name})
-        # A class may name its heirs in a method, and must stand before them all the same.
+        # A class may name its subclasses in a method, and must still be defined before them.
         heirs = [used for used in needed if _inherits(definitions.get(used), name)]
         for used in needed:
             if used not in heirs:
@@ -61,10 +61,10 @@ class _Bundle:
 
 
 def source_of(*kinds: Any) -> str:
-    """Code that defines these classes and functions, and imports nothing of Lowland.
+    """Code that defines these classes and functions without importing Lowland.
 
     Raises:
-        UnsupportedError: if two things in different files share a name, or a source is not to be had.
+        UnsupportedError: if two things in different files share a name, or a source is not available.
 
     >>> from lowland.nn.encoders.perceptron import Perceptron
     >>> code = source_of(Perceptron)
@@ -78,11 +78,11 @@ def source_of(*kinds: Any) -> str:
 
 
 def _names(module: ModuleType) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str, str]]]:
-    """Statements of a module by what they define, and its imports: (module, name there, line) by name."""
+    """A module's statements by the names they define, and its imports: (module, name there, line) by name."""
     try:
         tree = ast.parse(inspect.getsource(module))
     except (OSError, TypeError) as error:
-        raise UnsupportedError(f"The source of {module.__name__} is not at hand: {error}.") from error
+        raise UnsupportedError(f"The source of {module.__name__} is not available: {error}.") from error
     definitions: dict[str, ast.stmt] = {}
     imported: dict[str, tuple[str, str, str]] = {}
     for node in tree.body:
@@ -117,7 +117,7 @@ def _used(node: ast.AST) -> set[str]:
 
 
 def _text(module: ModuleType, node: Any) -> str:
-    """The lines of a statement as they were written, without the decorator that registers it."""
+    """The source lines of a statement, without the decorator that registers it."""
     lines = inspect.getsource(module).split("\n")
     kept = [mark for mark in getattr(node, "decorator_list", []) if not ast.unparse(mark).startswith("register(")]
     first = min([mark.lineno for mark in kept], default=node.lineno)

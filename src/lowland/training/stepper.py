@@ -34,7 +34,7 @@ _PREPARED_ON = 4096
 
 
 class Stepper:
-    """Trains an energy by a shaping, one batch at a time: what `fit` drives, and what a `Learner` is.
+    """Trains an energy with a shaping, one batch at a time. `fit` drives it, and a `Learner` is one.
 
     Args:
         energy, shaping, lr, optimiser, weight_decay, clip, schedule: see `Learner`.
@@ -96,12 +96,12 @@ class Stepper:
         if not self._groups:
             raise TrainingError(
                 f"{type(self.shaping).__name__} finds nothing to train in {type(self.energy).__name__}: no parameter "
-                "asks for gradients. Unfreeze some with requires_grad_(), or choose another shaping."
+                "requires gradients. Unfreeze some with requires_grad_(), or choose another shaping."
             )
         self.optimisers = [self._optimiser(part, self._rate(name)) for name, part in self._groups.items()]
 
     def prepare(self, sample: Callable[[int], Any]) -> None:
-        """Let the shaping prepare itself on training data, unless it has done so.
+        """Call `shaping.prepare` on training data, once.
 
         Args:
             sample: number n → up to n training samples.
@@ -116,10 +116,10 @@ class Stepper:
             self.shaping.prepare(self.energy, data)
 
     def synchronise(self) -> None:
-        """Start all processes from the parameters of the first, and lay out restored optimiser states in memory.
+        """Start all processes from the first one's parameters, and give restored optimiser states their memory layout.
 
         Raises:
-            UnsupportedError: for a shaping that several processes cannot share.
+            UnsupportedError: for a shaping that cannot train in several processes.
         """
         if world_size() > 1 and not self.shaping.trains_by_gradient:
             raise UnsupportedError(
@@ -128,7 +128,7 @@ class Stepper:
             )
         for module in (self.energy, self.shaping):
             as_first(module)
-        # A checkpoint holds the moments of its optimisers in the order of their axes, whatever the layout was.
+        # A checkpoint stores optimiser moments contiguously, whatever their memory layout was.
         for optimiser in self.optimisers:
             for parameter, state in optimiser.state.items():
                 for name, value in state.items():
@@ -157,7 +157,7 @@ class Stepper:
         if not isinstance(self.optimiser, str):
             return self.optimiser(parameters, rate)
         kind = OPTIMISERS[self.optimiser]
-        # One fused kernel instead of a loop over parameters is most of the cost of a small step.
+        # A loop over parameters is most of the cost of a small step; a fused kernel avoids it.
         if self.optimiser != "rmsprop" and all(p.is_floating_point() for p in parameters):
             return kind(parameters, lr=rate, weight_decay=self.weight_decay, fused=True)
         return kind(parameters, lr=rate, weight_decay=self.weight_decay)
@@ -165,7 +165,7 @@ class Stepper:
     # ---- one step
 
     def batch(self, data: Any) -> Batch:
-        """The data as a Batch on the device of the energy."""
+        """The data as a Batch on the energy's device."""
         return to_device(as_batch(data, self.energy), self.energy)
 
     def advance(self, batch: Batch, take: Callable[[int], None] | None = None) -> Losses:
@@ -228,7 +228,7 @@ class Stepper:
                     f"{kind} must return a scalar that depends on the parameters of {name!r}, but its loss "
                     f"{f'has shape {tuple(loss.shape)}' if loss.ndim else 'depends on none of them'}."
                 )
-            # Reading a number waits for an accelerator, so there the recorder looks at many losses at once.
+            # Reading a number synchronises with the accelerator, so there the recorder checks many losses at once.
             if loss.device.type == "cpu" and not bool(torch.isfinite(loss)):
                 raise self.not_finite(name, self.step)
 
@@ -242,7 +242,7 @@ class Stepper:
     # ---- validation and checkpoints
 
     def evaluate(self, batch: Batch) -> Losses:
-        """Losses and metrics of a batch, without side effects: buffers, random numbers and modes stay as they were."""
+        """Losses and metrics of a batch, without side effects: buffers, random states and modes stay unchanged."""
         modules = [*self.energy.modules(), *self.shaping.modules()]
         kept = [(module, dict(module.__dict__), dict(module._buffers)) for module in modules]
         try:
@@ -250,7 +250,8 @@ class Stepper:
                 module.training = False
                 for name, buffer in module._buffers.items():
                     module._buffers[name] = None if buffer is None else buffer.clone()
-            # Score matching differentiates the energy in its loss. All processes validate on the same samples.
+            # Gradients stay on: score matching differentiates the energy in its loss. All processes see the same
+            # samples.
             with torch.enable_grad(), single_process(), self.autocast():
                 found = self.shaping(self.energy, batch)
             return Losses(*({name: _off_graph(value) for name, value in part.items()} for part in found))
@@ -262,7 +263,7 @@ class Stepper:
                 module._buffers.update(buffers)
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as a tree for a checkpoint."""
+        """Everything the next step depends on, as a tree for a checkpoint."""
         weights = self.energy.state_dict(prefix="energy.") | self.shaping.state_dict(prefix="shaping.")
         return {
             "state_dict": dict(weights),
@@ -271,7 +272,7 @@ class Stepper:
         }
 
     def load(self, tree: dict[str, Any]) -> None:
-        """Take up a state; that of the optimisers where `make_optimisers` has made them."""
+        """Load a state; that of the optimisers only after `make_optimisers`."""
         for name, module in (("energy", self.energy), ("shaping", self.shaping)):
             weights = tree["state_dict"].items()
             module.load_state_dict(
@@ -283,13 +284,13 @@ class Stepper:
 
 
 def flat(losses: Losses, prefix: str = "") -> dict[str, Any]:
-    """Losses as "loss/GROUP" and metrics by their names, off the graph."""
+    """Losses as "loss/GROUP" and metrics by their names, detached."""
     named = {f"{prefix}loss/{name}": _off_graph(value) for name, value in losses.losses.items()}
     return named | {prefix + name: _off_graph(value) for name, value in losses.metrics.items()}
 
 
 def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
-    """The value in the memory layout of its parameter: a fused optimiser takes both number by number as they lie."""
+    """The value in the memory layout of its parameter: a fused optimiser walks through both in memory order."""
     if value.stride() == parameter.stride():
         return value
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

@@ -1,4 +1,4 @@
-"""The order of training data: which batch each step gets, and which part of it this process takes."""
+"""The order of training data: which batch each step gets, and which part of it each process takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lowland.training.samples import Samples
 class Order:
     """Which samples step s sees: a permutation for each epoch, drawn from (seed, epoch), cut into batches.
 
-    Samples left over at the end of an epoch, too few for a batch, are not used in that epoch.
+    An incomplete batch at the end of an epoch is dropped.
 
     >>> order = Order(torch.arange(10), batch_size=4, seed=0)
     >>> order.per_epoch, torch.equal(order.rows(5), Order(torch.arange(10), 4, 0).rows(5))
@@ -43,7 +43,7 @@ class Order:
 
 
 class Stream:
-    """The batches of steps `first` to `last`, of each the part of this process.
+    """This process's part of the batches of steps `first` to `last`.
 
     Args:
         samples: data with random access.
@@ -68,21 +68,21 @@ def own_rows(batch_size: int) -> slice:
     """The rows of a batch that this process takes.
 
     Raises:
-        OptionError: if the batch cannot be shared out evenly.
+        OptionError: if the batch cannot be split evenly.
     """
     number, size = rank(), world_size()
     if batch_size % size:
         raise OptionError(
-            f"A batch of {batch_size} samples cannot be shared out evenly to {size} processes: make batch_size a "
+            f"A batch of {batch_size} samples cannot be split evenly over {size} processes: make batch_size a "
             f"multiple of {size}, and drop the last batch of a DataLoader."
         )
     return slice(number * batch_size // size, (number + 1) * batch_size // size)
 
 
 class LoaderStream:
-    """The batches of a user's DataLoader, in its own order, epoch after epoch, of each the part of this process.
+    """This process's part of the batches of a user's DataLoader, in its own order, epoch after epoch.
 
-    A resumed run skips the batches of the steps before it, so it is exact if the loader yields the same batches again.
+    A resumed run skips the batches already used, so it is exact only if the loader yields the same batches again.
     """
 
     def __init__(self, loader: Any, energy: Energy, first: int, last: int) -> None:

@@ -1,4 +1,4 @@
-"""Vectors of the files in a folder by an encoder, as a table."""
+"""Embeds the files of a folder with an encoder and writes the vectors as a table."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def embed_folder(
     levels: Sequence[float] = (),
     watch: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Path], Folder]:
-    """Write the representations of all samples of a folder; returns what was written, and what was read.
+    """Write the representations of all samples of a folder; returns the paths written and the folder read.
 
     Args:
-        encoder: `encoder.safetensors` of `lowland pretrain`, or the folder it lies in.
-        folder: images or series, brought to the size that the encoder takes.
+        encoder: `encoder.safetensors` written by `lowland pretrain`, or its folder.
+        folder: images or series; they are resized to what the encoder takes.
         out: a `.npy` file, float32 (N, size), beside which a `.json` file names the sample of each row and the SHA-256
             of the vectors; or a `.parquet` file with the columns file, start (of a window, in time steps) and vector,
             whose pages have checksums.
-        levels: black and white of pictures of more than eight bits; by default those that the encoder learned from.
-        watch: told from time to time how far it is.
+        levels: values of black and white for images of more than eight bits; by default those of the training data.
+        watch: called from time to time with a line of progress.
 
     Raises:
-        OptionError: for levels that no picture needs, a file of another kind, or `.parquet` without pyarrow.
+        OptionError: for levels that no image needs, another file ending, or `.parquet` without pyarrow.
         CheckpointError: for an encoder that cannot be read, or a file that cannot be written.
         DataError: for a folder without anything that the encoder takes.
     """
@@ -71,7 +71,7 @@ def embed_folder(
 
 
 def check_table(out: Path) -> None:
-    """Raise an OptionError unless a table of this name can be written here."""
+    """Raise an OptionError unless a table can be written under this name."""
     if out.suffix not in SUFFIXES:
         raise OptionError(f"{out} must end in {' or '.join(SUFFIXES)}.")
     if out.suffix == ".parquet":

@@ -32,7 +32,7 @@ class StatefulCost(Protocol):
 
 
 class World(nn.Module, PyTorchModelHubMixin):
-    """s[t+1] = g(s[t], a[t], z[t]), a forward model (LeCun 2019, row W1; Henaff, Canziani & LeCun 2019, section 3.1).
+    """s[t+1] = g(s[t], a[t], z[t]), a forward model (LeCun 2019, system W1; Henaff et al. 2019, section 3.1).
 
     A subclass defines `step` and `features`, and `initialise` if it z-scores its inputs and outputs. It is
     deterministic: the latent z and the dropout mask are inputs, so that they can be held fixed while a planner searches

@@ -86,7 +86,7 @@ class ForwardTraining(Shaping):
     auto-encoder, unrolled over T steps; with z-dropout, z comes from the prior at randomly chosen steps of each sample,
     which then have no KL term, so that the model learns to predict without the posterior. In a world with dropout every
     step of every sample has its own mask. The posterior sees the logged s[t], in the paper the predicted one. Source:
-    Henaff, Canziani & LeCun 2019, section 3.1 and equation 3 (row W5).
+    Henaff, Canziani & LeCun 2019, section 3.1 and equation 3 (system W5).
 
     Energies: `ForwardModel`.
 

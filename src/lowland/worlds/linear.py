@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @register("world")
 class LinearWorld(World):
-    """s[t+1] = A s[t] + B a[t] + C z[t], for states {"state": (B, S)} (row W1, textbook).
+    """s[t+1] = A s[t] + B a[t] + C z[t], for states {"state": (B, S)} (system W1, textbook).
 
     Args:
         transition: A, (S, S), as a tensor or as nested lists.

@@ -65,7 +65,7 @@ def rollout(
 ) -> Rollout:
     """s[t+1] = g(s[t], a[t], z[t]) for t = 0, …, T − 1; gradients flow through all steps where they are enabled.
 
-    Source: Henaff, Canziani & LeCun 2019, section 3.1 (row W4: "sample z sequences, run the model").
+    Source: Henaff, Canziani & LeCun 2019, section 3.1 (system W4: "sample z sequences, run the model").
 
     Args:
         world: the forward model g.

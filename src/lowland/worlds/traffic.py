@@ -1,4 +1,4 @@
-"""A forward model of the traffic around one car, for vector observations (rows W1, W5).
+"""A forward model of the traffic around one car, for vector observations (systems W1, W5).
 
 Legend: B samples, C other cars, P pairs of cars of which one may react to the other, A size of an action, Z of the
 latent, K dropout masks, M masked units.

@@ -46,9 +46,9 @@ def variance(
     """U = tr Cov over k of φ(g(s, a, z, mask_k)), (B,), φ being the z-scored features of the world.
 
     It is differentiable in state and action: an agent that minimises it stays where the model is certain. Source:
-    Henaff, Canziani & LeCun 2019, equation 5 (row W7). There the cost is the trace, with weight 0.5; the released code
-    z-scores each step of the roll-out with statistics of training data (`Spread.score`) and only counts values above a
-    hinge (`lowland.planning.PlanEnergy`).
+    Henaff, Canziani & LeCun 2019, equation 5 (system W7). There the cost is the trace, with weight 0.5; the released
+    code z-scores each step of the roll-out with statistics of training data (`Spread.score`) and only counts values
+    above a hinge (`lowland.planning.PlanEnergy`).
 
     Args:
         world: with dropout, or an `Ensemble`.

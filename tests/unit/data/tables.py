@@ -56,7 +56,7 @@ def ngsim(true, columns=25, unit=FOOT):
 
 
 def highd(true):
-    """Upper left corners in a picture from above, y down; 25 frames a second."""
+    """Upper left corners in a picture from above, y down; 25 frames per second."""
     return {
         "frame": true["frame"] + 1, "id": true["vehicle"], "x": np.round(true["x"] - true["length"] / 2, 3),
         "y": np.round(30 - true["y"] - true["width"] / 2, 3), "width": true["length"], "height": true["width"],
@@ -66,7 +66,7 @@ def highd(true):
 
 
 def ind(true, angle=0.6):
-    """Centres in the plane, the road in any direction; 25 frames a second."""
+    """Centres in the plane, the road in any direction; 25 frames per second."""
     cos, sin = np.cos(angle), np.sin(angle)
     return {
         "recordingId": 0 * true["frame"], "trackId": true["vehicle"], "frame": true["frame"],

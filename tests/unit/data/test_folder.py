@@ -133,7 +133,7 @@ def test_series_of_several_kinds(tmp_path: Path) -> None:
         ("nan.npy", np.array([[0.0, np.nan]] * 20), "20 of its 20 rows are not finite"),
         ("wide.npy", np.zeros((20, 5)), "has 5 channels, but the others have 1"),
         ("short.npy", np.zeros(7), "has 7 time steps"),
-        ("text.csv", b"a,b\n1,x\n", "'x', which is no number"),
+        ("text.csv", b"a,b\n1,x\n", "'x', which is not a number"),
         ("ragged.csv", b"1,2\n1\n", "row 2 has 1 cells"),
         ("empty.csv", b"", "empty"),
         ("head.csv", b"a,b\n", "nothing below"),

@@ -65,9 +65,9 @@ def test_times_are_the_clock_and_frames_keep_step_with_it():
     assert is_world(parse_tracks(text(every_third).encode(), "a")[0], TRUE)
     # Frames that go on at another pace than the times.
     slips = np.where(TRUE["frame"] > 40, 2, 1) * TRUE["frame"]
-    refused(own(frame=slips), "at odds.*--columns frame= or --columns time=")
+    refused(own(frame=slips), "contradict each other.*--columns frame= or --columns time=")
     late = np.round(TRUE["t"] + 0.2 * TRUE["vehicle"], 3)
-    refused(own(frame=TRUE["frame"], time=late), "at odds: the same frame is at times up to 3.4 s apart")
+    refused(own(frame=TRUE["frame"], time=late), "contradict each other: the same frame is at times up to 3.4 s apart")
 
 
 def test_a_user_can_say_which_clock_counts(tmp_path):
@@ -97,7 +97,7 @@ def test_a_table_without_times_asks_for_its_frames_a_second(tmp_path):
     assert is_world(log, TRUE)
     assert "of which every 2th is there" in log.reading
     wholes = own(time=TRUE["frame"])
-    refused(wholes, "frames 1 s apart in which hardly a vehicle drives faster than 2 m/s: are its times frames")
+    refused(wholes, "frames 1 s apart in which hardly any vehicle drives faster than 2 m/s: are its times frames")
 
 
 def test_vehicles_are_told_apart_by_place_and_time():
@@ -190,7 +190,7 @@ def test_times_of_a_calendar(tmp_path):
         assert is_world(parse_tracks(text(own(time=stamps)).encode(), "log.csv")[0], TRUE)
     stamps = stamps.astype(object)
     stamps[5] += "Z"
-    refused(own(time=stamps), "no number: '2005-06-15T23:59:57.5Z'. Times are seconds, or as")
+    refused(own(time=stamps), "not a number: '2005-06-15T23:59:57.5Z'. Times are seconds, or as")
 
 
 def test_numbers_with_commas():
@@ -240,7 +240,7 @@ def test_options_that_cannot_be(options, words):
 def test_options_for_tables_only(tmp_path):
     path = tmp_path / "log.xml"
     path.write_text("<fcd-export/>")
-    with pytest.raises(OptionError, match="is no table"):
+    with pytest.raises(OptionError, match="is not a table"):
         read_tracks(path, units="ft")
 
 

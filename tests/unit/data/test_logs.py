@@ -189,14 +189,14 @@ BAD = {
     "set-based": (commonroad(trajectory=False).encode(), "set-based"),
     "no lanelets": (commonroad().replace("lanelet", "lane").encode(), "no lanelets"),
     "nobody": (b'<commonRoad timeStepSize="0.1"/>', "no moving vehicle"),
-    "a broken number": (commonroad().replace("<x>5.000</x>", "<x>five</x>").encode(), "is missing or no number"),
+    "a broken number": (commonroad().replace("<x>5.000</x>", "<x>five</x>").encode(), "is missing or not a number"),
     "an empty log of SUMO": (b"<fcd-export/>", "without a vehicle"),
     "a crossing": (sumo().replace('angle="0.00"', 'angle="90.00"', 40).encode(), "not a straight section"),
-    "no number in SUMO": (sumo().replace('x="-1.850"', 'x=""').encode(), "no whole floating-car output"),
+    "no number in SUMO": (sumo().replace('x="-1.850"', 'x=""').encode(), "not a complete floating-car output"),
     "a row cut short": (ngsim()[:-30].encode(), "Each row of NGSIM has 18 numbers"),
     "no header": (b"hello\nworld\n", "it has no column vehicle"),
     "no times": (table().replace("time", "when").encode(), "neither|no column frame nor time"),
-    "a word": (table().replace("0.0,5.000", "0.0,five").encode(), "no number: 'five'"),
+    "a word": (table().replace("0.0,5.000", "0.0,five").encode(), "not a number: 'five'"),
     "a short row": (table().encode()[:-14], "fewer cells"),
     "no rows": (table().split("\n")[0].encode(), "no rows"),
     "milliseconds": (table(second=1000.0).encode(), "not in seconds"),
@@ -215,7 +215,7 @@ def test_bad_files_are_one_sentence(case):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"There is no log that can be read at .*: No such file"):
+    with pytest.raises(DataError, match=r"There is no readable log at .*: No such file"):
         read_tracks(tmp_path / "none.csv")
 
 
@@ -266,7 +266,7 @@ def test_us101_from_a_folder(tmp_path):
     logs = ll.data.us101.us101(tmp_path)
     assert [log.name for log in logs] == ["1_1", "5_1", "6_1", "8_1", "11_4", "15_1", "17_1", "24_2", "3_1", "3_3"]
     assert ll.data.check("us101", tmp_path) == "us101: 10 logs of traffic with 30 vehicles and 900 rows"
-    with pytest.raises(OptionError, match="holds logs of traffic, and images are needed"):
+    with pytest.raises(OptionError, match="holds traffic logs, but images are needed"):
         ll.data.load("us101", tmp_path)
     (tmp_path / "USA_US101-3_1_T-1.xml").write_bytes(scenario("3_1")[:-100])
     with pytest.raises(DataError, match=r"USA_US101-3_1_T-1\.xml is damaged or truncated"):

@@ -136,7 +136,7 @@ def test_numbers_that_are_none():
     for key in ("vehicle", "frame"):
         rows = {name: values.astype(float) for name, values in raw().items()}
         rows[key][3] = np.nan
-        with pytest.raises(DataError, match=f"a {key} that is no whole number"):
+        with pytest.raises(DataError, match=f"a {key} that is not a whole number"):
             clean(rows)
     rows["x"] = np.full(360, np.nan)
     rows["frame"] = raw()["frame"]

@@ -158,7 +158,7 @@ def test_a_clamped_energy_keeps_its_constraints_and_starts_from_completed_data()
 
 
 def test_clamped_energy_needs_a_free_x() -> None:
-    with pytest.raises(UnsupportedError, match="x of its own"):
+    with pytest.raises(UnsupportedError, match="already takes x"):
         Clamped(Clamped(Smoothness(1, 2)))
 
 

@@ -105,5 +105,5 @@ def test_what_cannot_be_shown():
 
 def test_a_missing_log_is_one_sentence(tmp_path):
     config = load("log")(tracks=str(tmp_path / "none.csv"))
-    with pytest.raises(DataError, match="There is no log"):
+    with pytest.raises(DataError, match="There is no readable log"):
         execute(config, start(config, tmp_path))

@@ -36,7 +36,7 @@ def images(predicts: bool) -> JointEmbedding:
 
 def test_vicreg_without_its_variance_term_is_stopped_on_real_images(digits):
     shaping = ll.shaping.VICReg(ImageViews.mild(), variance=0.0, alarm=25)
-    with pytest.raises(CollapseError, match=r"collapsed: at step \d+ of VICReg .* alarm=0 to go on") as caught:
+    with pytest.raises(CollapseError, match=r"collapsed: at step \d+ of VICReg .* alarm=0 to continue") as caught:
         ll.fit(images(False), digits, shaping, max_steps=200, batch_size=32, lr=0.01, validation=0, progress=False)
     assert "\n" not in str(caught.value)
     assert caught.value.result.steps < 200

@@ -113,7 +113,7 @@ def test_what_is_shown_stays_in_a_filled_image() -> None:
     filled = energy.encoder.patches(energy.filled(y, z))
     same = (filled == energy.encoder.patches(y)).all(dim=2)
     assert torch.equal(same, z < 0.5)
-    with pytest.raises(OptionError, match="cannot be looked at"):
+    with pytest.raises(OptionError, match="cannot be shown as an image"):
         made("latents").filled(y, z)
 
 

@@ -1,4 +1,4 @@
-"""Logs of traffic in the formats in which they are found; `read_tracks` tells them by content."""
+"""Readers of traffic logs in common formats; `read_tracks` detects the format from the content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Reading", "parse_tracks", "read_tracks", "save_tracks", "write_table
 
 _XML: dict[str, Callable[..., tuple[Tracks, list[Fault]]]] = {"commonRoad": read_commonroad, "fcd-export": read_sumo}
 _LARGEST, _SILENT = 2**29, 2**24
-"""Bytes of one of Lowland's own files, and between two elements of XML."""
+"""Maximum bytes of one of Lowland's own files, and between two XML elements."""
 
 
 def read_tracks(
@@ -34,22 +34,22 @@ def read_tracks(
     fps: float = 0.0,
     reading: Reading | None = None,
 ) -> tuple[Tracks, list[Fault]]:
-    """A log of traffic, and what was wrong with it: what is safe is kept, and each fault says what was done.
+    """A traffic log and its faults: what is safe is kept, and each fault says what was done.
 
-    The format is told by the content: Lowland's own files, tables (NGSIM, highD, inD, INTERACTION, or of one's own),
-    CommonRoad XML, or SUMO's floating-car output; text and XML also packed by gzip. `Tracks.reading` says how a table
-    was understood.
+    The format is detected from the content: Lowland's own files, tables (NGSIM, highD, inD, INTERACTION, or your own),
+    CommonRoad XML, or SUMO's floating-car output; text and XML may be gzipped. `Tracks.reading` says how a table was
+    interpreted.
 
     Args:
-        path: of the file.
-        road: the section, where it is known better than the file says; in the frame that the reader uses.
-        columns, units, fps: what a table means, where its header does not tell; see `Reading`.
-        reading: the three in one.
+        path: the file.
+        road: the section, if it is known better than from the file; in the reader's coordinates.
+        columns, units, fps: how to read a table whose header does not say; see `Reading`.
+        reading: all three in one.
 
     Raises:
-        DataError: if there is no such file, or it is damaged, truncated, of another kind, or what it says of units,
-            times, directions and who is who does not fit together.
-        OptionError: for columns, units or frames that cannot be, or that are given for a file that is no table.
+        DataError: if the file does not exist, is damaged, truncated or of another kind, or is inconsistent in its
+            units, times, directions or vehicle numbers.
+        OptionError: for invalid columns, units or fps, or if they are given for a file that is not a table.
     """
     reading = reading or Reading(columns, units, fps)
     with opened(path) as (file, size):
@@ -69,7 +69,7 @@ def _read(file: BinaryIO, size: int, name: str, road: Road | None, reading: Read
             raise DataError(f"{name} is empty.")
         return read_table(io.TextIOWrapper(stream, "utf-8-sig", newline=""), name, road, reading)
     if reading.given:
-        raise OptionError(f"{name} is no table, so that its columns, units and frames are known: leave them out.")
+        raise OptionError(f"{name} is not a table, and its columns, units and frames are known: leave them out.")
     if head.startswith(b"PK"):
         if size > _LARGEST:
             raise DataError(f"{name} has {size / 2**20:,.0f} MB: logs of Lowland have at most {_LARGEST / 2**20:,.0f}.")
@@ -92,7 +92,7 @@ def _xml(stream: BinaryIO, name: str, road: Road | None) -> tuple[Tracks, list[F
 
 
 def _events(stream: BinaryIO, name: str) -> Iterator[tuple[str, ElementTree.Element]]:
-    """Beginnings and ends of elements, as they are read."""
+    """Start and end events of elements, while the file is read."""
     parser = ElementTree.XMLPullParser(("start", "end"))
     silent = 0
     while piece := stream.read(2**16):
@@ -100,7 +100,7 @@ def _events(stream: BinaryIO, name: str) -> Iterator[tuple[str, ElementTree.Elem
         found: list[Any] = list(parser.read_events())
         silent = 0 if found else silent + len(piece)
         if silent > _SILENT:
-            raise DataError(f"{name} has {_SILENT / 2**20:.0f} MB without an element of XML: it is no log of traffic.")
+            raise DataError(f"{name} has {_SILENT / 2**20:.0f} MB without an XML element: it is not a traffic log.")
         yield from found
     parser.close()
     yield from parser.read_events()  # pyright: ignore[reportReturnType]

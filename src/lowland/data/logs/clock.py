@@ -1,4 +1,4 @@
-"""One clock for a whole log: frames and the time between them, from each vehicle's own steps.
+"""A common clock for a log: frame numbers and the time between frames, from the steps of each vehicle.
 
 Shape letters: N rows, S steps from one row of a vehicle to its next.
 """
@@ -12,13 +12,13 @@ from lowland.data.tracks import Floats, Integers
 from lowland.errors import DataError
 
 JITTER = 0.25
-"""Of the time between frames: how far a time may lie from its frame's."""
+"""Largest deviation of a time from its frame, as a fraction of the time between frames."""
 STRAY = 0.01
-"""Of all rows, how many may lie farther."""
+"""Fraction of all rows that may deviate more."""
 SHORTEST, LONGEST = 0.005, 10.0
-"""Seconds between frames; no log of traffic has others."""
+"""Seconds between frames, minimum and maximum for a traffic log."""
 SPAN = 5_000_000
-"""Frames from the first to the last: nearly six days at ten a second."""
+"""Maximum number of frames: nearly six days at ten per second."""
 
 
 def clocked(
@@ -30,21 +30,22 @@ def clocked(
     usual: float = 0.0,
     absolute: bool = False,
 ) -> tuple[Integers, float, str]:
-    """Frames (N,) from 0, the seconds between them, and a sentence on where they are from.
+    """Frames (N,) from 0, the seconds between them, and a sentence on how they were found.
 
-    Times count where there are any, and frames must then keep step with them. A step of every third frame is one frame.
+    Times take precedence if present, and frames must then be consistent with them. If only every third frame exists, it
+    counts as one frame.
 
     Args:
         vehicle: (N,).
         frame: (N,), or none.
         time: (N,) in seconds, or none.
-        label: of the log, for errors.
-        fps: frames a second, as the user says.
-        usual: frames a second of such logs, where there are no times.
-        absolute: whether times count where frames begin anew.
+        label: the log's name, for errors.
+        fps: frames per second as given by the user.
+        usual: usual frames per second of such logs, if there are no times.
+        absolute: whether times decide where frame numbers restart.
 
     Raises:
-        DataError: if there is no such clock, or frames and times are at odds.
+        DataError: if there is no such clock, or frames and times contradict each other.
 
     >>> frames, dt, _ = clocked(np.ones(3), np.array([0, 3, 6.0]), np.array([0, 0.1, 0.2]), "The log")
     >>> frames.tolist(), dt
@@ -52,9 +53,9 @@ def clocked(
     """
     for name, values in (("frame", frame), ("time", time)):
         if values is not None and not np.isfinite(values).all():
-            raise DataError(f"{label} has a {name} that is no number.")
+            raise DataError(f"{label} has a {name} that is not a number.")
     if frame is not None and (frame != np.round(frame)).any():
-        raise DataError(f"{label} has a frame that is no whole number: name it as the time, --columns time=….")
+        raise DataError(f"{label} has a frame that is not a whole number: name it as the time, --columns time=….")
     if time is not None and absolute and frame is not None and np.ptp(time) == 0 and np.ptp(frame) > 0:
         time = None
     if time is None:
@@ -76,7 +77,7 @@ def clocked(
 
 
 def _steps(vehicle: Integers, values: Floats) -> tuple[Integers, Floats]:
-    """Rows that follow another one of the same vehicle, (S, 2), and the differences of their values, all positive."""
+    """Consecutive rows of the same vehicle, (S, 2), and the differences of their values, all positive."""
     order = np.lexsort((values, vehicle))
     later = np.flatnonzero((np.diff(vehicle[order]) == 0) & (np.diff(values[order]) > 0)) + 1
     pairs = np.stack([order[later - 1], order[later]], axis=1)
@@ -87,11 +88,11 @@ def _by_times(vehicle: Integers, time: Floats, fps: float, label: str) -> tuple[
     time = time - time.min()
     _, step = _steps(vehicle, time)
     if not len(step):
-        raise DataError(f"{label} has no vehicle at two times, so that the time between its frames cannot be told.")
+        raise DataError(f"{label} has no vehicle with two different times, so the time between frames is unknown.")
     least = float(np.median(step))
     dt = 1 / fps if fps else least
     for part in () if fps else (1, 2, 3):
-        # A log in which most rows are two frames apart, but some three, has a clock twice as fast.
+        # If most rows are two frames apart and some three, the clock is twice as fast.
         dt = least / part
         for _ in range(3):
             count = np.round(step / dt)
@@ -107,7 +108,7 @@ def _by_times(vehicle: Integers, time: Floats, fps: float, label: str) -> tuple[
             "time=NAME:ms."
         )
     phase = time / dt
-    # The mean on a circle, so that jitter about a whole number is not taken for half a frame.
+    # A circular mean, so that jitter about a whole number does not count as half a frame.
     phase = phase - np.angle(np.exp(2j * np.pi * phase).mean()) / (2 * np.pi)
     frames = np.round(phase)
     away = np.abs(phase - frames)
@@ -116,7 +117,7 @@ def _by_times(vehicle: Integers, time: Floats, fps: float, label: str) -> tuple[
         raise DataError(
             f"The vehicles of {inner(label)} have no clock in common: their times are {low:.4g} to {high:.4g} s "
             f"apart, and {100 * (away > JITTER).mean():.0f} % lie between frames of {dt:.4g} s. Interpolate them to "
-            "common times, or say how many frames a second there are, --fps N."
+            "common times, or say how many frames per second there are, --fps N."
         )
     most = float(away.max()) * dt
     jitter = f", which they meet to {1000 * most:.2g} ms" if most > 1e-5 else ""
@@ -134,14 +135,14 @@ def _by_frames(vehicle: Integers, frame: Floats, fps: float, label: str) -> tupl
     if (shift != np.round(shift)).any():
         stride, shift = 1.0, frame - frame.min()
     every = f", of which every {stride:g}th is there" if stride > 1 else ""
-    return shift, round(stride / fps, 9), f"One clock of {stride / fps:g} s by {fps:g} frames a second{every}."
+    return shift, round(stride / fps, 9), f"One clock of {stride / fps:g} s by {fps:g} frames per second{every}."
 
 
 def _in_step(vehicle: Integers, frame: Floats, time: Floats, dt: float, label: str, absolute: bool) -> None:
-    """Raise where frames and times tell of different clocks."""
+    """Raise if frames and times imply different clocks."""
     pairs, _ = _steps(vehicle, time if absolute else frame)
     passed, step = (values[pairs[:, 1]] - values[pairs[:, 0]] for values in (time, frame))
-    # Where frames begin anew, a step is back.
+    # Where frame numbers restart, a step is negative.
     told = step > 0
     if not len(step):
         return
@@ -150,20 +151,20 @@ def _in_step(vehicle: Integers, frame: Floats, time: Floats, dt: float, label: s
     way = "Say which counts, by leaving the other out: --columns frame= or --columns time=."
     if each <= 0 or wrong.mean() > STRAY:
         raise DataError(
-            f"{label} has frames and times that are at odds: in {100 * (wrong.mean() if each > 0 else 1):.0f} % of its "
-            f"steps they do not pass together. {way}"
+            f"{label} has frames and times that contradict each other: in "
+            f"{100 * (wrong.mean() if each > 0 else 1):.0f} % of its steps they do not advance together. {way}"
         )
     start = time - each * frame
     apart = np.abs(start - np.median(start)) > JITTER * dt + 0.001 * np.abs(frame - np.median(frame)) * each
     if not absolute and apart.mean() > STRAY:
         raise DataError(
-            f"{label} has frames and times that are at odds: the same frame is at times up to {np.ptp(start):.3g} s "
-            f"apart. {way}"
+            f"{label} has frames and times that contradict each other: the same frame is at times up to "
+            f"{np.ptp(start):.3g} s apart. {way}"
         )
 
 
 def _plain(dt: float, span: float) -> float:
-    """A whole number of frames a second or of milliseconds, if it stays within a tenth of a frame in the whole log."""
+    """Round to whole frames per second or milliseconds, if this stays within a tenth of a frame over the whole log."""
     for plain in (1 / max(round(1 / dt), 1) if dt > 0 else 0, round(dt, 3)):
         if plain > 0 and span / plain * abs(plain - dt) / plain < 0.1:
             return round(plain, 9)

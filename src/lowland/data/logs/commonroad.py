@@ -1,7 +1,8 @@
 """CommonRoad XML, versions 2018b and 2020a (Althoff, Koschi & Manzinger 2017): lanelets and recorded vehicles.
 
 Read with Python's own parser: the package commonroad-io pins an old protobuf that breaks TensorBoard and ONNX. The road
-is straightened: x is the length along its middle, y the distance to the left from the left bound of its leftmost lanes.
+is straightened: x is the arc length along its middle, y the signed distance to the left of the leftmost lanes' left
+bound.
 
 Shape letters: N points, V vertices.
 """
@@ -26,15 +27,15 @@ from lowland.errors import DataError
 _SPACING = 2.0
 """Metres between the vertices of a reference line."""
 _SMOOTHED = 51
-"""Vertices over which a reference line is smoothed, so that the kinks of its drawing do not show in speeds."""
+"""Vertices over which a reference line is smoothed, so that its kinks do not show in speeds."""
 _LONGEST = 20_000.0
-"""Metres of a section; a damaged coordinate may ask for any number of vertices."""
+"""Maximum length of a section in metres; a damaged coordinate could require any number of vertices."""
 _ELEMENTS, _LANELETS = 2_000_000, 2_000
-"""Of a file; a tree of more would not fit into memory, and a whole network of roads is no section."""
+"""Maximum numbers per file: more would not fit into memory, and a road network is not a section."""
 EXACT = 0.01
-"""By which a step along the reference may differ from the same step in the plane."""
+"""Largest relative difference between a step along the reference and the same step in the plane."""
 _STEP = 0.3
-"""Metres; shorter steps are as long as the last digits of their positions."""
+"""In metres; shorter steps are of the size of rounding in the positions."""
 
 
 def read_commonroad(
@@ -43,19 +44,19 @@ def read_commonroad(
     name: str,
     road: Road | None = None,
 ) -> tuple[Tracks, list[Fault]]:
-    """The recorded vehicles of a scenario, and what was wrong with them.
+    """The recorded vehicles of a scenario, and the faults found.
 
-    x is the length along the middle of the road, where a bend is neither the inner nor the outer one.
+    x is the arc length along the middle of the road, a compromise between the inside and the outside of a bend.
 
     Args:
-        root: the outermost element, which is whole when the events end.
-        events: beginnings and ends of elements.
-        name: of the log.
-        road: where it is known.
+        root: the root element, complete once the events end.
+        events: start and end events of elements.
+        name: name of the log.
+        road: the road, if known.
 
     Raises:
-        DataError: without lanelets or trajectories (a set-based scenario has only regions), for broken numbers, or
-            where a step along the road differs from that of the file by more than a hundredth, as at a crossing.
+        DataError: without lanelets or trajectories (a set-based scenario has only regions), for broken numbers, or if a
+            step along the road differs from that in the file by more than a hundredth, as at a crossing.
     """
     if sum(1 for _ in islice(events, 2 * _ELEMENTS)) == 2 * _ELEMENTS:
         raise DataError(f"{name} has more than {_ELEMENTS:,} elements: cut out one stretch of road.")
@@ -65,10 +66,10 @@ def read_commonroad(
         rows, without = _rows(root, name)
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{name} is no whole CommonRoad scenario: an element is missing or no number ({error})."
+            f"{name} is not a complete CommonRoad scenario: an element is missing or not a number ({error})."
         ) from None
     if not lanelets:
-        raise DataError(f"{name} has no lanelets, so that it cannot be said where its road runs.")
+        raise DataError(f"{name} has no lanelets, so the course of its road is unknown.")
     if len(lanelets) > _LANELETS:
         raise DataError(f"{name} has {len(lanelets):,} lanelets, a network of roads: cut out one stretch of road.")
     if not 0 < dt < 10:
@@ -100,7 +101,7 @@ def read_commonroad(
 
 
 def _check_steps(rows: Floats, x: Floats, y: Floats, name: str) -> None:
-    """Raise where lengths along the reference are not those in the plane: a bend is too sharp for its width."""
+    """Raise if lengths along the reference differ from those in the plane: a bend is too sharp for its width."""
     order = np.lexsort((rows[:, 1], rows[:, 0]))
     vehicle, same = rows[order, 0], np.diff(rows[order, 0]) == 0
     plane = np.hypot(*np.diff(rows[order, 2:4], axis=0)[same].T)
@@ -119,7 +120,7 @@ def _check_steps(rows: Floats, x: Floats, y: Floats, name: str) -> None:
 
 
 def _rows(root: ElementTree.Element, name: str) -> tuple[Floats, int]:
-    """(N, 6): vehicle, frame, x, y, length, width; and how many obstacles have no trajectory."""
+    """(N, 6): vehicle, frame, x, y, length, width; and the number of obstacles without a trajectory."""
     obstacles = root.findall("dynamicObstacle")
     obstacles += [each for each in root.findall("obstacle") if each.findtext("role") == "dynamic"]
     rows: list[tuple[float, ...]] = []
@@ -172,7 +173,7 @@ def _lanelet(element: ElementTree.Element) -> _Lanelet:
 
 
 def _carriageway(lanelets: dict[str, _Lanelet], places: Floats) -> list[str]:
-    """The chain of leftmost lanelets that has the most vehicles on its right, within ten lanes."""
+    """The chain of leftmost lanelets with the most vehicles to its right, within ten lanes."""
     inner = {key for key, lanelet in lanelets.items() if "Left" not in lanelet.beside} or set(lanelets)
     followed = {key for inside in inner for key in lanelets[inside].next}
     best, most = [next(iter(inner))], -1
@@ -189,7 +190,7 @@ def _carriageway(lanelets: dict[str, _Lanelet], places: Floats) -> list[str]:
 
 
 def _road(lanelets: dict[str, _Lanelet], chain: list[str], line: Reference, y: float = 0.0) -> Road:
-    """The cross-section with the most lanes among those along the chain; the line is at y."""
+    """The cross-section with the most lanes along the chain; the line is at y."""
     sections = []
     for key in chain:
         row = [key]
@@ -205,7 +206,7 @@ def _road(lanelets: dict[str, _Lanelet], chain: list[str], line: Reference, y: f
 
 
 class Reference:
-    """A smooth line along a road, continued straight at both ends.
+    """A smooth line along a road, extended straight at both ends.
 
     >>> line = Reference(np.array([[0.0, 0.0], [100.0, 0.0]]))
     >>> along, across = line.project(np.array([[30.0, 2.0], [-5.0, -1.0]]))
@@ -213,7 +214,7 @@ class Reference:
     ([30.0, -5.0], [2.0, -1.0])
 
     Raises:
-        DataError: if the points have no length, are not finite, or are farther apart than any section is long.
+        DataError: if the line has no length, is not finite, or is longer than any section.
     """
 
     def __init__(self, points: Floats) -> None:
@@ -230,33 +231,33 @@ class Reference:
         even = np.linspace(0, self.length, count)
         line = np.stack([np.interp(even, along[kept], axis[kept]) for axis in points.T], axis=1)
         self.spacing = self.length / (count - 1)
-        # A rolling mean would draw a bend inward; a parabola fitted to each stretch follows it, also at the ends.
+        # A rolling mean would move a bend inward; a parabola fitted to each stretch follows it, even at the ends.
         window = min(_SMOOTHED, count - 1 + count % 2)
         self.line: Floats = np.asarray(savgol_filter(line, window, min(2, window - 1), axis=0), dtype=np.float64)
         tangent = np.asarray(np.gradient(self.line, axis=0), dtype=np.float64)
         self.tangent = tangent / np.hypot(*tangent.T)[:, None]
 
     def shifted(self, distance: float) -> Reference:
-        """The line so far to its left, with its own length."""
+        """The line shifted to the left by `distance`, with its own arc length."""
         normal = np.stack([-self.tangent[:, 1], self.tangent[:, 0]], axis=1)
         return Reference(self.line + distance * normal)
 
     def project(self, points: Floats) -> tuple[Floats, Floats]:
-        """Length along the line and distance to its left, (N,) each: s such that (p − c(s)) · t(s) = 0.
+        """Arc length along the line and distance to its left, (N,) each: s such that (p − c(s)) · t(s) = 0.
 
-        The line and its tangent are interpolated, so that s has no steps where a polyline has kinks.
+        The line and its tangent are interpolated, so s does not jump at the kinks of a polyline.
         """
         place: Floats = np.asarray(KDTree(self.line).query(points)[1], dtype=np.float64)
         for _ in range(20):
             off = points - self._at(self.line, place)
-            # Beyond the ends the line goes on straight, so that one step of any length is right.
+            # Beyond the ends the line is straight, so a single step of any length is exact.
             place = place + (off * self._at(self.tangent, place)).sum(axis=1) / self.spacing
         tangent = self._at(self.tangent, place)
         off = points - self._at(self.line, place)
         return place * self.spacing, tangent[:, 0] * off[:, 1] - tangent[:, 1] * off[:, 0]
 
     def _at(self, values: Floats, place: Floats) -> Floats:
-        """Values between vertices, and beyond the ends: lines go on straight, tangents stay."""
+        """Values between vertices and beyond the ends, where lines are straight and tangents constant."""
         clipped = np.clip(place, 0, len(values) - 1)
         grid = np.arange(len(values))
         inside = np.stack([np.interp(clipped, grid, axis) for axis in values.T], axis=1)

@@ -1,4 +1,4 @@
-"""What the columns of a table of vehicles mean: by the names of public data sets, by common names, or as the user says.
+"""Interprets the columns of a vehicle table: by public data sets' names, common names, or the user's options.
 
 A column is written `[-]name[:unit]`, such as `-pos_y_ft` for a y to the right. The name may end in its unit.
 """
@@ -22,23 +22,23 @@ UNITS = {
 }  # fmt: skip
 """Units of each column, in metres, seconds and m/s."""
 KEYS = ("vehicle", "frame", "time", "x", "y", "length", "width", "lane", "speed", "vx", "vy", "place")
-"""What a column can be. Of two places, such as two roads in one file, only one can be read."""
+"""The keys of columns. A file with two locations, such as two roads, cannot be read as one log."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a kind of table is laid out.
+    """The layout of a kind of table.
 
     Args:
-        name: of the data set.
-        marks: columns by which it is known, in lower case.
+        name: name of the data set.
+        marks: columns that identify it, in lower case.
         columns: key → `[-]name[:unit]`.
-        unit: of lengths and positions, and with "/s" of speeds.
-        fps: frames a second, where they are known; 0 where the table must tell.
-        point: of a vehicle, that x and y are of.
+        unit: unit of lengths and positions, and with "/s" of speeds.
+        fps: frames per second, if known; 0 if the table must say.
+        point: the point of a vehicle at x and y.
         turned: whether the road may run in any direction of the plane.
-        lanes: +1 if their numbers rise to the left, −1 if to the right, 0 if unknown.
-        absolute: whether times are those of a calendar, so that they count where frames begin anew.
+        lanes: +1 if lane numbers increase to the left, −1 if to the right, 0 if unknown.
+        absolute: whether times are calendar times, which decide where frame numbers restart.
     """
 
     name: str
@@ -71,7 +71,7 @@ HIGHD = Layout(
     },
     fps=25.0, point="corner", lanes=-1,
 )  # fmt: skip
-"""x and y are the upper left corner of a vehicle in a picture from above, so that y runs down."""
+"""x and y are the upper left corner of a vehicle in an image from above, so y points down."""
 IND = Layout(
     "inD",
     ("trackid", "xcenter", "ycenter", "xvelocity"),
@@ -106,7 +106,7 @@ NAMES = {
     "vy": ("vy",),
     "place": ("location", "recording", "recording_id", "recordingid", "case_id"),
 }
-"""The names under which a column is looked for in a table of one's own."""
+"""The names under which a column is looked up in a user's own table."""
 _HINTS = {
     "vehicle": ("veh", "track", "car", "agent", "object", "id"), "frame": ("frame", "step"),
     "time": ("time", "stamp", "sec", "t"), "x": ("x", "long", "along", "station"), "y": ("y", "lat", "across", "off"),
@@ -117,16 +117,16 @@ _ENDING = re.compile(r"(?:[_\s]+|[\[(])([a-z/]+)[\])]?$")
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says about a table; the command line has the same options.
+    """A user's description of a table; the command line has the same options.
 
     Args:
-        columns: such as "x=pos_x_ft,vehicle=id" or a dictionary. A column is `[-]name[:unit]`: with − it counts the
-            other way, and a y that is named here is not doubted. An empty name is a column not to be read.
-        units: m or ft, of positions, lengths and, a second, of speeds.
-        fps: frames a second, where there are no times.
+        columns: such as "x=pos_x_ft,vehicle=id" or a dictionary. A column is `[-]name[:unit]`; a minus sign flips it,
+            and a y named here is not questioned. An empty name is a column to ignore.
+        units: m or ft, for positions, lengths and (per second) speeds.
+        fps: frames per second, if there are no times.
 
     Raises:
-        OptionError: for a column or a unit that is not known.
+        OptionError: for an unknown column or unit.
 
     >>> Reading("x=along,y=-across_ft").chosen["y"]
     Column(name='across_ft', sign=-1.0, unit='ft')
@@ -155,17 +155,17 @@ class Reading:
                 f"The units of a log are m or ft, not {self.units!r}. Others go with their column, as in x=east:cm."
             )
         if not (self.fps == 0 or 0.1 < self.fps <= 200):
-            raise OptionError(f"A log has between 0.1 and 200 frames a second, but fps is {self.fps:g}.")
+            raise OptionError(f"A log has between 0.1 and 200 frames per second, but fps is {self.fps:g}.")
 
     @property
     def given(self) -> bool:
-        """Whether anything was said."""
+        """Whether anything was given."""
         return bool(self.chosen or self.units or self.fps)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column by its name in lower case, its sign, and its unit where it is known."""
+    """A column by its name in lower case, its sign, and its unit if known."""
 
     name: str
     sign: float = 1.0
@@ -173,7 +173,7 @@ class Column:
 
 
 def column(key: str, written: str) -> Column:
-    """The column that `[-]name[:unit]` says.
+    """Parse `[-]name[:unit]`.
 
     >>> column("time", "stamp:ms")
     Column(name='stamp', sign=1.0, unit='ms')
@@ -191,27 +191,27 @@ def column(key: str, written: str) -> Column:
 
 @dataclass(frozen=True)
 class Header:
-    """A layout on the columns of a file: where each is, and by what number its values are multiplied."""
+    """A layout applied to a file: the index of each column, and the factor for its values."""
 
     layout: Layout
     place: Mapping[str, int]
     scale: Mapping[str, float]
     sentence: str
     stated: bool
-    """Whether the user named y, so that its direction is not in doubt."""
+    """Whether the user named y, so that its direction is certain."""
 
 
 def understand(names: Sequence[str], reading: Reading, label: str) -> Header:
-    """Which column is which.
+    """Find out which column is which.
 
     Args:
         names: the first line of the table.
-        reading: what the user says.
-        label: of the file, for errors.
+        reading: the user's description.
+        label: the file's name, for errors.
 
     Raises:
-        DataError: if a column is missing or there twice; the sentence shows the header and suggests an option.
-        OptionError: if the user names a column that is not there, or contradicts a name's own unit.
+        DataError: if a column is missing or duplicated; the message shows the header and suggests an option.
+        OptionError: if the user names a missing column, or contradicts the unit in a column's name.
     """
     header = [name.strip().lower() for name in names]
     layout = next((each for each in LAYOUTS if set(each.marks) <= set(header)), None)
@@ -221,7 +221,7 @@ def understand(names: Sequence[str], reading: Reading, label: str) -> Header:
     wanted = {key: column(key, written) for key, written in layout.columns.items()}
     wanted = {key: each for key, each in wanted.items() if each.name in header}
     for axis in ("x", "y"):
-        # A user who turns an axis round turns its speed as well.
+        # A user who flips an axis flips its speed as well.
         if axis in reading.chosen and axis in wanted and f"v{axis}" in wanted:
             turned = reading.chosen[axis].sign * wanted[axis].sign
             wanted[f"v{axis}"] = replace(wanted[f"v{axis}"], sign=turned * wanted[f"v{axis}"].sign)
@@ -257,7 +257,7 @@ def understand(names: Sequence[str], reading: Reading, label: str) -> Header:
 
 
 def _unknown(names: Sequence[str], header: Sequence[str], missing: Sequence[str], lacks: str, label: str) -> str:
-    """What is missing, what there is, and the option that would name it."""
+    """A message with what is missing, what there is, and the option that would name it."""
     guesses: dict[str, str] = {}
     for key in missing:
         free = [name for name in header if name and name not in guesses.values()]
@@ -268,6 +268,6 @@ def _unknown(names: Sequence[str], header: Sequence[str], missing: Sequence[str]
     option = ",".join(f"{key}={name or 'NAME'}" for key, name in guesses.items())
     shown = ", ".join(name.strip()[:30] for name in names[:30])
     return (
-        f"{label} is no table of tracks that is known: it has no column {lacks}. Its first line is: {shown[:400]}. Say "
+        f"{label} is not a known kind of track table: it has no column {lacks}. Its first line is: {shown[:400]}. Say "
         f"which column is which, such as --columns {option} (columns={option!r} in Python)."
     )

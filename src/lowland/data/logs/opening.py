@@ -1,4 +1,4 @@
-"""The bytes of a log as a stream, unpacked in pieces: a file of a few kilobytes cannot fill the memory."""
+"""The bytes of a log as a stream, decompressed in chunks, so that a small file cannot fill the memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lowland.errors import DataError
 from lowland.files import regular
 
 TIMES, SMALL = 60, 2**22
-"""A gzip file may unpack to so many times its size, after so many bytes: logs as XML are packed 10 to 30 times."""
+"""Maximum compression ratio of a gzip file, checked after so many bytes: XML logs compress 10 to 30 times."""
 SHOWN = 2**24
-"""Bytes from which on a bar shows how much of a file has been read."""
+"""File size in bytes from which a progress bar is shown."""
 
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A file to read and its size, with a bar on a terminal.
+    """An open file and its size, with a progress bar on a terminal.
 
     Raises:
         DataError: if it cannot be read, or is a folder, a named pipe or a device.
@@ -32,7 +32,7 @@ def opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
 
     path = Path(path)
     if not path.exists():
-        raise DataError(f"There is no log that can be read at {path}: No such file or directory.")
+        raise DataError(f"There is no readable log at {path}: No such file or directory.")
     size = regular(path).stat().st_size
     console = Console(stderr=True)
     hidden = size < SHOWN or not console.is_terminal
@@ -42,14 +42,14 @@ def opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"There is no log that can be read at {path}: {error.strerror or error}.") from None
+        raise DataError(f"There is no readable log at {path}: {error.strerror or error}.") from None
 
 
 def unpacked(file: BinaryIO, name: str) -> io.BufferedReader[Any]:
-    """The content of a file, of what gzip has packed if it has.
+    """The content of a file, decompressed if it is gzipped.
 
     Args:
-        file: at its beginning; it need not be able to go back.
+        file: at its beginning; it need not be seekable.
         name: for errors.
     """
     through = _Through(file)
@@ -60,7 +60,7 @@ def unpacked(file: BinaryIO, name: str) -> io.BufferedReader[Any]:
 
 
 class _Through(io.RawIOBase):
-    """Any object with `read` as raw bytes, which can be buffered and peeked into."""
+    """Any object with `read` as a raw stream, which can be buffered and peeked into."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.count = file, 0
@@ -85,7 +85,7 @@ class _Unpacked(_Through):
             count = super().readinto(buffer)
         except (OSError, EOFError, zlib.error):
             raise DataError(f"{self.name} is a gzip file that is damaged or truncated.") from None
-        # By what has been read so far, so that a bomb is known at its beginning.
+        # By the bytes read so far, so that a decompression bomb is detected early.
         if self.count > SMALL and self.count > TIMES * self.source.count:
             raise DataError(
                 f"{self.name} unpacks to more than {TIMES} times its size, which no log does: it is not read. If it is "
@@ -95,15 +95,15 @@ class _Unpacked(_Through):
 
 
 def check_archive(file: BinaryIO, most: int, name: str) -> None:
-    """Refuse a ZIP archive whose contents would not fit into memory, by what its directory says.
+    """Refuse a ZIP archive whose contents would not fit into memory, by its directory.
 
     Args:
-        file: that can be sought in; left at its beginning.
-        most: bytes of its unpacked contents.
+        file: seekable; left at its beginning.
+        most: maximum bytes of its unpacked contents.
         name: for errors.
 
     Raises:
-        DataError: if it holds more. A damaged archive passes, since reading it will tell.
+        DataError: if it holds more. A damaged archive passes, since reading it will fail.
     """
     try:
         with zipfile.ZipFile(file) as archive:

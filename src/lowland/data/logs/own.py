@@ -1,7 +1,7 @@
-"""Lowland's own file of tracks: a compressed NumPy archive, small enough that recordings ship with the package.
+"""Lowland's own track files: compressed NumPy archives, small enough to ship recordings with the package.
 
-Positions are kept in whole millimetres, by their second differences along each stretch without a gap: a car at even
-speed is a row of zeros. An hour of six dense lanes is about two megabytes. Nothing in it is pickled.
+Positions are stored in whole millimetres, as second differences along each gap-free stretch: a car at constant speed is
+a row of zeros. An hour of six dense lanes is about two megabytes. Nothing in it is pickled.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from lowland.files import write_atomically
 
 FORMAT = "lowland tracks 1"
 LARGEST = 10_000_000
-"""Rows, four and a half hours of six dense lanes: a damaged file may ask for any number, and each takes 100 bytes."""
+"""Maximum rows, 4.5 hours of six dense lanes: a damaged file could claim any number, and each takes 100 bytes."""
 
 
 def save_tracks(tracks: Tracks, path: str | Path) -> Path:
-    """Write a log, rounded to millimetres, to a `.npz` file that `read_tracks` reads; returns where.
+    """Write a log, rounded to millimetres, to a `.npz` file that `read_tracks` reads; returns its path.
 
     >>> import tempfile
     >>> log = Tracks([1, 1], [0, 1], [0.0, 1.0], [1.8, 1.8], [4.5] * 2, [1.8] * 2, [0, 0], Road(0, 9, (0.0, 3.7)))
@@ -48,7 +48,7 @@ def save_tracks(tracks: Tracks, path: str | Path) -> Path:
         "vehicle": tracks.vehicle[start],
         "frame": tracks.frame[start],
         "count": count,
-        # Sizes are a vehicle's own; a log whose sizes vary along a stretch keeps those of its beginning.
+        # A vehicle has one size: if sizes vary along a stretch, the first is kept.
         "length": np.round(tracks.length[start] * 1000).astype(np.int32),
         "width": np.round(tracks.width[start] * 1000).astype(np.int32),
         "lane": _smallest(np.diff(tracks.lane, prepend=0)),
@@ -65,7 +65,7 @@ def save_tracks(tracks: Tracks, path: str | Path) -> Path:
 
 
 def load_tracks(payload: bytes, name: str, road: Road | None = None) -> tuple[Tracks, list[Fault]]:
-    """The log in the bytes of a file, on another road if one is given; no faults, since what Lowland wrote was clean.
+    """The log in the bytes of a file, on another road if one is given; without faults, since Lowland writes clean logs.
 
     Raises:
         DataError: if the file is damaged or of another kind.
@@ -112,7 +112,7 @@ def _assemble(columns: Mapping[str, npt.NDArray[Any]], head: dict[str, Any]) -> 
 
 
 def _differences(values: Integers, start: Integers, count: Integers) -> tuple[Integers, Integers]:
-    """First value and first difference of each stretch (S, 2), and the second differences of all of its rows."""
+    """First value and first difference of each stretch (S, 2), and the second differences of all its rows."""
     step = np.diff(values, prepend=0)
     second = np.diff(step, prepend=0)
     after = np.minimum(start + 1, len(values) - 1)
@@ -123,7 +123,7 @@ def _differences(values: Integers, start: Integers, count: Integers) -> tuple[In
 
 
 def _sums(first: Integers, second: npt.NDArray[Any], start: Integers, count: Integers) -> Integers:
-    """The values of which `_differences` are given."""
+    """The inverse of `_differences`."""
     step = np.cumsum(second, dtype=np.int64)
     step += np.repeat(first[:, 1] - step[start], count)
     step[start] = 0
@@ -132,6 +132,6 @@ def _sums(first: Integers, second: npt.NDArray[Any], start: Integers, count: Int
 
 
 def _smallest(values: Integers) -> npt.NDArray[Any]:
-    """The same numbers in the smallest type of integers that holds them."""
+    """The same numbers in the smallest integer dtype that holds them."""
     most = int(np.abs(values).max(initial=0))
     return values.astype(next(kind for kind in (np.int8, np.int16, np.int32, np.int64) if most <= np.iinfo(kind).max))

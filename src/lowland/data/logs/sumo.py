@@ -1,7 +1,7 @@
 """SUMO's floating-car output (`--fcd-output`): every vehicle at every time step, in the coordinates of the network.
 
 Its position is the middle of the front bumper and its angle is clockwise from north. The file has no sizes: those of
-SUMO's ordinary car are taken. The section must be straight; it is turned so that x is the mean direction of travel.
+SUMO's default car are used. The section must be straight; it is rotated so that x is the mean direction of travel.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from lowland.data.tracks import Road, Tracks
 from lowland.errors import DataError
 
 LENGTH, WIDTH = 5.0, 1.8
-"""Metres, of SUMO's default vehicle."""
+"""Length and width of SUMO's default vehicle, in metres."""
 _STRAIGHT = 0.35
-"""Radians (20°), by which vehicles may differ from the mean direction."""
+"""Largest deviation from the mean direction of travel, in radians (20°)."""
 
 
 def read_sumo(
@@ -30,13 +30,13 @@ def read_sumo(
     name: str,
     road: Road | None = None,
 ) -> tuple[Tracks, list[Fault]]:
-    """The vehicles of a floating-car output. Lanes are numbered within their edge, 0 the rightmost.
+    """The vehicles of a floating-car output. Lanes are numbered within their edge, with 0 the rightmost.
 
     Args:
-        root: the outermost element, which is emptied as the file is read.
-        events: beginnings and ends of elements.
-        name: of the log.
-        road: where it is known.
+        root: the root element, which is emptied while the file is read.
+        events: start and end events of elements.
+        name: name of the log.
+        road: the road, if known.
 
     Raises:
         DataError: for broken numbers, no vehicles, or a road that is not straight.
@@ -62,7 +62,7 @@ def read_sumo(
     except ElementTree.ParseError:
         raise
     except ValueError as error:
-        raise DataError(f"{name} is no whole floating-car output of SUMO: {error}.") from None
+        raise DataError(f"{name} is not a complete floating-car output of SUMO: {error}.") from None
     if not rows:
         raise DataError(f"{name} is a floating-car output of SUMO without a vehicle in it.")
     table = np.frombuffer(rows).reshape(-1, 8)

@@ -1,7 +1,7 @@
-"""Tables of vehicles: a row for each vehicle and frame, of the public data sets (see `header`) or of a user's own.
+"""Vehicle tables, with one row per vehicle and frame, from public data sets (see `header`) or users.
 
-The file is read in pieces of some thousand rows, of which only the numbers of the columns that count are kept: 8 bytes
-for each, about 70 a row. What is made of them afterwards takes at most six times as much.
+The file is read in chunks of some thousand rows, and only the needed columns are kept: 8 bytes per number, about 70 per
+row. Processing takes at most six times as much.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ORDERED = (
 ).split()
 """The columns of NGSIM's text files, which have no header."""
 PIECE, SAMPLE, LINE = 5_000, 500, 100_000
-"""Rows that are read at once, lines by which the form of numbers is told, and the longest line."""
+"""Rows per chunk, lines used to detect the number format, and the longest line allowed."""
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$")
 _DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?$")
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?$")
@@ -43,17 +43,17 @@ _ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d
 def read_table(
     text: TextIO | str, name: str, road: Road | None = None, reading: Reading | None = None
 ) -> tuple[Tracks, list[Fault]]:
-    r"""The vehicles of a table, separated by commas, semicolons, tabulators or spaces.
+    r"""The vehicles of a table, separated by commas, semicolons, tabs or spaces.
 
     Args:
         text: the table, or a file open at its beginning.
-        name: of the log.
-        road: where it is known.
-        reading: what the user says of columns, units and frames.
+        name: name of the log.
+        road: the road, if known.
+        reading: the user's description of columns, units and frames.
 
     Raises:
-        DataError: for a column that is missing, a cell that is no number, or where what the file says of units, times,
-            directions and who is who does not fit together.
+        DataError: for a missing column, a cell that is not a number, or inconsistent units, times, directions or
+            vehicle numbers.
 
     >>> log, faults = read_table("vehicle,time,x,y,length,width\n1,0.0,0,0,4.5,1.8\n1,0.2,2,0,4.5,1.8\n", "mine.csv")
     >>> log.dt, log.x.tolist()
@@ -86,7 +86,7 @@ def read_table(
 def _log(
     columns: Columns, header: Header, reading: Reading, road: Road | None, name: str
 ) -> tuple[Tracks, list[Fault]]:
-    """The log of raw numbers."""
+    """Build the log from raw numbers."""
     label, layout = f"The log {name}", header.layout
     time, frame = columns.pop("time", None), columns.pop("frame", None)
     frames, dt, clock = clocked(
@@ -97,7 +97,7 @@ def _log(
     if layout.point == "front":
         columns["x"] = columns["x"] - columns["length"] / 2
     elif layout.point == "corner":
-        # The corner is the upper left one, and y has been turned round.
+        # The corner is the upper left one, and y has been flipped.
         columns["x"], columns["y"] = columns["x"] + columns["length"] / 2, columns["y"] - columns["width"] / 2
     check_speeds(columns, dt, not reading.fps and "time" not in reading.chosen, label)
     if layout.turned:
@@ -113,11 +113,11 @@ def _log(
 
 
 def _lines(source: TextIO, name: str) -> Iterator[str]:
-    """Lines without comments, none of them so long that it fills the memory."""
+    """Lines without comments, of limited length."""
     try:
         while line := source.readline(LINE):
             if len(line) >= LINE:
-                raise DataError(f"{name} has a line of more than {LINE:,} characters: it is no table of tracks.")
+                raise DataError(f"{name} has a line of more than {LINE:,} characters: it is not a table of tracks.")
             yield line
     except UnicodeDecodeError:
         raise DataError(f"{name} is not a log of traffic, or is damaged: it is neither text nor XML.") from None
@@ -130,7 +130,7 @@ def _separator(line: str) -> str:
 
 
 def _split(lines: Sequence[str] | Iterator[str], separator: str, name: str) -> Iterator[list[str]]:
-    """Cells of each line that is not empty."""
+    """Cells of each non-empty line."""
     if separator == " ":
         yield from (words for line in lines if (words := line.split()))
         return
@@ -141,7 +141,7 @@ def _split(lines: Sequence[str] | Iterator[str], separator: str, name: str) -> I
 
 
 def _comma(rows: list[list[str]], header: Header, separator: str, name: str) -> str:
-    """What a comma within a number means: nothing, as in 1,234.5, or a point, as in 3,5."""
+    """The meaning of a comma within a number: a thousands separator, as in 1,234.5, or a decimal one, as in 3,5."""
     places = [place for key, place in header.place.items() if key not in ("vehicle", "place")]
     cells = [cell.strip() for row in rows for place in places if place < len(row) and "," in (cell := row[place])]
     cells = [cell for cell in cells if ":" not in cell]
@@ -156,11 +156,11 @@ def _comma(rows: list[list[str]], header: Header, separator: str, name: str) -> 
     if all(_DECIMAL.match(cell) for cell in cells):
         return "."
     wrong = next(cell for cell in cells if not _THOUSANDS.match(cell))
-    raise DataError(f"{name} has a cell that is no number: {wrong[:40]!r}.")
+    raise DataError(f"{name} has a cell that is not a number: {wrong[:40]!r}.")
 
 
 def _columns(rows: Iterator[list[str]], header: Header, comma: str, name: str) -> Columns:
-    """The numbers of all columns that are needed, in metres and seconds; vehicles by their own numbers if they can."""
+    """The numbers of all needed columns, in metres and seconds; vehicles keep their own numbers if possible."""
     kept = {key: array("d") for key in header.place if key not in ("vehicle", "place")}
     codes: dict[str, int] = {}
     places: dict[str, None] = {}
@@ -179,7 +179,7 @@ def _columns(rows: Iterator[list[str]], header: Header, comma: str, name: str) -
                 if len(places) > 1:
                     raise DataError(
                         f"{name} holds more than one place, {' and '.join(list(places)[:2])}, by its column "
-                        f"{header.layout.columns[key]}: vehicles of one are no traffic for the other. Write the "
+                        f"{header.layout.columns[key]}: vehicles of one are not traffic for the other. Write the "
                         "rows of each to a file of its own."
                     )
             else:
@@ -218,12 +218,12 @@ def _numbers(cells: list[str], key: str, comma: str, origin: list[datetime], nam
             hint = ""
             if key == "time":
                 hint = " Times are seconds, or as 2005-06-15T07:50:00.1."
-            raise DataError(f"{name} has a cell that is no number: {cell[:40]!r}.{hint}") from None
+            raise DataError(f"{name} has a cell that is not a number: {cell[:40]!r}.{hint}") from None
     return values
 
 
 def _seconds(cell: str, origin: list[datetime]) -> float:
-    """Seconds since the first time of the log, of a time by ISO 8601."""
+    """Seconds since the first time of the log, from an ISO 8601 time."""
     found = _ISO.match(cell)
     if not found:
         raise ValueError(cell)
@@ -247,7 +247,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _whole_numbers(names: list[str]) -> Integers | None:
-    """The vehicles' own numbers, if all have one, also where they are written as 1.0 or 1,234."""
+    """The vehicles' own numbers, if all have one, including forms such as 1.0 or 1,234."""
     try:
         found = [float(each.replace(",", "") if _THOUSANDS.match(each) else each) for each in names]
     except ValueError:
@@ -258,7 +258,7 @@ def _whole_numbers(names: list[str]) -> Integers | None:
 
 
 def write_table(tracks: Tracks, path: str | Path) -> Path:
-    """Write a log as a table that `read_table` reads, to the millimetre; returns where."""
+    """Write a log as a table that `read_table` reads, to the millimetre; returns its path."""
     path = Path(path)
     columns = (tracks.vehicle, tracks.frame, tracks.frame * tracks.dt, tracks.x, tracks.y, tracks.length, tracks.width)
     kinds = ("%d", "%d", "%.6f", "%.3f", "%.3f", "%.3f", "%.3f", "%d")

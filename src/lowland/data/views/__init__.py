@@ -1,8 +1,7 @@
-"""Views: random changes of samples that keep what they show, batched and on the device of the samples.
+"""Views: random augmentations that preserve the content of samples, batched and on the samples' device.
 
 A family of views is a frozen dataclass that is called with samples (B, *shape) and a `PerSampleRNG`, and returns
-samples of the same shape: row r depends on sample r and stream r alone, so that a run that is resumed sees the same
-views.
+samples of the same shape: row r depends only on sample r and stream r, so a resumed run sees the same views.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Colour: what is linear in the pixels of an image is one map for each sample; only the turn of the hue is not.
+"""Colour: all operations linear in the pixels are combined into one map per sample; only the hue rotation is not.
 
-Images are (C, B, H, W), of one channel, which is grey, or of red, green and blue: channels come before samples, so that
-a channel of all samples lies together. What is drawn for a sample has shape (B, 1, 1). All but `grey` change the images
-in place.
+Images are (C, B, H, W), with one grey channel or red, green and blue: channels come before samples, so that a channel
+is contiguous over all samples. Random parameters have shape (B, 1, 1). All functions but `grey` work in place.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ def grey(images: Tensor) -> Tensor:
 
 
 def linear(brightness: Tensor, contrast: Tensor, saturation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Brightness, contrast and saturation by factors b, c, s, without a clip between them, as one map.
+    """Brightness, contrast and saturation by factors b, c, s, without clipping in between, as one map.
 
         x ← b x,   x ← c x + (1 − c) m,   x ← s x + (1 − s) g,
 
-    g being the grey of a pixel and m the mean of g over the image, at the time of each step. The three commute, and
-    together are x ← b c s x + b c (1 − s) g + b (1 − c) m. Returned are the three factors.
+    with g the grey of a pixel and m the mean of g over the image, at each step. The three commute, and together are
+    x ← b c s x + b c (1 − s) g + b (1 − c) m. Returned are the three factors.
     """
     gain = brightness * contrast
     return gain * saturation, gain * (1 - saturation), brightness * (1 - contrast)
@@ -42,15 +41,15 @@ def adjust(images: Tensor, own: Tensor, shade: Tensor, level: Tensor) -> Tensor:
 
 
 def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """The hue of HSV moved by a share of the full circle, in [−⅓, ⅓], at the same largest and smallest channel.
+    """Rotate the HSV hue by a fraction of the full circle, in [−⅓, ⅓], keeping the largest and smallest channel.
 
     Smith 1978 (Color gamut transform pairs), without its branches. With M and m the largest and the smallest channel,
     C = M − m, q = (G − B) / C and e = (M − R) / C, the angle from red in sixths of the circle is
 
         a = q + e (3 sign(q) − 2 q)   in [−3, 3],
 
-    because |q| = 1 where 0 < e < 1. A channel at distance d from the angle is m + C clip(2 − d, 0, 1). All of it is
-    computed times C, which saves divisions. The values need not lie in [0, 1].
+    because |q| = 1 where 0 < e < 1. A channel at distance d from the angle is m + C clip(2 − d, 0, 1). Everything is
+    multiplied by C, which saves divisions. The values need not lie in [0, 1].
     """
     top, low = images.amax(dim=0), images.amin(dim=0)
     e, q = top - images[0], images[1] - images[2]

@@ -1,4 +1,4 @@
-"""Damaged images, from which the whole one is to be restored."""
+"""Damaged images, from which the originals are to be restored."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _GREY = 0.5
 
 @dataclass(frozen=True)
 class Damage:
-    """Images (B, C, H, W) in [0, 1] at a lower resolution, and with a random share of square patches made grey.
+    """Images (B, C, H, W) in [0, 1] at a lower resolution, and with a random fraction of square patches made grey.
 
-    For the pretext tasks of `Restoration`. A hole and grey images are views as well: `ImageViews` with mask=1 or
-    grey=1, and without crop, flip and colour.
+    For the pretext tasks of `Restoration`. For a hole or grey images use `ImageViews` with mask=1 or grey=1, and
+    without crop, flip and colour.
 
     Args:
-        hidden: share of the patches that become grey (0.5), the same for every image; 0.75 as in MAE (He et al. 2022).
+        hidden: fraction of the patches made grey (0.5), the same for every image; 0.75 as in MAE (He et al. 2022).
         patch: side of a patch, in pixels.
-        shrink: squares of so many pixels on a side get their mean, and the image comes back to its size by bilinear
-            interpolation; 1 for the full resolution.
+        shrink: side of the squares that are averaged before the image is resized back by bilinear interpolation; 1 for
+            full resolution.
 
     Raises:
-        OptionError: for a share outside [0, 1), or sides below 1.
-        ShapeError: when called with images that patches or squares do not tile.
+        OptionError: for a fraction outside [0, 1), or sides below 1.
+        ShapeError: when called with images whose sides are not multiples of the patches or squares.
 
     >>> Damage(hidden=0.75)(torch.ones(2, 3, 8, 8), PerSampleRNG(0, torch.arange(2))).mean()
     tensor(0.6250)

@@ -18,9 +18,9 @@ from lowland.tensors import PerSampleRNG
 
 _TRIES = 10
 _BLOCK = 2**15
-"""Pixels of a channel that a processor changes at once: what fits its cache, and is not asked of the system anew."""
+"""Pixels of a channel processed at once: they fit into the CPU cache, and their memory is reused."""
 _PIECE = 64
-"""Images that a thread takes at once."""
+"""Images per task of a thread."""
 _DRAWN = (
     "top",
     "left",
@@ -45,33 +45,32 @@ class ImageViews:
     """Random crop and resize, flip, colour, grey, blur, solarisation and mask of (B, C, H, W) in [0, 1], in this order.
 
     The family of Chen et al. 2020 (SimCLR, appendix A) with solarisation as in Grill et al. 2020 (BYOL, appendix B) and
-    a rectangle that is masked as in Zhong et al. 2020 (random erasing). Defaults are those of SimCLR for CIFAR-10
-    (appendix B.9): no blur, half the strength of colour. Of images with one channel saturation, hue and grey change
-    nothing.
+    a masked rectangle as in Zhong et al. 2020 (random erasing). Defaults are those of SimCLR for CIFAR-10 (appendix
+    B.9): no blur, half the strength of colour. For images with one channel, saturation, hue and grey have no effect.
 
-    Each step is the usual one, with these differences. A crop begins anywhere, not at whole pixels. Brightness,
-    contrast, saturation and hue come in this order, and are clipped to [0, 1] once, after the last, as in the
-    pseudo-code of SimCLR; Pillow clips and rounds to 1/255 after each. A blur is a whole Gaussian, not a cut one.
+    Each step is the usual one, with these differences. A crop may begin between pixels. Brightness, contrast,
+    saturation and hue are applied in this order and clipped to [0, 1] once, after the last, as in the pseudo-code of
+    SimCLR; Pillow clips and rounds to 1/255 after each. The blur kernel is not truncated.
 
     Args:
         size: (H, W) of the views; by default that of the images.
-        crop: share of the area that is kept, drawn between the two ends; (1, 1) for no crop.
-        ratio: width over height of a crop, its logarithm drawn between the two ends.
+        crop: fraction of the area to keep, uniform between the two ends; (1, 1) for no crop.
+        ratio: width over height of a crop, log-uniform between the two ends.
         flip: probability of a horizontal flip.
         colour: probability that brightness, contrast, saturation and hue change.
-        brightness: b of a factor drawn from [max(0, 1 − b), 1 + b]; `contrast` and `saturation` alike.
-        hue: h of a turn of the hue drawn from [−h, h], at most ½, half the circle.
+        brightness: b of a factor drawn from [max(0, 1 − b), 1 + b]; likewise `contrast` and `saturation`.
+        hue: h of a hue rotation drawn from [−h, h], at most ½, half the circle.
         grey: probability of a grey image.
         blur: probability of a Gaussian blur.
-        sigma: its deviation in pixels of the view, drawn between the two ends.
+        sigma: its standard deviation in pixels of the view, uniform between the two ends.
         solarise: probability that values from `threshold` up are inverted, x → 1 − x.
         threshold: of solarisation.
-        mask: probability that a rectangle is filled with the mean colour of the view.
-        masked: share of the area that it covers, drawn between the two ends; its sides are in `ratio`.
+        mask: probability that a rectangle is filled with the view's mean colour.
+        masked: fraction of the area it covers, uniform between the two ends; its aspect ratio is in `ratio`.
 
     Raises:
-        OptionError: for a probability, strength or range that cannot be.
-        ShapeError: when called with other than images, one stream for each, or with colours that are not three.
+        OptionError: for an invalid probability, strength or range.
+        ShapeError: when called with anything but images with one stream each, or with channels other than 1 or 3.
 
     >>> views = ImageViews(size=(16, 16))
     >>> views(torch.rand(4, 3, 32, 32), PerSampleRNG(0, torch.arange(4))).shape
@@ -110,37 +109,37 @@ class ImageViews:
 
     @classmethod
     def none(cls) -> ImageViews:
-        """No augmentation: the images as they are."""
+        """No augmentation."""
         return cls(crop=(1, 1), flip=0, colour=0, grey=0)
 
     @classmethod
     def crop_only(cls) -> ImageViews:
-        """Crop and resize alone."""
+        """Only crop and resize."""
         return cls(flip=0, colour=0, grey=0)
 
     @classmethod
     def simclr(cls) -> ImageViews:
-        """Those of SimCLR for small colour images, which are the defaults."""
+        """The views of SimCLR for small colour images, which are the defaults."""
         return cls()
 
     @classmethod
     def vicreg(cls) -> ImageViews:
-        """Those of VICReg (Bardes et al. 2022, appendix C.1), which BYOL and Barlow Twins share up to asymmetries."""
+        """Views of VICReg (Bardes et al. 2022, appendix C.1), which BYOL and Barlow Twins share up to asymmetries."""
         return cls(saturation=0.2, blur=0.5, solarise=0.1)
 
     @classmethod
     def mild(cls) -> ImageViews:
-        """For small grey images of centred things, such as Fashion-MNIST: larger crops, flip, brightness, contrast."""
+        """For small grey images of centred objects, such as Fashion-MNIST: larger crops, flip, brightness, contrast."""
         return cls(crop=(0.4, 1.0), grey=0)
 
     @classmethod
     def upright(cls) -> ImageViews:
-        """`mild` for things that all face the same way: no flip, and every second time a rectangle is masked."""
+        """`mild` for objects that all face the same way: no flip, and a masked rectangle with probability ½."""
         return cls(crop=(0.4, 1.0), flip=0, grey=0, mask=0.5)
 
     @classmethod
     def in_place(cls) -> ImageViews:
-        """`upright` without crops, so that nothing moves: for a network that has learned where things are."""
+        """`upright` without crops, so that nothing moves: for a network that depends on positions."""
         return cls(crop=(1, 1), flip=0, grey=0, mask=0.5)
 
     @torch.no_grad()
@@ -181,7 +180,7 @@ class ImageViews:
         return views
 
     def _plain(self, samples: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """The same by tensor operations: for GPUs, and where numba is missing."""
+        """The same with tensor operations: for GPUs, or without numba."""
         channels = samples.shape[1]
         views = self._crop_and_colour(samples, drawn)
         if self.grey and channels == 3:
@@ -195,12 +194,12 @@ class ImageViews:
         return views
 
     def draw(self, noise: PerSampleRNG, shape: tuple[int, int]) -> dict[str, Tensor]:
-        """What happens to each image of this (H, W): numbers (B,), by the names of the options.
+        """Random parameters for images of this (H, W): numbers (B,) by the names of the options.
 
-        Places and lengths are in pixels, and `wide` is negative where the image is flipped. Factors are 1, and turns
-        of the hue 0, where colours stay; `sigma` is 0 where there is no blur.
+        Positions and lengths are in pixels, and `wide` is negative for flipped images. For unchanged colours factors
+        are 1 and hue rotations 0; `sigma` is 0 without blur.
         """
-        # One draw for all steps, so that what a step does is the same whether or not others are switched on.
+        # One draw for all steps, so that a step does the same whether or not others are switched on.
         numbers = noise.uniform(len(_DRAWN) + 4 * _TRIES)
         u: dict[str, Tensor] = dict(zip(_DRAWN, numbers.unbind(dim=1), strict=False))
         boxes, masks = numbers[:, len(_DRAWN) :].chunk(2, dim=1)
@@ -231,7 +230,7 @@ class ImageViews:
 
     @property
     def _turns(self) -> int:
-        """A turn of the hue by more than a third of the circle is two of half of it."""
+        """A hue rotation by more than a third of the circle is done as two halves."""
         return 1 if self.hue <= 1 / 3 else 2
 
     def _places(self, shape: tuple[int, int]) -> bool:
@@ -262,7 +261,7 @@ class ImageViews:
         )
 
     def _crop_and_colour(self, samples: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """What every image goes through, block by block."""
+        """The steps for all images, block by block."""
         height, width = self.size or samples.shape[2:]
         places: tuple[Tensor, ...] = ()
         factors: tuple[Tensor, ...] = ()
@@ -273,10 +272,10 @@ class ImageViews:
             linear_part = linear(drawn["brightness"], drawn["contrast"], drawn["saturation"])
             factors = tuple(each[:, None, None] for each in (*linear_part, drawn["hue"]))
         elif not places:
-            return samples.clone()  # the steps that follow work in place
+            return samples.clone()  # the following steps work in place
         views = samples.new_empty(*samples.shape[:2], height, width)
         for rows in _blocks(samples, views):
-            images = samples[rows].contiguous().transpose(0, 1)  # of channels last, products would go one by one
+            images = samples[rows].contiguous().transpose(0, 1)  # products of channels last are slow
             if places:
                 here = [each[rows] for each in places]
                 images = resample(images, interpolation(*here[:2]), interpolation(*here[2:]))
@@ -300,14 +299,14 @@ def _between(ends: tuple[float, float], share: Tensor) -> Tensor:
 
 
 def _blocks(*images: Tensor) -> Iterator[slice]:
-    """Slices of the samples (B, C, H, W), as many at once as the processor's cache holds; on other devices, all."""
+    """Slices of the samples (B, C, H, W) that fit into the CPU cache; on other devices a single slice."""
     pixels = max(each.shape[2] * each.shape[3] for each in images)
     size = max(1, _BLOCK // pixels) if images[0].device.type == "cpu" else max(1, len(images[0]))
     yield from (slice(first, first + size) for first in range(0, len(images[0]), size))
 
 
 def _change_some(views: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Change the chosen samples (B,) of images (B, C, H, W) alone, in place."""
+    """Change only the chosen samples (B,) of images (B, C, H, W), in place."""
     every = chosen.nonzero()[:, 0]
     for block in _blocks(views[: len(every)]):
         rows = every[block]
@@ -321,7 +320,7 @@ def _blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _fill(images: Tensor, drawn: dict[str, Tensor], rows: Tensor) -> Tensor:
-    """A rectangle of each image takes the mean colour."""
+    """Fill a rectangle of each image with its mean colour."""
 
     def along(side: str, length: str, pixels: int) -> Tensor:
         past = torch.arange(pixels, device=images.device) - drawn[side][rows, None]

@@ -20,19 +20,19 @@ def _patch_views() -> ImageViews:
 
 @dataclass(frozen=True)
 class Jigsaw:
-    """Images (B, C, H, W) cut into a grid of patches, each a view of its own, put together in a random order.
+    """Images (B, C, H, W) cut into a grid of patches, which are augmented separately and reassembled in random order.
 
     The pretext transformation of Misra & van der Maaten 2020 (PIRL, section 3.1; after Noroozi & Favaro 2016), where 9
-    patches are encoded one by one and their representations joined; here they make an image again, which any encoder
-    takes. A side that the grid does not divide is enlarged before and shrunk after.
+    patches are encoded separately and their representations concatenated; here they form an image again, for any
+    encoder. A side that is not divisible by the grid is enlarged before and shrunk afterwards.
 
     Args:
         grid: patches along each side.
-        patch: how each patch is changed; by default cropped to 50 to 90 % of its area, and coloured. PIRL has 64 of 85
-            pixels on a side, which is 57 %.
+        patch: augments each patch; by default a crop to 50 to 90 % of its area, and colour. PIRL crops 64 of 85 pixels
+            per side, which is 57 %.
 
     Raises:
-        OptionError: for a grid below 2, or patches that would change their size.
+        OptionError: for a grid below 2, or a `patch` that changes the size.
         ShapeError: see `ImageViews`.
 
     >>> views = Jigsaw(grid=2, patch=ImageViews.none())

@@ -1,4 +1,4 @@
-"""What all views check: options once, when the views are made, and samples at every call."""
+"""Checks shared by all views: options when the views are created, and samples at every call."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lowland.tensors import PerSampleRNG
 
 
 def check_probabilities(**options: float) -> None:
-    """Raise an OptionError for one that is not in [0, 1]."""
+    """Raise an OptionError for a value outside [0, 1]."""
     for name, value in options.items():
         if not 0 <= value <= 1:
             raise OptionError(f"{name} is a probability and must lie in [0, 1], but it is {value}.")
 
 
 def check_strengths(least: float = 0.0, most: float = math.inf, **options: float) -> None:
-    """Raise an OptionError for a number outside of [least, most]."""
+    """Raise an OptionError for a number outside [least, most]."""
     for name, value in options.items():
         if not (least <= value <= most and math.isfinite(value)):
             above = "" if math.isinf(most) else f" and at most {most:g}"
@@ -26,7 +26,7 @@ def check_strengths(least: float = 0.0, most: float = math.inf, **options: float
 
 
 def check_range(name: str, ends: tuple[float, float], most: float = math.inf) -> None:
-    """Raise an OptionError unless the two ends are ascending, above zero, and not above `most`."""
+    """Raise an OptionError unless the two ends are positive, ascending, and at most `most`."""
     if len(ends) != 2 or not 0 < ends[0] <= ends[1] <= most or math.isinf(ends[1]):
         above = "" if math.isinf(most) else f", at most {most:g}"
         raise OptionError(f"{name} must be two numbers above zero in ascending order{above}, but it is {ends}.")

@@ -21,20 +21,20 @@ class SeriesViews:
 
         y(t) = x(τ(t)),   dτ/dt ∝ exp(w(t)),
 
-    w being linear between `knots` draws from N(0, warp²), so that time never runs backwards.
+    with w linear between `knots` draws from N(0, warp²), so time never runs backwards.
 
     Args:
-        crop: share of the time that is kept, drawn between the two ends; (1, 1) for no crop.
-        warp: deviation of the logarithm of the speed; 0 for no warp.
-        knots: how many draws the speed has.
-        scale: deviation of the factor of each channel, drawn from N(1, scale²).
-        jitter: deviation of the noise on each number, in units of the deviation of its channel over time.
+        crop: fraction of the time to keep, uniform between the two ends; (1, 1) for no crop.
+        warp: standard deviation of the log speed; 0 for no warp.
+        knots: number of draws for the speed.
+        scale: standard deviation of the factor of each channel, drawn from N(1, scale²).
+        jitter: standard deviation of the noise, relative to that of the channel over time.
         mask: probability that a span of time is set to the mean of each channel.
-        masked: share of the time that it covers, drawn between the two ends.
+        masked: fraction of the time it covers, uniform between the two ends.
 
     Raises:
-        OptionError: for a probability, strength or range that cannot be.
-        ShapeError: when called with other than series and one stream for each.
+        OptionError: for an invalid probability, strength or range.
+        ShapeError: when called with anything but series with one stream each.
 
     >>> views = SeriesViews(warp=0.3)
     >>> views(torch.rand(4, 2, 100), PerSampleRNG(0, torch.arange(4))).shape
@@ -64,7 +64,7 @@ class SeriesViews:
 
     @classmethod
     def crop_only(cls) -> SeriesViews:
-        """Crop and resize alone."""
+        """Only crop and resize."""
         return cls(warp=0, scale=0, jitter=0)
 
     @torch.no_grad()
@@ -98,7 +98,7 @@ class SeriesViews:
 
 
 def _resample(series: Tensor, place: Tensor) -> Tensor:
-    """(B, C, S) read at places (B, T) in [0, S − 1], by linear interpolation."""
+    """(B, C, S) sampled at positions (B, T) in [0, S − 1], by linear interpolation."""
     last = series.shape[2] - 1
     before = place.clamp(0, last).floor()
     index = before.long()[:, None].expand(-1, series.shape[1], -1)

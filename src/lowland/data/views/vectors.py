@@ -16,15 +16,15 @@ class VectorViews:
     """Gaussian noise on the features of vectors (B, D), and features set to zero.
 
     The corruptions of Vincent et al. 2008 and 2010 (denoising autoencoders: additive Gaussian noise, masking noise).
-    Features should have mean 0 and deviation 1, so that zero says nothing and `noise` is a share of their deviation.
+    Features should be standardised, so that zero carries no information and `noise` is relative to their spread.
 
     Args:
-        noise: deviation of what is added to each feature.
-        drop: probability of each feature to be set to zero.
+        noise: standard deviation of the noise added to each feature.
+        drop: probability of setting a feature to zero.
 
     Raises:
-        OptionError: for a negative deviation, or a probability outside of [0, 1].
-        ShapeError: when called with other than vectors and one stream for each.
+        OptionError: for a negative standard deviation, or a probability outside [0, 1].
+        ShapeError: when called with anything but vectors with one stream each.
 
     >>> VectorViews(noise=0, drop=0.5)(torch.ones(1, 6), PerSampleRNG(0, torch.arange(1)))
     tensor([[1., 0., 0., 1., 0., 0.]])

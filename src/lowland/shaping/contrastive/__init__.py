@@ -1,1 +1,1 @@
-"""Contrastive shapings: push the energy down on data and up elsewhere, a file each (rows C1, C2, C3, L1, L2)."""
+"""Contrastive shapings: push the energy down on data and up elsewhere, one per file (systems C1, C2, C3, L1, L2)."""

@@ -1,4 +1,4 @@
-"""Adversarial shapings: a generator network finds the points on which to push the energy up (rows C2, G1–G3)."""
+"""Adversarial shapings: a generator network finds the points at which to push the energy up (systems C2, G1–G3)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from lowland.tensors import PerSampleRNG
 
 
 class Adversarial(FreeEnergyShaping):
-    """Base of GAN, EBGAN and WGAN: a generator ŷ = G(u), u standard normal, and a loss for each of the two players.
+    """Base of GAN, EBGAN and WGAN: a generator ŷ = G(u), u standard normal, and one loss for each of the two players.
 
-    Both losses come from one forward pass: each is differentiated with respect to its own group only.
+    Both losses come from one forward pass; each is differentiated with respect to its own group only.
 
     Args:
-        network: G, from (B, n_noise) to the shape of y. Owned by the shaping.
+        network: G, from (B, n_noise) to the shape of y; owned by the shaping.
         n_noise: size of u.
         beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
-        OptionError: if there is no noise to generate from.
+        OptionError: if n_noise is below 1.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Adversarial(FreeEnergyShaping):
         return {"energy": energy.parameters(), "generator": self.network.parameters()}
 
     def generate(self, batch: Batch) -> Tensor:
-        """G(u), one point for each sample of the batch."""
+        """G(u), one point per sample of the batch."""
         return self.network(self.noise(batch.y).normal(self.n_noise))
 
     def play(self, energy: Energy, batch: Batch, made: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ class Adversarial(FreeEnergyShaping):
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         made = self.generate(batch)
         own, generator = self.play(energy, batch, made)
-        spread = made.detach().std(dim=0, correction=min(1, len(made) - 1)).mean()  # of a single one, 0
+        spread = made.detach().std(dim=0, correction=min(1, len(made) - 1)).mean()  # 0 for a single point
         return Losses({"energy": own, "generator": generator}, {"generated_spread": spread})
 
 
@@ -76,8 +76,8 @@ class GAN(Adversarial):
     """L_F = mean softplus(F(y)) + mean softplus(−F(G(u))) + γ/2 mean ‖∇F(y)‖², L_G = mean softplus(F(G(u))).
 
     F is minus the logit of the discriminator, D = σ(−F), so that this is Goodfellow et al., "Generative adversarial
-    nets" (2014), with the non-saturating loss −log D(G(u)) of the generator. γ > 0 adds the penalty R1 of Mescheder,
-    Geiger & Nowozin (2018), without which D keeps no shape near the data once G has found them.
+    nets" (2014), with the non-saturating loss −log D(G(u)) of the generator. γ > 0 adds the R1 penalty of Mescheder,
+    Geiger & Nowozin (2018), without which D carries no information near the data once G matches them.
 
     Energies: any with a continuous y, one tensor.
 
@@ -117,11 +117,11 @@ class GAN(Adversarial):
 
 @register("shaping")
 class EBGAN(Adversarial):
-    """L_F = mean F(y) + mean [m − F(G(u))]⁺, L_G = mean F(G(u)) + w · PT, F the error of an auto-encoder.
+    """L_F = mean F(y) + mean [m − F(G(u))]⁺, L_G = mean F(G(u)) + w · PT, with F the error of an auto-encoder.
 
-    PT = 1 / (B (B − 1)) Σ_{i≠j} (s_iᵀ s_j / ‖s_i‖ ‖s_j‖)², s_i = Enc(G(u_i)): it repels the codes of generated points
-    from each other, and its gradient reaches G (nothing is detached). Source: Zhao, Mathieu & LeCun, "Energy-based
-    generative adversarial network" (2017), equations 1 and 2; w = 0.1 is theirs.
+    PT = 1 / (B (B − 1)) Σ_{i≠j} (s_iᵀ s_j / ‖s_i‖ ‖s_j‖)², s_i = Enc(G(u_i)), repels the codes of generated points from
+    each other; its gradient reaches G (nothing is detached). Source: Zhao, Mathieu & LeCun, "Energy-based generative
+    adversarial network" (2017), equations 1 and 2, with their w = 0.1.
 
     Energies: `Autoencoder`.
 
@@ -174,9 +174,9 @@ def pulling_away(codes: Tensor) -> Tensor:
 class WGAN(Adversarial):
     """L_F = mean F(y) − mean F(G(u)) + λ mean (‖∇F(ȳ)‖ − 1)², L_G = mean F(G(u)), ȳ between y and G(u).
 
-    −F is the critic. Source: Gulrajani et al., "Improved training of Wasserstein GANs" (2017), equation 3; λ = 10 is
-    theirs. The paper trains the critic five times for one step of the generator; here both step at once, and the
-    generator's slower rate (`rates`) stands for it.
+    −F is the critic. Source: Gulrajani et al., "Improved training of Wasserstein GANs" (2017), equation 3, with their
+    λ = 10. The paper takes five critic steps per generator step; here both step together, and the generator's lower
+    learning rate (`rates`) has the same purpose.
 
     Energies: any with a continuous y, one tensor.
 

@@ -1,4 +1,4 @@
-"""Ratio matching and minimum probability flow: each binary sample against its single flips (row C2)."""
+"""Ratio matching and minimum probability flow: each binary sample against its single flips (system C2)."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def _case() -> tuple[Energy, Batch]:
 
 @register("shaping")
 class RatioMatching(FreeEnergyShaping):
-    """L = mean over samples of Σ_i σ(F(y) − F(ȳᵢ))², ȳᵢ being y with coordinate i flipped.
+    """L = mean over samples of Σ_i σ(F(y) − F(ȳᵢ))², with ȳᵢ = y with coordinate i flipped.
 
     σ(F(y) − F(ȳᵢ)) = 1 / (1 + p(y) / p(ȳᵢ)), so log Z cancels. Source: Hyvärinen, "Some extensions of score matching"
-    (2007), for binary y. Grey y in [0, 1] are read as probabilities and drawn.
+    (2007), for binary y. Grey y in [0, 1] are taken as probabilities and sampled.
 
     Energies: any with a binary y.
 
@@ -68,14 +68,14 @@ class RatioMatching(FreeEnergyShaping):
 class MinimumProbabilityFlow(FreeEnergyShaping):
     """L = ε / B Σ_{y in the batch} Σ_{ȳᵢ not in the batch} exp(½ (F(y) − F(ȳᵢ))), ȳᵢ being y with coordinate i flipped.
 
-    The rate at which probability flows off the data in the first instants of dynamics that would lead from the data to
+    The initial rate at which probability flows away from the data under dynamics that lead from the data to
     exp(−F) / Z. Source: Sohl-Dickstein, Battaglino & DeWeese, "Minimum probability flow learning" (2011). Flow from one
-    sample to another is no loss, so such flips are left out. Grey y are read as probabilities and drawn.
+    sample to another is not lost, so such flips are left out. Grey y are taken as probabilities and sampled.
 
     Energies: any with a binary y.
 
     Args:
-        rate: ε, a scale only.
+        rate: ε, which only scales the loss.
         beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     >>> case = MinimumProbabilityFlow.reference_case()

@@ -1,4 +1,4 @@
-"""Denoising and masking: learn the map that brings points back to the data (row C3)."""
+"""Denoising and masking: learn the map from corrupted points back to the data (system C3)."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ from lowland.tensors import PerSampleRNG
 
 @register("shaping")
 class Denoising(Shaping):
-    """L = mean ‖r(ỹ) − y‖², ỹ = m ⊙ (y + s e): the reconstruction r(ỹ) of a corrupted sample is to be the sample.
+    """L = mean ‖r(ỹ) − y‖², ỹ = m ⊙ (y + s e): the reconstruction r(ỹ) of a corrupted sample should equal the sample.
 
     Source: Vincent, Larochelle, Bengio & Manzagol, "Extracting and composing robust features with denoising
-    autoencoders" (2008). The energy ‖y − r(y)‖² then grows with the distance from the data, as far as the corruption
-    reaches. Where an energy decodes a latent z, r(ỹ) decodes ẑ = argmin_z E(ỹ, z), and the loss is differentiated
-    through ẑ: for sparse codes that is Mairal, Bach & Ponce, "Task-driven dictionary learning" (2012).
+    autoencoders" (2008). The energy ‖y − r(y)‖² then grows with the distance from the data, within the range of the
+    corruption. If the energy decodes a latent z, r(ỹ) decodes ẑ = argmin_z E(ỹ, z), and the loss is differentiated
+    through ẑ; for sparse codes this is Mairal, Bach & Ponce, "Task-driven dictionary learning" (2012).
 
     Energies: those that `reconstruct` y, or a z from which y can be decoded.
 
     Args:
         spread: s, standard deviation of the Gaussian noise, in units of y.
-        dropped: share of coordinates set to 0, m being 0 there (the corruption of the paper).
-        solver, adjoint: for ẑ, where the energy has a z; by default the most exact solver that the energy offers, and
-            `Implicit`.
+        dropped: fraction of coordinates set to 0, where m is 0 (the corruption of the paper).
+        solver, adjoint: for ẑ, if the energy has a z; by default the most exact solver for the energy, and `Implicit`.
         seed: see `Shaping`.
 
     Raises:
         OptionError: if nothing is corrupted.
-        UnsupportedError: if the energy decodes neither y nor z, or its ẑ has no derivative.
+        UnsupportedError: if the energy decodes neither y nor z, or ẑ is not differentiable.
 
     >>> case = Denoising.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
@@ -92,19 +91,19 @@ class Denoising(Shaping):
 
 @register("shaping")
 class Masked(Shaping):
-    """L = mean ‖(1 − m) ⊙ (y − r(m ⊙ y, m))‖² · D / #hidden, with a fresh random mask m for each sample and step.
+    """L = mean ‖(1 − m) ⊙ (y − r(m ⊙ y, m))‖² · D / #hidden, with a new random mask m for each sample and step.
 
     The loss of `MaskedAutoencoder` under random masks: Devlin et al., "BERT" (2019), for vectors. Each sample draws its
-    own visible share from `visible`, so that r learns to fill in from little and from much.
+    own visible fraction from `visible`, so r learns to predict from little and from much.
 
     Energies: `Completing` ones: `MaskedAutoencoder`.
 
     Args:
-        visible: (least, largest) share of visible coordinates.
+        visible: (smallest, largest) fraction of visible coordinates.
         seed: see `Shaping`.
 
     Raises:
-        OptionError: for shares out of order or outside [0, 1).
+        OptionError: for fractions out of order or outside [0, 1).
         UnsupportedError: if the energy is not `Completing`.
 
     >>> case = Masked.reference_case()

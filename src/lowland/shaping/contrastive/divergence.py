@@ -1,4 +1,4 @@
-"""Contrastive divergence, from the data or with persistent chains: push up where a sampler walks (row C2)."""
+"""Contrastive divergence, from the data or with persistent chains: push up where a sampler goes (system C2)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from lowland.tensors import PerSampleRNG
 
 @register("shaping")
 class ContrastiveDivergence(FreeEnergyShaping):
-    """L = mean F(y⁺) − mean F(y⁻) + α mean(F(y⁺)² + F(y⁻)²), y⁻ where a short Markov chain under exp(−F) ends.
+    """L = mean F(y⁺) − mean F(y⁻) + α mean(F(y⁺)² + F(y⁻)²), y⁻ the end of a short Markov chain under exp(−F).
 
     Chains start at the data (Hinton, "Training products of experts by minimizing contrastive divergence", 2002) or,
     when persistent, where chains ended in earlier steps (Tieleman 2008), each restarted from data plus noise with a
     small probability (Du & Mordatch, "Implicit generation and modeling with energy based models", 2019, who restart
-    from uniform noise; α is theirs). Where the energy has a latent z, chains walk over (y, z). With F = F_1 this
-    follows the likelihood; with F = min_z E it is a perceptron, which compares the best z of the data with the best z
-    of where chains end.
+    from uniform noise; α is theirs). If the energy has a latent z, chains move in (y, z). With F = F_1 this follows the
+    likelihood gradient; with F = min_z E it is a perceptron, which compares the best z of the data with the best z at
+    the ends of the chains.
 
     Energies: any whose y (and z) the sampler `solver` can draw, binary or continuous.
 
@@ -36,8 +36,8 @@ class ContrastiveDivergence(FreeEnergyShaping):
         solver: the sampler, such as Langevin, HMC or Gibbs; None takes `Gibbs` for a discrete y, else `Langevin`. Its
             `max_steps` is the k of CD-k.
         persistent: keep chains from one step to the next, in a buffer.
-        chains: number of persistent chains; each step uses as many as there are samples in the batch, at random.
-        restart: probability of a persistent chain to be restarted at each use.
+        chains: number of persistent chains; each step uses a random subset, one per sample of the batch.
+        restart: probability that a persistent chain is restarted at each use.
         spread: standard deviation of the noise added to continuous starts at data, in units of y.
         magnitude: α ≥ 0, in units of 1 / F.
         beta, latent_solver, seed: see `FreeEnergyShaping`.
@@ -103,7 +103,7 @@ class ContrastiveDivergence(FreeEnergyShaping):
         return Losses({"energy": loss}, {"gap": gap.detach(), "data_energy": data.detach().mean()})
 
     def walk(self, energy: Energy, start: Tensor, x: Any = None) -> Tensor:
-        """Where chains from `start` (B, ...) end, with z unfolded alongside where there is one."""
+        """The ends of chains from `start` (B, ...), with z sampled jointly if there is one."""
         known, discrete = registered("solver"), energy.domain("y").discrete
         solver = self.solver or (known["Gibbs"]() if discrete else known["Langevin"]())
         with torch.no_grad():
@@ -114,12 +114,12 @@ class ContrastiveDivergence(FreeEnergyShaping):
             return infer(energy, x, over=("y", "z"), solver=solver, init=first, generator=self.generator()).value["y"]
 
     def _latent(self, energy: Energy, y: Tensor, x: Any, solver: Solver) -> Any:
-        """A z for each start, drawn by the same solver given y."""
+        """A z for each start, sampled by the same solver given y."""
         try:
             return infer(energy, x, y, over="z", solver=solver, generator=self.generator()).value
         except UnsupportedError as error:
             raise UnsupportedError(
-                f"ContrastiveDivergence walks over y and z with one sampler. {error} Choose a `solver` that takes "
+                f"ContrastiveDivergence samples y and z with one sampler. {error} Choose a `solver` that takes "
                 "both, such as Langevin for continuous variables and Gibbs for discrete ones."
             ) from error
 
@@ -130,7 +130,7 @@ class ContrastiveDivergence(FreeEnergyShaping):
         return energy.domain("y").unpack(energy.domain("y").project(noisy.flatten(1)))
 
     def _pick(self, y: Tensor) -> Tensor:
-        """The chains of this step: as many as samples, distinct where there are enough."""
+        """The chains of this step: one per sample, distinct if there are enough."""
         if len(self.buffer) == 0:
             raise OptionError("Persistent chains have no start: call prepare(energy, data) before the first step.")
         if len(y) > self.chains:

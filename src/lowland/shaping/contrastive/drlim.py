@@ -1,4 +1,4 @@
-"""Pairs with a margin (row J1): what belongs together is drawn near, what does not is pushed past a margin."""
+"""Pairs with a margin (system J1): matching pairs are pulled together, others pushed beyond a margin."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from lowland.shaping.processes import gathered
 class DrLIM(JointShaping):
     """L = ½ mean_i D(a_i, b_i)² + ½ mean over the negatives (i, j) of ([m − D(a_i, b_j)]⁺)², D Euclidean.
 
-    Hadsell, Chopra & LeCun 2006, equation 4 (there a sum over given pairs), on the embeddings as they leave the
-    projector. Positives are the two views of a sample, or a pair (x, y) of the data; negatives are a_i with those b_j
-    of the batch that come nearest to it (hard negatives), of all other samples or, where identities are known, of all
-    of other identities. See `JointShaping` for the arguments.
+    Hadsell, Chopra & LeCun 2006, equation 4 (there a sum over given pairs), on the projector's output. Positives are
+    the two views of a sample, or a pair (x, y) of the data. Negatives are a_i with the nearest b_j in the batch (hard
+    negatives), among all other samples or, if identities are known, those of other identities. See `JointShaping` for
+    the arguments.
 
     Energies: `JointEmbedding` without a predictor.
 
     Args:
         margin: m > 0, in units of D.
-        hardest: how many negatives for each sample, the nearest first; None takes all, as in the paper.
-        identities: (n,) int64, of each sample of the data set, by its position there.
+        hardest: number of negatives per sample, nearest first; None takes all, as in the paper.
+        identities: (n,) int64, the identity of each sample of the data set, in its order.
 
     Raises:
-        ShapeError: if a batch brings no indices into `identities`, or they go beyond it.
+        ShapeError: if a batch has no indices into `identities`, or they are out of range.
 
     >>> case = DrLIM.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
@@ -69,7 +69,7 @@ class DrLIM(JointShaping):
         return Losses({"energy": loss}, metrics | self.watch(a))
 
     def loss(self, a: Tensor, b: Tensor, who: Tensor) -> tuple[Tensor, dict[str, Tensor]]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """L and metrics; `who` (N,) tells samples that may be negatives of each other by different numbers."""
+        """L and metrics; samples with different numbers in `who` (N,) may be negatives of each other."""
         far = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")  # exact, and no (N, N, D) in memory
         far = far.masked_fill(who[:, None] == who[None], torch.inf)
         if self.hardest is not None:
@@ -79,7 +79,7 @@ class DrLIM(JointShaping):
         return (positive + negative) / 2, {"positive": positive.detach(), "negative": negative.detach()}
 
     def deviation(self, a: Tensor) -> Tensor:
-        # Of points of which two are m apart.
+        # Relative to two points at distance m.
         return a.std(dim=0).mean() * (2 * a.shape[1]) ** 0.5 / self.margin
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Group losses: one sample against several negatives at once (row L2)."""
+"""Group losses: one sample against several negatives at once (system L2)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lowland.tensors import PerSampleRNG, repeat_rows
 
 
 class GroupLoss(FreeEnergyShaping):
-    """L = mean over samples of H(F(x, y); F(x, ŷ₁) … F(x, ŷ_N)); a subclass is its H.
+    """L = mean over samples of H(F(x, y); F(x, ŷ₁) … F(x, ŷ_N)); a subclass defines H.
 
     Args:
         negatives: the rule that chooses the ŷ, from `lowland.shaping.contrastive.points`.
-        count: N (p⁻ in the talks), negatives for each sample.
+        count: N (p⁻ in the talks), negatives per sample.
         temperature: τ > 0, in units of F.
-        magnitude: weight of the mean of F² at y and ŷ, which keeps F from drifting (0 leaves the loss as published).
+        magnitude: weight of the mean of F² at y and ŷ, which keeps F from drifting (0 gives the published loss).
         beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
@@ -87,10 +87,10 @@ class InfoNCE(GroupLoss):
 
 @register("shaping")
 class NeighbourhoodComponents(GroupLoss):
-    """H = −p, with p as in `InfoNCE`: minus the expected number of samples that are picked out among their negatives.
+    """H = −p, with p as in `InfoNCE`: minus the expected number of samples picked correctly among their negatives.
 
     Source: Goldberger, Roweis, Hinton & Salakhutdinov, "Neighbourhood components analysis" (2004), with one neighbour
-    of the same class. Groups that are lost anyway pull less than under InfoNCE. See `GroupLoss` for the arguments.
+    of the same class. Hopeless groups get smaller gradients than under InfoNCE. See `GroupLoss` for the arguments.
 
     Energies: any for whose y the rule `negatives` finds others.
 

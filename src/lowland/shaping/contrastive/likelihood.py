@@ -1,4 +1,4 @@
-"""Maximum likelihood: push down the data, push up everywhere (row C1)."""
+"""Maximum likelihood: push down on the data, push up everywhere (system C1)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lowland.tensors import PerSampleRNG
 
 @register("shaping")
 class MaximumLikelihood(FreeEnergyShaping):
-    """L = mean F(x, y) + log Z, where the energy offers log Z in closed form (`Energy.log_partition`).
+    """L = mean F(x, y) + log Z, for energies with log Z in closed form (`Energy.log_partition`).
 
-    Its gradient is ∂F/∂θ at the data less the mean of ∂F/∂θ under exp(−F) / Z. LeCun et al., "A tutorial on
+    Its gradient is ∂F/∂θ at the data minus the mean of ∂F/∂θ under exp(−F) / Z. Source: LeCun et al., "A tutorial on
     energy-based learning" (2006), section on the negative log-likelihood loss.
 
     Energies: those with `log_partition`: `Gaussian`, `Classifier`, small `RBM`.
 
     Raises:
-        UnsupportedError: if the energy offers no log Z.
+        UnsupportedError: if the energy has no log Z in closed form.
 
     >>> case = MaximumLikelihood.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
@@ -43,7 +43,7 @@ class MaximumLikelihood(FreeEnergyShaping):
         log_partition = energy.log_partition(None if batch.x is None else energy.encode(batch.x))
         if log_partition is None:
             raise UnsupportedError(
-                f"{type(energy).__name__} offers no log Z in closed form: use MaximumLikelihoodGrid in two dimensions, "
+                f"{type(energy).__name__} has no log Z in closed form: use MaximumLikelihoodGrid in two dimensions, "
                 "VariationalLikelihood, or a contrastive shaping."
             )
         loss = self.free(energy, binarise(self, energy, batch.y), batch.x).mean() + log_partition.mean()
@@ -60,14 +60,14 @@ class MaximumLikelihoodGrid(FreeEnergyShaping):
     """L = mean F(y) + log Σ_g exp(−F(g)) Δ + λ mean_g ‖∇F(g)‖², g the nodes of a grid in the plane.
 
     Cells have area Δ. With λ = 0 this is maximum likelihood to the accuracy of the quadrature. On data that lie on a
-    curve it digs an ever deeper and narrower canyon (row L3), in which descent is useless; λ > 0 keeps F smooth, as
-    the penalty of Gulrajani et al. (2017) does for WGAN. Mass outside the box is not seen.
+    curve it digs an ever deeper and narrower canyon (system L3), in which gradient descent is useless; λ > 0 keeps F
+    smooth, as the penalty of Gulrajani et al. (2017) does for WGAN. Probability mass outside the box is ignored.
 
     Energies: any with a y in two dimensions and no x.
 
     Args:
         low, high: the box, the same for both coordinates, in units of y.
-        nodes: along each axis; cells should be smaller than the narrowest feature of F.
+        nodes: number along each axis; cells should be smaller than the narrowest feature of F.
         smoothness: λ ≥ 0, in units of y².
         beta, latent_solver, seed: see `FreeEnergyShaping`.
 

@@ -1,4 +1,4 @@
-"""A queue of negatives from a slow copy of the network (row J2): many more than a batch has, and nearly consistent."""
+"""A queue of negatives from a momentum encoder (system J2): many more than a batch holds, and nearly consistent."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class MoCo(JointShaping):
     """L = −mean_i log e^{q_i·k_i/τ} / (e^{q_i·k_i/τ} + Σ_n e^{q_i·k_n/τ}), q = ā of one view, k_n a queue of keys.
 
     He, Fan, Wu, Xie & Girshick 2020, equation 1, with the projector and temperature of version 2 (Chen, Fan, Girshick &
-    He 2020). Queries q_i are the normalised embeddings of the first view, keys k_i those of the second by the slow
-    `Target` copy, without gradients and without the shuffled batch normalisation of the paper. After each step the keys
-    of the batch enter the queue and the oldest leave it; it starts with keys of data. See `JointShaping` for the other
-    arguments.
+    He 2020). Queries q_i are the normalised embeddings of the first view, keys k_i those of the second by the momentum
+    encoder (`Target`), without gradients and without the paper's shuffled batch normalisation. After each step the keys
+    of the batch enter the queue and the oldest leave it; it is initialised with keys of the data. See `JointShaping`
+    for the other arguments.
 
     Energies: `JointEmbedding` without a predictor.
 

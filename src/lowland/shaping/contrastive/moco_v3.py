@@ -1,4 +1,4 @@
-"""In-batch negatives against a slow copy of the network, with a predictor (row J2)."""
+"""In-batch negatives against a momentum encoder, with a predictor (system J2)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class MoCoV3(TowardsTarget):
     """L = ℓ(p(a), b′) + ℓ(p(b), a′), ℓ(q, k) = −2τ mean_i log e^{q̄_i·k̄_i/τ} / Σ_j e^{q̄_i·k̄_j/τ}.
 
     Chen, Xie & He 2021, equation 1 and algorithm 1: q̄ the normalised predictions of the embeddings of one view, k̄ the
-    normalised embeddings of the other by the slow copy; the sum goes over all N samples of the batch.
-    See `JointShaping` for the arguments.
+    normalised embeddings of the other by the momentum encoder; the sum is over all N samples of the batch. See
+    `JointShaping` for the arguments.
 
     Energies: `JointEmbedding` with a predictor.
 

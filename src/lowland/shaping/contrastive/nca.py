@@ -1,4 +1,4 @@
-"""Neighbourhood components of a joint embedding (row J2): the expected number of views that find their partner."""
+"""Neighbourhood components of a joint embedding (system J2): the expected number of views that find their partner."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lowland.shaping.joint import jitter
 class NCA(InBatch):
     """L = −mean over all 2N views i of p_i, p_i = e^{s(i, j)} / Σ_{k ≠ i} e^{s(i, k)}, j the other view, s = cos / τ.
 
-    Goldberger, Roweis, Hinton & Salakhutdinov 2004, equations 1 and 3, of which p_i is the chance that i picks j among
-    all other views of the batch, j being the only one of its class; here on the cosine of embeddings behind the
-    projector, as in `SimCLR`, whose −log p this is without the logarithm. Views that are lost anyway pull less.
+    Goldberger, Roweis, Hinton & Salakhutdinov 2004, equations 1 and 3, where p_i is the probability that i picks j
+    among all other views of the batch, with j the only one of its class. Here it uses the cosine of projected
+    embeddings, as in `SimCLR`, whose loss is −log p instead of −p. Hopeless views get smaller gradients.
     `NeighbourhoodComponents` is the same for other energies. See `JointShaping` for the arguments.
 
     Energies: `JointEmbedding` without a predictor.

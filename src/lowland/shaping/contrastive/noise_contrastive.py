@@ -1,4 +1,4 @@
-"""Noise-contrastive estimation: tell data from a known noise, and get log Z with it (row C2)."""
+"""Noise-contrastive estimation: classify data against known noise, which also estimates log Z (system C2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lowland.tensors import PerSampleRNG
 class Noise(NamedTuple):
     """A mixture of K equal Gaussians: `means` (K, D), and `factor` (D, D), the Cholesky factor of their covariance.
 
-    K = 1 is one Gaussian of full covariance.
+    K = 1 is one Gaussian with full covariance.
     """
 
     means: Tensor
@@ -33,10 +33,10 @@ class Noise(NamedTuple):
 
     @classmethod
     def fit(cls, y: Tensor, components: int, widen: float, floor: float, generator: torch.Generator) -> Noise:
-        """Means of the cells of K random samples of y (N, D), and the covariance within cells.
+        """Split y (N, D) into cells around K random samples; take the cell means and the covariance within cells.
 
         The covariance is multiplied by `widen`², and `floor`² times the mean variance of a coordinate is added to its
-        diagonal, so that it has full rank. Seeds that are the same sample have one cell.
+        diagonal, so that it has full rank. Identical seeds share one cell.
 
         Raises:
             DomainError: for data that are all the same.
@@ -50,9 +50,7 @@ class Noise(NamedTuple):
         ridge = floor**2 * y_.var(dim=0, correction=min(1, len(y) - 1)).mean() * torch.eye(y.shape[1]).to(y_)
         factor, failed = torch.linalg.cholesky_ex(widen**2 * rest.T @ rest / len(y) + ridge)
         if bool(failed):
-            raise DomainError(
-                f"All {len(y)} samples are the same: there is no noise of their spread to tell them from."
-            )
+            raise DomainError(f"All {len(y)} samples are the same: no noise can be fitted to their spread.")
         return cls(means.to(y), factor.to(y))
 
     def draw(self, noise: PerSampleRNG, count: int) -> Tensor:
@@ -80,15 +78,15 @@ class NoiseContrastive(FreeEnergyShaping):
 
     Args:
         ratio: ν, noise points for each sample.
-        components: K of the noise.
-        widen: above 1, noise wider than the data.
-        floor: least deviation of the noise, in units of the data's own.
+        components: K, the number of Gaussians in the noise.
+        widen: factor on the spread of the noise; above 1 it is wider than the data.
+        floor: smallest standard deviation of the noise, relative to that of the data.
         beta, latent_solver, seed: see `FreeEnergyShaping`.
 
-    `log_partition` is c, a parameter group of its own.
+    `log_partition` is c, a separate parameter group.
 
     Raises:
-        OptionError: for options outside their range, or where `prepare` was not called.
+        OptionError: for options outside their range, or if `prepare` was not called.
 
     >>> case = NoiseContrastive.reference_case()
     >>> case.shaping.prepare(case.energy, case.batch)
@@ -126,7 +124,7 @@ class NoiseContrastive(FreeEnergyShaping):
         return {"energy": energy.parameters(), "log_partition": [self.log_partition]}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """Fit the noise, and start c where data and noise have the same mean log-odds."""
+        """Fit the noise, and initialise c so that G has mean 0 over the data."""
         super().prepare(energy, data)
         y = flat_vectors(self, data.y)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Pair losses: one sample against one negative, with a margin (row L1)."""
+"""Pair losses: one sample against one negative, with a margin (system L1)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Margin: TypeAlias = float | Callable[[Tensor, Tensor], Tensor]
 
 
 class DistanceMargin:
-    """m(y, ŷ) = s ‖y − ŷ‖^p: the further a negative is from the data, the higher it must lie; it may stay low close by.
+    """m(y, ŷ) = s ‖y − ŷ‖^p: negatives far from the data must have high energy, while those close by may stay low.
 
     Args:
         scale: s, in units of F per unit of y^p.
@@ -37,14 +37,14 @@ class DistanceMargin:
 
 
 class PairLoss(FreeEnergyShaping):
-    """L = mean over pairs of H(F(x, y), F(x, ŷ), m(y, ŷ)); a subclass is its H.
+    """L = mean over pairs of H(F(x, y), F(x, ŷ), m(y, ŷ)); a subclass defines H.
 
     Args:
         negatives: the rule that chooses ŷ, from `lowland.shaping.contrastive.points`: `ShortRun` for the most offending
             answers, `OtherSamples` for energies of pairs, `Perturbed`.
         margin: m, in units of F; a number or a function of y and ŷ.
-        count: negatives for each sample.
-        magnitude: weight of the mean of F² at y and ŷ, which keeps F from drifting (0 leaves the loss as published).
+        count: negatives per sample.
+        magnitude: weight of the mean of F² at y and ŷ, which keeps F from drifting (0 gives the published loss).
         beta, latent_solver, seed: see `FreeEnergyShaping`.
     """
 
@@ -103,7 +103,7 @@ class SimplePair(PairLoss):
 
 @register("shaping")
 class HingePair(PairLoss):
-    """H = [F(x, y) − F(x, ŷ) + m]⁺: the data below the negatives by m, wherever both lie.
+    """H = [F(x, y) − F(x, ŷ) + m]⁺: the data must lie below the negatives by m, at any level.
 
     Source: Altun, Johnson & Hofmann (2003), with the most offending ŷ; as a ranking loss with sampled ŷ, Weston,
     Bengio & Usunier (2010). See `PairLoss` for the arguments.
@@ -123,8 +123,8 @@ class HingePair(PairLoss):
 class SquareSquarePair(PairLoss):
     """H = ([F(x, y)]⁺)² + ([m − F(x, ŷ)]⁺)².
 
-    Source: Chopra, Hadsell & LeCun (2005); Hadsell, Chopra & LeCun (2006), where F is the distance of two embeddings
-    itself, not its square. See `PairLoss` for the arguments.
+    Source: Chopra, Hadsell & LeCun (2005); Hadsell, Chopra & LeCun (2006), where F is the distance of two embeddings,
+    not its square. See `PairLoss` for the arguments.
 
     Energies: any for whose y the rule `negatives` finds others.
 

@@ -1,4 +1,4 @@
-"""A memory of all samples and a jigsaw (row J2): representations that do not change where the pieces of an image do."""
+"""A memory bank and a jigsaw (system J2): representations that are invariant to shuffling the patches of an image."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class PIRL(JointShaping):
     """L = λ ℓ(m, b) + (1 − λ) ℓ(m, a), ℓ(m, v) = −mean_i [log h(m_i, v_i) + Σ_n log(1 − h(m_n, v_i))].
 
     h(m, v) = e^{m·v/τ} / (e^{m_i·v_i/τ} + Σ_n e^{m_n·v_i/τ}) of normalised embeddings. Misra & van der Maaten 2020,
-    equations 3 to 5: a of the sample by `views`, b of the sample changed by `jigsaw`, m_i the memory of sample i, a
-    running mean of a, and m_n the memories of other samples, drawn anew at each step. Where the paper embeds each piece
-    of the jigsaw apart and has a head for each of a and b, here the pieces are put together to an image again, and both
-    go through the same projector. A sample that was not seen yet is remembered as it is now, and
-    as a negative it is a random direction. See `JointShaping` for the other arguments.
+    equations 3 to 5: a is the embedding of the view by `views`, b that of the view by `jigsaw`, m_i the memory of
+    sample i, a running mean of a, and m_n the memories of other samples, drawn anew at each step. The paper embeds each
+    jigsaw patch separately and has separate heads for a and b; here the patches are assembled into an image again, and
+    both use the same projector. The memory of a sample not seen before is its current embedding, and as a negative a
+    random direction. See `JointShaping` for the other arguments.
 
     Energies: `JointEmbedding` without a predictor.
 
     Args:
-        jigsaw: the other view, such as `lowland.data.views.Jigsaw`; None takes `views` again.
+        jigsaw: makes the other view, such as `lowland.data.views.Jigsaw`; None uses `views` again.
         weight: λ in [0, 1]; 0.5 in the paper.
         temperature: τ > 0; 0.07 in the paper.
         momentum: of the running mean; 0.5 in the paper.
-        negatives: how many; 32,000 in the paper, on ImageNet.
+        negatives: number of negatives; 32,000 in the paper, on ImageNet.
 
     Raises:
-        ShapeError: if a batch does not say which samples of the data set it holds, as those of a DataLoader.
+        ShapeError: if a batch does not say which samples of the data set it holds, as with a DataLoader.
 
     >>> case = PIRL.reference_case()
     >>> case.shaping.prepare(case.energy, case.batch)
@@ -89,7 +89,7 @@ class PIRL(JointShaping):
         a, b = (functional.normalize(gathered(half), dim=1) for half in embedded.chunk(2))
         rows = gathered(batch.index)
         own = self.bank[rows]
-        now = a.detach().to(own)  # which mixed precision may have made coarser
+        now = a.detach().to(own)  # mixed precision may have lowered its precision
         self._rows = rows
         mixed = functional.normalize(torch.lerp(now, own, self.momentum), dim=1)
         self._new = torch.where(self.seen[rows, None], mixed, now)
@@ -102,11 +102,11 @@ class PIRL(JointShaping):
         return Losses({"energy": loss}, metrics | self.watch(a))
 
     def loss(self, a: Tensor, b: Tensor, memories: Tensor, other: Tensor) -> tuple[Tensor, dict[str, Tensor]]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """ℓ(m, v), m = a and v = b (N, D), against `memories` (n, D), of which `other` (N, n) are of other samples."""
+        """ℓ(m, v), m = a and v = b (N, D), against `memories` (n, D), `other` (N, n) marks those of other samples."""
         scores = torch.cat([(a * b).sum(dim=1, keepdim=True), b @ memories.T], dim=1) / self.temperature
         scores[:, 1:] = scores[:, 1:].masked_fill(~other, -torch.inf)
         log_h = functional.log_softmax(scores, dim=1)
-        # 1 − h is 0 in floating-point numbers where one negative takes all, and its logarithm then has no gradient.
+        # If one negative dominates, 1 − h underflows to 0 and its logarithm has no gradient.
         not_h = torch.log1p(-log_h[:, 1:].exp().clamp_max(1 - 1e-6)).sum(dim=1)
         first = (scores.detach().argmax(dim=1) == 0).float().mean()
         return -(log_h[:, 0] + not_h).mean(), {"first": first}

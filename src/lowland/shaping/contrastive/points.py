@@ -1,4 +1,4 @@
-"""What contrastive shapings share: points to compare data with."""
+"""Negatives for contrastive shapings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lowland.solvers.base import Solver, bind
 from lowland.tensors import repeat_rows
 
 Negatives: TypeAlias = Callable[[FreeEnergyShaping, Energy, Batch, int], Tensor]
-"""(shaping, energy, batch, count) → (B · count, ...): `count` points ŷ for each sample, without a graph."""
+"""(shaping, energy, batch, count) → (B · count, ...): `count` points ŷ per sample, without a graph."""
 
 
 def binarise(shaping: Shaping, energy: Energy, y: Tensor) -> Tensor:
-    """A draw of y where its domain is discrete and y holds grey values, read as probabilities of a 1; else y itself."""
+    """If the domain is discrete and y holds grey values, a sample with these as probabilities of a 1; else y itself."""
     if not energy.domain("y").discrete:
         return y
     return (shaping.noise(y).uniform(*y.shape[1:]) < y).to(y.dtype)
@@ -39,11 +39,11 @@ class ShortRun:
     """The most offending points that a short run of a solver finds: ŷ ≈ argmin_y F(x, y).
 
     Args:
-        solver: any solver over y, or over y and z where the energy has a z, for instance a few steps of Langevin
-            dynamics or of gradient descent.
-        spread: standard deviation of the Gaussian that is added to the start, in units of y. Starts at `spread` = 0
-            would let a deterministic solver return the data themselves.
-        start: "data" to start at the sample itself, or "noise" to start at the spread around 0.
+        solver: any solver over y, or over y and z if the energy has a z, for instance a few steps of Langevin dynamics
+            or of gradient descent.
+        spread: standard deviation of the Gaussian noise added to the start, in units of y. With 0 a deterministic
+            solver could return the data themselves.
+        start: "data" to start at the sample itself, or "noise" to start from noise around 0.
 
     Raises:
         OptionError: for another `start` or a negative spread.
@@ -69,7 +69,7 @@ class ShortRun:
 
 
 class Perturbed:
-    """Points off the data, ŷ = y + s e with e standard normal: the cheapest negatives, near the data only.
+    """Points off the data, ŷ = y + s e with e standard normal: the cheapest negatives, only near the data.
 
     Args:
         spread: s, in units of y.
@@ -98,10 +98,10 @@ class OtherSamples:
 
 
 class WrongAnswers:
-    """The answers of least energy other than the sample's own, where y is finite: ŷ ∈ argmin_{y' ≠ y} E(x, y').
+    """The lowest-energy answers other than the correct one, for finite y: ŷ ∈ argmin_{y' ≠ y} E(x, y').
 
-    One of them is the most offending answer; K − 1 are all wrong ones, and InfoNCE with them is maximum likelihood. For
-    energies E(x, y) without a latent variable.
+    The first is the most offending answer. With count = K − 1 they are all wrong answers, and InfoNCE with them is
+    maximum likelihood. For energies E(x, y) without a latent variable.
 
     Raises:
         UnsupportedError: for an energy with a latent variable.

@@ -1,4 +1,4 @@
-"""In-batch negatives (row J2): the other samples of a batch are what a view must not be near to."""
+"""In-batch negatives (system J2): a view is pushed away from the other samples of the batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lowland.shaping.joint import JointShaping, Views, jitter
 class InBatch(JointShaping):
     """L = −mean of g(p_i) over all 2N views, p_i = e^{s(i, j)} / Σ_{k ≠ i} e^{s(i, k)}, j the other view, s = cos / τ.
 
-    A subclass is its g. See `JointShaping` for the other arguments.
+    A subclass defines g. See `JointShaping` for the other arguments.
 
     Args:
         temperature: τ > 0.
@@ -44,8 +44,8 @@ class InBatch(JointShaping):
 class SimCLR(InBatch):
     """L = −mean over all 2N views i of log e^{s(i, j)} / Σ_{k ≠ i} e^{s(i, k)}, j the other view, s = cos / τ.
 
-    Chen, Kornblith, Norouzi & Hinton 2020, equation 1 (NT-Xent), on the embeddings behind the projector; −s is the
-    cosine energy over τ, up to a constant, so that this is the group loss of F. See `JointShaping` for the arguments.
+    Chen, Kornblith, Norouzi & Hinton 2020, equation 1 (NT-Xent), on projected embeddings; −s is the cosine energy over
+    τ, up to a constant, so this is the group loss of F. See `JointShaping` for the arguments.
 
     Energies: `JointEmbedding` without a predictor.
 

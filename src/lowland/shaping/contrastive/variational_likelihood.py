@@ -1,4 +1,4 @@
-"""Maximum likelihood with a variational bound on log Z (row C1)."""
+"""Maximum likelihood with a variational bound on log Z (system C1)."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from lowland.tensors import PerSampleRNG
 class VariationalLikelihood(FreeEnergyShaping):
     """min_θ max_q mean F(y) + H(q) − E_q F(ŷ): log Z = max_q H(q) − E_q F replaces log Z in the likelihood.
 
-    q is a normalising flow, from which one can draw and whose entropy is known by drawing, so that L_q = E_q [F + log
-    q] has an exact gradient through the draws ŷ. The bound is tight at q = exp(−F) / Z; while q lags behind, the
-    likelihood is overrated. Source: the variational principle of Gibbs; with a learned sampler, Kim & Bengio, "Deep
-    directed generative models with energy-based probability estimation" (2016).
+    q is a normalising flow, which gives samples and their log-density, so that L_q = E_q [F + log q] has an exact
+    gradient through the samples ŷ. The bound is tight at q = exp(−F) / Z; while q lags behind, the likelihood is
+    overestimated. Source: the variational principle of Gibbs; with a learned sampler, Kim & Bengio, "Deep directed
+    generative models with energy-based probability estimation" (2016).
 
     Energies: any with a continuous y, one vector.
 
     Args:
-        proposal: q, owned by the shaping and trained as a group of its own, "proposal".
-        penalty: γ ≥ 0, adds γ/2 mean ‖∇F‖² at the data, which keeps F from outrunning q (as R1 does in adversarial
-            training).
+        proposal: q, owned by the shaping and trained as the separate group "proposal".
+        penalty: γ ≥ 0, adds γ/2 mean ‖∇F‖² at the data, which keeps F from changing faster than q (as R1 does in
+            adversarial training).
         beta, latent_solver, seed: see `FreeEnergyShaping`.
 
     Raises:
-        OptionError: for a negative γ, or a proposal that is no NormalisingFlow.
+        OptionError: for a negative γ, or a proposal that is not a NormalisingFlow.
 
     >>> case = VariationalLikelihood.reference_case()
     >>> sorted(case.shaping(case.energy, case.batch).losses)
@@ -62,7 +62,7 @@ class VariationalLikelihood(FreeEnergyShaping):
         return {"energy": energy.parameters(), "proposal": self.proposal.parameters()}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """The energy and q take their first parameters from the data."""
+        """Initialise the energy and q from the data."""
         super().prepare(energy, data)
         with torch.no_grad():
             self.proposal.initialise(None, data.y, self.noise(data.y))

@@ -1,1 +1,1 @@
-"""Distilled shapings: a network learns what a slow copy of itself, or itself without gradients, tells (row J7)."""
+"""Self-distillation: a network learns to match a momentum copy of itself, or itself without gradients (system J7)."""

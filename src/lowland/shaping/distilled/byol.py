@@ -1,4 +1,4 @@
-"""Bootstrapped targets (row J7): each view predicts what a slow copy of the network makes of the other."""
+"""Bootstrapped targets (system J7): each view predicts the momentum encoder's embedding of the other."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lowland.shaping.joint import TowardsTarget, Views, jitter
 class BYOL(TowardsTarget):
     """L = ℓ(p(a), b′) + ℓ(p(b), a′), ℓ(q, k) = mean_i ‖q_i / ‖q_i‖ − k_i / ‖k_i‖‖².
 
-    Grill et al. 2020, equations 1 and 2: q the prediction from the embedding of one view, k the embedding of the other
-    by the slow copy, without gradients. See `JointShaping` for the arguments.
+    Grill et al. 2020, equations 1 and 2: q is the prediction from the embedding of one view, k the embedding of the
+    other by the momentum encoder, without gradients. See `JointShaping` for the arguments.
 
     Energies: `JointEmbedding` with a predictor.
 

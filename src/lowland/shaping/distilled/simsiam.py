@@ -1,4 +1,4 @@
-"""A stop-gradient (row J7): each view predicts the embedding of the other, which is taken for a constant."""
+"""A stop-gradient (system J7): each view predicts the embedding of the other, taken as a constant."""
 
 from __future__ import annotations
 

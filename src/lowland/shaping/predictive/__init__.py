@@ -1,1 +1,1 @@
-"""Predictive shapings: hidden parts of a sample or of its representation, from what is seen (rows J5, J7)."""
+"""Predictive shapings: predict hidden parts of a sample, or of its representation, from the rest (systems J5, J7)."""

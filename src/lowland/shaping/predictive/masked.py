@@ -1,4 +1,4 @@
-"""Masked images (rows J5, J7): the hidden patches are foretold, as pixels, or as what a slow encoder makes of them."""
+"""Masked images (systems J5, J7): predict the hidden patches as pixels, or as latents of a momentum encoder."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from lowland.tensors import PerSampleRNG
 
 @register("shaping")
 class MAE(Shaping):
-    """L = mean over images of F(y, y, z), the hidden patches z drawn anew for each image and step.
+    """L = mean over images of F(y, y, z), with hidden patches z drawn anew for each image and step.
 
     He, Chen, Xie, Li, Dollár & Girshick 2022, "Masked autoencoders are scalable vision learners", section 3: mean
-    squared error on the pixels of the hidden patches, of which the encoder sees none.
+    squared error on the pixels of the hidden patches, which the encoder does not see.
 
     Energies: `MaskedPrediction` of pixels.
 
     Args:
-        masks: how z is drawn; None for 75 % of the patches, scattered.
-        views: what changes an image before it is masked, such as crop and flip; None for nothing.
+        masks: draws z; None for 75 % of the patches, scattered.
+        views: augments an image before it is masked, such as crop and flip; None for no augmentation.
         seed: see `Shaping`.
 
     Raises:
-        UnsupportedError: for an energy that foretells latents: with its own encoder for a target it would collapse.
+        UnsupportedError: for an energy that predicts latents: with its own encoder as the target it would collapse.
 
     >>> case = MAE.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
@@ -41,7 +41,7 @@ class MAE(Shaping):
     """
 
     latents = False
-    """Whether the energy is to foretell latents."""
+    """Whether the energy must predict latents."""
 
     def __init__(self, masks: PatchMasks | None = None, views: Views | None = None, seed: int = 0) -> None:
         super().__init__(seed)
@@ -58,11 +58,11 @@ class MAE(Shaping):
         return weight, core
 
     def targets(self, energy: MaskedPrediction, y: Tensor) -> Tensor:
-        """What is to be foretold, (B, N, d)."""
+        """The prediction targets, (B, N, d)."""
         return energy.targets(y)
 
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """Of predictions and targets (B, M, d), a scalar."""
+        """The distance between predictions and targets (B, M, d), a scalar."""
         return (predicted - target).square().mean()
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
@@ -71,7 +71,7 @@ class MAE(Shaping):
         mask = self.masks(self.noise(y), core.encoder.grid)
         target = self.targets(core, y)
         loss = weight * self.distance(core.predict(y, *mask), picked(target, mask.hidden))
-        # Of one patch over the images: 0 where all targets are alike.
+        # Standard deviation of one patch over the images: 0 if all targets are equal.
         return Losses({"energy": loss}, {"deviation": target.detach().std(dim=0).mean()})
 
     @classmethod
@@ -84,7 +84,7 @@ class MAE(Shaping):
 
 
 class Tokens(nn.Module):
-    """An encoder as a function from an image to its tokens, the mean of so many last blocks."""
+    """An encoder as a function from an image to its tokens, averaged over the `last` blocks."""
 
     def __init__(self, encoder: VisionTransformer, last: int) -> None:
         super().__init__()
@@ -96,22 +96,22 @@ class Tokens(nn.Module):
 
 @register("shaping")
 class IJEPA(MAE):
-    """L = mean ‖p(h(y ∖ z), i) − h̄(y)_i‖² / D over images and hidden patches i, h̄ a slow copy of the encoder h.
+    """L = mean ‖p(h(y ∖ z), i) − h̄(y)_i‖² / D over images and hidden patches i, h̄ a momentum copy of the encoder h.
 
     Assran et al. 2023, "Self-supervised learning from images with a joint-embedding predictive architecture", section
-    3, on targets of mean 0 and deviation 1 for each patch, as their code has them. Here the rectangles of an image are
-    foretold in one pass, and all that they leave is shown.
+    3, on targets normalised to mean 0 and standard deviation 1 per patch, as in their code. Here all rectangles of an
+    image are predicted in one pass, and all other patches are visible.
 
     Energies: `MaskedPrediction` of latents.
 
     Args:
-        masks: how z is drawn; None for half of the patches, in four rectangles.
-        views: what changes an image before it is masked; None for nothing, as I-JEPA needs no augmentation but crops.
-        momentum: of h̄; the paper begins with 0.996 and ends with 1, over many more steps than a CPU has time for.
+        masks: draws z; None for half of the patches, in four rectangles.
+        views: augments an image before it is masked; None for none, as I-JEPA needs no augmentation but crops.
+        momentum: of h̄; the paper increases it from 0.996 to 1, over many more steps than a CPU can take.
         seed: see `Shaping`.
 
     Raises:
-        UnsupportedError: for an energy that foretells pixels.
+        UnsupportedError: for an energy that predicts pixels.
 
     >>> case = IJEPA.reference_case()
     >>> case.shaping.prepare(case.energy, case.batch)
@@ -121,7 +121,7 @@ class IJEPA(MAE):
 
     latents = True
     last = 1
-    """How many of the last blocks of h̄ make up a target."""
+    """How many of the last blocks of h̄ are averaged for a target."""
 
     def __init__(
         self,
@@ -147,26 +147,26 @@ class IJEPA(MAE):
 
 @register("shaping")
 class Data2Vec(IJEPA):
-    """L = mean of s(p(h(y ∖ z), i) − t_i), t_i the mean of the last K blocks of a slow copy of h for patch i of y.
+    """L = mean of s(p(h(y ∖ z), i) − t_i), t_i the mean of the last K blocks of a momentum copy of h for patch i of y.
 
     Baevski et al. 2022, "data2vec", section 3.3 for the targets and equation 2 for s: ½ r² / β where |r| ≤ β, else
-    |r| − ½ β, of each number. Where the paper averages what the feed-forward parts of the blocks give, normalised
-    without weights, here it is the outputs of the blocks behind the encoder's last norm. As in data2vec 2.0 (Baevski et
-    al. 2023, section 3) the encoder sees the shown patches alone, and a predictor the places of the rest.
+    |r| − ½ β, elementwise. The paper averages the outputs of the feed-forward parts of the blocks, normalised without
+    weights; here the outputs of the blocks after the encoder's last norm are averaged. As in data2vec 2.0 (Baevski et
+    al. 2023, section 3) the encoder sees only the visible patches, and a predictor the positions of the others.
 
     Energies: `MaskedPrediction` of latents.
 
     Args:
-        masks: how z is drawn; None for 60 % of the patches, in four rectangles.
-        views: what changes an image before it is masked; None for nothing.
-        momentum: of the slow copy.
+        masks: draws z; None for 60 % of the patches, in four rectangles.
+        views: augments an image before it is masked; None for no augmentation.
+        momentum: of the momentum copy.
         last: K.
-        beta: β > 0, in units of a target, which has deviation 1.
+        beta: β > 0, in units of the targets, which have standard deviation 1.
         seed: see `Shaping`.
 
     Raises:
         OptionError: for K below 1, or β that is not positive.
-        UnsupportedError: for an energy that foretells pixels.
+        UnsupportedError: for an energy that predicts pixels.
 
     >>> case = Data2Vec.reference_case()
     >>> case.shaping.prepare(case.energy, case.batch)

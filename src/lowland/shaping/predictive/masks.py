@@ -14,7 +14,7 @@ from lowland.tensors import PerSampleRNG
 
 
 class Mask(NamedTuple):
-    """Numbers of the patches that are shown, (B, N − M) int64, and of those that are hidden, (B, M) int64."""
+    """Indices of the visible patches, (B, N − M) int64, and of the hidden ones, (B, M) int64."""
 
     shown: Tensor
     hidden: Tensor
@@ -28,22 +28,23 @@ class Mask(NamedTuple):
 
 @dataclass(frozen=True)
 class PatchMasks:
-    """A random share of the patches, the same for every image: scattered, or in rectangles.
+    """Hide a fixed fraction of the patches, chosen at random: scattered, or in rectangles.
 
-    Rectangles are drawn anywhere, each of an area in `scale` and a height over width in `ratio`; patches that lie in
-    most of them are hidden first, and ties are broken at random until the share is reached, so that every image has as
-    many hidden patches, whatever its batch. Four rectangles of 15 to 20 % cover about half of an image. Sources: He et
-    al. 2022, section 3, for scattered patches (75 %); Assran et al. 2023, section 3, for rectangles (there the union is
-    hidden, and images are trimmed to the fewest shown patches in the batch).
+    Rectangles are placed anywhere, each with an area in `scale` and an aspect ratio (height over width) in `ratio`.
+    Patches covered by the most rectangles are hidden first, and ties are broken at random until the fraction is
+    reached, so every image has the same number of hidden patches. Four rectangles of 15 to 20 % cover about half of an
+    image. Sources: He et al. 2022, section 3, for scattered patches (75 %); Assran et al. 2023, section 3, for
+    rectangles (there the union is hidden, and images are trimmed to the smallest number of visible patches in the
+    batch).
 
     Args:
         share: M / N, in (0, 1).
-        blocks: rectangles; 0 for scattered patches.
-        scale: area of a rectangle over that of the image, drawn between the two ends.
-        ratio: height over width, its logarithm drawn between the two ends.
+        blocks: number of rectangles; 0 for scattered patches.
+        scale: area of a rectangle relative to the image, uniform between the two ends.
+        ratio: height over width, log-uniform between the two ends.
 
     Raises:
-        OptionError: for a share, a number or a range that cannot be.
+        OptionError: for a fraction, a number or a range that is not possible.
 
     >>> drawn = PatchMasks()(PerSampleRNG(0, torch.arange(3)), (8, 8))
     >>> drawn.shown.shape, drawn.hidden.shape
@@ -68,14 +69,14 @@ class PatchMasks:
 
     @classmethod
     def scattered(cls, share: float = 0.75) -> PatchMasks:
-        """Those of MAE."""
+        """The masks of MAE."""
         return cls(share, blocks=0)
 
     def __call__(self, noise: PerSampleRNG, grid: tuple[int, int]) -> Mask:
-        """The hidden and the shown patches of images with a grid of (h, w) patches.
+        """The hidden and the visible patches of images with a grid of (h, w) patches.
 
         Raises:
-            OptionError: for a grid of which the share is nothing or everything.
+            OptionError: for a grid of which the fraction is no patch or all of them.
         """
         rows, columns = grid
         count = round(self.share * rows * columns)
@@ -88,7 +89,7 @@ class PatchMasks:
         return Mask(order[:, count:], order[:, :count])
 
     def _covered(self, noise: PerSampleRNG, rows: int, columns: int) -> Tensor:
-        """How many rectangles lie over each patch, (B, h, w)."""
+        """The number of rectangles that cover each patch, (B, h, w)."""
         area, form, top, left = noise.uniform(4, self.blocks).unbind(dim=1)
         area = (self.scale[0] + (self.scale[1] - self.scale[0]) * area) * (rows * columns)
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
@@ -101,7 +102,7 @@ class PatchMasks:
 
 
 def _along(side: Tensor, place: Tensor, length: int) -> Tensor:
-    """Which of the cells 0 … length − 1 a stretch of `side` cells at `place` in [0, 1] covers, (B, blocks, length)."""
+    """Which of the cells 0 … length − 1 an interval of `side` cells at `place` in [0, 1] covers, (B, blocks, …)."""
     side = side.round().clamp(1, length)
     first = (place * (length - side + 1)).floor()[:, :, None]
     cell = torch.arange(length, device=side.device)

@@ -1,4 +1,4 @@
-"""Restoring what was damaged (row J5): the pretext tasks of images as one loss."""
+"""Restoring damaged images (system J5): several pretext tasks as one loss."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Restoring(Shaping):
     """L = mean over images of E(c(y), y), c(y) a damaged copy of y, drawn anew for each image and step.
 
     The reconstruction loss of Pathak et al. 2016, equation 1, on the whole image; `lowland.energies.Restoration` names
-    the other sources. Of `lowland.data.views`, `ImageViews(mask=1, …)` makes it inpainting and `ImageViews(grey=1, …)`
-    colourisation, `Damage(hidden=0.75)` masked patches and `Damage(shrink=4)` super-resolution.
+    the other sources. With `lowland.data.views`, `ImageViews(mask=1, …)` makes it inpainting, `ImageViews(grey=1, …)`
+    colourisation, `Damage(hidden=0.75)` masked-patch prediction, and `Damage(shrink=4)` super-resolution.
 
     Energies: `Restoration`.
 
     Args:
         damage: c.
-        views: what changes an image before it is damaged, such as crop and flip; None for nothing.
+        views: augments an image before it is damaged, such as crop and flip; None for no augmentation.
         seed: see `Shaping`.
 
     Raises:

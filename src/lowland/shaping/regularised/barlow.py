@@ -1,4 +1,4 @@
-"""Redundancy reduction (row J7): each dimension of an embedding repeats in the other view, and in no other one."""
+"""Redundancy reduction (system J7): each dimension correlates with itself in the other view, and with no other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BarlowTwins(JointShaping):
     """L = Σ_d (1 − C_dd)² + λ Σ_{d ≠ e} C_de², C_de the correlation of a_d with b_e over the batch.
 
     Zbontar, Jing, Misra, LeCun & Deny 2021, equations 1 and 2: C = Σ_i a_id b_ie / (√Σ_i a_id² √Σ_i b_ie²) of the
-    embeddings less their means over the batch. See `JointShaping` for the arguments.
+    embeddings, centred over the batch. See `JointShaping` for the arguments.
 
     Energies: `JointEmbedding` without a predictor.
 
@@ -40,7 +40,7 @@ class BarlowTwins(JointShaping):
         return same + self.redundancy * apart, {"same": same.detach(), "redundancy": apart.detach()}
 
     def deviation(self, a: Tensor) -> Tensor:
-        return super().deviation(a - a.mean(dim=0))  # the loss does not see the mean
+        return super().deviation(a - a.mean(dim=0))  # the loss ignores the mean
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

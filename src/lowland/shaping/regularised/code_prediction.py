@@ -1,4 +1,4 @@
-"""An encoder learns to predict what inference finds, the energy being held (rows S3, S5, S6)."""
+"""An encoder learns to predict the result of inference, with the energy fixed (systems S3, S5, S6)."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from lowland.tensors import tree_leaves
 class CodePrediction(Shaping):
     """L = mean over data of ½‖Enc(y) − z*‖², z* = argmin_z E(y, z); or L = mean of E(y, Enc(y)) with `objective`.
 
-    The energy stays as it is, and the encoder is trained in place: how LISTA and learned coordinate descent get their
-    weights (Gregor & LeCun, "Learning fast approximations of sparse coding", 2010, equation 6). To train dictionary and
-    encoder together, use the energy `PredictiveSparseCoding` with `MinimumEnergy`. The other shapings that need a code
-    start from the energy's own encoder; this one is for an encoder that stands beside the energy.
+    The energy is fixed and the encoder is trained in place. This trains LISTA and learned coordinate descent (Gregor &
+    LeCun, "Learning fast approximations of sparse coding", 2010, equation 6). To train dictionary and encoder together,
+    use the energy `PredictiveSparseCoding` with `MinimumEnergy`. Other shapings that need a code use the energy's own
+    encoder; this one is for a separate encoder.
 
     Energies: any with a z; it is not changed.
 
     Args:
         encoder: y (B, ...) → z (B, D), such as `ll.nn.LISTA`; owned by the shaping, as the group "encoder".
-        solver: for z*; None takes the most exact that the energy offers.
-        codes: (N, D), the z* of all samples where they are known already, by their place in the data given to `fit`.
-        objective: lower the energy of the prediction itself instead, which needs no z*.
+        solver: for z*; None takes the most exact solver for the energy.
+        codes: (N, D), the z* of all samples if already known, in the order of the data given to `fit`.
+        objective: minimise the energy of the prediction instead, which needs no z*.
         seed: see `Shaping`.
 
     Raises:
-        ShapeError: if a sample has no place among `codes`.
+        ShapeError: if a sample has no entry in `codes`.
 
     >>> import lowland as ll
     >>> energy = ll.energies.SparseCoding(n_features=4, n_atoms=8)
@@ -64,10 +64,10 @@ class CodePrediction(Shaping):
         return {"encoder": self.encoder.parameters()}
 
     def prepare(self, energy: Energy, data: Batch) -> None:
-        """Nothing: the energy has been trained already."""
+        """Do nothing: the energy is already trained."""
 
     def after_step(self, energy: Energy, batch: Batch) -> None:
-        """Nothing: the energy does not change."""
+        """Do nothing: the energy does not change."""
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         found = self.encoder(batch.y)

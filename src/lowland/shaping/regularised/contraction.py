@@ -1,4 +1,4 @@
-"""The contracting auto-encoder (row A3): a code that changes as little as reconstruction allows."""
+"""The contractive auto-encoder (system A3): a code that changes as little as reconstruction allows."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 class Contraction(MinimumEnergy):
     """L = mean F(y) + λ · mean ‖∂Enc(y)/∂y‖²_F.
 
-    Source: Rifai, Vincent, Muller, Glorot & Bengio (2011), equations 1 and 2. Off the data, reconstruction does not
-    hold the code back: it becomes constant, and F high. With tied weights, as in the paper, a small encoder with a
-    large decoder does not avoid the penalty.
+    Source: Rifai, Vincent, Muller, Glorot & Bengio (2011), equations 1 and 2. Away from the data nothing counteracts
+    the penalty, so the code becomes constant and F high. With tied weights, as in the paper, a small encoder with a
+    large decoder cannot evade the penalty.
 
     Energies: those with an encoder (`Encoding`), such as `Autoencoder`.
 
     Args:
         weight: λ ≥ 0, in units of squared y (over squared code per squared y).
-        probes: random directions v for Hutchinson's estimate ‖J‖²_F = E ‖Jᵀv‖²; None computes it exactly, at the price
-            of one backward pass for each unit of the code.
-        seed: of the directions.
+        probes: random directions v for Hutchinson's estimate ‖J‖²_F = E ‖Jᵀv‖²; None computes it exactly, with one
+            backward pass per unit of the code.
+        seed: of the random directions.
 
     Raises:
         OptionError: for a negative weight, or fewer than one probe.

@@ -1,4 +1,4 @@
-"""Learning without gradient steps (row A1): EM, Lloyd's method, online dictionary learning, exact PCA."""
+"""Learning without gradient steps (system A1): EM, Lloyd's method, online dictionary learning, exact PCA."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from lowland.tensors import soft_minimum
 
 @register("shaping")
 class ExpectationMaximisation(Shaping):
-    """Two steps, each of which lowers the free energy: z from y with the parameters held, then the parameters from z.
+    """Two alternating steps that lower the free energy: z from y with fixed parameters, then the parameters from z.
 
         E-step: z̄ = Σ_z z · exp(−β E(y, z)) / Σ_z exp(−β E(y, z)), at β = ∞ the best z;   M-step: energy.refit(Σ
         statistics(y, z̄))
 
     EM as descent in one free energy is Neal & Hinton (1998). At β = 1 it is the EM of a mixture; at β = ∞ K-means
     becomes Lloyd's method, PCA an eigendecomposition, and sparse coding online dictionary learning (Mairal et al.
-    2009). Statistics are of one batch, the whole data at best; `memory` lets smaller batches add up.
+    2009). Statistics are of one batch, ideally all the data; `memory` accumulates them over smaller batches.
 
     Energies: `Refittable` ones, with `replace_after` `Replaceable` ones: K-means, mixtures, PCA, sparse coding.
 
     Args:
-        solver: for z where it is not finite; None takes the most exact that the energy offers.
+        solver: for z if it is not finite; None takes the most exact solver for the energy.
         beta: ∞ or 1 for the methods above.
-        memory: weight in [0, 1] that the statistics so far keep at each step: 0 forgets them, 1 adds all batches up,
-            which for PCA gives in one pass what the whole data would give.
-        forgetting: ρ ≥ 0; at step t the statistics so far are weighed by (1 − 1/t)^ρ besides, so that codes from early
-            parameters fade (Mairal, Bach, Ponce & Sapiro 2010, section 3.4).
-        replace_after: steps that an atom or a centre may go without a sample before it moves onto one of the samples of
-            the batch with the highest energy; None leaves it where it is. For K-means and sparse coding.
-        initialise: whether training starts from the data (k-means++), or from the energy's parameters as they are.
-        seed: of the start.
+        memory: weight in [0, 1] of the accumulated statistics at each step: 0 forgets them, 1 adds up all batches,
+            which for PCA gives in one pass the result on all data.
+        forgetting: ρ ≥ 0; at step t the accumulated statistics are also weighted by (1 − 1/t)^ρ, so that codes from
+            early parameters fade (Mairal, Bach, Ponce & Sapiro 2010, section 3.4).
+        replace_after: steps that an atom or a centre may be unused before it moves onto one of the batch's samples with
+            the highest energy; None never moves it. For K-means and sparse coding.
+        initialise: initialise from the data (k-means++), or keep the energy's current parameters.
+        seed: of the initialisation.
 
     Raises:
         OptionError: for a memory outside [0, 1], a negative forgetting, or a replace_after below 1.
@@ -89,7 +89,7 @@ class ExpectationMaximisation(Shaping):
             super().prepare(energy, data)
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        """The mean of F_β, which each update of the whole data lowers; it is for the log, not for gradients."""
+        """The mean of F_β, which each update on all data lowers; for logging, not for gradients."""
         with torch.no_grad():
             value = free_energy(energy, batch.y, batch.x, self.beta, solver=self.solver).value.mean()
         return Losses({"energy": value}, {"free_energy": value})
@@ -111,7 +111,7 @@ class ExpectationMaximisation(Shaping):
         return Losses({"energy": value}, {"free_energy": value})
 
     def _remembered(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The sums of all steps, as views of the buffer that keeps them."""
+        """The accumulated sums, as views of the buffer that stores them."""
         sizes = [value.numel() for value in found.values()]
         if len(self.sums) == sum(sizes):
             self.sums *= self.memory * (1 - 1 / (int(self.step) + 1)) ** self.forgetting
@@ -121,7 +121,7 @@ class ExpectationMaximisation(Shaping):
         return {name: piece.view(value.shape).add_(value) for piece, (name, value) in pieces}
 
     def _unused(self, energy: Replaceable, found: dict[str, Tensor]) -> Tensor:
-        """Numbers of the atoms or centres that no sample has used for `replace_after` steps."""
+        """Indices of the atoms or centres that no sample has used for `replace_after` steps."""
         if self.replace_after is None:
             return torch.zeros(0, dtype=torch.int64)
         used = energy.used(found)
@@ -132,9 +132,9 @@ class ExpectationMaximisation(Shaping):
         return unused
 
     def expected(self, energy: Energy, batch: Batch) -> tuple[Tensor, Tensor]:
-        """z̄ for each sample, flat (B, D), or as numbers (B,) where `Structure.argmin` gives them; and F_β (B,)."""
+        """z̄ for each sample, flat (B, D), or as indices (B,) if `Structure.argmin` gives them; and F_β (B,)."""
         domain, structure, problem = energy.domain("z"), Structure(), None
-        # Where z is not finite, `infer` finds out about the structure itself.
+        # If z is not finite, `infer` determines the structure itself.
         if domain.discrete:
             problem = bind(energy, {"x": batch.x, "y": batch.y}, "z")
             structure = problem.structure
@@ -143,7 +143,7 @@ class ExpectationMaximisation(Shaping):
         if problem is None or structure.table is None:
             if self.beta != math.inf:
                 raise UnsupportedError(
-                    f"ExpectationMaximisation(beta={self.beta:g}) takes the mean over all z, so that z must be finite, "
+                    f"ExpectationMaximisation(beta={self.beta:g}) averages over all z, so z must be finite, "
                     f"but it is in {domain!r}: use beta=inf."
                 )
             found = infer(energy, x=batch.x, y=batch.y, over="z", solver=self.solver, generator=self.generator())
@@ -155,7 +155,7 @@ class ExpectationMaximisation(Shaping):
         return torch.softmax(-self.beta * energies, dim=1) @ elements, soft_minimum(energies, self.beta)
 
     def after_step(self, energy: Energy, batch: Batch) -> None:
-        """Nothing: what `refit` finds keeps the constraints."""
+        """Do nothing: `refit` keeps the constraints."""
 
     @classmethod
     def reference_case(cls) -> ShapingCase:

@@ -1,4 +1,4 @@
-"""Generative latent optimisation (row S14): each training sample owns a latent that is learned with the generator."""
+"""Generative latent optimisation (system S14): each training sample has its own latent, learned with the generator."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from lowland.tensors import PerSampleRNG
 
 @register("shaping")
 class LearnedLatents(Shaping):
-    """L = mean over data of E(y_i, z_i), z_i ← a few steps of inference from where z_i was when i was last seen.
+    """L = mean over data of E(y_i, z_i), z_i ← a few steps of inference from the stored z_i.
 
-    A table holds one latent for each sample, by its place in the data; the solver moves those of a batch and keeps them
-    in their domain. `MinimumEnergy` would infer each z anew. Source: Bojanowski, Joulin, Lopez-Paz & Szlam (2018),
-    "Optimizing the latent space of generative networks" (GLO). A sample that is held out has no latent, so call
-    `ll.fit` with `validation=0.0` and infer z of new samples by `ll.infer`.
+    A table holds one latent per sample; the solver updates those of a batch and keeps them in their domain.
+    `MinimumEnergy` would infer each z from scratch. Source: Bojanowski, Joulin, Lopez-Paz & Szlam (2018), "Optimizing
+    the latent space of generative networks" (GLO). Held-out samples have no latent, so call `ll.fit` with
+    `validation=0.0` and infer z of new samples with `ll.infer`.
 
     Energies: any with a z.
 
     Args:
-        solver: moves the latents; by default one step of gradient descent of size 0.1.
-        seed: of the first latents, drawn from N(0, I) and projected onto their domain.
+        solver: updates the latents; by default one step of gradient descent of size 0.1.
+        seed: of the initial latents, drawn from N(0, I) and projected onto their domain.
 
     Raises:
         UnsupportedError: in training, for an energy without a z, or batches without the indices of their samples.
@@ -73,7 +73,7 @@ class LearnedLatents(Shaping):
         super().after_step(energy, batch)
 
     def _grow(self, energy: Energy, batch: Batch, size: int) -> None:
-        """First latents for samples that were not seen before; each draws the same whenever it comes."""
+        """Initial latents for new samples; each draws the same numbers whenever it first occurs."""
         known = len(self.latents)
         if size > known:
             own = next(energy.parameters())

@@ -1,4 +1,4 @@
-"""Lower the free energy on data, and nothing else: for energies that cannot be low everywhere (rows A1, A2)."""
+"""Lower the free energy on data, and nothing else: for energies that cannot be low everywhere (systems A1, A2)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from lowland.tensors import tree_map
 
 @register("shaping")
 class MinimumEnergy(Shaping):
-    """L = mean over data of F_β(x, y), and after each step the energy's own constraints, such as unit-norm atoms.
+    """L = mean over data of F_β(x, y), with the energy's own constraints, such as unit-norm atoms, after each step.
 
-    Where F needs a solver, the gradient is that of E at the solution (envelope theorem): infer z, then step on E. It is
-    the shaping of PCA, auto-encoders with a narrow code and sparse coding (β = ∞), and is maximum likelihood for a
-    normalised density such as a flow.
+    If F needs a solver, the gradient is that of E at the solution (envelope theorem): infer z, then step on E. It
+    trains PCA, auto-encoders with a narrow code and sparse coding (β = ∞), and is maximum likelihood for a normalised
+    density such as a flow.
 
-    Energies: any. One that is not bounded by construction becomes low everywhere.
+    Energies: any. An energy that is not bounded by construction becomes low everywhere.
 
     Args:
-        solver: for z; None takes the most exact that the energy offers.
+        solver: for z; None takes the most exact solver for the energy.
         beta: ∞ for F = min_z E, 1 for −log p of a mixture.
         noise: standard deviation of Gaussian noise added to y, in units of y. A density trained on data with few levels
             needs some, or it digs an infinitely deep ravine at each level (Theis, van den Oord & Bethge 2016,
             section 3.1).
-        seed: of that noise and of stochastic solvers.
+        seed: of the noise and of stochastic solvers.
 
     Raises:
         OptionError: for negative noise.
@@ -68,7 +68,7 @@ class MinimumEnergy(Shaping):
         return Losses({"energy": free + penalty}, metrics | {"penalty": penalty.detach()})
 
     def penalty(self, energy: Energy, batch: Batch) -> Tensor | None:
-        """What is added to the mean free energy; a scalar, or None."""
+        """A scalar added to the mean free energy, or None."""
         return None
 
     def _disturb(self, y: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The natural gradient of a square linear map (row A1): what makes ICA fast."""
+"""The natural gradient of a square linear map (system A1), which makes ICA fast."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 class NaturalGradient(MinimumEnergy):
     """W ← W − η (∂L/∂W) WᵀW with L = mean F(y): for ICA, W ← W + η (I − mean φ(s) sᵀ) W, φ = ρ′.
 
-    It needs no inverse of W and converges at a speed that does not depend on how the sources were mixed. Source: Amari,
+    It needs no inverse of W, and its speed of convergence does not depend on how the sources were mixed. Source: Amari,
     Cichocki & Yang, "A new learning algorithm for blind signal separation" (1996); Cardoso & Laheld (1996).
 
     Energies: `SquareICA`.
 
     Args:
-        step_size: η, without unit; below about 0.5 for sources of unit variance.
-        noise: standard deviation of Gaussian noise added to y, as in `MinimumEnergy`; without some, a pixel that never
-            changes makes W grow without end.
-        seed: of that noise.
+        step_size: η, dimensionless; below about 0.5 for sources of unit variance.
+        noise: standard deviation of Gaussian noise added to y, as in `MinimumEnergy`; without it, a constant pixel
+            makes W grow without bound.
+        seed: of the noise.
 
     Raises:
         OptionError: for a step size that is not positive.
@@ -53,7 +53,7 @@ class NaturalGradient(MinimumEnergy):
             (slope,) = torch.autograd.grad(found.losses["energy"], core.unmixing)
         with torch.no_grad():
             relative = self.step_size * slope @ core.unmixing.T
-            # A step that changes W by more than half of itself is shortened: outliers must not make it blow up.
+            # A step that changes W by more than half of its size is shortened, so that outliers cannot make it diverge.
             relative /= torch.linalg.matrix_norm(relative).mul(2).clamp_min(1)
             core.unmixing -= relative @ core.unmixing
         return Losses({"energy": found.losses["energy"].detach()}, found.metrics)

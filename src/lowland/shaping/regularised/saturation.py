@@ -1,4 +1,4 @@
-"""The saturating auto-encoder (row A3): codes are pushed to where their activation is flat."""
+"""The saturating auto-encoder (system A3): codes are pushed to the flat regions of their activation."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Saturation(MinimumEnergy):
     a_i is the code before its activation f, and f_c the distance of a_i from the region where f is flat. Source:
     Goroshin & LeCun, "Saturating auto-encoders" (2013).
 
-    Where a unit is saturated the code does not follow y, so that reconstruction is good on the data only. For "relu"
-    the penalty is max(0, a), the L1 norm of the code; for "hardtanh" it is max(0, 1 − |a|).
+    The code of a saturated unit does not follow y, so reconstruction is good only on the data. For "relu" the penalty
+    is max(0, a), the L1 norm of the code; for "hardtanh" it is max(0, 1 − |a|).
 
     Energies: `Saturating` ones, such as `Autoencoder(code="hardtanh")`.
 
     Args:
         weight: α ≥ 0, in units of squared y.
-        seed: of the shaping's random numbers, of which it needs none.
+        seed: unused; see `Shaping`.
 
     Raises:
-        OptionError: for a negative weight, or, in training, for a code that is nowhere flat.
+        OptionError: for a negative weight, or, in training, for a code without flat regions.
         UnsupportedError: in training, for an energy that is not `Saturating`.
 
     >>> import lowland as ll

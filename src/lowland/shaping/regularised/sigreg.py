@@ -1,4 +1,4 @@
-"""Sketched isotropic Gaussian regularisation (row J7): embeddings whose every projection looks normal."""
+"""Sketched isotropic Gaussian regularisation (system J7): embeddings whose projections are all normal."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from lowland.shaping.joint import JointShaping, Views, jitter
 class SIGReg(JointShaping):
     """L = (1 − λ) mean (z − μ)² + λ mean over views of T, the LeJEPA loss for two global views.
 
-    z are the embeddings of both views behind the projector, μ_i = (a_i + b_i) / 2 the mean over the views of sample i,
-    and the first mean goes over views, samples and dimensions. T is the statistic of Epps & Pulley, averaged over
-    random unit directions u that are drawn anew at each step and are the same for both views, each of which is tested
-    by itself:
+    z are the projected embeddings of both views, μ_i = (a_i + b_i) / 2 the mean over the views of sample i, and the
+    first mean is over views, samples and dimensions. T is the Epps-Pulley statistic of each view, averaged over random
+    unit directions u, which are drawn anew at each step and shared by both views:
 
     T = N ∫ w(t) |mean_i e^{i t uᵀz_i} − e^{−t²/2}|² dt,   w(t) = e^{−t²/2},
 
     by the trapezoid rule on [0, `reach`], doubled. Balestriero & LeCun 2025 (arXiv 2511.08544): the convex combination
-    by λ, with all views global and no local ones, as in the authors' minimal example; λ = 0.05 is the paper's, 0.02
-    that of the example. T grows with the number of samples N, as theirs does. See `JointShaping` for the arguments.
+    by λ, with all views global and no local ones, as in the authors' minimal example; λ is 0.05 in the paper and 0.02
+    in the example. T grows with the number of samples N, as in the paper. See `JointShaping` for the arguments.
 
     Energies: `JointEmbedding` without a predictor.
 
     Args:
         weight: λ in [0, 1].
-        directions: how many; 1,024 in the paper and 256 in the example.
-        knots: of the trapezoid rule; 17 in both.
+        directions: number of directions; 1,024 in the paper and 256 in the example.
+        knots: number of knots of the trapezoid rule; 17 in both.
         reach: largest t; 5 in the paper and 3 in the example.
 
     >>> case = SIGReg.reference_case()
@@ -61,7 +60,7 @@ class SIGReg(JointShaping):
     def loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         drawn = torch.randn(a.shape[1], self.directions, generator=self.generator(), dtype=torch.float32)
         unit = functional.normalize(drawn.to(a), dim=0)
-        near = (a - b).square().mean() / 4  # of the deviations of both views from their mean
+        near = (a - b).square().mean() / 4  # mean over both views of the squared distance from their mean
         gauss = torch.stack([self.statistic(part @ unit).mean() for part in (a, b)]).mean()
         loss = (1 - self.weight) * near + self.weight * gauss
         return loss, {"invariance": near.detach(), "sigreg": gauss.detach()}

@@ -1,4 +1,4 @@
-"""Training through a rounded code (rows A1, A2): straight-through gradients, and a cure for codebook collapse."""
+"""Training through a rounded code (systems A1, A2): straight-through gradients, and codebook restarts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 
 
 def perplexity(share: Tensor) -> Tensor:
-    """How many entries are in use: e to the entropy of shares (groups, entries), in the mean over groups.
+    """The effective number of entries in use: e to the entropy of shares (groups, entries), averaged over groups.
 
     >>> perplexity(torch.tensor([[1.0, 0.0, 0.0]]))
     tensor(1.)
@@ -29,14 +29,13 @@ def perplexity(share: Tensor) -> Tensor:
 class StraightThrough(Shaping):
     """L = mean over data of E(y, z), with z the encoder's rounded code.
 
-    The derivative passes through z as if it were not rounded (Bengio, Léonard & Courville 2013, section 3.4).
-    The metric `perplexity` is the effective number of values in use by a group of the code; near 1 the code has
-    collapsed.
+    The derivative passes through z as if it were not rounded (Bengio, Léonard & Courville 2013, section 3.4). The
+    metric `perplexity` is the effective number of values that a group of the code uses; near 1 the code has collapsed.
 
     Energies: `Rounded` ones: `DiscreteAutoencoder`, `VQVAE`.
 
     Args:
-        seed: of the shaping's random numbers.
+        seed: see `Shaping`.
 
     Raises:
         UnsupportedError: in training, for an energy that is not `Rounded`.
@@ -64,20 +63,20 @@ class StraightThrough(Shaping):
 
 @register("shaping")
 class VectorQuantisation(StraightThrough):
-    """Straight-through training of a `VQVAE`, whose codebook is not trained by gradient but follows the encoder.
+    """Straight-through training of a `VQVAE` whose codebook follows the encoder as a moving average.
 
         N ← γ N + (1 − γ) n,   M ← γ M + (1 − γ) Σ Enc(y),   entry = M / N
 
     The sums run over the samples nearest to an entry, n of them (van den Oord et al. 2017, appendix A.1). An entry
-    whose share N falls below `revive_below` / K moves onto the encoder's output of a random sample: the cure for
+    whose share N falls below `revive_below` / K is reset to the encoder output of a random sample, which prevents
     codebook collapse (random restarts, Dhariwal et al. 2020, "Jukebox").
 
     Energies: `VQVAE`.
 
     Args:
-        revive_below: as a fraction of the equal share 1/K; 0 never revives.
+        revive_below: threshold as a fraction of the equal share 1/K; 0 never restarts an entry.
         memory: γ, in [0, 1); 0.99 in the paper, whose training is longer.
-        seed: of the samples chosen.
+        seed: of the choice of samples.
 
     Raises:
         OptionError: for a threshold below 0 or a memory outside [0, 1).

@@ -1,4 +1,4 @@
-"""The variational free energy (rows A2, C1): noise in the latent, paid for by its entropy."""
+"""The variational free energy (systems A2, C1): noise in the latent, balanced by its entropy."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
 class VariationalFreeEnergy(Shaping):
     """L = mean over data of E_{z∼q(z|y)} E(y, z) − H(q(z|y)) ≥ −log ∫ exp(−E(y, z)) dz.
 
-    z is drawn as m(y) + s(y) ⊙ ε with ε ∼ N(0, I). For the energy −log p(y, z) of a variational auto-encoder it is
-    minus the evidence lower bound (Kingma & Welling 2014, equations 3 and 10). The noise makes neighbouring z share
-    their y, which bounds how much the latent can carry.
+    z is drawn as m(y) + s(y) ⊙ ε with ε ∼ N(0, I). For the energy −log p(y, z) of a variational auto-encoder, L is
+    minus the evidence lower bound (Kingma & Welling 2014, equations 3 and 10). The noise forces nearby z to decode to
+    similar y, which limits the information in the latent.
 
     Energies: those with a `VariationalBound`, such as `VariationalAutoencoder`.
 

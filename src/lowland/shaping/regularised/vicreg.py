@@ -1,4 +1,4 @@
-"""Variance, invariance and covariance (row J7): embeddings that must spread out in every dimension."""
+"""Variance, invariance and covariance (system J7): embeddings must vary in every dimension."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class VICReg(JointShaping):
     """L = λ mean ‖a − b‖² / D + ½ μ (v(a) + v(b)) + ν (c(a) + c(b)).
 
     v(a) = mean over d of [1 − √(Var a_d + ε)]⁺, c(a) = Σ_{d ≠ e} Cov(a)_{de}² / D, variances with N − 1. Bardes, Ponce
-    & LeCun 2022, equations 1 to 6; the ½, and the D under the distance, are not there but in their code. See
-    `JointShaping` for the arguments.
+    & LeCun 2022, equations 1 to 6; the ½ and the division of the distance by D are not in the paper but in its code.
+    See `JointShaping` for the arguments.
 
     Energies: `JointEmbedding` without a predictor.
 

@@ -1,4 +1,4 @@
-"""Whitening (row J7): embeddings are made white before they are compared, so that they cannot be all the same."""
+"""Whitening (system J7): embeddings are whitened before they are compared, so they cannot collapse to one point."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lowland.shaping.joint import JointShaping, Views, jitter
 
 @register("shaping")
 class WMSE(JointShaping):
-    """L = mean_i ‖u_i / ‖u_i‖ − v_i / ‖v_i‖‖², u = W_a (a − mean a), v alike of b, WᵀW = Σ⁻¹.
+    """L = mean_i ‖u_i / ‖u_i‖ − v_i / ‖v_i‖‖², u = W_a (a − mean a), v likewise from b, WᵀW = Σ⁻¹.
 
     Ermolov, Siarohin, Sangineto & Sebe 2021, equations 4 to 6 and the cosine form of the distance: Σ is the covariance
-    over the batch, of each view apart, with N − 1, and W the inverse of its Cholesky factor. The paper whitens parts of
-    2 D samples; here the whole batch is one part. See `JointShaping` for the arguments.
+    over the batch, separately for each view, with N − 1, and W the inverse of its Cholesky factor. The paper whitens
+    parts of 2 D samples; here the whole batch is one part. See `JointShaping` for the arguments.
 
     Energies: `JointEmbedding` without a predictor.
 
@@ -26,7 +26,7 @@ class WMSE(JointShaping):
         epsilon: Σ is (1 − ε) Σ + ε I, so that it can be inverted.
 
     Raises:
-        ShapeError: for a batch of fewer than 2 D samples, the paper's least, whose covariance says too little.
+        ShapeError: for a batch of fewer than 2 D samples, the paper's minimum for estimating the covariance.
         TrainingError: for embeddings that cannot be whitened: they are not finite, or fill fewer than D dimensions.
 
     >>> case = WMSE.reference_case()
@@ -48,10 +48,10 @@ class WMSE(JointShaping):
         return loss, {"cosine": 1 - loss.detach() / 2}
 
     def deviation(self, a: Tensor) -> Tensor:
-        return super().deviation(a - a.mean(dim=0))  # the loss does not see the mean
+        return super().deviation(a - a.mean(dim=0))  # the loss ignores the mean
 
     def white(self, part: Tensor) -> Tensor:
-        """W (a − mean a), (N, D): of mean 0 and covariance I."""
+        """W (a − mean a), (N, D), with mean 0 and covariance I."""
         centred = part - part.mean(dim=0)
         covariance = centred.T @ centred / (len(part) - 1)
         eye = torch.eye(part.shape[1], dtype=part.dtype, device=part.device)

@@ -1,4 +1,4 @@
-"""Score matching: fit ∇ log p = −∇F without log Z, exactly, along random directions, or by denoising (row A4)."""
+"""Score matching: fit ∇ log p = −∇F without log Z, exactly, along random directions, or by denoising (system A4)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lowland.tensors import PerSampleRNG, repeat_rows
 
 
 class _Curved(FreeEnergyShaping):
-    """What exact and sliced score matching share: the directions along which curvature is measured differ.
+    """The base of exact and sliced score matching, which differ in the directions along which curvature is measured.
 
     Args:
-        smoothing: standard deviation of Gaussian noise added to the data at each step, in units of y. Where data lie
-            on a manifold or a lattice (pixels that are always 0) the loss has no lower bound without it.
+        smoothing: standard deviation of Gaussian noise added to the data at each step, in units of y. If data lie on a
+            manifold or a lattice (pixels that are always 0), the loss has no lower bound without it.
         beta, latent_solver, seed: see `FreeEnergyShaping`.
     """
 
@@ -38,7 +38,7 @@ class _Curved(FreeEnergyShaping):
         self.smoothing = smoothing
 
     def directions(self, y: Tensor) -> Tensor:
-        """(B, N, D), with Σ_n v_n v_nᵀ the identity in the mean."""
+        """(B, N, D), with the identity as the expectation of Σ_n v_n v_nᵀ."""
         raise NotImplementedError
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
@@ -60,7 +60,7 @@ def curvature(
 ) -> tuple[Tensor, Tensor]:
     """∇F, (B, D), and Σ_n v_nᵀ (∇²F) v_n over N directions (B, N, D), (B,), both with a graph.
 
-    One product of the Hessian and a vector for each direction, all in one batch of B · N rows.
+    One Hessian-vector product per direction, all in one batch of B · N rows.
     """
     count = directions.shape[1]
     with torch.enable_grad():
@@ -81,8 +81,8 @@ def _case() -> tuple[Energy, Batch]:
 class ScoreMatching(_Curved):
     """J = mean over the data of ½ ‖∇F(y)‖² − ΔF(y), for log p = −F − log Z, with the exact Laplacian Δ.
 
-    Source: Hyvärinen, "Estimation of non-normalized statistical models by score matching" (2005). D products of the
-    Hessian and a vector for each sample: for D up to about a hundred.
+    Source: Hyvärinen, "Estimation of non-normalized statistical models by score matching" (2005). It takes D
+    Hessian-vector products per sample, so it suits D up to about a hundred.
 
     Energies: any with a continuous y, one tensor, and a smooth F.
 
@@ -98,7 +98,7 @@ class ScoreMatching(_Curved):
 
 @register("shaping")
 class SlicedScoreMatching(_Curved):
-    """J = mean of ½ ‖∇F(y)‖² − vᵀ (∇²F(y)) v, v of random signs: the Laplacian of `ScoreMatching`, estimated.
+    """J = mean of ½ ‖∇F(y)‖² − vᵀ (∇²F(y)) v, v of random signs: `ScoreMatching` with an estimated Laplacian.
 
     Source: Song, Garg, Shi & Ermon, "Sliced score matching" (2019), the variance-reduced form, in which ½ ‖∇F‖² is
     exact.
@@ -106,7 +106,7 @@ class SlicedScoreMatching(_Curved):
     Energies: any with a continuous y, one tensor, and a smooth F.
 
     Args:
-        slices: directions v for each sample, whose curvatures are averaged.
+        slices: directions v per sample, whose curvatures are averaged.
         smoothing, beta, latent_solver, seed: see `ScoreMatching`.
 
     Raises:
@@ -139,8 +139,8 @@ class SlicedScoreMatching(_Curved):
 class DenoisingScoreMatching(FreeEnergyShaping):
     """J = mean ½ ‖∇F(ỹ) − (ỹ − y) / σ²‖², ỹ = y + σ e: −∇F points from a noisy sample back to the sample.
 
-    It equals `ScoreMatching` of the data smoothed by σ, but for a constant, and needs no second derivative in y.
-    Source: Vincent, "A connection between score matching and denoising autoencoders" (2011).
+    It equals `ScoreMatching` on data smoothed by σ, up to a constant, and needs no second derivative in y. Source:
+    Vincent, "A connection between score matching and denoising autoencoders" (2011).
 
     Energies: any with a continuous y, one tensor.
 
