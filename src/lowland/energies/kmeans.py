@@ -55,7 +55,7 @@ def lloyd(
 
     It ends when a step lowers the mean squared distance by at most `tol`. A centre without samples moves onto the
     sample farthest from its centre. Source: Lloyd (1982); `weight` (B,) gives the multiplicity of each sample. The
-    steps are those of `ExpectationMaximisation`, which takes no weights and which an energy, being below it, cannot call.
+    steps are those of `ExpectationMaximisation`, which takes no weights and which an energy cannot call.
 
     >>> lloyd(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([[0.0], [9.0]]))
     (tensor([[1.],
