@@ -109,7 +109,7 @@ class Stepper:
         if self.prepared:
             return
         self.prepared = True
-        if type(self.shaping).prepare is Shaping.prepare:
+        if type(self.shaping).prepare is Shaping.prepare and not _initialises(self.energy):
             return
         data = self.batch(sample(_PREPARED_ON))
         with torch.no_grad():
@@ -302,3 +302,8 @@ def _off_graph(value: Any) -> Any:
 
 def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     return [parameter for parameter in parameters if parameter.requires_grad]
+
+
+def _initialises(energy: Energy) -> bool:
+    """Whether the energy, or one that it consists of, sets parameters from data."""
+    return any(type(part).initialise is not Energy.initialise for part in energy.modules() if isinstance(part, Energy))

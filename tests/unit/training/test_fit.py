@@ -28,6 +28,19 @@ def test_it_trains_in_place_and_says_what_it_did(bowl, mean, points, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_energy_starts_from_the_data_though_its_shaping_prepares_nothing(points):
+    """The codebook of a VQ-VAE is made of encoder outputs of the data; also inside a weighted energy."""
+    generator = torch.Generator().manual_seed(0)
+    for weight in (None, 0.5):
+        energy = ll.energies.VQVAE(2, groups=1, entries=4, entry_size=2, hidden=(), generator=generator)
+        outputs = energy.embed(points)[:, 0].detach()
+        trained = energy if weight is None else weight * energy
+        shaping = ll.shaping.VectorQuantisation(revive_below=0.0, memory=0.999999)
+        ll.fit(trained, points, shaping, max_steps=1, lr=1e-9, validation=0.0)
+        distances = (energy.codebook[0].detach()[:, None] - outputs).abs().amax(dim=2).amin(dim=1)
+        assert distances.max() < 1e-5
+
+
 def test_flags_modes_and_random_state_stay(bowl, mean, points):
     energy, shaping = bowl().eval(), mean()
     energy.register_parameter("frozen", torch.nn.Parameter(torch.ones(1), requires_grad=False))
