@@ -7,7 +7,9 @@ import math
 import numpy as np
 import torch
 
+from lowland.evaluation.forecasts import ForecastReport
 from lowland.plots.fan import fan
+from lowland.plots.forecasts import forecast_curves
 from lowland.plots.histogram import distributions
 from lowland.plots.pendulum import phase_grid, phase_plane
 from lowland.plots.style import LAND, figure
@@ -46,3 +48,15 @@ def test_a_film_of_traffic_shows_the_past_then_each_frame_and_keeps_the_last() -
     assert ahead.shape == (8, 16, 3)
     assert (ahead[:, 12] == ahead[0, 12]).all()
     assert not np.allclose(ahead[0, 12], painted(past[0], size)[0, 12])
+
+
+def test_curves_of_forecasts_keep_their_colours_and_leave_out_what_is_too_large() -> None:
+    scores = {"a": torch.tensor([1.0, 9.0]), "b": torch.tensor([2.0, 3.0])}
+    report = ForecastReport({}, scores, {"b": torch.tensor([0.5, 0.7])}, 0.8, {}, {}, {})
+    crps = forecast_curves([report, report], "crps", [1, 2], labels={"a": "first"}, scale=2.0, most=10.0).axes[0]
+    coverage = forecast_curves([report], "coverage", [1, 2], ["a", "b"], scale=100.0).axes[0]
+    assert [text.get_text() for text in crps.texts] == ["first", "b"]
+    np.testing.assert_allclose(np.asarray(crps.lines[0].get_ydata(), dtype=float), [2.0, math.nan])
+    assert coverage.lines[1].get_color() == crps.lines[1].get_color()
+    assert [text.get_text() for text in coverage.texts] == ["b", "nominal"]
+    np.testing.assert_allclose(np.asarray(coverage.lines[2].get_ydata(), dtype=float), [80.0, 80.0])
