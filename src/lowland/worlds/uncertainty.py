@@ -142,6 +142,11 @@ class Ensemble(World):
         super().__init__(first.actions, first.latents, masked=len(worlds))
         self.worlds = nn.ModuleList(worlds)
 
+    @property
+    def members(self) -> list[World]:
+        """The worlds, in their order."""
+        return [self._member(n) for n in range(self.masked)]
+
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
         if mask is None and self.latents:
             return self._member(0).step(state, action, z)
@@ -153,7 +158,7 @@ class Ensemble(World):
 
     def _mix(self, state: State, action: Tensor, z: Tensor | None, weights: Tensor) -> State:
         """Each member predicts once; weights (B, K, N) → B · K rows."""
-        found = [self._member(n).step(state, action, z) for n in range(self.masked)]
+        found = [member.step(state, action, z) for member in self.members]
         return {
             name: torch.einsum("bkn,nb...->bk...", weights, torch.stack([one[name] for one in found])).flatten(0, 1)
             for name in found[0]
