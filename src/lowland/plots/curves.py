@@ -27,6 +27,7 @@ def curves(
     xlabel: str | None = None,
     ylabel: str | None = None,
     log: str = "",
+    smooth: int = 1,
 ) -> Figure:
     """Lines in one diagram, each with its name at its right end, in its colour.
 
@@ -35,6 +36,7 @@ def curves(
         title, xlabel, ylabel: texts.
         log: the axes that are logarithmic: "", "x", "y" or "xy". Eight decades below the largest value the vertical one
             ends: what lies deeper is rounding.
+        smooth: each value is drawn as the mean of so many, itself and those before it.
 
     Raises:
         OptionError: without lines, or for an unknown `log`.
@@ -57,6 +59,8 @@ def curves(
         if x.shape != y.shape or x.ndim != 1:
             raise ShapeError(f"The line {name!r} has {x.shape} steps but {y.shape} values.")
         y = np.where(np.isfinite(y), y, np.nan)
+        if smooth > 1:
+            y = np.array([y[max(0, k + 1 - smooth) : k + 1].mean() for k in range(len(y))])
         counted = counted and bool((x == np.round(x)).all())
         colour = FAMILIES[index % len(FAMILIES)]
         ax.plot(x, y, color=colour, linewidth=1.8, solid_capstyle="round", label=plotted(name))

@@ -46,7 +46,8 @@ class LogOptions(Recipe):
 
 
 def show_faults(run: Run, faults: Sequence[Fault]) -> None:
-    """The table `faults` of a page: what was wrong with a log; and whether there is anything in it."""
+    """Say whether anything was wrong with a log, and add the table `faults` of it where there was."""
     run.show(faults=bool(faults))
-    rows = [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults]
-    run.table(("fault", "count", "what was done"), rows, name="faults")
+    if faults:
+        rows = [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults]
+        run.table(("fault", "count", "what was done"), rows, name="faults")

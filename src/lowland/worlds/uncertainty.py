@@ -108,6 +108,19 @@ def usual_spread(
     return Spread(values.mean(dim=0), values.std(dim=0).clamp_min(torch.finfo(values.dtype).tiny))
 
 
+def prior_futures(
+    world: World, rows: int, steps: int, device: torch.device | str = "cpu", seed: int = 0
+) -> Tensor | None:
+    """Latents (B, T, Z) from the prior, one future for each of B roll-outs of T steps; None for a world without any.
+
+    >>> from lowland.worlds.vector import VectorWorld
+    >>> prior_futures(VectorWorld(3, 1, latents=2), rows=4, steps=5).shape, prior_futures(VectorWorld(3, 1), 4, 5)
+    (torch.Size([4, 5, 2]), None)
+    """
+    noise = PerSampleRNG(seed, torch.arange(rows, device=device))
+    return world.prior(noise, steps) if world.latents else None
+
+
 class Ensemble(World):
     """g = Σ_n w_n g_n, several worlds trained in the same way from different initial weights.
 

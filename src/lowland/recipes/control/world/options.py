@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,8 +56,8 @@ class WorldOptions(LogOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.need_log(self.log if self.data == "traffic" else "", "--data traffic --log")
-        made = {field.name: field.default for field in dataclasses.fields(self) if field.name in ("plant", "gusts")}
-        if (self.log or self.data == "traffic") and any(getattr(self, name) != made[name] for name in made):
+        usual = (WorldOptions.plant, WorldOptions.gusts)
+        if (self.log or self.data == "traffic") and (self.plant, self.gusts) != usual:
             raise OptionError("plant and gusts are for a log that is made here: leave them out with log or traffic.")
 
 
