@@ -22,7 +22,7 @@ def episode_ends(outcomes: Mapping[str, Rows]) -> Figure:
     """A bar for each driver, cut into the shares of its episodes by how they end.
 
     >>> drawn = episode_ends({"ours": [{"reason": "reached"}, {"reason": "collision"}]})
-    >>> [bar.get_width() for bar in drawn.axes[0].patches]
+    >>> [float(bar.get_width()) for bar in drawn.axes[0].patches]
     [50.0, 0.0, 0.0, 50.0]
     """
     counts = {

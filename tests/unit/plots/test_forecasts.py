@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lowland.evaluation.forecasts import ForecastReport
+from lowland.plots.curves import curves
 from lowland.plots.fan import fan
 from lowland.plots.forecasts import forecast_curves
 from lowland.plots.histogram import distributions
@@ -60,3 +61,8 @@ def test_curves_of_forecasts_keep_their_colours_and_leave_out_what_is_too_large(
     assert coverage.lines[1].get_color() == crps.lines[1].get_color()
     assert [text.get_text() for text in coverage.texts] == ["b", "nominal"]
     np.testing.assert_allclose(np.asarray(coverage.lines[2].get_ydata(), dtype=float), [80.0, 80.0])
+
+
+def test_a_smooth_curve_is_the_mean_of_the_last_values() -> None:
+    ax = curves({"a": [4.0, 2.0, 0.0, 1.0]}, smooth=3).axes[0]
+    np.testing.assert_allclose(np.asarray(ax.lines[0].get_ydata(), dtype=float), [4.0, 3.0, 2.0, 1.0])

@@ -117,19 +117,21 @@ def _draw(run: Run, found: Sequence[ForecastReport]) -> None:
     parts = [[shown[name][n] for name in ("past", VARIATIONAL, "truth", "alone")] for n in range(len(shown["truth"]))]
     run.grid("futures", [(fan(*tensors), f"start {n + 1}") for n, tensors in enumerate(parts)], columns=2)
     times = range(1, len(found[0].errors[COPY]) + 1)
+    draw = partial(forecast_curves, found, times=times, xlabel="steps ahead")
     names = (MODEL, VARIATIONAL, DROPPED, COPY, VELOCITY)
     # A velocity held for long leaves the picture, and would press all else to its floor.
     most = 1.15 * max(float(one.errors[COPY].max()) for one in found)
-    words = {"title": "Error, step by step", "xlabel": "steps ahead", "ylabel": "root mean square error, in deviations"}
-    drawn = forecast_curves(found, "errors", times, names, labels={MODEL: DETERMINISTIC}, most=most, **words)
-    run.figure("errors", drawn)
+    title, ylabel = "Error, step by step", "root mean square error, in deviations"
+    run.figure(
+        "errors",
+        draw(part="errors", names=names, labels={MODEL: DETERMINISTIC}, most=most, title=title, ylabel=ylabel),
+    )
     names = (*MODELS, DETERMINISTIC + PAST_ERRORS)
-    panels = {"crps": ("CRPS", "in deviations", 1.0), "coverage": ("Coverage", "percent inside", 100.0)}
-    drawn = [
-        forecast_curves(found, part, times, names, title=title, scale=scale, xlabel="steps ahead", ylabel=ylabel)
-        for part, (title, ylabel, scale) in panels.items()
+    panels = [
+        draw(part="crps", names=names, title="CRPS", ylabel="in deviations"),
+        draw(part="coverage", names=names, scale=100, title="Coverage", ylabel="percent inside"),
     ]
-    run.grid("calibration", [(panel, "") for panel in drawn], columns=2)
+    run.grid("calibration", [(panel, "") for panel in panels], columns=2)
     add_sensitivity(run, found, {name: name for name in MODELS})
     sets = {"held-out states": doubt["near"], "moved away from the data": doubt["far"]}
     words = {"xlabel": "variance over dropout masks", "ylabel": "states"}

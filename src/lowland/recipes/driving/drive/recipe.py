@@ -86,7 +86,7 @@ class DriveRecipe(PolicyOptions):
             raise OptionError("image must be a height and a width of at least 1 pixel each, such as 64 16.")
         if not self.image:
             for name in ("frames", "maps", "latents", "decoder", "ego"):
-                if getattr(self, name) != getattr(DriveRecipe, name):
+                if getattr(self, name) != getattr(type(self), name):
                     raise OptionError(f"{name} is an option of models of images: set image too, such as 64 16.")
         if self.ego and self.decoder != "warp":
             raise OptionError("With ego the next image is a warp of the last one: leave decoder out.")
