@@ -48,6 +48,18 @@ def take(value: Any, rows: Tensor) -> Any:
     return tree_map(lambda tensor: tensor.index_select(0, rows), value)
 
 
+def spaced(value: Any, most: int) -> Any:
+    """At most so many rows of every tensor of a value, evenly from all.
+
+    >>> spaced({"x": torch.arange(10)}, 4)
+    {'x': tensor([0, 3, 6, 9])}
+    """
+    leaf = tree_leaves(value)[0]
+    if most >= len(leaf):
+        return value
+    return take(value, torch.linspace(0, len(leaf) - 1, most).long().to(leaf.device))
+
+
 def repeat_rows(value: Any, times: int) -> Any:
     """Each row `times` times in a row: (B, ...) → (B · times, ...)."""
     return tree_map(lambda tensor: tensor.repeat_interleave(times, dim=0), value)

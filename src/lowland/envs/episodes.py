@@ -104,18 +104,7 @@ class Logs:
         recordings, vehicles = (self.train, self.held, self.test)[number], self.vehicles[number]
         found = []
         for tracks in recordings:
-            try:
-                replay = Replay(tracks, vehicles, cars=self.cars, device=self.device, **self.observation)
-            except DataError:  # in a user's log there may be no car tracked along the whole section
-                replay = Replay(
-                    tracks,
-                    vehicles,
-                    until="recording",
-                    frames=_LEAST,
-                    cars=self.cars,
-                    device=self.device,
-                    **self.observation,
-                )
+            replay = replay_of(tracks, vehicles, _LEAST, cars=self.cars, device=self.device, **self.observation)
             wanted = min(len(replay), -(-count // len(recordings)))
             found.append(Episodes(replay, torch.linspace(0, len(replay) - 1, wanted).round().long()))
         return found
@@ -145,6 +134,27 @@ def read_logs(
             "for validation and 10 % for the test."
         )
     return Logs([tracks], [tracks], [tracks], list(parts), faults, cars, device, observation)
+
+
+def replay_of(tracks: Tracks, vehicles: np.ndarray | None = None, frames: int | None = None, **options: Any) -> Replay:
+    """Episodes along the whole section or, where no car was logged along all of it, until the recording of each ends.
+
+    Args:
+        tracks, vehicles, options: see `Replay`.
+        frames: minimal length of a recording.
+
+    Raises:
+        DataError: if no car is seen for long enough.
+
+    >>> from lowland.data.traffic import traffic
+    >>> log = traffic("validation")[0]
+    >>> replay_of(log).until, replay_of(log.select(log.x < 200)).until
+    ('section', 'recording')
+    """
+    try:
+        return Replay(tracks, vehicles, **options)
+    except DataError:
+        return Replay(tracks, vehicles, until="recording", frames=frames, **options)
 
 
 def recordings(

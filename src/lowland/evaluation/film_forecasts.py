@@ -12,10 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lowland.evaluation.forward_models import coverage
+from lowland.envs.constant_velocity import carried_on
+from lowland.envs.films import Films
+from lowland.evaluation.forecasts import ForecastReport, Models, dependence
+from lowland.evaluation.forward_models import COPY, VELOCITY, coverage, crps
+from lowland.tensors import PerSampleRNG, tree_map
 from lowland.worlds.base import World
 from lowland.worlds.driving_costs import CARS
-from lowland.worlds.rollout import transitions
+from lowland.worlds.rollout import at, transitions
 
 _CELL = (8, 4)
 """Rows and columns of a cell in pixels: about 9 m × 3.7 m in images of 64 × 16."""
@@ -70,3 +74,49 @@ def cell_coverage(samples: Tensor, truth: Tensor, generator: torch.Generator) ->
         level, share = coverage(values[:, :-1], values[:, -1])
         shares.append(share[0])
     return level, torch.stack(shares)
+
+
+@torch.no_grad()
+def compare_film_forecasts(
+    models: Models, films: Films, count: int, generator: torch.Generator, seed: int = 0, shown: int = 3, drawn: int = 3
+) -> ForecastReport:
+    """Compare forward models of images, each with a posterior, on held-out films.
+
+    Errors are squared errors of the channel of other cars, with z = 0; CRPS and coverage are those of `car_cells`, for
+    z = 0 under the model's name followed by ", z = 0". Baselines repeat the last frame, or draw all cars at constant
+    velocity.
+
+    Args:
+        models: to compare.
+        films: what happened.
+        count: N.
+        generator: of the order of equal values in `cell_coverage`, the same for each model.
+        seed: of the latents.
+        shown, drawn: starts, and futures of each, that are kept for pictures: of each model {"zero": (B, T, C, H, W),
+            "drawn": (B, N, T, C, H, W)}.
+    """
+    states = films.states(torch.arange(len(films)), steps=films.steps)
+    x = {"state": at(states, 0), "actions": films.actions.to(films.device)}
+    y = tree_map(lambda tensor: tensor[:, 1:], states)
+    truth, last = y["image"][:, :, -1], x["state"]["image"][:, -1]
+    even = carried_on(films, states["own"][:, 1:], states["size"][:, 1:])
+    answers = {COPY: last[:, None].expand_as(truth), VELOCITY: even}
+    kept: dict[str, Any] = {"truth": truth[:shown], VELOCITY: even[:shown], "past": x["state"]["image"][:shown]}
+    kept["size"] = states["size"][:shown, 0]
+    kept["seconds"] = [films.scenes[0].step_seconds * (t + 1) for t in range(films.steps)]
+    cells, noise = car_cells(truth), PerSampleRNG(seed, torch.arange(len(truth), device=truth.device))
+    scores, covered, level, same = {}, {}, 0.0, generator.get_state()
+    for name, (world, _) in models.items():
+        answers[name] = newest_frames(world, x, None)
+        z = world.prior(noise, count, films.steps)
+        few = [newest_frames(world, x, z[:, n])[:shown] for n in range(drawn)]
+        kept[name] = {"zero": answers[name][:shown], "drawn": torch.stack(few, dim=1)}
+        samples = torch.stack([car_cells(newest_frames(world, x, z[:, n])) for n in range(count)], dim=1)
+        scores[name] = crps(samples, cells).mean(dim=(0, 2))
+        generator.set_state(same)
+        level, covered[name] = cell_coverage(samples, cells, generator)
+    errors = {name: (frames - truth)[:, :, CARS].square().mean(dim=(0, 2, 3)) for name, frames in answers.items()}
+    for name, frames in answers.items():
+        key = f"{name}, z = 0" if name in models else name
+        scores[key] = crps(car_cells(frames)[:, None], cells).mean(dim=(0, 2))
+    return ForecastReport(errors, scores, covered, level, *dependence(models, x, y, seed), kept)

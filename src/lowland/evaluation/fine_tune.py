@@ -24,7 +24,7 @@ from lowland.nn.layers import linear
 from lowland.shaping.base import Batch, Losses, Shaping
 from lowland.shaping.joint import Views
 from lowland.training.fit import fit
-from lowland.training.pretraining import warm_cosine
+from lowland.training.schedules import warm_cosine
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ Shape letters: N rows of the log.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,3 +73,47 @@ def summarise(tracks: Tracks) -> LogSummary:
         density=float(density),
         flow=float(density * speed.mean() * 3.6),
     )
+
+
+def describe(tracks: Tracks, found: LogSummary) -> dict[str, Any]:
+    """A log in single numbers, by name: its road, its vehicles, and medians and means of what `summarise` measured.
+
+    Metres, seconds and vehicles; `rate` is in frames per second, `acceleration` the 99th percentile of its size,
+    `stretch` the median time for which a vehicle is seen without interruption. A number of which there is no sample is
+    None.
+
+    >>> from lowland.data.tracks import Road
+    >>> log = Tracks([1] * 3, range(3), range(3), [1.8] * 3, [4.0] * 3, [1.8] * 3, [0] * 3, Road(0, 9, (0.0, 3.7)))
+    >>> found = describe(log, summarise(log))
+    >>> found["vehicles"], found["speed"], found["gap"]
+    (1, 10.0, None)
+    """
+    road, stretches = tracks.road, np.diff(tracks.segments())[:, 0] * tracks.dt
+    return {
+        "name": tracks.name,
+        "reading": tracks.reading,
+        "vehicles": len(tracks.vehicles),
+        "rows": len(tracks),
+        "seconds": tracks.seconds,
+        "rate": 1 / tracks.dt,
+        "metres": road.length_to - road.length_from,
+        "lanes": road.lanes,
+        "lane_width": road.lane_width,
+        "speed": float(found.speed.mean()),
+        "speed_sd": float(found.speed.std()),
+        "density": found.density,
+        "flow": found.flow,
+        "gap": _quantile(found.gap, 0.5),
+        "headway": _quantile(found.headway, 0.5),
+        "acceleration": _quantile(np.abs(found.acceleration), 0.99),
+        "changes": found.lane_changes,
+        "changes_per_km": found.lane_changes / max(found.kilometres, 1e-9),
+        "shortest_car": float(tracks.length.min()),
+        "longest_car": float(tracks.length.max()),
+        "stretch": float(np.median(stretches)),
+        "longest_stretch": float(stretches.max()),
+    }
+
+
+def _quantile(values: Floats, share: float) -> float | None:
+    return float(np.quantile(values, share)) if len(values) else None

@@ -29,6 +29,7 @@ def curves(
     ylabel: str | None = None,
     log: str = "",
     plain: bool = False,
+    smooth: int = 1,
 ) -> Figure:
     """Lines in one plot, each with its name at its right end, in its colour.
 
@@ -39,6 +40,7 @@ def curves(
             value, since smaller values are rounding errors.
         plain: numbers such as 0.5 in place of powers of ten on logarithmic axes, at the steps of the first line and at
             1, 2 and 5 times powers of ten of the values. For axes of one or two decades.
+        smooth: each value is drawn as the mean of so many, itself and those before it.
 
     Raises:
         OptionError: without lines, or for an unknown `log`.
@@ -61,6 +63,8 @@ def curves(
         if x.shape != y.shape or x.ndim != 1:
             raise ShapeError(f"The line {name!r} has {x.shape} steps but {y.shape} values.")
         y = np.where(np.isfinite(y), y, np.nan)
+        if smooth > 1:
+            y = np.array([y[max(0, k + 1 - smooth) : k + 1].mean() for k in range(len(y))])
         counted = counted and bool((x == np.round(x)).all())
         colour = FAMILIES[index % len(FAMILIES)]
         ax.plot(x, y, color=colour, linewidth=1.8, solid_capstyle="round", label=plotted(name))

@@ -13,10 +13,16 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from lowland.envs.pendulum import angle
-from lowland.plots.style import INK, MUTED, ORANGE, PAPER, bare, figure, ruled
+from lowland.envs.pendulum import SECONDS, angle
+from lowland.planning.energy import PlanEnergy
+from lowland.planning.policies import Policy
+from lowland.plots.style import INK, LAND, MUTED, ORANGE, PAPER, SCORE, bare, figure, ruled
+from lowland.tensors import PerSampleRNG
+from lowland.worlds.base import World
+from lowland.worlds.uncertainty import variance
 
 _RODS = (ORANGE, "#1f6fb2", "#009e73")
 
@@ -70,6 +76,49 @@ def phase_plane(
     ax.set_xticks([-math.pi, 0, math.pi], ["−π", "0", "π"])
     ax.grid(visible=False)
     return filled
+
+
+@torch.no_grad()
+def cost_under_policy(policy: Policy, plan: PlanEnergy, paths: Tensor) -> Figure:
+    """The cost to come from each state, as a model imagines it under a policy, with real episodes on it.
+
+    Args:
+        policy: acts on observations (B, 3).
+        plan: the cost, the model and its horizon.
+        paths: (N, T, 3), observations of episodes.
+    """
+    grid, drawn = phase_grid(), figure(6.4, 4.6)
+    terms = plan.terms(act=lambda now, t: policy(now), **plan.draw({"observation": grid.observations}))
+    ax = drawn.subplots()
+    filled = phase_plane(ax, grid, terms.cost.flatten(), paths, "The cost that the policy descends", LAND, 24)
+    drawn.colorbar(filled, ax=ax, label=f"cost of the next {SECONDS * plan.horizon:g} s").outline.set_visible(False)
+    return drawn
+
+
+@torch.no_grad()
+def uncertainty_panels(panels: Mapping[str, tuple[World, Tensor]], masks: int, edges: Sequence[float] = ()) -> Figure:
+    """The standard deviation of a model without torque in each state, with real episodes on it, side by side.
+
+    The largest 2 % of the values have the colour of the next one.
+
+    Args:
+        panels: by title, a model with dropout or an ensemble, and observations (N, T, 3) of episodes.
+        masks: of dropout, or members of the ensemble.
+        edges: angles that are marked by dashed lines.
+
+    >>> from lowland.worlds import VectorWorld
+    >>> still = torch.tensor([1.0, 0.0, 0.0]).expand(1, 2, 3)
+    >>> len(uncertainty_panels({"a model": (VectorWorld(3, 1, dropout=0.1), still)}, masks=2).axes)
+    1
+    """
+    grid, drawn = phase_grid(), figure(4.5 * len(panels), 3.7)
+    state = {"observation": grid.observations}
+    for ax, (title, (world, paths)) in zip(np.ravel(drawn.subplots(1, len(panels))), panels.items(), strict=True):
+        noise = PerSampleRNG(0, torch.zeros(len(grid.observations), dtype=torch.int64))
+        drawn_masks = world.draw_mask(noise, masks)
+        spread = variance(world, state, torch.zeros(len(drawn_masks), 1), None, drawn_masks).sqrt()
+        phase_plane(ax, grid, spread.clamp_max(spread.quantile(0.98)), paths, title, SCORE, 20, edges)
+    return drawn
 
 
 def swinging(paths: Mapping[str, Tensor]) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from lowland.data.tracks import Tracks
 from lowland.errors import OptionError
+from lowland.evaluation.traffic_log import LogSummary
 from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
 
 SPEEDS = LinearSegmentedColormap.from_list("speeds", ["#8f2f06", "#f26b1d", "#f6b26b", "#6fb1cf", "#1f6fb2", "#0c2f5e"])
@@ -92,3 +93,15 @@ def histograms(values: Mapping[str, tuple[npt.NDArray[np.float64], tuple[float, 
         ax.axvline(median, color=ORANGE, linewidth=1.6)
         ax.set_title(f"median {median:.3g}", fontsize=9, color=ORANGE, loc="left", pad=4)
     return drawn
+
+
+def log_histograms(found: LogSummary) -> Figure:
+    """Histograms of speeds, gaps, headways and accelerations of a log."""
+    return histograms(
+        {
+            "speed in m/s": (found.speed, (0.0, max(float(np.quantile(found.speed, 0.999)), 1.0))),
+            "gap to the car ahead in m": (found.gap, (0.0, 60.0)),
+            "time headway in s": (found.headway, (0.0, 6.0)),
+            "acceleration in m/s²": (found.acceleration, (-5.0, 5.0)),
+        }
+    )

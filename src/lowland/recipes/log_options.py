@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lowland.data.cleaning import Fault
 from lowland.data.logs import Reading
 from lowland.errors import OptionError
 from lowland.recipes.base import Recipe
+from lowland.reports.run import Run
+from lowland.words import verbatim
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,11 @@ class LogOptions(Recipe):
         """Raise an OptionError if a table is described but none is given."""
         if self.reading.given and not path:
             raise OptionError(f"columns, units and fps are for a log of your own: name it with {option}.")
+
+
+def show_faults(run: Run, faults: Sequence[Fault]) -> None:
+    """Say whether anything was wrong with a log, and add the table `faults` of it where there was."""
+    run.show(faults=bool(faults))
+    if faults:
+        rows = [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in faults]
+        run.table(("fault", "count", "what was done"), rows, name="faults")

@@ -7,6 +7,7 @@ systems = ["S6"]                        # ids of the systems that it serves
 minutes = 2.5                           # on two processor cores with the preset cpu
 finding = "One sentence with {{ mean('PSD', 'gap') | percent }}; it stands first on the page."
 data = "{{ o.tests }} test patches"     # of all claims
+heading = "PSD on {{ o.data }}"         # of the page of a run, if its title depends on options
 [names]                                 # expressions that texts below use by name
 gap = 'mean("PSD", "gap")'
 [methods]                               # by key: how pages, tables and claims call them
@@ -141,6 +142,7 @@ class Head:
     minutes: float = 1
     finding: str = ""
     data: str = ""
+    heading: str = ""
     names: Mapping[str, str] | None = None
     methods: Mapping[str, str] | None = None
     claims: tuple[Claim, ...] = ()

@@ -355,7 +355,7 @@ class Run(Elements):
     def _filled(self, page: Path) -> Filled:
         filled = Filled(page, self.measured, self.config["options"], self.shown, self.elements, self.conclusive)
         self.results, self.found = filled.rows, filled.finding
-        self.title, self.shows, self.systems = filled.head.title, filled.head.shows, filled.head.systems
+        self.title, self.shows, self.systems = filled.title, filled.head.shows, filled.head.systems
         return filled
 
     def _page(self, status: str, elements: list[dict[str, Any]], seconds: float | None = None) -> Path:

@@ -77,6 +77,7 @@ class Filled:
 
     Attributes:
         head: of the page.
+        title: its `heading`, or else its title.
         rows: of `results.json`, from the claims of the head.
         tolerances: of their claims.
         finding: one sentence, or "".
@@ -117,6 +118,7 @@ class Filled:
             self.rows += (made := self._claimed(claim))
             self.tolerances += [claim.tolerance] * len(made)
         self.finding = " ".join(self._text(self.head.finding, "finding").split()) if conclusive else ""
+        self.title = " ".join(self._text(self.head.heading, "heading").split()) or self.head.title
         self.elements = self._arranged(self._text(body, "body"))
 
     def _text(self, text: str, where: str, **more: Any) -> str:

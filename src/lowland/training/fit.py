@@ -57,6 +57,11 @@ class FitResult:
     seconds: float
     run: Path | None = None
 
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """The logged values by name, without their steps."""
+        return {name: list(curve.values) for name, curve in self.history.items()}
+
 
 def fit(
     energy: Energy,

@@ -16,8 +16,9 @@ from lowland.nn.standardised import Standardised
 from lowland.shaping.base import Batch
 from lowland.shaping.joint import JointShaping
 from lowland.training.fit import FitResult, fit
-from lowland.training.pretraining import AUTO, Plan, build, warm_cosine
+from lowland.training.pretraining import AUTO, Plan, build
 from lowland.training.samples import Lazy
+from lowland.training.schedules import warm_cosine
 
 _MEASURED, _NUMBERS = 4096, 2**25
 _TIMED = 6

@@ -180,14 +180,15 @@ class ImageObservation:
         return Policy(eyes, eyes.size, _ACTIONS, (self.hidden,) * 3, gaussian=gaussian, generator=generator)
 
     def segments(self, logs: Logs, count: int, steps: int, generator: torch.Generator) -> Films:
-        return self._films(logs, count, steps, generator, "train")
+        return self.films(logs, count, steps, generator, "train")
 
     def unseen(self, logs: Logs, steps: int) -> dict[str, Any]:
-        films = self._films(logs, _SHOWN, steps, torch.Generator().manual_seed(0), "held")
+        films = self.films(logs, _SHOWN, steps, torch.Generator().manual_seed(0), "held")
         states = films.states(torch.arange(len(films)), steps=steps)
         return {"states": states, "actions": films.actions.to(self.device)}
 
-    def _films(self, logs: Logs, count: int, steps: int, generator: torch.Generator, part: str) -> Films:
+    def films(self, logs: Logs, count: int, steps: int, generator: torch.Generator, part: str) -> Films:
+        """Up to `count` films of T steps from a part of the recordings, "train" or "held"."""
         before = (self.frames - 1) * self.every
         starts = logs.starts(count, steps, generator, part, before=before, device="cpu")
         return Films(starts, Camera(*self.size), self.frames, steps, self.device)

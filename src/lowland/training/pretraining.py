@@ -30,7 +30,6 @@ _USUAL = {"images": (3, 48, 48), "series": (1, 256)}
 _MANY = 1_000_000
 _BATCH, _SEEN, _FEWEST, _MOST = 128, 50_000, 5, 200
 _EMBEDDING = 128
-_WARM = 0.1
 
 
 @dataclass(frozen=True)
@@ -258,18 +257,6 @@ def _check_options(name: str, owner: type, options: Mapping[str, Any], reserved:
         usual = known[key].default
         if isinstance(usual, float | int) and not isinstance(value, float | int):
             raise OptionError(f"The option {key} of {name} takes a value such as {usual}, not {value!r}.")
-
-
-def warm_cosine(steps: int, step: int) -> float:
-    """The learning rate as a fraction of its peak: linear warm-up for a tenth of the steps, then cosine decay.
-
-    >>> round(warm_cosine(100, 4), 2), warm_cosine(100, 10), round(warm_cosine(100, 55), 2)
-    (0.5, 1.0, 0.5)
-    """
-    warm = max(1, round(_WARM * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def described(views: Any) -> str:

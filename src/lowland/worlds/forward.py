@@ -6,7 +6,7 @@ Shape letters: B samples, T steps, A size of an action, Z of a latent, D feature
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from lowland.energies.base import Energy, ReferenceCase
 from lowland.energies.structure import Structure
 from lowland.errors import OptionError, ShapeError, check_instance
 from lowland.registry import register
-from lowland.tensors import PerSampleRNG, tree_map
+from lowland.tensors import PerSampleRNG, take, tree_map
 from lowland.worlds.base import State, World
 from lowland.worlds.rollout import rollout
 from lowland.worlds.vector import VectorWorld
@@ -130,3 +130,43 @@ def windows(paths: Sequence[State], horizon: int, every: int = 1) -> tuple[dict[
         )
     joined = [{name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in (starts, following)]
     return {"state": joined[0], "actions": torch.cat(actions)}, joined[1]
+
+
+class Start(NamedTuple):
+    """Starts of roll-outs with what happened.
+
+    Attributes:
+        before: s[−1], the state before each start, from which a constant velocity follows.
+        x: {"state": s[0], "actions": (B, T, A)}.
+        y: s[1], …, s[T], each tensor (B, T, …).
+    """
+
+    before: State
+    x: Mapping[str, Any]
+    y: State
+
+
+def spaced_starts(paths: Sequence[State], steps: int, most: int, device: torch.device | str = "cpu") -> Start:
+    """Up to so many starts, evenly spaced in all trajectories, with the T steps that followed each.
+
+    Args:
+        paths: as for `windows`; those of fewer than T + 1 steps give no start.
+        steps: T.
+        most: largest number of starts.
+        device: of the result.
+
+    Raises:
+        ShapeError: where no trajectory has T + 1 steps.
+
+    >>> path = {"observation": torch.arange(9.0)[:, None], "actions": torch.zeros(8, 1)}
+    >>> found = spaced_starts([path], steps=2, most=2)
+    >>> found.before["observation"].flatten().tolist(), found.y["observation"][1].flatten().tolist()
+    ([0.0, 4.0], [6.0, 7.0])
+    """
+    every = max(1, sum(len(path["actions"]) for path in paths) // most)
+    x, y = windows(paths, steps + 1, every)
+    chosen = torch.arange(min(most, len(x["actions"])))
+    before, actions = take(x["state"], chosen), x["actions"][chosen]
+    now, after = (tree_map(part, take(y, chosen)) for part in (lambda t: t[:, 0], lambda t: t[:, 1:]))
+    parts = before, {"state": now, "actions": actions[:, 1:]}, after
+    return Start(*(tree_map(lambda tensor: tensor.to(device), part) for part in parts))

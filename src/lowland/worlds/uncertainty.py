@@ -108,6 +108,19 @@ def usual_spread(
     return Spread(values.mean(dim=0), values.std(dim=0).clamp_min(torch.finfo(values.dtype).tiny))
 
 
+def prior_futures(
+    world: World, rows: int, steps: int, device: torch.device | str = "cpu", seed: int = 0
+) -> Tensor | None:
+    """Latents (B, T, Z) from the prior, one future for each of B roll-outs of T steps; None for a world without any.
+
+    >>> from lowland.worlds.vector import VectorWorld
+    >>> prior_futures(VectorWorld(3, 1, latents=2), rows=4, steps=5).shape, prior_futures(VectorWorld(3, 1), 4, 5)
+    (torch.Size([4, 5, 2]), None)
+    """
+    noise = PerSampleRNG(seed, torch.arange(rows, device=device))
+    return world.prior(noise, steps) if world.latents else None
+
+
 class Ensemble(World):
     """g = Σ_n w_n g_n, several worlds trained in the same way from different initial weights.
 
@@ -142,6 +155,11 @@ class Ensemble(World):
         super().__init__(first.actions, first.latents, masked=len(worlds))
         self.worlds = nn.ModuleList(worlds)
 
+    @property
+    def members(self) -> list[World]:
+        """The worlds, in their order."""
+        return [self._member(n) for n in range(self.masked)]
+
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
         if mask is None and self.latents:
             return self._member(0).step(state, action, z)
@@ -153,7 +171,7 @@ class Ensemble(World):
 
     def _mix(self, state: State, action: Tensor, z: Tensor | None, weights: Tensor) -> State:
         """Each member predicts once; weights (B, K, N) → B · K rows."""
-        found = [self._member(n).step(state, action, z) for n in range(self.masked)]
+        found = [member.step(state, action, z) for member in self.members]
         return {
             name: torch.einsum("bkn,nb...->bk...", weights, torch.stack([one[name] for one in found])).flatten(0, 1)
             for name in found[0]

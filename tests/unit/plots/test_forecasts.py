@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 import torch
 
-from lowland.errors import ShapeError
+from lowland.evaluation.forecasts import ForecastReport
+from lowland.plots.curves import curves
 from lowland.plots.fan import fan
-from lowland.plots.forecasts import forecast_rows
+from lowland.plots.forecasts import forecast_curves
 from lowland.plots.histogram import distributions
 from lowland.plots.pendulum import phase_grid, phase_plane
 from lowland.plots.style import LAND, figure
@@ -51,13 +51,18 @@ def test_a_film_of_traffic_shows_the_past_then_each_frame_and_keeps_the_last() -
     assert not np.allclose(ahead[0, 12], painted(past[0], size)[0, 12])
 
 
-def test_samples_of_a_film_stand_in_the_order_of_their_errors() -> None:
-    """One frame of past and one of future, 2 × 2 pixels; the samples are 0.1, 0.5 and 0.9 away."""
-    past, future = torch.full((1, 2, 2), 0.3), torch.zeros(1, 2, 2)
-    samples = torch.tensor([0.9, 0.1, 0.5])[:, None, None, None].expand(-1, 1, 2, 2)
-    sheet = forecast_rows(past, future, torch.ones(1, 2, 2), samples).axes[0].get_images()[0].get_array()
-    assert sheet is not None
-    assert np.allclose(sheet[::3, 3], [0.0, 1.0, 0.1, 0.5, 0.9])
-    assert np.ma.getmaskarray(sheet)[::3, 0].tolist() == [False, True, True, True, True]
-    with pytest.raises(ShapeError, match="shape of the future"):
-        forecast_rows(past, future, torch.ones(2, 2, 2), samples)
+def test_curves_of_forecasts_keep_their_colours_and_leave_out_what_is_too_large() -> None:
+    scores = {"a": torch.tensor([1.0, 9.0]), "b": torch.tensor([2.0, 3.0])}
+    report = ForecastReport({}, scores, {"b": torch.tensor([0.5, 0.7])}, 0.8, {}, {}, {})
+    crps = forecast_curves([report, report], "crps", [1, 2], labels={"a": "first"}, scale=2.0, most=10.0).axes[0]
+    coverage = forecast_curves([report], "coverage", [1, 2], ["a", "b"], scale=100.0).axes[0]
+    assert [text.get_text() for text in crps.texts] == ["first", "b"]
+    np.testing.assert_allclose(np.asarray(crps.lines[0].get_ydata(), dtype=float), [2.0, math.nan])
+    assert coverage.lines[1].get_color() == crps.lines[1].get_color()
+    assert [text.get_text() for text in coverage.texts] == ["b", "nominal"]
+    np.testing.assert_allclose(np.asarray(coverage.lines[2].get_ydata(), dtype=float), [80.0, 80.0])
+
+
+def test_a_smooth_curve_is_the_mean_of_the_last_values() -> None:
+    ax = curves({"a": [4.0, 2.0, 0.0, 1.0]}, smooth=3).axes[0]
+    np.testing.assert_allclose(np.asarray(ax.lines[0].get_ydata(), dtype=float), [4.0, 3.0, 2.0, 1.0])

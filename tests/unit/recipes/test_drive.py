@@ -18,14 +18,15 @@ import torch
 from lowland.cli import main
 from lowland.data.logs import write_table
 from lowland.data.traffic import traffic
+from lowland.envs.drivers import sanity_drivers
 from lowland.envs.episodes import read_logs
 from lowland.envs.replay import REASONS
 from lowland.errors import CheckpointError, OptionError
+from lowland.evaluation.driving import percent
 from lowland.planning.policy_files import SHIPPED
+from lowland.planning.policy_methods import DETERMINISTIC, DROPPED, METHODS
 from lowland.recipes.base import Recipe, execute, load, start
-from lowland.recipes.driving.common import DETERMINISTIC, DRIVERS, DROPPED
 from lowland.recipes.driving.drive import figures
-from lowland.recipes.driving.drive.policies import METHODS
 from lowland.recipes.driving.drive.recipe import DriveRecipe
 from lowland.reports import template
 from lowland.reports.head import read_page
@@ -58,7 +59,7 @@ def titles() -> list[str]:
     """How the page calls those that learn nothing."""
     page = load("drive").entry.page
     assert page is not None
-    return [(read_page(page)[0].methods or {})[name] for name in DRIVERS]
+    return [(read_page(page)[0].methods or {})[name] for name in sanity_drivers()]
 
 
 def test_only_figures_that_were_read_in_their_source_are_printed(first: Path) -> None:
@@ -243,7 +244,7 @@ def told(first: Path, tmp_path: Path, **found: list[dict[str, Any]]) -> template
     whole.filled(page)
     names = {name.replace("_", " "): rows for name, rows in found.items()} | {"MPUR z-dropout": found["MPUR"]}
     del names["MPUR"]
-    run.measured.add({name: {"success": 100 * float(figures.rates(names, name).mean())} for name in names})
+    run.measured.add({name: {"success": percent(rows).value} for name, rows in figures.driven(names).items()})
     figures.facts(run, names, "MPUR z-dropout")
     shown = whole.shown | run.shown | {"modelled": [], "steps": [], "trained": [], "pairs": [], "count": 2}
     whole.measured.values |= run.measured.values

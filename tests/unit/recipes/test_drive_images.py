@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lowland.errors import CheckpointError, OptionError
+from lowland.planning.policy_methods import METHODS
 from lowland.recipes.base import Recipe, execute, load, start
-from lowland.recipes.driving.drive.policies import METHODS
 from lowland.recipes.driving.drive.recipe import DriveRecipe
 
 TINY: dict[str, Any] = {"image": (16, 8), "frames": 2, "maps": (4, 6), "hidden": 8, "latents": 2, "episodes": 4}

@@ -12,9 +12,9 @@ import pytest
 
 from lowland.cli import main
 from lowland.errors import OptionError
+from lowland.planning import policy_methods
+from lowland.planning.policy_methods import METHODS, MPUR, PAIRS
 from lowland.recipes.base import load
-from lowland.recipes.driving.drive import policies
-from lowland.recipes.driving.drive.policies import METHODS, MPUR, PAIRS
 from lowland.recipes.sweep import parse_axes, with_defaults
 from lowland.reports.head import read_page
 
@@ -67,8 +67,8 @@ def test_the_page_of_a_sweep_says_its_own(horizon: Path) -> None:
 
 def test_remedies_have_the_rows_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what is usual is measured where the model learned, which with little data are few segments."""
-    segments, real = set(), policies.usual_spread
-    monkeypatch.setattr(policies, "usual_spread", lambda *given: (segments.add(len(given[2])), real(*given))[1])
+    segments, real = set(), policy_methods.usual_spread
+    monkeypatch.setattr(policy_methods, "usual_spread", lambda *given: (segments.add(len(given[2])), real(*given))[1])
     words = json.loads((GOLDEN / "reworded" / "drive-remedies.json").read_text())
     methods = ("--methods", "VG", "VG z-dropout", MPUR)
     found = rows_of(sweep(tmp_path / "hinge", *REMEDIES, *methods, "--sweep", "hinge=0.5,none"))

@@ -41,6 +41,7 @@ def test_images_of_traffic(tmp_path: Path) -> None:
     assert all(row["measured"] is not None for row in run.results)
     assert {row["claim"][:4] for row in run.results} >= {"CRPS", "cell", "KL o", "erro", "squa"}
     assert (run.folder / "figures" / "futures.mp4").stat().st_size > 1000
+    assert run.title == "What the traffic around a car will do, from a log"
 
 
 def test_images_of_ones_own_traffic(tmp_path: Path) -> None:

@@ -49,3 +49,11 @@ def test_numbers_as_text(tmp_path: Path, finding: str, text: str) -> None:
 def test_an_iteration_that_is_never_reached(tmp_path: Path) -> None:
     results = Results({"best": {"error": [float("inf"), 3.0], "size": [7.0]}})
     assert filled(tmp_path, "{{ each('best', 'error') | span }}", results).finding == "3 to ∞"
+
+
+def test_the_title_of_a_page_may_depend_on_its_run(tmp_path: Path) -> None:
+    assert filled(tmp_path, "").title == "Names"
+    heading = "heading = \"{{ mean('best', 'size') | fixed(0) }} names\"\nfinding"
+    (tmp_path / "page.md").write_text(PAGE.replace("finding", heading, 1).replace("{{ text }}", ""))
+    results = Results({"best": {"error": [1.0], "size": [7.0]}})
+    assert Filled(tmp_path / "page.md", results, {}).title == "7 names"

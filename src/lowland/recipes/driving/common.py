@@ -14,12 +14,12 @@ from lowland.envs.episodes import Logs, read_logs
 from lowland.errors import OptionError
 from lowland.planning.policies import Policy
 from lowland.planning.policy_files import SHIPPED
+from lowland.planning.policy_methods import DETERMINISTIC, DROPPED
 from lowland.recipes.base import Bound, Count, Positive, train
-from lowland.recipes.log_options import LogOptions
+from lowland.recipes.log_options import LogOptions, show_faults
 from lowland.reports.run import Run
 from lowland.shaping.base import Shaping
 from lowland.training.export import export_safetensors, import_safetensors
-from lowland.training.fit import FitResult
 from lowland.training.observation import ImageObservation, VectorObservation
 from lowland.words import verbatim
 from lowland.worlds.base import World
@@ -30,11 +30,6 @@ SMALL: dict[str, Any] = {
     "windows": 120, "model_steps": 2, "model_horizon": 3, "batch": 8, "episodes": 6, "recordings": 1
 }  # fmt: skip
 """What the smoke presets change of `DriveOptions`."""
-DETERMINISTIC, STOCHASTIC, DROPPED = "deterministic", "stochastic", "z-dropout"
-WORLDS = (DETERMINISTIC, STOCHASTIC, DROPPED)
-"""Forward models: without a latent, with one from a posterior, and with one that is dropped half of the time."""
-DRIVERS = ("human", "no action", "constant speed", "IDM")
-"""Those that learn nothing, as `lowland.envs.drivers` has them."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ class DriveOptions(LogOptions):
 
         Args:
             run: whose stage this is; the model of the first seed is kept in its checkpoints.
-            kind: one of `WORLDS`.
+            kind: one of `planning.policy_methods.WORLDS`.
             segments: of the log, to learn from.
             seed: of weights and data order.
             kl: β, the weight of the KL term.
@@ -159,15 +154,11 @@ class DriveOptions(LogOptions):
 
 def learned(energy: Any, data: Any, shaping: Shaping, steps: int, seed: int, **options: Any) -> dict[str, Any]:
     """Train; the curves of the training, by name, with about a hundred points each."""
-    result: FitResult = train(energy, data, shaping, steps, seed=seed, log_every=max(1, steps // 100), **options)
-    return {"curves": {name: list(curve.values) for name, curve in result.history.items()}}
+    return {"curves": train(energy, data, shaping, steps, seed=seed, log_every=max(1, steps // 100), **options).curves}
 
 
 def show_log(run: Run, logs: Logs, options: DriveOptions) -> None:
     """What a page says of a log of the user's: `reading`, how it was understood, and a table of its `faults`."""
-    run.show(reading=verbatim(logs.reading, 0), faults=len(logs.faults))
     where = "own log, cars held out" if options.tracks else "simulated traffic, held-out simulations"
-    run.show(data=where, own_log=bool(options.tracks))
-    if logs.faults:
-        rows = [[fault.kind, fault.count, verbatim(fault.sentence, 0)] for fault in logs.faults]
-        run.table(("fault", "count", "what was done"), rows, name="faults")
+    run.show(reading=verbatim(logs.reading, 0), data=where, own_log=bool(options.tracks))
+    show_faults(run, logs.faults)

@@ -29,7 +29,8 @@ from lowland.reports.run import Run
 from lowland.shaping.base import Shaping
 from lowland.training.fit import FitResult, fit
 from lowland.training.joint_methods import JOINT_METHODS, JointMethod
-from lowland.training.pretraining import views_of, warm_cosine
+from lowland.training.pretraining import views_of
+from lowland.training.schedules import warm_cosine
 
 PIXELS, RANDOM, SUPERVISED = "raw pixels", "random encoder", "supervised"
 BASELINES = (PIXELS, RANDOM, SUPERVISED)

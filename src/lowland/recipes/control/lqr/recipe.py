@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from lowland.inference import infer
+from lowland.evaluation.optimality import optimality, relative_gap
 from lowland.planning.energy import PlanEnergy
 from lowland.plots import curves
-from lowland.plots.style import BLUE, INK, MUTED, ORANGE, figure, ruled
+from lowland.plots.plans import plan_paths
 from lowland.recipes.base import Bound, Count, Recipe, recipe
 from lowland.reports.run import Run
 from lowland.solvers.adam import Adam
@@ -65,7 +63,7 @@ class LqrRecipe(Recipe):
             best = 0.5 * (state["state"] @ value * state["state"]).sum(dim=1)
             idle = plan(x=state, y=torch.zeros_like(exact.actions))
         difference = float(exact.actions.abs().max())
-        run.measured.add({"nothing": {"gap": 100 * _gap(idle, best), "difference": difference}})
+        run.measured.add({"nothing": {"gap": 100 * relative_gap(idle, best), "difference": difference}})
         plans, paths = {EXACT: exact.actions.cpu()}, {}
         for name, solver in solvers.items():
             found = run.stage(name, partial(self._solve, plan, state, solver, best, exact.actions))
@@ -91,26 +89,21 @@ class LqrRecipe(Recipe):
     def _solve(
         self, plan: PlanEnergy, state: dict[str, Tensor], solver: Solver, best: Tensor, actions: Tensor
     ) -> dict[str, Any]:
-        began = time.process_time()
-        with torch.no_grad():
-            found = infer(plan, x=state, over="y", solver=solver, generator=self.generator(1), record=True)
-            spent = time.process_time() - began
-            assert found.trajectory is not None
-            looks = sorted({round(len(found.trajectory) ** (n / 40)) - 1 for n in range(41)})
-            way = [_gap(plan(x=state, y=found.trajectory[n].reshape(actions.shape)), best) for n in looks]
+        found = optimality(plan, state, solver, best, actions, self.generator(1))
         return {
-            "gap": _gap(found.energy, best),
-            "away": float((found.value - actions).abs().max()),
-            "seconds": spent,
-            "steps": int(found.steps.max()),
-            "actions": found.value,
-            "way": {"steps": [look + 1 for look in looks], "gaps": way},
-        }
+            "gap": found.gap, "away": found.distance, "seconds": found.seconds, "steps": found.steps,
+            "actions": found.value, "way": {"steps": found.at, "gaps": found.gaps},
+        }  # fmt: skip
 
     def _draw(
         self, run: Run, plans: dict[str, Tensor], paths: dict[str, Any], state: dict[str, Tensor], world: LinearWorld
     ) -> None:
-        run.figure("plans", _plans(world, state, plans))
+        shown = {}
+        for name in (EXACT, "LBFGS", "MPPI"):
+            with torch.no_grad():
+                states = rollout(world, state, plans[name], None, self.horizon).states["state"]
+            shown[name] = torch.cat([state["state"][:, None], states], dim=1), plans[name][:, :, 0]
+        run.figure("plans", plan_paths(shown, STEP))
         lines = {name: (path["steps"], [max(gap, 1e-7) for gap in path["gaps"]]) for name, path in paths.items()}
         drawn = curves(lines, title="Convergence", xlabel="step", ylabel="cost above the optimum", log="xy")
         run.figure("convergence", drawn)
@@ -119,29 +112,3 @@ class LqrRecipe(Recipe):
 def _cost(state: Any, action: Tensor) -> Tensor:
     position, speed = state["state"].unbind(dim=1)
     return 0.5 * (position.square() + 0.1 * speed.square() + 0.1 * action.square().sum(dim=1))
-
-
-def _gap(energy: Tensor, best: Tensor) -> float:
-    return float(((energy - best) / best).mean())
-
-
-def _plans(world: LinearWorld, state: dict[str, Tensor], shown: dict[str, Tensor]) -> Figure:
-    drawn = figure(9, 3.4)
-    left, right = drawn.subplots(1, 2)
-    horizon = shown[EXACT].shape[1]
-    styles = {EXACT: (INK, 5.0, 0.18, "-"), "LBFGS": (BLUE, 1.4, 1.0, "-"), "MPPI": (ORANGE, 1.4, 1.0, (0, (3, 2)))}
-    for name, (colour, width, alpha, line) in styles.items():
-        with torch.no_grad():
-            states = rollout(world, state, shown[name], None, horizon).states["state"]
-        path = torch.cat([state["state"][:, None], states], dim=1)
-        for row in range(min(3, len(path))):
-            label = name if row == 0 else None
-            look = {"color": colour, "linewidth": width, "alpha": alpha, "linestyle": line, "label": label}
-            left.plot(*path[row].T.numpy(), **look)
-            right.plot(STEP * torch.arange(horizon), shown[name][row, :, 0], **look)
-    left.scatter(*state["state"][:3].T.numpy(), s=26, color=MUTED, zorder=5)
-    left.scatter([0], [0], marker="x", s=36, color=INK, zorder=5)
-    ruled(left, "Where the plans lead", "position, m", "speed, m/s")
-    ruled(right, "What the plans are", "time, s", "acceleration, m/s²")
-    right.legend(frameon=False, fontsize=8, labelcolor=INK)
-    return drawn

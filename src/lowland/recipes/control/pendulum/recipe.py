@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.data.gym_log import outside
@@ -21,19 +19,16 @@ from lowland.planning.backprop_through_model import BackpropThroughModel
 from lowland.planning.control import Controller
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Policy
-from lowland.plots.pendulum import phase_grid, phase_plane, swinging
-from lowland.plots.style import LAND, SCORE, figure
+from lowland.plots.pendulum import cost_under_policy, swinging, uncertainty_panels
 from lowland.plots.video import write_video
-from lowland.recipes.base import Bound, Count, NotNegative, Positive, SeededRecipe, recipe
+from lowland.recipes.base import Bound, Count, NotNegative, Positive, SeededRecipe, recipe, train
 from lowland.reports.run import Run
 from lowland.shaping.base import Batch
 from lowland.solvers.icem import ICEM
-from lowland.tensors import PerSampleRNG
-from lowland.training.fit import fit
+from lowland.training.ensembles import fit_ensemble
+from lowland.training.schedules import cosine
 from lowland.worlds.base import State
-from lowland.worlds.forward import ForwardModel, windows
-from lowland.worlds.forward_training import ForwardTraining
-from lowland.worlds.uncertainty import Ensemble, Spread, usual_spread, variance
+from lowland.worlds.uncertainty import Ensemble, Spread
 from lowland.worlds.vector import VectorWorld
 
 REGION = (0.5, 1.8)
@@ -129,19 +124,8 @@ class PendulumRecipe(SeededRecipe):
         )
 
     def _learn(self, world: Ensemble, paths: Sequence[State], seed: int) -> dict[str, Any]:
-        x, y = windows(paths, WINDOW)
-        count, schedule = min(128, len(x["actions"])), partial(_cosine, self.updates)
-        for number, member in enumerate(world.worlds):
-            assert isinstance(member, VectorWorld)
-            energy = ForwardModel(member, x["state"], WINDOW)
-            shaping, own = ForwardTraining(seed=number), 100 * seed + number
-            fit(
-                energy, (x, y), shaping, self.updates, count, 3e-3, schedule=schedule, seed=own, validation=0.0,
-                progress=False,
-            )  # fmt: skip
-        usual = usual_spread(
-            world, {"observation": x["state"]["observation"][:2000]}, x["actions"][:2000, :1], None, self.members
-        )
+        schedule = partial(cosine, self.updates)
+        usual = fit_ensemble(world, paths, WINDOW, self.updates, schedule=schedule, seed=100 * seed)
         return {"mean": usual.mean, "deviation": usual.std}
 
     def _baselines(self, seed: int) -> dict[str, Any]:
@@ -157,11 +141,9 @@ class PendulumRecipe(SeededRecipe):
         return run_plant(PENDULUM, policy, count or self.episodes, self.length, start, accept)
 
     def _train(self, plan: PlanEnergy, policy: Policy, starts: Tensor, seed: int, updates: int) -> None:
-        fit(
-            plan, Batch(None, {"observation": starts}), BackpropThroughModel(policy, seed=seed), updates,
-            min(64, len(starts)), 4e-3, clip=50, schedule=partial(_cosine, updates), seed=seed, validation=0.0,
-            progress=False,
-        )  # fmt: skip
+        options = {"batch_size": min(64, len(starts)), "lr": 4e-3, "clip": 50.0, "schedule": partial(cosine, updates)}
+        shaping = BackpropThroughModel(policy, seed=seed)
+        train(plan, Batch(None, {"observation": starts}), shaping, updates, seed=seed, **options)
 
     def _through(self, plan: PlanEnergy, policy: Policy, starts: Tensor, seed: int, kind: str) -> dict[str, Any]:
         """The policy trained further inside the model, with or without the uncertainty cost, and judged in the plant.
@@ -179,13 +161,13 @@ class PendulumRecipe(SeededRecipe):
 
     def figures(self, run: Run, first: Left) -> None:
         run.show(region=REGION, step=SECONDS)
-        film = run.folder / "figures" / "swing-up.mp4"
-        film.parent.mkdir(exist_ok=True)
         drivers = {"no action": "nothing", "planned": "planned", "policy": "full-plain"}
         paths = {title: first.paths[name] for title, name in drivers.items()}
-        run.video(lambda: write_video(film, swinging(paths)))
-        run.figure("landscape", partial(_landscape, *first.trained["full-plain"], first.paths["full-plain"]))
-        run.figure("region", partial(_portraits, first))
+        run.video(lambda: write_video(run.folder / "figures" / "swing-up.mp4", swinging(paths)))
+        run.figure("landscape", partial(cost_under_policy, *first.trained["full-plain"], first.paths["full-plain"]))
+        titles = {"withheld-plain": "No uncertainty cost", "withheld-careful": "Uncertainty cost"}
+        panels = {title: (first.trained[name][1].world, first.paths[name]) for name, title in titles.items()}
+        run.figure("region", partial(uncertainty_panels, panels, self.members, REGION))
 
 
 def inside(observation: Tensor) -> Tensor:
@@ -204,33 +186,3 @@ def _judged(plan: PlanEnergy, runs: PlantRuns) -> dict[str, Any]:
         "reward": float(runs.rewards.sum(dim=1).mean()),
         "paths": path[:6],
     }
-
-
-@torch.no_grad()
-def _landscape(policy: Policy, plan: PlanEnergy, paths: Tensor) -> Figure:
-    grid = phase_grid()
-    terms = plan.terms(act=lambda now, t: policy(now), **plan.draw({"observation": grid.observations}))
-    drawn = figure(6.4, 4.6)
-    ax = drawn.subplots()
-    filled = phase_plane(ax, grid, terms.cost.flatten(), paths, "The cost that the policy descends", LAND, 24)
-    drawn.colorbar(filled, ax=ax, label=f"cost of the next {SECONDS * plan.horizon:g} s").outline.set_visible(False)
-    return drawn
-
-
-@torch.no_grad()
-def _portraits(first: Left) -> Figure:
-    grid, drawn = phase_grid(), figure(9, 3.7)
-    state = {"observation": grid.observations}
-    titles = {"withheld-plain": "No uncertainty cost", "withheld-careful": "Uncertainty cost"}
-    for ax, (name, title) in zip(drawn.subplots(1, 2), titles.items(), strict=True):
-        plan = first.trained[name][1]
-        noise = PerSampleRNG(0, torch.zeros(len(grid.observations), dtype=torch.int64))
-        masks = plan.world.draw_mask(noise, plan.masks)
-        spread = variance(plan.world, state, torch.zeros(len(masks), 1), None, masks).sqrt()
-        phase_plane(ax, grid, spread.clamp_max(spread.quantile(0.98)), first.paths[name], title, SCORE, 20, REGION)
-    return drawn
-
-
-def _cosine(steps: int, step: int) -> float:
-    """A learning rate that falls to zero along half a cosine (Loshchilov & Hutter 2017)."""
-    return 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-import torch
-from torch import Tensor
-
 from lowland.errors import OptionError
+from lowland.evaluation.forecasts import ForecastReport
 from lowland.recipes.base import Bound, Count
 from lowland.recipes.log_options import LogOptions
 from lowland.reports.run import Run
-
-Found = Sequence[Mapping[str, Any]]
-"""What the stage `scores` of each seed left."""
 
 
 @dataclass(frozen=True)
@@ -62,34 +56,19 @@ class WorldOptions(LogOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.need_log(self.log if self.data == "traffic" else "", "--data traffic --log")
-        made = {field.name: field.default for field in dataclasses.fields(self) if field.name in ("plant", "gusts")}
-        if (self.log or self.data == "traffic") and any(getattr(self, name) != made[name] for name in made):
+        usual = (WorldOptions.plant, WorldOptions.gusts)
+        if (self.log or self.data == "traffic") and (self.plant, self.gusts) != usual:
             raise OptionError("plant and gusts are for a log that is made here: leave them out with log or traffic.")
 
 
-def average(found: Found, part: str, name: str) -> Tensor:
-    """The mean over seeds of one curve."""
-    return torch.stack([one[part][name] for one in found]).mean(dim=0)
-
-
-def error(one: Mapping[str, Any], name: str, z: str, kind: str) -> float:
-    """Error of a roll-out by source of z and of actions, as `evaluation.forward_models.sensitivity` has it."""
-    return next(value for source, actions, value in one["sensitivity"][name] if (source, actions) == (z, kind))
-
-
-def ratio(one: Mapping[str, Any], name: str, z: str) -> float:
-    """Error with swapped actions over that with a sample's own."""
-    return error(one, name, z, "swapped") / error(one, name, z, "own")
-
-
-def add_sensitivity(run: Run, found: Found, titles: Mapping[str, str]) -> None:
+def add_sensitivity(run: Run, found: Sequence[ForecastReport], titles: Mapping[str, str]) -> None:
     """The table `sensitivity`: errors by model, source of z, and own or swapped actions."""
     rows = []
     for name, title in titles.items():
         # A model that was trained without z is not shown with z from the prior.
-        for z in ("zero", "prior", "posterior") if name in found[0]["kl"] else ("zero",):
-            own, other = (statistics.fmean(error(one, name, z, kind) for one in found) for kind in ("own", "swapped"))
-            kl = statistics.fmean(float(one["kl"][name]) for one in found) if z == "posterior" else None
+        for z in ("zero", "prior", "posterior") if name in found[0].kl else ("zero",):
+            own, other = (statistics.fmean(one.error(name, z, kind) for one in found) for kind in ("own", "swapped"))
+            kl = statistics.fmean(float(one.kl[name]) for one in found) if z == "posterior" else None
             rows.append([title, z, own, other, other / own, kl])
     columns = ("model", "z", "error, own actions", "error, swapped actions", "ratio", "KL, nats per step")
     run.table(columns, rows, name="sensitivity")

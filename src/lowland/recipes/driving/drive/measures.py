@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from lowland.envs.episodes import Episodes, drive
 from lowland.envs.replay import Policy
+from lowland.evaluation.driving import driving_measures
 
 
 def run_test(episodes: Sequence[Sequence[Episodes]], driver: Policy) -> dict[str, Any]:
@@ -18,14 +18,11 @@ def run_test(episodes: Sequence[Sequence[Episodes]], driver: Policy) -> dict[str
 
 
 def measures(outcome: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of one seed: success and ways to fail in percent, metres, and what the model predicted."""
-    found: dict[str, float] = {}
-    for part, prefix in (("test", ""), ("real", "real_")):
-        if rows := outcome[part]:
-            found[f"{prefix}success"] = statistics.fmean(100.0 * row["success"] for row in rows)
-            found[f"{prefix}distance"] = statistics.fmean(row["distance"] for row in rows)
-    for reason in ("collision", "off road"):
-        found[reason] = statistics.fmean(100.0 * (row["reason"] == reason) for row in outcome["test"])
+    """The numbers of one seed: those of its episodes, and what the model predicted."""
+    found = driving_measures(outcome["test"])
+    if outcome["real"]:
+        real = driving_measures(outcome["real"])
+        found |= {f"real_{name}": real[name] for name in ("success", "distance")}
     for name in ("predicted", "realised", "uncertainty", "realised_uncertainty"):
         found |= {name: outcome[name]} if name in outcome else {}
     if "predicted" in outcome:

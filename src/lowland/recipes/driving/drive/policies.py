@@ -1,57 +1,19 @@
-"""How each policy of `drive` is trained: a method is a row of a table, not a class."""
+"""How each policy of `drive` is trained, by the methods of `lowland.planning.policy_methods`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from lowland.errors import OptionError, nearest
 from lowland.planning.backprop_through_model import BackpropThroughModel
-from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
+from lowland.planning.policy_methods import METHODS
 from lowland.recipes.base import Count, NotNegative
-from lowland.recipes.driving.common import DETERMINISTIC, DROPPED, STOCHASTIC, DriveOptions, learned
+from lowland.recipes.driving.common import DriveOptions, learned
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.systems import load_systems
-from lowland.tensors import PerSampleRNG, take
 from lowland.worlds.base import World
-from lowland.worlds.uncertainty import Spread, usual_spread
-
-
-class Method(NamedTuple):
-    """One way to train a policy.
-
-    Attributes:
-        world: the forward model that it is trained through; "" for imitation, which needs none.
-        uncertainty: whether the uncertainty cost is added, with the recipe's weight.
-        gaussian: whether the policy draws its actions while it is trained.
-        expert: whether the expert's actions regularise it, with the recipe's weight.
-        key: of its published figures in W8 (Henaff, Canziani & LeCun 2019, on I-80), up to the measure.
-    """
-
-    world: str = ""
-    uncertainty: bool = False
-    gaussian: bool = False
-    expert: bool = False
-    key: str = ""
-
-
-MPUR, PLAIN = "MPUR z-dropout", "VG z-dropout"
-METHODS = {
-    "imitation": Method(key="one-step-imitation"),
-    "VG": Method(DETERMINISTIC, key="value-gradient"),
-    "SVG": Method(STOCHASTIC, gaussian=True, key="stochastic-value-gradient"),
-    "MPUR deterministic": Method(DETERMINISTIC, uncertainty=True, key="mpur-deterministic"),
-    "MPUR stochastic": Method(STOCHASTIC, uncertainty=True, key="mpur-stochastic"),
-    MPUR: Method(DROPPED, uncertainty=True, key="mpur-stochastic-latent-dropout"),
-    "MPER deterministic": Method(DETERMINISTIC, expert=True, key="mper-deterministic"),
-    PLAIN: Method(DROPPED),
-}
-"""By name. The last is not in the paper: MPUR z-dropout without its uncertainty cost, to show what that cost does."""
-PAIRS = ((MPUR, PLAIN), ("MPUR deterministic", "VG"))
-"""Policies through the same model, which differ by the uncertainty cost alone."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +57,9 @@ class PolicyOptions(DriveOptions):
         if self.members > 1 and self.models:
             raise OptionError("An ensemble is trained here: leave out models, or set members to 1.")
 
-    @property
-    def compared(self) -> int:
-        """Members of an ensemble or dropout masks, of which the uncertainty is the variance."""
-        return self.members if self.members > 1 else self.masks
+    def masks_of(self, name: str) -> int:
+        """Members of an ensemble or dropout masks, of which the uncertainty is the variance, for a policy by name."""
+        return self.members if self.members > 1 and METHODS[name].uncertainty else self.masks
 
     def cited(self, dt: float) -> dict[str, str]:
         """The key of the published success of each method and driver; those of other roll-outs have keys of their own.
@@ -137,30 +98,11 @@ class PolicyOptions(DriveOptions):
                 Imitation(policy), data, MinimumEnergy(), self.imitation_steps, seed,
                 batch_size=min(128, count), lr=self.rate,
             )  # fmt: skip
-        plan = self._plan(method, world, seen)
+        logged = observation.examples(seen, 512) if method.uncertainty else None
+        options = (self.uncertainty, self.hinge, self.masks_of(name))
+        plan = method.plan(world, observation.cost, self.horizon, logged, *options).to(self.device)
         shaping = BackpropThroughModel(policy, self.expert if method.expert else 0.0, seed=seed).to(self.device)
         return learned(
             plan, observation.starts(segments, self.horizon if method.expert else 0), shaping, self.policy_steps, seed,
             batch_size=self.policy_batch, lr=self.rate, clip=observation.clips[1],
         )  # fmt: skip
-
-    def _plan(self, method: Method, world: World, seen: Any) -> PlanEnergy:
-        weight = self.uncertainty if method.uncertainty else 0.0
-        spread: Spread | None = None
-        masks = self.compared if method.uncertainty else self.masks
-        if weight:
-            start, actions = self.observation.examples(seen, 512)
-            # As in training, where each roll-out draws its future.
-            noise = PerSampleRNG(0, torch.arange(len(actions), device=actions.device))
-            z = world.prior(noise, self.horizon) if world.latents else None
-            spread = usual_spread(world, start, actions[:, : self.horizon], z, masks)
-        return PlanEnergy(
-            world, self.observation.cost, self.horizon, weight, self.hinge if weight else None, spread, masks,
-            futures=1, discount=0.99,
-        ).to(self.device)  # fmt: skip
-
-
-def spaced(segments: Any, most: int) -> Any:
-    """At most so many segments, by name as of `Logs.segments`, evenly from all."""
-    count, device = len(segments["actions"]), segments["actions"].device
-    return segments if most >= count else take(segments, torch.linspace(0, count - 1, most).long().to(device))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,14 @@ from lowland.evaluation.exploitation import exploitation
 from lowland.evaluation.success import recovered
 from lowland.planning.policies import Policy
 from lowland.planning.policy_files import PREFIX, save_policy
+from lowland.planning.policy_methods import DETERMINISTIC, METHODS, MPUR, WORLDS
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, recipe
-from lowland.recipes.driving.common import DETERMINISTIC, DRIVERS, SMALL, WORLDS, show_log
+from lowland.recipes.driving.common import SMALL, show_log
 from lowland.recipes.driving.drive.figures import draw, errors_ahead, facts
 from lowland.recipes.driving.drive.measures import error_rows, measures, run_test
-from lowland.recipes.driving.drive.policies import METHODS, MPUR, PolicyOptions, spaced
+from lowland.recipes.driving.drive.policies import PolicyOptions
 from lowland.reports.run import Run
+from lowland.tensors import spaced
 from lowland.training.observation import ImageObservation, VectorObservation
 from lowland.worlds.base import World
 from lowland.worlds.uncertainty import Ensemble
@@ -84,9 +85,8 @@ class DriveRecipe(PolicyOptions):
         if self.image and (len(self.image) != 2 or min(self.image) < 1):
             raise OptionError("image must be a height and a width of at least 1 pixel each, such as 64 16.")
         if not self.image:
-            defaults = {field.name: field.default for field in dataclasses.fields(self)}
             for name in ("frames", "maps", "latents", "decoder", "ego"):
-                if getattr(self, name) != defaults[name]:
+                if getattr(self, name) != getattr(type(self), name):
                     raise OptionError(f"{name} is an option of models of images: set image too, such as 64 16.")
         if self.ego and self.decoder != "warp":
             raise OptionError("With ego the next image is a warp of the last one: leave decoder out.")
@@ -117,7 +117,8 @@ class DriveRecipe(PolicyOptions):
         if self.image and worlds and not self.models:
             worlds = list(dict.fromkeys([DETERMINISTIC, *worlds]))  # from which the others go on
         through = sum(bool(METHODS[name].world) for name in methods)
-        run.expect(len(DRIVERS) + self.seeds * (2 * len(worlds) + 2 * len(methods) + through))
+        drivers = sanity_drivers()
+        run.expect(len(drivers) + self.seeds * (2 * len(worlds) + 2 * len(methods) + through))
         observation, logs = self.observation, self.logs(run)
         segments = None if self.models else observation.segments(logs, self.windows, self.span, self.generator())
         seen = spaced(segments, self.model_windows) if segments is not None and self.model_windows else segments
@@ -127,7 +128,7 @@ class DriveRecipe(PolicyOptions):
             logs.episodes(self.episodes, part), recordings(self.real, self.cars, self.device, observation.replay)
         ]  # fmt: skip
         found: dict[str, list[dict[str, Any]]] = {}
-        for name, driver in sanity_drivers().items():
+        for name, driver in drivers.items():
             found[name] = [run.stage(f"test/{name.replace(' ', '-')}", partial(run_test, episodes, driver))]
             run.measured.add({name: measures(found[name][0])})
         policies: dict[str, Policy] = {}
@@ -147,7 +148,7 @@ class DriveRecipe(PolicyOptions):
                 policies.setdefault(name, policy)
         self._show(run, found, policies, episodes, logs)
         facts(run, found, MPUR if MPUR in found else list(found)[-1])
-        run.part(draw, found, {**sanity_drivers(), **policies}, episodes[0])
+        run.part(draw, found, {**drivers, **policies}, episodes[0])
         run.part(errors_ahead, self.span)
 
     # Training
@@ -187,8 +188,7 @@ class DriveRecipe(PolicyOptions):
             save_policy(policy, run.checkpoints / f"{PREFIX}{short}.safetensors", self.observation.note)
         outcome |= run.stage(f"{label}/test", partial(run_test, episodes, policy.eval()))
         if world is not None:
-            masks = self.compared if METHODS[name].uncertainty else self.masks
-            options = (policy, world, episodes[0], unseen, self.horizon, masks, self.observation.cost)
+            options = (policy, world, episodes[0], unseen, self.horizon, self.masks_of(name), self.observation.cost)
             outcome |= run.stage(f"{label}/exploitation", lambda: exploitation(*options)._asdict())
         return outcome
 
@@ -208,16 +208,14 @@ class DriveRecipe(PolicyOptions):
             if best > worst:
                 run.measured.set(MPUR, "recovered", 100 * recovered(ours, worst, best), None, self.seeds)
         modelled = [name for name in run.measured.methods("error-0") if name != observation.baseline]
+        folder, log = str(run.folder.resolve()), str(Path(self.tracks).resolve()) if self.tracks else self.split
+        policy = MPUR if MPUR in policies else next(iter(policies), "")
         run.show(
             count=len(found["human"][0]["test"]), count_real=len(found["human"][0]["real"]), trained=list(policies),
             cited=self.cited(observation.dt), modelled=modelled, baseline=observation.baseline, error=observation.error,
             predicts=observation.predicts, dt=observation.dt, last=last,
             steps=sorted({0, (last + 1) // 2, last}) if modelled else [],
             until={one.replay.until for one in episodes[0]} == {"recording"},
-        )  # fmt: skip
-        folder, log = str(run.folder.resolve()), str(Path(self.tracks).resolve()) if self.tracks else self.split
-        policy = MPUR if MPUR in policies else next(iter(policies), "")
-        run.show(
             quoted_folder=repr(folder), quoted_policy=repr(policy), quoted_log=repr(log), said=self.said,
             shell_folder=shlex.quote(folder),
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -13,14 +13,16 @@ from lowland.envs.drivers import sanity_drivers
 from lowland.envs.episodes import Episodes, Logs, drive
 from lowland.envs.replay import Policy as Driver
 from lowland.errors import OptionError, nearest
+from lowland.evaluation.driving import latency_of_one, percent
 from lowland.evaluation.success import summary
 from lowland.planning.control import Controller
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
+from lowland.planning.policy_methods import DETERMINISTIC
 from lowland.plots.bars import interval_bars
 from lowland.plots.style import BLUE, ORANGE
 from lowland.recipes.base import Bound, Count, recipe, train
-from lowland.recipes.driving.common import DETERMINISTIC, SMALL, DriveOptions, show_log
+from lowland.recipes.driving.common import SMALL, DriveOptions, show_log
 from lowland.reports.run import Run
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.solvers.adam import Adam
@@ -96,11 +98,9 @@ class DrivePlanRecipe(DriveOptions):
         segments = {} if self.models else logs.segments(self.windows, self.model_horizon, self.generator())
         episodes = logs.episodes(self.episodes)
         world = self.world(run, DETERMINISTIC, segments, 0)
-        drivers: dict[str, Callable[[], dict[str, Any]]] = {
-            name: partial(_test, episodes, driver) for name, driver in sanity_drivers().items()
-        }
-        drivers |= {name: partial(self._planned, name, world, episodes) for name in self.solvers}
-        found = {name: run.stage(f"test/{name.replace(' ', '-')}", test) for name, test in drivers.items()}
+        tests = {name: partial(_test, episodes, driver) for name, driver in sanity_drivers().items()}
+        tests |= {name: partial(self._planned, name, world, episodes) for name in self.solvers}
+        found = {name: run.stage(f"test/{name.replace(' ', '-')}", test) for name, test in tests.items()}
         actor = self.new_policy(False, 0)
         learned = run.stage("actor", partial(self._distilled, world, actor, logs), [actor])
         label = f"actor of {self.teacher}"
@@ -109,7 +109,7 @@ class DrivePlanRecipe(DriveOptions):
             run.measured.add({name: _measures(outcome)})
         show_log(run, logs, self)
         run.show(count=len(found["human"]["test"]), actor=label, states=learned["states"])
-        run.part(self._draw, label)
+        run.part(self._draw, found, label)
 
     def planner(self, name: str, world: World) -> Controller:
         """A receding horizon in the model, with one of the `SOLVERS`."""
@@ -121,11 +121,7 @@ class DrivePlanRecipe(DriveOptions):
     def _planned(self, name: str, world: World, episodes: Sequence[Episodes]) -> dict[str, Any]:
         outcome = _test(episodes, self.planner(name, world))
         # Latency is that of one car: a batch of cars is planned for at less cost each.
-        alone, (replay, numbers) = self.planner(name, world), episodes[0]
-        state = replay.reset(numbers[:1])
-        for _ in range(min(20, 4 * self.episodes)):
-            state, _ = replay.step(alone(state))
-        return {**outcome, "latency": alone.latency()}
+        return outcome | {"latency": latency_of_one(self.planner(name, world), episodes[0], min(20, 4 * self.episodes))}
 
     def _distilled(self, world: World, actor: Policy, logs: Logs) -> dict[str, float]:
         """The actor learns the teacher's actions in the training recordings."""
@@ -136,13 +132,9 @@ class DrivePlanRecipe(DriveOptions):
             learned = {"states": float(len(y)), "error": result.history["loss/energy"].values[-1]}
         return learned
 
-    def _draw(self, run: Run, label: str) -> None:
-        colours = dict.fromkeys(self.solvers, BLUE) | {label: ORANGE}
-        mean = run.measured.mean
-        bars = {
-            name: (mean(name, "success") or 0.0, mean(name, "low") or 0.0, mean(name, "high") or 0.0)
-            for name in run.measured.methods()
-        }
+    def _draw(self, run: Run, found: Mapping[str, dict[str, Any]], actor: str) -> None:
+        bars = {name: percent([outcome["test"]]) for name, outcome in found.items()}
+        colours = dict.fromkeys(self.solvers, BLUE) | {actor: ORANGE}
         run.figure("success", lambda: interval_bars(bars, xlabel="success, %", colours=colours, most=100))
 
 
@@ -151,8 +143,7 @@ def _test(episodes: Sequence[Episodes], driver: Driver) -> dict[str, Any]:
 
 
 def _measures(outcome: dict[str, Any]) -> dict[str, float]:
-    row = summary(outcome["test"])
-    value, low, high = row["success"]
-    found = {"success": 100 * value, "low": 100 * low, "high": 100 * high, "distance": row["distance"]}
+    row, (value, low, high) = summary(outcome["test"]), percent([outcome["test"]])
+    found = {"success": value, "low": low, "high": high, "distance": row["distance"]}
     found |= {reason: row["reasons"].get(reason, 0) for reason in ("collision", "off road")}
     return found | {name: outcome["latency"][name] for name in ("median", "p95") if "latency" in outcome}

@@ -7,22 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from lowland.data.logs import read_tracks
 from lowland.data.tracks import Tracks
 from lowland.data.traffic import TEST_SEEDS, traffic
 from lowland.envs.drivers import sanity_drivers
-from lowland.envs.replay import Replay
+from lowland.envs.episodes import replay_of
 from lowland.errors import DataError
 from lowland.evaluation.success import summary
-from lowland.evaluation.traffic_log import LogSummary, summarise
-from lowland.plots.traffic_log import histograms, space_time
+from lowland.evaluation.traffic_log import LogSummary, describe, summarise
+from lowland.plots.traffic_log import log_histograms, space_time
 from lowland.recipes.base import Count, NotNegative, recipe
-from lowland.recipes.log_options import LogOptions
+from lowland.recipes.log_options import LogOptions, show_faults
 from lowland.reports.run import Run
-from lowland.words import verbatim
+
+ENDS = {"section": "the end of the section is reached", "recording": "the recording of the car ends"}
+"""When an episode of a `Replay` is over, by its `until`."""
 
 
 @recipe
@@ -55,74 +56,29 @@ class LogRecipe(LogOptions):
         drivers = outcomes.get("drivers", {})
         run.measured.add({name: {"success": round(100 * row["success"][0], 1)} for name, row in drivers.items()})
         found = summarise(log)
-        run.show(error=outcomes.get("error", ""), until=outcomes.get("until", ""), faults=bool(faults))
-        run.show(log=_described(log, found), lanes_known=bool((log.lane >= 0).any()))
+        run.show(error=outcomes.get("error", ""), until=outcomes.get("until", ""))
+        run.show(log=describe(log, found), lanes_known=bool((log.lane >= 0).any()))
         run.part(_draw, log, found)
-        run.table(
-            ("fault", "count", "what was done"),
-            [(fault.kind, fault.count, verbatim(fault.sentence, 0)) for fault in faults],
-            name="faults",
-        )
+        show_faults(run, faults)
         columns = ("driver", "episodes", "success in %", "95 % from", "to", "distance in m", "ended by")
         run.table(columns, [_outcome(name, row) for name, row in drivers.items()], name="drivers")
 
     def _drive(self, log: Tracks) -> dict[str, Any]:
         try:
-            replay, until = Replay(log), "the end of the section is reached"
-        except DataError:
-            try:
-                replay, until = Replay(log, until="recording"), "the recording of the car ends"
-            except DataError as error:
-                # A page on a log that is too short to drive in is still worth reading.
-                return {"error": str(error)}
+            replay = replay_of(log)
+        except DataError as error:
+            # A page on a log that is too short to drive in is still worth reading.
+            return {"error": str(error)}
         chosen = torch.randperm(len(replay), generator=self.generator())[: self.episodes].sort().values
         rows = {name: summary(replay.run(driver, chosen)) for name, driver in sanity_drivers().items()}
         drivers = {name: {**row, "success": list(row["success"])} for name, row in rows.items()}
-        return {"until": until, "drivers": drivers}
-
-
-def _described(log: Tracks, found: LogSummary) -> dict[str, Any]:
-    road, stretches = log.road, np.diff(log.segments())[:, 0] * log.dt
-    return {
-        "name": log.name,
-        "reading": log.reading,
-        "vehicles": len(log.vehicles),
-        "rows": len(log),
-        "seconds": log.seconds,
-        "rate": 1 / log.dt,
-        "metres": road.length_to - road.length_from,
-        "lanes": road.lanes,
-        "lane_width": road.lane_width,
-        "speed": found.speed.mean(),
-        "speed_sd": found.speed.std(),
-        "density": found.density,
-        "flow": found.flow,
-        "gap": _quantile(found.gap, 0.5),
-        "headway": _quantile(found.headway, 0.5),
-        "acceleration": _quantile(np.abs(found.acceleration), 0.99),
-        "changes": found.lane_changes,
-        "changes_per_km": found.lane_changes / max(found.kilometres, 1e-9),
-        "shortest_car": log.length.min(),
-        "longest_car": log.length.max(),
-        "stretch": np.median(stretches),
-        "longest_stretch": stretches.max(),
-    }
-
-
-def _quantile(values: np.ndarray, share: float) -> float | None:
-    return float(np.quantile(values, share)) if len(values) else None
+        return {"until": ENDS[replay.until], "drivers": drivers}
 
 
 def _draw(run: Run, log: Tracks, found: LogSummary) -> None:
     if (log.lane >= 0).any():
         run.figure("space-time", partial(space_time, log))
-    kept = {
-        "speed in m/s": (found.speed, (0.0, max(float(np.quantile(found.speed, 0.999)), 1.0))),
-        "gap to the car ahead in m": (found.gap, (0.0, 60.0)),
-        "time headway in s": (found.headway, (0.0, 6.0)),
-        "acceleration in m/s²": (found.acceleration, (-5.0, 5.0)),
-    }
-    run.figure("histograms", partial(histograms, kept))
+    run.figure("histograms", partial(log_histograms, found))
 
 
 def _outcome(name: str, row: dict[str, Any]) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from lowland.energies.prediction import Prediction
 from lowland.evaluation.best_of import best_of, best_of_nearest, best_of_noise, residual_root, squared_errors
 from lowland.inference import infer
 from lowland.plots import curves
-from lowland.plots.forecasts import forecast_rows, latent_axes
+from lowland.plots.film_forecasts import forecast_rows, latent_axes
 from lowland.recipes.base import Bound, Count, recipe, train
 from lowland.recipes.sparse.common import Setting, TunedRecipe, load_images, stage_name
 from lowland.reports.run import Run
