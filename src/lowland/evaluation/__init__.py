@@ -23,7 +23,7 @@ from lowland.evaluation.fine_tune import FineTuned, fine_tune
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
 from lowland.evaluation.frechet import frechet_distance
 from lowland.evaluation.frozen import Frozen, labelled, measure_frozen
-from lowland.evaluation.joint import alignment, pair_gap, plane, spectrum, uniformity
+from lowland.evaluation.joint import alignment, pair_gap, plane, spectrum, uniformity, view_distance
 from lowland.evaluation.negatives import (
     Statistics,
     covariance_noise,
@@ -117,6 +117,7 @@ __all__ = [
     "verdict_of_rates",
     "verification",
     "verify_best",
+    "view_distance",
     "warm_start_times",
     "wilson",
     "worth_iterations",

@@ -33,6 +33,26 @@ def alignment(a: Tensor, b: Tensor, power: float = 2.0) -> float:
     return round(float(gap.norm(dim=1).pow(power).mean()), 12)
 
 
+def view_distance(a: Tensor, b: Tensor, samples: Tensor) -> float:
+    """Mean_i ‖a_i − b_i‖² of two views of each sample, over the mean ‖x − x'‖² of two different samples.
+
+    0 where the views change nothing; at 1 two views of a sample have no more in common than two samples.
+
+    Args:
+        a, b: (N, ...), two views of each sample.
+        samples: (N, ...), the samples themselves.
+
+    >>> x = torch.tensor([[1.0], [-1.0]])
+    >>> view_distance(x, x, x), view_distance(x, x + 2, x)
+    (0.0, 1.0)
+    """
+    if a.shape != b.shape or len(samples) < 2:
+        raise ShapeError(f"The distance of views needs two of at least two samples, not {a.shape} and {b.shape}.")
+    # The mean squared distance of two independent samples is twice the variance.
+    unrelated = 2 * samples.flatten(1).var(dim=0).sum()
+    return ((a - b).flatten(1).square().sum(dim=1).mean() / unrelated).item()
+
+
 def uniformity(codes: Tensor, t: float = 2.0) -> float:
     """The log of the mean over pairs i < j of e^{−t ‖ā_i − ā_j‖²}, ā = a / ‖a‖: 0 for a constant, about −2t if spread.
 

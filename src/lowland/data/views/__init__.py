@@ -10,7 +10,8 @@ from __future__ import annotations
 from lowland.data.views.damage import Damage
 from lowland.data.views.images import ImageViews
 from lowland.data.views.jigsaw import Jigsaw
+from lowland.data.views.options import changed_options, two_views
 from lowland.data.views.series import SeriesViews
 from lowland.data.views.vectors import VectorViews
 
-__all__ = ["Damage", "ImageViews", "Jigsaw", "SeriesViews", "VectorViews"]
+__all__ = ["Damage", "ImageViews", "Jigsaw", "SeriesViews", "VectorViews", "changed_options", "two_views"]
