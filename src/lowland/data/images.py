@@ -72,6 +72,16 @@ class Images:
         channels, height, width = self.train.shape[1:]
         return (channels, height, width)
 
+    def first(self, **counts: int) -> Images:
+        """The same with only the first so many images of some splits, which are in random order.
+
+        >>> from lowland.data import digits
+        >>> digits().first(train=100, test=50)
+        Images(name='digits', shape=(1, 8, 8), train=100, validation=297, test=50, source='scikit-learn')
+        """
+        names = [(name, count) for split, count in counts.items() for name in (split, f"{split}_labels")]
+        return replace(self, **{name: getattr(self, name)[:count] for name, count in names})
+
     def resplit(self, fraction: float, generator: torch.Generator) -> Images:
         """Draw the validation images anew: a share of train and validation together, the same in every class.
 

@@ -15,11 +15,33 @@ class MovingDigits(NamedTuple):
     """Films of one digit each.
 
     `frames` (N, T, 1, S, S) with grey levels from 0 to 1, `place` (N, T, 2) the row and column of the middle of the
-    digit as shares of the field, each from 0 to 1.
+    digit as shares of the field, each from 0 to 1, `labels` (N,) which digit it is.
     """
 
     frames: Tensor
     place: Tensor
+    labels: Tensor | None = None
+
+    @property
+    def flat(self) -> Tensor:
+        """All frames, film by film, (N · T, 1, S, S)."""
+        return self.frames.flatten(0, 1)
+
+    @property
+    def neighbours(self) -> tuple[Tensor, Tensor]:
+        """All frames but the last of each film, and the frame after each, (N · (T − 1), 1, S, S) both."""
+        return self.frames[:, :-1].flatten(0, 1), self.frames[:, 1:].flatten(0, 1)
+
+    @property
+    def labelled(self) -> tuple[Tensor, Tensor]:
+        """All frames and the digit in each, (N · T,).
+
+        Raises:
+            OptionError: for films without labels.
+        """
+        if self.labels is None:
+            raise OptionError("These films have no labels: give them to moving_digits.")
+        return self.flat, self.labels.repeat_interleave(self.frames.shape[1])
 
 
 def moving_digits(
@@ -29,6 +51,7 @@ def moving_digits(
     side: int = 32,
     frames: int = 6,
     speed: tuple[float, float] = (1.5, 4.0),
+    labels: Tensor | None = None,
 ) -> MovingDigits:
     """A film of each digit, which moves in a straight line at a constant speed until a wall turns it.
 
@@ -40,6 +63,7 @@ def moving_digits(
         side: S, pixels.
         frames: T.
         speed: in pixels a frame, drawn between the two ends.
+        labels: (N,), which digit each is, to keep with the films.
 
     Raises:
         ShapeError: for digits that are not square images of one channel, or as large as the field.
@@ -48,6 +72,8 @@ def moving_digits(
     >>> films = moving_digits(torch.rand(3, 1, 14, 14))
     >>> films.frames.shape, films.place.shape
     (torch.Size([3, 6, 1, 32, 32]), torch.Size([3, 6, 2]))
+    >>> films.neighbours[1].shape
+    torch.Size([15, 1, 32, 32])
     """
     if digits.ndim != 4 or digits.shape[1] != 1 or digits.shape[2] != digits.shape[3] or digits.shape[3] >= side:
         raise ShapeError(
@@ -71,4 +97,4 @@ def moving_digits(
     down, across = inside.flatten(0, 1).unbind(dim=1)
     grid = torch.stack([across[:, None, :].expand(-1, side, -1), down[:, :, None].expand(-1, -1, side)], dim=3)
     films = functional.grid_sample(digits.repeat_interleave(frames, dim=0), grid, align_corners=False)
-    return MovingDigits(films.unflatten(0, (count, frames)).clamp(0, 1), corner / room)
+    return MovingDigits(films.unflatten(0, (count, frames)).clamp(0, 1), corner / room, labels)

@@ -18,7 +18,7 @@ from lowland.evaluation.collapse import (
     reconstruction_error,
 )
 from lowland.evaluation.energy_gap import EnergyGap, auroc, baselines, energy_gap, scores
-from lowland.evaluation.films import nearest_in_group, ridge_score, slowness
+from lowland.evaluation.films import measure_films, nearest_films, nearest_in_group, ridge_score, slowness
 from lowland.evaluation.fine_tune import FineTuned, fine_tune
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
 from lowland.evaluation.frechet import frechet_distance
@@ -88,7 +88,9 @@ __all__ = [
     "labelled",
     "low_energy_volume",
     "make_negatives",
+    "measure_films",
     "measure_frozen",
+    "nearest_films",
     "nearest_in_group",
     "nearest_neighbours",
     "pair_gap",

@@ -18,7 +18,7 @@ from lowland.plots.landscape import landscape, landscape_grid
 from lowland.plots.mosaic import mosaic
 from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
-from lowland.plots.retrieval import retrieval
+from lowland.plots.retrieval import labelled_retrieval, retrieval
 from lowland.plots.scatter import scatter, scatter_panels
 from lowland.plots.token_colours import principal_colours
 from lowland.plots.verification import verification_curves
@@ -36,6 +36,7 @@ __all__ = [
     "histogram",
     "images",
     "interval_bars",
+    "labelled_retrieval",
     "landscape",
     "landscape_grid",
     "measure",

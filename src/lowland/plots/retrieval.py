@@ -8,6 +8,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from lowland.errors import ShapeError
+from lowland.evaluation.probe import Labelled
 from lowland.plots.style import ORANGE, bare, figure
 
 _EDGE, _WIDTH = 2, 4.0
@@ -50,3 +51,18 @@ def retrieval(queries: Tensor, neighbours: Tensor, wrong: Tensor | None = None) 
     bare(ax)
     ax.axis("off")
     return drawn
+
+
+def labelled_retrieval(queries: Labelled, bank: Labelled, place: Tensor) -> Figure:
+    """The same of labelled images: a frame has every neighbour of another class than its query.
+
+    Args:
+        queries, bank: images and labels.
+        place: (M, k), where in the bank the neighbours of each query are, such as `nearest_neighbours` finds them.
+
+    >>> images, labels = torch.rand(4, 1, 8, 8), torch.tensor([0, 0, 1, 1])
+    >>> drawn = labelled_retrieval((images[:1], labels[:1]), (images, labels), torch.tensor([[1, 2]]))
+    >>> len(drawn.axes[0].patches)
+    1
+    """
+    return retrieval(queries[0], bank[0][place], bank[1][place] != queries[1][:, None])

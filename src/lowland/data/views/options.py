@@ -33,7 +33,7 @@ def changed_options(views: Any, usual: Any) -> str:
     >>> changed_options(SeriesViews(mask=1.0), SeriesViews())
     'mask 1.0'
     >>> changed_options(ImageViews.crop_only(), ImageViews.none())
-    'crop 0.2 to 1'
+    'crop 0.08 to 1'
     """
     known = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}
     own = {field.name: getattr(views, field.name) for field in dataclasses.fields(views)}

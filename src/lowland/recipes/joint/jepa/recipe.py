@@ -9,16 +9,15 @@ from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from lowland.data.images import Images
 from lowland.energies.masked_prediction import MaskedPrediction
 from lowland.nn.encoders.vision_transformer import VisionTransformer
-from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
 from lowland.plots.token_colours import principal_colours
 from lowland.recipes.base import Count, Share, recipe
-from lowland.recipes.joint.common import RANDOM, Method, Predictive, crops_and_flips
+from lowland.recipes.joint.common import Encoders, Method, Predictive, crops_and_flips, retrieved
 from lowland.reports.run import Run
 from lowland.shaping.predictive.masked import IJEPA, MAE, Data2Vec
 from lowland.shaping.predictive.masks import PatchMasks
@@ -65,8 +64,8 @@ class JepaRecipe(Predictive):
         return VisionTransformer(shape, self.patch, self.width, self.depth, self.heads, generator)
 
     def methods(self, shape: tuple[int, int, int]) -> Sequence[Method]:
-        def energy(target: str, generator: torch.Generator) -> MaskedPrediction:
-            width, depth = self.predictor
+        def energy(target: str, seed: int) -> MaskedPrediction:
+            (width, depth), generator = self.predictor, self.generator(seed)
             return MaskedPrediction(self.encoder(shape, generator), target, width, depth, self.heads, generator)
 
         views, slow = crops_and_flips(shape), self.momentum
@@ -79,18 +78,14 @@ class JepaRecipe(Predictive):
         )
 
     def run(self, run: Run) -> None:
-        data = self.splits(run)
-        energies, losses = self.compare(run, data)
-        run.part(self.figures, data, energies, losses)
+        data, encoders, energies, losses = self.compare_on(run)
+        run.part(self.figures, data, encoders, energies["MAE"], losses)
 
-    def figures(self, run: Run, data: Images, energies: Mapping[str, MaskedPrediction], losses: Any) -> None:
+    def figures(self, run: Run, data: Images, encoders: Encoders, mae: MaskedPrediction, losses: Any) -> None:
         images = data.test[:SHOWN]
-        run.figure("masks", partial(self._masks, energies["MAE"], images))
-        encoders: dict[str, nn.Module] = {RANDOM: self.encoder(data.shape, self.generator())}
-        encoders |= {name: energy.encoder for name, energy in energies.items()}
+        run.figure("masks", partial(self._masks, mae, images))
         run.figure("tokens", partial(self._tokens, encoders, images))
-        run.grid("neighbours", self.neighbours(data, energies), 2)
-        run.figure("training", curves(losses, xlabel="step", ylabel="loss of a batch, each method's own", log="y"))
+        self.draw(run, encoders, partial(retrieved, data), losses)
 
     def _masks(self, energy: MaskedPrediction, images: Tensor) -> Figure:
         noise = PerSampleRNG(self.seed, torch.arange(len(images)))

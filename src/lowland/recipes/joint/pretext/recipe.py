@@ -15,10 +15,9 @@ from lowland.data.views import Damage, ImageViews
 from lowland.energies.restoration import Restoration
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.encoders.resnet18 import ResNet18
-from lowland.plots import curves
 from lowland.plots.mosaic import mosaic
 from lowland.recipes.base import Count, recipe
-from lowland.recipes.joint.common import Method, Predictive, crops_and_flips
+from lowland.recipes.joint.common import Encoders, Energies, Method, Predictive, crops_and_flips, retrieved
 from lowland.reports.run import Run
 from lowland.shaping.joint import Views
 from lowland.shaping.predictive.restoring import Restoring
@@ -65,7 +64,8 @@ class PretextRecipe(Predictive):
         return damages
 
     def methods(self, shape: tuple[int, int, int]) -> Sequence[Method]:
-        def energy(generator: torch.Generator) -> Restoration:
+        def energy(seed: int) -> Restoration:
+            generator = self.generator(seed)
             return Restoration(self.encoder(shape, generator), self.decoder, generator)
 
         def shaping(damage: Views, seed: int) -> Restoring:
@@ -75,12 +75,11 @@ class PretextRecipe(Predictive):
         return tuple(Method(title, energy, partial(shaping, damage)) for title, (_, damage) in damages.items())
 
     def run(self, run: Run) -> None:
-        data = self.splits(run)
-        energies, losses = self.compare(run, data)
+        data, encoders, energies, losses = self.compare_on(run)
         shown = self._restore(run, energies, data)
-        run.part(self.figures, data, energies, losses, shown)
+        run.part(self.figures, data, encoders, losses, shown)
 
-    def _restore(self, run: Run, energies: Mapping[str, Restoration], data: Images) -> dict[str, dict[str, Tensor]]:
+    def _restore(self, run: Run, energies: Energies, data: Images) -> dict[str, dict[str, Tensor]]:
         """Measures errors on all test images, and returns some of them to be shown."""
         shown: dict[str, dict[str, Tensor]] = {}
         mean = (data.train.mean(dim=0) - data.test).square().mean().item()
@@ -95,11 +94,10 @@ class PretextRecipe(Predictive):
         return shown
 
     def figures(
-        self, run: Run, data: Images, energies: Mapping[str, Restoration], losses: Any, shown: Mapping[str, Any]
+        self, run: Run, data: Images, encoders: Encoders, losses: Any, shown: Mapping[str, Mapping[str, Tensor]]
     ) -> None:
         run.grid("filled", [(partial(mosaic, rows), f"**{title}**") for title, rows in shown.items()], 1)
-        run.grid("neighbours", self.neighbours(data, energies), 2)
-        run.figure("training", curves(losses, xlabel="step", ylabel="E, mean of a batch", log="y"))
+        self.draw(run, encoders, partial(retrieved, data), losses, "E, mean of a batch")
 
 
 @torch.no_grad()
