@@ -81,6 +81,16 @@ class Results:
         values = self.each(method, measure)
         return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
+    def cell(self, method: str, measure: str, decimals: int | None = None) -> Any:
+        """For a table: (mean, standard deviation), or the mean alone where there is no deviation; rounded on request.
+
+        >>> Results({"ours": {"error": [1.0, 2.04]}}).cell("ours", "error", 1)
+        (1.5, 0.7)
+        """
+        both = (self.mean(method, measure), self.sd(method, measure))
+        mean, sd = (value if value is None or decimals is None else round(value, decimals) for value in both)
+        return mean if sd is None else (mean, sd)
+
     def seeds(self, method: str, measure: str) -> int:
         """How many seeds the mean is over."""
         held = self._held(method, measure)

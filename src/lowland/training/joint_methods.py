@@ -84,3 +84,5 @@ JOINT_METHODS = {
 As in their papers but for the temperature 0.2 of SimCLR and NCA, margin and negatives of DrLIM, weight, temperature and
 patches of PIRL, and the rates of PIRL, Barlow Twins and BYOL, which were chosen on validation images of Fashion-MNIST.
 """
+WITH_NEGATIVES = ("drlim", "simclr", "nca", "moco", "moco-v3", "pirl")
+"""Methods that push views of different images apart; the others regularise or have a second network."""
