@@ -23,7 +23,7 @@ from lowland.evaluation.fine_tune import FineTuned, fine_tune
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
 from lowland.evaluation.frechet import frechet_distance
 from lowland.evaluation.frozen import Frozen, labelled, measure_frozen
-from lowland.evaluation.joint import alignment, pair_gap, plane, spectrum, uniformity, view_distance
+from lowland.evaluation.joint import alignment, pair_gap, plane, principal_codes, spectrum, uniformity, view_distance
 from lowland.evaluation.negatives import (
     Statistics,
     covariance_noise,
@@ -98,6 +98,7 @@ __all__ = [
     "perturbed",
     "pixel_noise",
     "plane",
+    "principal_codes",
     "probe",
     "rankme",
     "reconstruction_error",

@@ -137,5 +137,25 @@ def plane(codes: Tensor) -> Tensor:
     return (centred @ axes.T).float() + 0.0
 
 
+def principal_codes(train: Tensor, size: int, whiten: bool, samples: Tensor) -> Tensor:
+    """Coordinates of samples along the first principal components of training samples, (N, size).
+
+    Args:
+        train: (M, ...), taken flat.
+        size: components, at most the lesser of M and the numbers of a sample.
+        whiten: whether each coordinate is divided by its singular value, so that all vary alike.
+        samples: (N, ...).
+
+    >>> train = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    >>> principal_codes(train, 1, False, train).abs().flatten()
+    tensor([3., 3., 0., 0.])
+    """
+    flat = train.flatten(1)
+    mean = flat.mean(dim=0)
+    _, scale, axes = torch.linalg.svd(flat - mean, full_matrices=False)
+    codes = (samples.flatten(1) - mean) @ axes[:size].T
+    return codes / scale[:size] if whiten else codes
+
+
 def _sphere(codes: Tensor) -> Tensor:
     return functional.normalize(codes.detach().double().flatten(1), dim=1)

@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowland.data.catalogue import load
+from lowland.data.groups import first_of_each, group_folds, pairs_within
 from lowland.data.views import ImageViews
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import OptionError
 from lowland.evaluation.fine_tune import fine_tune
-from lowland.evaluation.joint import plane
+from lowland.evaluation.frozen import labelled
+from lowland.evaluation.joint import plane, principal_codes
 from lowland.evaluation.representations import represent
 from lowland.evaluation.verification import Chosen, Verification, hardest_pairs, verify_best
 from lowland.nn.encoders.convnet import ConvNet
@@ -31,6 +33,7 @@ from lowland.shaping.contrastive.drlim import DrLIM
 
 PCA, METHOD = "PCA", "DrLIM"
 COMPARED = (PIXELS, PCA, RANDOM, SUPERVISED, METHOD)
+SPLITS = ("train", "validation", "test")
 COMPONENTS = (8, 16, 32, 64, 128)
 Codes = Callable[[Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
@@ -84,38 +87,29 @@ class SiameseRecipe(Recipe):
 
     def run(self, run: Run) -> None:
         images, who = self._images()
-        people = who.unique()
-        if len(people) < 2 * self.folds:
-            raise OptionError(f"{self.folds} folds of {len(people)} people leave fewer than two people for the test.")
+        folds, found = group_folds(who, self.folds, self.generator(), "people"), []
         run.expect(self.folds)
-        order = people[torch.randperm(len(people), generator=self.generator())]
-        found, unseen = [], order.tensor_split(self.folds)
-        for number, test in enumerate(unseen):
-            rest = order[~torch.isin(order, test)]
-            few = max(2, len(rest) // 5)
-            parts = {"train": rest[few:], "validation": rest[:few], "test": test}
-            chosen = {name: torch.isin(who, part) for name, part in parts.items()}
-            splits = {name: (images[rows], who[rows]) for name, rows in chosen.items()}
-            fold = run.stage(f"fold-{number}", partial(self._fold, splits, number))
-            found.append(fold)
+        for number, rows in enumerate(folds):
+            splits = {name: (images[chosen], who[chosen]) for name, chosen in rows.items()}
+            found.append(fold := run.stage(f"fold-{number}", partial(self._fold, splits, number)))
             run.measured.add({name: {"error": 100 * one["equal error"]} for name, one in fold["measured"].items()})
         settings = {name: dict.fromkeys(fold["measured"][name]["chosen"] for fold in found) for name in COMPARED}
-        run.show(people=len(people), unseen=len(unseen[0]), settings={n: "; ".join(s) for n, s in settings.items()})
+        people, unseen = (len(part.unique()) for part in (who, who[folds[0]["test"]]))
+        run.show(people=people, unseen=unseen, settings={n: "; ".join(s) for n, s in settings.items()})
         run.part(self.figures, found)
 
     def _images(self) -> Split:
         """Images and who is on them, up to `most` of each person."""
         data = load(self.data)
-        images = torch.cat([data.train, data.validation, data.test])
-        who = torch.cat([data.train_labels, data.validation_labels, data.test_labels])
-        rows = torch.cat([(who == person).nonzero()[: self.most, 0] for person in who.unique()])
+        images, who = (torch.cat(parts) for parts in zip(*(labelled(data, split) for split in SPLITS), strict=True))
+        rows = first_of_each(who, self.most)
         return functional.avg_pool2d(images[rows], self.shrink), who[rows]
 
     def _fold(self, splits: Mapping[str, Split], number: int) -> dict[str, Any]:
         """Each method, with what the validation people choose of it, measured on the test people."""
         training, who = splits["train"]
         principal = {
-            f"{size} components{', whitened' * white}": partial(_principal, training, size, white)
+            f"{size} components{', whitened' * white}": partial(principal_codes, training, size, white)
             for size in COMPONENTS
             if size < len(training)
             for white in (False, True)
@@ -159,9 +153,7 @@ class SiameseRecipe(Recipe):
 
     def _learn(self, images: Tensor, who: Tensor, margin: float, number: int) -> tuple[JointEmbedding, dict[str, Any]]:
         """DrLIM on all ordered pairs of different photographs of one person."""
-        same = who[:, None] == who[None]
-        first, second = (same & ~torch.eye(len(who), dtype=torch.bool)).nonzero(as_tuple=True)
-        generator = self.generator(100 + number)
+        (first, second), generator = pairs_within(who), self.generator(100 + number)
         encoder = self._encoder(images, generator)
         energy = JointEmbedding(encoder, self.projector, distance="euclidean", generator=generator).to(self.device)
         shaping = DrLIM(self._views(), margin, self.hardest, who[first], seed=number).to(self.device)
@@ -189,15 +181,6 @@ class SiameseRecipe(Recipe):
         run.figure("hardest", mosaic(rows))
         lines = {f"margin {name}": (line["steps"], line["values"]) for name, line in first["loss"].items()}
         run.figure("training", curves(lines, title="DrLIM, first fold", xlabel="step", ylabel="loss of a batch"))
-
-
-def _principal(train: Tensor, size: int, white: bool, images: Tensor) -> Tensor:
-    """The first principal components of images, fitted to the training people."""
-    flat = train.flatten(1)
-    mean = flat.mean(dim=0)
-    _, scale, axes = torch.linalg.svd(flat - mean, full_matrices=False)
-    codes = (images.flatten(1) - mean) @ axes[:size].T
-    return codes / scale[:size] if white else codes
 
 
 def _stored(one: Chosen) -> dict[str, Any]:
