@@ -5,6 +5,8 @@ What cannot be read is listed with its reason and left out, and whatever is chan
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,9 @@ from lowland.data.pixels import check_levels
 from lowland.data.series_files import read_series
 from lowland.data.survey import shown, survey
 from lowland.errors import DataError, OptionError
+from lowland.files import write_atomically
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,13 @@ class Folder:
     def shape(self) -> tuple[int, ...]:
         """Of one sample: (C, H, W) or (C, T)."""
         return tuple(self.values.shape[1:])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all samples and of where they came from."""
+        content = hashlib.sha256(repr((self.files, self.starts, self.shape)).encode())
+        content.update(self.values.numpy().data)
+        return content.hexdigest()
 
     def take(self, rows: Tensor | slice = slice(None)) -> Tensor:
         """Some samples as float32: images in [0, 1], series as they are."""
@@ -125,6 +137,16 @@ def read_folder(
         notes.append(f"{_many(len(found.others), 'other file was', 'other files were')} left alone: {named}{more}.")
     names, starts = zip(*read.places, strict=True)
     return Folder(found.kind, read.values, tuple(names), tuple(starts), tuple(skipped), tuple(notes), read.levels)
+
+
+def report_skipped(data: Folder, path: Path) -> None:
+    """Log what was converted or left out; files that could not be used are listed at `path`, each with the reason."""
+    for note in data.notes:
+        _log.warning("%s", note)
+    if data.skipped:
+        write_atomically(path, "".join(f"{file}\t{why}\n" for file, why in data.skipped).encode())
+        many = "1 file" if len(data.skipped) == 1 else f"{len(data.skipped):,} files"
+        _log.warning("%s could not be used: %s says why.", many, path)
 
 
 def check_used(data: Folder, levels: Sequence[float]) -> None:

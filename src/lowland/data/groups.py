@@ -37,7 +37,7 @@ def group_folds(
         OptionError: for fewer than two groups in a test part.
 
     >>> [fold["test"].tolist() for fold in group_folds(torch.arange(4), 2, torch.Generator().manual_seed(0))]
-    [[True, False, True, False], [False, True, False, True]]
+    [[True, True, False, False], [False, False, True, True]]
     """
     groups = groups_N.unique()
     if folds < 2 or len(groups) < 2 * folds:

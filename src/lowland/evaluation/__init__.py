@@ -17,7 +17,9 @@ from lowland.evaluation.collapse import (
     rankme,
     reconstruction_error,
 )
+from lowland.evaluation.embeddings import measure_embedding, online_probe
 from lowland.evaluation.energy_gap import EnergyGap, auroc, baselines, energy_gap, scores
+from lowland.evaluation.few_labels import Tuning, compare_with_few_labels
 from lowland.evaluation.films import measure_films, nearest_films, nearest_in_group, ridge_score, slowness
 from lowland.evaluation.fine_tune import FineTuned, fine_tune
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
@@ -37,6 +39,7 @@ from lowland.evaluation.negatives import (
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import represent
+from lowland.evaluation.restoration import psnr, restore_images
 from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
@@ -57,6 +60,7 @@ __all__ = [
     "Interval",
     "Probe",
     "Statistics",
+    "Tuning",
     "Verdict",
     "Verification",
     "Volume",
@@ -68,6 +72,7 @@ __all__ = [
     "auroc_interval",
     "baselines",
     "codebook_perplexity",
+    "compare_with_few_labels",
     "covariance_noise",
     "coverage",
     "crps",
@@ -88,11 +93,13 @@ __all__ = [
     "labelled",
     "low_energy_volume",
     "make_negatives",
+    "measure_embedding",
     "measure_films",
     "measure_frozen",
     "nearest_films",
     "nearest_in_group",
     "nearest_neighbours",
+    "online_probe",
     "pair_gap",
     "paired_bootstrap",
     "perturbed",
@@ -100,10 +107,12 @@ __all__ = [
     "plane",
     "principal_codes",
     "probe",
+    "psnr",
     "rankme",
     "reconstruction_error",
     "recovered",
     "represent",
+    "restore_images",
     "ridge_score",
     "scores",
     "sensitivity",

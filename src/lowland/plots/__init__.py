@@ -9,6 +9,7 @@ from __future__ import annotations
 from lowland.plots.animation import animate
 from lowland.plots.bars import interval_bars, stacked_shares, value_pairs
 from lowland.plots.confusion import confusion
+from lowland.plots.contact import contact_sheet, neighbour_sheet, unnamed
 from lowland.plots.curves import curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
@@ -20,7 +21,7 @@ from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
 from lowland.plots.retrieval import labelled_retrieval, retrieval
 from lowland.plots.scatter import scatter, scatter_panels
-from lowland.plots.token_colours import principal_colours
+from lowland.plots.token_colours import principal_colours, token_sheet
 from lowland.plots.verification import verification_curves
 from lowland.plots.video import drive_video, write_video
 
@@ -30,6 +31,7 @@ __all__ = [
     "animate",
     "auroc_heatmap",
     "confusion",
+    "contact_sheet",
     "curves",
     "distributions",
     "drive_video",
@@ -41,6 +43,7 @@ __all__ = [
     "landscape_grid",
     "measure",
     "mosaic",
+    "neighbour_sheet",
     "photographs",
     "plane_through",
     "principal_colours",
@@ -48,6 +51,8 @@ __all__ = [
     "scatter",
     "scatter_panels",
     "stacked_shares",
+    "token_sheet",
+    "unnamed",
     "value_pairs",
     "verification_curves",
     "write_video",

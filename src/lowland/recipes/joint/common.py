@@ -17,11 +17,7 @@ from lowland.data.views import ImageViews
 from lowland.energies.base import Energy
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import OptionError, nearest
-from lowland.evaluation.collapse import rankme
-from lowland.evaluation.fine_tune import FineTuned, fine_tune
-from lowland.evaluation.frozen import labelled, measure_frozen
-from lowland.evaluation.neighbours import nearest_neighbours
-from lowland.evaluation.representations import represent
+from lowland.evaluation import FineTuned, fine_tune, labelled, measure_frozen, nearest_neighbours, rankme, represent
 from lowland.nn.encoders import ConvNet, ResNet18
 from lowland.plots import curves, labelled_retrieval
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, train

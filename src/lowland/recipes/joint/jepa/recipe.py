@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -14,8 +14,7 @@ from torch import Tensor
 from lowland.data.images import Images
 from lowland.energies.masked_prediction import MaskedPrediction
 from lowland.nn.encoders.vision_transformer import VisionTransformer
-from lowland.plots.mosaic import mosaic
-from lowland.plots.token_colours import principal_colours
+from lowland.plots import mosaic, token_sheet
 from lowland.recipes.base import Count, Share, recipe
 from lowland.recipes.joint.common import Encoders, Method, Predictive, crops_and_flips, retrieved
 from lowland.reports.run import Run
@@ -84,22 +83,13 @@ class JepaRecipe(Predictive):
     def figures(self, run: Run, data: Images, encoders: Encoders, mae: MaskedPrediction, losses: Any) -> None:
         images = data.test[:SHOWN]
         run.figure("masks", partial(self._masks, mae, images))
-        run.figure("tokens", partial(self._tokens, encoders, images))
+        run.figure("tokens", partial(token_sheet, encoders, images))
         self.draw(run, encoders, partial(retrieved, data), losses)
 
     def _masks(self, energy: MaskedPrediction, images: Tensor) -> Figure:
         noise = PerSampleRNG(self.seed, torch.arange(len(images)))
-        drawn = {name: masks(noise, energy.encoder.grid) for name, masks in MASKS.items()}
-        rows = {"image": images}
-        for name, mask in drawn.items():
-            z = mask.z()[:, :, None]
-            rows[name] = energy.encoder.image(torch.where(z > 0.5, 0.5, energy.encoder.patches(images)))
+        hidden = {name: masks(noise, energy.encoder.grid).z() for name, masks in MASKS.items()}
+        rows = {"image": images} | {name: energy.hide(images, z) for name, z in hidden.items()}
         with torch.no_grad():
-            rows["MAE fills in"] = energy.filled(images, drawn["masked for MAE"].z())
+            rows["MAE fills in"] = energy.filled(images, hidden["masked for MAE"])
         return mosaic(rows)
-
-    def _tokens(self, encoders: Mapping[str, Any], images: Tensor) -> Figure:
-        with torch.no_grad():
-            maps = {name: encoder.maps(images) for name, encoder in encoders.items()}
-        coloured = {name: principal_colours(found, self.patch) for name, found in maps.items()}
-        return mosaic({"image": images.expand(-1, 3, -1, -1), **coloured})

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from lowland.data.images import Images, stratified
 from lowland.errors import OptionError, TrainingError
+from lowland.evaluation import labelled, probe
 from lowland.evaluation.few_labels import FROZEN, SCRATCH, TUNED, Tuning, compare_with_few_labels
-from lowland.evaluation.frozen import labelled
-from lowland.evaluation.probe import probe
 from lowland.plots import curves
 from lowland.recipes.base import Bound, Count, Positive, recipe
 from lowland.recipes.joint.common import GPU, PIXELS, RANDOM, Pretraining, Views

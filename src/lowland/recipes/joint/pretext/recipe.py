@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from lowland.data.images import Images
 from lowland.data.views import Damage, ImageViews
 from lowland.energies.restoration import Restoration
+from lowland.evaluation import restore_images
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.encoders.resnet18 import ResNet18
-from lowland.plots.mosaic import mosaic
+from lowland.plots import mosaic
 from lowland.recipes.base import Count, recipe
 from lowland.recipes.joint.common import Encoders, Energies, Method, Predictive, crops_and_flips, retrieved
 from lowland.reports.run import Run
@@ -86,7 +87,7 @@ class PretextRecipe(Predictive):
         for number, (title, (name, damage)) in enumerate(self.damages(data.shape).items()):
             noise = PerSampleRNG(1000 * self.seed + number, torch.arange(len(data.test)))
             broken = damage(data.test, noise)
-            restored = _restored(energies[title], broken)
+            restored = restore_images(energies[title], broken)
             shown[title] = {"image": data.test[:SHOWN], name: broken[:SHOWN], "restored": restored[:SHOWN]}
             before, after = ((part - data.test).square().mean().item() for part in (broken, restored))
             run.measured.add({title: {"error": after, "damaged": before, "mean image": mean}})
@@ -98,8 +99,3 @@ class PretextRecipe(Predictive):
     ) -> None:
         run.grid("filled", [(partial(mosaic, rows), f"**{title}**") for title, rows in shown.items()], 1)
         self.draw(run, encoders, partial(retrieved, data), losses, "E, mean of a batch")
-
-
-@torch.no_grad()
-def _restored(energy: Restoration, damaged: Tensor) -> Tensor:
-    return torch.cat([energy.restore(part).clamp(0, 1) for part in damaged.split(500)])

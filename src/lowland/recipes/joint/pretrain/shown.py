@@ -10,14 +10,11 @@ from torch import Tensor
 
 from lowland.data.folder import Folder
 from lowland.data.split import HELD_OUT, Split
+from lowland.data.views import two_views
 from lowland.evaluation.pretrained import RAW, TRAINED, gains, helped
-from lowland.plots.contact import contact_sheet, unnamed
-from lowland.plots.curves import curves
-from lowland.plots.scatter import scatter
+from lowland.plots import contact_sheet, curves, neighbour_sheet, scatter, unnamed
 from lowland.reports.run import Run
 from lowland.shaping.joint import JointShaping
-from lowland.tensors import PerSampleRNG
-from lowland.training.fit import FitResult
 from lowland.training.folder_training import FolderTraining
 from lowland.training.pretraining import described
 from lowland.words import verbatim
@@ -59,13 +56,6 @@ def judge(run: Run, right: Mapping[str, Tensor], owners: Sequence[str]) -> None:
     run.table(("instead", "% right", "points gained", "95 % interval", "pretrained has"), rows, name="gains")
 
 
-def curves_of(found: Any) -> dict[str, Any]:
-    """By name, steps and values of what was logged in a training; nothing if it ended before that."""
-    if not isinstance(found, FitResult):
-        return {}
-    return {name: (list(curve.steps), list(curve.values)) for name, curve in found.history.items()}
-
-
 def samples(run: Run, data: Folder, parts: Split, shaping: JointShaping) -> None:
     """Some training samples as the encoder gets them, and two views of a few."""
     count = min(_SHOWN, len(parts.train))
@@ -73,7 +63,7 @@ def samples(run: Run, data: Folder, parts: Split, shaping: JointShaping) -> None
     run.figure("samples", contact_sheet(unnamed(tiles.split(_COLUMNS))))
     few = tiles[:8]
     assert shaping.views is not None
-    a, b = (shaping.views(few, PerSampleRNG(number, torch.arange(len(few)))) for number in range(2))
+    a, b = two_views(shaping.views, few)
     run.figure("views", contact_sheet({"sample": few, "a view": a, "another": b}))
 
 
@@ -95,16 +85,8 @@ def training(run: Run, lines: Mapping[str, Any], method: str, ranks: Sequence[tu
 
 def results(run: Run, data: Folder, parts: Split, test: Mapping[str, Any]) -> None:
     """Neighbours of held-out samples, the plane of the first principal components, and the spectrum."""
-    queries = data.take(test["queries"])
-    sheets = [
-        contact_sheet(
-            unnamed(
-                torch.cat([q[None], data.take(near)]) for q, near in zip(queries, test["neighbours"][m], strict=True)
-            ),
-            apart=1,
-        )
-        for m in (TRAINED, RAW)
-    ]
+    queries, near = data.take(test["queries"]), test["neighbours"]
+    sheets = [neighbour_sheet(queries, (data.take(rows) for rows in near[name])) for name in (TRAINED, RAW)]
     run.grid("neighbours", [(sheet, "") for sheet in sheets], 2)
     rows, plane = test["plane_rows"], test["plane"]
     if parts.labels is not None:

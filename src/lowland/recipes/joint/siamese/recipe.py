@@ -16,16 +16,19 @@ from lowland.data.groups import first_of_each, group_folds, pairs_within
 from lowland.data.views import ImageViews
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import OptionError
-from lowland.evaluation.fine_tune import fine_tune
-from lowland.evaluation.frozen import labelled
-from lowland.evaluation.joint import plane, principal_codes
-from lowland.evaluation.representations import represent
-from lowland.evaluation.verification import Chosen, Verification, hardest_pairs, verify_best
+from lowland.evaluation import (
+    Chosen,
+    Verification,
+    fine_tune,
+    hardest_pairs,
+    labelled,
+    plane,
+    principal_codes,
+    represent,
+    verify_best,
+)
 from lowland.nn.encoders.convnet import ConvNet
-from lowland.plots import curves
-from lowland.plots.mosaic import mosaic
-from lowland.plots.scatter import scatter
-from lowland.plots.verification import verification_curves
+from lowland.plots import curves, mosaic, scatter, verification_curves
 from lowland.recipes.base import Bound, Count, Positive, Recipe, recipe, train
 from lowland.recipes.joint.common import PIXELS, RANDOM, SUPERVISED
 from lowland.reports.run import Run

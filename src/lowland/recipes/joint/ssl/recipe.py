@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from lowland.data.images import Images
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import TrainingError
+from lowland.evaluation import fine_tune, labelled
 from lowland.evaluation.embeddings import SHOWN, measure_embedding, online_probe
-from lowland.evaluation.fine_tune import fine_tune
-from lowland.evaluation.frozen import labelled
 from lowland.nn.layers import Flat
 from lowland.nn.standardised import Standardised
 from lowland.plots import curves, distributions, labelled_retrieval, scatter_panels

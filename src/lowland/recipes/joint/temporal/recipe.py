@@ -15,12 +15,9 @@ from torch.nn import functional
 from lowland.data.catalogue import load
 from lowland.data.moving_digits import MovingDigits, moving_digits
 from lowland.energies.joint_embedding import JointEmbedding
-from lowland.evaluation.films import measure_films, nearest_films
-from lowland.evaluation.fine_tune import FineTuned, fine_tune
-from lowland.evaluation.representations import represent
+from lowland.evaluation import FineTuned, fine_tune, measure_films, nearest_films, represent
 from lowland.nn.encoders.convnet import ConvNet
-from lowland.plots.mosaic import mosaic
-from lowland.plots.retrieval import retrieval
+from lowland.plots import mosaic, retrieval
 from lowland.recipes.base import Bound, Count, Positive, recipe
 from lowland.recipes.joint.common import Comparison, Encoders, Method
 from lowland.reports.run import Run

@@ -15,8 +15,8 @@ from lowland.data.photos import photo_crops
 from lowland.data.toy_samples import chirps, wines
 from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews, changed_options, two_views
 from lowland.errors import OptionError
-from lowland.evaluation.joint import view_distance
-from lowland.plots.contact import contact_sheet
+from lowland.evaluation import view_distance
+from lowland.plots import contact_sheet
 from lowland.recipes.base import Bound, Recipe, recipe
 from lowland.reports.run import Run
 
