@@ -72,6 +72,13 @@ class Images:
         channels, height, width = self.train.shape[1:]
         return (channels, height, width)
 
+    @property
+    def together(self) -> tuple[Tensor, Tensor]:
+        """Images and labels of all splits, for other splits than the usual ones."""
+        splits = ("train", "validation", "test")
+        images, labels = ([getattr(self, f"{split}{what}") for split in splits] for what in ("", "_labels"))
+        return torch.cat(images), torch.cat(labels)
+
     def first(self, **counts: int) -> Images:
         """The same with only the first so many images of some splits, which are in random order.
 

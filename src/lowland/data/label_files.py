@@ -82,15 +82,16 @@ def label_tables(labels: str) -> list[str]:
     return [labels] if labels and labels != FOLDERS else []
 
 
-def check_table(path: Path) -> None:
-    """Raise a DataError unless a file lies there."""
-    if not os.path.lexists(path):
-        raise DataError(f"There is no file {path}: --labels takes a CSV file, or the word {FOLDERS}.")
-    regular(path)
+def check_table(labels: str) -> None:
+    """Raise a DataError where labels are to come from a file, and there is none."""
+    for path in map(Path, label_tables(labels)):
+        if not os.path.lexists(path):
+            raise DataError(f"There is no file {path}: --labels takes a CSV file, or the word {FOLDERS}.")
+        regular(path)
 
 
 def _table(path: Path, root: Path, known: set[str], skipped: set[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    check_table(path)
+    check_table(str(path))
     try:
         text = read_bytes(path).decode("utf-8-sig")
         first = text.split("\n", 1)[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lowland.data.images import Images
 from lowland.errors import OptionError, ShapeError
 
 
@@ -98,3 +100,28 @@ def moving_digits(
     grid = torch.stack([across[:, None, :].expand(-1, side, -1), down[:, :, None].expand(-1, -1, side)], dim=3)
     films = functional.grid_sample(digits.repeat_interleave(frames, dim=0), grid, align_corners=False)
     return MovingDigits(films.unflatten(0, (count, frames)).clamp(0, 1), corner / room, labels)
+
+
+def film_splits(
+    images: Images, generators: Iterable[torch.Generator], side: int = 32, frames: int = 6
+) -> dict[str, MovingDigits]:
+    """Labelled films of training, validation and test digits, which do not mix.
+
+    Digits of more than half the field are shrunk to half their size, so that they have room to move.
+
+    Args:
+        images: digits.
+        generators: of places and velocities, one for each split.
+        side, frames: of `moving_digits`.
+
+    >>> from lowland.data import digits
+    >>> films = film_splits(digits().first(train=5, validation=3, test=2), [torch.Generator() for _ in range(3)], 16, 4)
+    >>> {name: tuple(one.frames.shape) for name, one in films.items()}
+    {'train': (5, 4, 1, 16, 16), 'validation': (3, 4, 1, 16, 16), 'test': (2, 4, 1, 16, 16)}
+    """
+    made = {}
+    for name, generator in zip(("train", "validation", "test"), generators, strict=True):
+        digits, labels = getattr(images, name), getattr(images, f"{name}_labels")
+        digits = functional.avg_pool2d(digits, 2) if digits.shape[2] >= side // 2 + 4 else digits
+        made[name] = moving_digits(digits, generator, side=side, frames=frames, labels=labels)
+    return made

@@ -43,7 +43,15 @@ from lowland.evaluation.restoration import psnr, restore_images
 from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import CLOSE, Verdict, auroc_interval, verdict, verdict_of_accuracies, verdict_of_rates
-from lowland.evaluation.verification import Chosen, Verification, all_pairs, hardest_pairs, verification, verify_best
+from lowland.evaluation.verification import (
+    Chosen,
+    Verification,
+    all_pairs,
+    hardest_pairs,
+    principal_ways,
+    verification,
+    verify_best,
+)
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 from lowland.evaluation.warm_start import WarmStart, warm_start_times
 from lowland.shaping.collapse import effective_rank
@@ -106,6 +114,7 @@ __all__ = [
     "pixel_noise",
     "plane",
     "principal_codes",
+    "principal_ways",
     "probe",
     "psnr",
     "rankme",

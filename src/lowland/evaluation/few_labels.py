@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from lowland.evaluation.fine_tune import fine_tune
 from lowland.evaluation.frozen import labelled
 from lowland.evaluation.probe import Labelled, Probe, probe
 from lowland.evaluation.representations import represent
-from lowland.shaping.joint import Views
+from lowland.training.pretraining import views_of
 
 FROZEN, TUNED, SCRATCH = "pretrained, linear probe", "pretrained, fine-tuned", "from scratch"
 PIXELS, RANDOM = "raw pixels", "random encoder"
@@ -25,14 +25,14 @@ class Tuning:
     """Training on labels with each of several views at each of several rates, of which validation images choose.
 
     Args:
-        views: how images are changed in training, by name.
+        views: how images are changed in training: names of presets of `ImageViews`.
         rates: learning rates.
         steps, batch_size: of each training.
         generator: draws the first weights of the head, the same for all views.
         seed: of the order of the images and of the views.
     """
 
-    views: Mapping[str, Views]
+    views: Sequence[str]
     rates: Sequence[float]
     steps: int
     batch_size: int
@@ -49,11 +49,12 @@ class Tuning:
             (views, rate, validation).
         """
         state, tried = self.generator.get_state(), {}
-        for name, views in self.views.items():
+        for name in self.views:
             self.generator.set_state(state)
             tried[name] = fine_tune(
-                encoder, train, labelled(images, "validation"), head=head, views=views, rates=self.rates,
-                steps=self.steps, batch_size=self.batch_size, generator=self.generator, seed=self.seed,
+                encoder, train, labelled(images, "validation"), head=head, views=views_of("images", name),
+                rates=self.rates, steps=self.steps, batch_size=self.batch_size, generator=self.generator,
+                seed=self.seed,
             )  # fmt: skip
         best = max(tried, key=lambda name: tried[name].validation)
         samples, labels = labelled(images, "test")
@@ -83,7 +84,7 @@ def compare_with_few_labels(
     >>> from lowland.data import digits
     >>> from lowland.nn.encoders import ConvNet
     >>> net, images = ConvNet((1, 8, 8), (4,)), digits().first(train=200, validation=50, test=50)
-    >>> tuning = Tuning({"as they are": lambda samples, noise: samples}, (1e-3,), 2, 32, torch.Generator())
+    >>> tuning = Tuning(("none",), (1e-3,), 2, 32, torch.Generator())
     >>> list(compare_with_few_labels(net, net, images, torch.arange(80), tuning, tuning))
     ['pretrained, linear probe', 'random encoder', 'raw pixels', 'pretrained, fine-tuned', 'from scratch']
     """

@@ -9,8 +9,8 @@ from __future__ import annotations
 from lowland.plots.animation import animate
 from lowland.plots.bars import interval_bars, stacked_shares, value_pairs
 from lowland.plots.confusion import confusion
-from lowland.plots.contact import contact_sheet, neighbour_sheet, unnamed
-from lowland.plots.curves import curves
+from lowland.plots.contact import contact_sheet, neighbour_sheet, unnamed, view_sheet
+from lowland.plots.curves import curves, spectrum_curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
 from lowland.plots.histogram import distributions, histogram
@@ -19,7 +19,7 @@ from lowland.plots.landscape import landscape, landscape_grid
 from lowland.plots.mosaic import mosaic
 from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
-from lowland.plots.retrieval import labelled_retrieval, retrieval
+from lowland.plots.retrieval import labelled_retrieval, nearest_images, retrieval
 from lowland.plots.scatter import scatter, scatter_panels
 from lowland.plots.token_colours import principal_colours, token_sheet
 from lowland.plots.verification import verification_curves
@@ -43,6 +43,7 @@ __all__ = [
     "landscape_grid",
     "measure",
     "mosaic",
+    "nearest_images",
     "neighbour_sheet",
     "photographs",
     "plane_through",
@@ -50,10 +51,12 @@ __all__ = [
     "retrieval",
     "scatter",
     "scatter_panels",
+    "spectrum_curves",
     "stacked_shares",
     "token_sheet",
     "unnamed",
     "value_pairs",
     "verification_curves",
+    "view_sheet",
     "write_video",
 ]

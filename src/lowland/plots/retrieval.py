@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from torch import Tensor
+from torch import Tensor, nn
 
+from lowland.data.images import Images
 from lowland.errors import ShapeError
+from lowland.evaluation.frozen import labelled
+from lowland.evaluation.neighbours import nearest_neighbours
 from lowland.evaluation.probe import Labelled
+from lowland.evaluation.representations import represent
 from lowland.plots.style import ORANGE, bare, figure
 
 _EDGE, _WIDTH = 2, 4.0
@@ -66,3 +70,22 @@ def labelled_retrieval(queries: Labelled, bank: Labelled, place: Tensor) -> Figu
     1
     """
     return retrieval(queries[0], bank[0][place], bank[1][place] != queries[1][:, None])
+
+
+def nearest_images(images: Images, encoder: nn.Module, count: int = 8, k: int = 4, most: int = 2000) -> Figure:
+    """The first test images with the training images nearest to them by an encoder, as `labelled_retrieval`.
+
+    Args:
+        images: with labels.
+        encoder: (B, *shape) → (B, D).
+        count: test images.
+        k: neighbours of each.
+        most: training images that are searched.
+
+    >>> from lowland.data import digits
+    >>> nearest_images(digits(), nn.Flatten(), count=2).axes[0].images[0].get_array().shape
+    (24, 64, 3)
+    """
+    queries = images.test[:count], images.test_labels[:count]
+    place = nearest_neighbours(represent(encoder, queries[0]), represent(encoder, images.train[:most]), k)[1]
+    return labelled_retrieval(queries, labelled(images, "train"), place)

@@ -17,9 +17,9 @@ from lowland.data.views import ImageViews
 from lowland.energies.base import Energy
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import OptionError, nearest
-from lowland.evaluation import FineTuned, fine_tune, labelled, measure_frozen, nearest_neighbours, rankme, represent
+from lowland.evaluation import FineTuned, fine_tune, labelled, measure_frozen, rankme
 from lowland.nn.encoders import ConvNet, ResNet18
-from lowland.plots import curves, labelled_retrieval
+from lowland.plots import curves
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, train
 from lowland.reports.run import Run
 from lowland.shaping.base import Shaping
@@ -46,13 +46,6 @@ def checked(run: Run, data: Images) -> Images:
     if data.stand_in_for:
         run.stand_in(f"{data.source} stands in for {data.stand_in_for}: compare only figures measured on it.")
     return data
-
-
-def retrieved(data: Images, encoder: nn.Module, count: int = 8, k: int = 4) -> Figure:
-    """Test images with their nearest training images; those of another class have a frame."""
-    codes = represent(encoder, data.test[:count]), represent(encoder, data.train[:_RANKED])
-    place = nearest_neighbours(codes[0], codes[1], k)[1]
-    return labelled_retrieval((data.test[:count], data.test_labels[:count]), labelled(data, "train"), place)
 
 
 @dataclass(frozen=True)
@@ -108,12 +101,15 @@ class Pretraining(Recipe):
         """Optimiser steps of each method."""
         return max(1, round(self.epochs * len(data.train) / self.batch))
 
+    @property
+    def encoder_options(self) -> dict[str, Any]:
+        """Arguments of the network besides the shape of an image."""
+        return {"width": self.maps[0]} if self.encoder == "resnet18" else {"maps": self.maps, "pooled": self.pooled}
+
     def network(self, data: Images, seed: int) -> nn.Module:
         """An encoder with first weights: the same for all methods of a seed, and for the baselines."""
-        generator = self.generator(1000 + seed)
-        if self.encoder == "resnet18":
-            return ResNet18(data.shape, self.maps[0], generator=generator).to(self.device)
-        return ConvNet(data.shape, self.maps, pooled=self.pooled, generator=generator).to(self.device)
+        made = ResNet18 if self.encoder == "resnet18" else ConvNet
+        return made(data.shape, **self.encoder_options, generator=self.generator(1000 + seed)).to(self.device)
 
     def energy(self, method: JointMethod, data: Images, seed: int) -> JointEmbedding:
         """What a method trains, with first weights."""
@@ -166,6 +162,8 @@ class Comparison(Recipe):
 
     weight_decay: ClassVar[float] = 0.05
     clip: ClassVar[float | None] = 1.0
+    head_seed: ClassVar[int] = 50
+    loss: ClassVar[str] = "loss of a batch, each method's own"
     measures: ClassVar[Mapping[str, tuple[str, float]]]
     """What the page shows of `measure`, and the factor of its unit."""
 
@@ -181,12 +179,13 @@ class Comparison(Recipe):
         """All measures of a frozen encoder."""
         raise NotImplementedError
 
-    def supervise(self, untrained: nn.Module, data: Any, seed: int, **options: Any) -> FineTuned:
-        """The same encoder with a linear head, from scratch on all labels, in as many steps."""
-        raise NotImplementedError
+    def compare(
+        self, run: Run, data: Any, shape: tuple[int, int, int], samples: Any, teach: Callable[..., FineTuned]
+    ) -> tuple[Encoders, Energies, Any]:
+        """Train on samples and measure, with all baselines; `teach` is `fine_tune` with labelled samples and views.
 
-    def compare(self, run: Run, data: Any, shape: tuple[int, int, int], samples: Any) -> tuple[Encoders, Energies, Any]:
-        """Train on samples and measure; returns encoders, energies and training losses of the first seed."""
+        Returns encoders, energies and losses of the first seed.
+        """
         methods = self.methods(shape)
         run.expect(1 + self.seeds * (2 + len(methods)))
         energies: Energies = {}
@@ -195,7 +194,7 @@ class Comparison(Recipe):
         for seed in range(self.seeds):
             untrained = self.encoder(shape, self.generator(seed)).to(self.device)
             found = {PIXELS: raw, RANDOM: run.stage(f"seed-{seed}/random", partial(self.measure, untrained, data))}
-            found[SUPERVISED] = run.stage(f"seed-{seed}/supervised", partial(self._supervised, untrained, data, seed))
+            found[SUPERVISED] = run.stage(f"seed-{seed}/supervised", partial(self._teach, teach, untrained, data, seed))
             for method in methods:
                 energy = method.energy(seed).to(self.device)
                 name = method.title.lower().replace(" ", "-")
@@ -210,13 +209,10 @@ class Comparison(Recipe):
         encoders: Encoders = {RANDOM: self.encoder(shape, self.generator())}
         return encoders | {name: energy.encoder for name, energy in energies.items()}, energies, losses
 
-    def draw(
-        self, run: Run, encoders: Encoders, nearest: Callable[[nn.Module], Figure], losses: Any,
-        ylabel: str = "loss of a batch, each method's own",
-    ) -> None:  # fmt: skip
+    def draw(self, run: Run, encoders: Encoders, nearest: Callable[[nn.Module], Figure], losses: Any) -> None:
         """What is nearest by each encoder, and the losses in training."""
         run.grid("neighbours", [(partial(nearest, encoder), name) for name, encoder in encoders.items()], 2)
-        run.figure("training", curves(losses, xlabel="step", ylabel=ylabel, log="y"))
+        run.figure("training", curves(losses, xlabel="step", ylabel=self.loss, log="y"))
 
     def _train(self, method: Method, energy: Any, data: Any, samples: Any, seed: int) -> dict[str, Any]:
         count = len(samples[0] if isinstance(samples, tuple) else samples)
@@ -229,9 +225,12 @@ class Comparison(Recipe):
         measured = self.measure(energy.encoder, data)
         return {"measured": measured, "steps": list(line.steps), "losses": list(line.values)}
 
-    def _supervised(self, untrained: nn.Module, data: Any, seed: int) -> dict[str, float]:
-        options = {"rates": (self.rate,), "steps": self.steps, "batch_size": self.batch}
-        taught = self.supervise(untrained, data, seed, weight_decay=self.weight_decay, **options)
+    def _teach(self, teach: Callable[..., FineTuned], untrained: nn.Module, data: Any, seed: int) -> dict[str, float]:
+        """The same encoder with a linear head, from scratch on all labels, in as many steps."""
+        taught = teach(
+            untrained, rates=(self.rate,), steps=self.steps, batch_size=self.batch, weight_decay=self.weight_decay,
+            generator=self.generator(self.head_seed + seed), seed=seed,
+        )  # fmt: skip
         return self.measure(taught.network[0].to(self.device), data)
 
 
@@ -257,14 +256,11 @@ class Predictive(Comparison):
         held = self.images // 10
         found = load(self.data, self.data_dir or None)
         data = checked(run, found.first(train=self.images - held, validation=held, test=self.tested))
-        compared = self.compare(run, data, data.shape, data.train.to(self.device))
+        labels = {split: labelled(data, split) for split in ("train", "validation")}
+        teach = partial(fine_tune, **labels, views=crops_and_flips(data.shape))
+        compared = self.compare(run, data, data.shape, data.train.to(self.device), teach)
         run.show(train=len(data.train), test=len(data.test), learned=list(compared[1]))
         return data, *compared
-
-    def supervise(self, untrained: nn.Module, data: Images, seed: int, **options: Any) -> FineTuned:
-        parts = (labelled(data, split) for split in ("train", "validation"))
-        options |= {"views": crops_and_flips(data.shape), "generator": self.generator(50 + seed)}
-        return fine_tune(untrained, *parts, seed=seed, **options)
 
     def measure(self, encoder: nn.Module, data: Images) -> dict[str, float]:
         found = measure_frozen(encoder, data, neighbours=min(200, len(data.train) // 10))

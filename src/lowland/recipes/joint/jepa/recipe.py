@@ -14,9 +14,9 @@ from torch import Tensor
 from lowland.data.images import Images
 from lowland.energies.masked_prediction import MaskedPrediction
 from lowland.nn.encoders.vision_transformer import VisionTransformer
-from lowland.plots import mosaic, token_sheet
+from lowland.plots import mosaic, nearest_images, token_sheet
 from lowland.recipes.base import Count, Share, recipe
-from lowland.recipes.joint.common import Encoders, Method, Predictive, crops_and_flips, retrieved
+from lowland.recipes.joint.common import Encoders, Method, Predictive, crops_and_flips
 from lowland.reports.run import Run
 from lowland.shaping.predictive.masked import IJEPA, MAE, Data2Vec
 from lowland.shaping.predictive.masks import PatchMasks
@@ -84,7 +84,7 @@ class JepaRecipe(Predictive):
         images = data.test[:SHOWN]
         run.figure("masks", partial(self._masks, mae, images))
         run.figure("tokens", partial(token_sheet, encoders, images))
-        self.draw(run, encoders, partial(retrieved, data), losses)
+        self.draw(run, encoders, partial(nearest_images, data), losses)
 
     def _masks(self, energy: MaskedPrediction, images: Tensor) -> Figure:
         noise = PerSampleRNG(self.seed, torch.arange(len(images)))

@@ -121,7 +121,10 @@ class PretrainRecipe(Recipe):
             run.part(shown.training, getattr(error.result, "history", {}), work.plan.method)
             raise
         test = run.stage("test", partial(compare_encoders, work, parts, energy, encoder))
-        self._write_encoder(run, out, work, encoder, test["measured"])
+        card = work.card(data=self._name, measured=test["measured"])
+        weights = write_encoder(out, encoder.cpu(), work.encoder_options, card)
+        run.made.append(weights)
+        run.show(weights=shell([str(weights)]), out=escaped(str(out)), usage=usage(encoder, data.kind))
         for method, row in test["measured"].items():
             for measure, value in row.items():
                 run.measured.set(method, measure, value)
@@ -135,8 +138,7 @@ class PretrainRecipe(Recipe):
     def _check(self) -> None:
         """Whatever can be known to fail before a thousand files are read."""
         kind = survey(self.folder, leave=label_tables(self.labels)).kind if self.folder else "images"
-        for table in label_tables(self.labels):
-            check_table(Path(table))
+        check_table(self.labels)
         check_choices(
             kind, self.size, self.method, self.encoder, self.batch, self.epochs, self.steps,
             read_options(self.encoder_options), read_options(self.options), self.views,
@@ -164,7 +166,7 @@ class PretrainRecipe(Recipe):
                 "or some of them differ. Start a new run."
             )
 
-    # Training and results
+    # Training
 
     def _train(
         self, run: Run, work: FolderTraining, energy: JointEmbedding, shaping: JointShaping, encoder: Standardised
@@ -188,11 +190,3 @@ class PretrainRecipe(Recipe):
         )
         curves = {name: (list(curve.steps), list(curve.values)) for name, curve in found.history.items()}
         return {"ranks": [(int(step), rank) for step, rank in ranks.items()], "curves": curves}
-
-    def _write_encoder(
-        self, run: Run, out: Path, work: FolderTraining, encoder: Standardised, measured: Mapping[str, Any]
-    ) -> None:
-        card = work.card(data=self._name, measured=measured)
-        weights = write_encoder(out, encoder.cpu(), work.encoder_options, card)
-        run.made.append(weights)
-        run.show(weights=shell([str(weights)]), out=escaped(str(out)), usage=usage(encoder, work.data.kind))

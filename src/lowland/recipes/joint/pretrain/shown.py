@@ -10,9 +10,8 @@ from torch import Tensor
 
 from lowland.data.folder import Folder
 from lowland.data.split import HELD_OUT, Split
-from lowland.data.views import two_views
 from lowland.evaluation.pretrained import RAW, TRAINED, gains, helped
-from lowland.plots import contact_sheet, curves, neighbour_sheet, scatter, unnamed
+from lowland.plots import contact_sheet, curves, neighbour_sheet, scatter, spectrum_curves, unnamed, view_sheet
 from lowland.reports.run import Run
 from lowland.shaping.joint import JointShaping
 from lowland.training.folder_training import FolderTraining
@@ -61,10 +60,8 @@ def samples(run: Run, data: Folder, parts: Split, shaping: JointShaping) -> None
     count = min(_SHOWN, len(parts.train))
     tiles = data.take(parts.train[torch.linspace(0, len(parts.train) - 1, count).long()])
     run.figure("samples", contact_sheet(unnamed(tiles.split(_COLUMNS))))
-    few = tiles[:8]
     assert shaping.views is not None
-    a, b = two_views(shaping.views, few)
-    run.figure("views", contact_sheet({"sample": few, "a view": a, "another": b}))
+    run.figure("views", view_sheet(tiles[:8], shaping.views))
 
 
 def training(run: Run, lines: Mapping[str, Any], method: str, ranks: Sequence[tuple[int, float]] = ()) -> None:
@@ -96,7 +93,5 @@ def results(run: Run, data: Folder, parts: Split, test: Mapping[str, Any]) -> No
     if data.kind == "images":
         some = torch.linspace(0, len(rows) - 1, min(_PICTURES, len(rows))).long()
         run.figure("pictures", scatter(plane[some], pictures=data.take(rows[some]), title="The same plane, by picture"))
-    lines = {name: (range(1, len(values) + 1), values.tolist()) for name, values in test["spectra"].items()}
-    run.figure(
-        "spectrum", curves(lines, title="Spectrum", xlabel="direction", ylabel="singular value / largest", log="xy")
-    )
+    spectra = test["spectra"]
+    run.figure("spectrum", spectrum_curves(spectra, title="Spectrum", ylabel="singular value / largest"))

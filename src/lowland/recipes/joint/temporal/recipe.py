@@ -10,12 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from matplotlib.figure import Figure
 from torch import nn
-from torch.nn import functional
 
 from lowland.data.catalogue import load
-from lowland.data.moving_digits import MovingDigits, moving_digits
+from lowland.data.moving_digits import MovingDigits, film_splits
 from lowland.energies.joint_embedding import JointEmbedding
-from lowland.evaluation import FineTuned, fine_tune, measure_films, nearest_films, represent
+from lowland.evaluation import fine_tune, measure_films, nearest_films, represent
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.plots import mosaic, retrieval
 from lowland.recipes.base import Bound, Count, Positive, recipe
@@ -61,6 +60,7 @@ class TemporalRecipe(Comparison):
 
     weight_decay: ClassVar[float] = 0.01
     clip: ClassVar[float | None] = None
+    head_seed: ClassVar[int] = 80
     measures: ClassVar[Mapping[str, tuple[str, float]]] = {
         "digit": ("digit", 100), "validation": ("validation", 100), "place": ("place", 1), "slowness": ("slowness", 1),
         "neighbours": ("neighbours", 100),
@@ -75,9 +75,12 @@ class TemporalRecipe(Comparison):
     }  # fmt: skip
 
     def run(self, run: Run) -> None:
-        films = self._films()
+        held = self.films // 10
+        digits = load(self.data).first(train=self.films - held, validation=held, test=self.tested)
+        films = film_splits(digits, (self.generator(10 + split) for split in range(3)), self.side, self.frames)
         pairs = tuple(part.to(self.device) for part in films["train"].neighbours)
-        encoders, _, losses = self.compare(run, films, (1, self.side, self.side), pairs)
+        teach = partial(fine_tune, **{split: films[split].labelled for split in ("train", "validation")})
+        encoders, _, losses = self.compare(run, films, (1, self.side, self.side), pairs, teach)
         run.show(learned=list(METHODS), trained=len(films["train"].frames))
         run.part(self.figures, films["test"], encoders, losses)
 
@@ -93,21 +96,6 @@ class TemporalRecipe(Comparison):
 
     def measure(self, encoder: nn.Module, data: Splits) -> dict[str, float]:
         return measure_films(encoder, data)
-
-    def supervise(self, untrained: nn.Module, data: Splits, seed: int, **options: Any) -> FineTuned:
-        parts = (data[split].labelled for split in ("train", "validation"))
-        return fine_tune(untrained, *parts, generator=self.generator(80 + seed), seed=seed, **options)
-
-    def _films(self) -> Splits:
-        """Films of training, validation and test digits, which do not mix."""
-        held = self.films // 10
-        data, made = load(self.data).first(train=self.films - held, validation=held, test=self.tested), {}
-        for number, name in enumerate(("train", "validation", "test")):
-            digits, labels = getattr(data, name), getattr(data, f"{name}_labels")
-            digits = functional.avg_pool2d(digits, 2) if digits.shape[2] >= self.side // 2 + 4 else digits
-            generator = self.generator(10 + number)
-            made[name] = moving_digits(digits, generator, side=self.side, frames=self.frames, labels=labels)
-        return made
 
     def figures(self, run: Run, test: MovingDigits, encoders: Encoders, losses: Any) -> None:
         run.figure("films", mosaic({f"film {number + 1}": film for number, film in enumerate(test.frames[:4])}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
@@ -13,56 +13,14 @@ from torch import Tensor
 from lowland.data.catalogue import load
 from lowland.data.photos import photo_crops
 from lowland.data.toy_samples import chirps, wines
-from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews, changed_options, two_views
+from lowland.data.views import ablations, changed_options, two_views
 from lowland.errors import OptionError
 from lowland.evaluation import view_distance
 from lowland.plots import contact_sheet
 from lowland.recipes.base import Bound, Recipe, recipe
 from lowland.reports.run import Run
 
-Views = ImageViews | SeriesViews | VectorViews | Jigsaw
-Settings = Mapping[str, Views]
-NONE = "no augmentation"
-
-COLOUR: Settings = {
-    NONE: ImageViews.none(),
-    "crop only": ImageViews.crop_only(),
-    "flip alone": replace(ImageViews.none(), flip=0.5),
-    "colour alone": replace(ImageViews.none(), colour=1.0),
-    "hue alone": replace(ImageViews.none(), colour=1.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.5),
-    "grey alone": replace(ImageViews.none(), grey=0.5),
-    "blur alone": replace(ImageViews.none(), blur=1.0),
-    "solarise alone": replace(ImageViews.none(), solarise=0.5),
-    "mask alone": replace(ImageViews.none(), mask=1.0),
-    "as in SimCLR": ImageViews.simclr(),
-    "as in VICReg": ImageViews.vicreg(),
-    "jigsaw": Jigsaw(),
-}
-GREY: Settings = {
-    NONE: ImageViews.none(),
-    "crop only": ImageViews.crop_only(),
-    "mild": ImageViews.mild(),
-    "upright": ImageViews.upright(),
-    "in place": ImageViews.in_place(),
-    "as in SimCLR": ImageViews.simclr(),
-    "jigsaw": Jigsaw(grid=2),
-}
-SERIES: Settings = {
-    NONE: SeriesViews.none(),
-    "crop only": SeriesViews.crop_only(),
-    "warp alone": replace(SeriesViews.none(), warp=0.5),
-    "scale alone": replace(SeriesViews.none(), scale=0.3),
-    "jitter alone": replace(SeriesViews.none(), jitter=0.1),
-    "mask alone": replace(SeriesViews.none(), mask=1.0),
-    "defaults": SeriesViews(),
-}
-VECTORS: Settings = {
-    NONE: VectorViews.none(),
-    "noise alone": VectorViews(noise=0.3, drop=0.0),
-    "drop alone": VectorViews(noise=0.0, drop=0.2),
-    "defaults": VectorViews(),
-}
-KINDS: Mapping[str, Settings] = {"colour": COLOUR, "grey": GREY, "series": SERIES, "vectors": VECTORS}
+KINDS = ("colour", "grey", "series", "vectors")
 
 
 @recipe
@@ -100,10 +58,12 @@ class ViewsRecipe(Recipe):
         run.part(self.figures, tiles)
 
     def figures(self, run: Run, tiles: Mapping[str, Any]) -> None:
-        for kind, own in KINDS.items():
+        for kind in KINDS:
             run.figure(kind, partial(contact_sheet, tiles[kind]))
+            settings = ablations(kind)
+            none = settings["no augmentation"]
             rows = [
-                (name, changed_options(views, own[NONE]), run.measured.mean(name, kind)) for name, views in own.items()
+                (name, changed_options(views, none), run.measured.mean(name, kind)) for name, views in settings.items()
             ]
             columns = ("setting", "options that differ from no augmentation", "distance")
             run.table(columns, rows, name=f"{kind} settings")
@@ -113,7 +73,7 @@ class ViewsRecipe(Recipe):
         """Pairs of views to be shown, and how far apart they are, by setting."""
         samples = self._samples(kind).to(self.device)
         tiles, distance = {"the sample": self._pairs(samples, samples)}, {}
-        for name, views in KINDS[kind].items():
+        for name, views in ablations(kind).items():
             a, b = two_views(views, samples, 2 * self.seed)
             tiles[name], distance[name] = self._pairs(a, b), view_distance(a, b, samples)
         return {"tiles": tiles, "distance": distance}
