@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -41,6 +42,8 @@ class Folder:
     >>> folder = Folder("images", torch.full((2, 1, 4, 4), 51, dtype=torch.uint8), ("a.png", "b.png"), (0, 0))
     >>> folder.take(torch.tensor([1])).amax().item(), folder.shape, len(folder)
     (0.20000000298023224, (1, 4, 4), 2)
+    >>> folder.facts["shape"], folder.facts["files"]
+    ('1 × 4 × 4', 2)
     """
 
     kind: str
@@ -58,6 +61,14 @@ class Folder:
     def shape(self) -> tuple[int, ...]:
         """Of one sample: (C, H, W) or (C, T)."""
         return tuple(self.values.shape[1:])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For a report: "kind", "shape" as text, numbers of "samples", "files" and "skipped" files, and "notes"."""
+        return {
+            "kind": self.kind, "shape": " × ".join(map(str, self.shape)), "samples": len(self),
+            "files": len(set(self.files)), "skipped": len(self.skipped), "notes": self.notes,
+        }  # fmt: skip
 
     @property
     def fingerprint(self) -> str:

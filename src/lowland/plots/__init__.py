@@ -13,7 +13,7 @@ from lowland.plots.contact import contact_sheet, neighbour_sheet, unnamed, view_
 from lowland.plots.curves import curves, spectrum_curves
 from lowland.plots.field import Field, measure
 from lowland.plots.heatmap import auroc_heatmap
-from lowland.plots.histogram import distributions, histogram
+from lowland.plots.histogram import distributions, histogram, pair_energies
 from lowland.plots.images import images
 from lowland.plots.landscape import landscape, landscape_grid
 from lowland.plots.mosaic import mosaic
@@ -45,6 +45,7 @@ __all__ = [
     "mosaic",
     "nearest_images",
     "neighbour_sheet",
+    "pair_energies",
     "photographs",
     "plane_through",
     "principal_colours",

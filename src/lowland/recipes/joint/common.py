@@ -37,12 +37,13 @@ GPU: dict[str, Any] = {
 }  # fmt: skip
 """The presets for a GPU of `ssl` and `labels`: the setting of most published figures on CIFAR-10."""
 _RANKED = 2000
-Encoders: TypeAlias = dict[str, nn.Module]
+Encoders: TypeAlias = dict[str, Any]
 Energies: TypeAlias = dict[str, Any]
 
 
-def checked(run: Run, data: Images) -> Images:
-    """The data; if they stand in for others, the page says so in its first line."""
+def load_images(run: Run, name: str, folder: str) -> Images:
+    """A data set; if it stands in for another, the page says so in its first line."""
+    data = load(name, folder or None)
     if data.stand_in_for:
         run.stand_in(f"{data.source} stands in for {data.stand_in_for}: compare only figures measured on it.")
     return data
@@ -88,10 +89,6 @@ class Pretraining(Recipe):
                 raise OptionError(f"There is no method {name!r}. {nearest(name, JOINT_METHODS)}")
         if not self.maps:
             raise OptionError("maps must be at least one number.")
-
-    def images(self, run: Run) -> Images:
-        """The data."""
-        return checked(run, load(self.data, self.data_dir or None))
 
     def chosen(self) -> list[JointMethod]:
         """The methods asked for, or all."""
@@ -162,7 +159,7 @@ class Comparison(Recipe):
 
     weight_decay: ClassVar[float] = 0.05
     clip: ClassVar[float | None] = 1.0
-    head_seed: ClassVar[int] = 50
+    head_seed: ClassVar[int] = 50  # of the first weights of the head in supervised training
     loss: ClassVar[str] = "loss of a batch, each method's own"
     measures: ClassVar[Mapping[str, tuple[str, float]]]
     """What the page shows of `measure`, and the factor of its unit."""
@@ -254,8 +251,8 @@ class Predictive(Comparison):
     def compare_on(self, run: Run) -> tuple[Images, Encoders, Energies, Any]:
         """The images, the first of each split; and what `compare` returns."""
         held = self.images // 10
-        found = load(self.data, self.data_dir or None)
-        data = checked(run, found.first(train=self.images - held, validation=held, test=self.tested))
+        whole = load_images(run, self.data, self.data_dir)
+        data = whole.first(train=self.images - held, validation=held, test=self.tested)
         labels = {split: labelled(data, split) for split in ("train", "validation")}
         teach = partial(fine_tune, **labels, views=crops_and_flips(data.shape))
         compared = self.compare(run, data, data.shape, data.train.to(self.device), teach)

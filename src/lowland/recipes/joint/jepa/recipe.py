@@ -86,10 +86,9 @@ class JepaRecipe(Predictive):
         run.figure("tokens", partial(token_sheet, encoders, images))
         self.draw(run, encoders, partial(nearest_images, data), losses)
 
+    @torch.no_grad()
     def _masks(self, energy: MaskedPrediction, images: Tensor) -> Figure:
         noise = PerSampleRNG(self.seed, torch.arange(len(images)))
         hidden = {name: masks(noise, energy.encoder.grid).z() for name, masks in MASKS.items()}
         rows = {"image": images} | {name: energy.hide(images, z) for name, z in hidden.items()}
-        with torch.no_grad():
-            rows["MAE fills in"] = energy.filled(images, hidden["masked for MAE"])
-        return mosaic(rows)
+        return mosaic(rows | {"MAE fills in": energy.filled(images, hidden["masked for MAE"])})

@@ -15,7 +15,7 @@ from lowland.evaluation import labelled, probe
 from lowland.evaluation.few_labels import FROZEN, SCRATCH, TUNED, Tuning, compare_with_few_labels
 from lowland.plots import curves
 from lowland.recipes.base import Bound, Count, Positive, recipe
-from lowland.recipes.joint.common import GPU, PIXELS, RANDOM, Pretraining, Views
+from lowland.recipes.joint.common import GPU, PIXELS, RANDOM, Pretraining, Views, load_images
 from lowland.reports.results import Results
 from lowland.reports.run import Run
 from lowland.training.joint_methods import JointMethod
@@ -86,7 +86,7 @@ class LabelsRecipe(Pretraining):
     def run(self, run: Run) -> None:
         counts = [1 if fraction == 1 else self.seeds for fraction in self.fractions]
         run.expect(len(self.methods) + sum(counts))
-        data = self.images(run)
+        data = load_images(run, self.data, self.data_dir)
         encoders, choice = self._pretrained(run, data)
         chosen = choice.best("validation", most=True) if encoders else ""
         found: Found = {}

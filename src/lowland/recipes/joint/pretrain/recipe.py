@@ -133,8 +133,6 @@ class PretrainRecipe(Recipe):
         run.part(shown.results, data, parts, test)
         run.part(shown.training, trained["curves"], work.plan.method, trained["ranks"])
 
-    # Data
-
     def _check(self) -> None:
         """Whatever can be known to fail before a thousand files are read."""
         kind = survey(self.folder, leave=label_tables(self.labels)).kind if self.folder else "images"
@@ -165,8 +163,6 @@ class PretrainRecipe(Recipe):
                 f"The folder has changed since the run began: it had {before['samples']} samples and has {len(data)}, "
                 "or some of them differ. Start a new run."
             )
-
-    # Training
 
     def _train(
         self, run: Run, work: FolderTraining, energy: JointEmbedding, shaping: JointShaping, encoder: Standardised

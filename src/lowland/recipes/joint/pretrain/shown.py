@@ -26,10 +26,7 @@ def describe(run: Run, work: FolderTraining, parts: Split, shaping: JointShaping
     """The data and the choices, which stand on the page also if the training fails."""
     data, chosen = work.data, work.plan
     run.show(
-        kind=data.kind, shape=" × ".join(map(str, data.shape)), samples=len(data), files=len(set(data.files)),
-        notes=data.notes, train=len(parts.train), tests=len(parts.test), classes=parts.classes,
-        labelled=0 if parts.labels is None else int((parts.labels >= 0).sum()), label_notes=parts.notes,
-        held_out=HELD_OUT, skipped=len(data.skipped), skipped_shown=_SKIPPED, trained_by=chosen.method,
+        **data.facts, **parts.facts, held_out=HELD_OUT, skipped_shown=_SKIPPED, trained_by=chosen.method,
         encoder=chosen.encoder, steps=chosen.steps, batch=chosen.batch, reasons=chosen.reasons,
         views=described(shaping.views), weights="", compared={}, failed=[], collapsed=False, drawn=False,
     )  # fmt: skip
@@ -93,5 +90,5 @@ def results(run: Run, data: Folder, parts: Split, test: Mapping[str, Any]) -> No
     if data.kind == "images":
         some = torch.linspace(0, len(rows) - 1, min(_PICTURES, len(rows))).long()
         run.figure("pictures", scatter(plane[some], pictures=data.take(rows[some]), title="The same plane, by picture"))
-    spectra = test["spectra"]
-    run.figure("spectrum", spectrum_curves(spectra, title="Spectrum", ylabel="singular value / largest"))
+    drawn = spectrum_curves(test["spectra"], title="Spectrum", ylabel="singular value / largest")
+    run.figure("spectrum", drawn)

@@ -87,8 +87,7 @@ class SiameseRecipe(Recipe):
         for number, fold in enumerate(folds):
             splits = {name: (images[chosen], who[chosen]) for name, chosen in fold.items()}
             found.append(run.stage(f"fold-{number}", partial(self._fold, splits, number)))
-            measured = found[-1]["measured"]
-            run.measured.add({name: {"error": 100 * one["equal error"]} for name, one in measured.items()})
+            run.measured.add({name: {"error": 100 * one["equal error"]} for name, one in found[-1]["measured"].items()})
         settings = {name: dict.fromkeys(fold["measured"][name]["chosen"] for fold in found) for name in COMPARED}
         people, unseen = (len(part.unique()) for part in (who, who[folds[0]["test"]]))
         run.show(people=people, unseen=unseen, settings={n: "; ".join(s) for n, s in settings.items()})

@@ -17,9 +17,9 @@ from lowland.evaluation import fine_tune, labelled
 from lowland.evaluation.embeddings import SHOWN, measure_embedding, online_probe
 from lowland.nn.layers import Flat
 from lowland.nn.standardised import Standardised
-from lowland.plots import curves, distributions, labelled_retrieval, scatter_panels, spectrum_curves
+from lowland.plots import curves, labelled_retrieval, pair_energies, scatter_panels, spectrum_curves
 from lowland.recipes.base import Count, Positive, recipe
-from lowland.recipes.joint.common import BASELINES, GPU, PIXELS, RANDOM, SUPERVISED, Pretraining
+from lowland.recipes.joint.common import BASELINES, GPU, PIXELS, RANDOM, SUPERVISED, Pretraining, load_images
 from lowland.reports.run import Run
 from lowland.training.encoder_files import save_encoder
 from lowland.training.joint_methods import WITH_NEGATIVES, JointMethod
@@ -54,7 +54,7 @@ class SslRecipe(Pretraining):
     def run(self, run: Run) -> None:
         chosen = self.chosen()
         run.expect(self.seeds * (len(chosen) * (self.looks + 1) + 3))
-        data = self.images(run)
+        data = load_images(run, self.data, self.data_dir)
         first: dict[str, dict[str, Any]] = {}
         failed: dict[str, str] = {}
         for seed in range(self.seeds):
@@ -96,8 +96,8 @@ class SslRecipe(Pretraining):
         """The same network, views and number of steps with all labels; then it is frozen and probed as the others."""
         parts, views = (labelled(data, split) for split in ("train", "validation")), views_of("images", self.views)
         taught = fine_tune(
-            encoder, *parts, views=views, rates=(0.002,),
-            steps=self.steps(data), batch_size=self.batch, weight_decay=self.decay, seed=self.seed + seed,
+            encoder, *parts, views=views, rates=(0.002,), steps=self.steps(data), batch_size=self.batch,
+            weight_decay=self.decay, seed=self.seed + seed,
         )  # fmt: skip
         return self._measure_alone(taught.network[0], data, seed) | {"seconds": taught.seconds}
 
@@ -157,14 +157,10 @@ class SslRecipe(Pretraining):
         run.figure("planes", partial(scatter_panels, planes, data.validation_labels[:SHOWN], data.classes))
         run.grid("spectra", spectra, 2)
         best = run.measured.best("validation", learned, most=True) if learned else RANDOM
-        run.grid("pairs", [(partial(_energies, first[name]), name) for name in (best, PIXELS)], 2)
+        pairs = [(partial(pair_energies, first[name]["near"], first[name]["far"]), name) for name in (best, PIXELS)]
+        run.grid("pairs", pairs, 2)
         sheets = [(partial(_nearest, first[name]["neighbours"], data), name) for name in (best, RANDOM, PIXELS)]
         run.grid("neighbours", sheets, 3)
-
-
-def _energies(one: Mapping[str, Any]) -> Figure:
-    pairs = {"views of two images": one["far"], "of one image": one["near"]}
-    return distributions(pairs, xlabel="F(x, y)", ylabel="pairs")
 
 
 def _nearest(place: Tensor, data: Images) -> Figure:
