@@ -5,9 +5,12 @@ Files that cannot be read are left out and listed with the reason; every convers
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -16,6 +19,9 @@ from lowland.data.pixels import check_levels
 from lowland.data.series_files import read_series
 from lowland.data.survey import shown, survey
 from lowland.errors import DataError, OptionError
+from lowland.files import write_atomically
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Folder:
     >>> folder = Folder("images", torch.full((2, 1, 4, 4), 51, dtype=torch.uint8), ("a.png", "b.png"), (0, 0))
     >>> folder.take(torch.tensor([1])).amax().item(), folder.shape, len(folder)
     (0.20000000298023224, (1, 4, 4), 2)
+    >>> folder.facts["shape"], folder.facts["files"]
+    ('1 × 4 × 4', 2)
     """
 
     kind: str
@@ -53,6 +61,21 @@ class Folder:
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample: (C, H, W) or (C, T)."""
         return tuple(self.values.shape[1:])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For a report: "kind", "shape" as text, numbers of "samples", "files" and "skipped" files, and "notes"."""
+        return {
+            "kind": self.kind, "shape": " × ".join(map(str, self.shape)), "samples": len(self),
+            "files": len(set(self.files)), "skipped": len(self.skipped), "notes": self.notes,
+        }  # fmt: skip
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all samples and of where they came from."""
+        content = hashlib.sha256(repr((self.files, self.starts, self.shape)).encode())
+        content.update(self.values.numpy().data)
+        return content.hexdigest()
 
     def take(self, rows: Tensor | slice = slice(None)) -> Tensor:
         """Samples as float32: images in [0, 1], series unchanged."""
@@ -125,6 +148,16 @@ def read_folder(
         notes.append(f"{_many(len(found.others), 'other file was', 'other files were')} left alone: {named}{more}.")
     names, starts = zip(*read.places, strict=True)
     return Folder(found.kind, read.values, tuple(names), tuple(starts), tuple(skipped), tuple(notes), read.levels)
+
+
+def report_skipped(data: Folder, path: Path) -> None:
+    """Log what was converted or left out; files that could not be used are listed at `path`, each with the reason."""
+    for note in data.notes:
+        _log.warning("%s", note)
+    if data.skipped:
+        write_atomically(path, "".join(f"{file}\t{why}\n" for file, why in data.skipped).encode())
+        many = "1 file" if len(data.skipped) == 1 else f"{len(data.skipped):,} files"
+        _log.warning("%s could not be used: %s says why.", many, path)
 
 
 def check_used(data: Folder, levels: Sequence[float]) -> None:

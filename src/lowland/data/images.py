@@ -72,6 +72,23 @@ class Images:
         channels, height, width = self.train.shape[1:]
         return (channels, height, width)
 
+    @property
+    def together(self) -> tuple[Tensor, Tensor]:
+        """Images and labels of all splits, for other splits than the usual ones."""
+        splits = ("train", "validation", "test")
+        images, labels = ([getattr(self, f"{split}{what}") for split in splits] for what in ("", "_labels"))
+        return torch.cat(images), torch.cat(labels)
+
+    def first(self, **counts: int) -> Images:
+        """The same with only the first so many images of some splits, which are in random order.
+
+        >>> from lowland.data import digits
+        >>> digits().first(train=100, test=50)
+        Images(name='digits', shape=(1, 8, 8), train=100, validation=297, test=50, source='scikit-learn')
+        """
+        names = [(name, count) for split, count in counts.items() for name in (split, f"{split}_labels")]
+        return replace(self, **{name: getattr(self, name)[:count] for name, count in names})
+
     def resplit(self, fraction: float, generator: torch.Generator) -> Images:
         """Draw new validation images: a fraction of train and validation together, the same in every class.
 

@@ -59,15 +59,39 @@ def read_labels(source: str, root: str | Path, folder: Folder) -> tuple[Tensor, 
     return torch.tensor(labels), classes, notes
 
 
-def check_table(path: Path) -> None:
-    """Raise a DataError unless the file exists."""
-    if not os.path.lexists(path):
-        raise DataError(f"There is no file {path}: --labels takes a CSV file, or the word {FOLDERS}.")
-    regular(path)
+def label_path(labels: str, folder: str | Path = "") -> str:
+    """The absolute path of a table of labels, which may be named by its place in the folder; "folders" and "" stay.
+
+    >>> label_path("folders", "/tmp"), label_path("/tmp/labels.csv")
+    ('folders', '/tmp/labels.csv')
+    """
+    if not label_tables(labels):
+        return labels
+    # pathlib raises at names that are too long, and where links go in a circle.
+    inside = os.path.join(folder, labels)  # noqa: PTH118  see above
+    inner = str(folder) and os.path.isfile(inside) and not os.path.isfile(labels)  # noqa: PTH113  see above
+    return os.path.realpath(inside if inner else labels)
+
+
+def label_tables(labels: str) -> list[str]:
+    """The files that hold the labels, which are no samples.
+
+    >>> label_tables("labels.csv"), label_tables("folders"), label_tables("")
+    (['labels.csv'], [], [])
+    """
+    return [labels] if labels and labels != FOLDERS else []
+
+
+def check_table(labels: str) -> None:
+    """Raise a DataError if the labels are to come from a file that does not exist."""
+    for path in map(Path, label_tables(labels)):
+        if not os.path.lexists(path):
+            raise DataError(f"There is no file {path}: --labels takes a CSV file, or the word {FOLDERS}.")
+        regular(path)
 
 
 def _table(path: Path, root: Path, known: set[str], skipped: set[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    check_table(path)
+    check_table(str(path))
     try:
         text = read_bytes(path).decode("utf-8-sig")
         first = text.split("\n", 1)[0]

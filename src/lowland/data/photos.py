@@ -1,4 +1,4 @@
-"""A folder of small photographs for experiments: crops of the sample images of scikit-image and scikit-learn."""
+"""Small photographs for experiments: crops of the sample images of scikit-image and scikit-learn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from lowland.data.lookup import read
 from lowland.data.source import Source
@@ -84,6 +88,30 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
                     table.writerow((path.name, Path(name).stem))
         (root / "labels.csv").write_text(lines.getvalue())
     return Path(folder)
+
+
+def photo_crops(count: int, side: int, generator: torch.Generator) -> Tensor:
+    """Square crops of the two photographs of scikit-learn, at random places, (count, 3, side, side) in [0, 1].
+
+    Photographs are halved on the way, so that a crop shows more of them.
+
+    Args:
+        count: crops, of the two photographs in turn.
+        side: height and width of a crop, 213 at most.
+        generator: draws the places.
+
+    >>> photo_crops(3, 24, torch.Generator().manual_seed(0)).shape
+    torch.Size([3, 3, 24, 24])
+    """
+    from sklearn.datasets import load_sample_images
+
+    scenes, crops = [torch.from_numpy(scene.copy()).permute(2, 0, 1) for scene in load_sample_images().images], []
+    for number in range(count):
+        scene = scenes[number % len(scenes)]
+        top, left = (int(torch.randint(length - 2 * side, (), generator=generator)) for length in scene.shape[1:])
+        crop = scene[:, top : top + 2 * side, left : left + 2 * side].float() / 255
+        crops.append(functional.avg_pool2d(crop, 2))
+    return torch.stack(crops)
 
 
 @contextlib.contextmanager

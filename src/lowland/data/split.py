@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,19 @@ class Split:
     labels: Tensor | None = field(default=None, repr=False)
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For a report: numbers of samples to "train" on, of "tests" and of "labelled" ones; "classes" and notes.
+
+        >>> Split(torch.arange(3), torch.arange(3, 5), torch.tensor([0, 1, -1, 0, 1])).facts["labelled"]
+        4
+        """
+        labelled = 0 if self.labels is None else int((self.labels >= 0).sum())
+        return {
+            "train": len(self.train), "tests": len(self.test), "labelled": labelled, "classes": self.classes,
+            "label_notes": self.notes,
+        }  # fmt: skip
 
 
 def split_folder(data: Folder, folder: Path, labels: str, seed: int) -> Split:

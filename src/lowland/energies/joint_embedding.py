@@ -87,6 +87,11 @@ class JointEmbedding(Energy):
         self.branch = Branch(encoder, head((size, *projector), norm, generator))
         self.predictor = None if predictor is None else head((self.size, *predictor, self.size), norm, generator)
 
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that is kept."""
+        return self.branch.encoder
+
     def represent(self, sample: Tensor) -> Tensor:
         """The representation, (B, encoder.size), for downstream tasks."""
         return self.branch.encoder(sample)

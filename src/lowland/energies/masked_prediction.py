@@ -114,6 +114,10 @@ class MaskedPrediction(Energy):
         patches = self.encoder.patches(y)
         return normalised(patches) if self.target == "normalised" else patches
 
+    def hide(self, y: Tensor, z: Tensor, grey: float = 0.5) -> Tensor:
+        """The image y with its hidden patches in one grey, (B, C, H, W)."""
+        return self.encoder.image(torch.where(z[:, :, None] > 0.5, grey, self.encoder.patches(y)))
+
     def filled(self, y: Tensor, z: Tensor) -> Tensor:
         """The image y with its hidden patches filled in, (B, C, H, W).
 

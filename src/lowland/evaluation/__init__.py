@@ -17,14 +17,16 @@ from lowland.evaluation.collapse import (
     rankme,
     reconstruction_error,
 )
+from lowland.evaluation.embeddings import measure_embedding, online_probe
 from lowland.evaluation.energy_gap import EnergyGap, auroc, baselines, energy_gap, scores
-from lowland.evaluation.films import nearest_in_group, ridge_score, slowness
+from lowland.evaluation.few_labels import Tuning, compare_with_few_labels
+from lowland.evaluation.films import measure_films, nearest_films, nearest_in_group, ridge_score, slowness
 from lowland.evaluation.fine_tune import FineTuned, fine_tune
 from lowland.evaluation.forward_models import coverage, crps, errors_by_horizon, imagine, sensitivity
 from lowland.evaluation.frechet import frechet_distance
 from lowland.evaluation.frozen import Frozen, labelled, measure_frozen
 from lowland.evaluation.gap_data import GapData, image_gap_data, plane_gap_data
-from lowland.evaluation.joint import alignment, pair_gap, plane, spectrum, uniformity
+from lowland.evaluation.joint import alignment, pair_gap, plane, principal_codes, spectrum, uniformity, view_distance
 from lowland.evaluation.negatives import (
     Statistics,
     covariance_noise,
@@ -38,6 +40,7 @@ from lowland.evaluation.negatives import (
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
 from lowland.evaluation.representations import principal_reconstruction, represent
+from lowland.evaluation.restoration import psnr, restore_images
 from lowland.evaluation.steepness import curvature, slope
 from lowland.evaluation.success import Interval, paired_bootstrap, recovered, summary, wilson
 from lowland.evaluation.verdict import (
@@ -49,7 +52,15 @@ from lowland.evaluation.verdict import (
     verdict_of_accuracies,
     verdict_of_rates,
 )
-from lowland.evaluation.verification import Chosen, Verification, all_pairs, hardest_pairs, verification, verify_best
+from lowland.evaluation.verification import (
+    Chosen,
+    Verification,
+    all_pairs,
+    hardest_pairs,
+    principal_ways,
+    verification,
+    verify_best,
+)
 from lowland.evaluation.volume import Volume, densest_share, grid, low_energy_volume
 from lowland.evaluation.warm_start import WarmStart, warm_start_times
 from lowland.shaping.collapse import effective_rank
@@ -67,6 +78,7 @@ __all__ = [
     "Interval",
     "Probe",
     "Statistics",
+    "Tuning",
     "Verdict",
     "Verification",
     "Volume",
@@ -79,6 +91,7 @@ __all__ = [
     "auroc_interval",
     "baselines",
     "codebook_perplexity",
+    "compare_with_few_labels",
     "covariance_noise",
     "coverage",
     "crps",
@@ -100,21 +113,29 @@ __all__ = [
     "labelled",
     "low_energy_volume",
     "make_negatives",
+    "measure_embedding",
+    "measure_films",
     "measure_frozen",
+    "nearest_films",
     "nearest_in_group",
     "nearest_neighbours",
+    "online_probe",
     "pair_gap",
     "paired_bootstrap",
     "perturbed",
     "pixel_noise",
     "plane",
     "plane_gap_data",
+    "principal_codes",
     "principal_reconstruction",
+    "principal_ways",
     "probe",
+    "psnr",
     "rankme",
     "reconstruction_error",
     "recovered",
     "represent",
+    "restore_images",
     "ridge_score",
     "scores",
     "sensitivity",
@@ -131,6 +152,7 @@ __all__ = [
     "verdict_of_rates",
     "verification",
     "verify_best",
+    "view_distance",
     "warm_start_times",
     "wilson",
     "worth_iterations",

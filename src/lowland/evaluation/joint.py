@@ -32,6 +32,26 @@ def alignment(a: Tensor, b: Tensor, power: float = 2.0) -> float:
     return round(float(gap.norm(dim=1).pow(power).mean()), 12)
 
 
+def view_distance(a: Tensor, b: Tensor, samples: Tensor) -> float:
+    """Mean_i ‖a_i − b_i‖² of two views of each sample, over the mean ‖x − x'‖² of two different samples.
+
+    0 where the views change nothing; at 1 two views of a sample have no more in common than two samples.
+
+    Args:
+        a, b: (N, ...), two views of each sample.
+        samples: (N, ...), the samples themselves.
+
+    >>> x = torch.tensor([[1.0], [-1.0]])
+    >>> view_distance(x, x, x), view_distance(x, x + 2, x)
+    (0.0, 1.0)
+    """
+    if a.shape != b.shape or len(samples) < 2:
+        raise ShapeError(f"The distance of views needs two of at least two samples, not {a.shape} and {b.shape}.")
+    # The mean squared distance of two independent samples is twice the variance.
+    unrelated = 2 * samples.flatten(1).var(dim=0).sum()
+    return ((a - b).flatten(1).square().sum(dim=1).mean() / unrelated).item()
+
+
 def uniformity(codes: Tensor, t: float = 2.0) -> float:
     """The log of the mean over pairs i < j of e^{−t ‖ā_i − ā_j‖²}, ā = a / ‖a‖: 0 for a constant, about −2t if spread.
 
@@ -115,6 +135,26 @@ def plane(codes: Tensor) -> Tensor:
     axes = torch.linalg.svd(centred, full_matrices=False).Vh[:2]
     # Adding zero turns -0 into 0.
     return (centred @ axes.T).float() + 0.0
+
+
+def principal_codes(train: Tensor, size: int, whiten: bool, samples: Tensor) -> Tensor:
+    """Coordinates of samples along the first principal components of training samples, (N, size).
+
+    Args:
+        train: (M, ...), taken flat.
+        size: components, at most the lesser of M and the numbers of a sample.
+        whiten: whether each coordinate is divided by its singular value, so that all vary alike.
+        samples: (N, ...).
+
+    >>> train = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    >>> principal_codes(train, 1, False, train).abs().flatten()
+    tensor([3., 3., 0., 0.])
+    """
+    flat = train.flatten(1)
+    mean = flat.mean(dim=0)
+    _, scale, axes = torch.linalg.svd(flat - mean, full_matrices=False)
+    codes = (samples.flatten(1) - mean) @ axes[:size].T
+    return codes / scale[:size] if whiten else codes
 
 
 def _sphere(codes: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Shape letters: N samples, F files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from lowland.data.split import Split
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.evaluation.collapse import rankme
 from lowland.evaluation.energy_gap import auroc
+from lowland.evaluation.fine_tune import fine_tune
 from lowland.evaluation.joint import spectrum
 from lowland.evaluation.neighbours import nearest_neighbours
 from lowland.evaluation.probe import Labelled, probe
@@ -25,10 +26,14 @@ from lowland.evaluation.representations import represent
 from lowland.evaluation.verdict import Verdict, verdict
 from lowland.shaping.joint import Views
 from lowland.tensors import PerSampleRNG
+from lowland.training.folder_training import FolderTraining
+from lowland.training.pretraining import views_of
 
 TRAINED, UNTRAINED, RAW, SUPERVISED = "pretrained", "random encoder", "raw data", "supervised"
 _VALIDATION = 0.25
 _MOST = 2000
+_SUPERVISED = 1000
+"""Most steps of the supervised training."""
 _QUERIES, _NEIGHBOURS, _VOTES = 6, 6, 5
 _SIDE = 16
 _AT_ONCE = 128
@@ -39,34 +44,29 @@ def represent_rows(encoder: nn.Module, data: Folder, rows: Tensor) -> Tensor:
     return torch.cat([represent(encoder, data.take(part)) for part in rows.split(_AT_ONCE)])
 
 
-def compare_encoders(
-    data: Folder,
-    parts: Split,
-    trained: tuple[JointEmbedding, nn.Module],
-    untrained: tuple[JointEmbedding, nn.Module],
-    supervise: Callable[[Labelled, Labelled], nn.Module],
-    views: Views,
-    seed: int = 0,
-) -> dict[str, Any]:
+def compare_encoders(work: FolderTraining, parts: Split, energy: JointEmbedding, encoder: nn.Module) -> dict[str, Any]:
     """All measures of an encoder and its baselines, on at most 2,000 training and 2,000 held-out samples.
 
+    The baselines are the same network untrained, the data as they are, and with labels the same network trained on them
+    alone, with the same views and batches, for as many steps, 1,000 at most.
+
     Args:
-        data, parts: a folder and its split.
-        trained, untrained: an energy, and the encoder inside it.
-        supervise: makes an encoder trained on labels only, from training and validation samples.
-        views: make views of a sample; "pairs told apart" is how often two views of one sample are closer than views of
-            two samples.
-        seed: of the random choices.
+        work: how the energy was trained.
+        parts: the split of its data.
+        energy, encoder: the trained energy, and the encoder inside it.
 
     Returns:
-        "measured": by method, its measures: "RankMe" and "pairs told apart", and with labels the accuracies "linear
-        probe" and "kNN". "right": by method, whether the linear probe is right on each test sample, (N,) of 0 and 1;
-        empty without labels. "queries" and "neighbours": rows of a few test samples, and by method the rows of the
-        training samples nearest to them. "plane" and "plane_rows": the first two principal components of the test
-        samples. "spectra": by method, see `spectrum`.
+        "measured": by method, its measures: "RankMe" and "pairs told apart" (how often two views of one sample are
+        closer than views of two), and with labels "linear probe" and "kNN", accuracies. "right": by
+        method, whether the linear probe is right on each test sample, (N,) of 0 and 1; empty without labels. "queries"
+        and "neighbours": rows of a few test samples, and by method the rows of the training samples nearest to them.
+        "plane" and "plane_rows": the first two principal components of the test samples. "spectra": by method, see
+        `spectrum`.
     """
+    data, seed, views = work.data, work.seed, views_of(work.data.kind, work.views)
+    fresh, _, untrained = work.build()
     learned, unseen = _some(parts.train, seed), _some(parts.test, seed)
-    networks = {TRAINED: trained, UNTRAINED: untrained}
+    networks = {TRAINED: (energy, encoder), UNTRAINED: (fresh, untrained)}
     codes = {
         name: (represent_rows(encoder, data, learned), represent_rows(encoder, data, unseen))
         for name, (_, encoder) in networks.items()
@@ -77,7 +77,11 @@ def compare_encoders(
         rows = learned[parts.labels[learned] >= 0]
         labels = parts.labels[rows]
         kept, drawn = stratified(labels, _VALIDATION, torch.Generator().manual_seed(seed))
-        network = supervise((data.take(rows[kept]), labels[kept]), (data.take(rows[drawn]), labels[drawn]))
+        taught = fine_tune(
+            untrained, *((data.take(rows[part]), labels[part]) for part in (kept, drawn)), views=views,
+            rates=(work.rate,), steps=min(work.plan.steps, _SUPERVISED), batch_size=work.plan.batch, seed=seed,
+        )  # fmt: skip
+        network = taught.network[0]
         codes[SUPERVISED] = represent_rows(network, data, learned), represent_rows(network, data, unseen)
     # Cosines say little if all vectors lie in one corner, as those of pixels do.
     codes = {name: (ours - ours.mean(dim=0), other - ours.mean(dim=0)) for name, (ours, other) in codes.items()}

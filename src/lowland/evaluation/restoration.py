@@ -1,4 +1,4 @@
-"""Restoration of images by a dictionary of their windows: PSNR, the dictionary, and the average of all windows.
+"""Image restoration by a dictionary of windows or by a network: PSNR, the dictionary, the average of all windows.
 
 Shape letters: C channels, H × W pixels, N windows of S × S pixels, K atoms.
 """
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from lowland.data.windows import Windows
 from lowland.energies.hard_sparse_coding import HardSparseCoding
+from lowland.energies.restoration import Restoration
 from lowland.inference import infer
 from lowland.shaping.regularised.expectation_maximisation import ExpectationMaximisation
 from lowland.solvers.matching_pursuit import OrthogonalMatchingPursuit
@@ -184,3 +185,20 @@ def _centred(windows: Tensor) -> tuple[Tensor, Tensor]:
     """Windows (N, S²) minus their means, and the means (N, 1)."""
     mean = windows.mean(dim=1, keepdim=True)
     return windows - mean, mean
+
+
+@torch.no_grad()
+def restore_images(energy: Restoration, damaged: Tensor, batch_size: int = 500) -> Tensor:
+    """The images of least energy for damaged ones, (N, C, H, W) in [0, 1].
+
+    Args:
+        energy: ½‖D(h(x)) − y‖².
+        damaged: x, (N, C, H, W).
+        batch_size: images at once.
+
+    >>> from lowland.nn.encoders.convnet import ConvNet
+    >>> energy = Restoration(ConvNet((1, 8, 8), maps=(4, 8)), decoder=(4,))
+    >>> restore_images(energy, torch.rand(5, 1, 8, 8), batch_size=2).shape
+    torch.Size([5, 1, 8, 8])
+    """
+    return torch.cat([energy.restore(part).clamp(0, 1) for part in damaged.split(batch_size)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lowland.errors import DomainError, OptionError, ShapeError
+from lowland.evaluation.joint import principal_codes
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ class Chosen(NamedTuple):
     test: Verification
     codes: Tensor
 
+    @property
+    def text(self) -> str:
+        """What was chosen, as in "margin 2, Euclidean"."""
+        return f"{self.way}, {'cosine' if self.cosine else 'Euclidean'}"
+
 
 @torch.no_grad()
 def verify_best(
@@ -125,6 +132,24 @@ def verify_best(
     way, cosine = min(tried, key=lambda key: tried[key])
     codes = ways[way](test[0])
     return Chosen(way, cosine, tried[way, cosine], verification(*all_pairs(codes, test[1], cosine)), codes)
+
+
+def principal_ways(train: Tensor, sizes: Iterable[int]) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The first principal components as ways of `verify_best`: each number of them, whitened and not.
+
+    Args:
+        train: (N, ...), the samples that the components are fitted to.
+        sizes: numbers of components; those that N samples cannot have are left out.
+
+    >>> list(principal_ways(torch.rand(9, 20), (4, 16)))
+    ['4 components', '4 components, whitened']
+    """
+    return {
+        f"{size} components{', whitened' * whiten}": partial(principal_codes, train, size, whiten)
+        for size in sizes
+        if size < len(train)
+        for whiten in (False, True)
+    }
 
 
 def hardest_pairs(codes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:

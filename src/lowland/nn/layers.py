@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -81,3 +81,16 @@ def mlp(
     for inputs, outputs in itertools.pairwise(sizes):
         layers += [linear(inputs, outputs, generator), activation()]
     return nn.Sequential(*layers[:-1])
+
+
+class Flat(nn.Flatten):
+    """The sample itself as a vector, with the `shape` and `size` of an encoder: the baseline of raw pixels.
+
+    >>> encoder = Flat((3, 4, 4))
+    >>> encoder(torch.zeros(2, 3, 4, 4)).shape, encoder.size
+    (torch.Size([2, 48]), 48)
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape, self.size = tuple(shape), math.prod(shape)

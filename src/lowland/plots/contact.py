@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from lowland.data.views import two_views
 from lowland.errors import ShapeError
 from lowland.plots.style import FAMILIES, INK, bare, figure
+from lowland.shaping.joint import Views
 from lowland.words import plotted
 
 
@@ -51,6 +54,36 @@ def contact_sheet(rows: Mapping[str, Tensor], *, apart: int = 0, tile: float = 0
     ax.set_ylim(len(rows), 0)
     ax.set_aspect("equal")
     return drawn
+
+
+def view_sheet(samples: Tensor, views: Views) -> Figure:
+    """Samples, and below each of them two views of it.
+
+    Args:
+        samples: (N, ...), see `contact_sheet`.
+        views: such as `lowland.data.views.ImageViews`.
+
+    >>> from lowland.data.views import ImageViews
+    >>> [text.get_text() for text in view_sheet(torch.rand(4, 3, 8, 8), ImageViews()).axes[0].texts]
+    ['sample', 'a view', 'another']
+    """
+    a, b = two_views(views, samples)
+    return contact_sheet({"sample": samples, "a view": a, "another": b})
+
+
+def neighbour_sheet(queries: Tensor, neighbours: Iterable[Tensor]) -> Figure:
+    """A row for each query: the sample, a gap, and the samples nearest to it. For images with labels see `retrieval`.
+
+    Args:
+        queries: (M, ...), see `contact_sheet`.
+        neighbours: (K, ...) for each.
+
+    >>> import torch
+    >>> len(neighbour_sheet(torch.rand(3, 1, 8, 8), torch.rand(3, 2, 1, 8, 8)).axes[0].images)
+    9
+    """
+    rows = (torch.cat([query[None], near]) for query, near in zip(queries, neighbours, strict=True))
+    return contact_sheet(unnamed(rows), apart=1)
 
 
 def unnamed(rows: Iterable[Tensor]) -> dict[str, Tensor]:

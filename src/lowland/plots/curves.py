@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
+from torch import Tensor
 
 from lowland.errors import OptionError, ShapeError
 from lowland.plots.style import FAMILIES, figure, ruled
@@ -82,6 +83,23 @@ def curves(
         _plain_ticks(ax)
     _name_ends(ax, ends)
     return drawn
+
+
+def spectrum_curves(
+    spectra: Mapping[str, Tensor], *, title: str | None = None, ylabel: str | None = None, log: str = "xy"
+) -> Figure:
+    """Singular values over their number, from 1 on, a line for each spectrum.
+
+    Args:
+        spectra: by name, (D,), such as `lowland.evaluation.spectrum` gives them.
+        title, ylabel, log: see `curves`.
+
+    >>> import torch
+    >>> spectrum_curves({"random": torch.tensor([1.0, 0.5])}).axes[0].lines[0].get_xdata().tolist()
+    [1.0, 2.0]
+    """
+    lines: dict[str, Line] = {name: (range(1, 1 + len(one)), one.tolist()) for name, one in spectra.items()}
+    return curves(lines, title=title, xlabel="direction", ylabel=ylabel, log=log)
 
 
 def _above_rounding(ax: Axes) -> None:

@@ -96,3 +96,16 @@ def distributions(
         )
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
     return drawn
+
+
+def pair_energies(near: Tensor, far: Tensor) -> Figure:
+    """Energies of two views of one image, and of views of two images, as `lowland.evaluation.pair_gap` gives them.
+
+    Args:
+        near, far: (N,), of pairs that belong together and of pairs that do not.
+
+    >>> drawn = pair_energies(torch.rand(100), 1 + torch.rand(100))
+    >>> [text.get_text() for text in drawn.axes[0].get_legend().get_texts()]
+    ['views of two images', 'of one image']
+    """
+    return distributions({"views of two images": far, "of one image": near}, xlabel="F(x, y)", ylabel="pairs")

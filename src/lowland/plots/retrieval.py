@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from torch import Tensor
+from torch import Tensor, nn
 
+from lowland.data.images import Images
 from lowland.errors import ShapeError
+from lowland.evaluation.frozen import labelled
+from lowland.evaluation.neighbours import nearest_neighbours
+from lowland.evaluation.probe import Labelled
+from lowland.evaluation.representations import represent
 from lowland.plots.style import ORANGE, bare, figure
 
 _EDGE, _WIDTH = 2, 4.0
@@ -50,3 +55,37 @@ def retrieval(queries: Tensor, neighbours: Tensor, wrong: Tensor | None = None) 
     bare(ax)
     ax.axis("off")
     return drawn
+
+
+def labelled_retrieval(queries: Labelled, bank: Labelled, place: Tensor) -> Figure:
+    """The same of labelled images: a frame has every neighbour of another class than its query.
+
+    Args:
+        queries, bank: images and labels.
+        place: (M, k), where in the bank the neighbours of each query are, such as `nearest_neighbours` finds them.
+
+    >>> images, labels = torch.rand(4, 1, 8, 8), torch.tensor([0, 0, 1, 1])
+    >>> drawn = labelled_retrieval((images[:1], labels[:1]), (images, labels), torch.tensor([[1, 2]]))
+    >>> len(drawn.axes[0].patches)
+    1
+    """
+    return retrieval(queries[0], bank[0][place], bank[1][place] != queries[1][:, None])
+
+
+def nearest_images(images: Images, encoder: nn.Module, count: int = 8, k: int = 4, most: int = 2000) -> Figure:
+    """The first test images with the training images nearest to them by an encoder, as `labelled_retrieval`.
+
+    Args:
+        images: with labels.
+        encoder: (B, *shape) → (B, D).
+        count: test images.
+        k: neighbours of each.
+        most: training images that are searched.
+
+    >>> from lowland.data import digits
+    >>> nearest_images(digits(), nn.Flatten(), count=2).axes[0].images[0].get_array().shape
+    (24, 64, 3)
+    """
+    queries = images.test[:count], images.test_labels[:count]
+    place = nearest_neighbours(represent(encoder, queries[0]), represent(encoder, images.train[:most]), k)[1]
+    return labelled_retrieval(queries, labelled(images, "train"), place)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.errors import ShapeError
+from lowland.nn.encoders.vision_transformer import VisionTransformer
+from lowland.plots.mosaic import mosaic
 
 
 @torch.no_grad()
@@ -31,3 +36,19 @@ def principal_colours(maps: Tensor, scale: int = 1) -> Tensor:
     colour = ((colour - low) / (high - low).clamp_min(1e-9)).clamp(0, 1).float()
     planes = colour.unflatten(0, (len(maps), -1)).transpose(1, 2).unflatten(2, maps.shape[2:])
     return planes.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+
+
+@torch.no_grad()
+def token_sheet(encoders: Mapping[str, VisionTransformer], images: Tensor) -> Figure:
+    """Images, and below them the tokens of each transformer in `principal_colours`.
+
+    Args:
+        encoders: by name.
+        images: (N, C, H, W), with one or three channels.
+
+    >>> encoder = VisionTransformer((1, 8, 8), patch=2, width=12, depth=1)
+    >>> [text.get_text() for text in token_sheet({"untrained": encoder}, torch.rand(3, 1, 8, 8)).axes[0].texts]
+    ['image', 'untrained']
+    """
+    maps = {name: principal_colours(encoder.maps(images), encoder.patch) for name, encoder in encoders.items()}
+    return mosaic({"image": images.expand(-1, 3, -1, -1), **maps})

@@ -106,7 +106,7 @@ class Results:
         return held["seeds"] if not isinstance(held, list) else len(self.each(method, measure))
 
     def cell(self, method: str, measure: str, decimals: int = 3) -> Any:
-        """What stands in a table: the rounded mean, or (mean, standard deviation); None where nothing was measured.
+        """For a table: the rounded mean, or (mean, standard deviation); None if nothing was measured.
 
         >>> Results({"ours": {"error": [1.0, 2.5]}, "nothing": {"error": [4.0004]}}).cell("ours", "error")
         (1.75, 1.061)

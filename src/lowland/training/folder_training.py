@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from lowland.data.folder import Folder
+from lowland.data.prepare import Prepare
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.nn.standardised import Standardised
 from lowland.shaping.base import Batch
@@ -65,6 +66,16 @@ class FolderTraining:
             energy, samples, shaping, batch_size=self.plan.batch, lr=self.rate, optimiser="adamw", weight_decay=1e-4,
             schedule=partial(warm_cosine, self.plan.steps), validation=0.0, seed=self.seed, progress=False, **more,
         )  # fmt: skip
+
+    def card(self, **more: Any) -> dict[str, Any]:
+        """What `model_card` says of this training; `more` adds to it, such as "data" and "measured"."""
+        data, plan = self.data, self.plan
+        return {
+            "kind": data.kind, "levels": data.levels, "prepared": Prepare(data.kind, data.shape, data.levels).text,
+            "samples": len(self.rows), "skipped": len(data.skipped), "method": plan.method,
+            "method_options": self.method_options, "steps": plan.steps, "batch": plan.batch, "rate": self.rate,
+            "views": self.views, "seed": self.seed, **more,
+        }  # fmt: skip
 
     def seconds(self) -> float:
         """Wall time of a step in seconds, without the first, which includes set-up."""

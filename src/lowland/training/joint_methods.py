@@ -85,3 +85,5 @@ Settings follow the papers, except for the temperature 0.2 of SimCLR and NCA, ma
 temperature and patches of PIRL, and the rates of PIRL, Barlow Twins and BYOL. These were chosen on validation images of
 Fashion-MNIST.
 """
+WITH_NEGATIVES = ("drlim", "simclr", "nca", "moco", "moco-v3", "pirl")
+"""Methods that push views of different images apart; the others regularise or have a second network."""

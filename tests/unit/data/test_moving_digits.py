@@ -21,6 +21,18 @@ def test_a_digit_is_where_its_place_says() -> None:
     assert bool(((films.place >= 0) & (films.place <= 1)).all())
 
 
+def test_frames_keep_the_order_of_their_films() -> None:
+    films = moving_digits(torch.rand(3, 1, 4, 4), side=8, frames=4, labels=torch.tensor([5, 1, 7]))
+    frames, labels = films.labelled
+    assert torch.equal(frames[4], films.frames[1, 0])
+    assert labels[3:9].tolist() == [5, 1, 1, 1, 1, 7]
+    before, after = films.neighbours
+    assert torch.equal(before[3], films.frames[1, 0])
+    assert torch.equal(after[3], films.frames[1, 1])
+    with pytest.raises(OptionError, match="no labels"):
+        _ = films._replace(labels=None).labelled
+
+
 def test_films_that_cannot_be_made() -> None:
     with pytest.raises(ShapeError, match="square images"):
         moving_digits(torch.ones(1, 1, 8, 8), side=8)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews
+from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews, changed_options, two_views
 from lowland.errors import OptionError, ShapeError
 from lowland.tensors import PerSampleRNG
 
@@ -171,3 +172,16 @@ def test_options_that_cannot_be(family: Callable[..., object], options: dict[str
 def test_samples_that_cannot_be(views: Callable[[Tensor, PerSampleRNG], Tensor], batch: Tensor, words: str) -> None:
     with pytest.raises(ShapeError, match=words):
         views(batch, streams())
+
+
+def test_the_two_views_of_a_sample_are_those_of_two_seeds_in_turn() -> None:
+    x, ids = torch.rand(5, 3), torch.arange(5)
+    a, b = two_views(VectorViews(), x, 7)
+    assert torch.equal(a, VectorViews()(x, PerSampleRNG(7, ids)))
+    assert torch.equal(b, VectorViews()(x, PerSampleRNG(8, ids)))
+
+
+def test_changed_options_say_what_differs_also_inside_of_a_jigsaw() -> None:
+    assert changed_options(SeriesViews.none(), SeriesViews.none()) == "none"
+    jigsaw = Jigsaw(2, ImageViews(**{**asdict(ImageViews.none()), "flip": 0.5, "crop": (0.25, 1)}))
+    assert changed_options(jigsaw, ImageViews.none()) == "grid 2, patch (crop 0.25 to 1, flip 0.5)"

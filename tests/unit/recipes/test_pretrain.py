@@ -24,6 +24,7 @@ from lowland.recipes.joint.pretrain import recipe, shown
 from lowland.registry import registered
 from lowland.reports.run import Run
 from lowland.shaping.regularised.vicreg import VICReg
+from lowland.training.checkpoints import read_checkpoint
 from lowland.training.encoder_files import load_encoder
 from lowland.training.pretraining import build, check_choices, methods, pace_to, plan, views_of
 
@@ -108,8 +109,14 @@ def test_a_folder_with_labels_becomes_an_encoder_and_a_page(photos: Path, tmp_pa
 def test_a_run_cut_short_goes_on_to_the_same_encoder(
     photos: Path, tmp_path: Path, say: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An interruption inside of a piece of the training: its steps since the last checkpoint are done again."""
+    """An interruption in the training: its steps since the last checkpoint are done again, and no look is lost."""
+
+    def ranks(run: Path) -> Any:
+        return read_checkpoint(run / "stages" / "train.safetensors")["result"]["ranks"]
+
     say(photos, *SMALL, "--steps", "6", "--out", tmp_path / "whole")
+    unbroken = ranks(latest(tmp_path))
+    assert [step for step, _ in unbroken] == list(range(7))
     plain, steps = VICReg.forward, []
 
     def forward(self: VICReg, *given: object) -> object:
@@ -124,6 +131,7 @@ def test_a_run_cut_short_goes_on_to_the_same_encoder(
     run = latest(tmp_path).resolve()
     say("--resume", run)
     assert steps == [0, 1, 2, 3, 3, 4, 5]
+    assert ranks(run) == unbroken
     whole, broken = (load_encoder(tmp_path / name)[0].state_dict() for name in ("whole", "broken"))
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
     Image.new("RGB", (20, 20)).save(photos / "new.png")

@@ -6,19 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
+from lowland.data.views import ablations
 from lowland.errors import OptionError
-from lowland.recipes.joint.views.recipe import COLOUR, GREY, NONE, SERIES, VECTORS, ViewsRecipe
+from lowland.recipes.joint.views.recipe import KINDS, ViewsRecipe
 from lowland.reports.run import Run
 
 
 def test_every_setting_has_a_distance_and_no_augmentation_has_none(smoke: Callable[[str], Run]) -> None:
     run = smoke("views")
-    kinds = {"colour": COLOUR, "grey": GREY, "series": SERIES, "vectors": VECTORS}
+    kinds = {kind: ablations(kind) for kind in KINDS}
     assert len(run.results) == sum(map(len, kinds.values()))
     for kind, settings in kinds.items():
         assert set(run.measured.methods(kind)) == set(settings)
         distances = {name: run.measured.each(name, kind)[0] for name in settings}
-        assert distances.pop(NONE) == 0
+        assert distances.pop("no augmentation") == 0
         assert min(distances.values()) > 0
 
 
@@ -35,3 +36,8 @@ def test_every_setting_has_a_distance_and_no_augmentation_has_none(smoke: Callab
 def test_options_that_cannot_be(options: dict[str, int], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         ViewsRecipe.from_options(options)
+
+
+def test_views_of_an_unknown_kind_are_refused() -> None:
+    with pytest.raises(OptionError, match="Did you mean 'vectors'"):
+        ablations("vector")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lowland.data.views.images import ImageViews
 from lowland.data.views.options import check_samples
 from lowland.errors import OptionError, ShapeError
 from lowland.tensors import PerSampleRNG
@@ -66,3 +67,25 @@ class Damage:
         gone = gone.unflatten(1, (1, rows, columns))
         gone = gone.repeat_interleave(self.patch, dim=2).repeat_interleave(self.patch, dim=3)
         return samples.masked_fill(gone, _GREY)
+
+
+def pretext_tasks(shape: tuple[int, int, int]) -> dict[str, tuple[str, ImageViews | Damage]]:
+    """Four ways to damage images that an encoder learns from restoring: by name, what is left in words, and the damage.
+
+    Three patches in four masked (He et al. 2022), a hole (Pathak et al. 2016), grey in place of colours (Zhang, Isola &
+    Efros 2016), and a quarter of the size.
+
+    Args:
+        shape: (C, H, W) of an image; those of one channel have no colours to restore.
+
+    >>> list(pretext_tasks((1, 8, 8)))
+    ['masked patches', 'inpainting', 'super-resolution']
+    """
+    still = {"crop": (1, 1), "flip": 0, "colour": 0}
+    tasks: dict[str, tuple[str, ImageViews | Damage]] = {
+        "masked patches": ("three patches in four masked", Damage(hidden=0.75, patch=shape[1] // 8)),
+        "inpainting": ("a hole", ImageViews(**still, grey=0, mask=1, masked=(0.25, 0.4))),
+        "colourisation": ("grey", ImageViews(**still, grey=1)),
+        "super-resolution": ("a quarter of the size", Damage(shrink=4)),
+    }
+    return {name: task for name, task in tasks.items() if shape[0] > 1 or name != "colourisation"}

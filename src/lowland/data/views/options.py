@@ -1,13 +1,50 @@
-"""Checks shared by all views: options when the views are created, and samples at every call."""
+"""Shared by all views: checks of options and samples, two views of a sample, and options as text."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from lowland.errors import OptionError, ShapeError
 from lowland.tensors import PerSampleRNG
+
+
+def two_views(views: Callable[[Tensor, PerSampleRNG], Tensor], samples: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two views of each sample, (N, *shape) both, drawn by this seed and the next one.
+
+    >>> from lowland.data.views import VectorViews
+    >>> a, b = two_views(VectorViews(noise=0.1), torch.zeros(4, 3))
+    >>> a.shape == b.shape, bool((a == b).all())
+    (True, False)
+    """
+    ids = torch.arange(len(samples), device=samples.device)
+    return views(samples, PerSampleRNG(seed, ids)), views(samples, PerSampleRNG(seed + 1, ids))
+
+
+def changed_options(views: Any, usual: Any) -> str:
+    """Options of views that other views lack or have another value of, as text; "none" where there are none.
+
+    >>> from lowland.data.views import ImageViews, SeriesViews
+    >>> changed_options(SeriesViews(mask=1.0), SeriesViews())
+    'mask 1.0'
+    >>> changed_options(ImageViews.crop_only(), ImageViews.none())
+    'crop 0.08 to 1'
+    """
+    known = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}
+    own = {field.name: getattr(views, field.name) for field in dataclasses.fields(views)}
+    texts = [f"{name} {_text(value)}" for name, value in own.items() if name not in known or known[name] != value]
+    return ", ".join(texts) or "none"
+
+
+def _text(value: Any) -> str:
+    if dataclasses.is_dataclass(value):  # such as the views of each patch of a jigsaw
+        return f"({changed_options(value, type(value).none())})"  # pyright: ignore[reportAttributeAccessIssue]
+    return f"{value[0]:.3g} to {value[1]:.3g}" if isinstance(value, tuple) else str(value)
 
 
 def check_probabilities(**options: float) -> None:

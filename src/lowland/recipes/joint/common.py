@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import torch
 from matplotlib.figure import Figure
@@ -17,14 +17,10 @@ from lowland.data.views import ImageViews
 from lowland.energies.base import Energy
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import OptionError, nearest
-from lowland.evaluation.collapse import rankme
-from lowland.evaluation.fine_tune import fine_tune
-from lowland.evaluation.frozen import labelled, measure_frozen
-from lowland.evaluation.neighbours import nearest_neighbours
-from lowland.evaluation.representations import represent
+from lowland.evaluation import FineTuned, fine_tune, labelled, measure_frozen, rankme
 from lowland.nn.encoders import ConvNet, ResNet18
-from lowland.plots.retrieval import retrieval
-from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe
+from lowland.plots import curves
+from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, train
 from lowland.reports.run import Run
 from lowland.shaping.base import Shaping
 from lowland.training.fit import FitResult, fit
@@ -42,20 +38,16 @@ GPU: dict[str, Any] = {
 }  # fmt: skip
 """The presets for a GPU of `ssl` and `labels`: the setting of most published figures on CIFAR-10."""
 _RANKED = 2000
+Encoders: TypeAlias = dict[str, Any]
+Energies: TypeAlias = dict[str, Any]
 
 
-def checked(run: Run, data: Images) -> Images:
-    """The data; if they stand in for others, the page says so in its first line."""
+def load_images(run: Run, name: str, folder: str) -> Images:
+    """A data set; if it stands in for another, the page says so in its first line."""
+    data = load(name, folder or None)
     if data.stand_in_for:
         run.stand_in(f"{data.source} stands in for {data.stand_in_for}: compare only figures measured on it.")
     return data
-
-
-def retrieved(encoder: nn.Module, data: Images, count: int = 8, k: int = 4) -> Figure:
-    """Test images with their nearest training images; those of another class have a frame."""
-    codes = represent(encoder, data.test[:count]), represent(encoder, data.train[:_RANKED])
-    place = nearest_neighbours(codes[0], codes[1], k)[1]
-    return retrieval(data.test[:count], data.train[place], data.train_labels[place] != data.test_labels[:count, None])
 
 
 @dataclass(frozen=True)
@@ -99,10 +91,6 @@ class Pretraining(Recipe):
         if not self.maps:
             raise OptionError("maps must be at least one number.")
 
-    def images(self, run: Run) -> Images:
-        """The data."""
-        return checked(run, load(self.data, self.data_dir or None))
-
     def chosen(self) -> list[JointMethod]:
         """The methods asked for, or all."""
         return [JOINT_METHODS[name] for name in self.methods or JOINT_METHODS]
@@ -111,12 +99,15 @@ class Pretraining(Recipe):
         """Optimiser steps of each method."""
         return max(1, round(self.epochs * len(data.train) / self.batch))
 
+    @property
+    def encoder_options(self) -> dict[str, Any]:
+        """Arguments of the network besides the shape of an image."""
+        return {"width": self.maps[0]} if self.encoder == "resnet18" else {"maps": self.maps, "pooled": self.pooled}
+
     def network(self, data: Images, seed: int) -> nn.Module:
         """An encoder with first weights: the same for all methods of a seed, and for the baselines."""
-        generator = self.generator(1000 + seed)
-        if self.encoder == "resnet18":
-            return ResNet18(data.shape, self.maps[0], generator=generator).to(self.device)
-        return ConvNet(data.shape, self.maps, pooled=self.pooled, generator=generator).to(self.device)
+        made = ResNet18 if self.encoder == "resnet18" else ConvNet
+        return made(data.shape, **self.encoder_options, generator=self.generator(1000 + seed)).to(self.device)
 
     def energy(self, method: JointMethod, data: Images, seed: int) -> JointEmbedding:
         """What a method trains, with first weights."""
@@ -147,33 +138,32 @@ def _momentum(decay: float, parameters: list[nn.Parameter], rate: float) -> torc
 
 @dataclass(frozen=True)
 class Method:
-    """An energy around an encoder, with `encoder` and `represent`, by a generator; and its shaping by a seed."""
+    """What is trained: an energy with an `encoder`, and its shaping, both by a seed."""
 
     title: str
-    energy: Callable[[torch.Generator], Energy]
+    energy: Callable[[int], Energy]
     shaping: Callable[[int], Shaping]
 
 
 @dataclass(frozen=True)
-class Predictive(Recipe):
-    """Methods that predict what is missing from an image: the options and the training of `jepa` and `pretext`."""
+class Comparison(Recipe):
+    """One encoder trained by several methods, each for as many steps, then frozen and measured beside its baselines."""
 
-    data: Literal["cifar10", "digits"] = "cifar10"
-    """Images: cifar10, or digits, which have no colour."""
-    data_dir: str = ""
-    """Folder of the images; by default the usual places are searched."""
-    images: Annotated[int, Bound(least=100)] = 10_000
-    """Training images, of which a tenth is validation; all methods and probes have the same."""
-    tested: Annotated[int, Bound(least=100)] = 10_000
-    """Test images."""
     seeds: Count = 1
-    """Repetitions, each with its own first weights and order of images."""
+    """Repetitions, each with its own first weights and order of the data."""
     steps: Count = 400
     """Training steps of each method, and of supervised training."""
     batch: Annotated[int, Bound(least=2)] = 128
-    """Images in a batch."""
+    """Samples in a batch."""
     rate: Positive = 1e-3
     """Highest learning rate of AdamW, which rises and falls."""
+
+    weight_decay: ClassVar[float] = 0.05
+    clip: ClassVar[float | None] = 1.0
+    head_seed: ClassVar[int] = 50  # of the first weights of the head in supervised training
+    loss: ClassVar[str] = "loss of a batch, each method's own"
+    measures: ClassVar[Mapping[str, tuple[str, float]]]
+    """What the page shows of `measure`, and the factor of its unit."""
 
     def encoder(self, shape: tuple[int, int, int], generator: torch.Generator) -> nn.Module:
         """The encoder of every method."""
@@ -183,64 +173,94 @@ class Predictive(Recipe):
         """What is compared."""
         raise NotImplementedError
 
-    def splits(self, run: Run) -> Images:
-        """The images, cut down to so many, the first of each split, which are in random order."""
-        found = load(self.data, self.data_dir or None)
-        kept = {"train": self.images - self.images // 10, "validation": self.images // 10, "test": self.tested}
-        names = [(name, count) for split, count in kept.items() for name in (split, f"{split}_labels")]
-        return checked(run, replace(found, **{name: getattr(found, name)[:count] for name, count in names}))
+    def measure(self, encoder: nn.Module, data: Any) -> dict[str, float]:
+        """All measures of a frozen encoder."""
+        raise NotImplementedError
 
-    def compare(self, run: Run, data: Images) -> tuple[dict[str, Any], dict[str, tuple[list[int], list[float]]]]:
-        """Train and measure all methods and baselines; returns energies and training losses of the first seed."""
-        methods = self.methods(data.shape)
+    def compare(
+        self, run: Run, data: Any, shape: tuple[int, int, int], samples: Any, teach: Callable[..., FineTuned]
+    ) -> tuple[Encoders, Energies, Any]:
+        """Train on samples and measure, with all baselines; `teach` is `fine_tune` with labelled samples and views.
+
+        Returns encoders, energies and losses of the first seed.
+        """
+        methods = self.methods(shape)
         run.expect(1 + self.seeds * (2 + len(methods)))
-        energies: dict[str, Any] = {}
+        energies: Energies = {}
         losses: dict[str, tuple[list[int], list[float]]] = {}
-        raw = run.stage("raw", partial(self._measure, nn.Flatten(), data))
+        raw = run.stage("raw", partial(self.measure, nn.Flatten(), data))
         for seed in range(self.seeds):
-            untrained = self.encoder(data.shape, self.generator(seed)).to(self.device)
-            found = {PIXELS: raw, RANDOM: run.stage(f"seed-{seed}/random", partial(self._measure, untrained, data))}
-            found[SUPERVISED] = run.stage(f"seed-{seed}/supervised", partial(self._supervise, untrained, data, seed))
+            untrained = self.encoder(shape, self.generator(seed)).to(self.device)
+            found = {PIXELS: raw, RANDOM: run.stage(f"seed-{seed}/random", partial(self.measure, untrained, data))}
+            found[SUPERVISED] = run.stage(f"seed-{seed}/supervised", partial(self._teach, teach, untrained, data, seed))
             for method in methods:
-                energy = method.energy(self.generator(seed)).to(self.device)
-                name, work = method.title.lower().replace(" ", "-"), partial(self._train, method, energy, data, seed)
+                energy = method.energy(seed).to(self.device)
+                name = method.title.lower().replace(" ", "-")
+                work = partial(self._train, method, energy, data, samples, seed)
                 result = run.stage(f"seed-{seed}/{name}", work, [energy])
                 found[method.title] = result["measured"]
                 losses.setdefault(method.title, (result["steps"], result["losses"]))
                 energies.setdefault(method.title, energy.cpu().eval())
             for name, one in found.items():
-                numbers = {"probe": 100 * one["probe"], "knn": 100 * one["knn"], "rank": one["rankme"]}
+                numbers = {shown: factor * one[measure] for measure, (shown, factor) in self.measures.items()}
                 run.measured.add({name: numbers})
-        run.show(train=len(data.train), test=len(data.test), learned=list(energies))
-        return energies, losses
+        encoders: Encoders = {RANDOM: self.encoder(shape, self.generator())}
+        return encoders | {name: energy.encoder for name, energy in energies.items()}, energies, losses
 
-    def neighbours(self, data: Images, energies: Mapping[str, Any]) -> list[tuple[Callable[[], Figure], str]]:
-        """For some test images the nearest training images, by each encoder of the first seed."""
-        encoders = {RANDOM: self.encoder(data.shape, self.generator())}
-        encoders |= {name: energy.encoder for name, energy in energies.items()}
-        return [(partial(retrieved, encoder, data), name) for name, encoder in encoders.items()]
+    def draw(self, run: Run, encoders: Encoders, nearest: Callable[[nn.Module], Figure], losses: Any) -> None:
+        """What is nearest by each encoder, and the losses in training."""
+        run.grid("neighbours", [(partial(nearest, encoder), name) for name, encoder in encoders.items()], 2)
+        run.figure("training", curves(losses, xlabel="step", ylabel=self.loss, log="y"))
 
-    def _train(self, method: Method, energy: Any, data: Images, seed: int) -> dict[str, Any]:
-        result = fit(
-            energy, data.train.to(self.device), method.shaping(seed).to(self.device), self.steps,
-            min(self.batch, len(data.train)), self.rate, "adamw", weight_decay=0.05, clip=1.0,
-            schedule=partial(warm_cosine, self.steps), validation=0.0, seed=seed,
-            log_every=max(1, self.steps // 50), progress=False,
+    def _train(self, method: Method, energy: Any, data: Any, samples: Any, seed: int) -> dict[str, Any]:
+        count = len(samples[0] if isinstance(samples, tuple) else samples)
+        result = train(
+            energy, samples, method.shaping(seed).to(self.device), self.steps, batch_size=min(self.batch, count),
+            lr=self.rate, optimiser="adamw", weight_decay=self.weight_decay, clip=self.clip,
+            schedule=partial(warm_cosine, self.steps), seed=seed, log_every=max(1, self.steps // 50),
         )  # fmt: skip
         line = result.history["loss/energy"]
-        measured = self._measure(energy.encoder, data)
+        measured = self.measure(energy.encoder, data)
         return {"measured": measured, "steps": list(line.steps), "losses": list(line.values)}
 
-    def _supervise(self, untrained: nn.Module, data: Images, seed: int) -> dict[str, float]:
+    def _teach(self, teach: Callable[..., FineTuned], untrained: nn.Module, data: Any, seed: int) -> dict[str, float]:
         """The same encoder with a linear head, from scratch on all labels, in as many steps."""
-        trained = fine_tune(
-            untrained, labelled(data, "train"), labelled(data, "validation"), views=crops_and_flips(data.shape),
-            rates=(self.rate,), steps=self.steps, batch_size=self.batch, weight_decay=0.05,
-            generator=self.generator(50 + seed), seed=seed,
+        taught = teach(
+            untrained, rates=(self.rate,), steps=self.steps, batch_size=self.batch, weight_decay=self.weight_decay,
+            generator=self.generator(self.head_seed + seed), seed=seed,
         )  # fmt: skip
-        return self._measure(trained.network[0].to(self.device), data)
+        return self.measure(taught.network[0].to(self.device), data)
 
-    def _measure(self, encoder: nn.Module, data: Images) -> dict[str, float]:
+
+@dataclass(frozen=True)
+class Predictive(Comparison):
+    """Methods that predict what is missing from an image: the options and the measures of `jepa` and `pretext`."""
+
+    data: Literal["cifar10", "digits"] = "cifar10"
+    """Images: cifar10, or digits, which have no colour."""
+    data_dir: str = ""
+    """Folder of the images; by default the usual places are searched."""
+    images: Annotated[int, Bound(least=100)] = 10_000
+    """Training images, of which a tenth is validation; all methods and probes have the same."""
+    tested: Annotated[int, Bound(least=100)] = 10_000
+    """Test images."""
+
+    measures: ClassVar[Mapping[str, tuple[str, float]]] = {
+        "probe": ("probe", 100), "knn": ("knn", 100), "rankme": ("rank", 1),
+    }  # fmt: skip
+
+    def compare_on(self, run: Run) -> tuple[Images, Encoders, Energies, Any]:
+        """The images, the first of each split; and what `compare` returns."""
+        held = self.images // 10
+        whole = load_images(run, self.data, self.data_dir)
+        data = whole.first(train=self.images - held, validation=held, test=self.tested)
+        labels = {split: labelled(data, split) for split in ("train", "validation")}
+        teach = partial(fine_tune, **labels, views=crops_and_flips(data.shape))
+        compared = self.compare(run, data, data.shape, data.train.to(self.device), teach)
+        run.show(train=len(data.train), test=len(data.test), learned=list(compared[1]))
+        return data, *compared
+
+    def measure(self, encoder: nn.Module, data: Images) -> dict[str, float]:
         found = measure_frozen(encoder, data, neighbours=min(200, len(data.train) // 10))
         rank = rankme(found.codes["test"][0][:_RANKED])
         return {"probe": found.probe, "validation": found.validation, "knn": found.knn, "rankme": rank}

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from lowland.data.images import Images
 from lowland.energies.masked_prediction import MaskedPrediction
 from lowland.nn.encoders.vision_transformer import VisionTransformer
-from lowland.plots import curves
-from lowland.plots.mosaic import mosaic
-from lowland.plots.token_colours import principal_colours
+from lowland.plots import mosaic, nearest_images, token_sheet
 from lowland.recipes.base import Count, Share, recipe
-from lowland.recipes.joint.common import RANDOM, Method, Predictive, crops_and_flips
+from lowland.recipes.joint.common import Encoders, Method, Predictive, crops_and_flips
 from lowland.reports.run import Run
 from lowland.shaping.predictive.masked import IJEPA, MAE, Data2Vec
 from lowland.shaping.predictive.masks import PatchMasks
@@ -65,8 +63,8 @@ class JepaRecipe(Predictive):
         return VisionTransformer(shape, self.patch, self.width, self.depth, self.heads, generator)
 
     def methods(self, shape: tuple[int, int, int]) -> Sequence[Method]:
-        def energy(target: str, generator: torch.Generator) -> MaskedPrediction:
-            width, depth = self.predictor
+        def energy(target: str, seed: int) -> MaskedPrediction:
+            (width, depth), generator = self.predictor, self.generator(seed)
             return MaskedPrediction(self.encoder(shape, generator), target, width, depth, self.heads, generator)
 
         views, slow = crops_and_flips(shape), self.momentum
@@ -79,32 +77,18 @@ class JepaRecipe(Predictive):
         )
 
     def run(self, run: Run) -> None:
-        data = self.splits(run)
-        energies, losses = self.compare(run, data)
-        run.part(self.figures, data, energies, losses)
+        data, encoders, energies, losses = self.compare_on(run)
+        run.part(self.figures, data, encoders, energies["MAE"], losses)
 
-    def figures(self, run: Run, data: Images, energies: Mapping[str, MaskedPrediction], losses: Any) -> None:
+    def figures(self, run: Run, data: Images, encoders: Encoders, mae: MaskedPrediction, losses: Any) -> None:
         images = data.test[:SHOWN]
-        run.figure("masks", partial(self._masks, energies["MAE"], images))
-        encoders: dict[str, nn.Module] = {RANDOM: self.encoder(data.shape, self.generator())}
-        encoders |= {name: energy.encoder for name, energy in energies.items()}
-        run.figure("tokens", partial(self._tokens, encoders, images))
-        run.grid("neighbours", self.neighbours(data, energies), 2)
-        run.figure("training", curves(losses, xlabel="step", ylabel="loss of a batch, each method's own", log="y"))
+        run.figure("masks", partial(self._masks, mae, images))
+        run.figure("tokens", partial(token_sheet, encoders, images))
+        self.draw(run, encoders, partial(nearest_images, data), losses)
 
+    @torch.no_grad()
     def _masks(self, energy: MaskedPrediction, images: Tensor) -> Figure:
         noise = PerSampleRNG(self.seed, torch.arange(len(images)))
-        drawn = {name: masks(noise, energy.encoder.grid) for name, masks in MASKS.items()}
-        rows = {"image": images}
-        for name, mask in drawn.items():
-            z = mask.z()[:, :, None]
-            rows[name] = energy.encoder.image(torch.where(z > 0.5, 0.5, energy.encoder.patches(images)))
-        with torch.no_grad():
-            rows["MAE fills in"] = energy.filled(images, drawn["masked for MAE"].z())
-        return mosaic(rows)
-
-    def _tokens(self, encoders: Mapping[str, Any], images: Tensor) -> Figure:
-        with torch.no_grad():
-            maps = {name: encoder.maps(images) for name, encoder in encoders.items()}
-        coloured = {name: principal_colours(found, self.patch) for name, found in maps.items()}
-        return mosaic({"image": images.expand(-1, 3, -1, -1), **coloured})
+        hidden = {name: masks(noise, energy.encoder.grid).z() for name, masks in MASKS.items()}
+        rows = {"image": images} | {name: energy.hide(images, z) for name, z in hidden.items()}
+        return mosaic(rows | {"MAE fills in": energy.filled(images, hidden["masked for MAE"])})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,26 +11,20 @@ from torch import Tensor, nn
 
 from lowland.data.images import Images, stratified
 from lowland.errors import OptionError, TrainingError
-from lowland.evaluation.fine_tune import fine_tune
-from lowland.evaluation.frozen import labelled
-from lowland.evaluation.probe import Labelled, Probe, probe
-from lowland.evaluation.representations import represent
-from lowland.evaluation.verdict import verdict
+from lowland.evaluation import labelled, probe
+from lowland.evaluation.few_labels import FROZEN, SCRATCH, TUNED, Tuning, compare_with_few_labels
 from lowland.plots import curves
 from lowland.recipes.base import Bound, Count, Positive, recipe
-from lowland.recipes.joint.common import GPU, PIXELS, RANDOM, Pretraining, Views
+from lowland.recipes.joint.common import GPU, PIXELS, RANDOM, Pretraining, Views, load_images
+from lowland.reports.results import Results
 from lowland.reports.run import Run
 from lowland.training.joint_methods import JointMethod
-from lowland.training.pretraining import views_of
 
-FROZEN, TUNED, SCRATCH = "pretrained, linear probe", "pretrained, fine-tuned", "from scratch"
 PRETRAINED = "pretrained, the better on validation"
 ROWS = (PRETRAINED, FROZEN, TUNED, SCRATCH, PIXELS, RANDOM)
 RIVALS = (SCRATCH, PIXELS)
-MARGIN = 3.0
-"""Points above both rivals that are asked of the pretrained network with the fewest labels."""
-Found = dict[float, list[dict[str, Any]]]
-"""What was measured, by share of the labels and then by draw."""
+Found = dict[str, list[dict[str, Any]]]
+"""What was measured, by share of the labels in percent and then by draw."""
 
 
 @recipe
@@ -43,13 +36,6 @@ class LabelsRecipe(Pretraining):
     views of training on labels, and whether the pretrained network stays frozen or is fine-tuned. Fine-tuning and
     training from scratch have the same budget: as many learning rates, each its own, with each of the same views, for
     the same steps. All are tried on the first draw of each share of the labels; the best is kept for the other draws.
-
-    Tried on validation images of MNIST with 1 % of the labels, which are 70: four stages, the mean over places and 60
-    epochs of SimCLR give a linear probe 88.7 %, three stages, all places and 30 epochs 81.7 %; raw pixels have 70 %. On
-    Fashion-MNIST (550 labels; 32, 64 and 128 maps, all places, 16 epochs, one draw) pretraining gains less: 84.7 %
-    fine-tuned with views `in-place`, 83.5 % frozen, 83.3 % from scratch with views `upright`, a rate of 0.01 and a
-    thousand steps. With views that flip, from scratch has 80.5 to 81 %, which would bias the comparison towards
-    pretraining.
     """
 
     data: Literal["fashion_mnist", "cifar10", "mnist", "mnist10k", "digits"] = "mnist10k"
@@ -100,56 +86,53 @@ class LabelsRecipe(Pretraining):
     def run(self, run: Run) -> None:
         counts = [1 if fraction == 1 else self.seeds for fraction in self.fractions]
         run.expect(len(self.methods) + sum(counts))
-        data = self.images(run)
+        data = load_images(run, self.data, self.data_dir)
         encoders, choice = self._pretrained(run, data)
-        chosen = max(choice, key=lambda title: statistics.fmean(choice[title]), default="")
+        chosen = choice.best("validation", most=True) if encoders else ""
         found: Found = {}
         for fraction, count, steps in zip(self.fractions, counts, self.tuned, strict=True) if chosen else ():
-            draws, share = found.setdefault(fraction, []), f"{100 * fraction:g}"
+            share = f"{100 * fraction:g}"
+            draws = found.setdefault(share, [])
             for seed in range(count):
                 first = draws[0] if draws else None
                 work = partial(self._compare, encoders[chosen], data, fraction, seed, steps, first)
                 draws.append(run.stage(f"labels-{share}/seed-{seed}", work))
                 rows = draws[-1]["found"]
                 run.measured.add({name: {f"accuracy, {share} %": 100 * rows[name]["test"]} for name in ROWS})
+        fewest = next(iter(found.values()), [])
         run.show(
             chosen=chosen, name=data.name, images=len(data.train), held=len(data.validation),
-            labels={f"{100 * fraction:g}": draws[0]["labels"] for fraction, draws in found.items()},
-            draws=len(found[self.fractions[0]]) if found else 0, gaps=self._gaps(run, found),
+            labels={share: draws[0]["labels"] for share, draws in found.items()}, draws=len(fewest),
+            gaps=self._gaps(run, len(fewest)),
         )  # fmt: skip
         if found:
             run.part(self.figures, found, choice)
 
-    def _gaps(self, run: Run, found: Found) -> list[dict[str, Any]]:
+    def _gaps(self, run: Run, draws: int) -> list[dict[str, Any]]:
         """Points above both rivals with the fewest labels, with their interval over draws of the labels."""
         gaps = []
-        for rival in RIVALS if found else ():
-            ours, theirs = (
-                [one["found"][name]["test"] for one in found[self.fractions[0]]] for name in (PRETRAINED, rival)
-            )
-            gap, word = verdict(ours, theirs)
-            low, high = 100 * gap.low, 100 * gap.high
-            margin = "above" if low >= MARGIN else "below" if high < MARGIN else "around"
-            gaps.append(
-                {"rival": rival, "points": 100 * gap.value, "word": word, "low": low, "high": high, "at": margin}
-            )
-            if len(ours) > 1:
-                run.measured.set("difference", f"above {rival}", 100 * gap.value, seeds=len(ours))
-                run.measured.set("difference", f"above {rival}, low", low, seeds=len(ours))
+        for rival in RIVALS if draws else ():
+            measure = f"accuracy, {100 * self.fractions[0]:g} %"
+            (points, low, high), word = run.measured.verdict(PRETRAINED, rival, measure, ("more", "less"))
+            gaps.append({"rival": rival, "points": points, "word": word, "low": low, "high": high})
+            if draws > 1:
+                run.measured.set("difference", f"above {rival}", points, seeds=draws)
+                run.measured.set("difference", f"above {rival}, low", low, seeds=draws)
         return gaps
 
-    def _pretrained(self, run: Run, data: Images) -> tuple[dict[str, nn.Module], dict[str, list[float]]]:
-        """Encoders, and the validation accuracies of their linear probes with the fewest labels, by title."""
+    def _pretrained(self, run: Run, data: Images) -> tuple[dict[str, nn.Module], Results]:
+        """Encoders by title, and the validation accuracies of their linear probes with the fewest labels."""
         encoders: dict[str, nn.Module] = {}
-        choice: dict[str, list[float]] = {}
-        failed: dict[str, str] = {}
+        choice, failed = Results(), {}
         for method in self.chosen():
             energy = self.energy(method, data, 0)
             tried = run.stage(f"choice/{method.name}", partial(self._try, run, method, energy, data), [energy])
             if "failed" in tried:
                 failed[method.title] = tried["failed"]
                 continue
-            encoders[method.title], choice[method.title] = energy.branch.encoder, tried["validation"]
+            encoders[method.title] = energy.encoder
+            for share in tried["validation"]:
+                choice.add({method.title: {"validation": 100 * share}})
         run.show(failed=failed)
         return encoders, choice
 
@@ -158,7 +141,7 @@ class LabelsRecipe(Pretraining):
             self.pretrain(run, method, energy, data, 0, self.steps(data))
         except TrainingError as error:
             return {"failed": str(error)}
-        train, held = (labelled(data, name, energy.branch.encoder) for name in ("train", "validation"))
+        train, held = (labelled(data, name, energy.encoder) for name in ("train", "validation"))
         draws = [self._drawn(train[1], self.fractions[0], seed) for seed in range(self.seeds)]
         return {"validation": [probe((train[0][rows], train[1][rows]), held).validation for rows in draws]}
 
@@ -176,61 +159,33 @@ class LabelsRecipe(Pretraining):
         What the first draw of this share chose for training on labels is kept for the others.
         """
         rows = self._drawn(data.train_labels, fraction, seed)
-        fresh = self.network(data, seed)
-        found: dict[str, dict[str, Any]] = {}
-        heads = {}
-        for name, frozen in ((FROZEN, encoder), (RANDOM, fresh), (PIXELS, None)):
-            train, held, test = (labelled(data, split, frozen) for split in ("train", "validation", "test"))
-            heads[name] = probe((train[0][rows], train[1][rows]), held, test)
-            found[name] = {"test": heads[name].accuracy, "validation": heads[name].validation}
-        few = data.train[rows], data.train_labels[rows]
-        for name, begin, head in ((TUNED, encoder, heads[FROZEN]), (SCRATCH, fresh, None)):
-            rates, views = self.rates if head is None else self.tuned_rates, self.tuned_views
-            if first is not None:
-                rates, views = (first["found"][name]["rate"],), (first["found"][name]["views"],)
-            found[name] = self._teach(begin, few, data, head, steps, seed, rates, views)
+        tries = {TUNED: (self.tuned_views, self.tuned_rates), SCRATCH: (self.tuned_views, self.rates)}
+        if first is not None:
+            tries = {name: ((one["views"],), (one["rate"],)) for name in tries for one in [first["found"][name]]}
+        tuned, scratch = (
+            Tuning(views, rates, steps, self.tuned_batch, self.generator(4000 + seed), self.seed + seed)
+            for views, rates in tries.values()
+        )
+        found = compare_with_few_labels(encoder, self.network(data, seed), data, rows, tuned, scratch)
         better = max((FROZEN, TUNED), key=lambda name: found[name]["validation"])
         found[PRETRAINED] = {key: found[better][key] for key in ("test", "validation")}
         return {"found": found, "labels": len(rows), "better": better}
 
-    def _teach(
-        self, encoder: nn.Module, few: Labelled, data: Images, head: Probe | None, steps: int, seed: int,
-        rates: tuple[float, ...], views: tuple[str, ...],
-    ) -> dict[str, Any]:  # fmt: skip
-        """Train on labels with each of the views at each of the rates, and test what is best on validation images."""
-        tried = {
-            name: fine_tune(
-                encoder, few, labelled(data, "validation"), head=head, views=views_of("images", name), rates=rates,
-                steps=steps, batch_size=self.tuned_batch, generator=self.generator(4000 + seed), seed=self.seed + seed,
-            )
-            for name in views
-        }  # fmt: skip
-        best = max(tried, key=lambda name: tried[name].validation)
-        images, labels = labelled(data, "test")
-        right = represent(tried[best].network, images).argmax(dim=1) == labels
-        return {
-            "test": float(right.double().mean()), "validation": tried[best].validation, "rate": tried[best].rate,
-            "views": best,
-            "tried": [(name, rate, value) for name, one in tried.items() for rate, value in one.tried.items()],
-        }  # fmt: skip
-
-    def figures(self, run: Run, found: Found, choice: dict[str, list[float]]) -> None:
-        shares = {fraction: f"{100 * fraction:g}" for fraction in found}
-        mean = {n: [run.measured.mean(n, f"accuracy, {share} %") for share in shares.values()] for n in ROWS}
+    def figures(self, run: Run, found: Found, choice: Results) -> None:
+        measured = {share: f"accuracy, {share} %" for share in found}
         if len(found) > 1:
             labels = [draws[0]["labels"] for draws in found.values()]
-            lines: Any = {name: (labels, mean[name]) for name in ROWS if name != PRETRAINED}
+            means = {name: [run.measured.mean(name, measure) for measure in measured.values()] for name in ROWS[1:]}
+            lines: Any = {name: (labels, line) for name, line in means.items()}
             run.figure("labels", curves(lines, xlabel="labels", ylabel="% of the test images right", log="x"))
-        cells = [
-            [name, *(_cell(run.measured.each(name, f"accuracy, {s} %")) for s in shares.values())] for name in ROWS
-        ]
-        run.table(["", *(f"{share} % of the labels" for share in shares.values())], cells, name="accuracy")
-        ordered = sorted(choice.items(), key=lambda one: -statistics.fmean(one[1]))
-        rows = [[title, _cell([100 * value for value in values])] for title, values in ordered]
+        cells = [[name, *(run.measured.cell(name, measure, 1) for measure in measured.values())] for name in ROWS]
+        run.table(["", *(f"{share} % of the labels" for share in found)], cells, name="accuracy")
+        ordered = sorted(choice.methods(), key=lambda title: -(choice.mean(title, "validation") or 0))
+        rows = [[title, choice.cell(title, "validation", 1)] for title in ordered]
         run.table(["method", "% of the validation images right"], rows, name="choice")
         tried = [
-            [shares[fraction], name, views, f"{rate:g}", round(100 * value, 1)]
-            for fraction, draws in found.items()
+            [share, name, views, f"{rate:g}", round(100 * value, 1)]
+            for share, draws in found.items()
             for name in (TUNED, SCRATCH)
             for views, rate, value in draws[0]["found"][name]["tried"]
         ]
@@ -238,11 +193,6 @@ class LabelsRecipe(Pretraining):
         run.table(columns, tried, name="tried")
         draws = [
             [seed + 1, *(round(100 * one["found"][name]["test"], 1) for name in ROWS[1:]), one["better"]]
-            for seed, one in enumerate(found[self.fractions[0]])
+            for seed, one in enumerate(next(iter(found.values())))
         ]
         run.table(["draw", *ROWS[1:], "better on validation"], draws, name="draws")
-
-
-def _cell(percents: list[float]) -> Any:
-    mean = round(statistics.fmean(percents), 1)
-    return mean if len(percents) < 2 else (mean, round(statistics.stdev(percents), 1))

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from lowland.data.images import Images
-from lowland.data.views import Damage, ImageViews
+from lowland.data.views import pretext_tasks
 from lowland.energies.restoration import Restoration
+from lowland.evaluation import restore_images
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.encoders.resnet18 import ResNet18
-from lowland.plots import curves
-from lowland.plots.mosaic import mosaic
+from lowland.plots import mosaic, nearest_images
 from lowland.recipes.base import Count, recipe
-from lowland.recipes.joint.common import Method, Predictive, crops_and_flips
+from lowland.recipes.joint.common import Encoders, Energies, Method, Predictive, crops_and_flips
 from lowland.reports.run import Run
 from lowland.shaping.joint import Views
 from lowland.shaping.predictive.restoring import Restoring
@@ -39,6 +39,7 @@ class PretextRecipe(Predictive):
     decoder: tuple[Count, ...] = (32, 64)
     """Feature maps between the stages of the decoder."""
 
+    loss: ClassVar[str] = "E, mean of a batch"
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "data": "digits", "images": 300, "tested": 100, "steps": 4, "batch": 32, "maps": (4, 8, 16),
@@ -50,44 +51,30 @@ class PretextRecipe(Predictive):
     def encoder(self, shape: tuple[int, int, int], generator: torch.Generator) -> nn.Module:
         return ConvNet(shape, self.maps, generator=generator) if self.maps else ResNet18(shape, generator=generator)
 
-    def damages(self, shape: tuple[int, int, int]) -> dict[str, tuple[str, Views]]:
-        """By the name of the task: what a damaged image looks like, and the damage."""
-        still = {"crop": (1, 1), "flip": 0, "colour": 0}
-        hole = ImageViews(**still, grey=0, mask=1, masked=(0.25, 0.4))
-        damages: dict[str, tuple[str, Views]] = {
-            "masked patches": ("three patches in four masked", Damage(hidden=0.75, patch=shape[1] // 8)),
-            "inpainting": ("a hole", hole),
-            "colourisation": ("grey", ImageViews(**still, grey=1)),
-            "super-resolution": ("a quarter of the size", Damage(shrink=4)),
-        }
-        if shape[0] == 1:
-            del damages["colourisation"]
-        return damages
-
     def methods(self, shape: tuple[int, int, int]) -> Sequence[Method]:
-        def energy(generator: torch.Generator) -> Restoration:
+        def energy(seed: int) -> Restoration:
+            generator = self.generator(seed)
             return Restoration(self.encoder(shape, generator), self.decoder, generator)
 
         def shaping(damage: Views, seed: int) -> Restoring:
             return Restoring(damage, crops_and_flips(shape), seed)
 
-        damages = self.damages(shape)
-        return tuple(Method(title, energy, partial(shaping, damage)) for title, (_, damage) in damages.items())
+        tasks = pretext_tasks(shape)
+        return tuple(Method(title, energy, partial(shaping, damage)) for title, (_, damage) in tasks.items())
 
     def run(self, run: Run) -> None:
-        data = self.splits(run)
-        energies, losses = self.compare(run, data)
+        data, encoders, energies, losses = self.compare_on(run)
         shown = self._restore(run, energies, data)
-        run.part(self.figures, data, energies, losses, shown)
+        run.part(self.figures, data, encoders, losses, shown)
 
-    def _restore(self, run: Run, energies: Mapping[str, Restoration], data: Images) -> dict[str, dict[str, Tensor]]:
+    def _restore(self, run: Run, energies: Energies, data: Images) -> dict[str, dict[str, Tensor]]:
         """Measures errors on all test images, and returns some of them to be shown."""
         shown: dict[str, dict[str, Tensor]] = {}
         mean = (data.train.mean(dim=0) - data.test).square().mean().item()
-        for number, (title, (name, damage)) in enumerate(self.damages(data.shape).items()):
+        for number, (title, (name, damage)) in enumerate(pretext_tasks(data.shape).items()):
             noise = PerSampleRNG(1000 * self.seed + number, torch.arange(len(data.test)))
             broken = damage(data.test, noise)
-            restored = _restored(energies[title], broken)
+            restored = restore_images(energies[title], broken)
             shown[title] = {"image": data.test[:SHOWN], name: broken[:SHOWN], "restored": restored[:SHOWN]}
             before, after = ((part - data.test).square().mean().item() for part in (broken, restored))
             run.measured.add({title: {"error": after, "damaged": before, "mean image": mean}})
@@ -95,13 +82,7 @@ class PretextRecipe(Predictive):
         return shown
 
     def figures(
-        self, run: Run, data: Images, energies: Mapping[str, Restoration], losses: Any, shown: Mapping[str, Any]
+        self, run: Run, data: Images, encoders: Encoders, losses: Any, shown: Mapping[str, Mapping[str, Tensor]]
     ) -> None:
         run.grid("filled", [(partial(mosaic, rows), f"**{title}**") for title, rows in shown.items()], 1)
-        run.grid("neighbours", self.neighbours(data, energies), 2)
-        run.figure("training", curves(losses, xlabel="step", ylabel="E, mean of a batch", log="y"))
-
-
-@torch.no_grad()
-def _restored(energy: Restoration, damaged: Tensor) -> Tensor:
-    return torch.cat([energy.restore(part).clamp(0, 1) for part in damaged.split(500)])
+        self.draw(run, encoders, partial(nearest_images, data), losses)

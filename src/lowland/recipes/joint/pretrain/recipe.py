@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,21 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import nn
-
-from lowland.data.folder import Folder, check_used, read_folder
-from lowland.data.label_files import FOLDERS, check_table
+from lowland.checksums import read_json, write_json
+from lowland.data.folder import Folder, check_used, read_folder, report_skipped
+from lowland.data.label_files import check_table, label_path, label_tables
 from lowland.data.photos import sample_photos
-from lowland.data.prepare import Prepare
-from lowland.data.split import Split, split_folder
+from lowland.data.split import split_folder
 from lowland.data.survey import survey
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import CheckpointError, CollapseError, OptionError, TrainingError
-from lowland.evaluation.collapse import rankme
-from lowland.evaluation.fine_tune import fine_tune
+from lowland.evaluation import rankme
 from lowland.evaluation.pretrained import compare_encoders, represent_rows
-from lowland.evaluation.probe import Labelled
-from lowland.files import write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.recipes.base import Count, NotNegative, Positive, Recipe, recipe
 from lowland.recipes.joint.pretrain import shown
@@ -36,14 +29,11 @@ from lowland.terminal import shell
 from lowland.training.folder_training import FolderTraining
 from lowland.training.model_card import check_writable, usage, write_encoder
 from lowland.training.options import read_options
-from lowland.training.pretraining import AUTO, check_choices, check_enough, pace_to, plan, views_of
+from lowland.training.pretraining import AUTO, check_choices, check_enough, pace_to, plan
 from lowland.words import escaped
 
-_log = logging.getLogger(__name__)
-_PIECES, _LOOKED_AT = 20, 512
-"""Parts of a training, and samples whose representations are measured after each."""
-_SUPERVISED = 1000
-"""Most steps of the supervised training."""
+_LOOKS, _LOOKED_AT = 20, 512
+"""Looks at the representations in a training, about, and samples that are looked at."""
 
 
 @recipe
@@ -100,19 +90,16 @@ class PretrainRecipe(Recipe):
         for name in ("folder", "out"):
             if getattr(self, name):
                 object.__setattr__(self, name, os.path.realpath(getattr(self, name)))
-        if self.labels and self.labels != FOLDERS:
-            # pathlib raises at names that are too long, and where links go in a circle.
-            inside = os.path.join(self.folder, self.labels)  # noqa: PTH118  see above
-            inner = self.folder and os.path.isfile(inside) and not os.path.isfile(self.labels)  # noqa: PTH113  see above
-            object.__setattr__(self, "labels", os.path.realpath(inside if inner else self.labels))
+        object.__setattr__(self, "labels", label_path(self.labels, self.folder))
 
     def run(self, run: Run) -> None:
         out = check_writable(Path(self.out) if self.out else run.folder / "encoder")
         self._check()
         folder, labels = self._folder(run)
-        data = read_folder(folder, self.size, leave=_files(labels), levels=self.levels, watch=run.doing)
+        data = read_folder(folder, self.size, leave=label_tables(labels), levels=self.levels, watch=run.doing)
         check_used(data, self.levels)
-        self._report_skipped(run, data)
+        # What was converted or left out is said before anything else can fail.
+        report_skipped(data, run.folder / "skipped.txt")
         check_enough(len(data))
         parts = split_folder(data, folder, labels, self.seed)
         chosen = plan(data.kind, len(parts.train), self.method, self.encoder, self.batch, self.epochs, self.steps)
@@ -123,34 +110,33 @@ class PretrainRecipe(Recipe):
         if self.minutes:
             pace = run.stage("pace", lambda: {"seconds": work.seconds()})
             work = dataclasses.replace(work, plan=pace_to(chosen, self.minutes, pace["seconds"]))
-        run.expect(min(_PIECES, work.plan.steps) + 3 + bool(self.minutes))
+        run.expect(3 + bool(self.minutes))
         run.show(name=self._name)
         shown.describe(run, work, parts, shaping)
         run.part(shown.samples, data, parts, shaping)
         try:
-            looks = self._train(run, work, energy, shaping, encoder)
+            trained = run.stage("train", partial(self._train, run, work, energy, shaping, encoder), [energy])
         except TrainingError as error:
             run.show(failed=[type(error).__name__, str(error)], collapsed=isinstance(error, CollapseError))
-            run.part(shown.training, shown.curves_of(error.result), work.plan.method)
+            run.part(shown.training, getattr(error.result, "history", {}), work.plan.method)
             raise
-        test = run.stage("test", partial(self._test, work, parts, energy, encoder))
-        self._write_encoder(run, out, work, encoder, test["measured"])
+        test = run.stage("test", partial(compare_encoders, work, parts, energy, encoder))
+        card = work.card(data=self._name, measured=test["measured"])
+        weights = write_encoder(out, encoder.cpu(), work.encoder_options, card)
+        run.made.append(weights)
+        run.show(weights=shell([str(weights)]), out=escaped(str(out)), usage=usage(encoder, data.kind))
         for method, row in test["measured"].items():
             for measure, value in row.items():
                 run.measured.set(method, measure, value)
         if test["right"]:
             shown.judge(run, test["right"], [data.files[row] for row in test["plane_rows"].tolist()])
         run.part(shown.results, data, parts, test)
-        ranks = [(one["step"], one["rankme"]) for one in looks]
-        run.part(shown.training, looks[-1]["curves"], work.plan.method, ranks)
-
-    # Data
+        run.part(shown.training, trained["curves"], work.plan.method, trained["ranks"])
 
     def _check(self) -> None:
         """Whatever can be known to fail before a thousand files are read."""
-        kind = survey(self.folder, leave=_files(self.labels)).kind if self.folder else "images"
-        for table in _files(self.labels):
-            check_table(Path(table))
+        kind = survey(self.folder, leave=label_tables(self.labels)).kind if self.folder else "images"
+        check_table(self.labels)
         check_choices(
             kind, self.size, self.method, self.encoder, self.batch, self.epochs, self.steps,
             read_options(self.encoder_options), read_options(self.options), self.views,
@@ -169,20 +155,8 @@ class PretrainRecipe(Recipe):
             sample_photos(place, self.photos)
         return place, str(place / "labels.csv")
 
-    def _report_skipped(self, run: Run, data: Folder) -> None:
-        """What was converted or left out is said before anything else can fail."""
-        for note in data.notes:
-            _log.warning("%s", note)
-        if data.skipped:
-            place = run.folder / "skipped.txt"
-            write_atomically(place, "".join(f"{file}\t{why}\n" for file, why in data.skipped).encode())
-            many = "1 file" if len(data.skipped) == 1 else f"{len(data.skipped):,} files"
-            _log.warning("%s could not be used: %s says why.", many, place)
-
     def _check_unchanged(self, run: Run, data: Folder) -> None:
-        content = hashlib.sha256(repr((data.files, data.starts, data.shape)).encode())
-        content.update(data.values.numpy().data)
-        now = {"samples": len(data), "sha256": content.hexdigest()}
+        now = {"samples": len(data), "sha256": data.fingerprint}
         before = run.stage("files", lambda: now)
         if before != now:
             raise CheckpointError(
@@ -190,52 +164,25 @@ class PretrainRecipe(Recipe):
                 "or some of them differ. Start a new run."
             )
 
-    # Training and results
-
     def _train(
         self, run: Run, work: FolderTraining, energy: JointEmbedding, shaping: JointShaping, encoder: Standardised
-    ) -> list[dict[str, Any]]:
-        """Piece by piece, each from the checkpoint of the one before, with a look at the representations after each."""
-        steps = work.plan.steps
-        ends = sorted({max(1, round(steps * piece / _PIECES)) for piece in range(1, _PIECES + 1)})
-
-        def look(end: int) -> dict[str, Any]:
-            found = work.fit(energy, shaping, max_steps=end, run=run.folder / "fit", resume=True) if end else None
-            rank = rankme(represent_rows(encoder, work.data, work.rows[:_LOOKED_AT]))
-            return {"step": end, "rankme": rank, "curves": shown.curves_of(found) if end == steps else {}}
-
-        return [
-            run.stage(f"train/{end}-of-{steps}-steps", partial(look, end), [energy] if end == steps else [])
-            for end in (0, *ends)
-        ]
-
-    def _test(
-        self, work: FolderTraining, parts: Split, energy: JointEmbedding, encoder: Standardised
     ) -> dict[str, Any]:
-        untrained, _, random = work.build()
-        views, steps = views_of(work.data.kind, self.views), min(work.plan.steps, _SUPERVISED)
+        """Train with looks at the representations on the way; returns ranks by step, and the curves of the training."""
+        steps, place = work.plan.steps, run.folder / "ranks.json"
+        every = max(1, steps // _LOOKS)
+        # They are stored as they come: a killed run goes on from a checkpoint and does not see them again.
+        ranks: dict[str, Any] = read_json(place)["ranks"] if place.is_file() else {}
 
-        def supervise(train: Labelled, validation: Labelled) -> nn.Module:
-            """The same network from scratch, on labels alone, with the same views."""
-            options = {"rates": (self.rate,), "steps": steps, "batch_size": work.plan.batch, "seed": self.seed}
-            return fine_tune(random, train, validation, views=views, **options).network[0]
+        def look(step: int, metrics: Mapping[str, float]) -> None:
+            if step % every == 0 or step == steps:
+                run.doing(f"training: {step} of {steps} steps")
+                ranks[str(step)] = rankme(represent_rows(encoder, work.data, work.rows[:_LOOKED_AT]))
+                write_json(place, {"ranks": ranks})
 
-        return compare_encoders(work.data, parts, (energy, encoder), (untrained, random), supervise, views, self.seed)
-
-    def _write_encoder(
-        self, run: Run, out: Path, work: FolderTraining, encoder: Standardised, measured: Mapping[str, Any]
-    ) -> None:
-        data, chosen = work.data, work.plan
-        card = {
-            "kind": data.kind, "levels": data.levels, "prepared": Prepare(data.kind, data.shape, data.levels).text,
-            "data": self._name, "samples": len(work.rows), "skipped": len(data.skipped), "method": chosen.method,
-            "method_options": work.method_options, "steps": chosen.steps, "batch": chosen.batch, "rate": self.rate,
-            "views": self.views, "seed": self.seed, "measured": measured,
-        }  # fmt: skip
-        weights = write_encoder(out, encoder.cpu(), work.encoder_options, card)
-        run.made.append(weights)
-        run.show(weights=shell([str(weights)]), out=escaped(str(out)), usage=usage(encoder, data.kind))
-
-
-def _files(labels: str) -> list[str]:
-    return [labels] if labels and labels != FOLDERS else []
+        if not ranks:
+            look(0, {})
+        found = work.fit(
+            energy, shaping, max_steps=steps, run=run.folder / "fit", resume=True, callback=look, checkpoint_every=every
+        )
+        curves = {name: (list(curve.steps), list(curve.values)) for name, curve in found.history.items()}
+        return {"ranks": [(int(step), rank) for step, rank in ranks.items()], "curves": curves}

@@ -11,13 +11,9 @@ from torch import Tensor
 from lowland.data.folder import Folder
 from lowland.data.split import HELD_OUT, Split
 from lowland.evaluation.pretrained import RAW, TRAINED, gains, helped
-from lowland.plots.contact import contact_sheet, unnamed
-from lowland.plots.curves import curves
-from lowland.plots.scatter import scatter
+from lowland.plots import contact_sheet, curves, neighbour_sheet, scatter, spectrum_curves, unnamed, view_sheet
 from lowland.reports.run import Run
 from lowland.shaping.joint import JointShaping
-from lowland.tensors import PerSampleRNG
-from lowland.training.fit import FitResult
 from lowland.training.folder_training import FolderTraining
 from lowland.training.pretraining import described
 from lowland.words import verbatim
@@ -30,10 +26,7 @@ def describe(run: Run, work: FolderTraining, parts: Split, shaping: JointShaping
     """The data and the choices, which stand on the page also if the training fails."""
     data, chosen = work.data, work.plan
     run.show(
-        kind=data.kind, shape=" × ".join(map(str, data.shape)), samples=len(data), files=len(set(data.files)),
-        notes=data.notes, train=len(parts.train), tests=len(parts.test), classes=parts.classes,
-        labelled=0 if parts.labels is None else int((parts.labels >= 0).sum()), label_notes=parts.notes,
-        held_out=HELD_OUT, skipped=len(data.skipped), skipped_shown=_SKIPPED, trained_by=chosen.method,
+        **data.facts, **parts.facts, held_out=HELD_OUT, skipped_shown=_SKIPPED, trained_by=chosen.method,
         encoder=chosen.encoder, steps=chosen.steps, batch=chosen.batch, reasons=chosen.reasons,
         views=described(shaping.views), weights="", compared={}, failed=[], collapsed=False, drawn=False,
     )  # fmt: skip
@@ -59,22 +52,13 @@ def judge(run: Run, right: Mapping[str, Tensor], owners: Sequence[str]) -> None:
     run.table(("instead", "% right", "points gained", "95 % interval", "pretrained has"), rows, name="gains")
 
 
-def curves_of(found: Any) -> dict[str, Any]:
-    """By name, steps and values of what was logged in a training; nothing if it ended before that."""
-    if not isinstance(found, FitResult):
-        return {}
-    return {name: (list(curve.steps), list(curve.values)) for name, curve in found.history.items()}
-
-
 def samples(run: Run, data: Folder, parts: Split, shaping: JointShaping) -> None:
     """Some training samples as the encoder gets them, and two views of a few."""
     count = min(_SHOWN, len(parts.train))
     tiles = data.take(parts.train[torch.linspace(0, len(parts.train) - 1, count).long()])
     run.figure("samples", contact_sheet(unnamed(tiles.split(_COLUMNS))))
-    few = tiles[:8]
     assert shaping.views is not None
-    a, b = (shaping.views(few, PerSampleRNG(number, torch.arange(len(few)))) for number in range(2))
-    run.figure("views", contact_sheet({"sample": few, "a view": a, "another": b}))
+    run.figure("views", view_sheet(tiles[:8], shaping.views))
 
 
 def training(run: Run, lines: Mapping[str, Any], method: str, ranks: Sequence[tuple[int, float]] = ()) -> None:
@@ -95,16 +79,8 @@ def training(run: Run, lines: Mapping[str, Any], method: str, ranks: Sequence[tu
 
 def results(run: Run, data: Folder, parts: Split, test: Mapping[str, Any]) -> None:
     """Neighbours of held-out samples, the plane of the first principal components, and the spectrum."""
-    queries = data.take(test["queries"])
-    sheets = [
-        contact_sheet(
-            unnamed(
-                torch.cat([q[None], data.take(near)]) for q, near in zip(queries, test["neighbours"][m], strict=True)
-            ),
-            apart=1,
-        )
-        for m in (TRAINED, RAW)
-    ]
+    queries, near = data.take(test["queries"]), test["neighbours"]
+    sheets = [neighbour_sheet(queries, (data.take(rows) for rows in near[name])) for name in (TRAINED, RAW)]
     run.grid("neighbours", [(sheet, "") for sheet in sheets], 2)
     rows, plane = test["plane_rows"], test["plane"]
     if parts.labels is not None:
@@ -114,7 +90,5 @@ def results(run: Run, data: Folder, parts: Split, test: Mapping[str, Any]) -> No
     if data.kind == "images":
         some = torch.linspace(0, len(rows) - 1, min(_PICTURES, len(rows))).long()
         run.figure("pictures", scatter(plane[some], pictures=data.take(rows[some]), title="The same plane, by picture"))
-    lines = {name: (range(1, len(values) + 1), values.tolist()) for name, values in test["spectra"].items()}
-    run.figure(
-        "spectrum", curves(lines, title="Spectrum", xlabel="direction", ylabel="singular value / largest", log="xy")
-    )
+    drawn = spectrum_curves(test["spectra"], title="Spectrum", ylabel="singular value / largest")
+    run.figure("spectrum", drawn)

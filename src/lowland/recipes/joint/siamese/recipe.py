@@ -12,18 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowland.data.catalogue import load
+from lowland.data.groups import first_of_each, group_folds, pairs_within
 from lowland.data.views import ImageViews
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import OptionError
-from lowland.evaluation.fine_tune import fine_tune
-from lowland.evaluation.joint import plane
-from lowland.evaluation.representations import represent
-from lowland.evaluation.verification import Chosen, Verification, hardest_pairs, verify_best
+from lowland.evaluation import fine_tune, hardest_pairs, plane, represent
+from lowland.evaluation.verification import Verification, principal_ways, verify_best
 from lowland.nn.encoders.convnet import ConvNet
-from lowland.plots import curves
-from lowland.plots.mosaic import mosaic
-from lowland.plots.scatter import scatter
-from lowland.plots.verification import verification_curves
+from lowland.plots import curves, mosaic, scatter, verification_curves
 from lowland.recipes.base import Bound, Count, Positive, Recipe, recipe, train
 from lowland.recipes.joint.common import PIXELS, RANDOM, SUPERVISED
 from lowland.reports.run import Run
@@ -83,47 +79,27 @@ class SiameseRecipe(Recipe):
                 raise OptionError(f"{name} must be at least one number.")
 
     def run(self, run: Run) -> None:
-        images, who = self._images()
-        people = who.unique()
-        if len(people) < 2 * self.folds:
-            raise OptionError(f"{self.folds} folds of {len(people)} people leave fewer than two people for the test.")
+        images, who = load(self.data).together
+        rows = first_of_each(who, self.most)
+        images, who = functional.avg_pool2d(images[rows], self.shrink), who[rows]
+        folds, found = group_folds(who, self.folds, self.generator(), "people"), []
         run.expect(self.folds)
-        order = people[torch.randperm(len(people), generator=self.generator())]
-        found, unseen = [], order.tensor_split(self.folds)
-        for number, test in enumerate(unseen):
-            rest = order[~torch.isin(order, test)]
-            few = max(2, len(rest) // 5)
-            parts = {"train": rest[few:], "validation": rest[:few], "test": test}
-            chosen = {name: torch.isin(who, part) for name, part in parts.items()}
-            splits = {name: (images[rows], who[rows]) for name, rows in chosen.items()}
-            fold = run.stage(f"fold-{number}", partial(self._fold, splits, number))
-            found.append(fold)
-            run.measured.add({name: {"error": 100 * one["equal error"]} for name, one in fold["measured"].items()})
+        for number, fold in enumerate(folds):
+            splits = {name: (images[chosen], who[chosen]) for name, chosen in fold.items()}
+            found.append(run.stage(f"fold-{number}", partial(self._fold, splits, number)))
+            run.measured.add({name: {"error": 100 * one["equal error"]} for name, one in found[-1]["measured"].items()})
         settings = {name: dict.fromkeys(fold["measured"][name]["chosen"] for fold in found) for name in COMPARED}
-        run.show(people=len(people), unseen=len(unseen[0]), settings={n: "; ".join(s) for n, s in settings.items()})
+        people, unseen = (len(part.unique()) for part in (who, who[folds[0]["test"]]))
+        run.show(people=people, unseen=unseen, settings={n: "; ".join(s) for n, s in settings.items()})
         run.part(self.figures, found)
-
-    def _images(self) -> Split:
-        """Images and who is on them, up to `most` of each person."""
-        data = load(self.data)
-        images = torch.cat([data.train, data.validation, data.test])
-        who = torch.cat([data.train_labels, data.validation_labels, data.test_labels])
-        rows = torch.cat([(who == person).nonzero()[: self.most, 0] for person in who.unique()])
-        return functional.avg_pool2d(images[rows], self.shrink), who[rows]
 
     def _fold(self, splits: Mapping[str, Split], number: int) -> dict[str, Any]:
         """Each method, with what the validation people choose of it, measured on the test people."""
         training, who = splits["train"]
-        principal = {
-            f"{size} components{', whitened' * white}": partial(_principal, training, size, white)
-            for size in COMPONENTS
-            if size < len(training)
-            for white in (False, True)
-        }
         untrained = self._encoder(training, self.generator(number))
         tried: dict[str, dict[str, Codes]] = {
             PIXELS: {"as they are": lambda images: images.flatten(1)},
-            PCA: principal,
+            PCA: principal_ways(training, COMPONENTS),
             RANDOM: {"untrained": partial(represent, untrained)},
             SUPERVISED: {"a classifier of the training people": self._classify(training, who, number)},
             METHOD: {},
@@ -133,7 +109,13 @@ class SiameseRecipe(Recipe):
             energy, curve[str(margin)] = self._learn(training, who, margin, number)
             tried[METHOD][f"margin {margin:g}"] = partial(represent, energy.branch)
         chosen = {method: verify_best(ways, splits["validation"], splits["test"]) for method, ways in tried.items()}
-        measured = {method: _stored(one) for method, one in chosen.items()}
+        measured = {
+            method: {
+                "equal error": one.test.equal_error, "validation": one.validation, "accepted": one.test.accepted,
+                "recognised": one.test.recognised, "chosen": one.text,
+            }
+            for method, one in chosen.items()
+        }  # fmt: skip
         test, whose = splits["test"]
         shown = {method: chosen[method].codes for method in (PCA, METHOD)}
         return {"measured": measured, "codes": shown, "images": test, "who": whose, "loss": curve}
@@ -159,9 +141,7 @@ class SiameseRecipe(Recipe):
 
     def _learn(self, images: Tensor, who: Tensor, margin: float, number: int) -> tuple[JointEmbedding, dict[str, Any]]:
         """DrLIM on all ordered pairs of different photographs of one person."""
-        same = who[:, None] == who[None]
-        first, second = (same & ~torch.eye(len(who), dtype=torch.bool)).nonzero(as_tuple=True)
-        generator = self.generator(100 + number)
+        (first, second), generator = pairs_within(who), self.generator(100 + number)
         encoder = self._encoder(images, generator)
         energy = JointEmbedding(encoder, self.projector, distance="euclidean", generator=generator).to(self.device)
         shaping = DrLIM(self._views(), margin, self.hardest, who[first], seed=number).to(self.device)
@@ -169,15 +149,20 @@ class SiameseRecipe(Recipe):
             energy, (images[first], images[second]), shaping, self.steps, batch_size=min(self.batch, len(first)),
             lr=self.rate, optimiser="adamw", weight_decay=1e-2, seed=number, log_every=max(1, self.steps // 50),
         )  # fmt: skip
-        line = result.history["loss/energy"]
-        return energy, {"steps": list(line.steps), "values": list(line.values)}
+        return energy, result.history["loss/energy"]._asdict()
 
     def figures(self, run: Run, found: list[dict[str, Any]]) -> None:
         first = found[0]
-        curve = {name: [_verification(fold["measured"][name]) for fold in found] for name in COMPARED}
-        run.figure("verification", partial(verification_curves, curve), dpi=130)
-        numbers = {name: [100 * fold["measured"][name]["equal error"] for fold in found] for name in COMPARED}
-        cells = [(name, *(f"{v:.1f}" for v in each), run.shown["settings"][name]) for name, each in numbers.items()]
+        parts = "equal error", "accepted", "recognised"
+        lines: Any = {
+            name: [Verification(*(fold["measured"][name][part] for part in parts)) for fold in found]
+            for name in COMPARED
+        }
+        run.figure("verification", partial(verification_curves, lines), dpi=130)
+        cells = [
+            (name, *(f"{error:.1f}" for error in run.measured.each(name, "error")), run.shown["settings"][name])
+            for name in COMPARED
+        ]
         folds = [f"fold {number + 1}" for number in range(len(found))]
         run.table(("method", *folds, "chosen on validation people"), cells, name="folds")
         for name, codes in first["codes"].items():
@@ -189,23 +174,3 @@ class SiameseRecipe(Recipe):
         run.figure("hardest", mosaic(rows))
         lines = {f"margin {name}": (line["steps"], line["values"]) for name, line in first["loss"].items()}
         run.figure("training", curves(lines, title="DrLIM, first fold", xlabel="step", ylabel="loss of a batch"))
-
-
-def _principal(train: Tensor, size: int, white: bool, images: Tensor) -> Tensor:
-    """The first principal components of images, fitted to the training people."""
-    flat = train.flatten(1)
-    mean = flat.mean(dim=0)
-    _, scale, axes = torch.linalg.svd(flat - mean, full_matrices=False)
-    codes = (images.flatten(1) - mean) @ axes[:size].T
-    return codes / scale[:size] if white else codes
-
-
-def _stored(one: Chosen) -> dict[str, Any]:
-    return {
-        "equal error": one.test.equal_error, "validation": one.validation, "accepted": one.test.accepted,
-        "recognised": one.test.recognised, "chosen": f"{one.way}, {'cosine' if one.cosine else 'Euclidean'}",
-    }  # fmt: skip
-
-
-def _verification(stored: Mapping[str, Any]) -> Verification:
-    return Verification(stored["equal error"], stored["accepted"], stored["recognised"])

@@ -7,68 +7,32 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from lowland.data.images import Images
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import TrainingError
-from lowland.evaluation.collapse import rankme
-from lowland.evaluation.fine_tune import fine_tune
-from lowland.evaluation.frozen import labelled, measure_frozen
-from lowland.evaluation.joint import alignment, pair_gap, plane, spectrum, uniformity
-from lowland.evaluation.neighbours import nearest_neighbours
-from lowland.evaluation.probe import probe
-from lowland.evaluation.representations import represent
+from lowland.evaluation import fine_tune, labelled
+from lowland.evaluation.embeddings import SHOWN, measure_embedding, online_probe
+from lowland.nn.layers import Flat
 from lowland.nn.standardised import Standardised
-from lowland.plots import curves
-from lowland.plots.histogram import distributions
-from lowland.plots.retrieval import retrieval
-from lowland.plots.scatter import scatter_panels
+from lowland.plots import curves, labelled_retrieval, pair_energies, scatter_panels, spectrum_curves
 from lowland.recipes.base import Count, Positive, recipe
-from lowland.recipes.joint.common import BASELINES, GPU, PIXELS, RANDOM, SUPERVISED, Pretraining
+from lowland.recipes.joint.common import BASELINES, GPU, PIXELS, RANDOM, SUPERVISED, Pretraining, load_images
 from lowland.reports.run import Run
-from lowland.tensors import PerSampleRNG
 from lowland.training.encoder_files import save_encoder
-from lowland.training.joint_methods import JointMethod
+from lowland.training.joint_methods import WITH_NEGATIVES, JointMethod
 from lowland.training.pretraining import views_of
 
-GLANCED = 5000
-"""Training images of the online probe, and as many validation images at most."""
-SHOWN = 2000
-"""Validation images for pictures, alignment, uniformity and the gap of pairs: all pairs are compared."""
-QUERIES, FOUND = 6, 7
 PERCENT = ("probe", "validation", "knn")
 MEASURES = (*PERCENT, "rank", "alignment", "uniformity", "gap", "seconds")
-NEGATIVES = ("drlim", "simclr", "nca", "moco", "moco-v3", "pirl")
-"""Methods with negatives; the others regularise or have a second network."""
-
-
-class _Pixels(nn.Flatten):
-    """The image itself, flat, as an encoder."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.shape, self.size = shape, torch.Size(shape).numel()
-
-
-def _alone(encoder: nn.Module) -> JointEmbedding:
-    """An encoder as an energy of pairs, 1 − cos of the representations: baselines have no head."""
-    return JointEmbedding(encoder, (), distance="cosine")
 
 
 @recipe
 @dataclass(frozen=True)
 class SslRecipe(Pretraining):
-    """F(x, y) = D(p(h(x)), h(y)) of two views, shaped by each method; then the encoder is frozen and measured.
-
-    The settings of the preset `cpu` were chosen on validation images of Fashion-MNIST, by probes after 3 to 10 epochs
-    of one seed. Views: `mild` gives SimCLR 85.8 %, crops alone 81.5, other crops, blur or masks 84.7 to 85.6. Network:
-    64, 96 and 128 maps at the end give the random encoder 76, 79 and 81 % and SimCLR 83.5, 84.6 and 85.8 % after 4
-    epochs; 96 were taken because they beat raw pixels and leave room above the random encoder. DrLIM: margin 1 and the
-    nearest negative give 81.1 %, margin 10 and 16 negatives 85.0 %. Most trials went into PIRL, which is the weakest.
-    """
+    """F(x, y) = D(p(h(x)), h(y)) of two views, shaped by each method; then the encoder is frozen and measured."""
 
     seeds: Count = 1
     """Repetitions, each with its own first weights, views and order of the images."""
@@ -90,7 +54,7 @@ class SslRecipe(Pretraining):
     def run(self, run: Run) -> None:
         chosen = self.chosen()
         run.expect(self.seeds * (len(chosen) * (self.looks + 1) + 3))
-        data = self.images(run)
+        data = load_images(run, self.data, self.data_dir)
         first: dict[str, dict[str, Any]] = {}
         failed: dict[str, str] = {}
         for seed in range(self.seeds):
@@ -109,29 +73,20 @@ class SslRecipe(Pretraining):
         )  # fmt: skip
         run.part(self.figures, {name: one for name, one in first.items() if "failed" not in one}, data)
 
-    def _views(self) -> Any:
-        return views_of("images", self.views)
-
     def _measure(self, energy: JointEmbedding, data: Images, seed: int) -> dict[str, Any]:
-        """All measures of one encoder; test images are used once."""
-        encoder = energy.branch.encoder
-        found = measure_frozen(encoder, data, self.neighbours, self.temperature)
-        shown, seen = data.validation[:SHOWN], found.codes["validation"][0][:SHOWN]
-        views, ids = self._views(), torch.arange(len(shown))
-        first, second = (views(shown, PerSampleRNG(1000 * (self.seed + seed) + call, ids)) for call in (1, 2))
-        a, b = represent(encoder, first), represent(encoder, second)
-        gap, near, far = pair_gap(energy, first, second)
-        return {
-            "probe": found.probe, "validation": found.validation, "decay": found.weight_decay, "knn": found.knn,
-            "rank": rankme(seen), "size": seen.shape[1], "alignment": alignment(a, b), "uniformity": uniformity(a),
-            "gap": gap, "near": near, "far": far, "spectrum": spectrum(seen), "plane": plane(seen),
-            "neighbours": nearest_neighbours(seen[:QUERIES], found.codes["train"][0], FOUND)[1],
-        }  # fmt: skip
+        return measure_embedding(
+            energy, data, views_of("images", self.views), 1000 * (self.seed + seed) + 1, self.neighbours,
+            self.temperature,
+        )  # fmt: skip
+
+    def _measure_alone(self, encoder: nn.Module, data: Images, seed: int) -> dict[str, Any]:
+        """The same of a baseline, which has no head: its energy is 1 − cos of the representations."""
+        return self._measure(JointEmbedding(encoder, (), distance="cosine"), data, seed)
 
     def _baselines(self, run: Run, data: Images, seed: int) -> dict[str, dict[str, Any]]:
         encoder, found = self.network(data, seed), {}
-        for name, made in ((PIXELS, _Pixels(data.shape)), (RANDOM, encoder)):
-            work = partial(self._measure, _alone(made), data, seed)
+        for name, made in ((PIXELS, Flat(data.shape)), (RANDOM, encoder)):
+            work = partial(self._measure_alone, made, data, seed)
             found[name] = run.stage(f"seed-{seed}/{name.replace(' ', '-')}", work) | {"seconds": 0.0}
         work = partial(self._supervise, encoder, data, seed)
         found[SUPERVISED] = run.stage(f"seed-{seed}/{SUPERVISED}", work)
@@ -139,11 +94,12 @@ class SslRecipe(Pretraining):
 
     def _supervise(self, encoder: nn.Module, data: Images, seed: int) -> dict[str, Any]:
         """The same network, views and number of steps with all labels; then it is frozen and probed as the others."""
+        parts, views = (labelled(data, split) for split in ("train", "validation")), views_of("images", self.views)
         taught = fine_tune(
-            encoder, labelled(data, "train"), labelled(data, "validation"), views=self._views(), rates=(0.002,),
-            steps=self.steps(data), batch_size=self.batch, weight_decay=self.decay, seed=self.seed + seed,
+            encoder, *parts, views=views, rates=(0.002,), steps=self.steps(data), batch_size=self.batch,
+            weight_decay=self.decay, seed=self.seed + seed,
         )  # fmt: skip
-        return self._measure(_alone(taught.network[0]), data, seed) | {"seconds": taught.seconds}
+        return self._measure_alone(taught.network[0], data, seed) | {"seconds": taught.seconds}
 
     def _method(self, run: Run, method: JointMethod, data: Images, seed: int) -> dict[str, Any]:
         """Train by a method with evaluations along the way, each a stage of its own; then measure."""
@@ -163,15 +119,13 @@ class SslRecipe(Pretraining):
 
         found = run.stage(stage, work, [energy])
         if seed == 0:
-            self._keep(run, method, energy.branch.encoder)
+            self._keep(run, method, energy.encoder)
         return found | {"seconds": sum(look["seconds"] for look in looks), "looks": looks}
 
     def _keep(self, run: Run, method: JointMethod, encoder: nn.Module) -> None:
         """The encoder in the format of `lowland embed` and plain torch."""
-        convnet = {"maps": self.maps, "pooled": self.pooled}
-        options = {"width": self.maps[0]} if self.encoder == "resnet18" else convnet
         card = {"kind": "images", "data": self.data, "method": method.title}
-        save_encoder(Standardised(encoder.cpu()), options, run.checkpoints / method.name, card)
+        save_encoder(Standardised(encoder.cpu()), self.encoder_options, run.checkpoints / method.name, card)
 
     def _train(
         self, run: Run, method: JointMethod, energy: JointEmbedding, data: Images, seed: int, until: int
@@ -180,49 +134,35 @@ class SslRecipe(Pretraining):
             trained = self.pretrain(run, method, energy, data, seed, until)
         except TrainingError as error:
             return {"failed": str(error)}
-        online = _online_probe(energy.branch.encoder, data, self.seed)
+        online = online_probe(energy.encoder, data, self.seed)
         run.log(until, online=online, loss=trained.history["loss/energy"].values[-1])
         return {"failed": "", "step": until, "seconds": trained.seconds, "online": online}
 
     def figures(self, run: Run, first: Mapping[str, Mapping[str, Any]], data: Images) -> None:
         learning, spectra = [], []
         for group, wanted in (("with negatives", True), ("without negatives", False)):
-            chosen = [method for method in self.chosen() if (method.name in NEGATIVES) is wanted]
-            if titles := [method.title for method in chosen if method.title in first]:
-                online = {title: _learning(first[title]["looks"]) for title in titles}
+            chosen = [method.title for method in self.chosen() if (method.name in WITH_NEGATIVES) is wanted]
+            if titles := [title for title in chosen if title in first]:
+                online: Any = {
+                    title: ([one["step"] for one in looks], [100 * one["online"] for one in looks])
+                    for title in titles
+                    for looks in [first[title]["looks"]]
+                }
                 learning.append((curves(online, xlabel="step", ylabel="% of validation images"), group))
-                values = {name: first[name]["spectrum"].clamp_min(1e-5).tolist() for name in (*titles, RANDOM)}
-                lines = {name: (list(range(1, 1 + len(line))), line) for name, line in values.items()}
-                spectra.append((curves(lines, xlabel="direction", ylabel="singular value", log="y"), group))
+                values = {name: first[name]["spectrum"].clamp_min(1e-5) for name in (*titles, RANDOM)}
+                spectra.append((spectrum_curves(values, ylabel="singular value", log="y"), group))
         run.grid("learning", learning, 2)
         learned = [name for name in first if name not in BASELINES]
         planes = {name: first[name]["plane"] for name in (*learned, *BASELINES)}
         run.figure("planes", partial(scatter_panels, planes, data.validation_labels[:SHOWN], data.classes))
         run.grid("spectra", spectra, 2)
         best = run.measured.best("validation", learned, most=True) if learned else RANDOM
-        run.grid("pairs", [(partial(_energies, first[name]), name) for name in (best, PIXELS)], 2)
+        pairs = [(partial(pair_energies, first[name]["near"], first[name]["far"]), name) for name in (best, PIXELS)]
+        run.grid("pairs", pairs, 2)
         sheets = [(partial(_nearest, first[name]["neighbours"], data), name) for name in (best, RANDOM, PIXELS)]
         run.grid("neighbours", sheets, 3)
 
 
-def _online_probe(encoder: nn.Module, data: Images, seed: int) -> float:
-    """A linear classifier on some training images, tested on validation images: for learning curves only."""
-    chosen = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))[:GLANCED]
-    train = represent(encoder, data.train[chosen]), data.train_labels[chosen]
-    held = represent(encoder, data.validation[:GLANCED]), data.validation_labels[:GLANCED]
-    return probe(train, held, weight_decays=(1e-2, 1e-3), max_steps=40).validation
-
-
-def _learning(looks: list[dict[str, Any]]) -> tuple[list[int], list[float]]:
-    return [look["step"] for look in looks], [100 * look["online"] for look in looks]
-
-
-def _energies(one: Mapping[str, Any]) -> Figure:
-    return distributions(
-        {"views of two images": one["far"], "of one image": one["near"]}, xlabel="F(x, y)", ylabel="pairs"
-    )
-
-
-def _nearest(places: Tensor, data: Images) -> Figure:
-    wrong = data.train_labels[places] != data.validation_labels[:QUERIES, None]
-    return retrieval(data.validation[:QUERIES], data.train[places], wrong)
+def _nearest(place: Tensor, data: Images) -> Figure:
+    queries = data.validation[: len(place)], data.validation_labels[: len(place)]
+    return labelled_retrieval(queries, labelled(data, "train"), place)
