@@ -15,7 +15,7 @@ from lowland.errors import DomainError, OptionError
 from lowland.estimators.arrays import DenseMixin, check_arguments, check_options, check_range, dense, seed_of
 from lowland.nn.standardised import Standardised
 from lowland.training.fit import fit
-from lowland.training.pretraining import AUTO, build, plan, warm_cosine
+from lowland.training.pretraining import AUTO, build, plan
 
 _KINDS = {2: "vectors", 3: "series", 4: "images"}
 _AT_ONCE = 256

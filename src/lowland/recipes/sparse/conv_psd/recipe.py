@@ -195,7 +195,7 @@ class ConvPSDRecipe(Recipe):
             run.grid("bases", [(images(sheet, columns=FEW), "") for sheet in sheets], columns=2)
         kinds = {"learned filters": "{} learned filters", "random filters": "{} random filters (baseline)"}
         lines = {label: run.measured.curve(name, "energy", energies) for label, name in kinds.items()}
-        axes = {"xlabel": "number of filters", "ylabel": "F, share of no code's", "log": "x"}
+        axes: dict[str, Any] = {"xlabel": "number of filters", "ylabel": "F, share of no code's", "log": "x"}
         run.figure("energy", curves(lines, title="Test images", **axes))
         names = ("image", "exact", "encoder", "ISTA", "linear encoder", "untrained encoder", "zero code")
         run.figure("decoded", image_rows({name: visible(rows[name]).clamp(-2, 2) for name in names}, each=False))

@@ -102,7 +102,7 @@ class PsdRecipe(PatchRecipe):
         sheets = {"atoms: columns of W": energy.dictionary.T, "filters: rows of W_e": energy.encoder.filters}
         run.grid("atoms", [(atom_sheet(part, title), "") for title, part in sheets.items()], columns=2, dpi=130)
         run.show(loss=loss)
-        axes = {"xlabel": "step", "ylabel": "free energy of a batch", "title": "Training"}
+        axes: dict[str, Any] = {"xlabel": "step", "ylabel": "free energy of a batch", "title": "Training"}
         run.figure("training", curves({"first seed": (loss[0], loss[1])}, **axes))
         y = test[:12]
         codes = {"exact code": infer(coding, y=y, over="z", solver=EXACT).value, "encoder": energy.code(y)}

@@ -132,7 +132,7 @@ class TopographicRecipe(SeededRecipe):
         }
         run.grid("map", [(atoms[MAP](title="Atoms, where they are on the sheet"), ""), (wheels[MAP](), "")], 2)
         rings = range(1, self.side // 2 + 1)
-        axes = {"xlabel": "distance on the sheet", "ylabel": "mean of cos 2(θᵢ − θⱼ)"}
+        axes: dict[str, Any] = {"xlabel": "distance on the sheet", "ylabel": "mean of cos 2(θᵢ − θⱼ)"}
         lines = {name: run.measured.curve(name, "agreement at {}", rings) for name in first}
         drawn = curves(lines, title="Agreement against distance", **axes)
         chance = histogram(
