@@ -162,7 +162,7 @@ def _heat(value: Any, ends: list[float] | None) -> str:
         return ""
     share = min(max((mean - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
     red, green, blue = (round(255 + share * (full - 255)) for full in (18, 63, 112))
-    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.45 else '#14213d'}"
+    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.6 else '#14213d'}"
 
 
 def _seeds(results: list[dict[str, Any]], config: dict[str, Any]) -> str:
