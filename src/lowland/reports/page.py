@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -172,11 +173,16 @@ def _seeds(results: list[dict[str, Any]], config: dict[str, Any]) -> str:
 
 
 def _prose(text: str) -> Markup:
-    return Markup(_markdown.render(text))
+    return Markup(_markdown.render(_unbroken(text)))
 
 
 def _inline(text: str) -> Markup:
-    return Markup(_markdown.renderInline(text))
+    return Markup(_markdown.renderInline(_unbroken(text)))
+
+
+def _unbroken(text: str) -> str:
+    """The text with no line break between a number and its percent sign."""
+    return re.sub(r"(?<=\d) %(?!\w)", "\u00a0%", text)
 
 
 def _read(folder: Path, file: str) -> bytes:

@@ -208,7 +208,7 @@ class ListaRecipe(SeededRecipe):
         lines = {
             "FISTA": ([base + count * step for count in range(self.iterations)], fista["error"]),
             "LISTA": line({mean(name, "multiplications"): name for name in listas.values()}),
-            "LCoD": line(steps),
+            "learned coordinate descent": line(steps),
             "coordinate descent": line(steps, "unlearned"),
         }
         axes = {"xlabel": "multiplications for a patch", "ylabel": "code error", "log": "xy"}
