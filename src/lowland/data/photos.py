@@ -1,4 +1,4 @@
-"""A folder of small photographs to try things on: pieces of the sample images of scikit-image and scikit-learn."""
+"""A folder of small photographs to try things on: crops of the sample images of scikit-image and scikit-learn."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ MOST = 2000
 
 
 def sample_photos(folder: str | Path, count: int = 500) -> Path:
-    """Write square pieces of twelve photographs, and `labels.csv` which says of which; returns the folder.
+    """Write square crops of twelve photographs, and `labels.csv` which says of which; returns the folder.
 
-    A photograph is cut along a grid, so that no two pieces overlap, as coarse as the number of pieces allows. Three of
-    the twelve are grey, the sides differ, and pieces of photographs that were JPEG files are JPEG files again.
+    A photograph is cut along a grid, so that no two crops overlap, as coarse as the number of crops allows. Three of
+    the twelve are grey, the sides differ, and crops of photographs that were JPEG files are JPEG files again.
 
     Args:
         folder: it must not exist, or be empty.
-        count: of all pieces together, 24 to 2000.
+        count: of all crops together, 24 to 2000.
 
     Raises:
         OptionError: for another count.
@@ -69,7 +69,7 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
     from PIL import Image
 
     if not 24 <= count <= MOST:
-        raise OptionError(f"The sample photographs give 24 to {MOST} pieces, not {count}.")
+        raise OptionError(f"The sample photographs give 24 to {MOST} crops, not {count}.")
     payloads = {name: text for source in (_SKIMAGE, _SKLEARN) for name, text in _content(source).items()}
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
@@ -78,7 +78,7 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
         for number, (name, payload) in enumerate(payloads.items()):
             own = count // len(payloads) + (number < count % len(payloads))
             with Image.open(io.BytesIO(payload)) as photograph:
-                for index, box in enumerate(_pieces(photograph.width, photograph.height, own)):
+                for index, box in enumerate(_crops(photograph.width, photograph.height, own)):
                     path = root / f"{Path(name).stem}-{index:02}{Path(name).suffix}"
                     photograph.crop(box).save(path)
                     table.writerow((path.name, Path(name).stem))
@@ -104,7 +104,7 @@ def _content(source: Source) -> dict[str, bytes]:
     return dict(read(source, list(source.sha256)).content)
 
 
-def _pieces(width: int, height: int, count: int) -> list[tuple[int, int, int, int]]:
+def _crops(width: int, height: int, count: int) -> list[tuple[int, int, int, int]]:
     """So many squares of a grid, the largest that fit, evenly spread over the picture."""
     side = next(side for side in range(min(width, height), 0, -1) if (width // side) * (height // side) >= count)
     places = [(left, top) for top in range(height // side) for left in range(width // side)]

@@ -16,6 +16,8 @@ from lowland.words import plotted
 
 _DEEPEST, _ZERO = 1e-8, 1e-12
 """The share of the largest value at which a logarithmic axis ends, and what counts as 0 on another."""
+_FEW, _APART, _LONG = 8, 1.4, 1e5
+"""Points of a logarithmic axis get a tick each if they are this few, this many times apart and below this value."""
 
 Line: TypeAlias = Sequence[float] | tuple[Sequence[float], Sequence[float]]
 
@@ -65,6 +67,7 @@ def curves(
             ends.append((float(x[last]), float(y[last]), name, colour))
     if "x" in log:
         ax.set_xscale("log")
+        _tick_points(ax)
     elif counted:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if "y" in log:
@@ -72,6 +75,14 @@ def curves(
     _above_rounding(ax)
     _name_ends(ax, ends)
     return drawn
+
+
+def _tick_points(ax: Axes) -> None:
+    """On a logarithmic axis with few points far apart, a tick at each of them: decades alone would say little."""
+    points = np.unique(np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in ax.lines]))
+    if 1 < len(points) <= _FEW and points[0] > 0 and points[-1] < _LONG and (points[1:] / points[:-1]).min() > _APART:
+        ax.set_xticks(points, [f"{point:g}" for point in points])
+        ax.minorticks_off()
 
 
 def _above_rounding(ax: Axes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lowland.bounded import parse_json, read_bytes
 from lowland.checksums import read_json
@@ -83,7 +83,7 @@ def render(folder: Path) -> Path:
         status=status["status"],
         config=config,
         environment=environment,
-        seeds=_seeds(results, config),
+        seeds=_seeds(config),
         minutes=page["seconds"] / 60,
         command=command(config),
         drawing=lambda file: _drawing(folder, file),
@@ -166,23 +166,25 @@ def _heat(value: Any, ends: list[float] | None) -> str:
     return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.6 else '#14213d'}"
 
 
-def _seeds(results: list[dict[str, Any]], config: dict[str, Any]) -> str:
-    most = max((row["seeds"] for row in results), default=1)
-    first = config["options"].get("seed", 0)
+def _seeds(config: dict[str, Any]) -> str:
+    most, first = (config["options"].get(name, default) for name, default in (("seeds", 1), ("seed", 0)))
     return f"seed {first}" if most <= 1 else f"{most} seeds from {first}"
 
 
 def _prose(text: str) -> Markup:
-    return Markup(_markdown.render(_unbroken(text)))
+    return Markup(_markdown.render(text))
 
 
 def _inline(text: str) -> Markup:
-    return Markup(_markdown.renderInline(_unbroken(text)))
+    return Markup(_markdown.renderInline(text))
 
 
-def _unbroken(text: str) -> str:
-    """The text with no line break between a number and its percent sign."""
-    return re.sub(r"(?<=\d) %(?!\w)", "\u00a0%", text)
+def _spaced(_renderer: Any, tokens: Sequence[Any], place: int, _options: Any, _env: Any) -> str:
+    """Text that is not code, with one space, at which no line breaks, between each number and its percent sign."""
+    return str(escape(re.sub(r"(?<=\d) ?%(?!\w)", "\u00a0%", tokens[place].content)))
+
+
+_markdown.add_render_rule("text", _spaced)
 
 
 def _read(folder: Path, file: str) -> bytes:

@@ -46,7 +46,9 @@ _RANKED = 2000
 def checked(run: Run, data: Images) -> Images:
     """The data; if they stand in for others, the page says so in its first line."""
     if data.stand_in_for:
-        run.stand_in(f"{data.source} stands in for {data.stand_in_for}: compare these figures only with others measured on it.")
+        run.stand_in(
+            f"{data.source} stands in for {data.stand_in_for}: compare these figures only with others measured on it."
+        )
     return data
 
 

@@ -118,8 +118,8 @@ class PsdRecipe(SeededRecipe):
 
     def figures(self, run: Run, first: Left) -> None:
         energy, y, columns = first.energy, first.test[:12], round(self.atoms**0.5)
-        sheets = {"atoms: columns of W": energy.dictionary.T, "filters: rows of W_e": energy.encoder.filters}
-        drawn = [(images(part.detach().cpu(), each=True, columns=columns, title=t), "") for t, part in sheets.items()]
+        sheets = (energy.dictionary.T, energy.encoder.filters)
+        drawn = [(images(part.detach().cpu(), each=True, columns=columns), "") for part in sheets]
         run.grid("atoms", drawn, columns=2, dpi=130)
         run.show(loss=first.loss)
         steps, losses = first.loss
