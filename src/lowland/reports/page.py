@@ -180,8 +180,8 @@ def _inline(text: str) -> Markup:
 
 
 def _spaced(_renderer: Any, tokens: Sequence[Any], place: int, _options: Any, _env: Any) -> str:
-    """Text that is not code, with one space, at which no line breaks, between each number and its percent sign."""
-    return str(escape(re.sub(r"(?<=\d) ?%(?!\w)", "\u00a0%", tokens[place].content)))
+    """Text that is not code, with one space between each number and its percent sign."""
+    return str(escape(re.sub(r"(?<=\d)%(?!\w)", " %", tokens[place].content)))
 
 
 _markdown.add_render_rule("text", _spaced)
