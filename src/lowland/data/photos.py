@@ -73,7 +73,7 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
     from PIL import Image
 
     if not 24 <= count <= MOST:
-        raise OptionError(f"The sample photographs give 24 to {MOST} pieces, not {count}.")
+        raise OptionError(f"The sample photographs give 24 to {MOST} crops, not {count}.")
     payloads = {name: text for source in (_SKIMAGE, _SKLEARN) for name, text in _content(source).items()}
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
@@ -82,7 +82,7 @@ def sample_photos(folder: str | Path, count: int = 500) -> Path:
         for number, (name, payload) in enumerate(payloads.items()):
             own = count // len(payloads) + (number < count % len(payloads))
             with Image.open(io.BytesIO(payload)) as photograph:
-                for index, box in enumerate(_pieces(photograph.width, photograph.height, own)):
+                for index, box in enumerate(_crops(photograph.width, photograph.height, own)):
                     path = root / f"{Path(name).stem}-{index:02}{Path(name).suffix}"
                     photograph.crop(box).save(path)
                     table.writerow((path.name, Path(name).stem))
@@ -132,7 +132,7 @@ def _content(source: Source) -> dict[str, bytes]:
     return dict(read(source, list(source.sha256)).content)
 
 
-def _pieces(width: int, height: int, count: int) -> list[tuple[int, int, int, int]]:
+def _crops(width: int, height: int, count: int) -> list[tuple[int, int, int, int]]:
     """`count` squares of a grid, as large as possible, evenly spread over the image."""
     side = next(side for side in range(min(width, height), 0, -1) if (width // side) * (height // side) >= count)
     places = [(left, top) for top in range(height // side) for left in range(width // side)]

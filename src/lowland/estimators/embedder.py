@@ -16,6 +16,7 @@ from lowland.estimators.arrays import DenseMixin, check_arguments, check_options
 from lowland.nn.standardised import Standardised
 from lowland.training.fit import fit
 from lowland.training.pretraining import AUTO, build, plan
+from lowland.training.schedules import warm_cosine
 
 _KINDS = {2: "vectors", 3: "series", 4: "images"}
 _AT_ONCE = 256

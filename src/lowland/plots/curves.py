@@ -18,6 +18,8 @@ from lowland.words import plotted
 
 _DEEPEST, _ZERO = 1e-8, 1e-12
 """Lower end of a logarithmic axis relative to the largest value, and what counts as 0 on a linear one."""
+_FEW, _APART, _LONG = 8, 1.4, 1e5
+"""Points of a logarithmic axis get a tick each if they are this few, this many times apart and below this value."""
 
 Line: TypeAlias = Sequence[float] | tuple[Sequence[float], Sequence[float]]
 
@@ -74,6 +76,7 @@ def curves(
             ends.append((float(x[last]), float(y[last]), name, colour))
     if "x" in log:
         ax.set_xscale("log")
+        _tick_points(ax)
     elif counted:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if "y" in log:
@@ -100,6 +103,14 @@ def spectrum_curves(
     """
     lines: dict[str, Line] = {name: (range(1, 1 + len(one)), one.tolist()) for name, one in spectra.items()}
     return curves(lines, title=title, xlabel="direction", ylabel=ylabel, log=log)
+
+
+def _tick_points(ax: Axes) -> None:
+    """On a logarithmic axis with few points far apart, a tick at each of them: decades alone would say little."""
+    points = np.unique(np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in ax.lines]))
+    if 1 < len(points) <= _FEW and points[0] > 0 and points[-1] < _LONG and (points[1:] / points[:-1]).min() > _APART:
+        ax.set_xticks(points, [f"{point:g}" for point in points])
+        ax.minorticks_off()
 
 
 def _above_rounding(ax: Axes) -> None:

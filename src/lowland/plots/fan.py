@@ -36,7 +36,7 @@ def fan(past: Tensor, futures: Tensor, truth: Tensor, single: Tensor, dims: int 
     times, paths = np.arange(len(truth) + 1), np.stack([whole(path) for path in futures])
     low, high = np.quantile(paths, (0.1, 0.9), axis=0)
     for dim, ax in enumerate(axes):
-        ruled(ax, None, "steps ahead" if dim == dims - 1 else None, f"number {dim + 1}")
+        ruled(ax, None, "steps ahead" if dim == dims - 1 else None, f"component {dim + 1}")
         ax.fill_between(times, low[:, dim], high[:, dim], color=BLUE, alpha=0.2, linewidth=0)
         ax.plot(times, paths[:5, :, dim].T, color=BLUE, linewidth=0.7, alpha=0.7)
         ax.plot(times, whole(single)[:, dim], color=MUTED, linewidth=1.2, linestyle=(0, (3, 2)))

@@ -29,5 +29,5 @@ def verification_curves(curves: Mapping[str, Sequence[Verification]]) -> Figure:
         ax.plot(grid, line, color=colour, linewidth=1.8, label=f"{plotted(name)}: {100 * rate:.1f} %")
         ax.plot(rate, 1 - rate, "o", color=colour, markersize=5)
     ax.set(xlim=(0, 0.6), ylim=(0.4, 1.005))
-    ax.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="lower right")
+    ax.legend(framealpha=1, edgecolor="none", fontsize=8.5, labelcolor=INK, loc="lower right")
     return drawn

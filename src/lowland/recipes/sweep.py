@@ -168,7 +168,7 @@ def fill(run: Run, axes: Mapping[str, Sequence[Any]]) -> None:
         if len(axes) == 1:
             run.part(_draw, f"claim-{number}", claim, axes, table, methods)
         cells = [[method, *(_cell(rows.get(method)) for rows in table)] for method in methods]
-        run.table(("method", *heads), cells, f"{system}; mean ± standard deviation where there are several seeds")
+        run.table(("method", *heads), cells, "Mean ± standard deviation, if there are several seeds.")
 
 
 def _point(run: Run, point: Mapping[str, Any]) -> Point:

@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import jinja2
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lowland.bounded import parse_json, read_bytes
 from lowland.checksums import read_json
@@ -82,7 +83,7 @@ def render(folder: Path) -> Path:
         status=status["status"],
         config=config,
         environment=environment,
-        seeds=_seeds(results, config),
+        seeds=_seeds(config),
         minutes=page["seconds"] / 60,
         command=command(config),
         drawing=lambda file: _drawing(folder, file),
@@ -162,12 +163,11 @@ def _heat(value: Any, ends: list[float] | None) -> str:
         return ""
     share = min(max((mean - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
     red, green, blue = (round(255 + share * (full - 255)) for full in (18, 63, 112))
-    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.45 else '#14213d'}"
+    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.6 else '#14213d'}"
 
 
-def _seeds(results: list[dict[str, Any]], config: dict[str, Any]) -> str:
-    most = max((row["seeds"] for row in results), default=1)
-    first = config["options"].get("seed", 0)
+def _seeds(config: dict[str, Any]) -> str:
+    most, first = (config["options"].get(name, default) for name, default in (("seeds", 1), ("seed", 0)))
     return f"seed {first}" if most <= 1 else f"{most} seeds from {first}"
 
 
@@ -177,6 +177,14 @@ def _prose(text: str) -> Markup:
 
 def _inline(text: str) -> Markup:
     return Markup(_markdown.renderInline(text))
+
+
+def _spaced(_renderer: Any, tokens: Sequence[Any], place: int, _options: Any, _env: Any) -> str:
+    """Text that is not code, with one space between each number and its percent sign."""
+    return str(escape(re.sub(r"(?<=\d)%(?!\w)", " %", tokens[place].content)))
+
+
+_markdown.add_render_rule("text", _spaced)
 
 
 def _read(folder: Path, file: str) -> bytes:

@@ -27,6 +27,7 @@ _FILTERS: dict[str, Callable[..., str]] = {
     "number": number,
     "verbatim": lambda text, longest=300: verbatim(str(text), longest),
     "span": lambda values, decimals=0: _span(list(values), decimals),
+    "plural": lambda count, one: f"{count:,} {one}" + ("" if count == 1 else "s"),
     "times": lambda value, decimals=1: f"{value:.{decimals}f}×",
 }
 

@@ -55,7 +55,7 @@ class VectorObservation:
     """
 
     clips = (100.0, 5.0)
-    predicts = "A model sees the own car and its nearest neighbours, and predicts where they will be."
+    predicts = "A model sees the driven car and its nearest neighbours, and predicts where they will be."
     error, baseline = "mean distance of other cars, m", "constant velocity"
 
     def __init__(self, every: int = 2, cars: int = 10, hidden: int = 64) -> None:
@@ -139,7 +139,7 @@ class ImageObservation:
     """
 
     clips = (5.0, 50.0)
-    predicts = "A model sees images of the surroundings of the own car, and predicts the next ones."
+    predicts = "A model sees images of the surroundings of the driven car, and predicts the next ones."
     error, baseline = "squared error of other cars in the image, times 1,000", "copy of the last frame"
 
     def __init__(

@@ -28,7 +28,7 @@ class Data(Command):
     minutes: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="(default: 8)")] = None
     """make traffic: minutes to record."""
     count: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 500)")] = None
-    """make photos: number of pieces cut from sample photographs."""
+    """make photos: number of crops of sample photographs."""
     out: Annotated[
         Path | None, arg(metavar="PATH", help_behavior_hint="(default: motions, photos or traffic-SEED.npz)")
     ] = None

@@ -46,7 +46,9 @@ def load_images(run: Run, name: str, folder: str) -> Images:
     """A data set; if it stands in for another, the page says so in its first line."""
     data = load(name, folder or None)
     if data.stand_in_for:
-        run.stand_in(f"{data.source} stands in for {data.stand_in_for}: compare only figures measured on it.")
+        run.stand_in(
+            f"{data.source} stands in for {data.stand_in_for}: compare these figures only with others measured on it."
+        )
     return data
 
 

@@ -45,11 +45,13 @@ def judge(run: Run, right: Mapping[str, Tensor], owners: Sequence[str]) -> None:
         close=[name for name, one in found.items() if one.close],
     )  # fmt: skip
     rows = [
-        (name, f"{100 * (run.measured.mean(name, 'linear probe') or 0):.1f}", f"{value:+.1f}",
-         f"{low:+.1f} to {high:+.1f}", run.word(found[name].word))
+        (name, f"{100 * (run.measured.mean(name, 'linear probe') or 0):.1f}", f"{value:+.1f}".replace("-", "−"),
+         f"{low:+.1f} to {high:+.1f}".replace("-", "−"), run.word(found[name].word))
         for name, (value, low, high) in percent.items()
     ]  # fmt: skip
-    run.table(("instead", "% right", "points gained", "95 % interval", "pretrained has"), rows, name="gains")
+    run.table(
+        ("alternative", "% right", "points gained", "95 % interval", "right after pretraining"), rows, name="gains"
+    )
 
 
 def samples(run: Run, data: Folder, parts: Split, shaping: JointShaping) -> None:

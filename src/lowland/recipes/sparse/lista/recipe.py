@@ -192,7 +192,7 @@ class ListaRecipe(PatchRecipe):
         lines = {
             "FISTA": (costs, curve("FISTA", "error {}", range(1, self.iterations + 1))[1]),
             "LISTA": against("multiplications", listas.values()),
-            "LCoD": against("multiplications", descents),
+            "learned coordinate descent": against("multiplications", descents),
             "coordinate descent": against("multiplications", descents, "unlearned"),
         }
         drawn = curves(lines, xlabel="multiplications for a patch", ylabel="code error", log="xy")

@@ -99,8 +99,8 @@ class PsdRecipe(PatchRecipe):
 
     def figures(self, run: Run, first: Left) -> None:
         energy, coding, test, loss = first
-        sheets = {"atoms: columns of W": energy.dictionary.T, "filters: rows of W_e": energy.encoder.filters}
-        run.grid("atoms", [(atom_sheet(part, title), "") for title, part in sheets.items()], columns=2, dpi=130)
+        sheets = (energy.dictionary.T, energy.encoder.filters)
+        run.grid("atoms", [(atom_sheet(part), "") for part in sheets], columns=2, dpi=130)
         run.show(loss=loss)
         axes: dict[str, Any] = {"xlabel": "step", "ylabel": "free energy of a batch", "title": "Training"}
         run.figure("training", curves({"first seed": (loss[0], loss[1])}, **axes))

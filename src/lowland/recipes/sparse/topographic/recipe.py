@@ -141,5 +141,5 @@ class TopographicRecipe(SeededRecipe):
         )  # fmt: skip
         run.grid("test", [(chance, ""), (drawn, "")], 2)
         others = (POOLED, INHIBITED, FLAT)
-        panels = [atoms[name](title=name.capitalize()) for name in others] + [wheels[name]() for name in others]
+        panels = [atoms[name]() for name in others] + [wheels[name]() for name in others]
         run.grid("others", [(panel, "") for panel in panels], 3)
