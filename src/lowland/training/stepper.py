@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lowland.energies.base import Energy
+from lowland.energies.compose import Clamped, Sum, Transformed
 from lowland.errors import (
     OptionError,
     TrainingError,
@@ -305,5 +306,7 @@ def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
 
 
 def _initialises(energy: Energy) -> bool:
-    """Whether the energy, or one that it consists of, sets parameters from data."""
-    return any(type(part).initialise is not Energy.initialise for part in energy.modules() if isinstance(part, Energy))
+    """Whether the energy, or one that it consists of, sets parameters from data; sums and the like only pass it on."""
+    parts = [part for part in energy.modules() if isinstance(part, Energy)]
+    own = [type(part) for part in parts if not isinstance(part, Sum | Transformed | Clamped)]
+    return any(kind.initialise is not Energy.initialise for kind in own)

@@ -81,7 +81,7 @@ def test_archives_are_refused_by_what_they_announce():
 def test_a_line_without_end_is_refused():
     with pytest.raises(DataError, match="a line of more than 100,000 characters"):
         parse_tracks(b"x," * 100_000, "line.csv")
-    with pytest.raises(DataError, match="16 MB without an element of XML"):
+    with pytest.raises(DataError, match="16 MB without an XML element"):
         parse_tracks(b"<fcd-export>" + b" " * 2**24 + b"      " * 2**16 + b"</fcd-export>", "spaces.xml")
 
 

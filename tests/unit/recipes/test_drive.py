@@ -254,10 +254,10 @@ def told(first: Path, tmp_path: Path, **found: list[dict[str, Any]]) -> template
 
 def test_the_caption_of_the_film_says_what_happens_in_it(first: Path, tmp_path: Path) -> None:
     never = told(first, tmp_path, human=outcomes(True, True), MPUR=outcomes(False, False)).elements[0]["caption"]
-    assert "MPUR z-dropout arrives in none of 2 scenes; in this one 1 drivers do not" in never
+    assert "MPUR z-dropout arrives in none of 2 scenes; drivers that fail in this one: 1" in never
     assert "human: arrives; MPUR z-dropout: collides" in never
     once = told(first, tmp_path, human=outcomes(False, True), MPUR=outcomes(True, False)).elements[0]["caption"]
-    assert "a scene in which MPUR z-dropout arrives and as many of the others as possible, 1 of them, do not" in once
+    assert "MPUR z-dropout arrives; drivers that fail here: 1, the most in any scene where it arrives" in once
 
 
 def test_drivers_are_told_apart_by_enough_episodes_only(first: Path, tmp_path: Path) -> None:
