@@ -3,8 +3,7 @@
     python benchmarks/report.py [--check]
 
 A benchmark writes its rows with `--json benchmarks/results/NAME.json`; comments by a person go into the `note` of that
-file, which later runs keep. The figures of recipes come from their `record.json` (`lowland record`).
-`benchmarks/notes/RECIPE.md` holds measurements from before there were records; a note in the record replaces it.
+file, which later runs keep. The figures of recipes, with notes, come from their `record.json` (`lowland record`).
 """
 
 from __future__ import annotations
@@ -71,27 +70,23 @@ def benchmark(path: Path) -> str:
 
 
 def recipes() -> str:
-    """The recorded run of each recipe, and measurements from before there were records."""
+    """The recorded run of each recipe."""
     parts = ["# Recipes", "What each recipe measured in its recorded run. `lowland verify NAME` repeats it."]
     for name, entry in catalogue().items():
-        record, earlier = read_record(entry), FOLDER / "notes" / f"{name}.md"
-        note = earlier.read_text(encoding="utf-8").strip() if earlier.is_file() else ""
-        if record is None and not note:
+        if (record := read_record(entry)) is None:
             continue
-        parts.append(f"## {entry.head.title} (`{name}`)")
-        if record is not None:
-            machine = ", ".join(str(record.machine[key]) for key in ("system", "processors", "accelerator"))
-            machine = machine.replace(
-                f", {record.machine['processors']}, ", f", {record.machine['processors']} cores, "
-            )
-            parts.append(f"{record.date}, {machine.replace(', none', ', no GPU')}, {record.minutes:g} minutes.")
-            parts.append(f"```sh\n{record.command}\n```")
-            columns = ("system", "what", "method", "published", "measured", "data")
-            parts.append(table(columns, [_row(row) for row in record.rows]))
-            note = record.note.strip() or note
-        if note:
-            parts.append(note)
-    return "\n\n".join(parts)
+        cores = f"{record.machine['processors']} cores"
+        accelerator = str(record.machine["accelerator"]).replace("none", "no GPU")
+        machine = ", ".join([str(record.machine["system"]), cores, accelerator])
+        columns = ("system", "what", "method", "published", "measured", "data")
+        parts += [
+            f"## {entry.head.title} (`{name}`)",
+            f"{record.date}, {machine}, {record.minutes:g} minutes.",
+            f"```sh\n{record.command}\n```",
+            table(columns, [_row(row) for row in record.rows]),
+            record.note.strip(),
+        ]
+    return "\n\n".join(filter(None, parts))
 
 
 def _row(row: Mapping[str, Any]) -> list[Any]:
