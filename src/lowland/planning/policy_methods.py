@@ -1,7 +1,7 @@
 """Ways to train a policy through a learned model: VG, SVG, MPUR and MPER, and imitation beside them.
 
 Source: Henaff, Canziani & LeCun, "Model-predictive policy learning with uncertainty regularization for driving in dense
-traffic" (2019), section 3 (rows W4, W7, W8).
+traffic" (2019), section 3 (systems W4, W7, W8).
 
 Shape letters: B samples, T steps, A size of an action.
 """
