@@ -41,8 +41,8 @@ def curves(
         title, xlabel, ylabel: texts.
         log: which axes are logarithmic: "", "x", "y" or "xy". The vertical one ends eight decades below the largest
             value, since smaller values are rounding errors.
-        plain: numbers such as 0.5 in place of powers of ten on logarithmic axes, at the steps of the first line and at
-            1, 2 and 5 times powers of ten of the values. For axes of one or two decades.
+        plain: numbers such as 0.5 in place of powers of ten on a logarithmic vertical axis, at 1, 2 and 5 times powers
+            of ten. For an axis of one or two decades.
         smooth: each value is drawn as the mean of so many, itself and those before it.
 
     Raises:
@@ -126,10 +126,6 @@ def _above_rounding(ax: Axes) -> None:
 
 
 def _plain_ticks(ax: Axes) -> None:
-    if ax.get_xscale() == "log":
-        steps = np.asarray(ax.lines[0].get_xdata(), dtype=float)
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xticks(steps, [f"{step:g}" for step in steps])
     if ax.get_yscale() == "log":
         low, high = ax.get_ylim()
         decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
