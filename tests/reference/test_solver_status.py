@@ -30,7 +30,7 @@ class Slope(Energy):
         return 0.5 * (y - self.centre).square().sum(dim=1)
 
 
-CROWDS = [ll.solvers.CEM(), ll.solvers.ICEM(colour=0.0, max_steps=60), ll.solvers.MPPI(decay=0.8)]
+CROWDS = [ll.solvers.CEM(), ll.solvers.ICEM(colour=0.0, max_steps=60)]
 
 
 @pytest.mark.parametrize("solver", CROWDS, ids=lambda solver: type(solver).__name__)
@@ -43,6 +43,45 @@ def test_a_crowd_does_not_collapse_on_a_slope(solver: ll.solvers.Solver, centre:
     assert found.status.tolist() == [Status.COLLAPSED]
     assert not found.converged.any()
     assert not found.exact.any()
+
+
+@pytest.mark.parametrize("solver", [ll.solvers.MPPI(decay=0.9), ll.solvers.MPPI(decay=0.8)], ids=["0.9", "0.8"])
+@pytest.mark.parametrize("centre", [[2.0, -6.0], [40.0, 0.0, -25.0]], ids=str)
+def test_mppi_converges_where_its_spread_and_the_slope_of_its_candidates_vanish(
+    solver: ll.solvers.Solver, centre: list[float]
+) -> None:
+    """The gradient is y − c, and the residual promises at most 1e-3 of it, to the spread of its candidates."""
+    found = ll.infer(Slope(centre), over="y", solver=solver)
+    assert found.status.tolist() == [Status.CONVERGED]
+    assert found.residual.item() <= 1e-3
+    assert (found.value - torch.tensor(centre)).abs().max().item() < 2e-3
+
+
+class Ramp(Energy):
+    """y + 1 on a box, and a kink: |y| elsewhere."""
+
+    def __init__(self, kink: bool) -> None:
+        super().__init__(y=ll.domains.Box(1, low=-2.0, high=3.0))
+        self.kink = kink
+
+    def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
+        return y[:, 0].abs() if self.kink else y[:, 0] + 1
+
+
+def test_mppi_converges_at_a_bound_but_not_at_a_kink() -> None:
+    """At the bound the projected gradient is zero. At a kink the slope is 1 on either side, however small the spread,
+    so that no residual goes below the tolerance: the budget ends, though the point is found."""
+    bound = ll.infer(Ramp(kink=False), over="y", solver=ll.solvers.MPPI())
+    assert (bound.status.tolist(), bound.value.tolist()) == ([Status.CONVERGED], [[-2.0]])
+    kink = ll.infer(Ramp(kink=True), over="y", solver=ll.solvers.MPPI())
+    assert kink.status.tolist() == [Status.MAX_STEPS]
+    assert abs(kink.value.item()) < 1e-3
+
+
+def test_mppi_whose_deviation_falls_on_a_slope_has_not_converged() -> None:
+    """With a decay of 0.5 the spread is below 1e-3 after 20 steps, from 1e4 deviations away from the minimum."""
+    found = ll.infer(Slope([1e4]), over="y", solver=ll.solvers.MPPI(decay=0.5, max_steps=20, deviation=1.0))
+    assert not found.converged.any()
 
 
 class Shelf(Energy):

@@ -39,7 +39,7 @@ class Population(Solver):
     In each coordinate the standard deviation is at least the last change of the mean, so a search that is still moving
     widens instead of stopping early. Once the standard deviation has fallen to `tol` in all coordinates, the search
     restarts around the best point, once, with the initial standard deviation. If it collapses there too, the status is
-    COLLAPSED, never CONVERGED: all that is known is that these candidates found nothing better.
+    COLLAPSED: all that is known is that these candidates found nothing better. Only `MPPI` says more, and may converge.
 
     Args:
         samples: N.
