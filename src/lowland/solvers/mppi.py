@@ -85,7 +85,7 @@ class MPPI(Population):
 
 
 def _steepness(problem: Problem, u: Tensor, points_BND: Tensor, energies_BN: Tensor) -> Tensor:
-    """(B,), the largest entry of u − P(u − g), with the slopes g of E fitted to the candidates, coordinate by coordinate.
+    """(B,), the largest entry of u − P(u − g), with the slope g of E fitted to the candidates in each coordinate.
 
     A coordinate that all candidates share, such as one at its bound, has no slope. Candidates without a finite energy
     are left out.
