@@ -1,8 +1,8 @@
 """Figures on record: what the best run of a recipe measured, kept beside its page, and whether a new run agrees.
 
-`record.json` in the folder of a recipe, or `record-PRESET.json`, holds the rows of a finished run with its command, preset, options, date,
-machine, versions, commit and minutes, and a note of what a person must say about it. `lowland record` writes it,
-`lowland verify` runs the recipe anew and compares.
+`record.json` in the folder of a recipe, or `record-PRESET.json`, holds the rows of a finished run with its command,
+preset, options, date, machine, versions, commit and minutes, and a note of what a person must say about it. `lowland
+record` writes it, `lowland verify` runs the recipe anew and compares.
 """
 
 from __future__ import annotations
