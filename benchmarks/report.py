@@ -16,8 +16,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lowland.recipes.catalogue import catalogue
-from lowland.recipes.record import figure, read_record
+from lowland.recipes.catalogue import USUAL, Entry, catalogue
+from lowland.recipes.record import Record, figure, read_record
 from lowland.reports.digits import number
 
 FOLDER = Path(__file__).parent
@@ -72,21 +72,26 @@ def benchmark(path: Path) -> str:
 def recipes() -> str:
     """The recorded run of each recipe."""
     parts = ["# Recipes", "What each recipe measured in its recorded run. `lowland verify NAME` repeats it."]
-    for name, entry in catalogue().items():
-        if (record := read_record(entry)) is None:
-            continue
-        cores = f"{record.machine['processors']} cores"
-        accelerator = str(record.machine["accelerator"]).replace("none", "no GPU")
-        machine = ", ".join([str(record.machine["system"]), cores, accelerator])
-        columns = ("system", "what", "method", "published", "measured", "data")
-        parts += [
-            f"## {entry.head.title} (`{name}`)",
-            f"{record.date}, {machine}, {record.minutes:g} minutes.",
-            f"```sh\n{record.command}\n```",
-            table(columns, [_row(row) for row in record.rows]),
-            record.note.strip(),
-        ]
+    for entry in catalogue().values():
+        records = [read_record(entry, preset) for preset in entry.recorded]
+        parts += [part for record in records if record is not None for part in recipe(entry, record)]
     return "\n\n".join(filter(None, parts))
+
+
+def recipe(entry: Entry, record: Record) -> list[str]:
+    """The parts of a recorded run."""
+    cores = f"{record.machine['processors']} cores"
+    accelerator = str(record.machine["accelerator"]).replace("none", "no GPU")
+    machine = ", ".join([str(record.machine["system"]), cores, accelerator])
+    columns = ("system", "what", "method", "published", "measured", "data")
+    which = "" if record.preset == USUAL else f", preset `{record.preset}`"
+    return [
+        f"## {entry.head.title} (`{entry.name}`{which})",
+        f"{record.date}, {machine}, {record.minutes:g} minutes.",
+        f"```sh\n{record.command}\n```",
+        table(columns, [_row(row) for row in record.rows]),
+        record.note.strip(),
+    ]
 
 
 def _row(row: Mapping[str, Any]) -> list[Any]:

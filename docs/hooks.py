@@ -166,22 +166,29 @@ def compared(entry: Any) -> list[str]:
 
 
 def recorded(entry: Any) -> list[str]:
-    """The recorded run of a recipe: when and where it ran, its figures, and its note."""
+    """The recorded runs of a recipe, one for each preset that has any."""
+    return [part for preset in entry.recorded for part in recorded_run(entry, preset)]
+
+
+def recorded_run(entry: Any, preset: str) -> list[str]:
+    """When and where the recorded run of a preset was, its figures, and its note."""
+    from lowland.recipes.catalogue import USUAL
     from lowland.recipes.record import figure, read_record
     from lowland.reports.digits import number
 
-    record = read_record(entry)
+    record = read_record(entry, preset)
     if record is None:
         return []
+    title, option = ("", "") if preset == USUAL else (f", preset `{preset}`", f" --preset {preset}")
     machine = f"{record.machine['system']}, {record.machine['processors']} processors"
     lines = ["| system | what | method | published | measured |", "|---|---|---|---|---|"]
     for row in record.rows:
         cells = (row["id"], row["claim"], row["method"], number(row["published"]), number(figure(row)))
         lines.append(f"| {' | '.join(map(cell, cells))} |")
     return [
-        "## Figures on record",
+        f"## Figures on record{title}",
         f"Measured on {record.date}, {machine}, torch {record.versions['torch']}, in {record.minutes:g} minutes, by "
-        f"this command; `lowland verify {entry.name}` repeats it and compares.",
+        f"this command; `lowland verify {entry.name}{option}` repeats it and compares.",
         f"```sh\n{record.command}\n```",
         "\n".join(lines),
         *([record.note] if record.note else []),

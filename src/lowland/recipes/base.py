@@ -306,7 +306,7 @@ def start(
     with torch_threads(config.threads):
         run = Run.create(Path(runs), entry.name, options, preset, axes) if resume is None else Run.open(resume)
     run.describe(entry.head.title, entry.head.shows, entry.head.systems, entry.page)
-    run.recorded = figures_on_record(entry)
+    run.recorded = figures_on_record(entry, run.config["preset"])
     if resume is not None:
         run.check(entry.name, options, dataclasses.asdict(type(config)()))
     return run

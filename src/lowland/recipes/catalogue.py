@@ -10,6 +10,9 @@ from lowland.errors import OptionError, nearest
 from lowland.registry import plugins
 from lowland.reports.head import Head, read_page
 
+USUAL = "cpu"
+"""The preset of a recipe's own defaults."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -27,10 +30,15 @@ class Entry:
     module: str
     head: Head
 
+    def record(self, preset: str = USUAL) -> Path:
+        """Where its figures on record are kept, if there are any: each preset has a record of its own."""
+        return self.page.with_name("record.json" if preset == USUAL else f"record-{preset}.json")
+
     @property
-    def record(self) -> Path:
-        """Where its figures on record are kept, if there are any."""
-        return self.page.with_name("record.json")
+    def recorded(self) -> list[str]:
+        """The presets that have figures on record, the usual one first."""
+        others = sorted(path.stem.removeprefix("record-") for path in self.page.parent.glob("record-*.json"))
+        return [preset for preset in (USUAL, *others) if self.record(preset).is_file()]
 
 
 def catalogue() -> dict[str, Entry]:

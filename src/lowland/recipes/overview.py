@@ -98,11 +98,11 @@ Found = list[dict[str, Any]]
 def _recorded(entry: Entry) -> Found:
     """The rows on record; a damaged record must not keep the list from being shown."""
     try:
-        record = read_record(entry)
+        records = [read_record(entry, preset) for preset in entry.recorded]
     except CheckpointError as error:
         _log.warning("%s", error)
         return []
-    return [] if record is None else list(record.rows)
+    return [row for record in records if record is not None for row in record.rows]
 
 
 def _measured(runs: Path) -> dict[str, Found]:

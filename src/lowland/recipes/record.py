@@ -1,8 +1,8 @@
 """Figures on record: what the best run of a recipe measured, kept beside its page, and whether a new run agrees.
 
-`record.json` in the folder of a recipe holds the rows of a finished run with its command, preset, options, date,
-machine, versions, commit and minutes, and a note of what a person must say about it. `lowland record` writes it,
-`lowland verify` runs the recipe anew and compares.
+`record.json` in the folder of a recipe, or `record-PRESET.json`, holds the rows of a finished run with its command,
+preset, options, date, machine, versions, commit and minutes, and a note of what a person must say about it. `lowland
+record` writes it, `lowland verify` runs the recipe anew and compares.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from lowland.checksums import read_json
 from lowland.errors import CheckpointError, OptionError
 from lowland.files import write_atomically
-from lowland.recipes.catalogue import Entry, catalogue, find
+from lowland.recipes.catalogue import USUAL, Entry, catalogue, find
 from lowland.reports.digits import number
 from lowland.reports.files import FIELDS, read_results
 
@@ -62,13 +62,13 @@ class Record:
     format: int = FORMAT
 
 
-def read_record(entry: Entry) -> Record | None:
-    """The record of a recipe; None if there is none yet.
+def read_record(entry: Entry, preset: str = USUAL) -> Record | None:
+    """The record of a recipe's preset; None if there is none yet.
 
     Raises:
         CheckpointError: if the file is damaged, of another format, or of another recipe.
     """
-    path = entry.record
+    path = entry.record(preset)
     if not path.is_file():
         return None
     values = read_json(path, keys=("recipe", "format", "rows"))
@@ -120,7 +120,7 @@ def write_record(folder: Path, note: str | None = None) -> Path:
         raise CheckpointError(
             f"The page of {entry.name} has changed since {folder} was written: run `lowland report` first."
         )
-    before = read_record(entry) if entry.record.is_file() else None
+    before = read_record(entry, config["preset"])
     versions = {"python": place["python"], "lowland": place["lowland"], **place["packages"]}
     record = Record(
         recipe=entry.name,
@@ -136,8 +136,9 @@ def write_record(folder: Path, note: str | None = None) -> Path:
         note=note if note is not None else before.note if before else "",
     )
     # Without a checksum: a figure that somebody changes by hand is found by `verify`, which names its row.
-    write_atomically(entry.record, (json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n").encode())
-    return entry.record
+    path = entry.record(record.preset)
+    write_atomically(path, (json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n").encode())
+    return path
 
 
 @dataclass(frozen=True)
@@ -218,26 +219,29 @@ def _close(first: Any, second: Any, allowed: float | None) -> bool:
     return allowed is None or first == second
 
 
-def recorded(name: str) -> Record:
-    """The record of a recipe by name.
+def recorded(name: str, preset: str = USUAL) -> Record:
+    """The record of a recipe by name and preset.
 
     Raises:
         OptionError: if the recipe is unknown, or has no record.
     """
-    record = read_record(find(name))
+    record = read_record(find(name), preset)
     if record is None:
-        known = [one.name for one in catalogue().values() if one.record.is_file()]
+        known = [one.name for one in catalogue().values() if preset in one.recorded]
         raise OptionError(
-            f"The recipe {name} has no figures on record: run it, then `lowland record {name}`. On record: "
-            f"{', '.join(known) or 'none'}."
+            f"The preset {preset} of the recipe {name} has no figures on record: run it, then `lowland record {name}`. "
+            f"With this preset there are {', '.join(known) or 'none'}."
         )
     return record
 
 
-def figures_on_record(entry: Entry) -> dict[str, Any]:
-    """Mean, or [mean, deviation], by id, claim and method joined by tabs, as pages show them."""
+def figures_on_record(entry: Entry, preset: str = USUAL) -> dict[str, Any]:
+    """Mean, or [mean, deviation], by id, claim and method joined by tabs, as pages show them.
+
+    They are those of the preset if it has any, and else those of the usual one.
+    """
     try:
-        record = read_record(entry)
+        record = read_record(entry, preset) or read_record(entry)
     except CheckpointError as error:
         _log.warning("%s", error)
         return {}

@@ -251,7 +251,7 @@ def rewrite(folder: Path) -> Path:
     if not run.axes:
         # A run of an earlier version lacks the options that came later.
         run.config["options"] = dataclasses.asdict(load(entry.name).from_options(run.config["options"]))
-        run.recorded = figures_on_record(entry)
+        run.recorded = figures_on_record(entry, run.config["preset"])
         return run.refill(entry.page)
     for point in itertools.product(*run.axes.values()):
         rewrite(folder / "sweep" / label(dict(zip(run.axes, point, strict=True))))

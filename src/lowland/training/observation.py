@@ -156,7 +156,7 @@ class ImageObservation:
     ) -> None:
         self.size, self.every, self.dt, self.frames, self.maps = size, every, FRAME * every, frames, maps
         self.latents, self.hidden, self.decoder, self.ego, self.device = latents, hidden, decoder, ego, device
-        self.cost = PixelDrivingCost(by_place=ego)
+        self.cost = PixelDrivingCost(by_place=True)
         self.replay: dict[str, Any] = {"every": every, "image": size, "history": frames}
         known = ", the own car moved by its kinematics" if ego else ""
         self.note = {"images": f"of {size[0]} × {size[1]}, {frames} of them {self.dt:.1f} s apart{known}"}
@@ -175,8 +175,8 @@ class ImageObservation:
         return ConvolutionalPosterior(world, self.hidden, generator)
 
     def policy(self, gaussian: bool, generator: torch.Generator) -> Policy:
-        through = not self.ego  # with `ego` the kinematics give the effect of an action
-        eyes = FilmEyes(self.frames, 3, self.size, self.maps, self.hidden, generator, through)
+        # The place of the own car tells what an action does, be it moved by its kinematics or by the model.
+        eyes = FilmEyes(self.frames, 3, self.size, self.maps, self.hidden, generator, through=False)
         return Policy(eyes, eyes.size, _ACTIONS, (self.hidden,) * 3, gaussian=gaussian, generator=generator)
 
     def segments(self, logs: Logs, count: int, steps: int, generator: torch.Generator) -> Films:

@@ -159,8 +159,8 @@ class PixelDrivingCost(DrivingCost):
     Args:
         lane, off_road, steady: as in `DrivingCost`.
         crop: metres that the image shows, along and across.
-        by_place: differentiate with respect to the own position in the image, for worlds in which nobody reacts to the
-            own car, such as `EgoWorld`; False: with respect to the image.
+        by_place: differentiate with respect to the own position, which the world moves by kinematics (`EgoWorld`) or
+            predicts (`ConvolutionalWorld`); False: with respect to the image.
 
     Raises:
         ShapeError: if there is no such image, or it has too few channels.

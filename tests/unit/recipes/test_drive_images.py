@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lowland.errors import CheckpointError, OptionError
 from lowland.planning.policy_methods import METHODS
@@ -38,6 +39,28 @@ def test_every_method_drives_in_the_same_test(first: Path) -> None:
     assert judged == {f"model, {name}" for name in ("deterministic", "stochastic", "z-dropout")} | {
         "copy of the last frame (baseline)"
     }
+
+
+def test_known_kinematics_and_a_learned_own_car_stand_side_by_side(first: Path) -> None:
+    page = json.loads((first / "page.json").read_text())
+    table = next(part for part in page["elements"] if part.get("name") == "beside")
+    rows = {row[0]: row[1:] for row in table["rows"]}
+    assert set(rows) == set(METHODS) - {"VG z-dropout"}, "a policy without a figure on record has no row"
+    assert rows["VG"][0] == pytest.approx(96.6)
+
+
+@pytest.mark.parametrize("ego", [False, True])
+def test_the_effect_of_an_action_goes_through_the_place_and_not_through_images(ego: bool) -> None:
+    observation = smoke(ego=ego).observation
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, 2, 3, 16, 8, generator=generator, requires_grad=True)
+    own = torch.tensor([[5.0, 4.0, 1.0, 0.0, 8.0]]).repeat(3, 1).requires_grad_()
+    state = {"image": image, "own": own, "size": torch.tensor([[4.5, 1.8]] * 3), "road": torch.rand(3, 4) + 1}
+    (through,) = torch.autograd.grad(observation.cost(state).sum(), own, retain_graph=True)
+    assert through[:, :2].abs().sum() > 0
+    action = observation.policy(False, generator)(state).sum()
+    seen = torch.autograd.grad(observation.cost(state).sum() + action, image, allow_unused=True)[0]
+    assert seen is None
 
 
 def test_a_model_with_known_kinematics_drives_as_well(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lowland.errors import OptionError
 from lowland.recipes.base import PRESETS, execute, load, start
 from lowland.recipes.catalogue import catalogue
 from lowland.recipes.overview import overview, systems_markdown
-from lowland.recipes.record import write_record
+from lowland.recipes.record import recorded, write_record
 from lowland.recipes.verify import verify
 from lowland.systems import load_systems
 
@@ -127,6 +127,14 @@ def test_the_folder_of_a_recipe_elsewhere_is_picked_up(inside: bool, plug: Calla
     write_record(run.folder)
     assert (folder / "record.json").is_file()
     assert all(row.agrees for row in verify(known, tmp_path / "again")[1])
+    kept = (folder / "record.json").read_text()
+    write_record(execute(config, start(config, tmp_path / "large", "gpu")).folder)
+    assert catalogue()[known].recorded == ["cpu", "gpu"]
+    assert json.loads((folder / "record-gpu.json").read_text())["preset"] == "gpu"
+    assert (folder / "record.json").read_text() == kept, "each preset has a record of its own"
+    assert all(row.agrees for row in verify(known, tmp_path / "large-again", "gpu")[1])
+    with pytest.raises(OptionError, match="The preset paper of the recipe .* has no figures on record"):
+        recorded(known, "paper")
 
 
 def test_a_package_with_an_entry_point_is_picked_up(

@@ -15,6 +15,8 @@ from lowland.terminal import say
 class Record(RunsCommand):
     """Put the figures of a finished run on record, in record.json beside the page of its recipe.
 
+    A preset other than cpu has a record of its own, record-PRESET.json.
+
     `lowland list --rows`, the documentation and the recipe's page then show them; `lowland verify` repeats the run.
     """
 

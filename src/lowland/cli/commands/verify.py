@@ -22,6 +22,8 @@ class Verify(RunsCommand):
 
     names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME...")]
     """Names of recipes that have figures on record."""
+    preset: str = "cpu"
+    """The preset whose record is verified."""
 
     def run(self) -> int:
         from lowland.recipes.record import recorded
@@ -29,12 +31,12 @@ class Verify(RunsCommand):
         if not self.names:
             raise OptionError("`lowland verify` needs the name of a recipe. See `lowland verify --help`.")
         for name in self.names:
-            recorded(name)  # what cannot be verified shows before anything is computed
+            recorded(name, self.preset)  # what cannot be verified shows before anything is computed
         from lowland.recipes.verify import verify
 
         differing = 0
         for name in self.names:
-            folder, rows = verify(name, self.runs)
+            folder, rows = verify(name, self.runs, self.preset)
             wrong = [row for row in rows if not row.agrees]
             differing += len(wrong)
             compared = sum(row.allowed is not None for row in rows)

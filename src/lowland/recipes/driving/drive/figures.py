@@ -52,6 +52,27 @@ def facts(run: Run, found: Found, main: str) -> None:
     )
 
 
+def beside(run: Run, found: Found, known: Mapping[str, Any]) -> None:
+    """The table `beside`: success on record with a known own car, and of this run, in which the model predicts it.
+
+    Args:
+        run: whose table it is.
+        found: the outcomes.
+        known: the figures on record of the usual preset, as of `recipes.record.figures_on_record`.
+    """
+    rows = []
+    for name in found:
+        earlier = known.get(f"W8\tsuccess\t{name}")
+        if earlier is not None and "curves" in found[name][0]:
+            costs = ("predicted", "realised") if name in run.measured.methods("predicted") else ()
+            values = [run.measured.mean(name, measure) for measure in ("success", *costs)]
+            rows.append([name, earlier, *values, *[None] * (3 - len(values))])
+    run.show(beside=len(rows))
+    if rows:
+        columns = ("policy", "known own car, on record, %", "learned own car, %", "predicted cost", "realised cost")
+        run.table(columns, rows, name="beside")
+
+
 def draw(run: Run, found: Found, drivers: Mapping[str, Any], episodes: Sequence[Episodes]) -> None:
     """All pictures; films and what goes wrong are those of the first seed."""
     shown, tests, mean = run.shown, driven(found), run.measured.mean
