@@ -84,7 +84,7 @@ class VectorWorld(World):
 
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
         code = self._code(state, action, z)
-        return self._decode(state["observation"], code if mask is None else code * mask)
+        return self._decode(state, code if mask is None else code * mask)
 
     def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
         """As T calls of `step`, up to rounding, without gradients and in z-scored observations.
@@ -122,7 +122,7 @@ class VectorWorld(World):
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
         code = self._code(state, action, z)[:, None] * each_row(masks, len(action))
-        before = state["observation"].repeat_interleave(masks.shape[1], dim=0)
+        before = {name: tensor.repeat_interleave(masks.shape[1], dim=0) for name, tensor in state.items()}
         return self._decode(before, code.flatten(0, 1))
 
     def features(self, state: State) -> Tensor:
@@ -147,9 +147,9 @@ class VectorWorld(World):
                 f"{tuple(state['observation'].shape)}."
             )
 
-    def _decode(self, before: Tensor, code: Tensor) -> State:
+    def _decode(self, before: State, code: Tensor) -> State:
         change = self.out(functional.silu(self.third(code)))
-        return {"observation": before + self.change_mean + self.change_deviation * change}
+        return {"observation": before["observation"] + self.change_mean + self.change_deviation * change}
 
     @classmethod
     def reference_case(cls) -> WorldCase:
