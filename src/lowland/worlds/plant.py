@@ -69,7 +69,7 @@ class PlantWorld(VectorWorld):
 
     def features(self, state: State) -> Tensor:
         """(B, D + 1), the z-scored observation and reward, or (B, D + 2) with c where the plant may end."""
-        parts = [super().features(state), (state["reward"][:, None] - self.reward_mean) / self.reward_deviation]
+        parts = [self._scaled(state), (state["reward"][:, None] - self.reward_mean) / self.reward_deviation]
         if bool(self.ends):
             parts.append(state["alive"][:, None] / self.ends)
         return torch.cat(parts, dim=1)

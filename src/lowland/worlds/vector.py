@@ -107,7 +107,7 @@ class VectorWorld(World):
         w4[:, -1] += shift
         rows, steps, _ = actions.shape
         path = actions.new_empty(self.observations, steps + 1, rows)
-        path[:, 0] = self.features(state).T
+        path[:, 0] = self._scaled(state).T
         inputs = torch.cat([path[:, 1:].transpose(0, 1), *(part.permute(1, 2, 0) for part in known)], dim=1)
         one, other = actions.new_ones(2, len(w1) + 1, rows)
         to_one, to_other = one[:-1], other[:-1]
@@ -126,6 +126,10 @@ class VectorWorld(World):
         return self._decode(before, code.flatten(0, 1))
 
     def features(self, state: State) -> Tensor:
+        return self._scaled(state)
+
+    def _scaled(self, state: State) -> Tensor:
+        """ō, (B, D)."""
         return (state["observation"] - self.mean) / self.deviation
 
     def misfit(self, predicted: State, actual: State) -> Tensor:
@@ -135,7 +139,7 @@ class VectorWorld(World):
     def _code(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
         """Activations of the second hidden layer, on which dropout acts, (B, H)."""
         self._check(state)
-        added = self.from_state(self.features(state).clamp(-_FAR, _FAR)) + self.from_action(action.clamp(-_FAR, _FAR))
+        added = self.from_state(self._scaled(state).clamp(-_FAR, _FAR)) + self.from_action(action.clamp(-_FAR, _FAR))
         if self.from_latent is not None and z is not None:
             added = added + self.from_latent(z)
         return functional.silu(self.second(functional.silu(added)))

@@ -1,0 +1,40 @@
+"""What a policy sees of a plant: the observation, z-scored.
+
+Shape letters: B samples, D size of an observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class VectorEyes(nn.Module):
+    """{"observation": (B, D)} → (o − m) / d, (B, D), clamped at 10 deviations; m and d are buffers of the log.
+
+    Args:
+        size: D.
+
+    Attributes:
+        shapes: of what a state must have for one sample, by name.
+        options: the arguments by which it was made.
+
+    >>> eyes = VectorEyes(3)
+    >>> eyes({"observation": torch.ones(2, 3)}).shape
+    torch.Size([2, 3])
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.options = size, {"size": size}
+        self.shapes = {"observation": (size,)}
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("deviation", torch.ones(size))
+
+    def forward(self, state: Mapping[str, Tensor]) -> Tensor:
+        return ((state["observation"] - self.mean) / self.deviation).clamp(-10, 10)
