@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lowland.bounded import read_arrays
-from lowland.data.gym_log import GymLog, as_tensor, to_shares
+from lowland.data.gym_log import GymLog, as_observations, as_tensor, to_shares
 from lowland.data.series_files import read_cells
 from lowland.errors import DataError
 from lowland.files import regular
@@ -88,10 +87,10 @@ def gym_log(arrays: Mapping[str, np.ndarray], source: str, name: str, outcomes: 
         raise DataError(f"{source} has {len(observations)} observations but {len(actions)} actions.{extra}")
     if len(actions) < 2:
         raise DataError(f"{source} holds {len(actions)} steps: at least two are needed.")
-    observations = _seen(observations)
+    observations = as_observations(observations)
     following = next((arrays[key] for key in FOLLOWING if key in arrays), None)
     if following is not None:
-        following = _seen(following)
+        following = as_observations(following)
         if following.shape != observations.shape:
             raise DataError(
                 f"{source}: next observations have the shape {following.shape}, observations {observations.shape}."
@@ -166,20 +165,8 @@ def _table(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _seen(values: np.ndarray) -> np.ndarray:
-    """(N, D) or images in float32, or images in uint8; values that overflow become infinite and are left out later."""
-    if values.ndim == 4 or (values.ndim == 3 and values.dtype == np.uint8):
-        values = values.reshape(*values.shape, *[1] * (4 - values.ndim))
-        if values.dtype == np.uint8:
-            return values
-    else:
-        values = values.reshape(len(values), -1)
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
-
-
 def _finite(values: np.ndarray) -> np.ndarray:
-    return np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    return np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
 
 
 def _one_of(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], source: str, remedy: str = "") -> np.ndarray:
@@ -307,7 +294,7 @@ def _cut(
         else:
             taken = taken[:-1]
         if len(taken):
-            path = {"observation": _tensor(seen), "actions": as_tensor(taken)}
+            path = {"observation": as_tensor(seen), "actions": as_tensor(taken)}
             for name, values in outcomes.items():
                 start = np.ones(1) if name == "alive" else np.zeros(1)
                 path[name] = as_tensor(np.concatenate([start, values[first : first + len(taken)]]))
@@ -315,7 +302,3 @@ def _cut(
         else:
             short += int(stop > first and end < len(last))
     return tuple(paths), short
-
-
-def _tensor(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)) if values.dtype == np.uint8 else as_tensor(values)

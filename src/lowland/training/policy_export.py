@@ -146,8 +146,8 @@ Learned by Lowland from a log, through a model of it.
 ## Limits
 
 A promise is made by a model, and a model errs most where the log has nothing. Where the promise of held-out data is \
-the same, the policy exploits no error that chance put into one model. Models of one log may still be wrong in the same \
-way, and only the plant shows that: begin where the log is dense, with a limit on actions and a way to stop.
+the same, the policy exploits no error that chance put into one model. Models of one log may still be wrong in the \
+same way, and only the plant shows that: begin where the log is dense, with a limit on actions and a way to stop.
 """
 
 

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -305,3 +306,25 @@ def test_a_table_is_read_by_its_titles(tmp_path: Path) -> None:
     path.write_text("1,2\n3,4\n")
     with pytest.raises(DataError, match="no row of titles"):
         read_gym_log(path)
+
+
+def test_a_plant_of_images_is_recorded_as_images() -> None:
+    class Camera(gymnasium.Env[np.ndarray, np.ndarray]):
+        observation_space = gymnasium.spaces.Box(0, 255, (4, 6, 3), np.uint8)
+        action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            self.film = np.zeros((4, 6, 3), np.uint8)
+            return self.film, {}
+
+        def step(self, action: np.ndarray) -> Any:
+            self.film += 1  # a plant may write into the same memory
+            return self.film, 0.0, False, False, {}
+
+    gymnasium.register("lowland-test/Camera-v0", entry_point=lambda: Camera(), disable_env_checker=True)
+    try:
+        log = record_gym_log("lowland-test/Camera-v0", steps=6, longest=3)
+    finally:
+        del gymnasium.registry["lowland-test/Camera-v0"]
+    assert (log.shape, log.paths[0]["observation"].dtype) == ((4, 6, 3), torch.uint8)
+    assert log.paths[0]["observation"][:, 0, 0, 0].tolist() == [0, 1, 2, 3]
