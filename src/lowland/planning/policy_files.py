@@ -17,6 +17,7 @@ from lowland.errors import CheckpointError, OptionError, UnsupportedError, neare
 from lowland.files import fingerprint, regular, write_atomically
 from lowland.nn.convolutional import FilmEyes
 from lowland.nn.scene import SceneEncoder
+from lowland.nn.vector_eyes import VectorEyes
 from lowland.planning.policies import Policy
 from lowland.version import __version__
 
@@ -24,14 +25,14 @@ KIND = "lowland policy 1"
 PREFIX = "policy-"
 SHIPPED = Path(str(files("lowland") / "recipes" / "driving" / "models"))
 """Made by `lowland run drive`, whose `checkpoints` they are."""
-EYES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (SceneEncoder, FilmEyes)}
+EYES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (SceneEncoder, FilmEyes, VectorEyes)}
 
 
 def save_policy(policy: Policy, path: str | Path, note: Mapping[str, str] | None = None) -> Path:
     """Write a policy as one safetensors file, with its architecture in the header.
 
     Args:
-        policy: its `inputs` are a `SceneEncoder` or `FilmEyes`, and its actions are a box.
+        policy: its `inputs` are a `SceneEncoder`, `FilmEyes` or `VectorEyes`, and its actions are a box.
         path: of the file.
         note: further entries of the header.
 
