@@ -5,8 +5,8 @@ Shape letters: D size of an observation, A of an action, K directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -54,9 +54,8 @@ def random_search(
     noise: float = 0.05,
     directions: int = 8,
     best: int = 4,
-    watch: Callable[[int, float], None] = lambda steps, score: None,
 ) -> list[LinearBehaviour]:
-    """Policies of rising grade: W ← W + α / (b σ) Σ_k (R(W + ν δ_k) − R(W − ν δ_k)) δ_k over the b best of K directions.
+    """Policies of rising grade: W ← W + α / (b σ) Σ_k (R(W + ν δ_k) − R(W − ν δ_k)) δ_k over the b best of K.
 
     Source: Mania, Guy & Recht 2018, "Simple random search of static linear policies is competitive for reinforcement
     learning", algorithm 2 (ARS V2-t); σ is the deviation of the returns used. E(W) = −R(W) is an energy that is
@@ -67,7 +66,6 @@ def random_search(
         budget: environment steps in all.
         seed: of plant and directions.
         step, noise, directions, best: α, ν, K and b.
-        watch: called after each update with the steps so far and the mean return of its roll-outs.
 
     Returns:
         The policy after each update, the first being W = 0.
@@ -79,9 +77,9 @@ def random_search(
 
     if budget < 1 or not 1 <= best <= directions:
         raise OptionError(f"budget must be positive and best in [1, {directions}], but they are {budget} and {best}.")
-    plant = gymnasium.make(environment, max_episode_steps=LONGEST)
+    plant: Any = gymnasium.make(environment, max_episode_steps=LONGEST)
     generator = np.random.default_rng(seed)
-    low, high = plant.action_space.low.ravel(), plant.action_space.high.ravel()  # pyright: ignore
+    low, high = plant.action_space.low.ravel(), plant.action_space.high.ravel()
     size = int(np.prod(plant.observation_space.shape or (1,)))
     weights = np.zeros((len(low), size))
     count, mean, square = 1e-2, np.zeros(size), np.full(size, 1e-2)
@@ -110,18 +108,51 @@ def random_search(
         found.append(
             LinearBehaviour(weights, mean.copy(), np.sqrt(np.maximum(square / count, 1e-8)), low, high, 0.0, score)
         )
-        watch(used, score)
     plant.close()
     return found
 
 
-def _episode(plant: object, policy: LinearBehaviour, generator: np.random.Generator) -> tuple[np.ndarray, float]:
+MIXTURE = ((0.0, 1.0, 0.2), (0.4, 0.3, 0.4), (1.0, 0.2, 0.4))
+"""Random, poor and medium: share of the best score, deviation of the noise, and share of the transitions."""
+
+
+def mixed_log(environment: str, budget: int, transitions: int, seed: int = 0, longest: int = LONGEST) -> GymLog:
+    """A log with rewards and ends of behaviour that is in part random, in part poor and in part partly trained.
+
+    The policies are those of `random_search`: the first one, the one whose score is nearest to 0.4 of the way from the
+    first to the best, and the best one, each with Gaussian noise on its actions (`MIXTURE`).
+
+    Args:
+        environment: id in Gymnasium.
+        budget: steps of the search.
+        transitions: of the log.
+        seed: of search and log.
+        longest: steps after which an episode is cut.
+
+    >>> log = mixed_log("Pendulum-v1", budget=3200, transitions=600, longest=100)
+    >>> log.steps, sorted(log.paths[0])
+    (600, ['actions', 'alive', 'observation', 'reward'])
+    """
+    found = random_search(environment, budget, seed)[1:]
+    first, best = found[0].score, max(one.score for one in found)
+    paths, log = [], None
+    for number, (grade, noise, share) in enumerate(MIXTURE):
+        chosen = min(found, key=lambda one, goal=first + grade * (best - first): abs(one.score - goal))
+        behaviour = replace(chosen, noise=noise)
+        count = max(2, round(share * transitions))
+        log = record_gym_log(environment, count, 10 * seed + number, behaviour, longest, outcomes=True)
+        paths += log.paths
+    assert log is not None
+    return replace(log, paths=tuple(paths))
+
+
+def _episode(plant: Any, policy: LinearBehaviour, generator: np.random.Generator) -> tuple[np.ndarray, float]:
     """The observations (T, D) of an episode, and its return."""
-    observation, _ = plant.reset(seed=int(generator.integers(2**31)))  # pyright: ignore
+    observation, _ = plant.reset(seed=int(generator.integers(2**31)))
     seen, total, over = [], 0.0, False
     while not over:
         seen.append(np.ravel(observation))
-        action = policy(seen[-1], generator).reshape(plant.action_space.shape)  # pyright: ignore
-        observation, reward, ended, cut, _ = plant.step(action)  # pyright: ignore
+        action = policy(seen[-1], generator).reshape(plant.action_space.shape)
+        observation, reward, ended, cut, _ = plant.step(action)
         total, over = total + float(reward), bool(ended or cut)
     return np.stack(seen), total

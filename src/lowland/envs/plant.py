@@ -44,8 +44,8 @@ def run_plant(
 
     Args:
         environment: its id in Gymnasium; actions must be bounded.
-        policy: {"observation": (N, D), "reward": (N,), "alive": (N,)} → actions (N, A) as fractions of their bounds; the
-            last two are those of the step before.
+        policy: {"observation": (N, D), "reward": (N,), "alive": (N,)} → actions (N, A) as fractions of their bounds;
+            the last two are those of the step before.
         episodes, steps: N and T; fewer steps are returned if all episodes have ended by then.
         seed: of the initial states.
         accept: whether an observation may be an initial one; initial states are drawn until it returns true.

@@ -1,27 +1,20 @@
-"""The cost to go after a plan: what a short horizon leaves out, learned along with a policy inside the model.
+"""The cost to go after a plan: what a short horizon leaves out, learned from the costs of a log.
 
-Shape letters: B samples, T steps.
+Shape letters: B samples, L steps of an episode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from lowland.energies.base import Energy
-from lowland.energies.protocols import offered
-from lowland.errors import OptionError, UnsupportedError
-from lowland.nn.layers import mlp
-from lowland.planning.backprop_through_model import BackpropThroughModel, Disturb
-from lowland.planning.energy import PlanEnergy
+from lowland.domains import Reals
+from lowland.errors import OptionError
+from lowland.nn.vector_eyes import VectorEyes
 from lowland.planning.policies import Policy
-from lowland.registry import register
-from lowland.shaping.base import Batch, Losses, ShapingCase
-from lowland.tensors import tree_leaves
-from lowland.worlds.base import State, World
-from lowland.worlds.plant import PlantWorld
+from lowland.worlds.base import State
 
 
 def reward_cost(state: State, action: Tensor) -> Tensor:
@@ -34,118 +27,86 @@ def reward_cost(state: State, action: Tensor) -> Tensor:
 
 
 class CostToGo(nn.Module):
-    """V(s) = c(s) · d · f(s): the discounted cost of a policy from a state on; 0 where the plant has ended.
+    """V(s) = c(s) (m + d f(s)): the discounted cost of the behaviour from a state on; 0 where the plant has ended.
+
+    It is the `final` of a `PlanEnergy` and makes one step of policy improvement out of a short horizon. f is a `Policy`
+    whose action is a number, so that `Imitation(value.network)` on states and `value.scaled(costs)` trains it.
+
+    Source: the terminal value of Argenson & Dulac-Arnold 2021, "Model-based offline planning", section 3.1, a
+    regression on the returns of the log.
 
     Args:
-        world: whose `features` f sees.
-        size: of the features.
-        scale: d, in units of the cost: of the order of the cost of a step over 1 − γ.
+        inputs: what f sees of a state.
         hidden: sizes of the hidden layers.
         generator: draws the weights.
 
-    >>> world, state = PlantWorld.reference_case()
-    >>> CostToGo(world, 3)(state).shape
+    >>> CostToGo(VectorEyes(3))({"observation": torch.zeros(4, 3)}).shape
     torch.Size([4])
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
-        self,
-        world: World,
-        size: int,
-        scale: float = 1.0,
-        hidden: tuple[int, ...] = (128, 128),
-        generator: torch.Generator | None = None,
+        self, inputs: VectorEyes, hidden: tuple[int, ...] = (128, 128), generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.scale, self.size = scale, size
-        self.look = [world]  # in a list, since the world is not part of the network
-        self.network = mlp(size, *hidden, 1, generator=generator)
+        self.network = Policy(inputs, inputs.size, Reals(1), hidden, generator=generator)
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("deviation", torch.ones(()))
 
     def forward(self, state: State) -> Tensor:
-        value = self.scale * self.network(self.look[0].features(state)[:, : self.size].clamp(-10, 10))[:, 0]
+        value = self.mean + self.deviation * self.network(state)[:, 0]
         return state["alive"] * value if "alive" in state else value
 
+    @torch.no_grad()
+    def scaled(self, costs: Tensor) -> Tensor:
+        """Set m and d to mean and deviation of costs to go (B,), and return (G − m) / d, (B, 1)."""
+        self.mean.copy_(costs.mean())
+        self.deviation.copy_(costs.std().clamp_min(1e-6))
+        return ((costs - self.mean) / self.deviation)[:, None]
 
-@register("shaping")
-class ActorCritic(BackpropThroughModel):
-    """The loss of `BackpropThroughModel`, and ½ mean (V(s) − [Σ_t γᵗ (C + λU) + γᵀ V̄(s[T])])² / d² of a `CostToGo`.
 
-    The plan's `final` is V̄, a slow copy of V (its moving average), so that a policy trained over short roll-outs counts
-    what comes after them. V learns from the states of the log where roll-outs start, and from those where they end.
-    Source: Hafner et al. 2020, "Dream to control", with the uncertainty cost of Henaff, Canziani & LeCun 2019; the slow
-    copy as in Lillicrap et al. 2016.
+def costs_to_go(paths: Sequence[Mapping[str, Tensor]], discount: float) -> Tensor:
+    """G[t] = −Σ_k γᵏ r[t+k+1] of all steps of the episodes, below one another.
 
-    Energies: `PlanEnergy` whose `final` is a `CostToGo`, which this shaping updates.
+    What follows an episode that was cut and not ended is taken to cost its mean step for ever: −r̄ / (1 − γ).
 
     Args:
-        policy, disturb, seed: as of `BackpropThroughModel`.
-        value: V, trained as the group "value".
-        momentum: of the slow copy.
+        paths: episodes with "reward" and "alive", as in `GymLog.paths`.
+        discount: γ in [0, 1).
 
     Raises:
-        OptionError: for a momentum that is not in [0, 1).
-        UnsupportedError: for a plan whose `final` is not a `CostToGo`.
+        OptionError: for another discount.
 
-    >>> case = ActorCritic.reference_case()
-    >>> sorted(case.shaping(case.energy, case.batch).losses)
-    ['policy', 'value']
+    >>> path = {"reward": torch.tensor([0.0, 1.0, 1.0]), "alive": torch.tensor([1.0, 1.0, 0.0])}
+    >>> costs_to_go([path], 0.5)
+    tensor([-1.5000, -1.0000])
     """
+    if not 0 <= discount < 1:
+        raise OptionError(f"discount must be in [0, 1), but it is {discount}.")
+    found = []
+    for path in paths:
+        costs = (-path["reward"][1:]).tolist()
+        after = sum(costs) / len(costs) / (1 - discount) if float(path["alive"][-1]) else 0.0
+        for cost in reversed(costs):
+            after = cost + discount * after
+            found.append(after)
+        found[len(found) - len(costs) :] = found[len(found) - len(costs) :][::-1]
+    return torch.tensor(found)
 
-    def __init__(
-        self,
-        policy: Policy,
-        value: CostToGo,
-        momentum: float = 0.98,
-        disturb: Disturb | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(policy, 0.0, disturb, seed)
-        if not 0 <= momentum < 1:
-            raise OptionError(f"momentum must be in [0, 1), but it is {momentum}.")
-        self.value, self.momentum = value, momentum
 
-    def groups(self, energy: Energy) -> dict[str, Iterable[nn.Parameter]]:
-        return super().groups(energy) | {"value": self.value.parameters()}
+def best_episodes(paths: Sequence[Mapping[str, Tensor]], share: float) -> list[Mapping[str, Tensor]]:
+    """The episodes of highest reward, until they hold this share of all steps: what imitation should start from.
 
-    def after_step(self, energy: Energy, batch: Batch) -> None:
-        """V̄ ← m V̄ + (1 − m) V."""
-        slow = self._slow(energy)[1]
-        with torch.no_grad():
-            for old, new in zip(slow.parameters(), self.value.parameters(), strict=True):
-                old.lerp_(new, 1 - self.momentum)
-
-    def forward(self, energy: Energy, batch: Batch) -> Losses:
-        plan, _ = self._slow(energy)
-        seen: list[State] = []
-
-        def watch(module: nn.Module, inputs: tuple[State, ...]) -> None:
-            seen.append({name: part.detach() for name, part in inputs[0].items()})
-
-        hook = self.policy.register_forward_pre_hook(watch)
-        try:
-            found = super().forward(energy, batch)
-        finally:
-            hook.remove()
-        rows = tree_leaves(batch.x, "x")[0]
-        starts = [batch.x, seen[-1]]
-        with torch.no_grad():
-            given = [plan.sample(start, self.noise(rows), self.noise(rows[:1])) for start in starts]
-            goals = [plan.total(plan.terms(act=lambda s, t: self.policy(s), **one)).flatten() for one in given]
-        away = torch.cat([(self.value(s) - goal) for s, goal in zip(starts, goals, strict=True)]) / self.value.scale
-        weight = torch.cat([s.get("alive", torch.ones_like(goal)) for s, goal in zip(starts, goals, strict=True)])
-        loss = 0.5 * (weight * away.square()).mean()
-        return Losses(found.losses | {"value": loss}, found.metrics | {"value": loss.detach()})
-
-    def _slow(self, energy: Energy) -> tuple[PlanEnergy, CostToGo]:
-        plan = offered(energy, PlanEnergy, type(self).__name__)[1]
-        if not isinstance(plan.final, CostToGo) or plan.final is self.value:
-            raise UnsupportedError("The plan needs final=CostToGo(…), a copy of the value that is trained.")
-        return plan, plan.final
-
-    @classmethod
-    def reference_case(cls) -> ShapingCase:
-        world, state = PlantWorld.reference_case()
-        world.latents = 0
-        policy = Policy(world.features, 5, world.actions, hidden=(16,))
-        plan = PlanEnergy(world, reward_cost, horizon=3, final=CostToGo(world, 3))
-        return ShapingCase(cls(policy, CostToGo(world, 3)), plan, Batch(None, state))
+    >>> low, high = ({"reward": torch.full((3,), r), "actions": torch.zeros(2, 1)} for r in (0.0, 1.0))
+    >>> float(best_episodes([low, high], 0.5)[0]["reward"][0])
+    1.0
+    """
+    ranked = sorted(paths, key=lambda path: -float(path["reward"].sum()))
+    needed, kept = share * sum(len(path["actions"]) for path in paths), []
+    for path in ranked:
+        if kept and sum(len(one["actions"]) for one in kept) >= needed:
+            break
+        kept.append(path)
+    return kept

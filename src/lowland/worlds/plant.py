@@ -75,11 +75,15 @@ class PlantWorld(VectorWorld):
         return torch.cat(parts, dim=1)
 
     def misfit(self, predicted: State, actual: State) -> Tensor:
-        """(B,): that of the observation, and the squared errors of reward and c in their deviations."""
+        """(B,): that of the observation, the squared error of r in its deviation, and the relative entropy of c.
+
+        A squared error would leave c a little below 1 everywhere, which a long roll-out multiplies.
+        """
         error = super().misfit(predicted, actual)
         error = error + ((predicted["reward"] - actual["reward"]) / self.reward_deviation).square()
         if bool(self.ends):
-            error = error + ((predicted["alive"] - actual["alive"]) / self.ends).square()
+            truth, guess = (part["alive"].clamp(_LEAST, 1 - _LEAST) for part in (actual, predicted))
+            error = error + truth * (truth / guess).log() + (1 - truth) * ((1 - truth) / (1 - guess)).log()
         return error
 
     def _decode(self, before: State, code: Tensor) -> State:
@@ -103,3 +107,4 @@ class PlantWorld(VectorWorld):
 
 _HOPE = 3.0
 """Before training the plant goes on with probability σ(3) = 0.95."""
+_LEAST = 1e-6
