@@ -24,7 +24,9 @@ FORMATS = ("onnx", "safetensors", "program")
 CERTIFICATE = {
     "promised": "what the model in which it was trained promises",
     "held out": "what a model of held-out episodes promises for it",
-    "realised": "what it reached, in the plant or in held-out data",
+    "predicted": "cost of a step that its model predicts",
+    "realised": "what it reached in the plant, or in held-out traffic",
+    "success": "% of held-out episodes",
     "behaviour": "what the log's own behaviour reached",
     "sensitivity": "error of the model with actions of other steps / with the true ones: at 1 it is blind to them",
     "distance": "largest distance of an observation of the log from its mean, in deviations",
@@ -59,7 +61,8 @@ def export_policy(policy: Policy, method: str, to: str, folder: str | Path) -> l
     name = method.replace(" ", "-")
     path = Path(folder) / ("policy" if name == "policy" else f"{PREFIX}{name}")
     if to == "safetensors":
-        return [save_policy(policy, path.with_name(f"{path.name}.safetensors")), _write_code(policy, path.parent)]
+        code = _write_code(policy, path.parent, WEIGHTS if path.name == "policy" else f"{PREFIX}METHOD.safetensors")
+        return [save_policy(policy, path.with_name(f"{path.name}.safetensors")), code]
     if to == "onnx":
         states = example_states(policy)
         return [export_onnx(_InUnits(policy), states, path.with_name(f"{path.name}.onnx"), _TOLERANCE, list(states))]
@@ -91,7 +94,7 @@ def write_policy(policy: Policy, folder: str | Path, facts: Mapping[str, str]) -
     """
     folder = Path(folder)
     weights = save_policy(policy, folder / WEIGHTS, {"facts": json.dumps(dict(facts))})
-    _write_code(policy, folder)
+    _write_code(policy, folder, WEIGHTS)
     write_atomically(folder / "README.md", policy_card(policy, facts).encode())
     return weights
 
@@ -208,10 +211,9 @@ def load(path):
 '''
 
 
-def _write_code(policy: Policy, folder: Path) -> Path:
+def _write_code(policy: Policy, folder: Path, file: str) -> Path:
     eyes = type(policy.inputs)
     assert EYES[eyes.__name__] is eyes
-    file = WEIGHTS if eyes is VectorEyes else f"{PREFIX}METHOD.safetensors"
     head = (
         '"""A policy trained by Lowland. Needs only torch, numpy and safetensors.\n\n'
         "    from policy import load\n"

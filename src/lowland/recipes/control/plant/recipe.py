@@ -26,6 +26,7 @@ from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Policy
 from lowland.planning.policy_files import PREFIX, save_policy
 from lowland.recipes.base import Bound, Count, recipe
+from lowland.recipes.control.plant.handover import hand_over
 from lowland.recipes.control.plant.learning import PARTS, Learned, Learning
 from lowland.recipes.control.plant.tables import draw, summary
 from lowland.reports.run import Run
@@ -163,6 +164,15 @@ class PlantRecipe(Learning):
         found |= run.stage("diagnosis", partial(self._diagnosis, made.world, log))
         if name:
             self._judge(run, name, made, found, seed)
+        if seed == 0:
+            folder = run.folder / "policy" / (name if len(self.plants) > 1 else "")
+            chosen = self.weights.index(made.weight)
+            numbers = {"promised": made.said[chosen], "held out": made.held[chosen]}
+            numbers |= {"sensitivity": found["model"]["swapped"]}
+            if name:
+                numbers["realised"] = found["careful"]["realised"]
+            facts = {"weight of the uncertainty": f"{made.weight:g}", "by": "lowland run plant"}
+            hand_over(made.policies["careful"], folder, log, self.promise, numbers, facts)
         for label in rivals:
             result = run.stage(f"rival/{label}", partial(self._rival, name, label, log, seed))
             found[label] = {"return": result["return"], "seconds": result["seconds"]}
