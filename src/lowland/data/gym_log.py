@@ -71,14 +71,14 @@ class GymLog:
         Traceback (most recent call last):
         lowland.errors.DataError: still: the action never changes, so no model can learn what it does: vary it.
         """
-        if self.low is None or self.high is None:
-            raise DataError(
-                f"{self.name} has discrete actions, but plans choose real-valued ones: record a plant whose actions "
-                "are a bounded box, or save real-valued actions as floats."
-            )
         actions = torch.cat([path["actions"] for path in self.paths])
         if not bool((actions != actions[0]).any()):
             raise DataError(f"{self.name}: the action never changes, so no model can learn what it does: vary it.")
+        if self.low is None or self.high is None:
+            raise DataError(
+                f"{self.name} has discrete actions, but plans choose real-valued ones: record a plant whose actions "
+                "are a bounded box, or save real-valued actions as floats in an .npz file."
+            )
 
     def split(self, share: float, seed: int = 0) -> tuple[GymLog, GymLog]:
         """Training and held-out part, by whole episodes; a single episode is split in time.

@@ -6,6 +6,7 @@ Shape letters: N steps of the whole log, D size of an observation, A of an actio
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ ENDS = (*TERMINATED, *CUT, *DONE)
 LENGTHS = ("episode_ends",)
 BOUNDS = ("action_low", "action_high")
 _SLACK = 1e-3
+_CHOICES = 100
 _CELL = re.compile(r"(observation|obs|state|action|act)s?[_.\[ ]?(\d+)\]?")
 
 
@@ -50,6 +52,8 @@ def read_gym_log(path: str | Path, outcomes: bool = False) -> GymLog:
 
     A step with NaN or infinity ends its episode; what follows is a new episode.
 
+    In a table a single column of actions that are all whole numbers from 0 to 99 counts as choices, and a note says so.
+
     Args:
         path: of the .npz or .csv file.
         outcomes: read rewards and ends too, as "reward" and "alive" of `GymLog.paths`. Then an end must say whether the
@@ -68,8 +72,11 @@ def read_gym_log(path: str | Path, outcomes: bool = False) -> GymLog:
     ((2, 1), 4)
     """
     path = Path(path)
-    arrays = _table(path) if path.suffix.lower() in (".csv", ".tsv") else _open(path)
-    return gym_log(arrays, str(path), path.stem, outcomes)
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return gym_log(_open(path), str(path), path.stem, outcomes)
+    log = gym_log(_table(path), str(path), path.stem, outcomes)
+    said = () if log.low is not None else ("The actions are whole numbers, so they were read as choices.",)
+    return dataclasses.replace(log, notes=(*log.notes, *said))
 
 
 def gym_log(arrays: Mapping[str, np.ndarray], source: str, name: str, outcomes: bool = False) -> GymLog:
@@ -162,6 +169,9 @@ def _table(path: Path) -> dict[str, np.ndarray]:
                 f"which has {', '.join(head)[:200]}."
             )
         arrays[kind] = values[:, [columns[number] for number in sorted(columns)]]
+    # A table does not tell 1 from 1.0: what may be the number of a choice is one.
+    if (taken := arrays["actions"]).shape[1] == 1 and np.isin(taken, np.arange(_CHOICES)).all():
+        arrays["actions"] = taken.astype(np.int64)
     return arrays
 
 
