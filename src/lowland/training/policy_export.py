@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lowland.data.gym_log import GymLog
 from lowland.data.traffic import traffic
 from lowland.envs.replay import Replay
 from lowland.errors import OptionError, nearest
@@ -97,6 +98,29 @@ def write_policy(policy: Policy, folder: str | Path, facts: Mapping[str, str]) -
     _write_code(policy, folder, WEIGHTS)
     write_atomically(folder / "README.md", policy_card(policy, facts).encode())
     return weights
+
+
+def log_certificate(policy: Policy, log: GymLog, steps: int) -> dict[str, float]:
+    """What a log alone says of a policy, for `Policy.certificate`.
+
+    Args:
+        policy: looks through `VectorEyes`.
+        log: it was learned from, with rewards.
+        steps: T of the returns in the certificate.
+
+    Returns:
+        "behaviour", the mean return of the first T steps of an episode, and "distance", the largest in the log.
+
+    >>> from lowland.domains import Box
+    >>> path = {"observation": torch.tensor([[0.0], [-3.0], [1.0]]), "reward": torch.tensor([0.0, 4.0, 7.0])}
+    >>> policy = Policy(VectorEyes(1), 1, Box(1, low=-1.0, high=1.0))
+    >>> log_certificate(policy, GymLog((path,), None, None, "mine"), steps=1)
+    {'behaviour': 4.0, 'distance': 3.0}
+    """
+    assert isinstance(policy.inputs, VectorEyes)
+    early = [float(path["reward"][1 : steps + 1].sum()) for path in log.paths]
+    far = [float(policy.inputs.distance(path).max()) for path in log.paths]
+    return {"behaviour": sum(early) / len(early), "distance": max(far)}
 
 
 def usage(policy: Policy) -> str:

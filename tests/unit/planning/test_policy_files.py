@@ -18,6 +18,7 @@ from lowland.cli import main
 from lowland.data.traffic import traffic
 from lowland.domains import Box
 from lowland.envs import Replay
+from lowland.envs.plant import run_plant
 from lowland.envs.traffic import TrafficReplay, TrafficReplayVector
 from lowland.errors import CheckpointError, DomainError, OptionError, ShapeError, UnsupportedError
 from lowland.nn.convolutional import FilmEyes
@@ -290,3 +291,19 @@ def test_exported_policies_of_plants_act_in_its_units(
     (path,) = capsys.readouterr().out.split()
     state = example_states(policy, 7)
     np.testing.assert_allclose(run_exported(path, state).detach().numpy(), policy.act(state), atol=1e-5)
+
+
+def test_it_acts_in_gymnasium_as_in_the_test_of_the_recipe(tmp_path: Path) -> None:
+    """`run_plant` scales the fractions of the network, and `act` does so by the bounds in the file."""
+    policy = Policy(VectorEyes(3), 3, Box(1, low=-1.0, high=1.0), (8,), generator=torch.Generator().manual_seed(0))
+    policy.bounds = ([-2.0], [2.0])
+    again = load_policy(write_policy(policy.eval(), tmp_path, {}))
+    runs = run_plant("Pendulum-v1", policy, episodes=1, steps=30, seed=4)
+    env = gymnasium.make("Pendulum-v1")
+    observation, _ = env.reset(seed=4)
+    rewards = []
+    for _ in range(30):
+        observation, reward, *_ = env.step(again.act(observation))
+        rewards.append(float(reward))
+    np.testing.assert_allclose(rewards, runs.rewards[0].numpy(), rtol=1e-3, atol=1e-4)
+    assert np.ptp(rewards) > 1

@@ -52,4 +52,4 @@ def test_from_a_recorded_log_to_a_policy_file(kind: str, tmp_path: Path, monkeyp
         [sys.executable, "-W", "error", "-c", program], cwd=folder, capture_output=True, text=True, check=True
     )
     assert float(done.stdout) == pytest.approx(float(policy.act(np.array([1.0, 0.0, 0.5]))[0]), abs=1e-6)
-    assert "6 episodes" in (folder / "README.md").read_text()
+    assert "steps of mine" in (folder / "README.md").read_text()

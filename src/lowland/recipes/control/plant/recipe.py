@@ -26,12 +26,12 @@ from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Policy
 from lowland.planning.policy_files import PREFIX, save_policy
 from lowland.recipes.base import Bound, Count, recipe
-from lowland.recipes.control.plant.handover import hand_over
 from lowland.recipes.control.plant.learning import PARTS, Learned, Learning
 from lowland.recipes.control.plant.tables import draw, summary
 from lowland.reports.run import Run
 from lowland.solvers.cem import CEM
 from lowland.solvers.mppi import MPPI
+from lowland.training.policy_export import log_certificate, write_policy
 from lowland.worlds.base import State
 from lowland.worlds.forward import spaced_starts
 from lowland.worlds.uncertainty import Ensemble
@@ -167,12 +167,15 @@ class PlantRecipe(Learning):
         if seed == 0:
             folder = run.folder / "policy" / (name if len(self.plants) > 1 else "")
             chosen = self.weights.index(made.weight)
-            numbers = {"promised": made.said[chosen], "held out": made.held[chosen]}
-            numbers |= {"sensitivity": found["model"]["swapped"]}
-            if name:
-                numbers["realised"] = found["careful"]["realised"]
-            facts = {"weight of the uncertainty": f"{made.weight:g}", "by": "lowland run plant"}
-            hand_over(made.policies["careful"], folder, log, self.promise, numbers, facts)
+            policy = made.policies["careful"]
+            policy.certificate = log_certificate(policy, log, self.promise) | {
+                "promised": made.said[chosen], "held out": made.held[chosen], "sensitivity": found["model"]["swapped"],
+            } | ({"realised": found["careful"]["realised"]} if name else {})  # fmt: skip
+            facts = {
+                "learned from": f"{log.steps:,} steps of {log.name}", "returns": f"sums over {self.promise} steps",
+                "weight of the uncertainty": f"{made.weight:g}", "by": "lowland run plant",
+            }  # fmt: skip
+            write_policy(policy, folder, facts)
         for label in rivals:
             result = run.stage(f"rival/{label}", partial(self._rival, name, label, log, seed))
             found[label] = {"return": result["return"], "seconds": result["seconds"]}
