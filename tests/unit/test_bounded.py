@@ -18,7 +18,8 @@ import lowland as ll
 from lowland import bounded
 from lowland.data.cifar import cifar10
 from lowland.data.folder import read_folder
-from lowland.data.gym_log import read_gym_log, write_gym_log
+from lowland.data.gym_log import write_gym_log
+from lowland.data.gym_read import read_gym_log
 from lowland.data.idx import read_idx
 from lowland.data.label_files import read_labels
 from lowland.data.mnist_sample import mnist10k
@@ -160,7 +161,7 @@ def test_numbers_beyond_single_precision_are_left_out_and_said(tmp_path: Path) -
     values[3, 1] = 1e39
     np.savez(tmp_path / "log.npz", observations=values, actions=np.linspace(-1, 1, 6))
     log = read_gym_log(tmp_path / "log.npz")
-    assert log.dropped == ("1 of 6 steps have NaN or infinity and were left out.",)
+    assert log.notes == ("1 of 6 steps have NaN or infinity and were left out.",)
     assert all(path["observation"].isfinite().all() for path in log.paths)
 
 

@@ -13,10 +13,12 @@ import pkgutil
 
 from lowland.data.catalogue import DATASETS, Dataset, check, dataset, datasets, get, load
 from lowland.data.cifar import cifar10
-from lowland.data.gym_log import GymLog, read_gym_log, write_gym_log
+from lowland.data.gym_log import GymLog, write_gym_log
+from lowland.data.gym_read import read_gym_log
 from lowland.data.gym_record import record_gym_log
 from lowland.data.images import Images
 from lowland.data.logs import read_tracks, save_tracks
+from lowland.data.minari_log import read_minari
 from lowland.data.mnist_files import fashion_mnist, mnist
 from lowland.data.mnist_sample import mnist10k
 from lowland.data.natural import patches
@@ -49,6 +51,7 @@ __all__ = [
     "mnist10k",
     "patches",
     "read_gym_log",
+    "read_minari",
     "read_tracks",
     "record_gym_log",
     "save_tracks",

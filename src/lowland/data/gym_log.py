@@ -1,6 +1,6 @@
-"""Logs of Gymnasium plants: observations, actions and the ends of episodes, from and to .npz files.
+"""Logs of plants: observations, actions, rewards and the ends of episodes.
 
-Shape letters: N steps of the whole log, L of an episode, D size of an observation, A of an action.
+Shape letters: L steps of an episode, D size of an observation, A of an action, H × W × C an image.
 """
 
 from __future__ import annotations
@@ -15,16 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowland.bounded import read_arrays
 from lowland.errors import DataError, OptionError
-from lowland.files import regular, replacing
-
-OBSERVATIONS = ("observations", "observation", "obs", "states")
-ACTIONS = ("actions", "action", "act")
-FOLLOWING = ("next_observations", "next_observation", "next_obs")
-ENDS = ("terminations", "terminals", "terminated", "truncations", "truncated", "timeouts", "dones", "done")
-LENGTHS = ("episode_ends",)
-BOUNDS = ("action_low", "action_high")
+from lowland.files import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,17 +25,19 @@ class GymLog:
 
     Attributes:
         paths: for each episode {"observation": (L + 1, D), "actions": (L, A)}, float32; see `lowland.worlds.windows`.
+            Images stay (L + 1, H, W, C), and uint8 if they were. With outcomes also "reward" (L + 1,), that of the step
+            before, 0 at first, and "alive" (L + 1,), 1 until the plant ends; an episode that is cut stays alive.
         low, high: (A,), the bounds in the units of the plant: its action is low + (a + 1)/2 · (high − low). None for
             discrete actions.
         name: name of the environment or the file.
-        dropped: a sentence for each kind of data that was left out.
+        notes: a sentence for each kind of data that was left out or read in one of several ways.
     """
 
     paths: tuple[Mapping[str, Tensor], ...]
     low: np.ndarray | None
     high: np.ndarray | None
     name: str
-    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -51,9 +45,40 @@ class GymLog:
         return sum(len(path["actions"]) for path in self.paths)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """(D,), or (H, W, C) of images."""
+        return tuple(self.paths[0]["observation"].shape[1:])
+
+    @property
     def sizes(self) -> tuple[int, int]:
-        """D and A."""
-        return self.paths[0]["observation"].shape[1], self.paths[0]["actions"].shape[1]
+        """D and A.
+
+        Raises:
+            DataError: for a log of images.
+        """
+        if len(self.shape) != 1:
+            raise DataError(
+                f"{self.name} has images {self.shape} as observations, but vectors (D,) are needed here: `lowland run "
+                "latent --log` learns from images."
+            )
+        return self.shape[0], self.paths[0]["actions"].shape[1]
+
+    def check_control(self) -> None:
+        """Raise a DataError unless a model can learn from this log what an action does, and plans can choose it.
+
+        >>> still = {"observation": torch.zeros(4, 2), "actions": torch.zeros(3, 1)}
+        >>> GymLog((still,), np.array([-1.0]), np.array([1.0]), "still").check_control()
+        Traceback (most recent call last):
+        lowland.errors.DataError: still: the action never changes, so no model can learn what it does: vary it.
+        """
+        actions = torch.cat([path["actions"] for path in self.paths])
+        if not bool((actions != actions[0]).any()):
+            raise DataError(f"{self.name}: the action never changes, so no model can learn what it does: vary it.")
+        if self.low is None or self.high is None:
+            raise DataError(
+                f"{self.name} has discrete actions, but plans choose real-valued ones: record a plant whose actions "
+                "are a bounded box, or save real-valued actions as floats in an .npz file."
+            )
 
     def split(self, share: float, seed: int = 0) -> tuple[GymLog, GymLog]:
         """Training and held-out part, by whole episodes; a single episode is split in time.
@@ -69,9 +94,9 @@ class GymLog:
             raise OptionError(f"The share to hold out must be in (0, 1), but it is {share}.")
         paths = self.paths
         if len(paths) == 1:
-            cut = round(len(paths[0]["actions"]) * (1 - share))
-            first = {"observation": paths[0]["observation"][: cut + 1], "actions": paths[0]["actions"][:cut]}
-            last = {"observation": paths[0]["observation"][cut:], "actions": paths[0]["actions"][cut:]}
+            steps = len(paths[0]["actions"])
+            cut = round(steps * (1 - share))
+            first, last = segment(paths[0], 0, cut), segment(paths[0], cut, steps)
             return dataclasses.replace(self, paths=(first,)), dataclasses.replace(self, paths=(last,))
         order = np.random.default_rng(seed).permutation(len(paths))
         count = min(max(1, round(share * len(paths))), len(paths) - 1)
@@ -98,67 +123,24 @@ def outside(
         bounds = [-1, *inside(path["observation"]).nonzero()[:, 0].tolist(), len(path["observation"])]
         for before, after in itertools.pairwise(bounds):
             if after - before >= least + 2:
-                observation, actions = path["observation"][before + 1 : after], path["actions"][before + 1 : after - 1]
-                segments.append({"observation": observation, "actions": actions})
+                segments.append(segment(path, before + 1, after - 1))
     return segments
 
 
-def read_gym_log(path: str | Path) -> GymLog:
-    """Read observations, actions and episode ends from an .npz file, as named by D4RL, Minari and common scripts.
+def segment(path: Mapping[str, Tensor], first: int, last: int) -> dict[str, Tensor]:
+    """Steps `first` up to `last` of an episode, with the observation after the last.
 
-    Required are observations (N, …) under one of `observations`, `obs`, `states`, and actions (N,) or (N, A) under one
-    of `actions`, `act`: action n is taken at observation n. Episode ends are read from any of `terminations`,
-    `terminals`, `truncations`, `timeouts`, `dones` (N,), or from `episode_ends` (number of steps up to each end);
-    without any the log is one episode. `next_observations` keep the last step of an episode, which is dropped without
-    them. `action_low` and `action_high` are the bounds of the actions; without them those of the log are taken. Integer
-    actions are discrete choices and become one-hot.
-
-    A step with NaN or infinity ends its episode; what follows is a new episode.
-
-    Raises:
-        DataError: for a file that is missing, corrupt, or without the arrays above; for shapes that do not fit; or if
-            no episode has two steps left.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.savez(f"{folder}/log.npz", observations=np.zeros((5, 2)), actions=np.ones((5, 1)))
-    ...     log = read_gym_log(f"{folder}/log.npz")
-    >>> log.sizes, log.steps
-    ((2, 1), 4)
+    >>> path = {"observation": torch.arange(6.0)[:, None], "actions": torch.zeros(5, 1)}
+    >>> {name: len(part) for name, part in segment(path, 1, 3).items()}
+    {'observation': 3, 'actions': 2}
     """
-    path = Path(path)
-    arrays = _open(path)
-    observations, actions = _one_of(arrays, OBSERVATIONS, path), _one_of(arrays, ACTIONS, path)
-    if len(observations) != len(actions):
-        extra = " The last observation has no action: drop it." if len(observations) == len(actions) + 1 else ""
-        raise DataError(f"{path} has {len(observations)} observations but {len(actions)} actions.{extra}")
-    if len(actions) < 2:
-        raise DataError(f"{path} holds {len(actions)} steps: at least two are needed.")
-    observations = _single(observations)
-    following = next((arrays[name] for name in FOLLOWING if name in arrays), None)
-    if following is not None:
-        following = _single(following)
-        if following.shape != observations.shape:
-            raise DataError(
-                f"{path}: next observations have the shape {following.shape}, observations {observations.shape}."
-            )
-    shares, low, high = _shares(actions, arrays, path)
-    good = np.asarray(np.isfinite(observations).all(axis=1) & np.isfinite(shares).all(axis=1))
-    if following is not None:
-        good &= np.isfinite(following).all(axis=1)
-    dropped = ()
-    if not good.all():
-        dropped = (f"{int((~good).sum())} of {len(good)} steps have NaN or infinity and were left out.",)
-    paths = _cut(observations, shares, following, good, _last(arrays, len(actions), path))
-    if not paths:
-        raise DataError(
-            f"{path} has no two finite steps in a row: nothing can be learned from it. {' '.join(dropped)}".strip()
-        )
-    return GymLog(paths, low, high, path.stem, dropped)
+    return {name: part[first : last + (name != "actions")] for name, part in path.items()}
 
 
 def write_gym_log(log: GymLog, path: str | Path) -> Path:
     """Write a log as an .npz file that `read_gym_log` reads, with actions in the units of the plant.
+
+    Rewards and ends are written if the log has its outcomes.
 
     Raises:
         DataError: if the file cannot be written.
@@ -174,6 +156,11 @@ def write_gym_log(log: GymLog, path: str | Path) -> Path:
     }
     if log.low is not None and log.high is not None:
         arrays |= {"actions": from_shares(shares, log.low, log.high), "action_low": log.low, "action_high": log.high}
+    if all("reward" in each for each in log.paths):
+        arrays["rewards"] = np.concatenate([each["reward"][1:].numpy() for each in log.paths])
+        arrays["terminations"] = np.concatenate([each["alive"][1:].numpy() == 0 for each in log.paths])
+        arrays["truncations"] = np.zeros(len(shares), dtype=bool)
+        arrays["truncations"][arrays["episode_ends"] - 1] = ~arrays["terminations"][arrays["episode_ends"] - 1]
     with replacing(path, DataError) as file:
         np.savez_compressed(file, **arrays)
     return path
@@ -194,107 +181,25 @@ def from_shares(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     return low + (shares + 1) / 2 * (high - low)
 
 
-def _open(path: Path) -> dict[str, np.ndarray]:
-    with regular(path).open("rb") as file:
-        if file.read(6) == b"\x93NUMPY":
-            raise DataError(f"{path} holds a single array: save observations and actions by name with np.savez.")
-    arrays = read_arrays(path, str(path))
-    for name in (*FOLLOWING, *BOUNDS, *ENDS, *LENGTHS):
-        array = arrays.get(name)
-        if array is not None and (array.dtype.kind not in "fiub" or (not array.ndim and name not in BOUNDS)):
-            raise DataError(f"{path}: {name} is {array.dtype} of shape {array.shape}, but numbers (N, …) are needed.")
-    return arrays
+def as_observations(values: np.ndarray) -> np.ndarray:
+    """Observations (N, …) as (N, D) or images (N, H, W, C) in float32, or as images in uint8.
 
+    Bytes (N, H, W) are images with C = 1. Values that overflow become infinite.
 
-def _single(values: np.ndarray) -> np.ndarray:
-    """(N, D) in float32; values that overflow become infinite and are left out later, like other non-finite ones."""
+    >>> as_observations(np.zeros((5, 8, 6), np.uint8)).shape, as_observations(np.zeros((5, 8, 6))).shape
+    ((5, 8, 6, 1), (5, 48))
+    """
+    if values.ndim == 4 or (values.ndim == 3 and values.dtype == np.uint8):
+        values = values.reshape(*values.shape, *[1] * (4 - values.ndim))
+        if values.dtype == np.uint8:
+            return values
+    else:
+        values = values.reshape(len(values), -1)
     with np.errstate(over="ignore"):
-        return values.reshape(len(values), -1).astype(np.float32)
-
-
-def _one_of(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path) -> np.ndarray:
-    for name in names:
-        if name in arrays:
-            array = arrays[name]
-            if array.dtype.kind not in "fiub" or not array.ndim:
-                raise DataError(
-                    f"{path}: {name} is {array.dtype} of shape {array.shape}, but numbers (N, …) are needed."
-                )
-            return array
-    found = ", ".join(arrays) or "nothing"
-    raise DataError(f"{path} has no array called {names[0]} (or {', '.join(names[1:])}), only {found}.")
-
-
-def _shares(
-    actions: np.ndarray, arrays: Mapping[str, np.ndarray], path: Path
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Actions (N, A) as fractions of their bounds, and the bounds."""
-    if actions.dtype.kind in "iu" and (actions.ndim == 1 or actions.shape[1:] == (1,)) and BOUNDS[0] not in arrays:
-        numbers = actions.reshape(-1)
-        if numbers.min() < 0 or numbers.max() > 1000:
-            raise DataError(
-                f"{path}: actions are whole numbers from {numbers.min()} to {numbers.max()}, but choices are counted "
-                "from 0: save real-valued actions as floats."
-            )
-        return np.eye(int(numbers.max()) + 1)[numbers], None, None
-    actions = actions.reshape(len(actions), -1).astype(np.float64)
-    size = actions.shape[1]
-    bounds = []
-    for name, extreme in zip(BOUNDS, (np.nanmin, np.nanmax), strict=True):
-        finite = np.where(np.isfinite(actions), actions, np.nan)
-        known = arrays[name] if name in arrays else None if np.isnan(finite).all() else extreme(finite, axis=0)
-        if known is None or known.size not in (1, size):
-            raise DataError(f"{path}: {name} must have {size} numbers, one for each part of an action.")
-        bounds.append(np.broadcast_to(known.ravel(), (size,)).astype(np.float32))
-    low, high = bounds
-    if not (high >= low).all():
-        raise DataError(
-            f"{path}: {BOUNDS[0]} is above {BOUNDS[1]} in part {int((high < low).argmax())} of the actions."
-        )
-    # A constant component gets bounds around its value.
-    low, high = np.where(high > low, low, low - 1), np.where(high > low, high, high + 1)
-    return to_shares(actions, low, high), low, high
-
-
-def _last(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> np.ndarray:
-    """(N,) of booleans: whether an episode ends with that step."""
-    last = np.zeros(count, dtype=bool)
-    for name in ENDS:
-        if name in arrays:
-            flags = arrays[name].reshape(-1)
-            if len(flags) != count:
-                raise DataError(f"{path}: {name} has {len(flags)} entries, but there are {count} steps.")
-            last |= flags.astype(bool)
-    for name in LENGTHS:
-        if name in arrays:
-            ends = arrays[name].reshape(-1)
-            if not ((ends >= 1) & (ends <= count)).all():
-                raise DataError(
-                    f"{path}: {name} must count from 1 to {count}, but goes from {ends.min()} to {ends.max()}."
-                )
-            last[ends.astype(np.int64) - 1] = True
-    last[-1] = True
-    return last
-
-
-def _cut(
-    observations: np.ndarray, shares: np.ndarray, following: np.ndarray | None, good: np.ndarray, last: np.ndarray
-) -> tuple[Mapping[str, Tensor], ...]:
-    """The finite segments of the episodes, at least one transition each."""
-    paths = []
-    edges = np.flatnonzero(last | ~good) + 1
-    for first, end in zip(np.concatenate([[0], edges[:-1]]), edges, strict=True):
-        stop = end if good[end - 1] else end - 1
-        seen, taken = observations[first:stop], shares[first:stop]
-        if following is not None and stop > first:
-            seen = np.concatenate([seen, following[stop - 1 : stop]])
-        else:
-            taken = taken[:-1]
-        if len(taken):
-            paths.append({"observation": as_tensor(seen), "actions": as_tensor(taken)})
-    return tuple(paths)
+        return values.astype(np.float32)
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
-    """An array as a float32 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    """An array as a tensor, in uint8 if it is, otherwise in float32."""
+    kind = np.uint8 if values.dtype == np.uint8 else np.float32
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=kind))

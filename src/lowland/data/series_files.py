@@ -110,6 +110,26 @@ def series_in(array: np.ndarray) -> list[np.ndarray]:
     return [_finite(one) for one in (array if array.ndim == 3 else array.reshape(1, len(array), -1))]
 
 
+def read_cells(path: Path) -> tuple[list[str], np.ndarray]:
+    """The titles in the first row of a table, and the numbers below it (N, C); an empty cell is NaN.
+
+    Raises:
+        ValueError: for a table without titles or rows, or with a cell that is not a number.
+    """
+    head, rows = [], []
+    with regular(path).open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline(_LONGEST_LINE)
+        file.seek(0)
+        lines = (line for line in csv.reader(_lines(file), delimiter=max(",;\t", key=first.count)) if line)
+        head = next(lines, [])
+        if not head or all(_is_number(cell) for cell in head):
+            raise ValueError("it has no row of titles")
+        rows = list(_pieces(([cell.strip() or "nan" for cell in line] for line in lines), 0))
+    if not rows:
+        raise ValueError("it has a heading and nothing below it")
+    return head, np.concatenate(rows)
+
+
 def _table(path: Path) -> tuple[list[np.ndarray], str]:
     with regular(path).open(encoding="utf-8-sig", newline="") as file:
         first = file.readline(_LONGEST_LINE)

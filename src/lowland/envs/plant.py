@@ -20,11 +20,15 @@ _TRIES = 1000
 
 
 class PlantRuns(NamedTuple):
-    """`observations` (N, T + 1, D), `actions` (N, T, A) as fractions of their bounds, `rewards` (N, T)."""
+    """`observations` (N, T + 1, D), `actions` (N, T, A) as fractions of their bounds, `rewards` (N, T).
+
+    `alive` (N, T + 1) is 1 until the plant ends and 0 afterwards, where the observation stays and nothing is paid.
+    """
 
     observations: Tensor
     actions: Tensor
     rewards: Tensor
+    alive: Tensor
 
 
 @torch.no_grad()
@@ -36,12 +40,13 @@ def run_plant(
     seed: int = 0,
     accept: Callable[[np.ndarray], bool] | None = None,
 ) -> PlantRuns:
-    """Run a policy for T steps in N copies of an environment that does not end, such as a pendulum.
+    """Run a policy for T steps in N copies of an environment, or until each ends.
 
     Args:
         environment: its id in Gymnasium; actions must be bounded.
-        policy: {"observation": (N, D)} → actions (N, A) as fractions of their bounds.
-        episodes, steps: N and T.
+        policy: {"observation": (N, D), "reward": (N,), "alive": (N,)} → actions (N, A) as fractions of their bounds;
+            the last two are those of the step before.
+        episodes, steps: N and T; fewer steps are returned if all episodes have ended by then.
         seed: of the initial states.
         accept: whether an observation may be an initial one; initial states are drawn until it returns true.
 
@@ -60,29 +65,31 @@ def run_plant(
     if not isinstance(space, gymnasium.spaces.Box) or steps < 1:
         raise OptionError(f"{environment} needs a box of actions, and at least 1 episode of at least 1 step.")
     now = np.stack([_start(plant, seed + 7919 * n, accept) for n, plant in enumerate(plants)])
-    seen, taken, paid = [now], [], []
+    seen, taken, paid, alive = [now], [], [np.zeros(episodes, np.float32)], [np.ones(episodes, np.float32)]
     for t in range(steps):
-        action = policy({"observation": torch.from_numpy(now).float()})
+        state = {"observation": now, "reward": paid[-1], "alive": alive[-1]}
+        action = policy({name: torch.from_numpy(part).float() for name, part in state.items()})
         if not bool((action.abs() <= 1 + 1e-4).all()):
             raise DomainError(
                 f"The policy's action at step {t} is outside [−1, 1], in fractions of its bounds, or not a number: "
                 "project it with world.actions.project."
             )
         shares = action.clamp(-1, 1).numpy()
-        moved = [
-            plant.step(
-                from_shares(share, space.low.ravel(), space.high.ravel()).astype(space.dtype).reshape(space.shape)
-            )
-            for plant, share in zip(plants, shares, strict=True)
-        ]
-        now = np.stack([np.ravel(one[0]) for one in moved])
+        now, reward, going = now.copy(), np.zeros(episodes, np.float32), alive[-1].copy()
+        for n in np.flatnonzero(going):
+            action = from_shares(shares[n], space.low.ravel(), space.high.ravel())
+            observation, reward[n], ended, _, _ = plants[n].step(action.astype(space.dtype).reshape(space.shape))
+            now[n], going[n] = np.ravel(observation), not ended
         seen.append(now)
         taken.append(shares)
-        paid.append(np.array([one[1] for one in moved], dtype=np.float32))
+        paid.append(reward)
+        alive.append(going)
+        if not going.any():
+            break
     for plant in plants:
         plant.close()
-    observations, actions, rewards = (torch.from_numpy(np.stack(part, axis=1)).float() for part in (seen, taken, paid))
-    return PlantRuns(observations, actions, rewards)
+    parts = (seen, taken, paid[1:], alive)
+    return PlantRuns(*(torch.from_numpy(np.stack(part, axis=1)).float() for part in parts))
 
 
 def _start(plant: object, seed: int, accept: Callable[[np.ndarray], bool] | None) -> np.ndarray:

@@ -58,7 +58,7 @@ def uncertainty_report(
     drawn = world.draw_mask(noise, masks)
     near = variance(world, x["state"], action, None, drawn)
     spread = x["state"]["observation"].std(dim=0)
-    away = {"observation": x["state"]["observation"] + moved * spread * noise.normal(len(spread))}
+    away = {**x["state"], "observation": x["state"]["observation"] + moved * spread * noise.normal(len(spread))}
     far = variance(world, away, action, None, drawn)
     first = path_features(world, tree_map(lambda tensor: tensor[:, None], world.step(x["state"], action)))[:, 0]
     rank: Any = spearmanr(near.cpu().numpy(), (first - truth).square().sum(dim=1).cpu().numpy())[0]

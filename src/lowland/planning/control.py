@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from lowland.solvers.base import Solver, bind
 from lowland.solvers.cem import finite
 from lowland.tensors import PerSampleRNG, batch_size, tree_leaves
 from lowland.worlds.base import State
-from lowland.worlds.rollout import transitions
+from lowland.worlds.rollout import rollout, transitions
 
 
 class Controller:
@@ -28,14 +29,15 @@ class Controller:
     the shifted plan among its elites. `reset` discards the plan, and so does another number of rows.
 
     With few steps a solver does not leave its local minimum, such as from driving on to braking, and steps of fixed
-    size may increase the energy. With `starts`, the solver starts from the best of the shifted plan and of these, and
-    its result is used only where it has a lower energy.
+    size may increase the energy. With `starts`, or a `policy`, the solver starts from the best of the shifted plan, of
+    these and of what the policy does in the world, and its result is used only where it has a lower energy.
 
     Args:
         plan: the energy of a sequence of actions, a `PlanEnergy`, or one times a positive number.
         solver: minimises it; a few steps suffice, since each plan starts from the last.
         generator: draws the futures, masks and candidates; by default one with seed 0.
         starts: further plans (N, T, A) to start from; None: the shifted plan only.
+        policy: state → (B, A); its roll-out in the world, with z = 0, is a plan to start from as well.
 
     Raises:
         UnsupportedError: for an energy that is no plan.
@@ -54,13 +56,14 @@ class Controller:
         solver: Solver,
         generator: torch.Generator | None = None,
         starts: Tensor | None = None,
+        policy: Callable[[State], Tensor] | None = None,
     ) -> None:
         core = offered(plan, PlanEnergy, "Controller")[1]
         check_instance(solver, Solver, "solver")
         shape = plan.domains["y"].shape
         if starts is not None and (starts.ndim != 3 or starts.shape[1:] != shape or not len(starts)):
             raise ShapeError(f"starts must be plans (N, {shape[0]}, {shape[1]}), but it is {tuple(starts.shape)}.")
-        self.starts = starts
+        self.starts, self.policy = starts, policy
         self.energy, self.plan, self.solver = plan, core, solver
         self.generator = generator or torch.Generator().manual_seed(0)
         self.found: Solution | None = None
@@ -87,8 +90,8 @@ class Controller:
         start = None
         if before is not None and len(before.value) == batch_size(state=state):
             start = torch.cat([before.value[:, 1:], before.value[:, -1:]], dim=1)
-        if self.starts is not None:
-            found = self._from_lowest(x, start, self.starts)
+        if self.starts is not None or self.policy is not None:
+            found = self._from_lowest(x, start, state)
         else:
             found = self._again(x, start) if start is not None else self._first(x)
         broken = (found.status == Status.NON_FINITE) | (found.status == Status.OVERFLOW)
@@ -102,11 +105,15 @@ class Controller:
         self.seconds.append(time.perf_counter() - began)
         return found.value[:, 0]
 
-    def _from_lowest(self, x: State, shifted: Tensor | None, starts_NTA: Tensor) -> Solution:
+    def _from_lowest(self, x: State, shifted: Tensor | None, state: State) -> Solution:
         problem = bind(self.energy, {"x": x}, "y", checked=True)
-        tried_BND = problem.domain.pack(starts_NTA)[None].expand(batch_size(x=x), -1, -1)
-        if shifted is not None:
-            tried_BND = torch.cat([problem.domain.pack(shifted)[:, None], tried_BND], dim=1)
+        tried = [] if shifted is None else [problem.domain.pack(shifted)[:, None]]
+        if self.starts is not None:
+            tried.append(problem.domain.pack(self.starts)[None].expand(batch_size(x=x), -1, -1))
+        if (policy := self.policy) is not None:
+            done = rollout(self.plan.world, state, lambda now, t: policy(now), None, self.plan.horizon)
+            tried.append(problem.domain.pack(done.actions)[:, None])
+        tried_BND = torch.cat(tried, dim=1)
         energy, which = finite(problem.candidates(tried_BND)).min(dim=1)
         start = problem.domain.unpack(tried_BND[torch.arange(len(which)), which])
         found = self._again(x, start)

@@ -6,7 +6,7 @@ K dropout masks, M masked units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -56,6 +56,8 @@ class AnyState(Domain):
 class PlanEnergy(Energy):
     """E(x, y) = 1/F Σ_f Σ_t γᵗ [ C(s_f[t+1], y[t]) + λ U(s_f[t], y[t]) ],  s_f[t+1] = g(s_f[t], y[t], z_f[t]).
 
+    With `final`, γᵀ V(s_f[T]) is added: the cost to go after the plan, such as `CostToGo` learns it.
+
     x is the state s[0], and y the actions. The gradient in y is that of Kelley (1960) and Bryson (1961), by
     back-propagation through time; U is the variance of the predictions over the dropout masks, the uncertainty cost of
     Henaff, Canziani & LeCun (2019), equations 4 and 5 (systems W2, W4, W7). The energy averages over the futures z_f
@@ -77,6 +79,7 @@ class PlanEnergy(Energy):
         futures: F; 0 for one future with z = 0, the mean of the prior. A world without latents has one anyway.
         beta: at most 0, in 1 / units of C.
         discount: γ in (0, 1].
+        final: V(s[T]) → (B,), a module or a function; None for no cost after the plan.
 
     Raises:
         OptionError: for a number outside its range.
@@ -103,6 +106,7 @@ class PlanEnergy(Energy):
         futures: int = 10,
         beta: float = 0.0,
         discount: float = 1.0,
+        final: Callable[[State], Tensor] | None = None,
     ) -> None:
         check_instance(world, World, "world")
         if not callable(cost):
@@ -128,6 +132,7 @@ class PlanEnergy(Energy):
         self.world, self.cost, self.horizon = world, cost, int(horizon)
         self.uncertainty, self.hinge, self.masks = uncertainty, hinge, masks
         self.futures, self.beta, self.discount = futures if world.latents else 0, beta, discount
+        self.final = final
         powers = torch.tensor([discount**t for t in range(self.horizon)])
         self.register_buffer("discounts", powers, persistent=False)
         self.register_buffer("usual", None if spread is None else torch.stack(list(spread)), persistent=False)
@@ -273,6 +278,8 @@ class PlanEnergy(Energy):
                 spread = variance(self.world, before, together, None if z is None else _by_time(z), masks)
                 sums[1].append(weights @ self._counted(spread.reshape(last - first, rows), first))
             state = tree_map(lambda part: part[-rows:], after)
+        if self.final is not None:
+            sums[0].append(self.discount**self.horizon * self.final(state))
         cost = torch.stack(sums[0]).sum(dim=0)
         return cost, torch.stack(sums[1]).sum(dim=0) if sums[1] else torch.zeros_like(cost)
 

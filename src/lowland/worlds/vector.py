@@ -84,7 +84,7 @@ class VectorWorld(World):
 
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
         code = self._code(state, action, z)
-        return self._decode(state["observation"], code if mask is None else code * mask)
+        return self._decode(state, code if mask is None else code * mask)
 
     def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
         """As T calls of `step`, up to rounding, without gradients and in z-scored observations.
@@ -107,7 +107,7 @@ class VectorWorld(World):
         w4[:, -1] += shift
         rows, steps, _ = actions.shape
         path = actions.new_empty(self.observations, steps + 1, rows)
-        path[:, 0] = self.features(state).T
+        path[:, 0] = self._scaled(state).T
         inputs = torch.cat([path[:, 1:].transpose(0, 1), *(part.permute(1, 2, 0) for part in known)], dim=1)
         one, other = actions.new_ones(2, len(w1) + 1, rows)
         to_one, to_other = one[:-1], other[:-1]
@@ -122,10 +122,14 @@ class VectorWorld(World):
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
         code = self._code(state, action, z)[:, None] * each_row(masks, len(action))
-        before = state["observation"].repeat_interleave(masks.shape[1], dim=0)
+        before = {name: tensor.repeat_interleave(masks.shape[1], dim=0) for name, tensor in state.items()}
         return self._decode(before, code.flatten(0, 1))
 
     def features(self, state: State) -> Tensor:
+        return self._scaled(state)
+
+    def _scaled(self, state: State) -> Tensor:
+        """ō, (B, D)."""
         return (state["observation"] - self.mean) / self.deviation
 
     def misfit(self, predicted: State, actual: State) -> Tensor:
@@ -135,7 +139,7 @@ class VectorWorld(World):
     def _code(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
         """Activations of the second hidden layer, on which dropout acts, (B, H)."""
         self._check(state)
-        added = self.from_state(self.features(state).clamp(-_FAR, _FAR)) + self.from_action(action.clamp(-_FAR, _FAR))
+        added = self.from_state(self._scaled(state).clamp(-_FAR, _FAR)) + self.from_action(action.clamp(-_FAR, _FAR))
         if self.from_latent is not None and z is not None:
             added = added + self.from_latent(z)
         return functional.silu(self.second(functional.silu(added)))
@@ -147,9 +151,9 @@ class VectorWorld(World):
                 f"{tuple(state['observation'].shape)}."
             )
 
-    def _decode(self, before: Tensor, code: Tensor) -> State:
+    def _decode(self, before: State, code: Tensor) -> State:
         change = self.out(functional.silu(self.third(code)))
-        return {"observation": before + self.change_mean + self.change_deviation * change}
+        return {"observation": before["observation"] + self.change_mean + self.change_deviation * change}
 
     @classmethod
     def reference_case(cls) -> WorldCase:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from lowland.data.gym_log import GymLog, read_gym_log
+from lowland.data.gym_log import GymLog
+from lowland.data.gym_read import read_gym_log
 from lowland.data.gym_record import record_gym_log
 from lowland.errors import DataError
 from lowland.evaluation.forecasts import PAST_ERRORS, ForecastReport, Models, compare_forecasts
@@ -55,7 +56,7 @@ def learn_plant(config: WorldOptions, run: Run) -> None:
         if seed == 0:
             save_world(models[VARIATIONAL][0], run.checkpoints / "world")
     source = f"{log.name}, {known.steps:,} steps to learn from, {test.steps:,} held out"
-    run.show(source=source, name=log.name, dropped=" ".join(log.dropped), steps=evaluated, level=found[0].level)
+    run.show(source=source, name=log.name, notes=" ".join(log.notes), steps=evaluated, level=found[0].level)
     run.part(_draw, found)
 
 

@@ -1,0 +1,186 @@
+"""What `plant` learns from a log: models, the cost to go, and policies with several weights of the uncertainty."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from lowland.data.gym_log import GymLog
+from lowland.errors import OptionError
+from lowland.evaluation.promises import choose_weight, promised_return
+from lowland.nn.vector_eyes import VectorEyes
+from lowland.planning.backprop_through_model import BackpropThroughModel
+from lowland.planning.cost_to_go import CostToGo, best_episodes, costs_to_go, reward_cost
+from lowland.planning.energy import PlanEnergy
+from lowland.planning.policies import Imitation, Policy
+from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, Share, train
+from lowland.reports.run import Run
+from lowland.shaping.base import Batch
+from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.training.ensembles import fit_ensemble
+from lowland.training.schedules import cosine
+from lowland.worlds.base import State, standardise
+from lowland.worlds.plant import PlantWorld
+from lowland.worlds.uncertainty import Ensemble, Spread
+
+PARTS = ("observation", "reward", "alive")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What one seed left: a model, V, policies by kind with their CPU seconds, and how λ was chosen.
+
+    `said` and `held` are the promised returns of the policies of all λ, in the model and in the held-out one.
+    """
+
+    world: Ensemble
+    plan: Callable[[float], PlanEnergy]
+    policies: Mapping[str, Policy]
+    seconds: Mapping[str, float]
+    weight: float
+    said: Sequence[float]
+    held: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Learning(Recipe):
+    """Options of the models and of the policies."""
+
+    seeds: Count = 5
+    """Repetitions, each with its own models and policies, on the same log."""
+    members: Annotated[int, Bound(least=2)] = 4
+    """Networks of the model; their variance is its uncertainty."""
+    hidden: Count = 128
+    """Units of a layer of each network."""
+    updates: Count = 800
+    """Updates of each network, on 128 segments of the log."""
+    window: Count = 4
+    """Steps of a segment."""
+    held_out: Annotated[float, Bound(above=0, below=1)] = 0.33
+    """Share of the episodes that the model does not see: of these a second one is made, by which λ is chosen."""
+    imitation_updates: Count = 1500
+    """Updates of imitation, and of the cost to go."""
+    imitated: Share = 0.2
+    """Share of the log from which policies start, the episodes of highest return; plain imitation has all."""
+    policy_updates: Count = 200
+    """Updates of each policy through the model."""
+    policy_rate: Positive = 3e-4
+    """Learning rate of these."""
+    horizon: Count = 8
+    """Steps of a plan, after which the cost to go counts."""
+    discount: Annotated[float, Bound(least=0, below=1)] = 0.99
+    """γ."""
+    weights: tuple[NotNegative, ...] = (0.0, 0.1, 0.5, 2.0)
+    """λ, the weights of the uncertainty cost to choose from, in units of the mean absolute reward; the first is 0."""
+    hinge: NotNegative = 1.0
+    """Uncertainty that is free of cost, in deviations from its mean on the log."""
+    promise: Count = 100
+    """Steps over which promised and realised returns are compared."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.weights or self.weights[0] != 0 or list(self.weights) != sorted(set(self.weights)):
+            raise OptionError(f"weights must rise from 0, such as 0 0.5 2, but they are {self.weights}.")
+
+    def learn(self, run: Run, log: GymLog, seed: int) -> Learned:
+        """A model of one part of the log and one of the other, a policy for each λ in the first, and the choice."""
+        offset = 1000 * seed
+        known, other = log.split(self.held_out, self.seed + seed)
+        world, second = self._world(log, offset), self._world(log, offset + 500)
+        found = run.stage("model", partial(self._model, world, known, offset), [world])
+        run.stage("held-out-model", partial(self._model, second, other, offset + 500), [second])
+        policies = {name: self._policy(log, world, offset) for name in ("imitation", "best")}
+        value = CostToGo(self._eyes(log), generator=self.generator(offset + 80))
+        started = run.stage("start", partial(self._start, log, policies, value, offset), [*policies.values(), value])
+        spread, scale = Spread(found["mean"], found["deviation"]), started["scale"]
+
+        def plan(weight: float) -> PlanEnergy:
+            return PlanEnergy(
+                world, partial(scaled_cost, scale), self.horizon, weight, self.hinge, spread, self.members,
+                discount=self.discount, final=value,
+            )  # fmt: skip
+
+        first = {name: torch.stack([path[name][0] for path in log.paths])[:500] for name in PARTS}
+        tried, promises, spent = [], [], []
+        for number, weight in enumerate(self.weights):
+            policy = self._policy(log, world, offset)
+            policy.load_state_dict(policies["best"].state_dict())
+            work = partial(self._improve, plan(weight), policy, log, (world, second), first, offset)
+            result = run.stage(f"policy-{number}", work, [policy])
+            tried.append(policy.eval())
+            promises.append((result["said"], result["held"]))
+            spent.append(result["seconds"])
+        said, held = (list(part) for part in zip(*promises, strict=True))
+        weight = choose_weight(self.weights, said, held)
+        chosen = self.weights.index(weight)
+        policies = {"imitation": policies["imitation"], "start": policies["best"], "plain": tried[0]}
+        base = found["seconds"] + started["seconds"]
+        seconds = {"imitation": started["each"], "start": started["each"], "plain": base + spent[0]}
+        seconds["careful"] = base + found["seconds"] + sum(spent)
+        return Learned(world, plan, policies | {"careful": tried[chosen]}, seconds, weight, said, held)
+
+    def _world(self, log: GymLog, offset: int) -> Ensemble:
+        return Ensemble([PlantWorld(*log.sizes, hidden=self.hidden, generator=self.generator(offset + n))
+                         for n in range(self.members)])  # fmt: skip
+
+    def _eyes(self, log: GymLog) -> VectorEyes:
+        eyes = VectorEyes(log.sizes[0])
+        standardise(torch.cat([path["observation"] for path in log.paths]), eyes.mean, eyes.deviation)
+        return eyes
+
+    def _policy(self, log: GymLog, world: Ensemble, offset: int) -> Policy:
+        policy = Policy(self._eyes(log), log.sizes[0], world.actions, (128, 128), generator=self.generator(offset + 70))
+        if log.low is not None and log.high is not None:
+            policy.bounds = (log.low.tolist(), log.high.tolist())
+        return policy
+
+    def _model(self, world: Ensemble, log: GymLog, seed: int) -> dict[str, Any]:
+        began = time.process_time()
+        schedule = partial(cosine, self.updates)
+        usual = fit_ensemble(world, log.paths, self.window, self.updates, 2e-3, schedule=schedule, seed=seed)
+        return {"mean": usual.mean, "deviation": usual.std, "seconds": time.process_time() - began}
+
+    def _start(self, log: GymLog, policies: Mapping[str, Policy], value: CostToGo, seed: int) -> dict[str, float]:
+        """Imitation of all and of the best episodes, and the cost to go of the log."""
+        began = time.process_time()
+        for name, policy in policies.items():
+            paths = log.paths if name == "imitation" else best_episodes(log.paths, self.imitated)
+            actions = torch.cat([path["actions"] for path in paths])
+            self._fit(Imitation(policy), (steps_of(paths), actions), seed)
+        each = (time.process_time() - began) / 2
+        scale = max(1e-6, float(torch.cat([path["reward"][1:] for path in log.paths]).abs().mean()))
+        goals = value.scaled(costs_to_go(log.paths, self.discount) / scale)
+        self._fit(Imitation(value.network), (steps_of(log.paths), goals), seed)
+        return {"scale": scale, "each": each, "seconds": time.process_time() - began}
+
+    def _fit(self, energy: Imitation, data: tuple[State, Tensor], seed: int) -> None:
+        count = min(256, len(data[1]))
+        train(energy, data, MinimumEnergy(), self.imitation_updates, seed=seed, batch_size=count, lr=1e-3)
+
+    def _improve(
+        self, plan: PlanEnergy, policy: Policy, log: GymLog, worlds: Sequence[Ensemble], first: State, seed: int
+    ) -> dict[str, float]:
+        """Train a policy through the model, and ask both models what it promises."""
+        began = time.process_time()
+        starts = steps_of(log.paths)
+        options = {"batch_size": min(128, len(starts["reward"])), "lr": self.policy_rate, "clip": 10.0}
+        shaping = BackpropThroughModel(policy, seed=seed)
+        train(plan, Batch(None, starts), shaping, self.policy_updates, seed=seed, **options)
+        said, held = (promised_return(world, policy, first, self.promise) for world in worlds)
+        return {"said": said, "held": held, "seconds": time.process_time() - began}
+
+
+def steps_of(paths: Sequence[Mapping[str, Tensor]]) -> State:
+    """The states of all steps at which an action was taken, below one another."""
+    return {name: torch.cat([path[name][:-1] for path in paths]) for name in PARTS}
+
+
+def scaled_cost(scale: float, state: State, action: Tensor) -> Tensor:
+    """C = −r in units of the mean absolute reward of the log."""
+    return reward_cost(state, action) / scale

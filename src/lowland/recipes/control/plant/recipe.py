@@ -1,0 +1,240 @@
+"""A plant learned from a log of good and bad behaviour, and controlled by what the model is certain of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from lowland.data.gym_log import GymLog, write_gym_log
+from lowland.data.gym_read import read_gym_log
+from lowland.data.minari_log import read_minari
+from lowland.envs.behaviour import mixed_log
+from lowland.envs.plant import run_plant
+from lowland.errors import DataError, OptionError
+from lowland.evaluation.forward_models import COPY, MODEL, errors_by_horizon, sensitivity
+from lowland.evaluation.model_uncertainty import uncertainty_report
+from lowland.evaluation.offline_rl import RIVALS, offline_policy, rivals_here
+from lowland.evaluation.promises import promised_return
+from lowland.planning.control import Controller
+from lowland.planning.energy import PlanEnergy
+from lowland.planning.policies import Policy
+from lowland.planning.policy_files import PREFIX, save_policy
+from lowland.recipes.base import Bound, Count, recipe
+from lowland.recipes.control.plant.learning import PARTS, Learned, Learning
+from lowland.recipes.control.plant.tables import draw, summary
+from lowland.reports.run import Run
+from lowland.solvers.cem import CEM
+from lowland.solvers.mppi import MPPI
+from lowland.training.policy_export import log_certificate, write_policy
+from lowland.worlds.base import State
+from lowland.worlds.forward import spaced_starts
+from lowland.worlds.uncertainty import Ensemble
+
+TASKS = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Hopper-v5", "HalfCheetah-v5")
+SOLVERS = {"CEM": CEM, "MPPI": MPPI}
+DEVIATION = 0.3
+"""First deviation of a planner's candidates, in fractions of the bounds of an action."""
+
+
+@recipe
+@dataclass(frozen=True)
+class PlantRecipe(Learning):
+    """E(s, a) = Σ_t γᵗ [−r[t+1] + λ U(s[t], a[t])] + γᵀ V(s[T]), minimised by a policy and by planning."""
+
+    env: tuple[str, ...] = TASKS
+    """Plants of Gymnasium in which returns are measured; with a log at most one."""
+    log: str = ""
+    """Your own log (.npz or .csv) with rewards. Without env the plant is never run."""
+    minari: str = ""
+    """A data set of Minari in place of a log."""
+    transitions: Annotated[int, Bound(least=200)] = 30_000
+    """Steps of the log that is made of each plant if there is none."""
+    search: Count = 300_000
+    """Steps of the random search from which the behaviour in that log comes."""
+    episodes: Count = 10
+    """Episodes by which a policy is judged."""
+    planned: Count = 3
+    """Episodes by which a planner is judged."""
+    length: Annotated[int, Bound(least=2)] = 300
+    """Steps of an episode, in the log that is made and in the test."""
+    samples: Annotated[int, Bound(least=2)] = 24
+    """Plans that a planner compares at each of its steps."""
+    plan_steps: Count = 2
+    """Steps of the planner's solver for one action."""
+    rivals: tuple[str, ...] = RIVALS
+    """Methods of d3rlpy on the same log."""
+    rival_updates: tuple[Annotated[int, Bound(least=1)], ...] = (3000, 3000, 400)
+    """Updates of TD3+BC, IQL and CQL."""
+
+    files: ClassVar[tuple[str, ...]] = ("log",)
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "smoke": {
+            "env": ("Pendulum-v1",), "transitions": 400, "search": 1600, "seeds": 1, "members": 2, "hidden": 16,
+            "updates": 6, "imitation_updates": 6, "policy_updates": 3, "weights": (0.0, 1.0), "horizon": 3,
+            "episodes": 2, "planned": 1, "length": 40, "promise": 20, "samples": 4, "plan_steps": 1, "rivals": (),
+        }
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.log and self.minari:
+            raise OptionError("There is one log: leave out log or minari.")
+        if (self.log or self.minari) and len(self.env) > 1 and self.env != TASKS:
+            raise OptionError("A log is of one plant: name one environment as env, or none.")
+        if not (self.env or self.log or self.minari):
+            raise OptionError("Nothing to learn from: name a log, a data set of Minari, or an environment as env.")
+        if self.promise > self.length:
+            raise OptionError(f"promise must be at most length, {self.length}, but it is {self.promise}.")
+        for name in self.rivals:
+            if name not in RIVALS:
+                raise OptionError(f"There is no rival called {name!r}: {', '.join(RIVALS)} are known.")
+        if len(self.rival_updates) != len(RIVALS):
+            raise OptionError(f"rival_updates must be {len(RIVALS)} numbers, of {', '.join(RIVALS)}.")
+
+    @property
+    def plants(self) -> tuple[str, ...]:
+        """Environments that are run; none with a log unless one is named."""
+        own = bool(self.log or self.minari)
+        return () if own and self.env == TASKS else self.env
+
+    def run(self, run: Run) -> None:
+        named = self.plants or ("",)
+        here = rivals_here()
+        rivals = self.rivals if self.plants and here else ()
+        judged = 4 + 2 * len(SOLVERS) + len(rivals) if self.plants else 0
+        run.expect(len(named) * (1 + self.seeds * (4 + len(self.weights) + judged)))
+        shown, notes = [], []
+        for k, name in enumerate(named):
+            log = self._log(run, name, k)
+            notes += log.notes
+            shown.append({"k": k, "name": log.name, "steps": log.steps, "episodes": len(log.paths)})
+            for seed in range(self.seeds):
+                with run.below(f"plant-{k}/seed-{seed}"):
+                    numbers = self._measure(run, k, name, log, seed, rivals)
+                run.measured.add(numbers)
+        run.show(
+            plants=shown, source=", ".join(f"{one['name']} ({one['steps']:,} steps)" for one in shown),
+            notes=" ".join(notes), missing=bool(self.rivals and self.plants) and not here, ran=bool(self.plants),
+            folder=repr(str(run.folder.resolve())), best_rivals=list(rivals),
+            gaps=[summary(run, one["k"], rivals) for one in shown if self.plants],
+        )  # fmt: skip
+        run.part(draw, shown, self.entry.head.methods or {}, self.weights)
+
+    def _log(self, run: Run, name: str, k: int) -> GymLog:
+        if self.log or self.minari:
+            log = read_gym_log(self.log, outcomes=True) if self.log else read_minari(self.minari, outcomes=True)
+        else:
+            path = run.checkpoints / f"log-{k}.npz"
+
+            def make() -> None:
+                write_gym_log(mixed_log(name, self.search, self.transitions, self.seed, self.length), path)
+
+            run.stage(f"plant-{k}/log", make)
+            log = replace(read_gym_log(path, outcomes=True), name=name)
+        log.check_control()
+        if len(log.paths) < 4:
+            raise DataError(
+                f"{log.name} has {len(log.paths)} episodes, but 4 are needed: half of them are held out to choose λ."
+            )
+        return log
+
+    def _measure(
+        self, run: Run, k: int, name: str, log: GymLog, seed: int, rivals: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """The numbers of one plant and seed, by method and measure; those of plant k end in -k."""
+        made = self.learn(run, log, seed)
+        first = {part: torch.stack([path[part][0] for path in log.paths])[:500] for part in PARTS}
+        found: dict[str, dict[str, Any]] = {"behaviour": {"return": mean_return(log)}}
+        for kind, policy in made.policies.items():
+            promised = promised_return(made.world, policy, first, self.promise)
+            found[kind] = {"promised": promised, "seconds": made.seconds[kind]}
+            if seed == 0:
+                save_policy(
+                    policy, run.checkpoints / f"{PREFIX}{kind}{f'-{k}' if len(self.plants) > 1 else ''}.safetensors"
+                )
+        for weight, said, held in zip(self.weights, made.said, made.held, strict=True):
+            found[f"weight {weight:g}"] = {"promised": said, "held": held}
+        found["careful"]["weight"] = made.weight
+        found |= run.stage("diagnosis", partial(self._diagnosis, made.world, log))
+        if name:
+            self._judge(run, name, made, found, seed)
+        if seed == 0:
+            folder = run.folder / "policy" / (name if len(self.plants) > 1 else "")
+            chosen = self.weights.index(made.weight)
+            policy = made.policies["careful"]
+            policy.certificate = log_certificate(policy, log, self.promise) | {
+                "promised": made.said[chosen], "held out": made.held[chosen], "sensitivity": found["model"]["swapped"],
+            } | ({"realised": found["careful"]["realised"]} if name else {})  # fmt: skip
+            facts = {
+                "learned from": f"{log.steps:,} steps of {log.name}", "returns": f"sums over {self.promise} steps",
+                "weight of the uncertainty": f"{made.weight:g}", "by": "lowland run plant",
+            }  # fmt: skip
+            write_policy(policy, folder, facts)
+        for label in rivals:
+            result = run.stage(f"rival/{label}", partial(self._rival, name, label, log, seed))
+            found[label] = {"return": result["return"], "seconds": result["seconds"]}
+        return {method: {f"{key}-{k}": value for key, value in row.items()} for method, row in found.items()}
+
+    def _judge(self, run: Run, name: str, made: Learned, found: dict[str, dict[str, Any]], seed: int) -> None:
+        """Returns of policies and planners in the plant."""
+        for kind, policy in made.policies.items():
+            result = run.stage(f"judge/{kind}", partial(self._return, name, policy, self.episodes, seed))
+            gap = abs(found[kind]["promised"] - result["realised"])
+            found[kind] |= {"return": result["return"], "realised": result["realised"], "gap": gap}
+        for label in SOLVERS:
+            for careful in (False, True):
+                weight = made.weight if careful else 0.0
+                if careful and not weight:
+                    found[f"{label} careful"] = dict(found[label])
+                    continue
+                key = f"{label} careful" if careful else label
+                policy = made.policies["careful" if careful else "plain"]
+                work = partial(self._control, name, label, made.plan(weight), policy, seed)
+                found[key] = run.stage(f"plan/{key.replace(' ', '-')}", work)
+
+    def _return(self, name: str, policy: Callable[[State], Tensor], count: int, seed: int) -> dict[str, float]:
+        runs = run_plant(name, policy, count, self.length, 100_000 * (1 + self.seed) + 1000 * seed)
+        early = runs.rewards[:, : self.promise].sum(dim=1)
+        return {"return": float(runs.rewards.sum(dim=1).mean()), "realised": float(early.mean())}
+
+    def _control(self, name: str, label: str, plan: PlanEnergy, policy: Policy, seed: int) -> dict[str, float]:
+        began = time.process_time()
+        solver = SOLVERS[label](samples=self.samples, deviation=DEVIATION, max_steps=self.plan_steps, tol=None)
+        controller = Controller(plan, solver, self.generator(900 + seed), policy=policy)
+        result = self._return(name, controller, self.planned, seed)
+        return {
+            "return": result["return"], "latency": controller.latency()["median"],
+            "control": time.process_time() - began,
+        }  # fmt: skip
+
+    def _rival(self, name: str, label: str, log: GymLog, seed: int) -> dict[str, float]:
+        updates = self.rival_updates[RIVALS.index(label)]
+        policy, seconds = offline_policy(label, log.paths, updates, 1000 * self.seed + seed)
+        return self._return(name, policy, self.episodes, seed) | {"seconds": seconds}
+
+    def _diagnosis(self, world: Ensemble, log: GymLog) -> dict[str, dict[str, float]]:
+        """Errors at the end of roll-outs, how much actions matter, and whether uncertainty ranks errors.
+
+        On the episodes that the model has not seen.
+        """
+        held = log.split(self.held_out, self.seed)[1]
+        steps = min(self.horizon, max(len(path["actions"]) for path in held.paths) - 1)
+        _, x, y = spaced_starts(held.paths, steps, 500)
+        errors = errors_by_horizon(world, x, y)
+        own, other = (sensitivity(world, x, y)["zero", kind] for kind in ("own", "swapped"))
+        rank = uncertainty_report(world, x, y, masks=self.members).rank
+        return {
+            "model": {"error": float(errors[MODEL][-1]), "swapped": other / own, "rank": rank},
+            "copy": {"error": float(errors[COPY][-1])},
+        }
+
+
+def mean_return(log: GymLog) -> float:
+    """Mean sum of the rewards of an episode."""
+    return sum(float(path["reward"].sum()) for path in log.paths) / len(log.paths)

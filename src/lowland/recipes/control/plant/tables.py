@@ -1,0 +1,86 @@
+"""Tables and pictures of `plant`: methods by plants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from lowland.plots.curves import curves
+from lowland.reports.run import Run
+
+OURS = ("careful", "CEM careful", "MPPI careful")
+POLICIES = ("imitation", "start", "plain", "careful")
+
+
+def summary(run: Run, k: int, rivals: Sequence[str]) -> dict[str, Any]:
+    """Whether the uncertainty cost halves the gap of plant k, and how ours compare with the rivals."""
+    results = run.measured
+    gap = {name: results.mean(name, f"gap-{k}") or 0.0 for name in ("plain", "careful")}
+    best = {
+        kind: max(results.mean(name, f"return-{k}") or 0.0 for name in names)
+        for kind, names in (("ours", OURS), ("rivals", rivals))
+        if names
+    }
+    theirs = best.get("rivals", best["ours"])
+    return {
+        "k": k,
+        "halved": gap["careful"] <= 0.5 * gap["plain"],
+        "ahead": bool(rivals) and best["ours"] > theirs,
+        "near": bool(rivals) and best["ours"] >= theirs - 0.1 * abs(theirs),
+    }
+
+
+def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str], weights: Sequence[float]) -> None:
+    """All tables, and the promises of each λ."""
+    results, names = run.measured, [one["name"] for one in shown]
+
+    def rows(measure: str, methods: Sequence[str]) -> list[list[Any]]:
+        kept = [name for name in methods if any(results.has(name, f"{measure}-{one['k']}") for one in shown)]
+        return [[titles[name], *(results.cell(name, f"{measure}-{one['k']}", 1) for one in shown)] for name in kept]
+
+    policies = [name for name in titles if name not in ("model", "copy")]
+    run.table(["method", *names], rows("return", policies), name="returns")
+    promises = [
+        [f"{titles[method]}: {word}", *cells]
+        for method in POLICIES
+        for word, measure in (("promised", "promised"), ("realised", "realised"), ("gap", "gap"))
+        for cells in [row[1:] for row in rows(measure, [method])]
+    ]
+    run.table(["policy", *names], promises, name="promises")
+    parts = ("promised", "held")
+    choice = [
+        [one["name"], weight, *(results.cell(f"weight {weight:g}", f"{part}-{one['k']}", 1) for part in parts)]
+        for one in shown
+        for weight in weights
+    ]
+    run.table(["plant", "λ", "promised", "held-out model"], choice, name="choice")
+    columns = [
+        "plant",
+        "error",
+        "error of a copy",
+        "swapped actions",
+        "rank",
+        "λ chosen",
+        "seconds, policy",
+        "of all λ",
+    ]
+    models = [
+        [
+            one["name"],
+            *(results.cell(name, f"{measure}-{one['k']}") for name, measure in (
+                ("model", "error"), ("copy", "error"), ("model", "swapped"), ("model", "rank"), ("careful", "weight"),
+                ("plain", "seconds"), ("careful", "seconds"),
+            )),
+        ]
+        for one in shown
+    ]  # fmt: skip
+    run.table(columns, models, name="models")
+    for one in shown:
+        lines = {
+            label: (list(weights), [results.mean(f"weight {w:g}", f"{part}-{one['k']}") for w in weights])
+            for label, part in (("model", "promised"), ("held-out model", "held"))
+        }
+        run.figure(
+            f"promises-{one['k']}", partial(curves, lines, title=one["name"], xlabel="λ", ylabel="promised return")
+        )
