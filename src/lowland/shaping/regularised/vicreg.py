@@ -45,10 +45,8 @@ class VICReg(JointShaping):
         near = (a - b).square().mean()
         wide, apart = near.new_zeros(()), near.new_zeros(())
         for part in (a, b):
-            centred = part - part.mean(dim=0)
-            covariance = centred.T @ centred / (len(part) - 1)
-            wide = wide + (1 - (covariance.diagonal() + self.epsilon).sqrt()).clamp_min(0).mean() / 2
-            apart = apart + (covariance.square().sum() - covariance.diagonal().square().sum()) / part.shape[1]
+            narrow, tied = variance_covariance(part - part.mean(dim=0), self.epsilon)
+            wide, apart = wide + narrow / 2, apart + tied
         loss = self.invariance * near + self.variance * wide + self.covariance * apart
         metrics = {"invariance": near.detach(), "variance": wide.detach(), "covariance": apart.detach()}
         return loss, metrics
@@ -59,3 +57,15 @@ class VICReg(JointShaping):
     @classmethod
     def reference_case(cls) -> ShapingCase:
         return cls.case(cls(jitter))
+
+
+def variance_covariance(centred: Tensor, epsilon: float = 1e-4) -> tuple[Tensor, Tensor]:
+    """Terms v = mean over d of [1 − √(Var_d + ε)]⁺ and c = Σ_{d ≠ e} Cov_{de}² / D of centred embeddings (N, D).
+
+    >>> import torch
+    >>> variance_covariance(torch.tensor([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]]))
+    (tensor(0.), tensor(0.))
+    """
+    covariance = centred.T @ centred / (len(centred) - 1)
+    narrow = (1 - (covariance.diagonal() + epsilon).sqrt()).clamp_min(0).mean()
+    return narrow, (covariance.square().sum() - covariance.diagonal().square().sum()) / centred.shape[1]

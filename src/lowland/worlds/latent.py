@@ -1,0 +1,139 @@
+"""A world model in a latent space: an encoder of images, and a predictor of their codes.
+
+Shape letters: B samples, T steps, C channels, H and W rows and columns, D size of a code, A of an action.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.domains import Box
+from lowland.errors import OptionError, ShapeError
+from lowland.nn.convolutional import convolution
+from lowland.nn.layers import linear
+from lowland.registry import register
+from lowland.worlds.base import State, World, WorldCase
+from lowland.worlds.vector import VectorWorld
+
+
+class ImageCode(nn.Module):
+    """Images (B, C, H, W), uint8 or from 0 to 1, to codes (B, D): convolutions of stride 2, then two linear layers.
+
+    Args:
+        shape: (C, H, W), with H and W at least 8.
+        size: D.
+        maps: feature maps of the convolutions.
+        generator: draws the weights.
+
+    >>> ImageCode((2, 32, 32), 16, (8, 8))(torch.zeros(3, 2, 32, 32)).shape
+    torch.Size([3, 16])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        size: int = 32,
+        maps: tuple[int, ...] = (16, 32, 64),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if len(shape) != 3 or min(shape[1:]) < 2 ** len(maps):
+            raise OptionError(f"Images (C, H, W) of at least {2 ** len(maps)} pixels a side are needed, not {shape}.")
+        generator = generator or torch.Generator().manual_seed(0)
+        self.shape, self.size = tuple(shape), size
+        layers: list[nn.Module] = []
+        for before, after in zip((shape[0], *maps), maps, strict=False):
+            layers += [convolution(before, after, generator, stride=2), nn.SiLU()]
+        self.look = nn.Sequential(*layers, nn.Flatten())
+        with torch.no_grad():
+            flat = self.look(torch.zeros(1, *shape)).shape[1]
+        self.read = nn.Sequential(linear(flat, 4 * size, generator), nn.SiLU(), linear(4 * size, size, generator))
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.shape[1:] != self.shape:
+            raise ShapeError(f"This encoder takes images {self.shape}, but they are {tuple(image.shape[1:])}.")
+        image = image if image.is_floating_point() else image / 255
+        return self.read(self.look(image.to(next(self.parameters()).dtype)))
+
+
+@register("world")
+class LatentWorld(World):
+    """h[t+1] = h[t] + f(h[t], a[t]), with h = Enc(image): a joint-embedding predictive world (JEPA, system W10).
+
+    Nothing is decoded: the model predicts codes only, and plans are judged by how near the predicted code is to that
+    of an image of the goal (`worlds.latent.goal_cost`). Source: LeCun 2022, "A path towards autonomous machine
+    intelligence", section 4; Sobal et al. 2025, "Learning from reward-free offline data" (PLDM); Zhou et al. 2024,
+    "DINO-WM". A state is {"image": (B, C, H, W)}, which the first step encodes, or {"code": (B, D)}; other parts, such
+    as the "goal" of a plan, pass through unchanged. `features` are codes of either.
+
+    Args:
+        encoder: images → codes, such as `ImageCode`; any module with `size`.
+        actions: A.
+        hidden: units of each hidden layer of the predictor, which is a `VectorWorld`.
+        dropout: probability with which a mask drops a unit of the predictor.
+        generator: draws the weights of the predictor.
+
+    >>> world = LatentWorld(ImageCode((2, 16, 16), 8, (4, 4)), actions=2)
+    >>> world.step({"image": torch.zeros(3, 2, 16, 16)}, torch.zeros(3, 2))["code"].shape
+    torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        actions: int = 2,
+        hidden: int = 128,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        size = encoder.size
+        assert isinstance(size, int)
+        super().__init__(Box(actions, low=-1.0, high=1.0), masked=hidden if dropout else 0, dropout=dropout)
+        self.encoder = encoder
+        self.predictor = VectorWorld(size, actions, hidden=hidden, dropout=dropout, generator=generator)
+
+    def encode(self, state: State) -> State:
+        """The same state with a "code" in place of its "image"."""
+        if "code" in state:
+            return state
+        others = {name: part for name, part in state.items() if name != "image"}
+        return others | {"code": self.encoder(state["image"])}
+
+    def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
+        state = self.encode(state)
+        after = self.predictor.step({"observation": state["code"]}, action, None, mask)
+        return {**state, "code": after["observation"]}
+
+    def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
+        state = self.encode(state)
+        found = self.predictor.unroll({"observation": state["code"]}, actions)
+        if found is None:
+            return None
+        steps = actions.shape[1]
+        held = {name: part[:, None].expand(-1, steps, *part.shape[1:]) for name, part in state.items()}
+        return held | {"code": found["observation"]}
+
+    def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
+        state = self.encode(state)
+        found = self.predictor.branches({"observation": state["code"]}, action, None, masks)["observation"]
+        count = masks.shape[1]
+        return {name: part.repeat_interleave(count, dim=0) for name, part in state.items()} | {"code": found}
+
+    def features(self, state: State) -> Tensor:
+        return self.encode(state)["code"]
+
+    @classmethod
+    def reference_case(cls) -> WorldCase:
+        state = {"code": torch.randn(4, 6, generator=torch.Generator().manual_seed(0))}
+        return WorldCase(cls(ImageCode((2, 8, 8), 6, (4,)), hidden=16, dropout=0.2), state)
+
+
+def goal_cost(state: State, action: Tensor) -> Tensor:
+    """C = ‖h − h_goal‖² / D, for a state with the code of the goal as "goal", (B, D).
+
+    >>> goal_cost({"code": torch.ones(2, 4), "goal": torch.zeros(2, 4)}, torch.zeros(2, 2))
+    tensor([1., 1.])
+    """
+    return functional.mse_loss(state["code"], state["goal"], reduction="none").mean(dim=1)
