@@ -120,7 +120,8 @@ class PlantRecipe(Learning):
                 run.measured.add(numbers)
         run.show(
             plants=shown, source=", ".join(f"{one['name']} ({one['steps']:,} steps)" for one in shown),
-            notes=" ".join(note for log in logs for note in log.notes), missing=bool(self.rivals and self.plants) and not here, ran=bool(self.plants),
+            notes=" ".join(note for log in logs for note in log.notes), ran=bool(self.plants),
+            missing=bool(self.rivals and self.plants) and not here,
             folder=repr(str(run.folder.resolve())), best_rivals=list(rivals),
             gaps=[summary(run, one["k"], rivals) for one in shown if self.plants],
         )  # fmt: skip

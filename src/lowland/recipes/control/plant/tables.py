@@ -51,13 +51,10 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
     run.table(["policy", *names], promises, name="promises")
     parts = ("promised", "held")
     choice = [
-        [
-            one["name"],
-            f"{weight:g}".replace("inf", "∞: where policies start"),
-            *(results.cell(f"weight {weight:g}", f"{part}-{one['k']}", 1) for part in parts),
-        ]
+        [one["name"], "∞, where policies start" if math.isinf(weight) else f"{weight:g}", *cells]
         for one in shown
         for weight in weights
+        for cells in [[results.cell(f"weight {weight:g}", f"{part}-{one['k']}", 1) for part in parts]]
     ]
     run.table(["plant", "λ", "promised", "held-out model"], choice, name="choice")
     columns = [
