@@ -6,6 +6,7 @@ Shape letters: B samples, D size of an observation, A of an action.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import time
@@ -61,8 +62,7 @@ def offline_policy(
 def _trained(
     name: str, paths: Sequence[Mapping[str, Tensor]], updates: int, seed: int, batch: int
 ) -> tuple[Callable[[State], Tensor], float]:
-    import d3rlpy  # pyright: ignore[reportMissingImports]  optional
-
+    d3rlpy: Any = importlib.import_module("d3rlpy")
     d3rlpy.seed(seed)
     ends = [np.arange(1, len(path["actions"]) + 1) == len(path["actions"]) for path in paths]
     dead = [float(path["alive"][-1]) == 0 for path in paths]

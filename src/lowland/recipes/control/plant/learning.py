@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,17 +27,19 @@ from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.training.ensembles import fit_ensemble
 from lowland.training.schedules import cosine
 from lowland.worlds.base import State, standardise
+from lowland.worlds.forward import windows
 from lowland.worlds.plant import PlantWorld
 from lowland.worlds.uncertainty import Ensemble, Spread
 
 PARTS = ("observation", "reward", "alive")
+KINDS = ("imitation", "start", "plain", "anchored", "careful")
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What one seed left: a model, V, policies by kind with their CPU seconds, and how λ was chosen.
+    """What one seed left: a model, policies by kind with their CPU seconds, and how λ was chosen.
 
-    `said` and `held` are the promised returns of the policies of all λ, in the model and in the held-out one.
+    `promises` has, for each λ, the return that the model and the held-out model promise; λ = ∞ is where policies start.
     """
 
     world: Ensemble
@@ -44,8 +47,7 @@ class Learned:
     policies: Mapping[str, Policy]
     seconds: Mapping[str, float]
     weight: float
-    said: Sequence[float]
-    held: Sequence[float]
+    promises: Mapping[float, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,18 @@ class Learning(Recipe):
     """Share of the log from which policies start, the episodes of highest return; plain imitation has all."""
     policy_updates: Count = 200
     """Updates of each policy through the model."""
+    anchor: NotNegative = 1.0
+    """μ, the weight of the distance to the actions of the best episodes, in standard deviations of the cost to go."""
     policy_rate: Positive = 3e-4
     """Learning rate of these."""
     horizon: Count = 8
     """Steps of a plan, after which the cost to go counts."""
     discount: Annotated[float, Bound(least=0, below=1)] = 0.99
     """γ."""
-    weights: tuple[NotNegative, ...] = (0.0, 0.1, 0.5, 2.0)
-    """λ, the weights of the uncertainty cost to choose from, in units of the mean absolute reward; the first is 0."""
+    weights: tuple[NotNegative, ...] = (0.0, 0.5, 2.0)
+    """λ, the weights of the uncertainty cost to choose from, in units of the mean absolute reward; the first is 0.
+
+    λ = ∞, which leaves the policy where it starts, is among the choices too."""
     hinge: NotNegative = 1.0
     """Uncertainty that is free of cost, in deviations from its mean on the log."""
     promise: Count = 100
@@ -94,7 +100,7 @@ class Learning(Recipe):
         known, other = log.split(self.held_out, self.seed + seed)
         world, second = self._world(log, offset), self._world(log, offset + 500)
         found = run.stage("model", partial(self._model, world, known, offset), [world])
-        run.stage("held-out-model", partial(self._model, second, other, offset + 500), [second])
+        other_model = run.stage("held-out-model", partial(self._model, second, other, offset + 500), [second])
         policies = {name: self._policy(log, world, offset) for name in ("imitation", "best")}
         value = CostToGo(self._eyes(log), generator=self.generator(offset + 80))
         started = run.stage("start", partial(self._start, log, policies, value, offset), [*policies.values(), value])
@@ -107,23 +113,29 @@ class Learning(Recipe):
             )  # fmt: skip
 
         first = {name: torch.stack([path[name][0] for path in log.paths])[:500] for name in PARTS}
-        tried, promises, spent = [], [], []
-        for number, weight in enumerate(self.weights):
-            policy = self._policy(log, world, offset)
-            policy.load_state_dict(policies["best"].state_dict())
-            work = partial(self._improve, plan(weight), policy, log, (world, second), first, offset)
-            result = run.stage(f"policy-{number}", work, [policy])
-            tried.append(policy.eval())
-            promises.append((result["said"], result["held"]))
-            spent.append(result["seconds"])
-        said, held = (list(part) for part in zip(*promises, strict=True))
-        weight = choose_weight(self.weights, said, held)
-        chosen = self.weights.index(weight)
-        policies = {"imitation": policies["imitation"], "start": policies["best"], "plain": tried[0]}
+        start = policies["best"].eval()
         base = found["seconds"] + started["seconds"]
-        seconds = {"imitation": started["each"], "start": started["each"], "plain": base + spent[0]}
-        seconds["careful"] = base + found["seconds"] + sum(spent)
-        return Learned(world, plan, policies | {"careful": tried[chosen]}, seconds, weight, said, held)
+        made = {"imitation": policies["imitation"].eval(), "start": start}
+        seconds = {"imitation": started["each"], "start": started["each"]}
+        said, held = (([promised_return(one, start, first, self.promise)]) for one in (world, second))
+        for name, weight, anchor in (("plain", 0.0, 0.0), *((f"{w:g}", w, self.anchor) for w in self.weights)):
+            made[name] = self._policy(log, world, offset)
+            made[name].load_state_dict(start.state_dict())
+            work = partial(self._improve, plan(weight), made[name], log, anchor, offset)
+            seconds[name] = base + run.stage(f"policy/{name}", work, [made[name]])["seconds"]
+            made[name].eval()
+            if name != "plain":
+                said.append(promised_return(world, made[name], first, self.promise))
+                held.append(promised_return(second, made[name], first, self.promise))
+        choices = (math.inf, *self.weights)
+        chosen = choose_weight(choices, said, held)
+        made |= {"anchored": made["0"], "careful": start if math.isinf(chosen) else made[f"{chosen:g}"]}
+        spent = sum(seconds[f"{weight:g}"] - base for weight in self.weights)
+        seconds |= {"anchored": seconds["0"], "careful": base + other_model["seconds"] + spent}
+        kept = {name: made[name] for name in KINDS}
+        return Learned(
+            world, plan, kept, seconds, chosen, dict(zip(choices, zip(said, held, strict=True), strict=True))
+        )
 
     def _world(self, log: GymLog, offset: int) -> Ensemble:
         return Ensemble([PlantWorld(*log.sizes, hidden=self.hidden, generator=self.generator(offset + n))
@@ -163,17 +175,15 @@ class Learning(Recipe):
         count = min(256, len(data[1]))
         train(energy, data, MinimumEnergy(), self.imitation_updates, seed=seed, batch_size=count, lr=1e-3)
 
-    def _improve(
-        self, plan: PlanEnergy, policy: Policy, log: GymLog, worlds: Sequence[Ensemble], first: State, seed: int
-    ) -> dict[str, float]:
-        """Train a policy through the model, and ask both models what it promises."""
+    def _improve(self, plan: PlanEnergy, policy: Policy, log: GymLog, anchor: float, seed: int) -> dict[str, float]:
+        """Train a policy through the model, from the states of the best episodes."""
         began = time.process_time()
-        starts = steps_of(log.paths)
-        options = {"batch_size": min(128, len(starts["reward"])), "lr": self.policy_rate, "clip": 10.0}
-        shaping = BackpropThroughModel(policy, seed=seed)
-        train(plan, Batch(None, starts), shaping, self.policy_updates, seed=seed, **options)
-        said, held = (promised_return(world, policy, first, self.promise) for world in worlds)
-        return {"said": said, "held": held, "seconds": time.process_time() - began}
+        x, _ = windows(best_episodes(log.paths, self.imitated), self.horizon)
+        assert isinstance(plan.final, CostToGo)
+        shaping = BackpropThroughModel(policy, anchor * float(plan.final.deviation), seed=seed)
+        options = {"batch_size": min(128, len(x["actions"])), "lr": self.policy_rate, "clip": 10.0}
+        train(plan, Batch(x["actions"], x["state"]), shaping, self.policy_updates, seed=seed, **options)
+        return {"seconds": time.process_time() - began}
 
 
 def steps_of(paths: Sequence[Mapping[str, Tensor]]) -> State:

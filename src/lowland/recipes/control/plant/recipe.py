@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Policy
 from lowland.planning.policy_files import PREFIX, save_policy
 from lowland.recipes.base import Bound, Count, recipe
-from lowland.recipes.control.plant.learning import PARTS, Learned, Learning
+from lowland.recipes.control.plant.learning import KINDS, PARTS, Learned, Learning
 from lowland.recipes.control.plant.tables import draw, summary
 from lowland.reports.run import Run
 from lowland.solvers.cem import CEM
@@ -38,7 +39,7 @@ from lowland.worlds.uncertainty import Ensemble
 
 TASKS = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Hopper-v5", "HalfCheetah-v5")
 SOLVERS = {"CEM": CEM, "MPPI": MPPI}
-DEVIATION = 0.3
+DEVIATION = 0.1
 """First deviation of a planner's candidates, in fractions of the bounds of an action."""
 
 
@@ -69,7 +70,7 @@ class PlantRecipe(Learning):
     """Steps of the planner's solver for one action."""
     rivals: tuple[str, ...] = RIVALS
     """Methods of d3rlpy on the same log."""
-    rival_updates: tuple[Annotated[int, Bound(least=1)], ...] = (3000, 3000, 400)
+    rival_updates: tuple[Annotated[int, Bound(least=1)], ...] = (4000, 3300, 500)
     """Updates of TD3+BC, IQL and CQL."""
 
     files: ClassVar[tuple[str, ...]] = ("log",)
@@ -107,24 +108,25 @@ class PlantRecipe(Learning):
         named = self.plants or ("",)
         here = rivals_here()
         rivals = self.rivals if self.plants and here else ()
-        judged = 4 + 2 * len(SOLVERS) + len(rivals) if self.plants else 0
-        run.expect(len(named) * (1 + self.seeds * (4 + len(self.weights) + judged)))
-        shown, notes = [], []
-        for k, name in enumerate(named):
-            log = self._log(run, name, k)
-            notes += log.notes
-            shown.append({"k": k, "name": log.name, "steps": log.steps, "episodes": len(log.paths)})
-            for seed in range(self.seeds):
-                with run.below(f"plant-{k}/seed-{seed}"):
+        judged = len(KINDS) + 2 * len(SOLVERS) + len(rivals) if self.plants else 0
+        run.expect(len(named) * (1 + self.seeds * (5 + len(self.weights) + judged)))
+        logs = [self._log(run, name, k) for k, name in enumerate(named)]
+        shown = [
+            {"k": k, "name": log.name, "steps": log.steps, "episodes": len(log.paths)} for k, log in enumerate(logs)
+        ]
+        for seed in range(self.seeds):
+            for k, (name, log) in enumerate(zip(named, logs, strict=True)):
+                with run.below(f"seed-{seed}/plant-{k}"):
                     numbers = self._measure(run, k, name, log, seed, rivals)
                 run.measured.add(numbers)
         run.show(
             plants=shown, source=", ".join(f"{one['name']} ({one['steps']:,} steps)" for one in shown),
-            notes=" ".join(notes), missing=bool(self.rivals and self.plants) and not here, ran=bool(self.plants),
+            notes=" ".join(note for log in logs for note in log.notes), ran=bool(self.plants),
+            missing=bool(self.rivals and self.plants) and not here,
             folder=repr(str(run.folder.resolve())), best_rivals=list(rivals),
             gaps=[summary(run, one["k"], rivals) for one in shown if self.plants],
         )  # fmt: skip
-        run.part(draw, shown, self.entry.head.methods or {}, self.weights)
+        run.part(draw, shown, self.entry.head.methods or {}, (*self.weights, math.inf))
 
     def _log(self, run: Run, name: str, k: int) -> GymLog:
         if self.log or self.minari:
@@ -158,9 +160,8 @@ class PlantRecipe(Learning):
                 save_policy(
                     policy, run.checkpoints / f"{PREFIX}{kind}{f'-{k}' if len(self.plants) > 1 else ''}.safetensors"
                 )
-        for weight, said, held in zip(self.weights, made.said, made.held, strict=True):
+        for weight, (said, held) in made.promises.items():
             found[f"weight {weight:g}"] = {"promised": said, "held": held}
-        found["careful"]["weight"] = made.weight
         found |= run.stage("diagnosis", partial(self._diagnosis, made.world, log))
         if name:
             self._judge(run, name, made, found, seed)
@@ -188,14 +189,11 @@ class PlantRecipe(Learning):
             gap = abs(found[kind]["promised"] - result["realised"])
             found[kind] |= {"return": result["return"], "realised": result["realised"], "gap": gap}
         for label in SOLVERS:
-            for careful in (False, True):
-                weight = made.weight if careful else 0.0
-                if careful and not weight:
-                    found[f"{label} careful"] = dict(found[label])
+            for key, weight in ((label, 0.0), (f"{label} careful", min(made.weight, self.weights[-1]))):
+                if key != label and not weight:
+                    found[key] = dict(found[label])
                     continue
-                key = f"{label} careful" if careful else label
-                policy = made.policies["careful" if careful else "plain"]
-                work = partial(self._control, name, label, made.plan(weight), policy, seed)
+                work = partial(self._control, name, label, made.plan(weight), made.policies["start"], seed)
                 found[key] = run.stage(f"plan/{key.replace(' ', '-')}", work)
 
     def _return(self, name: str, policy: Callable[[State], Tensor], count: int, seed: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from lowland.plots.curves import curves
 from lowland.reports.run import Run
 
 OURS = ("careful", "CEM careful", "MPPI careful")
-POLICIES = ("imitation", "start", "plain", "careful")
+POLICIES = ("imitation", "start", "plain", "anchored", "careful")
 
 
 def summary(run: Run, k: int, rivals: Sequence[str]) -> dict[str, Any]:
@@ -50,9 +51,10 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
     run.table(["policy", *names], promises, name="promises")
     parts = ("promised", "held")
     choice = [
-        [one["name"], weight, *(results.cell(f"weight {weight:g}", f"{part}-{one['k']}", 1) for part in parts)]
+        [one["name"], "∞, where policies start" if math.isinf(weight) else f"{weight:g}", *cells]
         for one in shown
         for weight in weights
+        for cells in [[results.cell(f"weight {weight:g}", f"{part}-{one['k']}", 1) for part in parts]]
     ]
     run.table(["plant", "λ", "promised", "held-out model"], choice, name="choice")
     columns = [
@@ -77,8 +79,10 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
     ]  # fmt: skip
     run.table(columns, models, name="models")
     for one in shown:
+        finite = [weight for weight in weights if math.isfinite(weight)]
+        counts = [f"{weight:g}" for weight in finite]
         lines = {
-            label: (list(weights), [results.mean(f"weight {w:g}", f"{part}-{one['k']}") for w in weights])
+            label: (finite, results.curve("weight {}", f"{part}-{one['k']}", counts)[1])
             for label, part in (("model", "promised"), ("held-out model", "held"))
         }
         run.figure(
