@@ -34,8 +34,10 @@ from lowland.worlds.forward import ForwardModel
 from lowland.worlds.latent import LatentWorld
 from lowland.worlds.latent_training import LatentTraining
 
-DEVIATION = 0.7
+DEVIATION = 1.5
 """First deviation of a planner's candidates, in fractions of the largest action."""
+TEMPERATURE = 0.03
+"""Of MPPI; chosen with the deviation in the true rooms."""
 
 
 class Left(NamedTuple):
@@ -82,7 +84,7 @@ class LatentRecipe(SeededRecipe):
     """Weight of the change from one code to the next."""
     inverse: NotNegative = 1.0
     """Weight of the inverse dynamics."""
-    horizon: Count = 16
+    horizon: Count = 20
     """Steps of a plan."""
     samples: Annotated[int, Bound(least=4)] = 128
     """Plans that MPPI and CEM compare at each of their steps."""
@@ -139,22 +141,25 @@ class LatentRecipe(SeededRecipe):
         if self.log:
             log = read_gym_log(self.log)
             log.check_control()
+            clips(log, self.clip)
+            read_frame(self.goal, log.shape)  # what cannot be used shows before anything is learned
             return log.split(0.15, self.seed)
         layout, start = LAYOUTS[self.layout], 1000 * self.seed + seed
         held = record_rooms(layout, max(8, self.episodes // 10), self.steps, 50_000 + start, self.size)
         return record_rooms(layout, self.episodes, self.steps, start, self.size), held
 
     def _learn(self, run: Run, name: str, log: GymLog, seed: int, inverse: float) -> LatentWorld:
+        data = clips(log, self.clip)
         height, width, channels = log.shape
         generator = self.generator(10 * seed)
-        sizes = {"size": self.code, "actions": log.paths[0]["actions"].shape[1], "hidden": self.hidden}
-        world = LatentWorld((channels, height, width), **sizes, generator=generator)
+        parts = log.paths[0]["actions"].shape[1]
+        world = LatentWorld(
+            (channels, height, width), self.code, actions=parts, hidden=self.hidden, generator=generator
+        )  # fmt: skip
         energy = ForwardModel(world, {"image": torch.zeros(1, channels, height, width)}, self.clip)
-        weights = {"variance": self.variance, "covariance": self.covariance, "change": self.change}
         shaping = LatentTraining(
-            self.code, world.actions.size, inverse=inverse, **weights, seed=seed, generator=generator
-        )
-        data = clips(log, self.clip)
+            self.code, parts, self.variance, self.covariance, self.change, inverse, seed=seed, generator=generator
+        )  # fmt: skip
         options = {"batch_size": min(64, data.count), "lr": self.rate, "clip": 5.0, "seed": seed}
 
         def learn() -> dict[str, Any]:
@@ -172,11 +177,11 @@ class LatentRecipe(SeededRecipe):
             return planner(world, solver, self.horizon, trip, self.size, self.generator(90_000 + seed))
 
         return {
-            "MPPI": plans(world, MPPI(**crowd)),
+            "MPPI": plans(world, MPPI(temperature=TEMPERATURE, **crowd)),
             "CEM": plans(world, CEM(**crowd)),
             "gradient": plans(world, Adam(0.2, max_steps=4 * self.plan_steps, tol=None)),
-            "oracle": plans(OracleRooms(), MPPI(**crowd)),
-            "blind": plans(blind, MPPI(**crowd)),
+            "oracle": plans(OracleRooms(), MPPI(temperature=TEMPERATURE, **crowd)),
+            "blind": plans(blind, MPPI(temperature=TEMPERATURE, **crowd)),
             "straight": straight(trip),
             "random": wandering(self.generator(95_000 + seed)),
         }
