@@ -23,6 +23,8 @@ DOT, THICK, DOOR = 0.03, 0.03, 0.1
 """Radius of the dot, half the thickness of a wall, and half the width of a door."""
 STEP, REACHED = 0.06, 0.08
 """The longest step in each direction, and the distance from a goal at which it is reached."""
+AWAY = 0.3
+"""Probability with which a walk that was stopped turns away at the next step."""
 _PARTS = 12
 
 
@@ -126,8 +128,8 @@ def record_rooms(
 ) -> GymLog:
     """A log of random walks: images and actions of episodes, nothing else.
 
-    A walk keeps its direction up to Gaussian changes of `turn` rad, at a speed that is drawn anew at each step, and
-    turns anywhere at random after it was stopped. Actions are those that were asked for.
+    A walk keeps its direction up to Gaussian changes of `turn` rad, at a speed that is drawn anew at each step. Where
+    it was stopped it pushes on, or turns anywhere, so that the log shows what walls do. Actions are those asked for.
 
     Args:
         layout: (count, generator) → the rooms.
@@ -156,6 +158,7 @@ def record_rooms(
         after = rooms.move(place, action)
         stopped = (after - place).norm(dim=1) < 0.9 * STEP * speed
         turned = heading + turn * torch.randn(episodes, generator=generator)
+        stopped &= torch.rand(episodes, generator=generator) < AWAY
         anywhere = 2 * torch.pi * torch.rand(episodes, generator=generator)
         heading, place = torch.where(stopped, anywhere, turned), after
         seen.append(rooms.draw(place, size))

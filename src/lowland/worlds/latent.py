@@ -69,29 +69,30 @@ class LatentWorld(World):
     as the "goal" of a plan, pass through unchanged. `features` are codes of either.
 
     Args:
-        encoder: images → codes, such as `ImageCode`; any module with `size`.
+        shape, size, maps: of the encoder, see `ImageCode`.
         actions: A.
         hidden: units of each hidden layer of the predictor, which is a `VectorWorld`.
         dropout: probability with which a mask drops a unit of the predictor.
-        generator: draws the weights of the predictor.
+        generator: draws the weights.
 
-    >>> world = LatentWorld(ImageCode((2, 16, 16), 8, (4, 4)), actions=2)
+    >>> world = LatentWorld((2, 16, 16), size=8, maps=(4, 4))
     >>> world.step({"image": torch.zeros(3, 2, 16, 16)}, torch.zeros(3, 2))["code"].shape
     torch.Size([3, 8])
     """
 
     def __init__(
         self,
-        encoder: nn.Module,
+        shape: tuple[int, int, int],
+        size: int = 32,
+        maps: tuple[int, ...] = (16, 32, 64),
         actions: int = 2,
         hidden: int = 128,
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        size = encoder.size
-        assert isinstance(size, int)
+        generator = generator or torch.Generator().manual_seed(0)
         super().__init__(Box(actions, low=-1.0, high=1.0), masked=hidden if dropout else 0, dropout=dropout)
-        self.encoder = encoder
+        self.encoder = ImageCode(shape, size, maps, generator)
         self.predictor = VectorWorld(size, actions, hidden=hidden, dropout=dropout, generator=generator)
 
     def encode(self, state: State) -> State:
@@ -127,7 +128,7 @@ class LatentWorld(World):
     @classmethod
     def reference_case(cls) -> WorldCase:
         state = {"code": torch.randn(4, 6, generator=torch.Generator().manual_seed(0))}
-        return WorldCase(cls(ImageCode((2, 8, 8), 6, (4,)), hidden=16, dropout=0.2), state)
+        return WorldCase(cls((2, 8, 8), 6, (4,), hidden=16, dropout=0.2), state)
 
 
 def goal_cost(state: State, action: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from lowland.shaping.regularised.vicreg import variance_covariance
 from lowland.tensors import tree_map
 from lowland.worlds.base import World
 from lowland.worlds.forward import ForwardModel
-from lowland.worlds.latent import ImageCode, LatentWorld
+from lowland.worlds.latent import LatentWorld
 from lowland.worlds.rollout import rollout
 
 
@@ -129,7 +129,7 @@ class LatentTraining(Shaping):
         drawn = torch.Generator().manual_seed(0)
         images: Any = torch.rand(32, 4, 2, 8, 8, generator=drawn)
         actions = torch.rand(32, 3, 2, generator=drawn) * 2 - 1
-        world = LatentWorld(ImageCode((2, 8, 8), 4, (4,)), hidden=8)
+        world = LatentWorld((2, 8, 8), 4, (4,), hidden=8)
         x, y = {"state": {"image": images[:, 0]}, "actions": actions}, {"image": images[:, 1:]}
         energy = ForwardModel(world, x["state"], horizon=3)
         return ShapingCase(cls(4, 2, hidden=8), energy, Batch(y, x, torch.arange(32)))
