@@ -13,6 +13,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ def read_arrays(source: Path | bytes, name: str, error: type[LowlandError] = Dat
             check_unpacked(unpacked, file.seek(0, os.SEEK_END), name, error)
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
-                return {key: np.asarray(arrays[key]) for key in arrays.files}
+                return {key: _plain(arrays, key, name, error) for key in arrays.files}
     except DAMAGED as fault:
         if isinstance(fault, LowlandError):
             raise
@@ -131,3 +132,17 @@ def read_arrays(source: Path | bytes, name: str, error: type[LowlandError] = Dat
             f"{name} is not an .npz file of plain arrays that can be read: it is truncated, damaged, of another "
             "kind, or holds Python objects."
         ) from fault
+
+
+def _plain(arrays: Mapping[str, np.ndarray], key: str, name: str, error: type[LowlandError]) -> np.ndarray:
+    import numpy as np
+
+    try:
+        return np.asarray(arrays[key])
+    except ValueError as fault:
+        if "Object arrays" not in str(fault):
+            raise
+        raise error(
+            f"{name}: {key} holds Python objects, as np.savez writes for images or episodes of several sizes: bring "
+            "all to one size, and save one array that can be read."
+        ) from None

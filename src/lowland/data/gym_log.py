@@ -71,14 +71,14 @@ class GymLog:
         Traceback (most recent call last):
         lowland.errors.DataError: still: the action never changes, so no model can learn what it does: vary it.
         """
-        if self.low is None or self.high is None:
-            raise DataError(
-                f"{self.name} has discrete actions, but plans choose real-valued ones: record a plant whose actions "
-                "are a bounded box, or save real-valued actions as floats."
-            )
         actions = torch.cat([path["actions"] for path in self.paths])
         if not bool((actions != actions[0]).any()):
             raise DataError(f"{self.name}: the action never changes, so no model can learn what it does: vary it.")
+        if self.low is None or self.high is None:
+            raise DataError(
+                f"{self.name} has discrete actions, but plans choose real-valued ones: record a plant whose actions "
+                "are a bounded box, or save real-valued actions as floats in an .npz file."
+            )
 
     def split(self, share: float, seed: int = 0) -> tuple[GymLog, GymLog]:
         """Training and held-out part, by whole episodes; a single episode is split in time.
@@ -181,6 +181,25 @@ def from_shares(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     return low + (shares + 1) / 2 * (high - low)
 
 
+def as_observations(values: np.ndarray) -> np.ndarray:
+    """Observations (N, …) as (N, D) or images (N, H, W, C) in float32, or as images in uint8.
+
+    Bytes (N, H, W) are images with C = 1. Values that overflow become infinite.
+
+    >>> as_observations(np.zeros((5, 8, 6), np.uint8)).shape, as_observations(np.zeros((5, 8, 6))).shape
+    ((5, 8, 6, 1), (5, 48))
+    """
+    if values.ndim == 4 or (values.ndim == 3 and values.dtype == np.uint8):
+        values = values.reshape(*values.shape, *[1] * (4 - values.ndim))
+        if values.dtype == np.uint8:
+            return values
+    else:
+        values = values.reshape(len(values), -1)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
 def as_tensor(values: np.ndarray) -> Tensor:
-    """An array as a float32 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    """An array as a tensor, in uint8 if it is, otherwise in float32."""
+    kind = np.uint8 if values.dtype == np.uint8 else np.float32
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=kind))

@@ -6,16 +6,16 @@ Shape letters: N steps of the whole log, D size of an observation, A of an actio
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lowland.bounded import read_arrays
-from lowland.data.gym_log import GymLog, as_tensor, to_shares
+from lowland.data.gym_log import GymLog, as_observations, as_tensor, to_shares
 from lowland.data.series_files import read_cells
 from lowland.errors import DataError
 from lowland.files import regular
@@ -31,6 +31,7 @@ ENDS = (*TERMINATED, *CUT, *DONE)
 LENGTHS = ("episode_ends",)
 BOUNDS = ("action_low", "action_high")
 _SLACK = 1e-3
+_CHOICES = 100
 _CELL = re.compile(r"(observation|obs|state|action|act)s?[_.\[ ]?(\d+)\]?")
 
 
@@ -51,6 +52,8 @@ def read_gym_log(path: str | Path, outcomes: bool = False) -> GymLog:
 
     A step with NaN or infinity ends its episode; what follows is a new episode.
 
+    In a table a single column of actions that are all whole numbers from 0 to 99 counts as choices, and a note says so.
+
     Args:
         path: of the .npz or .csv file.
         outcomes: read rewards and ends too, as "reward" and "alive" of `GymLog.paths`. Then an end must say whether the
@@ -69,8 +72,11 @@ def read_gym_log(path: str | Path, outcomes: bool = False) -> GymLog:
     ((2, 1), 4)
     """
     path = Path(path)
-    arrays = _table(path) if path.suffix.lower() in (".csv", ".tsv") else _open(path)
-    return gym_log(arrays, str(path), path.stem, outcomes)
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return gym_log(_open(path), str(path), path.stem, outcomes)
+    log = gym_log(_table(path), str(path), path.stem, outcomes)
+    said = () if log.low is not None else ("The actions are whole numbers, so they were read as choices.",)
+    return dataclasses.replace(log, notes=(*log.notes, *said))
 
 
 def gym_log(arrays: Mapping[str, np.ndarray], source: str, name: str, outcomes: bool = False) -> GymLog:
@@ -88,10 +94,10 @@ def gym_log(arrays: Mapping[str, np.ndarray], source: str, name: str, outcomes: 
         raise DataError(f"{source} has {len(observations)} observations but {len(actions)} actions.{extra}")
     if len(actions) < 2:
         raise DataError(f"{source} holds {len(actions)} steps: at least two are needed.")
-    observations = _seen(observations)
+    observations = as_observations(observations)
     following = next((arrays[key] for key in FOLLOWING if key in arrays), None)
     if following is not None:
-        following = _seen(following)
+        following = as_observations(following)
         if following.shape != observations.shape:
             raise DataError(
                 f"{source}: next observations have the shape {following.shape}, observations {observations.shape}."
@@ -163,23 +169,14 @@ def _table(path: Path) -> dict[str, np.ndarray]:
                 f"which has {', '.join(head)[:200]}."
             )
         arrays[kind] = values[:, [columns[number] for number in sorted(columns)]]
+    # A table does not tell 1 from 1.0: what may be the number of a choice is one.
+    if (taken := arrays["actions"]).shape[1] == 1 and np.isin(taken, np.arange(_CHOICES)).all():
+        arrays["actions"] = taken.astype(np.int64)
     return arrays
 
 
-def _seen(values: np.ndarray) -> np.ndarray:
-    """(N, D) or images in float32, or images in uint8; values that overflow become infinite and are left out later."""
-    if values.ndim == 4 or (values.ndim == 3 and values.dtype == np.uint8):
-        values = values.reshape(*values.shape, *[1] * (4 - values.ndim))
-        if values.dtype == np.uint8:
-            return values
-    else:
-        values = values.reshape(len(values), -1)
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
-
-
 def _finite(values: np.ndarray) -> np.ndarray:
-    return np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    return np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
 
 
 def _one_of(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], source: str, remedy: str = "") -> np.ndarray:
@@ -307,7 +304,7 @@ def _cut(
         else:
             taken = taken[:-1]
         if len(taken):
-            path = {"observation": _tensor(seen), "actions": as_tensor(taken)}
+            path = {"observation": as_tensor(seen), "actions": as_tensor(taken)}
             for name, values in outcomes.items():
                 start = np.ones(1) if name == "alive" else np.zeros(1)
                 path[name] = as_tensor(np.concatenate([start, values[first : first + len(taken)]]))
@@ -315,7 +312,3 @@ def _cut(
         else:
             short += int(stop > first and end < len(last))
     return tuple(paths), short
-
-
-def _tensor(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)) if values.dtype == np.uint8 else as_tensor(values)

@@ -8,11 +8,11 @@ from typing import TypeAlias
 import numpy as np
 from torch import Tensor
 
-from lowland.data.gym_log import GymLog, as_tensor, to_shares
+from lowland.data.gym_log import GymLog, as_observations, as_tensor, to_shares
 from lowland.errors import OptionError
 
 Policy: TypeAlias = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""(observation (D,), generator) → action, in the units of the environment."""
+"""(observation (D,) or (H, W, C), generator) → action, in the units of the environment."""
 
 
 def record_gym_log(
@@ -70,7 +70,7 @@ def record_gym_log(
     left = steps
     while left > 0:
         observation, _ = plant.reset(seed=int(generator.integers(2**31)))
-        seen, taken, paid, alive = [np.ravel(observation)], [], [0.0], [1.0]
+        seen, taken, paid, alive = [_seen(observation)], [], [0.0], [1.0]
         over = False
         while not over and left > 0 and len(taken) < (longest or steps):
             if policy is not None:
@@ -84,16 +84,22 @@ def record_gym_log(
                 gust = 0.5 * (high - low) * gusts * generator.normal(size=low.shape)
                 done = np.clip(action.ravel() + gust, low, high).astype(low.dtype).reshape(np.shape(action))
             observation, reward, terminated, truncated, _ = plant.step(done)
-            seen.append(np.ravel(observation))
+            seen.append(_seen(observation))
             taken.append(np.ravel(action))
             paid.append(float(reward))
             alive.append(float(not terminated))
             over, left = terminated or truncated, left - 1
         actions = np.stack(taken)
         shares = np.eye(choices)[actions[:, 0]] if low is None or high is None else to_shares(actions, low, high)
-        path = {"observation": as_tensor(np.stack(seen)), "actions": as_tensor(shares)}
+        path = {"observation": as_tensor(as_observations(np.stack(seen))), "actions": as_tensor(shares)}
         if outcomes:
             path |= {"reward": as_tensor(np.array(paid)), "alive": as_tensor(np.array(alive))}
         paths.append(path)
     plant.close()
     return GymLog(tuple(paths), low, high, environment)
+
+
+def _seen(observation: np.ndarray) -> np.ndarray:
+    """A copy, since a plant may write the next observation into the same memory; flat, unless it is an image."""
+    image = observation.ndim == 3 or (observation.ndim == 2 and observation.dtype == np.uint8)
+    return np.array(observation) if image else observation.flatten()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from lowland.errors import DataError
 def read_minari(name: str, outcomes: bool = False) -> GymLog:
     """A data set of Minari, of this machine or downloaded, such as "mujoco/hopper/medium-v0".
 
+    Minari's own recorder is `minari.DataCollector`; a data set that it made is read by its id too.
+
     Args:
-        name: its id.
+        name: its id, or the path of its folder.
         outcomes: see `read_gym_log`.
 
     Raises:
@@ -23,13 +26,14 @@ def read_minari(name: str, outcomes: bool = False) -> GymLog:
             observations or actions are no plain arrays.
     """
     try:
-        import minari  # pyright: ignore[reportMissingImports]  an extra
+        import minari
     except ImportError:
         raise DataError(
             "Reading a data set of Minari needs its package: pip install 'lowland[minari]', or save the log as .npz."
         ) from None
     try:
-        found: Any = minari.load_dataset(name, download=True)
+        inside = next((part for part in (Path(name) / "data", Path(name)) if (part / "metadata.json").is_file()), None)
+        found: Any = minari.load_dataset(name, download=True) if inside is None else minari.MinariDataset(inside)
         episodes = list(found.iterate_episodes())
         space = found.action_space
     except Exception as error:  # noqa: BLE001  a download fails in many ways

@@ -1,4 +1,4 @@
-"""Environments: traffic replayed from a log, used directly or through Gymnasium.
+"""Environments: traffic replayed from a log, used directly or through Gymnasium, and the recorder of logs of plants.
 
 `import gymnasium, lowland` makes `gymnasium.make("lowland/TrafficReplay-v0")` work. So does
 `gymnasium.make("lowland.envs:lowland/TrafficReplay-v0")` without importing Lowland.
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lowland.envs.drivers import IDM, constant_speed, human, no_action, sanity_drivers
     from lowland.envs.episodes import Episodes, Logs, read_logs
     from lowland.envs.picture import Camera
+    from lowland.envs.record_log import RecordLog
     from lowland.envs.replay import Policy, Replay
     from lowland.envs.scene import Scene
     from lowland.envs.trajectory import Trajectory, record
@@ -26,6 +27,7 @@ _NAMES = {
     "Logs": "episodes",
     "read_logs": "episodes",
     "Policy": "replay",
+    "RecordLog": "record_log",
     "Replay": "replay",
     "Scene": "scene",
     "Trajectory": "trajectory",
@@ -41,6 +43,7 @@ __all__ = [
     "Episodes",
     "Logs",
     "Policy",
+    "RecordLog",
     "Replay",
     "Scene",
     "Trajectory",

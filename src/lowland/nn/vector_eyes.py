@@ -38,3 +38,14 @@ class VectorEyes(nn.Module):
 
     def forward(self, state: Mapping[str, Tensor]) -> Tensor:
         return ((state["observation"] - self.mean) / self.deviation).clamp(-10, 10)
+
+    def distance(self, state: Mapping[str, Tensor]) -> Tensor:
+        """How far from the log an observation is, (B,): max_i |o_i − m_i| / d_i, in deviations.
+
+        Where it is larger than anywhere in the log, nothing is known about what the policy does. A small distance does
+        not say the opposite: each number may be usual, and their combination unseen.
+
+        >>> VectorEyes(2).distance({"observation": torch.tensor([[1.0, -3.0]])})
+        tensor([3.])
+        """
+        return ((state["observation"] - self.mean) / self.deviation).abs().amax(dim=1)

@@ -6,7 +6,7 @@ Shape letters: B samples, A size of an action.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,10 @@ class Policy(nn.Module):
     Attributes:
         observation: options of an environment that shows what the policy sees, such as `image` and `history`; set in
             a policy that `lowland run drive` made or that was loaded.
+        bounds: (low, high) of the actions in the units of the plant, A numbers each. With them `act` returns actions in
+            these units, and `actions` must be [−1, 1]; without them it returns what the network does. A call, as in
+            training, always returns the latter.
+        certificate: what was measured of the policy, numbers by name; see `lowland.training.policy_export.CERTIFICATE`.
 
     Raises:
         OptionError: for an unknown bound.
@@ -70,6 +74,8 @@ class Policy(nn.Module):
         self.inputs, self.actions, self.gaussian, self.bound = inputs, actions, gaussian, bound
         self.hidden = tuple(hidden)
         self.observation: dict[str, Any] = {}
+        self.bounds: tuple[Sequence[float], Sequence[float]] | None = None
+        self.certificate: dict[str, float] = {}
         self.network = mlp(size, *hidden, actions.size * (2 if gaussian else 1), generator=generator)
 
     def distribution(self, state: State) -> tuple[Tensor, Tensor | None]:
@@ -90,11 +96,25 @@ class Policy(nn.Module):
             return mean
         return self.actions.project(mean + log_deviation.exp() * noise)
 
+    def in_units(self, shares: Tensor) -> Tensor:
+        """Actions (B, A) of the network in the units of the plant: low + (a + 1)/2 · (high − low), if it has `bounds`.
+
+        >>> policy = Policy(lambda state: state["observation"], 3, Box(1, low=-1.0, high=1.0))
+        >>> policy.bounds = ([-2.0], [4.0])
+        >>> policy.in_units(torch.tensor([[-1.0], [0.0], [1.0]])).flatten().tolist()
+        [-2.0, 1.0, 4.0]
+        """
+        if self.bounds is None:
+            return shares
+        low, high = (torch.tensor(bound, dtype=shares.dtype, device=shares.device) for bound in self.bounds)
+        return (low + 0.5 * (shares + 1) * (high - low)).clamp(low, high)
+
     @torch.no_grad()
-    def act(self, observation: Mapping[str, npt.ArrayLike]) -> npt.NDArray[np.floating[Any]]:
+    def act(self, observation: Mapping[str, npt.ArrayLike] | npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
         """The action (A,) for an observation of Gymnasium, or (B, A) for those of a vector environment.
 
-        Parts that the policy does not use are ignored. Images are uint8, or from 0 to 1.
+        With `bounds` it is in the units of the plant. An observation that is an array (D,) or (B, D) is what a plant
+        shows; parts of a dictionary that the policy does not use are ignored. Images are uint8, or from 0 to 1.
 
         Raises:
             UnsupportedError: if `inputs` has no `shapes`.
@@ -103,20 +123,23 @@ class Policy(nn.Module):
         shapes: Mapping[str, tuple[int | None, ...]] | None = getattr(self.inputs, "shapes", None)
         if shapes is None:
             raise UnsupportedError("What this policy looks at has no `shapes`: call it with a batch of tensors.")
+        parts = observation if isinstance(observation, Mapping) else {"observation": observation}
         like = next(self.parameters())
         state: dict[str, Tensor] = {}
         batched = set()
         for name, shape in shapes.items():
-            leaf = torch.as_tensor(np.asarray(observation.get(name, ())), device=like.device)
+            leaf = torch.as_tensor(np.asarray(parts.get(name, ())), device=like.device)
             more = leaf.ndim - len(shape)
             if more not in (0, 1) or any(n not in (None, m) for n, m in zip(shape, leaf.shape[more:], strict=True)):
                 raise ShapeError(
                     f"This policy looks at {name} of shape {shape}, but the observation has "
-                    f"{f'shape {tuple(leaf.shape)}' if name in observation else 'none'}: make the environment with "
-                    "**policy.observation."
+                    f"{f'shape {tuple(leaf.shape)}' if name in parts else 'none'}: "
+                    + ("make the environment with **policy.observation." if self.observation else "use its own plant.")
                 )
             if leaf.dtype != torch.uint8:
                 leaf = leaf.to(like.dtype)
+                if not bool(torch.isfinite(leaf).all()):
+                    raise DomainError(f"{name} has NaN or infinity, so there is no action for it: check the sensor.")
                 if name == "image" and float(leaf.max()) > 1:
                     raise DomainError(
                         "Images are uint8, or from 0 to 1, but this one has numbers up to "
@@ -126,7 +149,7 @@ class Policy(nn.Module):
             state[name] = leaf if more else leaf[None]
         if len(batched) > 1:
             raise ShapeError("Some parts of the observation have a batch axis and others have none.")
-        action = self(state).cpu().numpy()
+        action = self.in_units(self(state)).cpu().numpy()
         return action if batched == {1} else action[0]
 
 

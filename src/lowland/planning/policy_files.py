@@ -23,6 +23,7 @@ from lowland.version import __version__
 
 KIND = "lowland policy 1"
 PREFIX = "policy-"
+WEIGHTS = "policy.safetensors"
 SHIPPED = Path(str(files("lowland") / "recipes" / "driving" / "models"))
 """Made by `lowland run drive`, whose `checkpoints` they are."""
 EYES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (SceneEncoder, FilmEyes, VectorEyes)}
@@ -32,12 +33,13 @@ def save_policy(policy: Policy, path: str | Path, note: Mapping[str, str] | None
     """Write a policy as one safetensors file, with its architecture in the header.
 
     Args:
-        policy: its `inputs` are a `SceneEncoder`, `FilmEyes` or `VectorEyes`, and its actions are a box.
+        policy: its `inputs` are a `SceneEncoder`, `FilmEyes` or `VectorEyes`, and its actions are a box; its
+            `observation`, `bounds` and `certificate` are kept.
         path: of the file.
         note: further entries of the header.
 
     Raises:
-        UnsupportedError: for a policy with other inputs or actions.
+        UnsupportedError: for a policy with other inputs or actions, or with bounds and actions other than [−1, 1].
         CheckpointError: if the file cannot be written.
     """
     actions, eyes = policy.actions, policy.inputs
@@ -48,7 +50,9 @@ def save_policy(policy: Policy, path: str | Path, note: Mapping[str, str] | None
             "build it in code before loading them."
         )
     weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in policy.state_dict().items()}
-    card = {
+    if policy.bounds is not None and (actions.low, actions.high) != (-1, 1):
+        raise UnsupportedError(f"A policy with bounds acts in fractions from −1 to 1, but this one has {actions}.")
+    card: dict[str, Any] = {
         "eyes": type(eyes).__name__,
         "options": eyes.options,  # pyright: ignore[reportFunctionMemberAccess]
         "actions": {"shape": list(actions.shape), "low": actions.low, "high": actions.high},
@@ -57,6 +61,10 @@ def save_policy(policy: Policy, path: str | Path, note: Mapping[str, str] | None
         "bound": policy.bound,
         "sight": dict(policy.observation),  # the name that the format has for it
     }
+    if policy.bounds is not None:
+        card["bounds"] = [[float(number) for number in bound] for bound in policy.bounds]
+    if policy.certificate:
+        card["certificate"] = {name: float(number) for name, number in policy.certificate.items()}
     header = {"format": "pt", "lowland": __version__, "class": "Policy", "kind": KIND, "card": json.dumps(card)}
     header |= {"content": fingerprint(header["card"], weights)} | dict(note or {})
     write_atomically(Path(path), save(weights, metadata=header))
@@ -64,15 +72,18 @@ def save_policy(policy: Policy, path: str | Path, note: Mapping[str, str] | None
 
 
 def load_policy(path: str | Path, method: str = "") -> Policy:
-    """A policy of `lowland run drive`, ready to drive.
+    """A policy of `lowland run drive`, ready to drive, or of `lowland run plant`, ready to control.
 
         policy = ll.planning.load_policy("runs/drive/latest", "VG")
         env = gymnasium.make("lowland/TrafficReplay-v0", tracks="own.csv", **policy.observation)
         observation, info = env.reset(seed=0)
         observation, reward, ended, cut, info = env.step(policy.act(observation))
 
+    A plant needs no options: `policy.act` takes its observation (D,) and returns the action in its own units.
+
     Args:
-        path: of the file, of the run, or of its `checkpoints`; `shipped` for the policies that come with the package.
+        path: of the file, of its folder, of the run, or of its `checkpoints`; `shipped` for the policies that come with
+            the package.
         method: name of the policy, as on the page; needed if there are several.
 
     Raises:
@@ -91,7 +102,9 @@ def load_policy(path: str | Path, method: str = "") -> Policy:
                 f"{path} holds the weights of a policy but not how it is built, as an earlier Lowland wrote it: "
                 f"`lowland run drive --models {path.parent}`, with the options of that run, writes it anew."
             )
-        raise CheckpointError(f"{path} is a safetensors file, but not a policy that `lowland run drive` wrote.")
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not a policy that `lowland run drive` or `plant` wrote."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
@@ -107,13 +120,16 @@ def load_policy(path: str | Path, method: str = "") -> Policy:
 
 
 def policy_files(path: str | Path) -> dict[str, Path]:
-    """The policy files in a run of `drive`, by method; empty for another folder."""
-    if str(path) == "shipped":
-        path = SHIPPED
-    for folder in (Path(path), Path(path) / "checkpoints", Path(path) / "latest" / "checkpoints"):
+    """The policy files in a run of `drive` or `plant`, by method; empty for another folder.
+
+    A single `policy.safetensors`, with its card beside it, is called "policy".
+    """
+    path = SHIPPED if str(path) == "shipped" else Path(path)
+    for folder in (path, path / "checkpoints", path / "latest" / "checkpoints"):
         if found := sorted(folder.glob(f"{PREFIX}*.safetensors")):
             return {file.stem.removeprefix(PREFIX): file for file in found}
-    return {}
+    single = (folder / WEIGHTS for folder in (path, path / "policy", path / "latest" / "policy"))
+    return {Path(WEIGHTS).stem: file for file in single if file.is_file()}
 
 
 def policy_header(path: Path) -> dict[str, str]:
@@ -139,6 +155,9 @@ def build_policy(card: Mapping[str, Any], eyes: Mapping[str, Any]) -> Policy:
     actions = Box(*box["shape"], low=box["low"], high=box["high"])
     policy = Policy(looks, looks.size, actions, tuple(card["hidden"]), card["gaussian"], card["bound"])
     policy.observation = observation
+    if "bounds" in card:
+        policy.bounds = (card["bounds"][0], card["bounds"][1])
+    policy.certificate = dict(card.get("certificate", {}))
     return policy
 
 
@@ -147,7 +166,8 @@ def _chosen(path: str | Path, method: str) -> Path:
     if not known:
         if method or Path(path).is_dir():
             raise OptionError(
-                f"There are no policies in {path}: name a run of `lowland run drive`, its checkpoints, or 'shipped'."
+                f"There are no policies in {path}: name a run of `lowland run drive` or `plant`, its checkpoints, or "
+                "'shipped'."
             )
         return Path(path)
     if not method and len(known) == 1:

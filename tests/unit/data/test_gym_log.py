@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -305,3 +306,43 @@ def test_a_table_is_read_by_its_titles(tmp_path: Path) -> None:
     path.write_text("1,2\n3,4\n")
     with pytest.raises(DataError, match="no row of titles"):
         read_gym_log(path)
+
+
+def test_whole_numbers_in_a_table_are_choices_and_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("obs_0,action\n1,0\n2,1\n3,2\n4,0\n")
+    log = read_gym_log(path)
+    assert torch.equal(log.paths[0]["actions"], torch.eye(3))
+    assert log.notes == ("The actions are whole numbers, so they were read as choices.",)
+    path.write_text("obs_0,action\n1,0\n2,1\n3,-2\n4,0\n")
+    assert read_gym_log(path).low is not None
+
+
+def test_images_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    frames = np.empty(3, dtype=object)
+    frames[:] = [np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8)]
+    np.savez(tmp_path / "log.npz", frames=frames, actions=np.zeros(3))
+    with pytest.raises(DataError, match=r"frames holds Python objects.* several sizes: bring all to one size"):
+        read_gym_log(tmp_path / "log.npz")
+
+
+def test_a_plant_of_images_is_recorded_as_images() -> None:
+    class Camera(gymnasium.Env[np.ndarray, np.ndarray]):
+        observation_space = gymnasium.spaces.Box(0, 255, (4, 6, 3), np.uint8)
+        action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            self.film = np.zeros((4, 6, 3), np.uint8)
+            return self.film, {}
+
+        def step(self, action: np.ndarray) -> Any:
+            self.film += 1  # a plant may write into the same memory
+            return self.film, 0.0, False, False, {}
+
+    gymnasium.register("lowland-test/Camera-v0", entry_point=lambda: Camera(), disable_env_checker=True)
+    try:
+        log = record_gym_log("lowland-test/Camera-v0", steps=6, longest=3)
+    finally:
+        del gymnasium.registry["lowland-test/Camera-v0"]
+    assert (log.shape, log.paths[0]["observation"].dtype) == ((4, 6, 3), torch.uint8)
+    assert log.paths[0]["observation"][:, 0, 0, 0].tolist() == [0, 1, 2, 3]

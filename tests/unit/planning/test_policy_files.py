@@ -18,14 +18,17 @@ from lowland.cli import main
 from lowland.data.traffic import traffic
 from lowland.domains import Box
 from lowland.envs import Replay
+from lowland.envs.plant import run_plant
 from lowland.envs.traffic import TrafficReplay, TrafficReplayVector
 from lowland.errors import CheckpointError, DomainError, OptionError, ShapeError, UnsupportedError
 from lowland.nn.convolutional import FilmEyes
 from lowland.nn.scene import SceneEncoder
+from lowland.nn.vector_eyes import VectorEyes
 from lowland.planning import Policy, load_policy, save_policy
 from lowland.planning.policy_files import SHIPPED
 from lowland.training import export_safetensors
-from lowland.training.policy_export import example_states, export_policy
+from lowland.training.exported import run_exported
+from lowland.training.policy_export import example_states, export_policy, write_policy
 
 ACTIONS = Box(2, low=-1.0, high=1.0)
 
@@ -134,7 +137,7 @@ def test_files_that_hold_no_policy_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(CheckpointError, match="is not a whole policy"):
         load_policy(tmp_path / "text.safetensors")
-    with pytest.raises(CheckpointError, match="not a policy that `lowland run drive` wrote"):
+    with pytest.raises(CheckpointError, match="not a policy that `lowland run drive` or `plant` wrote"):
         load_policy(SHIPPED / "world-deterministic.safetensors")
     before = export_safetensors(of_numbers(), tmp_path / "policy-before.safetensors", {"images": ""})
     with pytest.raises(CheckpointError, match="lowland run drive --models"):
@@ -215,3 +218,92 @@ def test_the_command_exports_policies(
     assert "keeps no policy called 'vg'" in capsys.readouterr().err
     assert main(["export", "shipped", "--to", "onnx", "--part", "eyes"]) == 2
     assert "leave out --part" in capsys.readouterr().err
+
+
+def of_vectors(gaussian: bool = False) -> Policy:
+    eyes = VectorEyes(3)
+    eyes.mean.copy_(torch.tensor([1.0, -2.0, 0.5]))
+    eyes.deviation.copy_(torch.tensor([0.5, 4.0, 1.0]))
+    policy = Policy(eyes, 3, Box(2, low=-1.0, high=1.0), (8,), gaussian, generator=torch.Generator().manual_seed(2))
+    policy.bounds, policy.certificate = ([-2.0, 0.0], [2.0, 10.0]), {"promised": 90.5, "held out": 84.0}
+    return policy
+
+
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_a_policy_of_a_plant_acts_in_its_units(gaussian: bool, tmp_path: Path) -> None:
+    policy = of_vectors(gaussian).eval()
+    again = load_policy(write_policy(policy, tmp_path / "policy", {"learned from": "mine.npz"}).parent)
+    assert (again.bounds, again.certificate) == (([-2.0, 0.0], [2.0, 10.0]), policy.certificate)
+    seen = np.random.default_rng(0).normal(size=(5, 3))
+    shares = policy({"observation": torch.from_numpy(seen).float()}).detach().numpy()
+    actions = again.act(seen)
+    np.testing.assert_allclose(actions, np.array([-2, 0]) + (shares + 1) / 2 * np.array([4, 10]), rtol=1e-5)
+    np.testing.assert_allclose(again.act(seen[1]), actions[1], rtol=1e-5)
+    np.testing.assert_allclose(again.act({"observation": seen[1], "other": 0}), actions[1], rtol=1e-5)
+    far = again.act(np.full(3, 1e30))
+    assert ((far >= [-2, 0]) & (far <= [2, 10])).all()
+    assert torch.equal(load_policy(tmp_path)(example_states(policy)), policy(example_states(policy)))
+
+
+def test_what_a_plant_does_not_show_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match=r"of shape \(3,\), but .* has shape \(4,\): use its own plant"):
+        of_vectors().act(np.zeros(4))
+    with pytest.raises(DomainError, match="NaN or infinity"):
+        of_vectors().act(np.array([0, np.nan, 0]))
+    wide = Policy(VectorEyes(3), 3, Box(2, low=-2.0, high=2.0))
+    wide.bounds = ([-1.0, -1.0], [1.0, 1.0])
+    with pytest.raises(UnsupportedError, match="fractions from −1 to 1"):
+        save_policy(wide, tmp_path / "policy.safetensors")
+
+
+def test_the_card_says_what_was_measured(tmp_path: Path) -> None:
+    write_policy(of_vectors(), tmp_path, {"learned from": "1,000 steps of mine.npz"})
+    card = (tmp_path / "README.md").read_text()
+    assert "| learned from | 1,000 steps of mine.npz |" in card
+    assert "| promised | 90.5 | what the model in which it was trained promises |" in card
+    assert "| actions | -2 to 2; 0 to 10, in the units of the plant |" in card
+    assert 'policy = load("policy.safetensors")' in card
+
+
+def test_a_policy_of_a_plant_runs_without_lowland(tmp_path: Path) -> None:
+    policy = of_vectors().eval()
+    write_policy(policy, tmp_path, {})
+    program = (
+        "import sys; sys.modules['lowland'] = None; import numpy as np; from policy import load\n"
+        "policy = load('policy.safetensors'); print(policy.certificate)\n"
+        "np.save('action.npy', policy.act(np.arange(3.0)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, str(policy.certificate)), done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "action.npy"), policy.act(np.arange(3.0)))
+
+
+@pytest.mark.parametrize("to", ["onnx", "program"])
+def test_exported_policies_of_plants_act_in_its_units(
+    to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxscript")
+    policy = of_vectors().eval()
+    weights = write_policy(policy, tmp_path / "policy", {})
+    assert main(["export", str(weights), "--to", to]) == 0
+    (path,) = capsys.readouterr().out.split()
+    state = example_states(policy, 7)
+    np.testing.assert_allclose(run_exported(path, state).detach().numpy(), policy.act(state), atol=1e-5)
+
+
+def test_it_acts_in_gymnasium_as_in_the_test_of_the_recipe(tmp_path: Path) -> None:
+    """`run_plant` scales the fractions of the network, and `act` does so by the bounds in the file."""
+    policy = Policy(VectorEyes(3), 3, Box(1, low=-1.0, high=1.0), (8,), generator=torch.Generator().manual_seed(0))
+    policy.bounds = ([-2.0], [2.0])
+    again = load_policy(write_policy(policy.eval(), tmp_path, {}))
+    runs = run_plant("Pendulum-v1", policy, episodes=1, steps=30, seed=4)
+    env = gymnasium.make("Pendulum-v1")
+    observation, _ = env.reset(seed=4)
+    rewards = []
+    for _ in range(30):
+        observation, reward, *_ = env.step(again.act(observation))
+        rewards.append(float(reward))
+    np.testing.assert_allclose(rewards, runs.rewards[0].numpy(), rtol=1e-3, atol=1e-4)
+    assert np.ptp(rewards) > 1

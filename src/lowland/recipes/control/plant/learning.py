@@ -147,7 +147,10 @@ class Learning(Recipe):
         return eyes
 
     def _policy(self, log: GymLog, world: Ensemble, offset: int) -> Policy:
-        return Policy(self._eyes(log), log.sizes[0], world.actions, (128, 128), generator=self.generator(offset + 70))
+        policy = Policy(self._eyes(log), log.sizes[0], world.actions, (128, 128), generator=self.generator(offset + 70))
+        if log.low is not None and log.high is not None:
+            policy.bounds = (log.low.tolist(), log.high.tolist())
+        return policy
 
     def _model(self, world: Ensemble, log: GymLog, seed: int) -> dict[str, Any]:
         began = time.process_time()

@@ -32,6 +32,7 @@ from lowland.recipes.control.plant.tables import draw, summary
 from lowland.reports.run import Run
 from lowland.solvers.cem import CEM
 from lowland.solvers.mppi import MPPI
+from lowland.training.policy_export import log_certificate, write_policy
 from lowland.worlds.base import State
 from lowland.worlds.forward import spaced_starts
 from lowland.worlds.uncertainty import Ensemble
@@ -164,6 +165,19 @@ class PlantRecipe(Learning):
         found |= run.stage("diagnosis", partial(self._diagnosis, made.world, log))
         if name:
             self._judge(run, name, made, found, seed)
+        if seed == 0:
+            folder = run.folder / "policy" / (name if len(self.plants) > 1 else "")
+            policy = made.policies["careful"]
+            policy.certificate = log_certificate(policy, log, self.promise) | {
+                "promised": made.promises[made.weight][0], "held out": made.promises[made.weight][1],
+                "sensitivity": found["model"]["swapped"],
+            } | ({"realised": found["careful"]["realised"]} if name else {})  # fmt: skip
+            facts = {
+                "learned from": f"{log.steps:,} steps of {log.name}", "returns": f"sums over {self.promise} steps",
+                "weight of the uncertainty": f"{made.weight:g}".replace("inf", "∞, imitation of the best episodes"),
+                "by": "lowland run plant",
+            }  # fmt: skip
+            write_policy(policy, folder, facts)
         for label in rivals:
             result = run.stage(f"rival/{label}", partial(self._rival, name, label, log, seed))
             found[label] = {"return": result["return"], "seconds": result["seconds"]}

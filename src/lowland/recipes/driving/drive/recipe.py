@@ -25,6 +25,7 @@ from lowland.recipes.driving.drive.policies import PolicyOptions
 from lowland.reports.run import Run
 from lowland.tensors import spaced
 from lowland.training.observation import ImageObservation, VectorObservation
+from lowland.training.policy_export import write_policy
 from lowland.worlds.base import World
 from lowland.worlds.uncertainty import Ensemble
 
@@ -210,6 +211,11 @@ class DriveRecipe(PolicyOptions):
         modelled = [name for name in run.measured.methods("error-0") if name != observation.baseline]
         folder, log = str(run.folder.resolve()), str(Path(self.tracks).resolve()) if self.tracks else self.split
         policy = MPUR if MPUR in policies else next(iter(policies), "")
+        if policy:
+            told = [name for name in ("success", "predicted", "realised") if run.measured.has(policy, name)]
+            policies[policy].certificate = {name: run.measured.each(policy, name)[0] for name in told}
+            facts = {"method": policy, "learned from": log if self.tracks else "simulated traffic"}
+            write_policy(policies[policy], run.folder / "policy", facts | {"by": "lowland run drive"})
         run.show(
             count=len(found["human"][0]["test"]), count_real=len(found["human"][0]["real"]), trained=list(policies),
             cited=self.cited(observation.dt), modelled=modelled, baseline=observation.baseline, error=observation.error,
