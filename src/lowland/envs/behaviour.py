@@ -71,7 +71,7 @@ def random_search(
         The policy after each update, the first being W = 0.
 
     >>> len(random_search("Pendulum-v1", budget=1600, directions=2, best=1))
-    3
+    2
     """
     import gymnasium
 

@@ -25,7 +25,7 @@ TINY = {
 def test_the_page_has_all_methods_and_tables(smoke: Callable[[str], Run]) -> None:
     run = smoke("plant")
     methods = {row["method"] for row in run.results}
-    assert {"behaviour of the log (baseline)", "planning by CEM, uncertainty cost", "model"} <= methods
+    assert {"behaviour of the log (baseline)", "planning by CEM, λ chosen", "model"} <= methods
     assert {"returns", "promises", "choice", "models", "promises-0"} <= {one.get("name") for one in run.elements}
     policy = load_policy(run.folder, "careful")
     assert policy.act({"observation": np.zeros(3)}).shape == (1,)
@@ -45,7 +45,7 @@ def test_a_resumed_run_has_the_same_numbers(tmp_path: Path) -> None:
     config = load("plant").from_options({**TINY, "log": str(path)})
     whole = execute(config, start(config, tmp_path / "runs"))
     weights = load_policy(whole.folder, "careful").state_dict()
-    (whole.folder / "stages" / "plant-0" / "seed-0" / "policy-1.safetensors").unlink()
+    (whole.folder / "stages" / "seed-0" / "plant-0" / "policy" / "1.safetensors").unlink()
     again = execute(config, start(config, tmp_path / "runs", resume=whole.folder))
     assert all(
         torch.equal(part, weights[name]) for name, part in load_policy(again.folder, "careful").state_dict().items()

@@ -167,14 +167,15 @@ class PlantRecipe(Learning):
             self._judge(run, name, made, found, seed)
         if seed == 0:
             folder = run.folder / "policy" / (name if len(self.plants) > 1 else "")
-            chosen = self.weights.index(made.weight)
             policy = made.policies["careful"]
             policy.certificate = log_certificate(policy, log, self.promise) | {
-                "promised": made.said[chosen], "held out": made.held[chosen], "sensitivity": found["model"]["swapped"],
+                "promised": made.promises[made.weight][0], "held out": made.promises[made.weight][1],
+                "sensitivity": found["model"]["swapped"],
             } | ({"realised": found["careful"]["realised"]} if name else {})  # fmt: skip
             facts = {
                 "learned from": f"{log.steps:,} steps of {log.name}", "returns": f"sums over {self.promise} steps",
-                "weight of the uncertainty": f"{made.weight:g}", "by": "lowland run plant",
+                "weight of the uncertainty": f"{made.weight:g}".replace("inf", "∞, imitation of the best episodes"),
+                "by": "lowland run plant",
             }  # fmt: skip
             write_policy(policy, folder, facts)
         for label in rivals:
