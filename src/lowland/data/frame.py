@@ -50,3 +50,12 @@ def read_frame(path: str | Path, shape: tuple[int, ...]) -> Tensor:
     if not bool(torch.isfinite(values).all()) or float(values.max()) > (1 if found.dtype.kind == "f" else 255):
         raise DataError(f"{path} has pixels that are not finite, or above 1: save bytes, or numbers from 0 to 1.")
     return (values if found.dtype.kind == "f" else values / 255).movedim(-1, 0)
+
+
+def as_image(frame: Tensor) -> Tensor:
+    """A frame (H, W, C) of a log as (C, H, W) from 0 to 1.
+
+    >>> as_image(torch.full((4, 3, 1), 255, dtype=torch.uint8)).shape
+    torch.Size([1, 4, 3])
+    """
+    return (frame if frame.is_floating_point() else frame.float() / 255).movedim(-1, 0)

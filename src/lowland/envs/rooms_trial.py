@@ -16,7 +16,10 @@ from lowland.domains import Box
 from lowland.envs.two_rooms import STEP, Rooms, Trip, travel
 from lowland.planning.control import Controller
 from lowland.planning.energy import PlanEnergy
+from lowland.solvers.adam import Adam
 from lowland.solvers.base import Solver
+from lowland.solvers.cem import CEM
+from lowland.solvers.mppi import MPPI
 from lowland.worlds.base import State, World
 from lowland.worlds.latent import LatentWorld, goal_cost
 
@@ -72,6 +75,47 @@ def straight(trip: Trip) -> Driver:
 def wandering(generator: torch.Generator) -> Driver:
     """Random actions."""
     return lambda images, place: 2 * torch.rand(len(place), 2, generator=generator) - 1
+
+
+def drivers(
+    world: LatentWorld,
+    blind: LatentWorld,
+    trip: Trip,
+    horizon: int,
+    size: int,
+    samples: int = 128,
+    steps: int = 3,
+    seed: int = 0,
+) -> dict[str, Driver]:
+    """Planners in a learned world, the same planner in others, and drivers that plan nothing, by name.
+
+    `MPPI`, `CEM` and `gradient` plan in `world`, by MPPI also `blind`, trained without inverse dynamics, and `oracle`,
+    the true rooms. The first deviation of candidates, 1.5 times the largest action, and the temperature of MPPI, 0.03,
+    were chosen in the true rooms.
+
+    Args:
+        world, blind: trained.
+        trip: episodes.
+        horizon: T, steps of a plan.
+        size: S.
+        samples: plans that MPPI and CEM compare in each of their steps.
+        steps: of these solvers for each action; gradient descent takes four times as many.
+        seed: of candidates and random actions.
+    """
+    crowd: dict[str, Any] = {"samples": samples, "max_steps": steps, "tol": None, "deviation": 1.5}
+
+    def plans(world: World, solver: Solver) -> Driver:
+        return planner(world, solver, horizon, trip, size, torch.Generator().manual_seed(seed))
+
+    return {
+        "MPPI": plans(world, MPPI(temperature=0.03, **crowd)),
+        "CEM": plans(world, CEM(**crowd)),
+        "gradient": plans(world, Adam(0.2, max_steps=4 * steps, tol=None)),
+        "oracle": plans(OracleRooms(), MPPI(temperature=0.03, **crowd)),
+        "blind": plans(blind, MPPI(temperature=0.03, **crowd)),
+        "straight": straight(trip),
+        "random": wandering(torch.Generator().manual_seed(seed + 1)),
+    }
 
 
 def tried(trip: Trip, driver: Driver, steps: int, size: int) -> dict[str, Any]:

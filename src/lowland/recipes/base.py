@@ -17,13 +17,19 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 
-from lowland.errors import OptionError, check_number, nearest
+from lowland.errors import OptionError, nearest
 from lowland.recipes.catalogue import Entry, catalogue, find
 from lowland.recipes.record import figures_on_record
 from lowland.registry import importing
 from lowland.reports.run import Run
 from lowland.reports.template import check_page
+from lowland.training.bounds import Bound as Bound
+from lowland.training.bounds import Count as Count
+from lowland.training.bounds import NotNegative as NotNegative
+from lowland.training.bounds import Positive as Positive
+from lowland.training.bounds import Share as Share
 from lowland.training.fit import FitResult, fit
+from lowland.training.schedules import falling
 
 PRESETS = ("smoke", "cpu", "gpu")
 LARGEST_SEED = 2**32 - 1
@@ -32,45 +38,6 @@ LARGEST = LARGEST_SEED
 MOST_THREADS = 1024
 RESERVED = ("preset", "resume", "runs", "debug", "help")
 """Options of `lowland run` itself, which no recipe may have."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Bound:
-    """The bounds of an option that is a number, or several: `steps: Annotated[int, Bound(least=1)] = 100`.
-
-    Args:
-        least: the smallest value.
-        above, below: bounds that it may not reach.
-        most: the largest value.
-    """
-
-    least: float | None = None
-    above: float | None = None
-    below: float | None = None
-    most: float | None = None
-
-    @property
-    def text(self) -> str:
-        """The bounds in words.
-
-        >>> Bound(least=0, most=1).text
-        'at least 0, at most 1'
-        """
-        limits = {"at least": self.least, "above": self.above, "below": self.below, "at most": self.most}
-        return ", ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
-
-    def check(self, name: str, value: Any, whole: bool) -> None:
-        """Raise an OptionError that names the option and its bounds, unless the value is within them."""
-        for number in value if isinstance(value, tuple | list) else (value,):
-            check_number(name, number, self.least, self.above, self.below, whole)
-            if self.most is not None and number > self.most:
-                raise OptionError(f"{name} must be at most {self.most:g}, but it is {number:g}.")
-
-
-Count = Annotated[int, Bound(least=1)]
-Positive = Annotated[float, Bound(above=0)]
-NotNegative = Annotated[float, Bound(least=0)]
-Share = Annotated[float, Bound(least=0, most=1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -332,15 +299,6 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def falling(steps: int, step: int) -> float:
-    """A learning rate that falls linearly to zero, as a share of the first, for `ll.fit(schedule=...)`.
-
-    >>> falling(4, 0), falling(4, 3)
-    (1.0, 0.25)
-    """
-    return max(0.0, 1 - step / steps)
 
 
 def check_device(device: str) -> None:

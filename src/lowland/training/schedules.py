@@ -26,3 +26,12 @@ def warm_cosine(steps: int, step: int) -> float:
     """
     warm = max(1, round(_WARM * steps))
     return (step + 1) / warm if step < warm else cosine(steps - warm, step - warm)
+
+
+def falling(steps: int, step: int) -> float:
+    """A learning rate that falls linearly to zero, as a share of the first, for `ll.fit(schedule=...)`.
+
+    >>> falling(4, 0), falling(4, 3)
+    (1.0, 0.25)
+    """
+    return max(0.0, 1 - step / steps)

@@ -133,7 +133,7 @@ def test_the_folder_of_a_recipe_elsewhere_is_picked_up(inside: bool, plug: Calla
     assert json.loads((folder / "record-gpu.json").read_text())["preset"] == "gpu"
     assert (folder / "record.json").read_text() == kept, "each preset has a record of its own"
     assert all(row.agrees for row in verify(known, tmp_path / "large-again", "gpu")[1])
-    with pytest.raises(OptionError, match="The preset paper of the recipe .* has no figures on record"):
+    with pytest.raises(OptionError, match=r"The preset paper of the recipe .* has no figures on record"):
         recorded(known, "paper")
 
 

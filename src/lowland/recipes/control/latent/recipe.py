@@ -8,12 +8,11 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
-from torch import Tensor
 
-from lowland.data.frame import read_frame
+from lowland.data.frame import as_image, read_frame
 from lowland.data.gym_log import GymLog
 from lowland.data.gym_read import read_gym_log
-from lowland.envs.rooms_trial import Driver, OracleRooms, planner, straight, tried, wandering
+from lowland.envs.rooms_trial import drivers, tried
 from lowland.envs.two_rooms import LAYOUTS, Trip, opposite_rooms, record_rooms
 from lowland.errors import OptionError
 from lowland.evaluation.latent_worlds import codes_report, errors_ahead, goal_plan
@@ -22,22 +21,12 @@ from lowland.plots.curves import curves
 from lowland.plots.rooms import paths_in_rooms, plan_to_goal
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, SeededRecipe, recipe, train
 from lowland.reports.run import Run
-from lowland.solvers.adam import Adam
-from lowland.solvers.base import Solver
-from lowland.solvers.cem import CEM
-from lowland.solvers.mppi import MPPI
 from lowland.training.clips import clips
 from lowland.training.export import save_world
 from lowland.training.schedules import warm_cosine
-from lowland.worlds.base import World
 from lowland.worlds.forward import ForwardModel
 from lowland.worlds.latent import LatentWorld
 from lowland.worlds.latent_training import LatentTraining
-
-DEVIATION = 1.5
-"""First deviation of a planner's candidates, in fractions of the largest action."""
-TEMPERATURE = 0.03
-"""Of MPPI; chosen with the deviation in the true rooms."""
 
 
 class Left(NamedTuple):
@@ -127,7 +116,8 @@ class LatentRecipe(SeededRecipe):
         rooms = LAYOUTS[self.layout](self.trials, self.generator(70_000 + seed))
         trip = opposite_rooms(rooms, 80_000 + 1000 * self.seed + seed)
         paths = {}
-        for name, driver in self._drivers(world, blind, trip, seed).items():
+        search = {"samples": self.samples, "steps": self.plan_steps, "seed": 90_000 + self.seed + seed}
+        for name, driver in drivers(world, blind, trip, self.horizon, self.size, **search).items():
             result = run.stage(f"try/{name.replace(' ', '-')}", partial(tried, trip, driver, self.limit, self.size))
             count = int(result["reached"].sum())
             _, low, high = (100 * value for value in wilson(count, self.trials))
@@ -170,26 +160,11 @@ class LatentRecipe(SeededRecipe):
         run.stage(name, learn, [world])
         return world.eval()
 
-    def _drivers(self, world: LatentWorld, blind: LatentWorld, trip: Trip, seed: int) -> dict[str, Driver]:
-        crowd = {"samples": self.samples, "max_steps": self.plan_steps, "tol": None, "deviation": DEVIATION}
-
-        def plans(world: World, solver: Solver) -> Driver:
-            return planner(world, solver, self.horizon, trip, self.size, self.generator(90_000 + seed))
-
-        return {
-            "MPPI": plans(world, MPPI(temperature=TEMPERATURE, **crowd)),
-            "CEM": plans(world, CEM(**crowd)),
-            "gradient": plans(world, Adam(0.2, max_steps=4 * self.plan_steps, tol=None)),
-            "oracle": plans(OracleRooms(), MPPI(temperature=TEMPERATURE, **crowd)),
-            "blind": plans(blind, MPPI(temperature=TEMPERATURE, **crowd)),
-            "straight": straight(trip),
-            "random": wandering(self.generator(95_000 + seed)),
-        }
-
     def figures(self, run: Run, first: Left) -> None:
         run.show(own=bool(self.log), planners=["MPPI", "CEM", "gradient"])
         steps = range(1, self.clip + 1)
-        lines = {NAMES[name]: (steps, values) for name, values in first.errors.items()}
+        names = {"model": "model", "copy": "copy of the last code"}
+        lines = {names[name]: (steps, values) for name, values in first.errors.items()}
         run.figure("errors", curves(lines, xlabel="step", ylabel="share of the variance of codes"))
         if first.trip is not None:
             shown = {name: first.paths[name] for name in ("MPPI", "oracle", "straight")}
@@ -201,11 +176,3 @@ class LatentRecipe(SeededRecipe):
         found = goal_plan(first.world, start, goal, self.horizon, self.samples, self.seed)
         run.show(near=100 * float(found["distance"].min()))
         run.figure("plan", partial(plan_to_goal, start, goal, found))
-
-
-NAMES = {"model": "model", "copy": "copy of the last code"}
-
-
-def as_image(frame: Tensor) -> Tensor:
-    """A frame (H, W, C) of a log as (C, H, W) from 0 to 1."""
-    return (frame if frame.is_floating_point() else frame.float() / 255).movedim(-1, 0)

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from lowland.data.gym_log import GymLog, write_gym_log
 from lowland.data.gym_read import read_gym_log
 from lowland.data.minari_log import read_minari
 from lowland.envs.behaviour import mixed_log
-from lowland.envs.plant import run_plant
 from lowland.errors import DataError, OptionError
-from lowland.evaluation.forward_models import COPY, MODEL, errors_by_horizon, sensitivity
-from lowland.evaluation.model_uncertainty import uncertainty_report
+from lowland.evaluation.offline_control import KINDS, PARTS, Learned, OfflineControl
 from lowland.evaluation.offline_rl import RIVALS, offline_policy, rivals_here
+from lowland.evaluation.plant_trial import mean_return, planned_returns, plant_diagnosis, returns
 from lowland.evaluation.promises import promised_return
 from lowland.planning.control import Controller
-from lowland.planning.energy import PlanEnergy
-from lowland.planning.policies import Policy
 from lowland.planning.policy_files import PREFIX, save_policy
-from lowland.recipes.base import Bound, Count, recipe
-from lowland.recipes.control.plant.learning import KINDS, PARTS, Learned, Learning
+from lowland.recipes.base import Bound, Count, Recipe, recipe
 from lowland.recipes.control.plant.tables import draw, summary
 from lowland.reports.run import Run
 from lowland.solvers.cem import CEM
 from lowland.solvers.mppi import MPPI
 from lowland.training.policy_export import log_certificate, write_policy
-from lowland.worlds.base import State
-from lowland.worlds.forward import spaced_starts
-from lowland.worlds.uncertainty import Ensemble
 
 TASKS = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Hopper-v5", "HalfCheetah-v5")
 SOLVERS = {"CEM": CEM, "MPPI": MPPI}
@@ -45,9 +36,11 @@ DEVIATION = 0.1
 
 @recipe
 @dataclass(frozen=True)
-class PlantRecipe(Learning):
+class PlantRecipe(OfflineControl, Recipe):
     """E(s, a) = Σ_t γᵗ [−r[t+1] + λ U(s[t], a[t])] + γᵀ V(s[T]), minimised by a policy and by planning."""
 
+    seeds: Count = 5
+    """Repetitions, each with its own models and policies, on the same log."""
     env: tuple[str, ...] = TASKS
     """Plants of Gymnasium in which returns are measured; with a log at most one."""
     log: str = ""
@@ -150,7 +143,8 @@ class PlantRecipe(Learning):
         self, run: Run, k: int, name: str, log: GymLog, seed: int, rivals: Sequence[str]
     ) -> dict[str, dict[str, Any]]:
         """The numbers of one plant and seed, by method and measure; those of plant k end in -k."""
-        made = self.learn(run, log, seed)
+        known, other = log.split(self.held_out, self.seed + seed)
+        made = self.learn(log, known, other, 1000 * self.seed + seed, run.stage)
         first = {part: torch.stack([path[part][0] for path in log.paths])[:500] for part in PARTS}
         found: dict[str, dict[str, Any]] = {"behaviour": {"return": mean_return(log)}}
         for kind, policy in made.policies.items():
@@ -162,7 +156,7 @@ class PlantRecipe(Learning):
                 )
         for weight, (said, held) in made.promises.items():
             found[f"weight {weight:g}"] = {"promised": said, "held": held}
-        found |= run.stage("diagnosis", partial(self._diagnosis, made.world, log))
+        found |= run.stage("diagnosis", partial(plant_diagnosis, made.world, other, self.horizon, self.members))
         if name:
             self._judge(run, name, made, found, seed)
         if seed == 0:
@@ -186,54 +180,30 @@ class PlantRecipe(Learning):
     def _judge(self, run: Run, name: str, made: Learned, found: dict[str, dict[str, Any]], seed: int) -> None:
         """Returns of policies and planners in the plant."""
         for kind, policy in made.policies.items():
-            result = run.stage(f"judge/{kind}", partial(self._return, name, policy, self.episodes, seed))
+            result = self._tried(run, f"judge/{kind}", returns, policy, seed, name)
             gap = abs(found[kind]["promised"] - result["realised"])
             found[kind] |= {"return": result["return"], "realised": result["realised"], "gap": gap}
-        for label in SOLVERS:
+        for label, solver in SOLVERS.items():
             for key, weight in ((label, 0.0), (f"{label} careful", min(made.weight, self.weights[-1]))):
                 if key != label and not weight:
                     found[key] = dict(found[label])
                     continue
-                work = partial(self._control, name, label, made.plan(weight), made.policies["start"], seed)
-                found[key] = run.stage(f"plan/{key.replace(' ', '-')}", work)
+                crowd = solver(samples=self.samples, deviation=DEVIATION, max_steps=self.plan_steps, tol=None)
+                start = made.policies["start"]
+                controller = Controller(made.plan(weight), crowd, self.generator(900 + seed), policy=start)
+                result = self._tried(run, f"plan/{key.replace(' ', '-')}", planned_returns, controller, seed, name)
+                found[key] = {measure: result[measure] for measure in ("return", "latency", "control")}
 
-    def _return(self, name: str, policy: Callable[[State], Tensor], count: int, seed: int) -> dict[str, float]:
-        runs = run_plant(name, policy, count, self.length, 100_000 * (1 + self.seed) + 1000 * seed)
-        early = runs.rewards[:, : self.promise].sum(dim=1)
-        return {"return": float(runs.rewards.sum(dim=1).mean()), "realised": float(early.mean())}
-
-    def _control(self, name: str, label: str, plan: PlanEnergy, policy: Policy, seed: int) -> dict[str, float]:
-        began = time.process_time()
-        solver = SOLVERS[label](samples=self.samples, deviation=DEVIATION, max_steps=self.plan_steps, tol=None)
-        controller = Controller(plan, solver, self.generator(900 + seed), policy=policy)
-        result = self._return(name, controller, self.planned, seed)
-        return {
-            "return": result["return"], "latency": controller.latency()["median"],
-            "control": time.process_time() - began,
-        }  # fmt: skip
+    def _tried(
+        self, run: Run, stage: str, work: Callable[..., dict[str, float]], policy: Any, seed: int, name: str
+    ) -> Any:
+        """Returns in the plant by `returns` or `planned_returns`, from the same starts for all."""
+        count = self.episodes if work is returns else self.planned
+        start = 100_000 * (1 + self.seed) + 1000 * seed
+        return run.stage(stage, partial(work, name, policy, count, self.length, self.promise, start))
 
     def _rival(self, name: str, label: str, log: GymLog, seed: int) -> dict[str, float]:
         updates = self.rival_updates[RIVALS.index(label)]
         policy, seconds = offline_policy(label, log.paths, updates, 1000 * self.seed + seed)
-        return self._return(name, policy, self.episodes, seed) | {"seconds": seconds}
-
-    def _diagnosis(self, world: Ensemble, log: GymLog) -> dict[str, dict[str, float]]:
-        """Errors at the end of roll-outs, how much actions matter, and whether uncertainty ranks errors.
-
-        On the episodes that the model has not seen.
-        """
-        held = log.split(self.held_out, self.seed)[1]
-        steps = min(self.horizon, max(len(path["actions"]) for path in held.paths) - 1)
-        _, x, y = spaced_starts(held.paths, steps, 500)
-        errors = errors_by_horizon(world, x, y)
-        own, other = (sensitivity(world, x, y)["zero", kind] for kind in ("own", "swapped"))
-        rank = uncertainty_report(world, x, y, masks=self.members).rank
-        return {
-            "model": {"error": float(errors[MODEL][-1]), "swapped": other / own, "rank": rank},
-            "copy": {"error": float(errors[COPY][-1])},
-        }
-
-
-def mean_return(log: GymLog) -> float:
-    """Mean sum of the rewards of an episode."""
-    return sum(float(path["reward"].sum()) for path in log.paths) / len(log.paths)
+        start = 100_000 * (1 + self.seed) + 1000 * seed
+        return returns(name, policy, self.episodes, self.length, self.promise, start) | {"seconds": seconds}

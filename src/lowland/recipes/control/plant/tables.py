@@ -57,16 +57,7 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
         for cells in [[results.cell(f"weight {weight:g}", f"{part}-{one['k']}", 1) for part in parts]]
     ]
     run.table(["plant", "λ", "promised", "held-out model"], choice, name="choice")
-    columns = [
-        "plant",
-        "error",
-        "error of a copy",
-        "swapped actions",
-        "rank",
-        "λ chosen",
-        "seconds, policy",
-        "of all λ",
-    ]
+    titled = "plant; error; error of a copy; swapped actions; rank; λ chosen; seconds, policy; of all λ"
     models = [
         [
             one["name"],
@@ -77,7 +68,7 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
         ]
         for one in shown
     ]  # fmt: skip
-    run.table(columns, models, name="models")
+    run.table(titled.split("; "), models, name="models")
     for one in shown:
         finite = [weight for weight in weights if math.isfinite(weight)]
         counts = [f"{weight:g}" for weight in finite]
@@ -85,6 +76,5 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
             label: (finite, results.curve("weight {}", f"{part}-{one['k']}", counts)[1])
             for label, part in (("model", "promised"), ("held-out model", "held"))
         }
-        run.figure(
-            f"promises-{one['k']}", partial(curves, lines, title=one["name"], xlabel="λ", ylabel="promised return")
-        )
+        drawn = partial(curves, lines, title=one["name"], xlabel="λ", ylabel="promised return")
+        run.figure(f"promises-{one['k']}", drawn)

@@ -1,4 +1,7 @@
-"""What `plant` learns from a log: models, the cost to go, and policies with several weights of the uncertainty."""
+"""Control learned from a log alone: models, the cost to go, policies with several weights of the uncertainty, a choice.
+
+Shape letters: B samples, T steps.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ from lowland.planning.backprop_through_model import BackpropThroughModel
 from lowland.planning.cost_to_go import CostToGo, best_episodes, costs_to_go, reward_cost
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.policies import Imitation, Policy
-from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, Share, train
-from lowland.reports.run import Run
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.training.bounds import Bound, Count, NotNegative, Positive, Share
 from lowland.training.ensembles import fit_ensemble
-from lowland.training.schedules import cosine
+from lowland.training.fit import fit
+from lowland.training.schedules import cosine, falling
 from lowland.worlds.base import State, standardise
 from lowland.worlds.forward import windows
 from lowland.worlds.plant import PlantWorld
@@ -33,6 +36,8 @@ from lowland.worlds.uncertainty import Ensemble, Spread
 
 PARTS = ("observation", "reward", "alive")
 KINDS = ("imitation", "start", "plain", "anchored", "careful")
+"""Policies: imitation of all episodes, of the best; through the model alone, with μ, and with the chosen λ and μ."""
+Stage = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,16 @@ class Learned:
 
 
 @dataclass(frozen=True)
-class Learning(Recipe):
-    """Options of the models and of the policies."""
+class OfflineControl:
+    """Options of models and policies, and how they are learned from a log with rewards.
 
-    seeds: Count = 5
-    """Repetitions, each with its own models and policies, on the same log."""
+    A model of one part of the log (`PlantWorld`, several as an `Ensemble`) and a second one of the other part;
+    imitation of the best episodes, from which policies start; the cost to go of the log, which counts after a plan;
+    and for each λ a policy that is trained through the first model with λ times its uncertainty (MPUR: Henaff, Canziani
+    & LeCun 2019) and μ times the distance to the logged actions (MPER, the same). λ is chosen by what the second model
+    says of each policy, see `choose_weight`: the plant is never run.
+    """
+
     members: Annotated[int, Bound(least=2)] = 4
     """Networks of the model; their variance is its uncertainty."""
     hidden: Count = 128
@@ -90,20 +100,28 @@ class Learning(Recipe):
     """Steps over which promised and realised returns are compared."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        parent = getattr(super(), "__post_init__", None)
+        if parent is not None:
+            parent()
         if not self.weights or self.weights[0] != 0 or list(self.weights) != sorted(set(self.weights)):
             raise OptionError(f"weights must rise from 0, such as 0 0.5 2, but they are {self.weights}.")
 
-    def learn(self, run: Run, log: GymLog, seed: int) -> Learned:
-        """A model of one part of the log and one of the other, a policy for each λ in the first, and the choice."""
+    def learn(self, log: GymLog, known: GymLog, other: GymLog, seed: int, stage: Stage) -> Learned:
+        """A model of one part of the log and one of the other, a policy for each λ in the first, and the choice.
+
+        Args:
+            log: the whole log, with outcomes.
+            known, other: its parts, as `log.split` makes them.
+            seed: of weights and data orders.
+            stage: (name, function, modules) → the function's result, computed once, such as `Run.stage`.
+        """
         offset = 1000 * seed
-        known, other = log.split(self.held_out, self.seed + seed)
         world, second = self._world(log, offset), self._world(log, offset + 500)
-        found = run.stage("model", partial(self._model, world, known, offset), [world])
-        other_model = run.stage("held-out-model", partial(self._model, second, other, offset + 500), [second])
+        found = stage("model", partial(self._model, world, known, offset), [world])
+        other_model = stage("held-out-model", partial(self._model, second, other, offset + 500), [second])
         policies = {name: self._policy(log, world, offset) for name in ("imitation", "best")}
-        value = CostToGo(self._eyes(log), generator=self.generator(offset + 80))
-        started = run.stage("start", partial(self._start, log, policies, value, offset), [*policies.values(), value])
+        value = CostToGo(self._eyes(log), generator=_generator(offset + 80))
+        started = stage("start", partial(self._start, log, policies, value, offset), [*policies.values(), value])
         spread, scale = Spread(found["mean"], found["deviation"]), started["scale"]
 
         def plan(weight: float) -> PlanEnergy:
@@ -122,7 +140,7 @@ class Learning(Recipe):
             made[name] = self._policy(log, world, offset)
             made[name].load_state_dict(start.state_dict())
             work = partial(self._improve, plan(weight), made[name], log, anchor, offset)
-            seconds[name] = base + run.stage(f"policy/{name}", work, [made[name]])["seconds"]
+            seconds[name] = base + stage(f"policy/{name}", work, [made[name]])["seconds"]
             made[name].eval()
             if name != "plain":
                 said.append(promised_return(world, made[name], first, self.promise))
@@ -138,7 +156,7 @@ class Learning(Recipe):
         )
 
     def _world(self, log: GymLog, offset: int) -> Ensemble:
-        return Ensemble([PlantWorld(*log.sizes, hidden=self.hidden, generator=self.generator(offset + n))
+        return Ensemble([PlantWorld(*log.sizes, hidden=self.hidden, generator=_generator(offset + n))
                          for n in range(self.members)])  # fmt: skip
 
     def _eyes(self, log: GymLog) -> VectorEyes:
@@ -147,7 +165,7 @@ class Learning(Recipe):
         return eyes
 
     def _policy(self, log: GymLog, world: Ensemble, offset: int) -> Policy:
-        policy = Policy(self._eyes(log), log.sizes[0], world.actions, (128, 128), generator=self.generator(offset + 70))
+        policy = Policy(self._eyes(log), log.sizes[0], world.actions, (128, 128), generator=_generator(offset + 70))
         if log.low is not None and log.high is not None:
             policy.bounds = (log.low.tolist(), log.high.tolist())
         return policy
@@ -173,7 +191,7 @@ class Learning(Recipe):
 
     def _fit(self, energy: Imitation, data: tuple[State, Tensor], seed: int) -> None:
         count = min(256, len(data[1]))
-        train(energy, data, MinimumEnergy(), self.imitation_updates, seed=seed, batch_size=count, lr=1e-3)
+        _train(energy, data, MinimumEnergy(), self.imitation_updates, seed=seed, batch_size=count, lr=1e-3)
 
     def _improve(self, plan: PlanEnergy, policy: Policy, log: GymLog, anchor: float, seed: int) -> dict[str, float]:
         """Train a policy through the model, from the states of the best episodes."""
@@ -182,7 +200,7 @@ class Learning(Recipe):
         assert isinstance(plan.final, CostToGo)
         shaping = BackpropThroughModel(policy, anchor * float(plan.final.deviation), seed=seed)
         options = {"batch_size": min(128, len(x["actions"])), "lr": self.policy_rate, "clip": 10.0}
-        train(plan, Batch(x["actions"], x["state"]), shaping, self.policy_updates, seed=seed, **options)
+        _train(plan, Batch(x["actions"], x["state"]), shaping, self.policy_updates, seed=seed, **options)
         return {"seconds": time.process_time() - began}
 
 
@@ -194,3 +212,12 @@ def steps_of(paths: Sequence[Mapping[str, Tensor]]) -> State:
 def scaled_cost(scale: float, state: State, action: Tensor) -> Tensor:
     """C = −r in units of the mean absolute reward of the log."""
     return reward_cost(state, action) / scale
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _train(energy: Any, data: Any, shaping: Any, steps: int, **options: Any) -> None:
+    settings = {"schedule": partial(falling, steps), "validation": 0.0, "progress": False}
+    fit(energy, data, shaping, steps, **settings | options)
