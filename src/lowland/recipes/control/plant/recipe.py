@@ -162,7 +162,7 @@ class PlantRecipe(Learning):
                 )
         for weight, (said, held) in made.promises.items():
             found[f"weight {weight:g}"] = {"promised": said, "held": held}
-        found |= run.stage("diagnosis", partial(self._diagnosis, made.world, log))
+        found |= run.stage("diagnosis", partial(self._diagnosis, made.world, log, seed))
         if name:
             self._judge(run, name, made, found, seed)
         if seed == 0:
@@ -217,12 +217,12 @@ class PlantRecipe(Learning):
         policy, seconds = offline_policy(label, log.paths, updates, 1000 * self.seed + seed)
         return self._return(name, policy, self.episodes, seed) | {"seconds": seconds}
 
-    def _diagnosis(self, world: Ensemble, log: GymLog) -> dict[str, dict[str, float]]:
+    def _diagnosis(self, world: Ensemble, log: GymLog, seed: int) -> dict[str, dict[str, float]]:
         """Errors at the end of roll-outs, how much actions matter, and whether uncertainty ranks errors.
 
         On the episodes that the model has not seen.
         """
-        held = log.split(self.held_out, self.seed)[1]
+        held = log.split(self.held_out, self.seed + seed)[1]
         steps = min(self.horizon, max(len(path["actions"]) for path in held.paths) - 1)
         _, x, y = spaced_starts(held.paths, steps, 500)
         errors = errors_by_horizon(world, x, y)
