@@ -35,6 +35,7 @@ def returns(
         early: steps that `realised` counts.
         seed: of the starts.
 
+    >>> import torch
     >>> found = returns("Pendulum-v1", lambda state: torch.zeros(2, 1), 2, 5, 3, seed=0)
     >>> found["return"] < found["realised"] < 0
     True
