@@ -111,7 +111,9 @@ def gym_log(arrays: Mapping[str, np.ndarray], source: str, name: str, outcomes: 
     if outcomes:
         ended, said = _ended(arrays, last, source)
         notes += said
-        rewards = _one_of(arrays, REWARDS, source, "name a cost of your own, or save the reward of each step")
+        rewards = _one_of(
+            arrays, REWARDS, source, "save the reward of each step, or learn the model alone with `lowland run world`"
+        )
         rewards = rewards.reshape(-1).astype(np.float32)
         if len(rewards) != len(actions):
             raise DataError(f"{source} has {len(rewards)} rewards, but {len(actions)} actions.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -48,19 +48,9 @@ def record_gym_log(
 
     if steps < 1:
         raise OptionError(f"A log needs at least 1 step, but steps is {steps}.")
-    try:
-        plant = gymnasium.make(environment)
-    except (gymnasium.error.Error, ImportError, ValueError) as error:
-        raise OptionError(f"Gymnasium cannot make the environment {environment!r}: {error}") from None
+    plant = open_plant(environment)
     space = plant.action_space
-    bounded = isinstance(space, gymnasium.spaces.Box) and bool(np.isfinite([space.low, space.high]).all())
-    if not isinstance(plant.observation_space, gymnasium.spaces.Box) or not (
-        bounded or isinstance(space, gymnasium.spaces.Discrete)
-    ):
-        raise OptionError(
-            f"{environment} has the observations {plant.observation_space} and the actions {space}, but a log needs a "
-            "Box of observations, and a bounded Box or numbers of actions."
-        )
+    bounded = isinstance(space, gymnasium.spaces.Box)
     if not gusts >= 0 or (gusts and not bounded):
         raise OptionError(f"gusts must be at least 0, and 0 where actions are choices, but it is {gusts}.")
     generator = np.random.default_rng(seed)
@@ -103,3 +93,40 @@ def _seen(observation: np.ndarray) -> np.ndarray:
     """A copy, since a plant may write the next observation into the same memory; flat, unless it is an image."""
     image = observation.ndim == 3 or (observation.ndim == 2 and observation.dtype == np.uint8)
     return np.array(observation) if image else observation.flatten()
+
+
+def open_plant(environment: str, boxed: bool = False, **options: Any) -> Any:
+    """An environment of Gymnasium whose observations are a box, and whose actions a bounded box or choices.
+
+    Args:
+        environment: its id.
+        boxed: refuse choices.
+        options: of `gymnasium.make`.
+
+    Raises:
+        OptionError: for an environment that Gymnasium does not have or cannot make, or with other spaces.
+
+    >>> open_plant("CartPole-v1", boxed=True)
+    Traceback (most recent call last):
+    lowland.errors.OptionError: CartPole-v1 has discrete actions, but plans choose real-valued ones: name another plant.
+    """
+    import gymnasium
+
+    try:
+        plant = gymnasium.make(environment, **options)
+    except (gymnasium.error.Error, ImportError, ValueError) as error:
+        why = " ".join(str(error).split()).rstrip(".?")
+        more = " Its package comes with pip install 'lowland[plants]'." if "mujoco" in why.lower() else ""
+        raise OptionError(f"Gymnasium cannot make the environment {environment!r}: {why}.{more}") from None
+    space = plant.action_space
+    bounded = isinstance(space, gymnasium.spaces.Box) and bool(np.isfinite([space.low, space.high]).all())
+    if not isinstance(plant.observation_space, gymnasium.spaces.Box) or not (
+        bounded or isinstance(space, gymnasium.spaces.Discrete)
+    ):
+        raise OptionError(
+            f"{environment} has the observations {plant.observation_space} and the actions {space}, but a log needs a "
+            "Box of observations, and a bounded Box or numbers of actions."
+        )
+    if boxed and not bounded:
+        raise OptionError(f"{environment} has discrete actions, but plans choose real-valued ones: name another plant.")
+    return plant

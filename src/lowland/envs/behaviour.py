@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lowland.data.gym_log import GymLog
-from lowland.data.gym_record import record_gym_log
+from lowland.data.gym_record import open_plant, record_gym_log
 from lowland.errors import OptionError
 
 LONGEST = 1000
@@ -73,11 +73,9 @@ def random_search(
     >>> len(random_search("Pendulum-v1", budget=1600, directions=2, best=1))
     2
     """
-    import gymnasium
-
     if budget < 1 or not 1 <= best <= directions:
         raise OptionError(f"budget must be positive and best in [1, {directions}], but they are {budget} and {best}.")
-    plant: Any = gymnasium.make(environment, max_episode_steps=LONGEST)
+    plant = open_plant(environment, boxed=True, max_episode_steps=LONGEST)
     generator = np.random.default_rng(seed)
     low, high = plant.action_space.low.ravel(), plant.action_space.high.ravel()
     size = int(np.prod(plant.observation_space.shape or (1,)))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lowland.data.gym_log import from_shares
+from lowland.data.gym_record import open_plant
 from lowland.errors import DomainError, OptionError
 from lowland.worlds.base import State
 
@@ -58,12 +59,10 @@ def run_plant(
     >>> runs.observations.shape, runs.rewards.shape
     (torch.Size([2, 6, 3]), torch.Size([2, 5]))
     """
-    import gymnasium
-
-    plants = [gymnasium.make(environment, max_episode_steps=steps + 1) for _ in range(episodes)]
-    space = plants[0].action_space if plants else None
-    if not isinstance(space, gymnasium.spaces.Box) or steps < 1:
-        raise OptionError(f"{environment} needs a box of actions, and at least 1 episode of at least 1 step.")
+    if min(episodes, steps) < 1:
+        raise OptionError(f"At least 1 episode of at least 1 step is needed, but they are {episodes} and {steps}.")
+    plants = [open_plant(environment, boxed=True, max_episode_steps=steps + 1) for _ in range(episodes)]
+    space = plants[0].action_space
     now = np.stack([_start(plant, seed + 7919 * n, accept) for n, plant in enumerate(plants)])
     seen, taken, paid, alive = [now], [], [np.zeros(episodes, np.float32)], [np.ones(episodes, np.float32)]
     for t in range(steps):

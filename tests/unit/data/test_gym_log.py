@@ -235,7 +235,7 @@ def test_rewards_and_ends_belong_to_the_state_that_follows(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"rewards": None}, "no array called rewards .*: name a cost of your own"),
+        ({"rewards": None}, "no array called rewards .*: save the reward of each step, or learn the model alone"),
         ({"rewards": np.zeros(3)}, "has 3 rewards, but 10 actions"),
         ({"dones": np.isin(np.arange(STEPS), [3, 9])}, "dones does not say whether the plant ended"),
         (

@@ -35,3 +35,12 @@ def test_a_mixed_log_is_the_same_again_and_of_three_grades() -> None:
 def test_a_search_without_budget_is_refused() -> None:
     with pytest.raises(OptionError, match="budget must be positive"):
         random_search("Pendulum-v1", 0)
+
+
+def test_plants_that_cannot_be_searched() -> None:
+    for name, words in {
+        "Nope-v9": "cannot make the environment 'Nope-v9'",
+        "CartPole-v1": "has discrete actions",
+    }.items():
+        with pytest.raises(OptionError, match=words):
+            random_search(name, budget=10)
