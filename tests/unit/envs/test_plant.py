@@ -36,7 +36,7 @@ def test_an_action_outside_its_bounds(action: float) -> None:
 
 
 def test_an_environment_without_a_box_of_actions() -> None:
-    with pytest.raises(OptionError, match="box of actions"):
+    with pytest.raises(OptionError, match="has discrete actions"):
         run_plant("CartPole-v1", still, 3, 5)
 
 
