@@ -37,7 +37,7 @@ def read_frame(path: str | Path, shape: tuple[int, ...]) -> Tensor:
             found = np.load(regular(path), allow_pickle=False)
         else:
             with opened(path) as image:
-                found = np.asarray(image.convert("L" if shape[-1] == 1 else "RGB"))
+                found = np.array(image.convert("L" if shape[-1] == 1 else "RGB"))
     except Exception as error:  # noqa: BLE001  a damaged picture fails in many ways
         raise DataError(f"{path} {reason(error, str(path))}.") from None
     found = found[..., None] if found.ndim == 2 else found
@@ -46,16 +46,16 @@ def read_frame(path: str | Path, shape: tuple[int, ...]) -> Tensor:
             f"{path} has the shape {tuple(found.shape)}, but the images of the log have {tuple(shape)}: scale it, or "
             "save it as an .npy file of that shape."
         )
-    values = torch.from_numpy(np.ascontiguousarray(found)).float()
-    if not bool(torch.isfinite(values).all()) or float(values.max()) > (1 if found.dtype.kind == "f" else 255):
-        raise DataError(f"{path} has pixels that are not finite, or above 1: save bytes, or numbers from 0 to 1.")
-    return (values if found.dtype.kind == "f" else values / 255).movedim(-1, 0)
+    image = as_image(torch.from_numpy(np.ascontiguousarray(found)))
+    if not bool(((image >= 0) & (image <= 1)).all()):
+        raise DataError(f"{path} has pixels that are not between 0 and 1: save bytes, or numbers from 0 to 1.")
+    return image.float()
 
 
 def as_image(frame: Tensor) -> Tensor:
-    """A frame (H, W, C) of a log as (C, H, W) from 0 to 1.
+    """Frames (…, H, W, C) of a log as images (…, C, H, W) from 0 to 1.
 
     >>> as_image(torch.full((4, 3, 1), 255, dtype=torch.uint8)).shape
     torch.Size([1, 4, 3])
     """
-    return (frame if frame.is_floating_point() else frame.float() / 255).movedim(-1, 0)
+    return (frame if frame.is_floating_point() else frame.float() / 255).movedim(-1, -3)

@@ -63,6 +63,11 @@ class GymLog:
             )
         return self.shape[0], self.paths[0]["actions"].shape[1]
 
+    def check_changes(self) -> None:
+        """Raise a DataError if nothing that is observed ever changes."""
+        if not any(bool((path["observation"] != path["observation"][0]).any()) for path in self.paths):
+            raise DataError(f"{self.name}: no observation ever changes, so there is nothing to learn.")
+
     def check_control(self) -> None:
         """Raise a DataError unless a model can learn from this log what an action does, and plans can choose it.
 
@@ -79,6 +84,7 @@ class GymLog:
                 f"{self.name} has discrete actions, but plans choose real-valued ones: record a plant whose actions "
                 "are a bounded box, or save real-valued actions as floats in an .npz file."
             )
+        self.check_changes()
 
     def split(self, share: float, seed: int = 0) -> tuple[GymLog, GymLog]:
         """Training and held-out part, by whole episodes; a single episode is split in time.

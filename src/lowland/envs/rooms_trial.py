@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lowland.domains import Box
-from lowland.envs.two_rooms import STEP, Rooms, Trip, travel
+from lowland.envs.two_rooms import STEP, Rooms, Tasks, run_rooms
 from lowland.planning.control import Controller
 from lowland.planning.energy import PlanEnergy
 from lowland.solvers.adam import Adam
@@ -49,7 +49,7 @@ Driver = Callable[[Tensor, Tensor], Tensor]
 """(images (B, 2, S, S), places (B, 2)) → actions (B, 2)."""
 
 
-def planner(world: World, solver: Solver, horizon: int, trip: Trip, size: int, generator: torch.Generator) -> Driver:
+def planner(world: World, solver: Solver, horizon: int, tasks: Tasks, size: int, generator: torch.Generator) -> Driver:
     """A receding horizon towards the goal, in a `LatentWorld` that sees images, or in `OracleRooms`.
 
     The energy of a plan is Σ_t ‖h[t] − h_goal‖² / D, so that a plan that comes near early has less.
@@ -57,19 +57,19 @@ def planner(world: World, solver: Solver, horizon: int, trip: Trip, size: int, g
     control = Controller(PlanEnergy(world, goal_cost, horizon, futures=0), solver, generator)
     if isinstance(world, LatentWorld):
         with torch.no_grad():
-            goal = world.encoder(trip.rooms.draw(trip.goal, size))
+            goal = world.encoder(tasks.rooms.draw(tasks.goal, size))
 
         def drive(images: Tensor, place: Tensor) -> Tensor:
             with torch.no_grad():
                 return control({"code": world.encoder(images), "goal": goal})
 
         return drive
-    return lambda images, place: control({"code": place, "goal": trip.goal, "walls": trip.rooms.walls})
+    return lambda images, place: control({"code": place, "goal": tasks.goal, "walls": tasks.rooms.walls})
 
 
-def straight(trip: Trip) -> Driver:
+def straight(tasks: Tasks) -> Driver:
     """Straight to the goal, wherever walls are."""
-    return lambda images, place: ((trip.goal - place) / STEP).clamp(-1, 1)
+    return lambda images, place: ((tasks.goal - place) / STEP).clamp(-1, 1)
 
 
 def wandering(generator: torch.Generator) -> Driver:
@@ -80,7 +80,7 @@ def wandering(generator: torch.Generator) -> Driver:
 def drivers(
     world: LatentWorld,
     blind: LatentWorld,
-    trip: Trip,
+    tasks: Tasks,
     horizon: int,
     size: int,
     samples: int = 128,
@@ -95,7 +95,7 @@ def drivers(
 
     Args:
         world, blind: trained.
-        trip: episodes.
+        tasks: episodes.
         horizon: T, steps of a plan.
         size: S.
         samples: plans that MPPI and CEM compare in each of their steps.
@@ -105,7 +105,7 @@ def drivers(
     crowd: dict[str, Any] = {"samples": samples, "max_steps": steps, "tol": None, "deviation": 1.5}
 
     def plans(world: World, solver: Solver) -> Driver:
-        return planner(world, solver, horizon, trip, size, torch.Generator().manual_seed(seed))
+        return planner(world, solver, horizon, tasks, size, torch.Generator().manual_seed(seed))
 
     return {
         "MPPI": plans(world, MPPI(temperature=0.03, **crowd)),
@@ -113,14 +113,14 @@ def drivers(
         "gradient": plans(world, Adam(0.2, max_steps=4 * steps, tol=None)),
         "oracle": plans(OracleRooms(), MPPI(temperature=0.03, **crowd)),
         "blind": plans(blind, MPPI(temperature=0.03, **crowd)),
-        "straight": straight(trip),
+        "straight": straight(tasks),
         "random": wandering(torch.Generator().manual_seed(seed + 1)),
     }
 
 
-def tried(trip: Trip, driver: Driver, steps: int, size: int) -> dict[str, Any]:
+def judge(tasks: Tasks, driver: Driver, steps: int, size: int) -> dict[str, Any]:
     """Share of the goals reached, whether each was, the places, and processor milliseconds of one decision."""
     began = time.process_time()
-    reached, path = travel(trip, driver, steps, size)
+    reached, path = run_rooms(tasks, driver, steps, size)
     each = 1000 * (time.process_time() - began) / (len(reached) * steps)
     return {"success": float(100 * reached.double().mean()), "reached": reached, "path": path, "decision": each}

@@ -168,7 +168,7 @@ def record_rooms(
     return GymLog(paths, np.full(2, -1.0, np.float32), np.full(2, 1.0, np.float32), "two rooms")
 
 
-class Trip(NamedTuple):
+class Tasks(NamedTuple):
     """Starts and goals of B episodes, (B, 2), and the rooms they are in."""
 
     rooms: Rooms
@@ -176,28 +176,30 @@ class Trip(NamedTuple):
     goal: Tensor
 
 
-def opposite_rooms(rooms: Rooms, seed: int = 0) -> Trip:
+def opposite_rooms(rooms: Rooms, seed: int = 0) -> Tasks:
     """Starts and goals on the two sides of all walls, left to right or right to left.
 
-    >>> trip = opposite_rooms(fixed_rooms(4))
-    >>> bool(((trip.start[:, 0] - 0.5) * (trip.goal[:, 0] - 0.5) < 0).all())
+    >>> tasks = opposite_rooms(fixed_rooms(4))
+    >>> bool(((tasks.start[:, 0] - 0.5) * (tasks.goal[:, 0] - 0.5) < 0).all())
     True
     """
     generator = torch.Generator().manual_seed(seed)
     first, last = rooms.walls[..., 0].amin(dim=1), rooms.walls[..., 0].amax(dim=1)
     left, right = rooms.free(generator, 0.0, first), rooms.free(generator, last, 1.0)
     swap = torch.rand(len(left), 1, generator=generator) < 0.5
-    return Trip(rooms, torch.where(swap, right, left), torch.where(swap, left, right))
+    return Tasks(rooms, torch.where(swap, right, left), torch.where(swap, left, right))
 
 
 @torch.no_grad()
-def travel(trip: Trip, driver: Callable[[Tensor, Tensor], Tensor], steps: int, size: int = 32) -> tuple[Tensor, Tensor]:
+def run_rooms(
+    tasks: Tasks, driver: Callable[[Tensor, Tensor], Tensor], steps: int, size: int = 32
+) -> tuple[Tensor, Tensor]:
     """Let a driver act for T steps: whether each goal was reached (B,), and the places (B, T + 1, 2).
 
     A dot stays where it reached its goal.
 
     Args:
-        trip: rooms, starts and goals.
+        tasks: rooms, starts and goals.
         driver: (images (B, 2, S, S), places (B, 2)) → actions (B, 2); only an oracle looks at the places.
         steps: T.
         size: S.
@@ -205,13 +207,13 @@ def travel(trip: Trip, driver: Callable[[Tensor, Tensor], Tensor], steps: int, s
     Raises:
         ShapeError: for actions of another shape.
     """
-    place, path = trip.start, [trip.start]
+    place, path = tasks.start, [tasks.start]
     reached = torch.zeros(len(place), dtype=torch.bool)
     for _ in range(steps):
-        action = driver(trip.rooms.draw(place, size), place)
+        action = driver(tasks.rooms.draw(place, size), place)
         if action.shape != place.shape:
             raise ShapeError(f"A driver must return actions {tuple(place.shape)}, but it gave {tuple(action.shape)}.")
-        place = torch.where(reached[:, None], place, trip.rooms.move(place, action))
-        reached = reached | ((place - trip.goal).norm(dim=1) <= REACHED)
+        place = torch.where(reached[:, None], place, tasks.rooms.move(place, action))
+        reached = reached | ((place - tasks.goal).norm(dim=1) <= REACHED)
         path.append(place)
     return reached, torch.stack(path, dim=1)

@@ -14,7 +14,6 @@ from lowland.evaluation.collapse import rankme
 from lowland.inference import infer
 from lowland.planning.energy import PlanEnergy
 from lowland.solvers.mppi import MPPI
-from lowland.tensors import tree_map
 from lowland.training.samples import Lazy
 from lowland.worlds.latent import LatentWorld, goal_cost
 from lowland.worlds.rollout import rollout
@@ -22,19 +21,9 @@ from lowland.worlds.rollout import rollout
 _MOST = 400
 
 
-def _drawn(world: LatentWorld, data: Lazy, seed: int) -> tuple[Tensor, Tensor]:
-    """Codes (B, T + 1, D) and actions (B, T, A) of some clips."""
-    generator = torch.Generator().manual_seed(seed)
-    batch = data.draw(torch.randperm(data.count, generator=generator)[:_MOST])
-    later = tree_map(lambda tensor: tensor.flatten(0, 1), batch.y)
-    first = world.encoder(batch.x["state"]["image"])
-    actions = batch.x["actions"]
-    return torch.cat([first[:, None], world.encoder(later["image"]).unflatten(0, actions.shape[:2])], dim=1), actions
-
-
 @torch.no_grad()
-def codes_report(world: LatentWorld, data: Lazy, seed: int = 0) -> dict[str, float]:
-    """What the codes of held-out clips do.
+def latent_diagnosis(world: LatentWorld, data: Lazy, seed: int = 0) -> dict[str, Any]:
+    """What the codes of held-out clips do, and how well they are predicted.
 
     Args:
         world: trained.
@@ -45,35 +34,30 @@ def codes_report(world: LatentWorld, data: Lazy, seed: int = 0) -> dict[str, flo
         `within`: share of the variance of the codes that lies within clips, in percent; near 0 the codes show only what
         never changes in an episode, such as its walls. `rank`: effective rank of the codes less the mean of their clip
         (RankMe). `swapped`: error of the last prediction with another clip's actions, as a multiple of that with its
-        own; 1 means that the model is blind to actions.
+        own; 1 means that the model is blind to actions. `model` and `copy`: error at each step of the prediction and of
+        a copy of the first code, as a share of the variance of codes, T numbers each.
     """
-    codes, actions = _drawn(world, data, seed)
-    moved = codes - codes.mean(dim=1, keepdim=True)
-    within = moved.square().sum() / (codes - codes.mean(dim=(0, 1))).square().sum().clamp_min(1e-12)
+    drawn = torch.randperm(data.count, generator=torch.Generator().manual_seed(seed))[:_MOST]
+    batch = data.draw(drawn)
+    actions, later = batch.x["actions"], batch.y["image"]
     steps = actions.shape[1]
-
-    def error(actions: Tensor) -> Tensor:
-        found = rollout(world, {"code": codes[:, 0]}, actions, None, steps).states["code"]
-        return (found[:, -1] - codes[:, -1]).square().sum(dim=1).mean()
-
-    swapped = error(actions.roll(1, dims=0)) / error(actions).clamp_min(1e-12)
-    return {"within": float(100 * within), "rank": rankme(moved.flatten(0, 1)), "swapped": float(swapped)}
-
-
-@torch.no_grad()
-def errors_ahead(world: LatentWorld, data: Lazy, seed: int = 0) -> dict[str, list[float]]:
-    """Error of the predicted code at each step, as a share of the variance of codes, for the model and for a copy.
-
-    Args:
-        world, data, seed: as of `codes_report`.
-    """
-    codes, actions = _drawn(world, data, seed)
-    found = rollout(world, {"code": codes[:, 0]}, actions, None, actions.shape[1]).states["code"]
+    first = world.encoder(batch.x["state"]["image"])
+    codes = torch.cat([first[:, None], world.encoder(later.flatten(0, 1)).unflatten(0, (-1, steps))], dim=1)
+    moved = codes - codes.mean(dim=1, keepdim=True)
     size = (codes - codes.mean(dim=(0, 1))).square().sum(dim=2).mean().clamp_min(1e-12)
-    predicted = {"model": found, "copy": codes[:, :1].expand_as(found)}
+
+    def errors(predicted: Tensor) -> Tensor:
+        return (predicted - codes[:, 1:]).square().sum(dim=2).mean(dim=0) / size
+
+    def imagined(actions: Tensor) -> Tensor:
+        return rollout(world, {"code": first}, actions, None, steps).states["code"]
+
+    own, other = errors(imagined(actions)), errors(imagined(actions.roll(1, dims=0)))
     return {
-        name: ((codes[:, 1:] - one).square().sum(dim=2).mean(dim=0) / size).tolist() for name, one in predicted.items()
-    }
+        "within": float(100 * moved.square().sum(dim=2).mean() / size), "rank": rankme(moved.flatten(0, 1)),
+        "swapped": float(other[-1] / own[-1].clamp_min(1e-12)), "model": own.tolist(),
+        "copy": errors(first[:, None].expand(-1, steps, -1)).tolist(),
+    }  # fmt: skip
 
 
 @torch.no_grad()

@@ -38,6 +38,7 @@ PARTS = ("observation", "reward", "alive")
 KINDS = ("imitation", "start", "plain", "anchored", "careful")
 """Policies: imitation of all episodes, of the best; through the model alone, with μ, and with the chosen λ and μ."""
 Stage = Callable[..., Any]
+Drawn = Callable[[int], torch.Generator]
 
 
 @dataclass(frozen=True)
@@ -101,26 +102,29 @@ class OfflineControl:
 
     def __post_init__(self) -> None:
         parent = getattr(super(), "__post_init__", None)
-        if parent is not None:
+        if parent is not None:  # a recipe that inherits these options checks its bounds there
             parent()
         if not self.weights or self.weights[0] != 0 or list(self.weights) != sorted(set(self.weights)):
             raise OptionError(f"weights must rise from 0, such as 0 0.5 2, but they are {self.weights}.")
 
-    def learn(self, log: GymLog, known: GymLog, other: GymLog, seed: int, stage: Stage) -> Learned:
+    def learn(
+        self, log: GymLog, known: GymLog, other: GymLog, generator: Drawn, stage: Stage, seed: int = 0
+    ) -> Learned:
         """A model of one part of the log and one of the other, a policy for each λ in the first, and the choice.
 
         Args:
             log: the whole log, with outcomes.
             known, other: its parts, as `log.split` makes them.
-            seed: of weights and data orders.
+            generator: offset → a generator, which draws first weights, such as `Recipe.generator`.
             stage: (name, function, modules) → the function's result, computed once, such as `Run.stage`.
+            seed: number of the repetition, for weights and data orders.
         """
         offset = 1000 * seed
-        world, second = self._world(log, offset), self._world(log, offset + 500)
+        world, second = self._world(log, generator, offset), self._world(log, generator, offset + 500)
         found = stage("model", partial(self._model, world, known, offset), [world])
         other_model = stage("held-out-model", partial(self._model, second, other, offset + 500), [second])
-        policies = {name: self._policy(log, world, offset) for name in ("imitation", "best")}
-        value = CostToGo(self._eyes(log), generator=_generator(offset + 80))
+        policies = {name: self._policy(log, world, generator(offset + 70)) for name in ("imitation", "best")}
+        value = CostToGo(self._eyes(log), generator=generator(offset + 80))
         started = stage("start", partial(self._start, log, policies, value, offset), [*policies.values(), value])
         spread, scale = Spread(found["mean"], found["deviation"]), started["scale"]
 
@@ -137,7 +141,7 @@ class OfflineControl:
         seconds = {"imitation": started["each"], "start": started["each"]}
         said, held = (([promised_return(one, start, first, self.promise)]) for one in (world, second))
         for name, weight, anchor in (("plain", 0.0, 0.0), *((f"{w:g}", w, self.anchor) for w in self.weights)):
-            made[name] = self._policy(log, world, offset)
+            made[name] = self._policy(log, world, generator(offset + 70))
             made[name].load_state_dict(start.state_dict())
             work = partial(self._improve, plan(weight), made[name], log, anchor, offset)
             seconds[name] = base + stage(f"policy/{name}", work, [made[name]])["seconds"]
@@ -155,8 +159,8 @@ class OfflineControl:
             world, plan, kept, seconds, chosen, dict(zip(choices, zip(said, held, strict=True), strict=True))
         )
 
-    def _world(self, log: GymLog, offset: int) -> Ensemble:
-        return Ensemble([PlantWorld(*log.sizes, hidden=self.hidden, generator=_generator(offset + n))
+    def _world(self, log: GymLog, generator: Drawn, offset: int) -> Ensemble:
+        return Ensemble([PlantWorld(*log.sizes, hidden=self.hidden, generator=generator(offset + n))
                          for n in range(self.members)])  # fmt: skip
 
     def _eyes(self, log: GymLog) -> VectorEyes:
@@ -164,8 +168,8 @@ class OfflineControl:
         standardise(torch.cat([path["observation"] for path in log.paths]), eyes.mean, eyes.deviation)
         return eyes
 
-    def _policy(self, log: GymLog, world: Ensemble, offset: int) -> Policy:
-        policy = Policy(self._eyes(log), log.sizes[0], world.actions, (128, 128), generator=_generator(offset + 70))
+    def _policy(self, log: GymLog, world: Ensemble, generator: torch.Generator) -> Policy:
+        policy = Policy(self._eyes(log), log.sizes[0], world.actions, (128, 128), generator=generator)
         if log.low is not None and log.high is not None:
             policy.bounds = (log.low.tolist(), log.high.tolist())
         return policy
@@ -212,10 +216,6 @@ def steps_of(paths: Sequence[Mapping[str, Tensor]]) -> State:
 def scaled_cost(scale: float, state: State, action: Tensor) -> Tensor:
     """C = −r in units of the mean absolute reward of the log."""
     return reward_cost(state, action) / scale
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def _train(energy: Any, data: Any, shaping: Any, steps: int, **options: Any) -> None:

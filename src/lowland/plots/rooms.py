@@ -10,24 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
-from lowland.envs.two_rooms import DOOR, REACHED, THICK, Trip
+from lowland.envs.two_rooms import DOOR, REACHED, THICK, Tasks
 from lowland.plots.style import BLUE, INK, MUTED, ORANGE, bare, figure
 
 
-def paths_in_rooms(trip: Trip, paths: Mapping[str, tuple[Tensor, Tensor]], shown: int = 4) -> Figure:
+def paths_in_rooms(tasks: Tasks, paths: Mapping[str, tuple[Tensor, Tensor]], shown: int = 4) -> Figure:
     """The ways of some drivers through the same rooms: a row for each, orange where the goal was reached.
 
     Args:
-        trip: of the episodes.
+        tasks: of the episodes.
         paths: by driver, places (B, T + 1, 2) and whether the goal was reached (B,).
         shown: episodes.
 
     >>> from lowland.envs.two_rooms import fixed_rooms, opposite_rooms
-    >>> trip = opposite_rooms(fixed_rooms(2))
-    >>> len(paths_in_rooms(trip, {"still": (trip.start[:, None], torch.zeros(2, dtype=torch.bool))}, 2).axes)
+    >>> tasks = opposite_rooms(fixed_rooms(2))
+    >>> len(paths_in_rooms(tasks, {"still": (tasks.start[:, None], torch.zeros(2, dtype=torch.bool))}, 2).axes)
     2
     """
-    shown = min(shown, len(trip.start))
+    shown = min(shown, len(tasks.start))
     drawn = figure(1.7 * shown, 1.8 * len(paths))
     axes = drawn.subplots(len(paths), shown, squeeze=False)
     for row, (name, (path, reached)) in enumerate(paths.items()):
@@ -35,12 +35,12 @@ def paths_in_rooms(trip: Trip, paths: Mapping[str, tuple[Tensor, Tensor]], shown
             ax = axes[row, n]
             bare(ax, name if n == 0 else None)
             ax.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
-            for x, door in trip.rooms.walls[n].tolist():
+            for x, door in tasks.rooms.walls[n].tolist():
                 for low, high in ((0.0, door - DOOR), (door + DOOR, 1.0)):
                     ax.add_patch(Rectangle((x - THICK, low), 2 * THICK, max(0.0, high - low), color=INK, alpha=0.75))
             ax.plot(*path[n].T.tolist(), color=ORANGE if reached[n] else BLUE, linewidth=1.3)
-            ax.scatter(*trip.start[n].tolist(), s=16, color=MUTED, zorder=4)
-            ax.add_patch(Circle(tuple(trip.goal[n].tolist()), REACHED, fill=False, color=INK, linewidth=0.9))
+            ax.scatter(*tasks.start[n].tolist(), s=16, color=MUTED, zorder=4)
+            ax.add_patch(Circle(tuple(tasks.goal[n].tolist()), REACHED, fill=False, color=INK, linewidth=0.9))
     return drawn
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from lowland.data.frame import as_image
 from lowland.data.gym_log import GymLog
 from lowland.errors import DataError
 from lowland.shaping.base import Batch
@@ -47,8 +48,7 @@ def clips(log: GymLog, steps: int) -> Lazy:
 
     def draw(rows: torch.Tensor) -> Batch:
         index = first[rows][:, None] + torch.arange(steps + 1)
-        seen = images[index].movedim(-1, -3)
-        seen = seen if seen.is_floating_point() else seen.float() / 255
+        seen = as_image(images[index])
         x = {"state": {"image": seen[:, 0]}, "actions": actions[index[:, :-1]]}
         return Batch({"image": seen[:, 1:]}, x)
 

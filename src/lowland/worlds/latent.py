@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from lowland.domains import Box
 from lowland.errors import OptionError, ShapeError
-from lowland.nn.convolutional import convolution
+from lowland.nn.convolutional import as_real, convolution
 from lowland.nn.layers import linear
 from lowland.registry import register
 from lowland.worlds.base import State, World, WorldCase
@@ -54,8 +54,7 @@ class ImageCode(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         if image.shape[1:] != self.shape:
             raise ShapeError(f"This encoder takes images {self.shape}, but they are {tuple(image.shape[1:])}.")
-        image = image if image.is_floating_point() else image / 255
-        return self.read(self.look(image.to(next(self.parameters()).dtype)))
+        return self.read(self.look(as_real(image, self)))
 
 
 @register("world")

@@ -20,10 +20,10 @@ class PlantWorld(VectorWorld):
     """o[t+1] as of a `VectorWorld`, r[t+1] = c[t] (m + d ρ(s[t], a[t])) and c[t+1] = c[t] σ(ℓ(s[t], a[t])).
 
     r is the reward of the step that led to a state, and c the probability that the plant has not ended by then, so that
-    −r is the cost of an environment of Gymnasium, and nothing is paid after its end (`planning.reward_cost`). ρ and ℓ
-    are two more outputs of the network, m and d the mean and deviation of the rewards in the data. If no episode of the
-    data ends, the plant never does. Actions that lead to an end are punished by the rewards that are lost, as in the
-    plant. States are {"observation": (B, D), "reward": (B,), "alive": (B,)}, with r and c of the step before.
+    −r is the cost of an environment of Gymnasium (`reward_cost`), and nothing is paid after its end. ρ and ℓ are two
+    more outputs of the network, m and d the mean and deviation of the rewards in the data. If no episode of the data
+    ends, the plant never does. Actions that lead to an end are punished by the rewards that are lost, as in the plant.
+    States are {"observation": (B, D), "reward": (B,), "alive": (B,)}, with r and c of the step before.
 
     Source: rewards and ends as outputs of the model as in Hafner et al. 2020, "Dream to control" (equation 4 and
     section 3), here for vectors.

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowland.envs.rooms_trial import OracleRooms, planner, straight, tried
+from lowland.envs.rooms_trial import OracleRooms, judge, planner, straight
 from lowland.envs.two_rooms import (
     DOT,
     REACHED,
     STEP,
     THICK,
-    Trip,
+    Tasks,
     fixed_rooms,
     opposite_rooms,
     random_rooms,
     record_rooms,
     row_of_rooms,
-    travel,
+    run_rooms,
 )  # fmt: skip
 from lowland.errors import OptionError, ShapeError
 from lowland.solvers.mppi import MPPI
@@ -45,10 +45,10 @@ def test_a_door_lets_it_through_and_the_edge_stops_it() -> None:
 
 def test_starts_and_goals_are_free_and_apart() -> None:
     rooms = random_rooms(200, torch.Generator().manual_seed(0))
-    trip = opposite_rooms(rooms)
-    assert not bool((rooms.blocked(trip.start) | rooms.blocked(trip.goal)).any())
+    tasks = opposite_rooms(rooms)
+    assert not bool((rooms.blocked(tasks.start) | rooms.blocked(tasks.goal)).any())
     wall = rooms.walls[:, 0, 0]
-    assert bool(((trip.start[:, 0] - wall) * (trip.goal[:, 0] - wall) < 0).all())
+    assert bool(((tasks.start[:, 0] - wall) * (tasks.goal[:, 0] - wall) < 0).all())
 
 
 def test_the_picture_shows_the_dot_where_it_is() -> None:
@@ -62,15 +62,15 @@ def test_the_picture_shows_the_dot_where_it_is() -> None:
 
 
 def test_a_straight_line_ends_at_the_wall_and_plans_in_the_true_rooms_go_through_the_door() -> None:
-    trip = Trip(fixed_rooms(2), torch.tensor([[0.2, 0.2], [0.2, 0.5]]), torch.tensor([[0.8, 0.2], [0.8, 0.5]]))
-    reached, path = travel(trip, straight(trip), 30)
+    tasks = Tasks(fixed_rooms(2), torch.tensor([[0.2, 0.2], [0.2, 0.5]]), torch.tensor([[0.8, 0.2], [0.8, 0.5]]))
+    reached, path = run_rooms(tasks, straight(tasks), 30)
     assert reached.tolist() == [False, True]
     assert float(path[0, :, 0].max()) < 0.5
     solver = MPPI(128, temperature=0.03, deviation=1.5, max_steps=3, tol=None)
-    drive = planner(OracleRooms(), solver, 20, trip, 32, torch.Generator().manual_seed(0))
-    found = tried(trip, drive, 40, 32)
+    drive = planner(OracleRooms(), solver, 20, tasks, 32, torch.Generator().manual_seed(0))
+    found = judge(tasks, drive, 40, 32)
     assert found["success"] == 100
-    assert float((found["path"][:, -1] - trip.goal).norm(dim=1).max()) <= REACHED
+    assert float((found["path"][:, -1] - tasks.goal).norm(dim=1).max()) <= REACHED
 
 
 def test_a_log_of_rooms_shows_what_walls_do() -> None:
@@ -85,6 +85,6 @@ def test_rooms_that_cannot_be() -> None:
         row_of_rooms(1, 6)
     with pytest.raises(OptionError, match="at least 1 episode"):
         record_rooms(fixed_rooms, 0, 5)
-    trip = opposite_rooms(fixed_rooms(2))
+    tasks = opposite_rooms(fixed_rooms(2))
     with pytest.raises(ShapeError, match="must return actions"):
-        travel(trip, lambda images, places: torch.zeros(2, 3), 1)
+        run_rooms(tasks, lambda images, places: torch.zeros(2, 3), 1)

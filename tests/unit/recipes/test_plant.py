@@ -13,7 +13,7 @@ from lowland.data.gym_log import write_gym_log
 from lowland.data.gym_record import record_gym_log
 from lowland.errors import DataError, OptionError
 from lowland.planning import load_policy
-from lowland.recipes.base import execute, load, start
+from lowland.recipes.base import LARGEST_SEED, execute, load, start
 from lowland.reports.run import Run
 
 TINY = {
@@ -51,6 +51,13 @@ def test_a_resumed_run_has_the_same_numbers(tmp_path: Path) -> None:
         torch.equal(part, weights[name]) for name, part in load_policy(again.folder, "careful").state_dict().items()
     )
     assert again.measured.each("careful", "promised-0") == whole.measured.each("careful", "promised-0")
+
+
+def test_the_largest_seed_is_a_seed_like_others(tmp_path: Path) -> None:
+    """It was multiplied by a thousand, beyond what a generator takes."""
+    path = write_gym_log(record_gym_log("Pendulum-v1", 300, longest=50, outcomes=True), tmp_path / "own.npz")
+    config = load("plant").from_options({**TINY, "log": str(path), "seed": LARGEST_SEED})
+    assert execute(config, start(config, tmp_path / "runs")).results
 
 
 def test_a_log_without_rewards_is_refused(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import torch
 from lowland.data.frame import as_image, read_frame
 from lowland.data.gym_log import GymLog
 from lowland.data.gym_read import read_gym_log
-from lowland.envs.rooms_trial import drivers, tried
-from lowland.envs.two_rooms import LAYOUTS, Trip, opposite_rooms, record_rooms
+from lowland.envs.rooms_trial import drivers, judge
+from lowland.envs.two_rooms import LAYOUTS, Tasks, opposite_rooms, record_rooms
 from lowland.errors import OptionError
-from lowland.evaluation.latent_worlds import codes_report, errors_ahead, goal_plan
+from lowland.evaluation.latent_worlds import goal_plan, latent_diagnosis
 from lowland.evaluation.success import wilson
 from lowland.plots.curves import curves
 from lowland.plots.rooms import paths_in_rooms, plan_to_goal
@@ -32,7 +32,7 @@ from lowland.worlds.latent_training import LatentTraining
 class Left(NamedTuple):
     """What the pictures need of a seed: the episodes that were tried, the paths by method, and the model's errors."""
 
-    trip: Trip | None
+    tasks: Tasks | None
     paths: Mapping[str, Any]
     errors: Mapping[str, Any]
     world: LatentWorld
@@ -98,14 +98,14 @@ class LatentRecipe(SeededRecipe):
         super().__post_init__()
         if bool(self.log) != bool(self.goal):
             raise OptionError("log and goal belong together: name both, or neither for the rooms that are made here.")
-        if self.clip > self.steps:
+        if self.clip > self.steps and not self.log:
             raise OptionError(f"clip must be at most steps, {self.steps}, but it is {self.clip}.")
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         log, held = self._logs(seed)
         world = self._learn(run, "world", log, seed, self.inverse)
-        report = run.stage("codes", partial(codes_report, world, clips(held, self.clip), self.seed + seed))
-        errors = run.stage("errors", partial(errors_ahead, world, clips(held, self.clip), self.seed + seed))
+        report = run.stage("diagnosis", partial(latent_diagnosis, world, clips(held, self.clip), self.seed + seed))
+        errors = {name: report.pop(name) for name in ("model", "copy")}
         found: dict[str, dict[str, Any]] = {"learned": report | {"error": errors["model"][-1]}}
         found["copy"] = {"error": errors["copy"][-1]}
         if seed == 0:
@@ -114,17 +114,17 @@ class LatentRecipe(SeededRecipe):
             return found, Left(None, {}, errors, world)
         blind = self._learn(run, "blind", log, seed, 0.0)
         rooms = LAYOUTS[self.layout](self.trials, self.generator(70_000 + seed))
-        trip = opposite_rooms(rooms, 80_000 + 1000 * self.seed + seed)
+        tasks = opposite_rooms(rooms, 80_000 + 1000 * self.seed + seed)
         paths = {}
         search = {"samples": self.samples, "steps": self.plan_steps, "seed": 90_000 + self.seed + seed}
-        for name, driver in drivers(world, blind, trip, self.horizon, self.size, **search).items():
-            result = run.stage(f"try/{name.replace(' ', '-')}", partial(tried, trip, driver, self.limit, self.size))
+        for name, driver in drivers(world, blind, tasks, self.horizon, self.size, **search).items():
+            result = run.stage(f"try/{name.replace(' ', '-')}", partial(judge, tasks, driver, self.limit, self.size))
             count = int(result["reached"].sum())
             _, low, high = (100 * value for value in wilson(count, self.trials))
             row = {"success": result["success"], "low": low, "high": high, "decision": result["decision"]}
             found.setdefault(name, {}).update(row)
             paths[name] = result["path"], result["reached"]
-        return found, Left(trip, paths, errors, world)
+        return found, Left(tasks, paths, errors, world)
 
     def _logs(self, seed: int) -> tuple[GymLog, GymLog]:
         """The log to learn from, and the one to measure the model on."""
@@ -161,14 +161,14 @@ class LatentRecipe(SeededRecipe):
         return world.eval()
 
     def figures(self, run: Run, first: Left) -> None:
-        run.show(own=bool(self.log), planners=["MPPI", "CEM", "gradient"])
+        run.show(own=bool(self.log))
         steps = range(1, self.clip + 1)
         names = {"model": "model", "copy": "copy of the last code"}
         lines = {names[name]: (steps, values) for name, values in first.errors.items()}
         run.figure("errors", curves(lines, xlabel="step", ylabel="share of the variance of codes"))
-        if first.trip is not None:
+        if first.tasks is not None:
             shown = {name: first.paths[name] for name in ("MPPI", "oracle", "straight")}
-            run.figure("paths", partial(paths_in_rooms, first.trip, shown))
+            run.figure("paths", partial(paths_in_rooms, first.tasks, shown))
             return
         log = read_gym_log(self.log)
         start = as_image(log.paths[-1]["observation"][-1])

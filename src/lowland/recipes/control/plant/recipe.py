@@ -144,7 +144,7 @@ class PlantRecipe(OfflineControl, Recipe):
     ) -> dict[str, dict[str, Any]]:
         """The numbers of one plant and seed, by method and measure; those of plant k end in -k."""
         known, other = log.split(self.held_out, self.seed + seed)
-        made = self.learn(log, known, other, 1000 * self.seed + seed, run.stage)
+        made = self.learn(log, known, other, self.generator, run.stage, seed)
         first = {part: torch.stack([path[part][0] for path in log.paths])[:500] for part in PARTS}
         found: dict[str, dict[str, Any]] = {"behaviour": {"return": mean_return(log)}}
         for kind, policy in made.policies.items():
@@ -180,7 +180,7 @@ class PlantRecipe(OfflineControl, Recipe):
     def _judge(self, run: Run, name: str, made: Learned, found: dict[str, dict[str, Any]], seed: int) -> None:
         """Returns of policies and planners in the plant."""
         for kind, policy in made.policies.items():
-            result = self._tried(run, f"judge/{kind}", returns, policy, seed, name)
+            result = self._returns(run, f"judge/{kind}", returns, policy, seed, name)
             gap = abs(found[kind]["promised"] - result["realised"])
             found[kind] |= {"return": result["return"], "realised": result["realised"], "gap": gap}
         for label, solver in SOLVERS.items():
@@ -191,10 +191,10 @@ class PlantRecipe(OfflineControl, Recipe):
                 crowd = solver(samples=self.samples, deviation=DEVIATION, max_steps=self.plan_steps, tol=None)
                 start = made.policies["start"]
                 controller = Controller(made.plan(weight), crowd, self.generator(900 + seed), policy=start)
-                result = self._tried(run, f"plan/{key.replace(' ', '-')}", planned_returns, controller, seed, name)
+                result = self._returns(run, f"plan/{key.replace(' ', '-')}", planned_returns, controller, seed, name)
                 found[key] = {measure: result[measure] for measure in ("return", "latency", "control")}
 
-    def _tried(
+    def _returns(
         self, run: Run, stage: str, work: Callable[..., dict[str, float]], policy: Any, seed: int, name: str
     ) -> Any:
         """Returns in the plant by `returns` or `planned_returns`, from the same starts for all."""
@@ -204,6 +204,6 @@ class PlantRecipe(OfflineControl, Recipe):
 
     def _rival(self, name: str, label: str, log: GymLog, seed: int) -> dict[str, float]:
         updates = self.rival_updates[RIVALS.index(label)]
-        policy, seconds = offline_policy(label, log.paths, updates, 1000 * self.seed + seed)
+        policy, seconds = offline_policy(label, log.paths, updates, (self.seed + seed) % 2**32)
         start = 100_000 * (1 + self.seed) + 1000 * seed
         return returns(name, policy, self.episodes, self.length, self.promise, start) | {"seconds": seconds}

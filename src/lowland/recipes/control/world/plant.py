@@ -39,8 +39,7 @@ def learn_plant(config: WorldOptions, run: Run) -> None:
         log = read_gym_log(config.log)
     else:
         log = record_gym_log(config.plant, config.transitions, config.seed, gusts=config.gusts)
-    if not any(bool((path["observation"] != path["observation"][0]).any()) for path in log.paths):
-        raise DataError(f"{log.name}: no observation ever changes, so there is nothing to learn.")
+    log.check_changes()
     known, test = log.split(0.15, config.seed)
     longest = max(len(path["actions"]) for path in test.paths) - 1
     evaluated = min(config.evaluated, longest)

@@ -223,8 +223,8 @@ class DriveRecipe(PolicyOptions):
         folder, log = str(run.folder.resolve()), str(Path(self.tracks).resolve()) if self.tracks else self.split
         policy = MPUR if MPUR in policies else next(iter(policies), "")
         if policy:
-            told = [name for name in ("success", "predicted", "realised") if run.measured.has(policy, name)]
-            policies[policy].certificate = {name: run.measured.each(policy, name)[0] for name in told}
+            there = [name for name in ("success", "predicted", "realised") if run.measured.has(policy, name)]
+            policies[policy].certificate = {name: run.measured.each(policy, name)[0] for name in there}
             facts = {"method": policy, "learned from": log if self.tracks else "simulated traffic"}
             write_policy(policies[policy], run.folder / "policy", facts | {"by": "lowland run drive"})
         run.show(
