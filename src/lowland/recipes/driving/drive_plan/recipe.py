@@ -42,9 +42,9 @@ SOLVERS: dict[str, Callable[[int, int], Solver]] = {
     "gradient descent": lambda steps, samples: GradientDescent(0.01, max_steps=steps, tol=None),
     "L-BFGS": lambda steps, samples: LBFGS(max_steps=steps, tol=None, max_line_search=6),
     "Langevin": lambda steps, samples: Langevin(0.02, temperature=1e-4, max_steps=steps),
-    "CEM": lambda steps, samples: CEM(samples, max_steps=steps, tol=None, deviation=0.3),
-    "iCEM": lambda steps, samples: ICEM(samples, max_steps=steps, tol=None, deviation=0.3),
-    "MPPI": lambda steps, samples: MPPI(samples, max_steps=steps, tol=None, deviation=0.3),
+    "CEM": lambda steps, samples: CEM(samples, max_steps=steps, tol=None, deviation=0.1),
+    "iCEM": lambda steps, samples: ICEM(samples, max_steps=steps, tol=None, deviation=0.1),
+    "MPPI": lambda steps, samples: MPPI(samples, max_steps=steps, tol=None, deviation=0.1),
 }
 """By name: (steps, samples) → a solver; actions are in shares of their bounds."""
 STARTS = (-0.6, -0.2, 0.0, 0.2)
