@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +76,15 @@ def test_promises_stand_on_the_page_by_method_and_by_step(first: Path) -> None:
     assert any(command in part.get("markdown", "") for part in page["elements"])
 
 
-def test_a_run_from_before_promises_has_a_page(first: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(first, tmp_path / "drive" / "earlier")
-    run = Run.open(folder)
+def test_a_run_from_before_promises_has_a_page(first: Path) -> None:
+    page, run = find("drive").page, Run.open(first)
+    run.filled(page)
     for measures in run.measured.values.values():
         for name in [name for name in measures if name.split("-")[0] in ("promised", "absorbing", "kept")]:
             del measures[name]
     for name in ("promising", "known_from", "preset"):
         del run.shown[name]
-    elements = [
-        one for one in json.loads((folder / "values.json").read_text())["elements"] if one.get("name") != "promises"
-    ]
-    page = find("drive").page
+    elements = [one for one in run.elements if one.get("name") != "promises"]
     filled = template.Filled(page, run.measured, run.config["options"], run.shown, elements)
     claims = {row["claim"] for row in filled.rows}
     assert "realised cost of a step" in claims
