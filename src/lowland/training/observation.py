@@ -43,19 +43,19 @@ def with_futures(data: Any, world: World, posterior: nn.Module, seed: int = 0) -
         posterior: q, trained with this world.
         seed: of z; a segment has the same z whenever it is drawn.
     """
-    lazy = data if isinstance(data, Lazy) else None
-    count = lazy.count if lazy else len(data[0]["actions"])
+    if isinstance(data, Lazy):
+        logged = data
+    else:
+        x, y = data
+        where = x["actions"].device
+        logged = Lazy(len(x["actions"]), lambda rows: Batch(*(take(part, rows.to(where)) for part in (y, x))))
 
     def draw(rows: Tensor) -> Batch:
-        if lazy:
-            batch = lazy.draw(rows)
-        else:
-            x, y = (take(part, rows.to(data[0]["actions"].device)) for part in data)
-            batch = Batch(y, x)
+        batch = logged.draw(rows)
         z = posterior_futures(world, posterior, batch.x, batch.y, rows, seed)
         return Batch(batch.x["actions"], {"state": batch.x["state"], "futures": z[:, None]})
 
-    return Lazy(count, draw)
+    return Lazy(logged.count, draw)
 
 
 def _spaced(total: int, count: int) -> Tensor:

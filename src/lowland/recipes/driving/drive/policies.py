@@ -120,7 +120,7 @@ class PolicyOptions(DriveOptions):
                 raise CheckpointError(
                     "The stored forward models of this run were kept without their posterior: start a new run."
                 )
-            starts = with_futures(observation.trajectories(segments, self.horizon), *model, seed)
+            starts = with_futures(observation.trajectories(segments, self.horizon), model.world, model.posterior, seed)
         return learned(
             plan, starts, shaping, self.policy_steps, seed,
             batch_size=self.policy_batch, lr=self.rate, clip=observation.clips[1],
