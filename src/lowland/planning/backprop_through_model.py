@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lowland.energies.base import Energy
 from lowland.energies.protocols import offered
 from lowland.errors import OptionError, UnsupportedError, check_instance
-from lowland.planning.energy import PlanEnergy, square_cost
+from lowland.planning.energy import PlanEnergy, parts_of, square_cost
 from lowland.planning.policies import Policy
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
@@ -38,7 +38,8 @@ class BackpropThroughModel(Shaping):
         MPER  uncertainty=0, expert > 0 and the log's actions as y       system W8
 
     `ll.fit(plan, Batch(None, states), BackpropThroughModel(policy), lr=1e-4, clip=50)` trains it; data for MPER are
-    pairs (states, actions (B, T, A)). The paper has T = 30 and γ = 0.99.
+    pairs (states, actions (B, T, A)). The paper has T = 30 and γ = 0.99. In place of states the data may have parts, as
+    x of a `PlanEnergy` has: {"state": s[0], "futures": (B, F, T, Z)} for futures that are not from the prior.
 
     Energies: `PlanEnergy`.
 
@@ -78,10 +79,11 @@ class BackpropThroughModel(Shaping):
         weight, plan = offered(energy, PlanEnergy, type(self).__name__)
         if self.expert and batch.y is None:
             raise UnsupportedError("expert > 0 needs the expert's actions (B, T, A): pass data as (states, actions).")
-        state, rows = batch.x, tree_leaves(batch.x, "x")[0]
+        given = parts_of(batch.x)
+        state, rows = given["state"], tree_leaves(given["state"], "x")[0]
         if self.disturb is not None:
             state = self.disturb(state, self.noise(rows))
-        x = plan.sample(state, self.noise(rows), self.noise(rows[:1]))
+        x = plan.sample(given | {"state": state}, self.noise(rows), self.noise(rows[:1]))
         count = max(plan.futures, 1)
         noise_RTA = None
         if self.policy.gaussian:

@@ -151,16 +151,15 @@ class PlanEnergy(Energy):
         """X with futures and masks from a generator, the same for all samples of the batch: see the class."""
         return self._complete({"state": state}, generator)
 
-    def sample(self, state: State, futures: PerSampleRNG, masks: PerSampleRNG) -> dict[str, Any]:
-        """As `draw`, with futures and masks from these streams: one stream for each sample, or one for all."""
-        return self._sample({"state": state}, futures, masks)
+    def sample(self, x: Mapping[str, Any], futures: PerSampleRNG, masks: PerSampleRNG) -> dict[str, Any]:
+        """As `draw`, with futures and masks from these streams: one stream for each sample, or one for all.
+
+        x is a state, or has parts, of which those that it lacks are drawn.
+        """
+        return self._sample(parts_of(x), futures, masks)
 
     def encode(self, x: Mapping[str, Any]) -> dict[str, Any]:
-        if not isinstance(x.get("state"), Mapping):
-            return self.draw(x)
-        if unknown := set(x) - set(_PARTS):
-            raise ShapeError(f"x is a state, or has the parts {', '.join(_PARTS)}, but it also has {min(unknown)!r}.")
-        return self._complete(x)
+        return self._complete(parts_of(x))
 
     def _complete(self, x: Mapping[str, Any], generator: torch.Generator | None = None) -> dict[str, Any]:
         noise = PerSampleRNG.from_generator(generator, torch.zeros(1, dtype=torch.int64), self._dtype(x["state"]))
@@ -298,6 +297,22 @@ class PlanEnergy(Energy):
         plan, state = cls(world, square_cost, horizon=2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
         best = torch.tensor([[-2 / 7, 1 / 7], [-1.0, 0.0]])
         return ReferenceCase(plan, {"x": {"state": state}}, "y", minimum=torch.tensor([6 / 7, 1.5]), minimiser=best)
+
+
+def parts_of(x: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of an x of a `PlanEnergy`, which may be a plain state.
+
+    Raises:
+        ShapeError: for an unknown part.
+
+    >>> sorted(parts_of({"own": torch.zeros(1)})), sorted(parts_of({"state": {"own": torch.zeros(1)}}))
+    (['state'], ['state'])
+    """
+    if not isinstance(x.get("state"), Mapping):
+        return {"state": x}
+    if unknown := set(x) - set(_PARTS):
+        raise ShapeError(f"x is a state, or has the parts {', '.join(_PARTS)}, but it also has {min(unknown)!r}.")
+    return dict(x)
 
 
 def unfit(who: str, state: State, error: RuntimeError) -> ShapeError:

@@ -26,11 +26,36 @@ from lowland.worlds.base import State, World
 from lowland.worlds.convolutional import ConvolutionalPosterior, ConvolutionalWorld
 from lowland.worlds.driving_costs import CARS, DrivingCost, PixelDrivingCost
 from lowland.worlds.ego import EgoWorld
+from lowland.worlds.forward_training import posterior_futures
 from lowland.worlds.rollout import at, rollout, transitions
 from lowland.worlds.traffic import TrafficWorld
 
 _ACTIONS = Box(2, low=-1.0, high=1.0)
 _SHOWN = 200
+
+
+def with_futures(data: Any, world: World, posterior: nn.Module, seed: int = 0) -> Lazy:
+    """Data for `BackpropThroughModel` whose futures are those of the log, z ∼ q(z[t] | s[t], s[t+1]).
+
+    Args:
+        data: `trajectories` of as many steps as a roll-out has.
+        world: with latents.
+        posterior: q, trained with this world.
+        seed: of z; a segment has the same z whenever it is drawn.
+    """
+    if isinstance(data, Lazy):
+        logged = data
+    else:
+        x, y = data
+        where = x["actions"].device
+        logged = Lazy(len(x["actions"]), lambda rows: Batch(*(take(part, rows.to(where)) for part in (y, x))))
+
+    def draw(rows: Tensor) -> Batch:
+        batch = logged.draw(rows)
+        z = posterior_futures(world, posterior, batch.x, batch.y, rows, seed)
+        return Batch(batch.x["actions"], {"state": batch.x["state"], "futures": z[:, None]})
+
+    return Lazy(logged.count, draw)
 
 
 def _spaced(total: int, count: int) -> Tensor:

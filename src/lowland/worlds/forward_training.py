@@ -17,7 +17,7 @@ from lowland.errors import OptionError, UnsupportedError
 from lowland.nn.layers import mlp
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, Shaping, ShapingCase
-from lowland.tensors import tree_map
+from lowland.tensors import PerSampleRNG, tree_map
 from lowland.worlds.base import State, World, standardise
 from lowland.worlds.forward import ForwardModel, windows
 from lowland.worlds.vector import VectorWorld
@@ -176,6 +176,37 @@ class ForwardTraining(Shaping):
         world = VectorWorld(2, 1, latents=2, hidden=16, dropout=0.1)
         batch = Batch(y, x, torch.arange(len(x["actions"])))
         return ShapingCase(cls(Posterior(2, 1, 2, (16,))), ForwardModel(world, x["state"], 4), batch)
+
+
+@torch.no_grad()
+def posterior_futures(world: World, posterior: nn.Module, x: Any, y: State, rows: Tensor, seed: int = 0) -> Tensor:
+    """Latents z[t] ∼ q(z[t] | s[t], s[t+1]) of logged transitions, one future for each of B segments, (B, T, Z).
+
+    The counterpart of `worlds.uncertainty.prior_futures`. Such a z knows what the others did when the log's own car
+    acted as it did, and a policy that is trained on it acts otherwise. Henaff, Canziani & LeCun (2019) compare the two
+    (system W5).
+
+    Args:
+        world: with latents.
+        posterior: q, trained with this world: see `ForwardTraining`.
+        x, y: logged segments, as of `ForwardTraining`: first states with `actions` (B, T, A), and the T states after.
+        rows: numbers of the segments, (B,): a segment gets the same z whenever it is drawn.
+        seed: of z.
+
+    Raises:
+        UnsupportedError: for a world without latents.
+
+    >>> from lowland.worlds.vector import VectorWorld
+    >>> x, y = {"state": {"observation": torch.zeros(5, 3)}, "actions": torch.zeros(5, 4, 1)}, torch.zeros(5, 4, 3)
+    >>> world, rows = VectorWorld(3, 1, latents=2), torch.arange(5)
+    >>> posterior_futures(world, Posterior(3, 1, latents=2), x, {"observation": y}, rows).shape
+    torch.Size([5, 4, 2])
+    """
+    if not world.latents:
+        raise UnsupportedError(f"There is a posterior, but {type(world).__name__} was made without latents.")
+    mean, log_variance = ForwardTraining(posterior).infer(world, x, y)
+    noise = PerSampleRNG(seed, rows.to(mean.device), mean.dtype)
+    return mean + (0.5 * log_variance).exp() * noise.normal(*mean.shape[1:])
 
 
 def _steps(x: Any, y: State) -> tuple[State, Tensor, State]:

@@ -107,3 +107,15 @@ def test_what_cannot_be_trained_through() -> None:
         BackpropThroughModel(policy, expert=1.0)(PlanEnergy(linear(), square_cost, 5), Batch(None, states()))
     with pytest.raises(OptionError, match="at least 0"):
         BackpropThroughModel(policy, expert=-1.0)
+
+
+def test_futures_that_come_with_the_data_are_the_ones_that_count() -> None:
+    plan, policy, start = PlanEnergy(linear(), square_cost, horizon=3, futures=1), policy_of(linear()), states()
+    z = 2 + torch.randn(32, 1, 3, 1, generator=torch.Generator().manual_seed(1))
+    shaping = BackpropThroughModel(policy)
+    with torch.no_grad():
+        given = float(shaping(plan, Batch(None, {"state": start, "futures": z})).losses["policy"])
+        expected = plan.total(plan.terms(start, lambda state, t: policy(state), z)).mean()
+        drawn = float(shaping(plan, Batch(None, start)).losses["policy"])
+    assert given == pytest.approx(float(expected), rel=1e-6)
+    assert given != pytest.approx(drawn, rel=0.01)

@@ -13,7 +13,11 @@ import torch
 from lowland.errors import CheckpointError, OptionError
 from lowland.planning.policy_methods import METHODS
 from lowland.recipes.base import Recipe, execute, load, start
+from lowland.recipes.catalogue import find
+from lowland.recipes.driving.drive.figures import known_car
 from lowland.recipes.driving.drive.recipe import DriveRecipe
+from lowland.reports import template
+from lowland.reports.run import Run
 
 TINY: dict[str, Any] = {"image": (16, 8), "frames": 2, "maps": (4, 6), "hidden": 8, "latents": 2, "episodes": 4}
 
@@ -47,6 +51,44 @@ def test_known_kinematics_and_a_learned_own_car_stand_side_by_side(first: Path) 
     rows = {row[0]: row[1:] for row in table["rows"]}
     assert set(rows) == set(METHODS) - {"VG z-dropout"}, "a policy without a figure on record has no row"
     assert rows["VG"][0] == pytest.approx(96.6)
+    assert table["columns"][1] == "known own car, record of cpu, %"
+    said = " ".join(" ".join(part.get("markdown", "") for part in page["elements"]).split())
+    assert "since the preset `pixels`, which has images and known kinematics, has no run on record" in said
+
+
+def test_the_known_car_is_that_of_the_record_of_pixels_once_there_is_one(tmp_path: Path) -> None:
+    entry = dataclasses.replace(find("drive"), page=tmp_path / "page.md")
+    usual = json.loads(find("drive").record().read_text())
+    for preset, success in (("cpu", 10.0), ("pixels", 20.0)):
+        rows = [row | {"measured": success} for row in usual["rows"] if row["claim"] == "success"]
+        entry.record(preset).write_text(json.dumps(usual | {"preset": preset, "rows": rows}))
+        found, told = known_car(entry)
+        assert (found["W8\tsuccess\tVG"], told) == (success, preset)
+
+
+def test_promises_stand_on_the_page_by_method_and_by_step(first: Path) -> None:
+    page = json.loads((first / "page.json").read_text())
+    table = next(part for part in page["elements"] if part.get("name") == "promises" and part["kind"] == "table")
+    assert {row[0] for row in table["rows"]} == {name for name, method in METHODS.items() if method.world}
+    assert all(row[3] == pytest.approx(row[1] / row[2]) for row in table["rows"])
+    assert any(part.get("name") == "promises" and part["kind"] == "figure" for part in page["elements"])
+    command = "lowland run drive --preset smoke --sweep horizon="
+    assert any(command in part.get("markdown", "") for part in page["elements"])
+
+
+def test_a_run_from_before_promises_has_a_page(first: Path) -> None:
+    page, run = find("drive").page, Run.open(first)
+    run.filled(page)
+    for measures in run.measured.values.values():
+        for name in [name for name in measures if name.split("-")[0] in ("promised", "absorbing", "kept")]:
+            del measures[name]
+    for name in ("promising", "known_from", "preset"):
+        del run.shown[name]
+    elements = [one for one in run.elements if one.get("name") != "promises"]
+    filled = template.Filled(page, run.measured, run.config["options"], run.shown, elements)
+    claims = {row["claim"] for row in filled.rows}
+    assert "realised cost of a step" in claims
+    assert not any("absorbing" in claim for claim in claims)
 
 
 @pytest.mark.parametrize("ego", [False, True])

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lowland.cli import main
 from lowland.errors import OptionError
@@ -65,6 +67,24 @@ def test_the_page_of_a_sweep_says_its_own(horizon: Path) -> None:
     assert heads == ["method", "horizon=1", "horizon=3 (default)"]
 
 
+def test_z_of_the_posterior_goes_through_the_same_models(tmp_path: Path) -> None:
+    """The models are computed once, the policies anew; a method without a latent has the same numbers twice."""
+    folder = sweep(tmp_path, "--methods", "VG", "MPUR stochastic", "--sweep", "latent=prior,posterior")
+    shared = {path.relative_to(folder / "stages").as_posix() for path in (folder / "stages").rglob("*.safetensors")}
+    assert {"seed-0/model/deterministic.safetensors", "seed-0/model/stochastic.safetensors"} <= shared
+    policies = {
+        (point, name): load_file(
+            folder / "sweep" / f"latent={point}" / "checkpoints" / f"policy-{name}.safetensors"
+        ) for point in ("prior", "posterior") for name in ("VG", "MPUR-stochastic")
+    }  # fmt: skip
+    for name, alike in (("VG", True), ("MPUR-stochastic", False)):
+        one, other = policies["prior", name], policies["posterior", name]
+        assert all(torch.equal(one[key], other[key]) for key in one) == alike
+    rows = json.loads((folder / "sweep" / "latent=posterior" / "results.json").read_text())
+    (told,) = (row for row in rows if row["claim"] == "success, trained with z from the posterior")
+    assert (told["id"], told["method"]) == ("W5", "MPUR stochastic")
+
+
 def test_remedies_have_the_rows_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what is usual is measured where the model learned, which with little data are few segments."""
     segments, real = set(), policy_methods.usual_spread
@@ -88,7 +108,7 @@ def test_each_sweep_of_the_page_can_start() -> None:
     page = load("drive").entry.page
     assert page is not None
     sweeps = read_page(page)[0].sweeps or {}
-    assert set(sweeps) == {"horizon", "uncertainty", "hinge", "members", "hidden", "model_windows"}
+    assert set(sweeps) == {"horizon", "latent", "uncertainty", "hinge", "members", "hidden", "model_windows"}
     for option in sweeps:
         config: Any = with_defaults(load("drive")(), {option: [1, 2]})
         # Settings are compared outside the test, which is left for the one that is chosen.
@@ -114,6 +134,10 @@ def test_an_option_that_may_be_none_can_be_swept_to_it() -> None:
         ({"members": 2, "models": "shipped"}, "leave out models, or set members to 1"),
         ({"members": 2, "image": (16, 8)}, "leave image out"),
         ({"model_windows": 1}, "model_windows must be 0 or from 2"),
+        ({"latent": "posterior", "methods": ("VG",)}, "go through a model with a latent"),
+        ({"latent": "posterior", "models": "shipped"}, "leave out models and members"),
+        ({"latent": "posterior", "members": 2}, "leave out models and members"),
+        ({"latent": "middle"}, "latent must be one of prior, posterior"),
         ({"split": "train"}, "split must be one of test, validation"),
     ],
 )

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from torch import nn
 
@@ -30,6 +30,13 @@ SMALL: dict[str, Any] = {
     "windows": 120, "model_steps": 2, "model_horizon": 3, "batch": 8, "episodes": 6, "recordings": 1
 }  # fmt: skip
 """What the smoke presets change of `DriveOptions`."""
+
+
+class Trained(NamedTuple):
+    """A trained forward model, and the posterior of its latents; None where it has none, or none was kept."""
+
+    world: World
+    posterior: nn.Module | None
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,8 @@ class DriveOptions(LogOptions):
         start: World | None = None,
         member: int = 0,
         label: str = "",
-    ) -> World:
-        """A trained forward model.
+    ) -> Trained:
+        """A trained forward model, with the posterior that it was trained with.
 
         Args:
             run: whose stage this is; the model of the first seed is kept in its checkpoints.
@@ -123,21 +130,30 @@ class DriveOptions(LogOptions):
         learn = partial(self._train_world, kind, world, segments, own, kl)
         if self.models:
             learn = partial(self.read, f"world-{kind}", world)
-        run.stage(f"seed-{seed}/model/{kind}{f'-{member + 1}' if member else ''}{label}", learn, [world])
+        found = run.stage(f"seed-{seed}/model/{kind}{f'-{member + 1}' if member else ''}{label}", learn, [world])
         if seed == 0 and not member:
             export_safetensors(world, run.checkpoints / f"world-{kind}.safetensors", self.observation.note)
-        return world.eval()
+        posterior = None
+        if "posterior" in found:  # the stages of earlier versions lack it
+            posterior = self._posterior(world, own).to(self.device)
+            posterior.load_state_dict(found["posterior"])
+        return Trained(world.eval(), posterior)
+
+    def _posterior(self, world: World, seed: int) -> nn.Module:
+        """An untrained posterior of a model with latents."""
+        return self.observation.posterior(world, self.generator(10 * seed + 1))
 
     def _train_world(self, kind: str, world: World, segments: Any, seed: int, kl: float) -> dict[str, Any]:
         observation, steps = self.observation, self.model_horizon
         energy = ForwardModel(world, observation.examples(segments, 1)[0], steps).to(self.device)
-        posterior = observation.posterior(world, self.generator(10 * seed + 1)) if world.latents else None
+        posterior = self._posterior(world, seed) if world.latents else None
         shaping = ForwardTraining(posterior, kl, 0.5 if kind == DROPPED else 0.0, seed=seed).to(self.device)
-        return learned(
+        found = learned(
             energy, observation.trajectories(segments, steps), shaping, self.model_steps, seed,
             batch_size=min(self.batch, len(segments["actions"]) if isinstance(segments, dict) else len(segments)),
             lr=self.model_rate, clip=observation.clips[0],
         )  # fmt: skip
+        return found | ({"posterior": posterior.state_dict()} if posterior is not None else {})
 
     def read(self, name: str, module: nn.Module) -> dict[str, Any]:
         """Trained weights in place of training; nothing is known of how they were learned."""

@@ -14,6 +14,8 @@ from lowland.plots.bars import interval_bars, value_pairs
 from lowland.plots.curves import curves
 from lowland.plots.driving import episode_ends, film_drivers, last_moment
 from lowland.plots.style import BLUE, ORANGE
+from lowland.recipes.catalogue import USUAL, Entry
+from lowland.recipes.record import figures_on_record
 from lowland.reports.run import Run
 from lowland.systems import published
 
@@ -21,6 +23,8 @@ Found = Mapping[str, Sequence[Mapping[str, Any]]]
 """By driver, an outcome of each seed: rows of its `test` and `real` episodes, the `curves` of its training."""
 SHOWN = ("human", "no action", "imitation", "VG", MPUR)
 """Drivers of the film, as far as they are there."""
+KNOWN = "pixels"
+"""The preset that sees images and moves the own car by its known kinematics."""
 
 
 def driven(found: Found, part: str = "test") -> dict[str, list[Rows]]:
@@ -48,17 +52,29 @@ def facts(run: Run, found: Found, main: str) -> None:
         against=compare_success(tests, [(main, name) for name in found if name != main]),
         pairs=compare_success(tests, [pair for pair in PAIRS if set(pair) <= set(found)]),
         through=run.measured.methods("predicted"),
+        promising=run.measured.methods("promised"),
         costs={name: values for name, (one, *_) in found.items() if (values := one.get("curves", {}).get("cost"))},
     )
 
 
-def beside(run: Run, found: Found, known: Mapping[str, Any]) -> None:
+def known_car(entry: Entry) -> tuple[dict[str, Any], str]:
+    """Figures on record with known kinematics of the own car, and their preset.
+
+    They are those of `pixels`, which sees the same images as `paper`, and while it has no record those of the usual
+    preset, which sees numbers.
+    """
+    preset = KNOWN if KNOWN in entry.recorded else USUAL
+    return figures_on_record(entry, preset), preset
+
+
+def beside(run: Run, found: Found, known: Mapping[str, Any], preset: str) -> None:
     """The table `beside`: success on record with a known own car, and of this run, in which the model predicts it.
 
     Args:
         run: whose table it is.
         found: the outcomes.
-        known: the figures on record of the usual preset, as of `recipes.record.figures_on_record`.
+        known: the figures on record, as of `recipes.record.figures_on_record`.
+        preset: that they are of.
     """
     rows = []
     for name in found:
@@ -67,9 +83,10 @@ def beside(run: Run, found: Found, known: Mapping[str, Any]) -> None:
             costs = ("predicted", "realised") if name in run.measured.methods("predicted") else ()
             values = [run.measured.mean(name, measure) for measure in ("success", *costs)]
             rows.append([name, earlier, *values, *[None] * (3 - len(values))])
-    run.show(beside=len(rows))
+    run.show(beside=len(rows), known_from=preset)
     if rows:
-        columns = ("policy", "known own car, on record, %", "learned own car, %", "predicted cost", "realised cost")
+        first = f"known own car, record of {preset}, %"
+        columns = ("policy", first, "learned own car, %", "predicted cost", "realised cost")
         run.table(columns, rows, name="beside")
 
 
@@ -97,6 +114,9 @@ def draw(run: Run, found: Found, drivers: Mapping[str, Any], episodes: Sequence[
             for label, (first, second) in measures.items()
         }
         run.figure("exploitation", lambda: value_pairs(panels, colours=colours))
+    first = dict.fromkeys(("VG", shown["main"], *shown["promising"]))
+    if pair := [name for name in first if name in shown["promising"]][:2]:
+        _promises(run, pair)
     if shown["costs"]:
         steps = run.config["options"]["policy_steps"]
         lines = {
@@ -108,6 +128,18 @@ def draw(run: Run, found: Found, drivers: Mapping[str, Any], episodes: Sequence[
         _real(run, found)
     for name in ("against", "pairs"):
         _judged(run, name)
+
+
+def _promises(run: Run, names: Sequence[str]) -> None:
+    """Promised and realised cost of each step of a roll-out, for two policies."""
+    lines = {}
+    for name in names:
+        for word, measure in (("promised", "promised"), ("realised", "absorbing")):
+            steps = [step for step in range(run.config["options"]["horizon"])
+                     if run.measured.has(name, f"{measure}-{step}")]  # fmt: skip
+            values = [run.measured.mean(name, f"{measure}-{step}") or 0.0 for step in steps]
+            lines[f"{name}, {word}"] = ([run.shown["dt"] * (step + 1) for step in steps], values)
+    run.figure("promises", lambda: curves(lines, xlabel="seconds of a roll-out", ylabel="cost of a step"))
 
 
 def _failures(run: Run, drivers: Mapping[str, Any], episodes: Sequence[Episodes]) -> None:

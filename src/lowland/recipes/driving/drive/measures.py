@@ -23,10 +23,14 @@ def measures(outcome: Mapping[str, Any]) -> dict[str, float]:
     if outcome["real"]:
         real = driving_measures(outcome["real"])
         found |= {f"real_{name}": real[name] for name in ("success", "distance")}
-    for name in ("predicted", "realised", "uncertainty", "realised_uncertainty"):
+    for name in ("predicted", "realised", "uncertainty", "realised_uncertainty", "promised", "absorbing"):
         found |= {name: outcome[name]} if name in outcome else {}
     if "predicted" in outcome:
         found["gap"] = outcome["realised"] - outcome["predicted"]
+    if outcome.get("absorbing"):
+        found["kept"] = outcome["promised"] / outcome["absorbing"]
+    for name in ("promised", "absorbing"):
+        found |= {f"{name}-{step}": value for step, value in enumerate(outcome.get(f"{name}_by_step", ()))}
     return found
 
 

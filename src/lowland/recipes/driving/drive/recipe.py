@@ -19,16 +19,14 @@ from lowland.planning.policy_files import PREFIX, save_policy
 from lowland.planning.policy_methods import DETERMINISTIC, METHODS, MPUR, WORLDS
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, recipe
 from lowland.recipes.catalogue import find
-from lowland.recipes.driving.common import SMALL, show_log
-from lowland.recipes.driving.drive.figures import beside, draw, errors_ahead, facts
+from lowland.recipes.driving.common import SMALL, Trained, show_log
+from lowland.recipes.driving.drive.figures import beside, draw, errors_ahead, facts, known_car
 from lowland.recipes.driving.drive.measures import error_rows, measures, run_test
 from lowland.recipes.driving.drive.policies import PolicyOptions
-from lowland.recipes.record import figures_on_record
 from lowland.reports.run import Run
 from lowland.tensors import spaced
 from lowland.training.observation import ImageObservation, VectorObservation
 from lowland.training.policy_export import write_policy
-from lowland.worlds.base import World
 from lowland.worlds.uncertainty import Ensemble
 
 
@@ -76,12 +74,12 @@ class DriveRecipe(PolicyOptions):
             "model_steps": 2000, "model_horizon": 10, "horizon": 12, "batch": 16, "policy_batch": 16, "masks": 4,
             "model_rate": 0.002, "kl": 1e-4, "uncertainty": 0.05,
         },
-        # As in the paper, the model predicts the own car too, from logged actions alone, but images, roll-out and masks
-        # are smaller. About 85 minutes of one core: 25 for the models, 15 for each MPUR, 5 for each of the others.
+        # As in the paper, the model predicts the own car too, from logged actions alone, and there are 10 masks, but
+        # images and roll-out are smaller. About 125 minutes of one core: 25 for the models, 26 for each MPUR, 5 for
+        # each of the others. An update of MPUR takes 1.7 times as long as with the 4 masks of record-paper.json.
         "paper": {
             "image": (64, 16), "imitation_steps": 1500, "model_steps": 2500, "model_horizon": 10, "horizon": 12,
-            "batch": 16, "policy_batch": 16, "policy_steps": 1000, "masks": 4, "model_rate": 0.002, "kl": 1e-4,
-            "real": False,
+            "batch": 16, "policy_batch": 16, "policy_steps": 1000, "model_rate": 0.002, "kl": 1e-4, "real": False,
         },
         "gpu": {
             "image": (117, 24), "every": 1, "frames": 20, "maps": (64, 128, 256), "hidden": 256, "latents": 32,
@@ -145,33 +143,33 @@ class DriveRecipe(PolicyOptions):
         for seed in range(self.seeds):
             models = self._models(run, worlds, seen, seed)
             errors = {
-                kind: run.stage(f"seed-{seed}/errors/{kind}", partial(observation.errors, model[0], unseen))
+                kind: run.stage(f"seed-{seed}/errors/{kind}", partial(observation.errors, model[0].world, unseen))
                 for kind, model in models.items()
             }
             run.measured.add(error_rows(errors, observation.baseline))
             for name in methods:
                 policy = self.new_policy(METHODS[name].gaussian, seed)
-                world = self._through(name, models)
-                outcome = self._policy(run, name, policy, world, (segments, seen), unseen, episodes, seed)
+                model = self._through(name, models)
+                outcome = self._policy(run, name, policy, model, (segments, seen), unseen, episodes, seed)
                 found.setdefault(name, []).append(outcome)
                 run.measured.add({name: measures(outcome)})
                 policies.setdefault(name, policy)
         self._show(run, found, policies, episodes, logs)
         facts(run, found, MPUR if MPUR in found else list(found)[-1])
         predicted = self.image and not self.ego and not self.tracks
-        beside(run, found, figures_on_record(find("drive")) if predicted else {})
+        beside(run, found, *known_car(find("drive")) if predicted else ({}, ""))
         run.part(draw, found, {**drivers, **policies}, episodes[0])
         run.part(errors_ahead, self.span)
 
     # Training
 
-    def _models(self, run: Run, kinds: Sequence[str], segments: Any, seed: int) -> dict[str, list[World]]:
+    def _models(self, run: Run, kinds: Sequence[str], segments: Any, seed: int) -> dict[str, list[Trained]]:
         """Forward models by kind; several of those that an ensemble is made of."""
-        models: dict[str, list[World]] = {}
+        models: dict[str, list[Trained]] = {}
         # Sweeps share models by the names of their stages: longer segments of the log are others.
         label = f"-of-{self.span}-steps" if self.span > self.model_horizon else ""
         for kind in kinds:
-            start = models[DETERMINISTIC][0] if self.image and models else None
+            start = models[DETERMINISTIC][0].world if self.image and models else None
             doubted = any(METHODS[name].world == kind and METHODS[name].uncertainty for name in self.methods)
             models[kind] = [
                 self.world(run, kind, segments, seed, kl=self.kl, start=start, member=member, label=label)
@@ -179,19 +177,21 @@ class DriveRecipe(PolicyOptions):
             ]
         return models
 
-    def _through(self, name: str, models: Mapping[str, Sequence[World]]) -> World | None:
+    def _through(self, name: str, models: Mapping[str, Sequence[Trained]]) -> Trained | None:
         """The model that a policy is trained through: an ensemble where its uncertainty counts, else the first."""
         method = METHODS[name]
         members = models.get(method.world, ())
-        return Ensemble(members) if method.uncertainty and len(members) > 1 else next(iter(members), None)
+        if method.uncertainty and len(members) > 1:
+            return Trained(Ensemble([one.world for one in members]), None)
+        return next(iter(members), None)
 
     def _policy(
-        self, run: Run, name: str, policy: Policy, world: World | None, segments: tuple[Any, Any], unseen: Any,
+        self, run: Run, name: str, policy: Policy, model: Trained | None, segments: tuple[Any, Any], unseen: Any,
         episodes: Sequence[Sequence[Episodes]], seed: int,
     ) -> dict[str, Any]:  # fmt: skip
         """Train a policy, and drive with it: the curves of its training, and an outcome as of `run_test`."""
         short, (every, seen) = name.replace(" ", "-"), segments
-        learn = partial(self.train_policy, name, policy, world, every, seen, seed)
+        learn = partial(self.train_policy, name, policy, model, every, seen, seed)
         if self.models:
             learn = partial(self.read, f"{PREFIX}{short}", policy)
         label = f"seed-{seed}/{short}"
@@ -199,8 +199,9 @@ class DriveRecipe(PolicyOptions):
         if seed == 0:
             save_policy(policy, run.checkpoints / f"{PREFIX}{short}.safetensors", self.observation.note)
         outcome |= run.stage(f"{label}/test", partial(run_test, episodes, policy.eval()))
-        if world is not None:
-            options = (policy, world, episodes[0], unseen, self.horizon, self.masks_of(name), self.observation.cost)
+        if model is not None:
+            masks, cost = self.masks_of(name), self.observation.cost
+            options = (policy, model.world, episodes[0], unseen, self.horizon, masks, cost)
             outcome |= run.stage(f"{label}/exploitation", lambda: exploitation(*options)._asdict())
         return outcome
 
@@ -230,7 +231,7 @@ class DriveRecipe(PolicyOptions):
         run.show(
             count=len(found["human"][0]["test"]), count_real=len(found["human"][0]["real"]), trained=list(policies),
             cited=self.cited(observation.dt), modelled=modelled, baseline=observation.baseline, error=observation.error,
-            predicts=observation.predicts, dt=observation.dt, last=last,
+            predicts=observation.predicts, dt=observation.dt, last=last, preset=run.config["preset"],
             steps=sorted({0, (last + 1) // 2, last}) if modelled else [],
             until={one.replay.until for one in episodes[0]} == {"recording"},
             quoted_folder=repr(folder), quoted_policy=repr(policy), quoted_log=repr(log), said=self.said,

@@ -97,7 +97,7 @@ class DrivePlanRecipe(DriveOptions):
         logs = self.logs(run)
         segments = {} if self.models else logs.segments(self.windows, self.model_horizon, self.generator())
         episodes = logs.episodes(self.episodes)
-        world = self.world(run, DETERMINISTIC, segments, 0)
+        world = self.world(run, DETERMINISTIC, segments, 0).world
         tests = {name: partial(_test, episodes, driver) for name, driver in sanity_drivers().items()}
         tests |= {name: partial(self._planned, name, world, episodes) for name in self.solvers}
         found = {name: run.stage(f"test/{name.replace(' ', '-')}", test) for name, test in tests.items()}
