@@ -21,7 +21,7 @@ from lowland.solvers.adam import Adam
 from lowland.solvers.base import Solver
 from lowland.solvers.cem import CEM
 from lowland.solvers.mppi import MPPI
-from lowland.worlds.base import State, World
+from lowland.worlds.base import Cost, State, World
 from lowland.worlds.latent import LatentWorld, goal_cost
 
 
@@ -75,13 +75,19 @@ class Planner:
 
 
 def goal_planner(
-    world: World, solver: Solver, horizon: int, tasks: Tasks, size: int, generator: torch.Generator
+    world: World,
+    solver: Solver,
+    horizon: int,
+    tasks: Tasks,
+    size: int,
+    generator: torch.Generator,
+    cost: Cost = goal_cost,
 ) -> Planner:
     """A `Planner` with a receding horizon of T steps."""
-    return Planner(world, Controller(PlanEnergy(world, goal_cost, horizon, futures=0), solver, generator), tasks, size)
+    return Planner(world, Controller(PlanEnergy(world, cost, horizon, futures=0), solver, generator), tasks, size)
 
 
-def crowd(samples: int, steps: int, solver: type[CEM] | type[MPPI] = MPPI) -> Solver:
+def crowd(samples: int, steps: int, solver: type[CEM] | type[MPPI] = MPPI, deviation: float = 1.5) -> Solver:
     """MPPI or CEM for plans in rooms.
 
     The first deviation of candidates, 1.5 times the largest action, and the temperature of MPPI, 0.03, were chosen in
@@ -91,8 +97,9 @@ def crowd(samples: int, steps: int, solver: type[CEM] | type[MPPI] = MPPI) -> So
         samples: plans that are compared in each step.
         steps: of the solver for each action.
         solver: which of them.
+        deviation: the first one of candidates.
     """
-    options: dict[str, Any] = {"samples": samples, "max_steps": steps, "tol": None, "deviation": 1.5}
+    options: dict[str, Any] = {"samples": samples, "max_steps": steps, "tol": None, "deviation": deviation}
     return MPPI(temperature=0.03, **options) if solver is MPPI else solver(**options)
 
 

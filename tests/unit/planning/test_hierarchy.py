@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
 from lowland.domains import Box
+from lowland.errors import OptionError
 from lowland.planning.control import Controller
 from lowland.planning.energy import PlanEnergy
 from lowland.planning.hierarchy import Hierarchy
@@ -36,7 +38,7 @@ def level(step: float, cost: object, seed: int) -> Controller:
 
 
 def test_the_lower_level_goes_where_the_upper_one_wants_to_be() -> None:
-    control = Hierarchy(level(1.0, towards_above, 0), level(0.1, goal_cost, 1))
+    control = Hierarchy(level(1.0, towards_above, 0), level(0.1, goal_cost, 1), stride=2)
     state = {"code": torch.zeros(3, 2), "goal": torch.tensor([[5.0, 0.0]]).expand(3, 2)}
     action = control(state)
     assert control.subgoal is not None
@@ -46,7 +48,7 @@ def test_the_lower_level_goes_where_the_upper_one_wants_to_be() -> None:
 
 
 def test_rows_that_have_ended_leave_both_levels() -> None:
-    control = Hierarchy(level(1.0, towards_above, 0), level(0.1, goal_cost, 1))
+    control = Hierarchy(level(1.0, towards_above, 0), level(0.1, goal_cost, 1), stride=2)
     state = {"code": torch.zeros(3, 2), "goal": torch.ones(3, 2)}
     control(state)
     control.select(torch.tensor([0, 2]))
@@ -56,3 +58,14 @@ def test_rows_that_have_ended_leave_both_levels() -> None:
     assert control.upper.found is not None
     control.reset()
     assert control.upper.found is None
+
+
+def test_the_upper_level_plans_before_every_kth_action_only() -> None:
+    control = Hierarchy(level(1.0, towards_above, 0), level(0.1, goal_cost, 1), stride=3)
+    state = {"code": torch.zeros(2, 2), "goal": torch.ones(2, 2)}
+    for _ in range(7):
+        control(state)
+    assert len(control.upper.seconds) == 3
+    assert len(control.lower.seconds) == 7
+    with pytest.raises(OptionError, match="at least 1 step, but it is 0"):
+        Hierarchy(control.upper, control.lower, stride=0)

@@ -21,9 +21,10 @@ from lowland.plots.curves import curves
 from lowland.plots.rooms import paths_in_rooms
 from lowland.recipes.base import Bound, Count, NotNegative, SeededRecipe, recipe
 from lowland.reports.run import Run
-from lowland.training.latent_worlds import LatentOptions, fit_upper, upper_world
+from lowland.solvers.base import Solver
+from lowland.training.latent_worlds import LatentOptions, encoded, fit_upper, upper_world
 from lowland.worlds.latent import LatentWorld, goal_cost
-from lowland.worlds.latent_actions import likely_goal_cost
+from lowland.worlds.latent_actions import StepDistance
 
 
 class Left(NamedTuple):
@@ -36,7 +37,7 @@ class Left(NamedTuple):
 @recipe
 @dataclass(frozen=True)
 class HierarchyRecipe(LatentOptions, SeededRecipe):
-    """z* = argmin Σ_j ‖h[j] − h_goal‖² / D + ρ ‖z[j]‖², h[j+1] = G(h[j], z[j]); a* = argmin Σ_t ‖h[t] − h*[1]‖² / D."""
+    """z* = argmin Σ_j d(h[j], h_goal) + ρ ‖z[j]‖², h[j+1] = G(h[j], z[j]);  a* = argmin Σ_t d(h[t], h*[1])."""
 
     walls: Annotated[int, Bound(least=1, most=5)] = 3
     """Walls in the row of rooms, whose doors are at the top and at the bottom by turns."""
@@ -46,9 +47,14 @@ class HierarchyRecipe(LatentOptions, SeededRecipe):
     """Actions of each."""
     size: Annotated[int, Bound(least=16)] = 32
     """Pixels of a side of its images."""
-    hidden: Count = 128
-    """Units of a layer of the lower predictor."""
-    updates: Count = 4000
+    code: Count = 16
+    """D, numbers of a code."""
+    between: Annotated[int, Bound(least=0)] = 16
+    """Of these, numbers that must vary over all episodes: within one, few rooms are seen, and codes of others may be
+    the same."""
+    change: NotNegative = 5.0
+    """Weight of the change from one code to the next."""
+    updates: Count = 3000
     """Updates of the lower world, on 64 clips each."""
     stride: Count = 8
     """k, steps of the log for one step of the upper world."""
@@ -62,18 +68,20 @@ class HierarchyRecipe(LatentOptions, SeededRecipe):
     """Updates of the upper world, on 256 segments each."""
     kl: NotNegative = 0.05
     """Weight of the divergence of the latents from N(0, I)."""
-    likely: NotNegative = 0.02
+    likely: NotNegative = 0.1
     """ρ, weight of ‖z‖² in an upper plan."""
     upper_horizon: Count = 10
     """Upper steps of a plan."""
     lower_horizon: Count = 10
     """Steps of the plan to where the upper one wants to be."""
-    flat: tuple[Annotated[int, Bound(least=1)], ...] = (16, 32, 64)
+    flat: tuple[Annotated[int, Bound(least=1)], ...] = (16, 32, 48)
     """Horizons of the flat plans to compare with."""
     calls: Annotated[int, Bound(least=16)] = 2560
     """Steps of a model for one action: half of them for each level, or all for the flat plan."""
     plan_steps: Count = 2
     """Steps of the solver, MPPI, for each action."""
+    upper_plan_steps: Count = 4
+    """Steps of the solver for each upper plan."""
     trials: Count = 40
     """Episodes for each distance and seed."""
     limit: Count = 100
@@ -84,7 +92,8 @@ class HierarchyRecipe(LatentOptions, SeededRecipe):
         "smoke": {
             "walls": 1, "episodes": 8, "steps": 6, "size": 16, "code": 8, "hidden": 8, "updates": 4, "clip": 3,
             "seeds": 1, "stride": 2, "latents": 2, "upper_hidden": 8, "upper_steps": 2, "upper_updates": 4,
-            "upper_horizon": 2, "lower_horizon": 2, "flat": (2,), "calls": 32, "plan_steps": 1, "trials": 2, "limit": 3,
+            "upper_horizon": 2, "lower_horizon": 2, "flat": (2,), "between": 8, "calls": 32, "plan_steps": 1,
+            "upper_plan_steps": 1, "trials": 2, "limit": 3,
         }
     }  # fmt: skip
 
@@ -106,12 +115,14 @@ class HierarchyRecipe(LatentOptions, SeededRecipe):
         learn = partial(fit_upper, upper, log, self.stride, self.upper_steps, self.upper_updates, self.kl, seed)
         run.stage("upper", learn, [upper])
         upper.eval()
+        distance = StepDistance(self.code)
+        distance.fit(encoded(world, log), self.stride)
         found: dict[str, dict[str, Any]] = {}
         paths, tasks = {}, None
         for apart in range(1, self.walls + 1):
             tasks = opposite_rooms(self._rooms(self.trials), 80_000 + 10 * start + apart, apart)
             paths = {}
-            for name, driver in self._drivers(world, upper, tasks, seed).items():
+            for name, driver in self._drivers(world, upper, distance, tasks, seed).items():
                 stage = f"try-{apart}/{name.replace(' ', '-')}"
                 result = run.stage(stage, partial(judge, tasks, driver, self.limit, self.size))
                 _, low, high = (100 * value for value in wilson(int(result["reached"].sum()), self.trials))
@@ -130,26 +141,31 @@ class HierarchyRecipe(LatentOptions, SeededRecipe):
         run.stage("world", lambda: self.fit_world(world, log, generator, seed).curves, [world])
         return world.eval()
 
-    def _drivers(self, world: LatentWorld, upper: LatentWorld, tasks: Tasks, seed: int) -> dict[str, Driver]:
-        drawn = 90_000 + self.seed + seed
+    def _drivers(
+        self, world: LatentWorld, upper: LatentWorld, distance: StepDistance, tasks: Tasks, seed: int
+    ) -> dict[str, Driver]:
+        """All with as many steps of a model for an action; an upper plan, made for k actions, has k times as many."""
+        drawn, half = 90_000 + self.seed + seed, self.calls // 2
 
-        def samples(calls: float, horizon: int) -> int:
-            return max(4, round(calls / (self.plan_steps * horizon)))
-
-        def level(world: LatentWorld, cost: Any, horizon: int, offset: int) -> Controller:
-            solver = crowd(samples(self.calls / 2, horizon), self.plan_steps)
-            plan = PlanEnergy(world, cost, horizon, futures=0)
+        def level(plan: PlanEnergy, solver: Solver, offset: int) -> Controller:
             return Controller(plan, solver, torch.Generator().manual_seed(drawn + offset))
 
-        def flat(world: Any, horizon: int) -> Driver:
-            solver = crowd(samples(self.calls, horizon), self.plan_steps)
-            return goal_planner(world, solver, horizon, tasks, self.size, torch.Generator().manual_seed(drawn))
+        def search(calls: int, horizon: int, steps: int, deviation: float = 1.5) -> Solver:
+            return crowd(max(4, calls // (steps * horizon)), steps, deviation=deviation)
 
-        above = level(upper, partial(likely_goal_cost, self.likely), self.upper_horizon, 1)
-        below = level(world, goal_cost, self.lower_horizon, 0)
-        found: dict[str, Driver] = {"hierarchy": Planner(world, Hierarchy(above, below), tasks, self.size)}
-        found |= {f"flat {horizon}": flat(world, horizon) for horizon in self.flat}
-        return found | {f"oracle {self.flat[-1]}": flat(OracleRooms(), self.flat[-1]), "straight": straight(tasks)}
+        def flat(world: Any, horizon: int, cost: Any) -> Driver:
+            solver = search(self.calls, horizon, self.plan_steps)
+            return goal_planner(world, solver, horizon, tasks, self.size, torch.Generator().manual_seed(drawn), cost)
+
+        far = PlanEnergy(upper, partial(distance.likely, self.likely), self.upper_horizon, futures=0)
+        # Latents have a deviation of 1, and actions bounds of 1.
+        above = level(far, search(self.stride * half, self.upper_horizon, self.upper_plan_steps, 1.0), 1)
+        near = PlanEnergy(world, distance, self.lower_horizon, futures=0)
+        below = level(near, search(half, self.lower_horizon, self.plan_steps), 0)
+        found: dict[str, Driver] = {"hierarchy": Planner(world, Hierarchy(above, below, self.stride), tasks, self.size)}
+        found |= {f"flat {horizon}": flat(world, horizon, distance) for horizon in self.flat}
+        found |= {f"oracle {self.flat[-1]}": flat(OracleRooms(), self.flat[-1], goal_cost)}
+        return found | {"straight": straight(tasks)}
 
     def figures(self, run: Run, first: Left) -> None:
         results, distances = run.measured, range(1, self.walls + 1)
