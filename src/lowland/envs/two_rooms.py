@@ -176,31 +176,49 @@ class Tasks(NamedTuple):
     goal: Tensor
 
 
-def opposite_rooms(rooms: Rooms, seed: int = 0) -> Tasks:
-    """Starts and goals on the two sides of all walls, left to right or right to left.
+def opposite_rooms(rooms: Rooms, seed: int = 0, apart: int | None = None) -> Tasks:
+    """Starts and goals with so many walls between them, all by default, left to right or right to left.
+
+    Args:
+        rooms: with W walls each, in the order of their x.
+        seed: of places, directions and, with fewer than all walls, of the first room.
+        apart: walls between start and goal, from 1 to W.
+
+    Raises:
+        OptionError: for another number of walls.
 
     >>> tasks = opposite_rooms(fixed_rooms(4))
     >>> bool(((tasks.start[:, 0] - 0.5) * (tasks.goal[:, 0] - 0.5) < 0).all())
     True
     """
+    count, walls, _ = rooms.walls.shape
+    apart = walls if apart is None else apart
+    if not 1 <= apart <= walls:
+        raise OptionError(f"There are {walls} walls, so that 1 to {walls} of them can be between, not {apart}.")
     generator = torch.Generator().manual_seed(seed)
-    first, last = rooms.walls[..., 0].amin(dim=1), rooms.walls[..., 0].amax(dim=1)
-    left, right = rooms.free(generator, 0.0, first), rooms.free(generator, last, 1.0)
-    swap = torch.rand(len(left), 1, generator=generator) < 0.5
+    ends = torch.cat([torch.zeros(count, 1), rooms.walls[..., 0], torch.ones(count, 1)], dim=1)
+    first = torch.randint(walls - apart + 1, (count,), generator=generator)
+    every = torch.arange(count)
+    left = rooms.free(generator, ends[every, first], ends[every, first + 1])
+    right = rooms.free(generator, ends[every, first + apart], ends[every, first + apart + 1])
+    swap = torch.rand(count, 1, generator=generator) < 0.5
     return Tasks(rooms, torch.where(swap, right, left), torch.where(swap, left, right))
 
 
+Driver = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(images (B, 2, S, S), places (B, 2), numbers of the episodes (B,)) → actions (B, 2); only an oracle looks at the
+places. Episodes whose goal was reached are left out."""
+
+
 @torch.no_grad()
-def run_rooms(
-    tasks: Tasks, driver: Callable[[Tensor, Tensor], Tensor], steps: int, size: int = 32
-) -> tuple[Tensor, Tensor]:
+def run_rooms(tasks: Tasks, driver: Driver, steps: int, size: int = 32) -> tuple[Tensor, Tensor]:
     """Let a driver act for T steps: whether each goal was reached (B,), and the places (B, T + 1, 2).
 
     A dot stays where it reached its goal.
 
     Args:
         tasks: rooms, starts and goals.
-        driver: (images (B, 2, S, S), places (B, 2)) → actions (B, 2); only an oracle looks at the places.
+        driver: acts.
         steps: T.
         size: S.
 
@@ -210,10 +228,13 @@ def run_rooms(
     place, path = tasks.start, [tasks.start]
     reached = torch.zeros(len(place), dtype=torch.bool)
     for _ in range(steps):
-        action = driver(tasks.rooms.draw(place, size), place)
-        if action.shape != place.shape:
-            raise ShapeError(f"A driver must return actions {tuple(place.shape)}, but it gave {tuple(action.shape)}.")
-        place = torch.where(reached[:, None], place, tasks.rooms.move(place, action))
-        reached = reached | ((place - tasks.goal).norm(dim=1) <= REACHED)
+        left = (~reached).nonzero()[:, 0]
+        if len(left):
+            rooms, now = tasks.rooms.take(left), place[left]
+            action = driver(rooms.draw(now, size), now, left)
+            if action.shape != now.shape:
+                raise ShapeError(f"A driver must return actions {tuple(now.shape)}, but it gave {tuple(action.shape)}.")
+            place = place.index_copy(0, left, rooms.move(now, action))
+            reached = reached | ((place - tasks.goal).norm(dim=1) <= REACHED)
         path.append(place)
     return reached, torch.stack(path, dim=1)

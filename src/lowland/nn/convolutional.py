@@ -29,9 +29,17 @@ def activation() -> nn.Module:
     return nn.LeakyReLU(SLOPE)
 
 
-def convolution(inputs: int, outputs: int, generator: torch.Generator, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+def convolution(
+    inputs: int,
+    outputs: int,
+    generator: torch.Generator,
+    kernel: int = 3,
+    stride: int = 1,
+    padding: int | None = None,
+) -> nn.Conv2d:
     """A convolution that keeps the size of its images, or divides it by the stride, with weights from a generator."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, device="meta")
+    padding = (kernel - 1) // 2 if padding is None else padding
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=padding, device="meta")
     return _drawn(layer, inputs * kernel**2, generator)
 
 

@@ -5,11 +5,12 @@ Shape letters: B samples, T steps, C channels, H and W rows and columns, D size 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowland.domains import Box
 from lowland.errors import OptionError, ShapeError
 from lowland.nn.convolutional import as_real, convolution
 from lowland.nn.layers import linear
@@ -17,14 +18,21 @@ from lowland.registry import register
 from lowland.worlds.base import State, World, WorldCase
 from lowland.worlds.vector import VectorWorld
 
+PATCH = 4
+"""Pixels of a side of the patches that an encoder reads first."""
+
 
 class ImageCode(nn.Module):
-    """Images (B, C, H, W), uint8 or from 0 to 1, to codes (B, D): convolutions of stride 2, then two linear layers.
+    """Images (B, C, H, W), uint8 or from 0 to 1, to codes (B, D): patches, convolutions, then two linear layers.
+
+    The first convolution reads patches of 4 × 4 pixels that do not overlap, as in a vision transformer (Dosovitskiy et
+    al. 2021): at full size convolutions would take most of the time. The others have stride 2. Images whose sides are
+    not multiples of 4 get rows and columns of zeros.
 
     Args:
-        shape: (C, H, W), with H and W at least 8.
+        shape: (C, H, W), with sides of at least 4 pixels, twice as many for each number of `maps` after the first.
         size: D.
-        maps: feature maps of the convolutions.
+        maps: feature maps of the patches and of the convolutions.
         generator: draws the weights.
 
     >>> ImageCode((2, 32, 32), 16, (8, 8))(torch.zeros(3, 2, 32, 32)).shape
@@ -35,16 +43,22 @@ class ImageCode(nn.Module):
         self,
         shape: tuple[int, int, int],
         size: int = 32,
-        maps: tuple[int, ...] = (16, 32, 64),
+        maps: tuple[int, ...] = (32, 64),
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if len(shape) != 3 or min(shape[1:]) < 2 ** len(maps):
-            raise OptionError(f"Images (C, H, W) of at least {2 ** len(maps)} pixels a side are needed, not {shape}.")
+        least = PATCH * 2 ** (len(maps) - 1)
+        if len(shape) != 3 or min(shape[1:]) < least:
+            raise OptionError(f"Images (C, H, W) of at least {least} pixels a side are needed, not {shape}.")
         generator = generator or torch.Generator().manual_seed(0)
         self.shape, self.size = tuple(shape), size
-        layers: list[nn.Module] = []
-        for before, after in zip((shape[0], *maps), maps, strict=False):
+        height, width = shape[1:]
+        layers: list[nn.Module] = [
+            nn.ZeroPad2d((0, -width % PATCH, 0, -height % PATCH)),
+            convolution(shape[0], maps[0], generator, PATCH, PATCH, padding=0),
+            nn.SiLU(),
+        ]
+        for before, after in pairwise(maps):
             layers += [convolution(before, after, generator, stride=2), nn.SiLU()]
         self.look = nn.Sequential(*layers, nn.Flatten())
         with torch.no_grad():
@@ -73,6 +87,10 @@ class LatentWorld(World):
         hidden: units of each hidden layer of the predictor, which is a `VectorWorld`.
         dropout: probability with which a mask drops a unit of the predictor.
         generator: draws the weights.
+        encoder: images to codes (B, D), in place of an `ImageCode`.
+        predictor: a world of codes {"observation": (B, D)}, in place of the `VectorWorld`; its actions are those of
+            this world, and `actions`, `hidden` and `dropout` have no effect. What was built with either is kept by
+            its weights: `save_world` writes no modules.
 
     >>> world = LatentWorld((2, 16, 16), size=8, maps=(4, 4))
     >>> world.step({"image": torch.zeros(3, 2, 16, 16)}, torch.zeros(3, 2))["code"].shape
@@ -83,16 +101,20 @@ class LatentWorld(World):
         self,
         shape: tuple[int, int, int],
         size: int = 32,
-        maps: tuple[int, ...] = (16, 32, 64),
+        maps: tuple[int, ...] = (32, 64),
         actions: int = 2,
         hidden: int = 128,
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
+        encoder: nn.Module | None = None,
+        predictor: World | None = None,
     ) -> None:
         generator = generator or torch.Generator().manual_seed(0)
-        super().__init__(Box(actions, low=-1.0, high=1.0), masked=hidden if dropout else 0, dropout=dropout)
-        self.encoder = ImageCode(shape, size, maps, generator)
-        self.predictor = VectorWorld(size, actions, hidden=hidden, dropout=dropout, generator=generator)
+        encoder = encoder or ImageCode(shape, size, maps, generator)
+        predictor = predictor or VectorWorld(size, actions, hidden=hidden, dropout=dropout, generator=generator)
+        super().__init__(predictor.actions, masked=predictor.masked, dropout=predictor.dropout)
+        self.shape, self.size = shape, size
+        self.encoder, self.predictor = encoder, predictor
 
     def encode(self, state: State) -> State:
         """The same state with a "code" in place of its "image"."""

@@ -32,7 +32,9 @@ class LatentTraining(Shaping):
 
     ĥ[1], …, ĥ[T] are predicted from the first code alone, h are the codes of the images. v and c are the variance and
     covariance terms of VICReg (Bardes, Ponce & LeCun 2022) of the codes less the mean of their own episode: otherwise
-    what never changes in an episode, such as the layout of its walls, would be variance enough. The change over time
+    what never changes in an episode, such as the layout of its walls, would be variance enough. But then nothing asks
+    places to differ that no episode has both of, such as two rooms far apart: the first `between` numbers of a code
+    have the terms of the codes less the mean of all, and v and c are means of both kinds. The change over time
     and the inverse dynamics I, a small network, are those of Sobal et al. 2025, "Learning from reward-free offline
     data" (PLDM, equations 2 to 6): without I nothing asks a code to hold what an action does.
 
@@ -40,6 +42,7 @@ class LatentTraining(Shaping):
 
     Args:
         size, actions: D and A.
+        between: numbers of a code that must vary over all episodes, not within each; at most D.
         variance, covariance, change, inverse: μ, ν, δ and ω.
         hidden: units of I.
         seed: of dropout masks.
@@ -47,7 +50,7 @@ class LatentTraining(Shaping):
         generator: draws the weights of I.
 
     Raises:
-        OptionError: for a negative weight.
+        OptionError: for a negative weight, or a `between` that is not from 0 to D.
         CollapseError: in training, if the codes have collapsed.
         UnsupportedError: for a world that is not a `LatentWorld`.
 
@@ -63,6 +66,7 @@ class LatentTraining(Shaping):
         self,
         size: int,
         actions: int,
+        between: int = 0,
         variance: float = 1.0,
         covariance: float = 0.1,
         change: float = 0.1,
@@ -75,8 +79,10 @@ class LatentTraining(Shaping):
         super().__init__(seed)
         if not min(variance, covariance, change, inverse) >= 0:
             raise OptionError("The weights variance, covariance, change and inverse must be at least 0.")
+        if not 0 <= between <= size:
+            raise OptionError(f"between must be from 0 to the size of a code, {size}, but it is {between}.")
         self.variance, self.covariance, self.change, self.inverse = variance, covariance, change, inverse
-        self.alarm = alarm
+        self.alarm, self.between = alarm, between
         self.guess = mlp(2 * size, hidden, hidden, actions, generator=generator)
         self.register_buffer("start", torch.zeros(()))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
@@ -99,8 +105,11 @@ class LatentTraining(Shaping):
         mask = world.draw_mask(self.noise(actions), steps) if world.masked else None
         predicted = rollout(world, {"code": h[:, 0]}, actions, None, steps, mask).states["code"]
         error = (predicted - h[:, 1:]).square().mean()
+        over, within = h[..., : self.between], h[..., self.between :]
+        parts = over - over.mean(dim=(0, 1)), within - within.mean(dim=1, keepdim=True)
+        terms = [variance_covariance(part.flatten(0, 1)) for part in parts if part.shape[-1]]
+        narrow, tied = (torch.stack(values).mean() for values in zip(*terms, strict=True))
         moved = (h - h.mean(dim=1, keepdim=True)).flatten(0, 1)
-        narrow, tied = variance_covariance(moved)
         change = (h[:, 1:] - h[:, :-1]).square().mean()
         guess = self.guess(torch.cat([h[:, :-1], h[:, 1:]], dim=-1))
         inverse = (guess - actions).square().mean()

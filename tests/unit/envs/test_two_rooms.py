@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowland.envs.rooms_trial import OracleRooms, judge, planner, straight
+from lowland.envs.rooms_trial import OracleRooms, crowd, goal_planner, judge, straight
 from lowland.envs.two_rooms import (
     DOT,
     REACHED,
@@ -20,7 +20,6 @@ from lowland.envs.two_rooms import (
     run_rooms,
 )  # fmt: skip
 from lowland.errors import OptionError, ShapeError
-from lowland.solvers.mppi import MPPI
 
 
 def pushed(start: list[float], action: list[float], times: int) -> torch.Tensor:
@@ -51,6 +50,34 @@ def test_starts_and_goals_are_free_and_apart() -> None:
     assert bool(((tasks.start[:, 0] - wall) * (tasks.goal[:, 0] - wall) < 0).all())
 
 
+def test_so_many_walls_are_between_start_and_goal() -> None:
+    rooms = row_of_rooms(100, 3)
+    for apart in (1, 2, 3):
+        tasks = opposite_rooms(rooms, apart=apart)
+        low, high = (4 * tasks.start[:, 0]).floor(), (4 * tasks.goal[:, 0]).floor()
+        assert set((low - high).abs().tolist()) == {float(apart)}
+        assert not bool((rooms.blocked(tasks.start) | rooms.blocked(tasks.goal)).any())
+    with pytest.raises(OptionError, match="1 to 3 of them can be between, not 4"):
+        opposite_rooms(rooms, apart=4)
+
+
+def test_a_driver_is_asked_only_for_episodes_that_go_on() -> None:
+    """The first dot arrives at once; the numbers of the episodes tell which are left."""
+    tasks = Tasks(fixed_rooms(2), torch.tensor([[0.2, 0.2], [0.2, 0.8]]), torch.tensor([[0.2, 0.3], [0.2, 0.1]]))
+    asked = []
+
+    def drive(images: torch.Tensor, places: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        asked.append(rows.tolist())
+        return straight(tasks)(images, places, rows)
+
+    reached, path = run_rooms(tasks, drive, 20)
+    assert reached.tolist() == [True, True]
+    assert asked[0] == [0, 1]
+    assert asked[-1] == [1]
+    assert len(asked) < 20
+    assert torch.equal(path[0, -1], path[0, len(asked) // 2])
+
+
 def test_the_picture_shows_the_dot_where_it_is() -> None:
     place = torch.tensor([[0.25, 0.75]])
     image = fixed_rooms(1).draw(place, 32)[0]
@@ -66,8 +93,7 @@ def test_a_straight_line_ends_at_the_wall_and_plans_in_the_true_rooms_go_through
     reached, path = run_rooms(tasks, straight(tasks), 30)
     assert reached.tolist() == [False, True]
     assert float(path[0, :, 0].max()) < 0.5
-    solver = MPPI(128, temperature=0.03, deviation=1.5, max_steps=3, tol=None)
-    drive = planner(OracleRooms(), solver, 20, tasks, 32, torch.Generator().manual_seed(0))
+    drive = goal_planner(OracleRooms(), crowd(128, 3), 20, tasks, 32, torch.Generator().manual_seed(0))
     found = judge(tasks, drive, 40, 32)
     assert found["success"] == 100
     assert float((found["path"][:, -1] - tasks.goal).norm(dim=1).max()) <= REACHED
@@ -87,4 +113,4 @@ def test_rooms_that_cannot_be() -> None:
         record_rooms(fixed_rooms, 0, 5)
     tasks = opposite_rooms(fixed_rooms(2))
     with pytest.raises(ShapeError, match="must return actions"):
-        run_rooms(tasks, lambda images, places: torch.zeros(2, 3), 1)
+        run_rooms(tasks, lambda images, places, rows: torch.zeros(2, 3), 1)

@@ -24,6 +24,7 @@ SMALL = {
     "seeds": 1,
     "horizon": 3,
     "samples": 4,
+    "compared_updates": 4,
 }
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-import torch
-
 from lowland.data.frame import as_image, read_frame
 from lowland.data.gym_log import GymLog
 from lowland.data.gym_read import read_gym_log
@@ -19,14 +17,15 @@ from lowland.evaluation.latent_worlds import goal_plan, latent_diagnosis
 from lowland.evaluation.success import wilson
 from lowland.plots.curves import curves
 from lowland.plots.rooms import paths_in_rooms, plan_to_goal
-from lowland.recipes.base import Bound, Count, NotNegative, Positive, SeededRecipe, recipe, train
+from lowland.recipes.base import Bound, Count, SeededRecipe, recipe
 from lowland.reports.run import Run
 from lowland.training.clips import clips
 from lowland.training.export import save_world
-from lowland.training.schedules import warm_cosine
-from lowland.worlds.forward import ForwardModel
+from lowland.training.latent_worlds import AutoCode, LatentOptions, PixelCode, fit_predictor
 from lowland.worlds.latent import LatentWorld
-from lowland.worlds.latent_training import LatentTraining
+
+SIDE = 8
+"""Pixels of a side to which images are averaged where plans are made in pixels."""
 
 
 class Left(NamedTuple):
@@ -40,7 +39,7 @@ class Left(NamedTuple):
 
 @recipe
 @dataclass(frozen=True)
-class LatentRecipe(SeededRecipe):
+class LatentRecipe(LatentOptions, SeededRecipe):
     """E(h, a) = Σ_t ‖h[t] − h_goal‖² / D, h[t+1] = h[t] + f(h[t], a[t]), h = Enc(image); nothing is decoded."""
 
     layout: Literal["fixed", "random"] = "fixed"
@@ -55,24 +54,6 @@ class LatentRecipe(SeededRecipe):
     """Actions of each."""
     size: Annotated[int, Bound(least=16)] = 32
     """Pixels of a side of its images."""
-    code: Count = 32
-    """D, numbers of a code."""
-    hidden: Count = 128
-    """Units of a layer of the predictor."""
-    updates: Count = 4000
-    """Updates of a world, on 64 clips each."""
-    clip: Count = 8
-    """Steps of a clip, over which the prediction is unrolled."""
-    rate: Positive = 0.002
-    """Highest learning rate."""
-    variance: NotNegative = 1.0
-    """Weight of the variance term, of codes less the mean of their episode."""
-    covariance: NotNegative = 1.0
-    """Weight of the covariance term."""
-    change: NotNegative = 0.3
-    """Weight of the change from one code to the next."""
-    inverse: NotNegative = 1.0
-    """Weight of the inverse dynamics."""
     horizon: Count = 20
     """Steps of a plan."""
     samples: Annotated[int, Bound(least=4)] = 128
@@ -84,12 +65,17 @@ class LatentRecipe(SeededRecipe):
     limit: Count = 40
     """Actions after which an episode has failed."""
 
+    compared: tuple[Literal["blind", "auto-encoder", "pixels"], ...] = ("blind", "auto-encoder", "pixels")
+    """Other worlds to plan in: without inverse dynamics, with the codes of an auto-encoder, with pixels."""
+    compared_updates: Count = 3000
+    """Updates of the auto-encoder, and of the predictors of its codes and of pixels."""
+
     files: ClassVar[tuple[str, ...]] = ("log", "goal")
-    stages: ClassVar[int] = 10
+    stages: ClassVar[int] = 16
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "episodes": 8, "steps": 6, "size": 16, "code": 8, "hidden": 8, "updates": 4, "clip": 3, "seeds": 1,
-            "horizon": 3, "samples": 4, "plan_steps": 1, "trials": 4, "limit": 3,
+            "horizon": 3, "samples": 4, "plan_steps": 1, "trials": 4, "limit": 3, "compared_updates": 4,
         },
         "random": {"layout": "random", "updates": 12000, "episodes": 4000},
     }  # fmt: skip
@@ -103,7 +89,7 @@ class LatentRecipe(SeededRecipe):
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         log, held = self._logs(seed)
-        world = self._learn(run, "world", log, seed, self.inverse)
+        world = self._learn(run, "world", log, seed)
         report = run.stage("diagnosis", partial(latent_diagnosis, world, clips(held, self.clip), self.seed + seed))
         errors = {name: report.pop(name) for name in ("model", "copy")}
         found: dict[str, dict[str, Any]] = {"learned": report | {"error": errors["model"][-1]}}
@@ -112,12 +98,12 @@ class LatentRecipe(SeededRecipe):
             save_world(world, run.checkpoints / "world")
         if self.log:
             return found, Left(None, {}, errors, world)
-        blind = self._learn(run, "blind", log, seed, 0.0)
+        others = {name: self._other(run, name, log, seed) for name in self.compared}
         rooms = LAYOUTS[self.layout](self.trials, self.generator(70_000 + seed))
         tasks = opposite_rooms(rooms, 80_000 + 1000 * self.seed + seed)
         paths = {}
         search = {"samples": self.samples, "steps": self.plan_steps, "seed": 90_000 + self.seed + seed}
-        for name, driver in drivers(world, blind, tasks, self.horizon, self.size, **search).items():
+        for name, driver in drivers(world, others, tasks, self.horizon, self.size, **search).items():
             result = run.stage(f"try/{name.replace(' ', '-')}", partial(judge, tasks, driver, self.limit, self.size))
             count = int(result["reached"].sum())
             _, low, high = (100 * value for value in wilson(count, self.trials))
@@ -138,24 +124,28 @@ class LatentRecipe(SeededRecipe):
         held = record_rooms(layout, max(8, self.episodes // 10), self.steps, 50_000 + start, self.size)
         return record_rooms(layout, self.episodes, self.steps, start, self.size), held
 
-    def _learn(self, run: Run, name: str, log: GymLog, seed: int, inverse: float) -> LatentWorld:
-        data = clips(log, self.clip)
-        height, width, channels = log.shape
+    def _learn(self, run: Run, name: str, log: GymLog, seed: int, weights: Any = None) -> LatentWorld:
         generator = self.generator(10 * seed)
-        parts = log.paths[0]["actions"].shape[1]
-        world = LatentWorld(
-            (channels, height, width), self.code, actions=parts, hidden=self.hidden, generator=generator
-        )  # fmt: skip
-        energy = ForwardModel(world, {"image": torch.zeros(1, channels, height, width)}, self.clip)
-        shaping = LatentTraining(
-            self.code, parts, self.variance, self.covariance, self.change, inverse, seed=seed, generator=generator
-        )  # fmt: skip
-        options = {"batch_size": min(64, data.count), "lr": self.rate, "clip": 5.0, "seed": seed}
+        world = self.new_world(log, generator)
+        run.stage(name, lambda: self.fit_world(world, log, generator, seed, weights).curves, [world])
+        return world.eval()
 
-        def learn() -> dict[str, Any]:
-            return train(
-                energy, data, shaping, self.updates, schedule=partial(warm_cosine, self.updates), **options
-            ).curves
+    def _other(self, run: Run, name: str, log: GymLog, seed: int) -> LatentWorld:
+        """A world to compare with."""
+        if name == "blind":
+            return self._learn(run, name, log, seed, (*self.weights[:3], 0.0))
+        generator, (height, width, channels) = self.generator(10 * seed + 5), log.shape
+        shape = channels, height, width
+        encoder = AutoCode(shape, self.code, generator) if name == "auto-encoder" else PixelCode(SIDE)
+        size = self.code if name == "auto-encoder" else channels * SIDE**2
+        world = LatentWorld(shape, size, hidden=self.hidden, generator=generator, encoder=encoder)
+
+        def learn() -> None:
+            if isinstance(encoder, PixelCode):
+                self.fit_world(world, log, generator, seed, (0.0, 0.0, 0.0, 0.0), self.compared_updates)
+                return
+            encoder.fit(log, self.compared_updates, seed)
+            fit_predictor(world, log, self.clip, self.compared_updates, seed)
 
         run.stage(name, learn, [world])
         return world.eval()

@@ -1,0 +1,218 @@
+"""How latent worlds are learned from a log of images and actions, and worlds with codes of other kinds.
+
+Shape letters: B samples, T steps, C channels, H and W rows and columns, D size of a code, A of an action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.data.frame import as_image
+from lowland.data.gym_log import GymLog
+from lowland.energies.autoencoder import Autoencoder
+from lowland.nn.convolutional import as_real
+from lowland.shaping.base import Batch
+from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.training.bounds import Bound, Count, NotNegative, Positive
+from lowland.training.clips import clips
+from lowland.training.fit import FitResult, fit
+from lowland.training.samples import Lazy
+from lowland.training.schedules import warm_cosine
+from lowland.worlds.base import State
+from lowland.worlds.forward import ForwardModel, windows
+from lowland.worlds.forward_training import ForwardTraining, Posterior
+from lowland.worlds.latent import LatentWorld
+from lowland.worlds.latent_actions import LatentActions
+from lowland.worlds.latent_training import LatentTraining
+from lowland.worlds.vector import VectorWorld
+
+_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class LatentOptions:
+    """Options of a `LatentWorld`, and how it is learned from a log of images and actions by `LatentTraining`."""
+
+    code: Count = 32
+    """D, numbers of a code."""
+    between: Annotated[int, Bound(least=0)] = 0
+    """Of these, numbers that must vary over all episodes; the others must vary within each."""
+    hidden: Count = 128
+    """Units of a layer of the predictor."""
+    updates: Count = 4000
+    """Updates of a world, on 64 clips each."""
+    clip: Count = 8
+    """Steps of a clip, over which the prediction is unrolled."""
+    rate: Positive = 0.002
+    """Highest learning rate."""
+    variance: NotNegative = 1.0
+    """Weight of the variance term, of codes less the mean of their episode."""
+    covariance: NotNegative = 1.0
+    """Weight of the covariance term."""
+    change: NotNegative = 0.3
+    """Weight of the change from one code to the next."""
+    inverse: NotNegative = 1.0
+    """Weight of the inverse dynamics."""
+
+    def new_world(self, log: GymLog, generator: torch.Generator) -> LatentWorld:
+        """A world for the images and actions of a log, not trained yet."""
+        height, width, channels = log.shape
+        actions = log.paths[0]["actions"].shape[1]
+        return LatentWorld(
+            (channels, height, width), self.code, actions=actions, hidden=self.hidden, generator=generator
+        )  # fmt: skip
+
+    @property
+    def weights(self) -> tuple[float, float, float, float]:
+        """Of variance, covariance, change and inverse dynamics."""
+        return self.variance, self.covariance, self.change, self.inverse
+
+    def fit_world(
+        self,
+        world: LatentWorld,
+        log: GymLog,
+        generator: torch.Generator,
+        seed: int = 0,
+        weights: tuple[float, float, float, float] | None = None,
+        updates: int | None = None,
+    ) -> FitResult:
+        """Train a world in place.
+
+        Args:
+            world: of `new_world`, or with another encoder.
+            log: images and actions.
+            generator: draws the weights of the inverse dynamics.
+            seed: of the order of the data.
+            weights: in place of the options. For an encoder that learns nothing, such as `PixelCode`, all can be 0.
+            updates: in place of the option.
+        """
+        data = clips(log, self.clip)
+        x = data.draw(torch.zeros(1, dtype=torch.int64)).x
+        energy = ForwardModel(world, x["state"], self.clip)
+        terms = weights or self.weights
+        shaping = LatentTraining(
+            world.size, x["actions"].shape[2], min(self.between, world.size), *terms, seed=seed, generator=generator
+        )
+        return _fit(energy, data, shaping, updates or self.updates, 64, self.rate, seed)
+
+
+@torch.no_grad()
+def encoded(world: LatentWorld, log: GymLog) -> list[State]:
+    """The episodes of a log as codes: {"observation": (T + 1, D), "actions": (T, A)} each."""
+    frames = torch.cat([path["observation"] for path in log.paths])
+    codes = torch.cat([world.encoder(as_image(part)) for part in frames.split(_AT_ONCE)])
+    parts = codes.split([len(path["observation"]) for path in log.paths])
+    return [
+        {"observation": part, "actions": path["actions"]} for part, path in zip(parts, log.paths, strict=True)
+    ]  # fmt: skip
+
+
+def fit_predictor(world: LatentWorld, log: GymLog, steps: int, updates: int, seed: int = 0) -> FitResult:
+    """Train the predictor of a world alone, in place, on the codes of its encoder as it is.
+
+    Args:
+        world: with any encoder.
+        log: images and actions.
+        steps: T, over which the prediction is unrolled.
+        updates: number of updates, on up to 256 segments each.
+        seed: of the order of the data.
+    """
+    x, y = windows(encoded(world, log), steps)
+    energy = ForwardModel(world.predictor, x["state"], steps)
+    return _fit(energy, (x, y), ForwardTraining(seed=seed), updates, 256, 2e-3, seed)
+
+
+class PixelCode(nn.Module):
+    """Images (B, C, H, W) as codes (B, C · S²): nothing but the pixels, averaged to S × S.
+
+    >>> PixelCode(8)(torch.ones(3, 2, 32, 32)).shape
+    torch.Size([3, 128])
+    """
+
+    def __init__(self, side: int = 8) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, image: Tensor) -> Tensor:
+        return functional.adaptive_avg_pool2d(as_real(image, self), self.side).flatten(1)
+
+
+class AutoCode(nn.Module):
+    """Images (B, C, H, W) as codes (B, D) of an auto-encoder, which must tell all pixels, and nothing of actions.
+
+    Args:
+        shape: (C, H, W).
+        size: D.
+        generator: draws the weights.
+
+    >>> AutoCode((2, 16, 16), 8)(torch.ones(3, 2, 16, 16)).shape
+    torch.Size([3, 8])
+    """
+
+    def __init__(self, shape: tuple[int, int, int], size: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.energy = Autoencoder(shape[0] * shape[1] * shape[2], size, (256,), generator=generator)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.energy.code(as_real(image, self).flatten(1))
+
+    def fit(self, log: GymLog, updates: int, seed: int = 0) -> FitResult:
+        """Train in place on the images of a log, 256 in an update."""
+        frames = torch.cat([path["observation"] for path in log.paths])
+        data = Lazy(len(frames), lambda rows: Batch(as_image(frames[rows]).flatten(1)), at_once=256)
+        return _fit(self.energy, data, MinimumEnergy(), updates, 256, 1e-3, seed)
+
+
+def _fit(energy: Any, data: Any, shaping: Any, updates: int, batch: int, rate: float, seed: int) -> FitResult:
+    count = min(batch, data.count if isinstance(data, Lazy) else len(data[0]["actions"]))
+    return fit(
+        energy, data, shaping, updates, count, rate, schedule=partial(warm_cosine, updates), seed=seed, clip=5.0,
+        validation=0.0, progress=False, log_every=max(1, updates // 60),
+    )  # fmt: skip
+
+
+def upper_world(world: LatentWorld, latents: int, hidden: int, generator: torch.Generator) -> LatentWorld:
+    """A world above another: the same encoder, and a predictor whose actions are Z latents, not trained yet.
+
+    >>> upper = upper_world(LatentWorld((2, 16, 16), size=8), 3, 16, torch.Generator())
+    >>> upper.step({"code": torch.zeros(5, 8)}, torch.zeros(5, 3))["code"].shape
+    torch.Size([5, 8])
+    """
+    predictor = LatentActions(VectorWorld(world.size, 1, latents, hidden, generator=generator))
+    return LatentWorld(world.shape, world.size, encoder=world.encoder, predictor=predictor)
+
+
+def fit_upper(world: LatentWorld, log: GymLog, stride: int, steps: int, updates: int, kl: float, seed: int = 0) -> None:
+    """Train the predictor of an upper level in place, whose actions are latents and whose step is k steps of the log.
+
+    The energy is that of a `ForwardModel`, shaped by `ForwardTraining`: what happens in k steps is predicted from the
+    code before and a latent z, which a posterior network reads off the codes before and after, kept near N(0, I).
+
+    Args:
+        world: whose predictor is a `LatentActions`.
+        log: images; its actions are not used.
+        stride: k.
+        steps: T, upper steps over which the prediction is unrolled.
+        updates: number of updates, on up to 256 segments each.
+        kl: weight of the divergence of the posterior from N(0, I).
+        seed: of weights, latents and the order of the data.
+    """
+    assert isinstance(world.predictor, LatentActions)
+    inner = world.predictor.world
+    paths = [
+        {"observation": part, "actions": part.new_zeros(len(part) - 1, inner.actions.size)}
+        for path in encoded(world, log)
+        for part in (path["observation"][first::stride] for first in range(stride))
+    ]
+    x, y = windows(paths, steps)
+    size = x["state"]["observation"].shape[1]
+    drawn = torch.Generator().manual_seed(seed)
+    posterior = Posterior(size, inner.actions.size, inner.latents, generator=drawn)
+    energy, shaping = ForwardModel(inner, x["state"], steps), ForwardTraining(posterior, kl, z_dropout=0.0, seed=seed)
+    _fit(energy, (x, y), shaping, updates, 256, 2e-3, seed)
