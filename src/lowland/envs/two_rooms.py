@@ -111,7 +111,7 @@ def random_rooms(count: int, generator: torch.Generator | None = None) -> Rooms:
     return Rooms(torch.stack([place, door], dim=2))
 
 
-def row_of_rooms(count: int, walls: int = 4) -> Rooms:
+def row_of_rooms(count: int, generator: torch.Generator | None = None, walls: int = 4) -> Rooms:
     """A row of rooms whose doors are at the top and at the bottom by turns, so that the way through is long."""
     if not 1 <= walls <= 5:
         raise OptionError(f"A row has 1 to 5 walls, since the rooms between them must hold a dot, not {walls}.")

@@ -51,7 +51,7 @@ def test_starts_and_goals_are_free_and_apart() -> None:
 
 
 def test_so_many_walls_are_between_start_and_goal() -> None:
-    rooms = row_of_rooms(100, 3)
+    rooms = row_of_rooms(100, walls=3)
     for apart in (1, 2, 3):
         tasks = opposite_rooms(rooms, apart=apart)
         low, high = (4 * tasks.start[:, 0]).floor(), (4 * tasks.goal[:, 0]).floor()
@@ -108,7 +108,7 @@ def test_a_log_of_rooms_shows_what_walls_do() -> None:
 
 def test_rooms_that_cannot_be() -> None:
     with pytest.raises(OptionError, match="1 to 5 walls"):
-        row_of_rooms(1, 6)
+        row_of_rooms(1, walls=6)
     with pytest.raises(OptionError, match="at least 1 episode"):
         record_rooms(fixed_rooms, 0, 5)
     tasks = opposite_rooms(fixed_rooms(2))

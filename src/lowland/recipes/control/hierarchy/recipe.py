@@ -11,7 +11,7 @@ import torch
 
 from lowland.data.gym_log import GymLog
 from lowland.envs.rooms_trial import OracleRooms, Planner, crowd, goal_planner, judge, straight
-from lowland.envs.two_rooms import Driver, Rooms, Tasks, opposite_rooms, record_rooms, row_of_rooms
+from lowland.envs.two_rooms import Driver, Tasks, opposite_rooms, record_rooms, row_of_rooms
 from lowland.errors import OptionError
 from lowland.evaluation.success import wilson
 from lowland.planning.control import Controller
@@ -109,7 +109,8 @@ class HierarchyRecipe(LatentOptions, SeededRecipe):
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         start = 1000 * self.seed + seed
-        log = record_rooms(self._rooms, self.episodes, self.steps, start, self.size)
+        rooms = partial(row_of_rooms, walls=self.walls)
+        log = record_rooms(rooms, self.episodes, self.steps, start, self.size)
         world = self._lower(run, log, seed)
         upper = upper_world(world, self.latents, self.upper_hidden, self.generator(10 * seed + 1))
         learn = partial(fit_upper, upper, log, self.stride, self.upper_steps, self.upper_updates, self.kl, seed)
@@ -120,7 +121,7 @@ class HierarchyRecipe(LatentOptions, SeededRecipe):
         found: dict[str, dict[str, Any]] = {}
         paths, tasks = {}, None
         for apart in range(1, self.walls + 1):
-            tasks = opposite_rooms(self._rooms(self.trials), 80_000 + 10 * start + apart, apart)
+            tasks = opposite_rooms(rooms(self.trials), 80_000 + 10 * start + apart, apart)
             paths = {}
             for name, driver in self._drivers(world, upper, distance, tasks, seed).items():
                 stage = f"try-{apart}/{name.replace(' ', '-')}"
@@ -131,9 +132,6 @@ class HierarchyRecipe(LatentOptions, SeededRecipe):
                 paths[name] = result["path"], result["reached"]
         assert tasks is not None
         return found, Left(tasks, paths)
-
-    def _rooms(self, count: int, generator: torch.Generator | None = None) -> Rooms:
-        return row_of_rooms(count, self.walls)
 
     def _lower(self, run: Run, log: GymLog, seed: int) -> LatentWorld:
         generator = self.generator(10 * seed)
