@@ -6,7 +6,7 @@ Shape letters: B dots, T steps, S pixels of a side.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -149,6 +149,52 @@ def drivers(
     }
     found |= {name: plans(other, crowd(samples, steps)) for name, other in others.items()}
     return found | {"straight": straight(tasks), "random": wandering(torch.Generator().manual_seed(seed + 1))}
+
+
+def level_drivers(
+    upper: PlanEnergy,
+    lower: PlanEnergy,
+    stride: int,
+    flat: Sequence[int],
+    tasks: Tasks,
+    size: int,
+    calls: int,
+    steps: tuple[int, int],
+    seed: int = 0,
+) -> dict[str, Driver]:
+    """Plans on two levels, flat plans in the lower world and in the true rooms, and a straight line, by name.
+
+    All spend as many steps of a model on an action: `flat T` and `oracle T` all of them on one plan of T steps,
+    `hierarchy` half of them on each level. An upper plan, made for k actions, has k times as many.
+
+    Args:
+        upper, lower: plans of the two levels, whose worlds are `LatentWorld`s.
+        stride: k.
+        flat: horizons of flat plans; the last is that of the oracle.
+        tasks: episodes.
+        size: S.
+        calls: steps of a model for one action.
+        steps: of MPPI for an upper plan, and for all others.
+        seed: of candidates.
+    """
+
+    def search(calls: int, horizon: int, steps: int, deviation: float = 1.5) -> Solver:
+        return crowd(max(4, calls // (steps * horizon)), steps, deviation=deviation)
+
+    def level(plan: PlanEnergy, solver: Solver, offset: int) -> Controller:
+        return Controller(plan, solver, torch.Generator().manual_seed(seed + offset))
+
+    def plans(world: World, horizon: int, cost: Cost) -> Driver:
+        solver = search(calls, horizon, steps[1])
+        return goal_planner(world, solver, horizon, tasks, size, torch.Generator().manual_seed(seed), cost)
+
+    half = calls // 2
+    # Latents have a deviation of 1, and actions bounds of 1.
+    above = level(upper, search(stride * half, upper.horizon, steps[0], 1.0), 1)
+    below = level(lower, search(half, lower.horizon, steps[1]), 0)
+    found: dict[str, Driver] = {"hierarchy": Planner(lower.world, Hierarchy(above, below, stride), tasks, size)}
+    found |= {f"flat {horizon}": plans(lower.world, horizon, lower.cost) for horizon in flat}
+    return found | {f"oracle {flat[-1]}": plans(OracleRooms(), flat[-1], goal_cost), "straight": straight(tasks)}
 
 
 def judge(tasks: Tasks, driver: Driver, steps: int, size: int) -> dict[str, Any]:

@@ -52,6 +52,17 @@ def wilson(successes: int, count: int, z: float = _Z95) -> Interval:
     )
 
 
+def success_row(successes: npt.ArrayLike) -> dict[str, float]:
+    """The share of successes of N episodes in percent, with the ends of Wilson's interval for 95 %.
+
+    >>> {name: round(value, 1) for name, value in success_row([1, 1, 0, 1]).items()}
+    {'success': 75.0, 'low': 30.1, 'high': 95.4}
+    """
+    each = np.asarray(successes, dtype=bool)
+    found = wilson(int(each.sum()), each.size)
+    return {"success": 100 * found.value, "low": 100 * found.low, "high": 100 * found.high}
+
+
 def mean_rate(successes: npt.ArrayLike) -> Interval:
     """The mean success over seeds with Wilson's interval for N episodes, which are the same for all seeds.
 

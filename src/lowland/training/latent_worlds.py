@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn import functional
 from lowland.data.frame import as_image
 from lowland.data.gym_log import GymLog
 from lowland.energies.autoencoder import Autoencoder
+from lowland.errors import OptionError
 from lowland.nn.convolutional import as_real
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
@@ -32,7 +33,7 @@ from lowland.worlds.latent_actions import LatentActions
 from lowland.worlds.latent_training import LatentTraining
 from lowland.worlds.vector import VectorWorld
 
-_AT_ONCE = 512
+_AT_ONCE, _SIDE = 512, 8
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,55 @@ class LatentOptions:
         return _fit(energy, data, shaping, updates or self.updates, 64, self.rate, seed)
 
 
+@dataclass(frozen=True)
+class LevelOptions(LatentOptions):
+    """Options of worlds and plans on two levels, see `fit_upper` and `lowland.planning.Hierarchy`."""
+
+    code: Count = 16
+    """D, numbers of a code."""
+    between: Annotated[int, Bound(least=0)] = 16
+    """Of these, numbers that must vary over all episodes: within one, little of a large place is seen, and codes of
+    the rest may be the same."""
+    change: NotNegative = 5.0
+    """Weight of the change from one code to the next."""
+    updates: Count = 3000
+    """Updates of the lower world, on 64 clips each."""
+    stride: Count = 8
+    """k, steps of the log for one step of the upper world."""
+    latents: Count = 4
+    """Numbers of z, the action of the upper world."""
+    upper_hidden: Count = 256
+    """Units of a layer of the upper predictor."""
+    upper_steps: Count = 3
+    """Upper steps over which its prediction is unrolled in training."""
+    upper_updates: Count = 3000
+    """Updates of the upper world, on 256 segments each."""
+    kl: NotNegative = 0.05
+    """Weight of the divergence of the latents from N(0, I)."""
+    likely: NotNegative = 0.1
+    """ρ, weight of ‖z‖² in an upper plan."""
+    upper_horizon: Count = 10
+    """Upper steps of a plan."""
+    lower_horizon: Count = 10
+    """Steps of the plan to where the upper one wants to be."""
+    flat: tuple[Annotated[int, Bound(least=1)], ...] = (16, 32, 48)
+    """Horizons of the flat plans to compare with."""
+    calls: Annotated[int, Bound(least=16)] = 2560
+    """Steps of a model for one action: half of them for each level, or all for the flat plan."""
+    plan_steps: Count = 2
+    """Steps of the solver, MPPI, for each action."""
+    upper_plan_steps: Count = 4
+    """Steps of the solver for each upper plan."""
+
+    def check_strides(self, steps: int) -> None:
+        """Raise an OptionError unless an episode of so many steps holds those of the upper world's training."""
+        if self.stride * self.upper_steps > steps:
+            raise OptionError(
+                f"An episode of {steps} steps does not hold {self.upper_steps} upper steps of {self.stride}: shorten "
+                "stride or upper_steps, or lengthen steps."
+            )
+
+
 @torch.no_grad()
 def encoded(world: LatentWorld, log: GymLog) -> list[State]:
     """The episodes of a log as codes: {"observation": (T + 1, D), "actions": (T, A)} each."""
@@ -167,6 +217,36 @@ class AutoCode(nn.Module):
         frames = torch.cat([path["observation"] for path in log.paths])
         data = Lazy(len(frames), lambda rows: Batch(as_image(frames[rows]).flatten(1)), at_once=256)
         return _fit(self.energy, data, MinimumEnergy(), updates, 256, 1e-3, seed)
+
+
+def compared_world(
+    kind: Literal["auto-encoder", "pixels"], options: LatentOptions, log: GymLog, generator: torch.Generator
+) -> LatentWorld:
+    """A world to compare with, not trained yet: in the codes of an auto-encoder, or in pixels averaged to 8 × 8.
+
+    >>> from lowland.envs.two_rooms import fixed_rooms, record_rooms
+    >>> log = record_rooms(fixed_rooms, episodes=2, steps=4, size=16)
+    >>> compared_world("pixels", LatentOptions(hidden=8), log, torch.Generator()).size
+    128
+    """
+    height, width, channels = log.shape
+    shape, actions = (channels, height, width), log.paths[0]["actions"].shape[1]
+    encoder = AutoCode(shape, options.code, generator) if kind == "auto-encoder" else PixelCode(_SIDE)
+    size = options.code if kind == "auto-encoder" else channels * _SIDE**2
+    return LatentWorld(
+        shape, size, actions=actions, hidden=options.hidden, generator=generator, encoder=encoder
+    )  # fmt: skip
+
+
+def fit_compared(
+    world: LatentWorld, options: LatentOptions, log: GymLog, generator: torch.Generator, updates: int, seed: int = 0
+) -> None:
+    """Train a `compared_world` in place: an auto-encoder and then the predictor of its codes, or that of pixels."""
+    if isinstance(world.encoder, AutoCode):
+        world.encoder.fit(log, updates, seed)
+        fit_predictor(world, log, options.clip, updates, seed)
+    else:
+        options.fit_world(world, log, generator, seed, (0.0, 0.0, 0.0, 0.0), updates)
 
 
 def _fit(energy: Any, data: Any, shaping: Any, updates: int, batch: int, rate: float, seed: int) -> FitResult:

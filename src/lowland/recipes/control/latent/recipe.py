@@ -14,18 +14,15 @@ from lowland.envs.rooms_trial import drivers, judge
 from lowland.envs.two_rooms import LAYOUTS, Tasks, opposite_rooms, record_rooms
 from lowland.errors import OptionError
 from lowland.evaluation.latent_worlds import goal_plan, latent_diagnosis
-from lowland.evaluation.success import wilson
+from lowland.evaluation.success import success_row
 from lowland.plots.curves import curves
 from lowland.plots.rooms import paths_in_rooms, plan_to_goal
 from lowland.recipes.base import Bound, Count, SeededRecipe, recipe
 from lowland.reports.run import Run
 from lowland.training.clips import clips
 from lowland.training.export import save_world
-from lowland.training.latent_worlds import AutoCode, LatentOptions, PixelCode, fit_predictor
+from lowland.training.latent_worlds import LatentOptions, compared_world, fit_compared
 from lowland.worlds.latent import LatentWorld
-
-SIDE = 8
-"""Pixels of a side to which images are averaged where plans are made in pixels."""
 
 
 class Left(NamedTuple):
@@ -100,14 +97,11 @@ class LatentRecipe(LatentOptions, SeededRecipe):
             return found, Left(None, {}, errors, world)
         others = {name: self._other(run, name, log, seed) for name in self.compared}
         rooms = LAYOUTS[self.layout](self.trials, self.generator(70_000 + seed))
-        tasks = opposite_rooms(rooms, 80_000 + 1000 * self.seed + seed)
-        paths = {}
+        tasks, paths = opposite_rooms(rooms, 80_000 + 1000 * self.seed + seed), {}
         search = {"samples": self.samples, "steps": self.plan_steps, "seed": 90_000 + self.seed + seed}
         for name, driver in drivers(world, others, tasks, self.horizon, self.size, **search).items():
             result = run.stage(f"try/{name.replace(' ', '-')}", partial(judge, tasks, driver, self.limit, self.size))
-            count = int(result["reached"].sum())
-            _, low, high = (100 * value for value in wilson(count, self.trials))
-            row = {"success": result["success"], "low": low, "high": high, "decision": result["decision"]}
+            row = success_row(result["reached"]) | {"decision": result["decision"]}
             found.setdefault(name, {}).update(row)
             paths[name] = result["path"], result["reached"]
         return found, Left(tasks, paths, errors, world)
@@ -130,30 +124,18 @@ class LatentRecipe(LatentOptions, SeededRecipe):
         run.stage(name, lambda: self.fit_world(world, log, generator, seed, weights).curves, [world])
         return world.eval()
 
-    def _other(self, run: Run, name: str, log: GymLog, seed: int) -> LatentWorld:
+    def _other(self, run: Run, name: Any, log: GymLog, seed: int) -> LatentWorld:
         """A world to compare with."""
         if name == "blind":
             return self._learn(run, name, log, seed, (*self.weights[:3], 0.0))
-        generator, (height, width, channels) = self.generator(10 * seed + 5), log.shape
-        shape = channels, height, width
-        encoder = AutoCode(shape, self.code, generator) if name == "auto-encoder" else PixelCode(SIDE)
-        size = self.code if name == "auto-encoder" else channels * SIDE**2
-        world = LatentWorld(shape, size, hidden=self.hidden, generator=generator, encoder=encoder)
-
-        def learn() -> None:
-            if isinstance(encoder, PixelCode):
-                self.fit_world(world, log, generator, seed, (0.0, 0.0, 0.0, 0.0), self.compared_updates)
-                return
-            encoder.fit(log, self.compared_updates, seed)
-            fit_predictor(world, log, self.clip, self.compared_updates, seed)
-
-        run.stage(name, learn, [world])
+        generator = self.generator(10 * seed + 5)
+        world = compared_world(name, self, log, generator)
+        run.stage(name, partial(fit_compared, world, self, log, generator, self.compared_updates, seed), [world])
         return world.eval()
 
     def figures(self, run: Run, first: Left) -> None:
         run.show(own=bool(self.log))
-        steps = range(1, self.clip + 1)
-        names = {"model": "model", "copy": "copy of the last code"}
+        steps, names = range(1, self.clip + 1), {"model": "model", "copy": "copy of the last code"}
         lines = {names[name]: (steps, values) for name, values in first.errors.items()}
         run.figure("errors", curves(lines, xlabel="step", ylabel="share of the variance of codes"))
         if first.tasks is not None:
