@@ -190,7 +190,8 @@ class PixelCode(nn.Module):
         self.side = side
 
     def forward(self, image: Tensor) -> Tensor:
-        return functional.adaptive_avg_pool2d(as_real(image, self), self.side).flatten(1)
+        real = image if image.is_floating_point() else image.float() / 255
+        return functional.adaptive_avg_pool2d(real, self.side).flatten(1)
 
 
 class AutoCode(nn.Module):

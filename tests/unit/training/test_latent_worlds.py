@@ -34,6 +34,8 @@ def off(world: LatentWorld, steps: int = 4) -> tuple[float, float]:
 def test_pixels_are_averaged_and_nothing_else() -> None:
     image = torch.arange(16.0).reshape(1, 1, 4, 4) / 16
     torch.testing.assert_close(PixelCode(2)(image), torch.tensor([[2.5, 4.5, 10.5, 12.5]]) / 16)
+    white = torch.full((1, 2, 4, 4), 255, dtype=torch.uint8)
+    torch.testing.assert_close(PixelCode(2)(white), torch.ones(1, 8))
 
 
 def test_a_world_of_pixels_learns_without_any_term_against_collapse() -> None:
