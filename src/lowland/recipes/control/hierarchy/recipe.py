@@ -37,7 +37,7 @@ class HierarchyRecipe(LevelOptions, SeededRecipe):
     """Pixels of a side of its images."""
     trials: Count = 40
     """Episodes for each distance and seed."""
-    limit: Count = 100
+    limit: Count = 150
     """Actions after which an episode has failed."""
 
     stages: ClassVar[int] = 14
