@@ -103,7 +103,7 @@ class HierarchyRecipe(LevelOptions, SeededRecipe):
         best = results.best(last, flat, most=True)
         titles = [f"{k} wall{'s' if k > 1 else ''}" for k in distances]
         run.show(distances=[{"k": k, "text": title} for k, title in zip(distances, titles, strict=True)], best=best)
-        for name, measure in (("success", "success"), ("time", "decision")):
+        for name, measure in (("arrived", "success"), ("time", "decision")):
             rows = [[_title(one), *(results.cell(one, f"{measure}-{k}", 1) for k in distances)] for one in names]
             run.table(["driver", *titles], rows, name=name)
         drawn = ("hierarchy", *flat, f"oracle {self.flat[-1]}")
