@@ -5,11 +5,13 @@ Shape letters: B samples, T steps, D size of a code, A of an action.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lowland.envs.two_rooms import Rooms
 from lowland.evaluation.collapse import rankme
 from lowland.inference import infer
 from lowland.planning.energy import PlanEnergy
@@ -58,6 +60,34 @@ def latent_diagnosis(world: LatentWorld, data: Lazy, seed: int = 0) -> dict[str,
         "swapped": float(other[-1] / own[-1].clamp_min(1e-12)), "model": own.tolist(),
         "copy": errors(first[:, None].expand(-1, steps, -1)).tolist(),
     }  # fmt: skip
+
+
+@torch.no_grad()
+def place_probe(world: LatentWorld, layout: Callable[..., Rooms], size: int, seed: int = 0, count: int = 2000) -> float:
+    """R² of the place of a dot as a linear function of its code, in percent, on places that the fit has not seen.
+
+    R² = 1 − Σ ‖p − p̂‖² / Σ ‖p − p̄‖², with p̂ fitted by least squares to half of the places.
+
+    Args:
+        world: whose encoder sees images of rooms.
+        layout: (count, generator) → rooms.
+        size: S, pixels of a side.
+        seed: of rooms and places.
+        count: places.
+
+    >>> from lowland.envs.two_rooms import fixed_rooms
+    >>> place_probe(LatentWorld((2, 16, 16), size=8), fixed_rooms, size=16, count=200) <= 100
+    True
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rooms = layout(count, generator)
+    place = rooms.free(generator).double()
+    codes = torch.cat([world.encoder(part) for part in rooms.draw(place.float(), size).split(500)]).double()
+    inputs = torch.cat([codes, torch.ones_like(codes[:, :1])], dim=1)
+    half = count // 2
+    weights = torch.linalg.lstsq(inputs[:half], place[:half], driver="gelsd").solution
+    found, true = inputs[half:] @ weights, place[half:]
+    return float(100 * (1 - (true - found).square().sum() / (true - true.mean(dim=0)).square().sum()))
 
 
 @torch.no_grad()

@@ -69,6 +69,11 @@ class LatentOptions:
             (channels, height, width), self.code, actions=actions, hidden=self.hidden, generator=generator
         )  # fmt: skip
 
+    def check_clip(self, steps: int) -> None:
+        """Raise an OptionError unless episodes of so many steps hold a clip."""
+        if self.clip > steps:
+            raise OptionError(f"clip must be at most steps, {steps}, but it is {self.clip}.")
+
     @property
     def weights(self) -> tuple[float, float, float, float]:
         """Of variance, covariance, change and inverse dynamics."""
@@ -143,8 +148,9 @@ class LevelOptions(LatentOptions):
     upper_plan_steps: Count = 4
     """Steps of the solver for each upper plan."""
 
-    def check_strides(self, steps: int) -> None:
-        """Raise an OptionError unless an episode of so many steps holds those of the upper world's training."""
+    def check_steps(self, steps: int) -> None:
+        """Raise an OptionError unless episodes of so many steps hold a clip, and the steps of the upper world."""
+        self.check_clip(steps)
         if self.stride * self.upper_steps > steps:
             raise OptionError(
                 f"An episode of {steps} steps does not hold {self.upper_steps} upper steps of {self.stride}: shorten "

@@ -10,7 +10,6 @@ from typing import Annotated, Any, ClassVar
 from lowland.data.gym_log import GymLog
 from lowland.envs.rooms_trial import judge, level_drivers
 from lowland.envs.two_rooms import Driver, Tasks, opposite_rooms, record_rooms, row_of_rooms
-from lowland.errors import OptionError
 from lowland.evaluation.success import success_row
 from lowland.planning.energy import PlanEnergy
 from lowland.plots.curves import curves
@@ -52,9 +51,7 @@ class HierarchyRecipe(LevelOptions, SeededRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.clip > self.steps:
-            raise OptionError(f"clip must be at most steps, {self.steps}, but it is {self.clip}.")
-        self.check_strides(self.steps)
+        self.check_steps(self.steps)
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], tuple[Tasks, Mapping[str, Any]]]:
         start = 1000 * self.seed + seed

@@ -13,7 +13,7 @@ from lowland.data.gym_read import read_gym_log
 from lowland.envs.rooms_trial import drivers, judge
 from lowland.envs.two_rooms import LAYOUTS, Tasks, opposite_rooms, record_rooms
 from lowland.errors import OptionError
-from lowland.evaluation.latent_worlds import goal_plan, latent_diagnosis
+from lowland.evaluation.latent_worlds import goal_plan, latent_diagnosis, place_probe
 from lowland.evaluation.success import success_row
 from lowland.plots.curves import curves
 from lowland.plots.rooms import paths_in_rooms, plan_to_goal
@@ -68,7 +68,7 @@ class LatentRecipe(LatentOptions, SeededRecipe):
     """Updates of the auto-encoder, and of the predictors of its codes and of pixels."""
 
     files: ClassVar[tuple[str, ...]] = ("log", "goal")
-    stages: ClassVar[int] = 16
+    stages: ClassVar[int] = 18
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "episodes": 8, "steps": 6, "size": 16, "code": 8, "hidden": 8, "updates": 4, "clip": 3, "seeds": 1,
@@ -81,28 +81,30 @@ class LatentRecipe(LatentOptions, SeededRecipe):
         super().__post_init__()
         if bool(self.log) != bool(self.goal):
             raise OptionError("log and goal belong together: name both, or neither for the rooms that are made here.")
-        if self.clip > self.steps and not self.log:
-            raise OptionError(f"clip must be at most steps, {self.steps}, but it is {self.clip}.")
+        if not self.log:
+            self.check_clip(self.steps)
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         log, held = self._logs(seed)
         world = self._learn(run, "world", log, seed)
         report = run.stage("diagnosis", partial(latent_diagnosis, world, clips(held, self.clip), self.seed + seed))
         errors = {name: report.pop(name) for name in ("model", "copy")}
-        found: dict[str, dict[str, Any]] = {"learned": report | {"error": errors["model"][-1]}}
+        found: dict[str, Any] = {"learned": report | {"error": errors["model"][-1]}}
         found["copy"] = {"error": errors["copy"][-1]}
         if seed == 0:
             save_world(world, run.checkpoints / "world")
         if self.log:
             return found, Left(None, {}, errors, world)
         others = {name: self._other(run, name, log, seed) for name in self.compared}
+        for name, one in {"learned": world, **others}.items():
+            probe = partial(place_probe, one, LAYOUTS[self.layout], self.size, 60_000 + seed)
+            found.setdefault(name, {})["place"] = run.stage(f"probe/{name}", probe)
         rooms = LAYOUTS[self.layout](self.trials, self.generator(70_000 + seed))
         tasks, paths = opposite_rooms(rooms, 80_000 + 1000 * self.seed + seed), {}
         search = {"samples": self.samples, "steps": self.plan_steps, "seed": 90_000 + self.seed + seed}
         for name, driver in drivers(world, others, tasks, self.horizon, self.size, **search).items():
             result = run.stage(f"try/{name.replace(' ', '-')}", partial(judge, tasks, driver, self.limit, self.size))
-            row = success_row(result["reached"]) | {"decision": result["decision"]}
-            found.setdefault(name, {}).update(row)
+            found.setdefault(name, {}).update(success_row(result["reached"]), decision=result["decision"])
             paths[name] = result["path"], result["reached"]
         return found, Left(tasks, paths, errors, world)
 
@@ -139,8 +141,8 @@ class LatentRecipe(LatentOptions, SeededRecipe):
         lines = {names[name]: (steps, values) for name, values in first.errors.items()}
         run.figure("errors", curves(lines, xlabel="step", ylabel="share of the variance of codes"))
         if first.tasks is not None:
-            shown = {name: first.paths[name] for name in ("MPPI", "oracle", "straight")}
-            run.figure("paths", partial(paths_in_rooms, first.tasks, shown))
+            kept = {name: first.paths[name] for name in ("MPPI", "oracle", "straight")}
+            run.figure("paths", partial(paths_in_rooms, first.tasks, kept))
             return
         log = read_gym_log(self.log)
         start = as_image(log.paths[-1]["observation"][-1])
