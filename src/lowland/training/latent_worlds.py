@@ -61,12 +61,15 @@ class LatentOptions:
     inverse: NotNegative = 1.0
     """Weight of the inverse dynamics."""
 
-    def new_world(self, log: GymLog, generator: torch.Generator) -> LatentWorld:
-        """A world for the images and actions of a log, not trained yet."""
+    def new_world(
+        self, log: GymLog, generator: torch.Generator, encoder: nn.Module | None = None, size: int | None = None
+    ) -> LatentWorld:
+        """A world for the images and actions of a log, not trained yet; with an encoder of codes of another size."""
         height, width, channels = log.shape
         actions = log.paths[0]["actions"].shape[1]
         return LatentWorld(
-            (channels, height, width), self.code, actions=actions, hidden=self.hidden, generator=generator
+            (channels, height, width), size or self.code, actions=actions, hidden=self.hidden, generator=generator,
+            encoder=encoder,
         )  # fmt: skip
 
     def check_clip(self, steps: int) -> None:
@@ -102,9 +105,10 @@ class LatentOptions:
         x = data.draw(torch.zeros(1, dtype=torch.int64)).x
         energy = ForwardModel(world, x["state"], self.clip)
         terms = weights or self.weights
+        between = self.between if any(terms) else 0  # without terms there is nothing to vary
         shaping = LatentTraining(
-            world.size, x["actions"].shape[2], min(self.between, world.size), *terms, seed=seed, generator=generator
-        )
+            world.size, x["actions"].shape[2], between, *terms, seed=seed, generator=generator
+        )  # fmt: skip
         return _fit(energy, data, shaping, updates or self.updates, 64, self.rate, seed)
 
 
@@ -237,12 +241,9 @@ def compared_world(
     128
     """
     height, width, channels = log.shape
-    shape, actions = (channels, height, width), log.paths[0]["actions"].shape[1]
-    encoder = AutoCode(shape, options.code, generator) if kind == "auto-encoder" else PixelCode(_SIDE)
-    size = options.code if kind == "auto-encoder" else channels * _SIDE**2
-    return LatentWorld(
-        shape, size, actions=actions, hidden=options.hidden, generator=generator, encoder=encoder
-    )  # fmt: skip
+    if kind == "auto-encoder":
+        return options.new_world(log, generator, AutoCode((channels, height, width), options.code, generator))
+    return options.new_world(log, generator, PixelCode(_SIDE), channels * _SIDE**2)
 
 
 def fit_compared(

@@ -99,9 +99,9 @@ def test_remedies_have_the_rows_of_before(tmp_path: Path, monkeypatch: pytest.Mo
         method, _, point = words.get(row["method"], row["method"]).partition(", ")
         now = found[f"{words.get(row['claim'], row['claim'])}, {point or 'hinge=0.5'}", method]
         assert (now["data"], now["seeds"]) == (row["data"], row["seeds"])
-        # Float32 rounds otherwise on another processor: Intel and AMD differed by 4e-7, and by 3e-6 in uncertainties,
-        # which are small differences of large numbers.
-        assert math.isclose(now["measured"], row["measured"], rel_tol=1e-5, abs_tol=1e-5), row
+        # Float32 rounds otherwise on another processor: an Intel one differed by up to 2.3e-6 from the
+        # figures kept here, in uncertainties, which are small differences of large numbers.
+        assert math.isclose(now["measured"], row["measured"], rel_tol=1e-6, abs_tol=5e-6), row
 
 
 def test_each_sweep_of_the_page_can_start() -> None:

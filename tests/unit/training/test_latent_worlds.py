@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from lowland.envs.two_rooms import fixed_rooms, record_rooms
+from lowland.errors import OptionError
 from lowland.training.latent_worlds import (
     AutoCode,
     LatentOptions,
@@ -55,6 +57,13 @@ def test_the_predictor_of_given_codes_learns_and_the_encoder_stays() -> None:
     error, copy = off(world)
     assert error < 0.5 * copy
     assert all(torch.equal(part, before[name]) for name, part in world.encoder.state_dict().items())
+
+
+def test_more_numbers_between_episodes_than_a_code_has_are_refused() -> None:
+    options = LatentOptions(code=8, hidden=8, between=9, clip=3, updates=1)
+    world = options.new_world(LOG, torch.Generator())
+    with pytest.raises(OptionError, match="between must be from 0 to the size of a code, 8, but it is 9"):
+        options.fit_world(world, LOG, torch.Generator())
 
 
 def test_an_auto_encoder_learns_to_tell_pixels() -> None:
