@@ -5,7 +5,6 @@ Shape letters: B samples, T steps.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from lowland.data.gym_log import GymLog
 from lowland.errors import OptionError
-from lowland.evaluation.promises import choose_weight, promised_return
+from lowland.evaluation.promises import choose_weight, kept_promise, known_return, promised_return
 from lowland.nn.vector_eyes import VectorEyes
 from lowland.planning.backprop_through_model import BackpropThroughModel
 from lowland.planning.cost_to_go import CostToGo, best_episodes, costs_to_go, reward_cost
@@ -30,13 +29,15 @@ from lowland.training.ensembles import fit_ensemble
 from lowland.training.fit import fit
 from lowland.training.schedules import cosine, falling
 from lowland.worlds.base import State, standardise
-from lowland.worlds.forward import windows
+from lowland.worlds.forward import spaced_starts, windows
 from lowland.worlds.plant import PlantWorld
-from lowland.worlds.uncertainty import Ensemble, Spread
+from lowland.worlds.uncertainty import Ensemble, Spread, usual_spread
 
 PARTS = ("observation", "reward", "alive")
-KINDS = ("imitation", "start", "plain", "anchored", "careful")
-"""Policies: imitation of all episodes, of the best; through the model alone, with μ, and with the chosen λ and μ."""
+KINDS = ("imitation", "start", "plain", "uncertain", "anchored", "careful")
+"""Policies: imitation of all episodes, of the best; through the model with λ = 0, with the chosen λ, with that and μ;
+and the one of them whose promise is kept best."""
+_STARTS, _USUAL = 100, 2000
 Stage = Callable[..., Any]
 Drawn = Callable[[int], torch.Generator]
 
@@ -45,7 +46,8 @@ Drawn = Callable[[int], torch.Generator]
 class Learned:
     """What one seed left: a model, policies by kind with their CPU seconds, and how λ was chosen.
 
-    `promises` has, for each λ, the return that the model and the held-out model promise; λ = ∞ is where policies start.
+    `promises` has, for each λ and for `start` and `anchored`, the return that the model promises and what the held-out
+    model keeps of it; `chosen` is the kind of policy with the best of them.
     """
 
     world: Ensemble
@@ -53,7 +55,8 @@ class Learned:
     policies: Mapping[str, Policy]
     seconds: Mapping[str, float]
     weight: float
-    promises: Mapping[float, tuple[float, float]]
+    chosen: str
+    promises: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,9 @@ class OfflineControl:
     A model of one part of the log (`PlantWorld`, several as an `Ensemble`) and a second one of the other part;
     imitation of the best episodes, from which policies start; the cost to go of the log, which counts after a plan;
     and for each λ a policy that is trained through the first model with λ times its uncertainty (MPUR: Henaff, Canziani
-    & LeCun 2019) and μ times the distance to the logged actions (MPER, the same). λ is chosen by what the second model
-    says of each policy, see `choose_weight`: the plant is never run.
+    & LeCun 2019). λ is chosen by what the second model keeps of each promise, see `choose_weight` and `known_return`.
+    With it another policy is trained that also pays μ times the distance to the best actions (MPER, the same). Of where
+    policies start, the one with λ and the one with λ and μ, the best is chosen as λ was. The plant is never run.
     """
 
     members: Annotated[int, Bound(least=2)] = 4
@@ -92,12 +96,10 @@ class OfflineControl:
     discount: Annotated[float, Bound(least=0, below=1)] = 0.99
     """γ."""
     weights: tuple[NotNegative, ...] = (0.0, 0.5, 2.0)
-    """λ, the weights of the uncertainty cost to choose from, in units of the mean absolute reward; the first is 0.
-
-    λ = ∞, which leaves the policy where it starts, is among the choices too."""
-    hinge: NotNegative = 1.0
-    """Uncertainty that is free of cost, in deviations from its mean on the log."""
-    promise: Count = 100
+    """λ, the weights of the uncertainty cost to choose from, in units of the mean absolute reward; the first is 0."""
+    hinge: NotNegative = 0.0
+    """Uncertainty that is free of cost, in deviations from its mean on the best episodes."""
+    promise: Count = 300
     """Steps over which promised and realised returns are compared."""
 
     def __post_init__(self) -> None:
@@ -134,30 +136,38 @@ class OfflineControl:
                 discount=self.discount, final=value,
             )  # fmt: skip
 
-        first = {name: torch.stack([path[name][0] for path in log.paths])[:500] for name in PARTS}
+        first, usual = first_states(log), Spread(other_model["mean"], other_model["deviation"])
+        floor = min(0.0, *(float(path["reward"][1:].min()) for path in log.paths))
+
+        def promises(policy: Policy) -> tuple[float, float]:
+            kept = known_return(second, policy, first, self.promise, usual, floor)
+            return promised_return(world, policy, first, self.promise), kept
+
         start = policies["best"].eval()
         base = found["seconds"] + started["seconds"]
-        made = {"imitation": policies["imitation"].eval(), "start": start}
         seconds = {"imitation": started["each"], "start": started["each"]}
-        said, held = (([promised_return(one, start, first, self.promise)]) for one in (world, second))
-        for name, weight, anchor in (("plain", 0.0, 0.0), *((f"{w:g}", w, self.anchor) for w in self.weights)):
-            made[name] = self._policy(log, world, generator(offset + 70))
-            made[name].load_state_dict(start.state_dict())
-            work = partial(self._improve, plan(weight), made[name], log, anchor, offset)
-            seconds[name] = base + stage(f"policy/{name}", work, [made[name]])["seconds"]
-            made[name].eval()
-            if name != "plain":
-                said.append(promised_return(world, made[name], first, self.promise))
-                held.append(promised_return(second, made[name], first, self.promise))
-        choices = (math.inf, *self.weights)
-        chosen = choose_weight(choices, said, held)
-        made |= {"anchored": made["0"], "careful": start if math.isinf(chosen) else made[f"{chosen:g}"]}
-        spent = sum(seconds[f"{weight:g}"] - base for weight in self.weights)
-        seconds |= {"anchored": seconds["0"], "careful": base + other_model["seconds"] + spent}
-        kept = {name: made[name] for name in KINDS}
-        return Learned(
-            world, plan, kept, seconds, chosen, dict(zip(choices, zip(said, held, strict=True), strict=True))
-        )
+
+        def improved(name: str, weight: float, anchor: float) -> Policy:
+            policy = self._policy(log, world, generator(offset + 70))
+            policy.load_state_dict(start.state_dict())
+            work = partial(self._improve, plan(weight), policy, log, anchor, offset)
+            seconds[name] = base + stage(f"policy/{name}", work, [policy])["seconds"]
+            return policy.eval()
+
+        tried = {f"{weight:g}": improved(f"{weight:g}", weight, 0.0) for weight in self.weights}
+        said = {name: promises(policy) for name, policy in tried.items()}
+        weight = choose_weight(self.weights, *zip(*said.values(), strict=True))
+        made = {
+            "imitation": policies["imitation"].eval(), "start": start, "plain": tried["0"],
+            "uncertain": tried[f"{weight:g}"], "anchored": improved("anchored", weight, self.anchor),
+        }  # fmt: skip
+        said |= {name: promises(made[name]) for name in ("start", "anchored")}
+        choices = {"start": said["start"], "uncertain": said[f"{weight:g}"], "anchored": said["anchored"]}
+        chosen = max(choices, key=lambda name: kept_promise(*choices[name]))
+        spent = sum(seconds[name] - base for name in (*tried, "anchored"))
+        seconds |= {"plain": seconds["0"], "careful": base + other_model["seconds"] + spent}
+        seconds["uncertain"] = seconds["careful"] - (seconds["anchored"] - base)
+        return Learned(world, plan, made | {"careful": made[chosen]}, seconds, weight, chosen, said)
 
     def _world(self, log: GymLog, generator: Drawn, offset: int) -> Ensemble:
         return Ensemble([PlantWorld(*log.sizes, hidden=self.hidden, generator=generator(offset + n))
@@ -177,7 +187,10 @@ class OfflineControl:
     def _model(self, world: Ensemble, log: GymLog, seed: int) -> dict[str, Any]:
         began = time.process_time()
         schedule = partial(cosine, self.updates)
-        usual = fit_ensemble(world, log.paths, self.window, self.updates, 2e-3, schedule=schedule, seed=seed)
+        fit_ensemble(world, log.paths, self.window, self.updates, 2e-3, schedule=schedule, seed=seed)
+        # Of the best episodes: what is usual for bad ones is no bound for a good policy, which then pays nothing.
+        _, x, _ = spaced_starts(best_episodes(log.paths, self.imitated), 1, _USUAL)
+        usual = usual_spread(world, x["state"], x["actions"], masks=self.members)
         return {"mean": usual.mean, "deviation": usual.std, "seconds": time.process_time() - began}
 
     def _start(self, log: GymLog, policies: Mapping[str, Policy], value: CostToGo, seed: int) -> dict[str, float]:
@@ -206,6 +219,12 @@ class OfflineControl:
         options = {"batch_size": min(128, len(x["actions"])), "lr": self.policy_rate, "clip": 10.0}
         _train(plan, Batch(x["actions"], x["state"]), shaping, self.policy_updates, seed=seed, **options)
         return {"seconds": time.process_time() - began}
+
+
+def first_states(log: GymLog) -> State:
+    """The first states of up to 100 episodes, from all over the log: where promises start."""
+    paths = log.paths[:: max(1, len(log.paths) // _STARTS)][:_STARTS]
+    return {name: torch.stack([path[name][0] for path in paths]) for name in PARTS}
 
 
 def steps_of(paths: Sequence[Mapping[str, Tensor]]) -> State:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar
-
-import torch
 
 from lowland.data.gym_log import GymLog, write_gym_log
 from lowland.data.gym_read import read_gym_log
 from lowland.data.minari_log import read_minari
 from lowland.envs.behaviour import mixed_log
 from lowland.errors import DataError, OptionError
-from lowland.evaluation.offline_control import KINDS, PARTS, Learned, OfflineControl
+from lowland.evaluation.offline_control import KINDS, Learned, OfflineControl, first_states
 from lowland.evaluation.offline_rl import RIVALS, offline_policy, rivals_here
 from lowland.evaluation.plant_trial import mean_return, planned_returns, plant_diagnosis, returns
 from lowland.evaluation.promises import promised_return
 from lowland.planning.control import Controller
 from lowland.planning.policy_files import PREFIX, save_policy
 from lowland.recipes.base import Bound, Count, Recipe, recipe
-from lowland.recipes.control.plant.tables import draw, summary
+from lowland.recipes.control.plant.tables import CHOICES, draw, summary
 from lowland.reports.run import Run
 from lowland.solvers.cem import CEM
 from lowland.solvers.mppi import MPPI
@@ -53,17 +50,17 @@ class PlantRecipe(OfflineControl, Recipe):
     """Steps of the random search from which the behaviour in that log comes."""
     episodes: Count = 10
     """Episodes by which a policy is judged."""
-    planned: Count = 3
+    planned: Count = 2
     """Episodes by which a planner is judged."""
     length: Annotated[int, Bound(least=2)] = 300
     """Steps of an episode, in the log that is made and in the test."""
-    samples: Annotated[int, Bound(least=2)] = 24
+    samples: Annotated[int, Bound(least=2)] = 48
     """Plans that a planner compares at each of its steps."""
-    plan_steps: Count = 2
-    """Steps of the planner's solver for one action."""
+    plan_steps: Count = 1
+    """Steps of the planner's solver for one action; it goes on from the plan of the action before."""
     rivals: tuple[str, ...] = RIVALS
     """Methods of d3rlpy on the same log."""
-    rival_updates: tuple[Annotated[int, Bound(least=1)], ...] = (4000, 3300, 500)
+    rival_updates: tuple[Annotated[int, Bound(least=1)], ...] = (4800, 4000, 600)
     """Updates of TD3+BC, IQL and CQL."""
 
     files: ClassVar[tuple[str, ...]] = ("log",)
@@ -119,7 +116,7 @@ class PlantRecipe(OfflineControl, Recipe):
             folder=repr(str(run.folder.resolve())), best_rivals=list(rivals),
             gaps=[summary(run, one["k"], rivals) for one in shown if self.plants],
         )  # fmt: skip
-        run.part(draw, shown, self.entry.head.methods or {}, (*self.weights, math.inf))
+        run.part(draw, shown, self.entry.head.methods or {}, self.weights)
 
     def _log(self, run: Run, name: str, k: int) -> GymLog:
         if self.log or self.minari:
@@ -145,30 +142,30 @@ class PlantRecipe(OfflineControl, Recipe):
         """The numbers of one plant and seed, by method and measure; those of plant k end in -k."""
         known, other = log.split(self.held_out, self.seed + seed)
         made = self.learn(log, known, other, self.generator, run.stage, seed)
-        first = {part: torch.stack([path[part][0] for path in log.paths])[:500] for part in PARTS}
         found: dict[str, dict[str, Any]] = {"behaviour": {"return": mean_return(log)}}
         for kind, policy in made.policies.items():
-            promised = promised_return(made.world, policy, first, self.promise)
+            promised = promised_return(made.world, policy, first_states(log), self.promise)
             found[kind] = {"promised": promised, "seconds": made.seconds[kind]}
             if seed == 0:
                 save_policy(
                     policy, run.checkpoints / f"{PREFIX}{kind}{f'-{k}' if len(self.plants) > 1 else ''}.safetensors"
                 )
-        for weight, (said, held) in made.promises.items():
-            found[f"weight {weight:g}"] = {"promised": said, "held": held}
+        found |= {f"choice {name}": {"said": said, "held": held} for name, (said, held) in made.promises.items()}
+        found["uncertain"]["weight"] = made.weight
         found |= run.stage("diagnosis", partial(plant_diagnosis, made.world, other, self.horizon, self.members))
         if name:
             self._judge(run, name, made, found, seed)
         if seed == 0:
             folder = run.folder / "policy" / (name if len(self.plants) > 1 else "")
             policy = made.policies["careful"]
+            promise = made.promises[f"{made.weight:g}" if made.chosen == "uncertain" else made.chosen]
             policy.certificate = log_certificate(policy, log, self.promise) | {
-                "promised": made.promises[made.weight][0], "held out": made.promises[made.weight][1],
+                "promised": promise[0], "held out": promise[1],
                 "sensitivity": found["model"]["swapped"],
             } | ({"realised": found["careful"]["realised"]} if name else {})  # fmt: skip
             facts = {
                 "learned from": f"{log.steps:,} steps of {log.name}", "returns": f"sums over {self.promise} steps",
-                "weight of the uncertainty": f"{made.weight:g}".replace("inf", "∞, imitation of the best episodes"),
+                "kind": CHOICES[made.chosen], "weight of the uncertainty": f"{made.weight:g}",
                 "by": "lowland run plant",
             }  # fmt: skip
             write_policy(policy, folder, facts)
@@ -184,7 +181,7 @@ class PlantRecipe(OfflineControl, Recipe):
             gap = abs(found[kind]["promised"] - result["realised"])
             found[kind] |= {"return": result["return"], "realised": result["realised"], "gap": gap}
         for label, solver in SOLVERS.items():
-            for key, weight in ((label, 0.0), (f"{label} careful", min(made.weight, self.weights[-1]))):
+            for key, weight in ((label, 0.0), (f"{label} careful", made.weight)):
                 if key != label and not weight:
                     found[key] = dict(found[label])
                     continue

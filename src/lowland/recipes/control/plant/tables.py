@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,13 +10,18 @@ from lowland.plots.curves import curves
 from lowland.reports.run import Run
 
 OURS = ("careful", "CEM careful", "MPPI careful")
-POLICIES = ("imitation", "start", "plain", "anchored", "careful")
+POLICIES = ("imitation", "start", "plain", "uncertain", "anchored", "careful")
+CHOICES = {
+    "start": "imitation of the best episodes", "uncertain": "through the model, λ chosen",
+    "anchored": "through the model and the best actions, λ chosen",
+}  # fmt: skip
 
 
 def summary(run: Run, k: int, rivals: Sequence[str]) -> dict[str, Any]:
-    """Whether the uncertainty cost halves the gap of plant k, and how ours compare with the rivals."""
+    """Whether λ alone halves the gap of plant k, and keeps the return, and how ours compare with the rivals."""
     results = run.measured
-    gap = {name: results.mean(name, f"gap-{k}") or 0.0 for name in ("plain", "careful")}
+    gap, kept = ({name: results.mean(name, f"{part}-{k}") or 0.0 for name in ("plain", "uncertain")}
+                 for part in ("gap", "return"))  # fmt: skip
     best = {
         kind: max(results.mean(name, f"return-{k}") or 0.0 for name in names)
         for kind, names in (("ours", OURS), ("rivals", rivals))
@@ -26,7 +30,8 @@ def summary(run: Run, k: int, rivals: Sequence[str]) -> dict[str, Any]:
     theirs = best.get("rivals", best["ours"])
     return {
         "k": k,
-        "halved": gap["careful"] <= 0.5 * gap["plain"],
+        "halved": gap["uncertain"] <= 0.5 * gap["plain"],
+        "kept": kept["uncertain"] >= kept["plain"] - 0.05 * abs(kept["plain"]),
         "ahead": bool(rivals) and best["ours"] > theirs,
         "near": bool(rivals) and best["ours"] >= theirs - 0.1 * abs(theirs),
     }
@@ -49,20 +54,20 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
         for cells in [row[1:] for row in rows(measure, [method])]
     ]
     run.table(["policy", *names], promises, name="promises")
-    parts = ("promised", "held")
+    tried = {f"{weight:g}": f"through the model, λ = {weight:g}" for weight in weights}
     choice = [
-        [one["name"], "∞, where policies start" if math.isinf(weight) else f"{weight:g}", *cells]
+        [one["name"], title, *cells]
         for one in shown
-        for weight in weights
-        for cells in [[results.cell(f"weight {weight:g}", f"{part}-{one['k']}", 1) for part in parts]]
+        for name, title in (tried | {name: CHOICES[name] for name in ("anchored", "start")}).items()
+        for cells in [[results.cell(f"choice {name}", f"{part}-{one['k']}", 1) for part in ("said", "held")]]
     ]
-    run.table(["plant", "λ", "promised", "held-out model"], choice, name="choice")
+    run.table(["plant", "policy", "promised", "held-out model"], choice, name="choice")
     titled = "plant; error; error of a copy; swapped actions; rank; λ chosen; seconds, policy; of all λ"
     models = [
         [
             one["name"],
             *(results.cell(name, f"{measure}-{one['k']}") for name, measure in (
-                ("model", "error"), ("copy", "error"), ("model", "swapped"), ("model", "rank"), ("careful", "weight"),
+                ("model", "error"), ("copy", "error"), ("model", "swapped"), ("model", "rank"), ("uncertain", "weight"),
                 ("plain", "seconds"), ("careful", "seconds"),
             )),
         ]
@@ -70,11 +75,9 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
     ]  # fmt: skip
     run.table(titled.split("; "), models, name="models")
     for one in shown:
-        finite = [weight for weight in weights if math.isfinite(weight)]
-        counts = [f"{weight:g}" for weight in finite]
         lines = {
-            label: (finite, results.curve("weight {}", f"{part}-{one['k']}", counts)[1])
-            for label, part in (("model", "promised"), ("held-out model", "held"))
+            label: (list(weights), results.curve("choice {}", f"{part}-{one['k']}", list(tried))[1])
+            for label, part in (("model", "said"), ("held-out model", "held"))
         }
         drawn = partial(curves, lines, title=one["name"], xlabel="λ", ylabel="promised return")
         run.figure(f"promises-{one['k']}", drawn)
