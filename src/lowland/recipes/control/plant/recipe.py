@@ -178,8 +178,9 @@ class PlantRecipe(OfflineControl, Recipe):
         """Returns of policies and planners in the plant."""
         for kind, policy in made.policies.items():
             result = self._returns(run, f"judge/{kind}", returns, policy, seed, name)
-            gap = abs(found[kind]["promised"] - result["realised"])
-            found[kind] |= {"return": result["return"], "realised": result["realised"], "gap": gap}
+            beyond = found[kind]["promised"] - result["realised"]
+            measured = {name: result[name] for name in ("return", "realised")}
+            found[kind] |= measured | {"beyond": beyond, "gap": abs(beyond)}
         for label, solver in SOLVERS.items():
             for key, weight in ((label, 0.0), (f"{label} careful", made.weight)):
                 if key != label and not weight:

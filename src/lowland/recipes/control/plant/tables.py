@@ -20,8 +20,8 @@ CHOICES = {
 def summary(run: Run, k: int, rivals: Sequence[str]) -> dict[str, Any]:
     """Whether λ alone halves the gap of plant k, and keeps the return, and how ours compare with the rivals."""
     results = run.measured
-    gap, kept = ({name: results.mean(name, f"{part}-{k}") or 0.0 for name in ("plain", "uncertain")}
-                 for part in ("gap", "return"))  # fmt: skip
+    gap, beyond, kept = ({name: results.mean(name, f"{part}-{k}") or 0.0 for name in ("plain", "uncertain")}
+                         for part in ("gap", "beyond", "return"))  # fmt: skip
     best = {
         kind: max(results.mean(name, f"return-{k}") or 0.0 for name in names)
         for kind, names in (("ours", OURS), ("rivals", rivals))
@@ -31,6 +31,8 @@ def summary(run: Run, k: int, rivals: Sequence[str]) -> dict[str, Any]:
     return {
         "k": k,
         "halved": gap["uncertain"] <= 0.5 * gap["plain"],
+        "broken": beyond["plain"] > 0,
+        "mended": beyond["plain"] > 0 and beyond["uncertain"] <= 0.5 * beyond["plain"],
         "kept": kept["uncertain"] >= kept["plain"] - 0.05 * abs(kept["plain"]),
         "ahead": bool(rivals) and best["ours"] > theirs,
         "near": bool(rivals) and best["ours"] >= theirs - 0.1 * abs(theirs),
@@ -50,7 +52,7 @@ def draw(run: Run, shown: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
     promises = [
         [f"{titles[method]}: {word}", *cells]
         for method in POLICIES
-        for word, measure in (("promised", "promised"), ("realised", "realised"), ("gap", "gap"))
+        for word, measure in (("promised", "promised"), ("realised", "realised"), ("promised beyond", "beyond"))
         for cells in [row[1:] for row in rows(measure, [method])]
     ]
     run.table(["policy", *names], promises, name="promises")
