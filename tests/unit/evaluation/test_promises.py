@@ -25,7 +25,7 @@ def test_a_promise_is_the_sum_of_the_imagined_rewards() -> None:
 
 
 def test_steps_that_a_held_out_model_does_not_know_keep_no_promise() -> None:
-    """The same roll-out by hand: two of eight samples' steps are less sure than the limit, and pay the lowest reward."""
+    """The same roll-out by hand: two of eight steps are less sure than the limit, and pay the lowest reward."""
     _, state = PlantWorld.reference_case()
     worlds = [PlantWorld(3, 2, hidden=16, generator=torch.Generator().manual_seed(n)) for n in range(3)]
     world = Ensemble(worlds)
