@@ -80,7 +80,8 @@ class LatentWorld(World):
         actions: A.
         hidden: units of each hidden layer of the predictor, which is a `VectorWorld`.
         dropout: probability with which a mask drops a unit of the predictor.
-        scene: S of a `Scene` of the first image, in which the predictor, then a `SceneWorld`, looks things up; 0 for none. What does not change in an episode, such as walls, need not be in the code.
+        scene: S of a `Scene` of the first image, in which the predictor, then a `SceneWorld`, looks things up; 0 for
+            none. What does not change in an episode, such as walls, need not be in the code.
         generator: draws the weights.
         encoder: images to codes (B, D), in place of an `ImageCode`.
         predictor: a world of codes {"observation": (B, D)}, in place of the `VectorWorld`; its actions are those of

@@ -1,7 +1,7 @@
 """A predictor of codes that looks up in a scene what is where: walls, doors, what stands in the way.
 
-Shape letters: B samples, C channels, H and W rows and columns, L places of a scene, S numbers of each, D size of a code, A
-of an action, N heads, K masks.
+Shape letters: B samples, C channels, H and W rows and columns, N heads, L places of a scene, S numbers of each for a head,
+D size of a code.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _WAVES = 4
 class Scene(nn.Module):
     """Images (B, C, H, W) to "keys" and "values" (B, N, L, S): what is at each of L = ⌈H / 4⌉ ⌈W / 4⌉ places.
 
-    Patches of 4 × 4 pixels, then two convolutions of 3 × 3 patches, so that a place knows what is around it; waves of the
-    place are added.
+    Patches of 4 × 4 pixels, then two convolutions of 3 × 3 patches, so that a place knows what is around it; waves of
+    the place are added.
 
     Args:
         shape: (C, H, W).
@@ -65,10 +65,10 @@ class SceneWorld(VectorWorld):
     """o[t+1] = o[t] + f(ō[t], a[t], r[t]), r[t] = Σ_l softmax_l(q(ō[t]) · k_l / √S) v_l: a world that reads a scene.
 
     The observation asks what is where it is, by dot products with the keys k of all places of a `Scene`, and f, that of
-    a `VectorWorld`, sees the values v found there. A network of the observation alone would have to hold the whole scene
-    in it, and learn all pairs of its place and the walls; here they meet in one product. This is attention with several
-    heads (Bahdanau et al. 2015; Vaswani et al. 2017). The scene does not change: the state is {"observation": (B, D),
-    "keys": (B, N, L, S), "values": (B, N, L, S)}.
+    a `VectorWorld`, sees the values v found there. A network of the observation alone would have to hold the whole
+    scene in it, and learn all pairs of its place and the walls; here they meet in one product. This is attention with
+    several heads (Bahdanau et al. 2015; Vaswani et al. 2017). The scene does not change: the state is {"observation":
+    (B, D), "keys": (B, N, L, S), "values": (B, N, L, S)}.
 
     Args:
         observations, actions, hidden, dropout, generator: as of `VectorWorld`.
