@@ -1,7 +1,7 @@
 """A predictor of codes that looks up in a scene what is where: walls, doors, what stands in the way.
 
-Shape letters: B samples, C channels, H and W rows and columns, N heads, L places of a scene, S numbers of each place for
-a head, D size of a code.
+Shape letters: B samples, C channels, H and W rows and columns, N heads, L places of a scene, S numbers of each place
+for a head, D size of a code.
 """
 
 from __future__ import annotations
