@@ -141,8 +141,9 @@ class LatentWorld(World):
         found = self.predictor.unroll(self._inner(state), actions)
         if found is None:
             return None
-        steps = actions.shape[1]
-        held = {name: part[:, None].expand(-1, steps, *part.shape[1:]) for name, part in state.items()}
+        steps, scene = actions.shape[1], self._inner(state).keys()
+        others = {name: part for name, part in state.items() if name not in scene}
+        held = {name: part[:, None].expand(-1, steps, *part.shape[1:]) for name, part in others.items()}
         return held | {"code": found["observation"]}
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:

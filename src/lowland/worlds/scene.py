@@ -94,15 +94,26 @@ class SceneWorld(VectorWorld):
         self.from_scene = linear(_HEADS * scene, hidden, generator, bias=False)
 
     def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
-        """None: that of the parent knows no scene."""
-        return None
+        """As T calls of `step`, without gradients. Plans from one state share its scene, which is then read once.
+
+        The result has no scene, since that does not change.
+        """
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return None
+        each = _alike(state["keys"], state["values"])
+        scene = {name: state[name][::each] for name in ("keys", "values")}
+        now, path = state["observation"], []
+        for action in actions.unbind(1):
+            now = super().step({"observation": now, **scene}, action)["observation"]
+            path.append(now)
+        return {"observation": torch.stack(path, dim=1)}
 
     def read(self, state: State) -> Tensor:
-        """r, (B, N · S): what the scene holds where the observation is."""
+        """r, (B, N · S): what the scene holds where the observation is; one scene for each group of successive rows."""
         keys = state["keys"]
-        query = self.ask(self._scaled(state)).view(len(keys), _HEADS, -1, 1)
-        weights = (keys @ query * keys.shape[-1] ** -0.5).softmax(dim=2)
-        return (weights.transpose(2, 3) @ state["values"]).flatten(1)
+        query = self.ask(self._scaled(state)).view(len(keys), -1, _HEADS, keys.shape[-1]).transpose(1, 2)
+        weights = (query @ keys.transpose(2, 3) * keys.shape[-1] ** -0.5).softmax(dim=3)
+        return (weights @ state["values"]).transpose(1, 2).reshape(len(state["observation"]), -1)
 
     def _added(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
         return super()._added(state, action, z) + self.from_scene(self.read(state))
@@ -114,3 +125,14 @@ class SceneWorld(VectorWorld):
             seen = Scene((1, 8, 12), 8, 4, drawn)(torch.rand(4, 1, 8, 12, generator=drawn))
         state = {"observation": torch.randn(4, 3, generator=drawn), **seen}
         return WorldCase(cls(3, 2, 8, hidden=16, dropout=0.2), state)
+
+
+def _alike(*parts: Tensor) -> int:
+    """Into how many successive rows, all the same, each tensor can be cut."""
+    first = parts[0]
+    other = (first.flatten(1)[:, 0] != first.flatten(1)[0, 0]).nonzero()
+    each = int(other[0]) if len(other) else len(first)
+    if len(first) % each:
+        return 1
+    groups = (part.unflatten(0, (-1, each)) for part in parts)
+    return each if all(bool((group == group[:, :1]).all()) for group in groups) else 1
