@@ -70,7 +70,7 @@ class Planner:
         self.rows, goal = rows, self.goal[rows]
         if isinstance(self.world, LatentWorld):
             with torch.no_grad():
-                return self.control({"code": self.world.encoder(images), "goal": goal})
+                return self.control({**self.world.encode({"image": images}), "goal": goal})
         return self.control({"code": place, "goal": goal, "walls": self.tasks.rooms.walls[rows]})
 
 

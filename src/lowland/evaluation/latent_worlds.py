@@ -43,7 +43,8 @@ def latent_diagnosis(world: LatentWorld, data: Lazy, seed: int = 0) -> dict[str,
     batch = data.draw(drawn)
     actions, later = batch.x["actions"], batch.y["image"]
     steps = actions.shape[1]
-    first = world.encoder(batch.x["state"]["image"])
+    start = world.encode(batch.x["state"])
+    first = start["code"]
     codes = torch.cat([first[:, None], world.encoder(later.flatten(0, 1)).unflatten(0, (-1, steps))], dim=1)
     moved = codes - codes.mean(dim=1, keepdim=True)
     size = (codes - codes.mean(dim=(0, 1))).square().sum(dim=2).mean().clamp_min(1e-12)
@@ -52,7 +53,7 @@ def latent_diagnosis(world: LatentWorld, data: Lazy, seed: int = 0) -> dict[str,
         return (predicted - codes[:, 1:]).square().sum(dim=2).mean(dim=0) / size
 
     def imagined(actions: Tensor) -> Tensor:
-        return rollout(world, {"code": first}, actions, None, steps).states["code"]
+        return rollout(world, start, actions, None, steps).states["code"]
 
     own, other = errors(imagined(actions)), errors(imagined(actions.roll(1, dims=0)))
     return {
@@ -106,12 +107,12 @@ def goal_plan(
         `actions` (T, A), and `distance` (T + 1,): how far the predicted code is from that of the goal at each step, as
         a share of the distance at the start.
     """
-    code, end = world.encoder(start[None]), world.encoder(goal[None])
+    seen, end = world.encode({"image": start[None]}), world.encoder(goal[None])
     plan = PlanEnergy(world, goal_cost, horizon, futures=0)
-    state = {"code": code, "goal": end}
+    state = {**seen, "goal": end}
     solver = MPPI(samples, deviation=0.7, max_steps=20, tol=None)
     found = infer(plan, x=state, over="y", solver=solver, generator=torch.Generator().manual_seed(seed))
     path = rollout(world, state, found.value, None, horizon).states["code"]
-    far = torch.cat([code[:, None], path], dim=1)[0] - end
+    far = torch.cat([seen["code"][:, None], path], dim=1)[0] - end
     distance = far.norm(dim=1)
     return {"actions": found.value[0], "distance": distance / distance[0].clamp_min(1e-12)}

@@ -269,14 +269,14 @@ class PlanEnergy(Energy):
             weights = self.discounts[first:last].to(costs.dtype)
             sums[0].append(weights @ costs.reshape(last - first, rows))
             if self.uncertainty and masks_BTKM is not None:
-                before = _joined([state, tree_map(lambda part: part[:-rows], after)]) if last > first + 1 else state
+                before = _before(state, after, rows) if last > first + 1 else state
                 masks = masks_BTKM[:, first:last]
                 # Masks that all rows have in common cost a world less than masks of each row.
                 shared = len(masks) == 1 or masks.stride(0) == 0
                 masks = masks[0] if shared else _by_time(_rows(masks, repeats))
                 spread = variance(self.world, before, together, None if z is None else _by_time(z), masks)
                 sums[1].append(weights @ self._counted(spread.reshape(last - first, rows), first))
-            state = tree_map(lambda part: part[-rows:], after)
+            state = {**state, **tree_map(lambda part: part[-rows:], after)}  # a fast roll-out leaves out constants
         if self.final is not None:
             sums[0].append(self.discount**self.horizon * self.final(state))
         cost = torch.stack(sums[0]).sum(dim=0)
@@ -352,6 +352,10 @@ def _step_by_step(tensor: Tensor) -> Tensor:
     return tensor.transpose(0, 1).contiguous().transpose(0, 1)
 
 
-def _joined(states: list[State]) -> State:
-    """The rows of several states below one another."""
-    return {name: torch.cat([state[name] for state in states]) for name in states[0]}
+def _before(state: State, after: State, rows: int) -> State:
+    """The states before each step, below one another; what `after` lacks does not change."""
+    steps = len(tree_leaves(after)[0]) // rows
+    return {
+        name: torch.cat([part, after[name][:-rows]]) if name in after else part.repeat(steps, *[1] * (part.ndim - 1))
+        for name, part in state.items()
+    }

@@ -30,7 +30,7 @@ def save_energy(energy: Energy, folder: str | Path) -> Path:
 
     Raises:
         CheckpointError: if the folder cannot be written.
-        UnsupportedError: if a required constructor argument cannot be stored as JSON.
+        UnsupportedError: if a required constructor argument cannot be stored as JSON, or a part came from elsewhere.
     """
     return _save("energy", energy, folder)
 
@@ -86,8 +86,16 @@ def _save(kind: str, module: Energy | World, folder: str | Path) -> Path:
             f"{type(module).__name__} was built with {missing[0]}=, which is not plain JSON: keep its weights with "
             "export_safetensors, and build it in code before loading them."
         )
+    weights = _weights(module)
+    with torch.random.fork_rng(devices=[]):
+        again = type(module)(**{name: _plain(value) for name, value in given.items()})
+    if reason := _difference(again.state_dict(), weights):
+        raise UnsupportedError(
+            f"{type(module).__name__} has parts that its options do not tell of ({reason}): keep its weights with "
+            "export_safetensors, and build it in code before loading them."
+        )
     config = {kind: type(module).__name__, "lowland": __version__} | dict(given)
-    write_tensors(folder / "model.safetensors", _weights(module), {"format": "pt"})
+    write_tensors(folder / "model.safetensors", weights, {"format": "pt"})
     write_json(folder / "config.json", dict(sorted(config.items())))
     return folder
 

@@ -46,6 +46,8 @@ class LatentOptions:
     """Of these, numbers that must vary over all episodes; the others must vary within each."""
     hidden: Count = 128
     """Units of a layer of the predictor."""
+    scene: Annotated[int, Bound(least=0)] = 0
+    """Numbers of each place of the first image in which the predictor looks up what stands in the way; 0 for none."""
     updates: Count = 4000
     """Updates of a world, on 64 clips each."""
     clip: Count = 8
@@ -68,8 +70,8 @@ class LatentOptions:
         height, width, channels = log.shape
         actions = log.paths[0]["actions"].shape[1]
         return LatentWorld(
-            (channels, height, width), size or self.code, actions=actions, hidden=self.hidden, generator=generator,
-            encoder=encoder,
+            (channels, height, width), size or self.code, actions=actions, hidden=self.hidden, scene=self.scene,
+            generator=generator, encoder=encoder,
         )  # fmt: skip
 
     def check_clip(self, steps: int) -> None:

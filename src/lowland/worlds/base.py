@@ -63,7 +63,7 @@ class World(nn.Module, PyTorchModelHubMixin):
     def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
         """s[1], …, s[T], each tensor (B, T, …), where a world has a faster way than T single steps; None: it has none.
 
-        Roll-outs ask for it with `fast=True`; see `lowland.worlds.rollout`.
+        Roll-outs ask for it with `fast=True`; see `lowland.worlds.rollout`. What does not change may be left out.
 
         Args:
             state: s[0].

@@ -14,12 +14,11 @@ from torch.nn import functional
 from lowland.errors import OptionError, ShapeError
 from lowland.nn.convolutional import as_real, convolution
 from lowland.nn.layers import linear
+from lowland.nn.patches import PATCH, patches
 from lowland.registry import register
 from lowland.worlds.base import State, World, WorldCase
+from lowland.worlds.scene import Scene, SceneWorld
 from lowland.worlds.vector import VectorWorld
-
-PATCH = 4
-"""Pixels of a side of the patches that an encoder reads first."""
 
 
 class ImageCode(nn.Module):
@@ -52,12 +51,7 @@ class ImageCode(nn.Module):
             raise OptionError(f"Images (C, H, W) of at least {least} pixels a side are needed, not {shape}.")
         generator = generator or torch.Generator().manual_seed(0)
         self.shape, self.size = tuple(shape), size
-        height, width = shape[1:]
-        layers: list[nn.Module] = [
-            nn.ZeroPad2d((0, -width % PATCH, 0, -height % PATCH)),
-            convolution(shape[0], maps[0], generator, PATCH, PATCH, padding=0),
-            nn.SiLU(),
-        ]
+        layers: list[nn.Module] = [patches(shape, maps[0], generator), nn.SiLU()]
         for before, after in pairwise(maps):
             layers += [convolution(before, after, generator, stride=2), nn.SiLU()]
         self.look = nn.Sequential(*layers, nn.Flatten())
@@ -86,6 +80,8 @@ class LatentWorld(World):
         actions: A.
         hidden: units of each hidden layer of the predictor, which is a `VectorWorld`.
         dropout: probability with which a mask drops a unit of the predictor.
+        scene: S of a `Scene` of the first image, in which the predictor, then a `SceneWorld`, looks things up; 0 for
+            none. What does not change in an episode, such as walls, need not be in the code.
         generator: draws the weights.
         encoder: images to codes (B, D), in place of an `ImageCode`.
         predictor: a world of codes {"observation": (B, D)}, in place of the `VectorWorld`; its actions are those of
@@ -105,41 +101,54 @@ class LatentWorld(World):
         actions: int = 2,
         hidden: int = 128,
         dropout: float = 0.0,
+        scene: int = 0,
         generator: torch.Generator | None = None,
         encoder: nn.Module | None = None,
         predictor: World | None = None,
     ) -> None:
         generator = generator or torch.Generator().manual_seed(0)
         encoder = encoder or ImageCode(shape, size, maps, generator)
+        if predictor is None and scene:
+            predictor = SceneWorld(size, actions, scene, hidden, dropout, generator)
         predictor = predictor or VectorWorld(size, actions, hidden=hidden, dropout=dropout, generator=generator)
         super().__init__(predictor.actions, masked=predictor.masked, dropout=predictor.dropout)
         self.shape, self.size = shape, size
         self.encoder, self.predictor = encoder, predictor
+        self.scene = Scene(shape, scene, generator=generator) if scene else None
 
     def encode(self, state: State) -> State:
-        """The same state with a "code" in place of its "image"."""
+        """The same state with a "code", and what its scene holds if there is one, in place of its "image"."""
         if "code" in state:
             return state
         others = {name: part for name, part in state.items() if name != "image"}
-        return others | {"code": self.encoder(state["image"])}
+        return others | self.context(state) | {"code": self.encoder(state["image"])}
+
+    def context(self, state: State) -> State:
+        """What the predictor looks things up in, see `Scene`; nothing without a scene."""
+        return {} if self.scene is None else self.scene(state["image"])
 
     def step(self, state: State, action: Tensor, z: Tensor | None = None, mask: Tensor | None = None) -> State:
         state = self.encode(state)
-        after = self.predictor.step({"observation": state["code"]}, action, None, mask)
+        after = self.predictor.step(self._inner(state), action, None, mask)
         return {**state, "code": after["observation"]}
+
+    def _inner(self, state: State) -> State:
+        """The state of the predictor."""
+        return {"observation": state["code"]} | {name: state[name] for name in ("keys", "values") if name in state}
 
     def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
         state = self.encode(state)
-        found = self.predictor.unroll({"observation": state["code"]}, actions)
+        found = self.predictor.unroll(self._inner(state), actions)
         if found is None:
             return None
-        steps = actions.shape[1]
-        held = {name: part[:, None].expand(-1, steps, *part.shape[1:]) for name, part in state.items()}
+        steps, scene = actions.shape[1], self._inner(state).keys()
+        others = {name: part for name, part in state.items() if name not in scene}
+        held = {name: part[:, None].expand(-1, steps, *part.shape[1:]) for name, part in others.items()}
         return held | {"code": found["observation"]}
 
     def branches(self, state: State, action: Tensor, z: Tensor | None, masks: Tensor) -> State:
         state = self.encode(state)
-        found = self.predictor.branches({"observation": state["code"]}, action, None, masks)["observation"]
+        found = self.predictor.branches(self._inner(state), action, None, masks)["observation"]
         count = masks.shape[1]
         return {name: part.repeat_interleave(count, dim=0) for name, part in state.items()} | {"code": found}
 

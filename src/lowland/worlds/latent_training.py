@@ -103,7 +103,8 @@ class LatentTraining(Shaping):
         codes = world.features(together)
         h = torch.cat([codes[: len(actions), None], codes[len(actions) :].unflatten(0, (-1, steps))], dim=1)
         mask = world.draw_mask(self.noise(actions), steps) if world.masked else None
-        predicted = rollout(world, {"code": h[:, 0]}, actions, None, steps, mask).states["code"]
+        start = world.context(first) | {"code": h[:, 0]}
+        predicted = rollout(world, start, actions, None, steps, mask).states["code"]
         error = (predicted - h[:, 1:]).square().mean()
         over, within = h[..., : self.between], h[..., self.between :]
         parts = over - over.mean(dim=(0, 1)), within - within.mean(dim=1, keepdim=True)

@@ -139,10 +139,12 @@ class VectorWorld(World):
     def _code(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
         """Activations of the second hidden layer, on which dropout acts, (B, H)."""
         self._check(state)
+        return functional.silu(self.second(functional.silu(self._added(state, action, z))))
+
+    def _added(self, state: State, action: Tensor, z: Tensor | None) -> Tensor:
+        """What the first hidden layer gets, (B, H)."""
         added = self.from_state(self._scaled(state).clamp(-_FAR, _FAR)) + self.from_action(action.clamp(-_FAR, _FAR))
-        if self.from_latent is not None and z is not None:
-            added = added + self.from_latent(z)
-        return functional.silu(self.second(functional.silu(added)))
+        return added if self.from_latent is None or z is None else added + self.from_latent(z)
 
     def _check(self, state: State) -> None:
         if state["observation"].shape[1:] != (self.observations,):
@@ -153,7 +155,7 @@ class VectorWorld(World):
 
     def _decode(self, before: State, code: Tensor) -> State:
         change = self.out(functional.silu(self.third(code)))
-        return {"observation": before["observation"] + self.change_mean + self.change_deviation * change}
+        return {**before, "observation": before["observation"] + self.change_mean + self.change_deviation * change}
 
     @classmethod
     def reference_case(cls) -> WorldCase:

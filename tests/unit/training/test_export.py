@@ -12,8 +12,18 @@ import lowland as ll
 from lowland.checksums import write_json
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.registry import registered
-from lowland.training import export_onnx, export_program, export_safetensors, load_energy, save_energy
+from lowland.training import (
+    export_onnx,
+    export_program,
+    export_safetensors,
+    load_energy,
+    load_world,
+    save_energy,
+    save_world,
+)
 from lowland.training.export import import_safetensors
+from lowland.training.latent_worlds import PixelCode
+from lowland.worlds.latent import LatentWorld
 
 
 def ellipse():
@@ -32,6 +42,21 @@ def test_an_energy_is_saved_with_its_arguments(tmp_path):
 def test_an_energy_around_others_is_not_saved_alone(tmp_path):
     with pytest.raises(UnsupportedError, match="not plain JSON"):
         save_energy(ll.energies.Ellipse() + ll.energies.Ellipse(), tmp_path)
+
+
+def test_a_world_with_an_encoder_from_elsewhere_is_refused_at_once(tmp_path):
+    """It was written, and the folder could not be read."""
+    world = LatentWorld((2, 16, 16), size=128, encoder=PixelCode(8))
+    with pytest.raises(UnsupportedError, match="options do not tell of"):
+        save_world(world, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_world_with_a_scene_is_read_as_it_was_written(tmp_path):
+    world = LatentWorld((2, 16, 16), size=4, maps=(4, 4), hidden=8, scene=2)
+    again = load_world(save_world(world, tmp_path))
+    image, action = torch.rand(3, 2, 16, 16), torch.ones(3, 2)
+    assert torch.equal(world.step({"image": image}, action)["code"], again.step({"image": image}, action)["code"])
 
 
 @pytest.mark.parametrize("name", sorted(registered("energy")))
