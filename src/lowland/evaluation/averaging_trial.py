@@ -65,7 +65,7 @@ class NetworkProblem:
         if next(network.buffers(), None) is not None:
             raise UnsupportedError("A network with buffers is not trained on the virtual clock: take out its norms.")
         self._network, self._parameters = network, list(network.parameters())
-        self._start = nn.utils.parameters_to_vector(self._parameters).detach().clone()
+        self._start = torch.cat([one.detach().flatten() for one in self._parameters])
         # A centre's numbers are written into the network by one copy.
         self._flat = self._start.clone()
         nn.utils.vector_to_parameters(self._flat, self._parameters)
