@@ -20,7 +20,7 @@ _SLACK = 1e-9
 def admm_radii(members: int, rates: Sequence[float], pulls: Sequence[float]) -> Tensor:
     """Largest absolute eigenvalue of a round of ADMM in which p workers take turns, (P, R), float64.
 
-    Source: Zhang, Choromanska & LeCun 2015, "Deep learning with elastic averaging SGD", section 3, figure 1 (system D4).
+    Source: Zhang, Choromanska & LeCun 2015, "Deep learning with elastic averaging SGD", section 3, figure 1 (D4).
 
     Args:
         members: p.

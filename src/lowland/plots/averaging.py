@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.errors import OptionError
-from lowland.plots.style import INK, MUTED, ORANGE, SIGNED, columns_for, figure, owner
+from lowland.plots.style import INK, MUTED, SIGNED, columns_for, figure, owner
 from lowland.words import plotted
 
 _LINEAR = 100
@@ -61,8 +62,11 @@ def radius_maps(
     assert shown is not None
     bar = owner(axes[0]).colorbar(shown, ax=list(axes), shrink=0.8)
     bar.set_label("largest absolute eigenvalue − 1", fontsize=8, color=MUTED)
+    ten = 10.0 ** math.floor(math.log10(most))
+    ticks = [-ten, -ten / 10, 0.0, ten / 10, ten]
+    bar.set_ticks(ticks, labels=[f"{tick:g}".replace("-", "−") for tick in ticks])
+    bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=7, colors=MUTED)
-    bar.ax.axhline(0, color=ORANGE, linewidth=0.8)
     return drawn
 
 

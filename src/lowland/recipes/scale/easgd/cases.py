@@ -12,6 +12,8 @@ SUM = "all-reduce"
 HIDDEN, SLOW, OWN = "hidden", "one slow", "own links"
 SYSTEMS = {SUM: "D5", "EASGD": "D2", "EAMSGD": "D2", "Downpour": "D3", "DiLoCo": "D5", "local SGD": "D5"}
 """Of the list of systems, by method."""
+LONGER = {"EASGD": 10.0}
+"""By how much larger rates are tried than with momentum 0.9: steps are then as long. Those of Downpour add up anyway."""
 
 
 class Case(NamedTuple):
@@ -59,6 +61,13 @@ def all_cases(periods: Sequence[int], members: Sequence[int]) -> list[Case]:
             found += [Case(name, period, most, (HIDDEN,)) for period in periods]
     found += [Case("EAMSGD", usual, most, one) for one in ((OWN,), (OWN, HIDDEN))]
     return found + [Case(name, usual, most, (SLOW,)) for name in ("EASGD", "EAMSGD", "local SGD")]
+
+
+def headline(periods: Sequence[int], members: Sequence[int]) -> list[Case]:
+    """The cases that are claimed: τ in the middle, and the most workers."""
+    usual, most = periods[len(periods) // 2], members[-1]
+    found = [case for case in all_cases(periods, members) if case.members == most]
+    return [Case(SUM, 1, members[0]), *(one for one in found if one.name == SUM or one.period == usual)]
 
 
 def numbers(courses: Mapping[Case, Course], target: float, longest: int) -> dict[str, dict[str, Any]]:

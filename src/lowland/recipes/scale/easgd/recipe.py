@@ -13,13 +13,24 @@ from torch import Tensor, nn
 from lowland.data.catalogue import load
 from lowland.data.images import Images
 from lowland.evaluation.averaging_stability import admm_radii, disagreements, easgd_radii, easgd_region
-from lowland.evaluation.averaging_trial import METHODS, MOMENTUM, NetworkProblem, choose_rate, step_seconds
+from lowland.evaluation.averaging_trial import METHODS, NetworkProblem, choose_rate, step_seconds
 from lowland.evaluation.virtual_cluster import Cluster, Course, Link
 from lowland.evaluation.virtual_training import train_virtually
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.layers import mlp
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, recipe
-from lowland.recipes.scale.easgd.cases import HIDDEN, OWN, SLOW, SUM, SYSTEMS, Case, all_cases, numbers
+from lowland.recipes.scale.easgd.cases import (
+    HIDDEN,
+    LONGER,
+    OWN,
+    SLOW,
+    SUM,
+    SYSTEMS,
+    Case,
+    all_cases,
+    headline,
+    numbers,
+)
 from lowland.recipes.scale.easgd.figures import eigenvalues, errors, regions
 from lowland.reports.run import Run
 from lowland.training.snapshots import check_rising
@@ -58,7 +69,7 @@ class EasgdRecipe(Recipe):
     every: Annotated[float, Bound(above=0, most=0.2)] = 0.2
     """Seconds of virtual time between two readings of the test error."""
     rates: tuple[Positive, ...] = (0.01, 0.03, 0.1, 0.3)
-    """Learning rates to choose from with momentum 0.9; ten times as large without, where steps are as long."""
+    """Learning rates to choose from; ten times as large for EASGD, which has no momentum."""
     compute: NotNegative = 0.0
     """Milliseconds of a worker's step; 0 to measure them on this machine."""
     bandwidth: Positive = 100.0
@@ -74,8 +85,9 @@ class EasgdRecipe(Recipe):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
-            "data": "digits", "seeds": 1, "periods": (1, 4), "members": (1, 2), "batch": 32, "maps": (4, 8),
-            "hidden": 16, "steps": 60, "until": 1.0, "rates": (0.03, 0.1), "compute": 2.0, "target": 30.0, "cells": 5,
+            "data": "digits", "seeds": 1, "periods": (1, 4), "members": (1, 2), "target": 50.0, "batch": 32,
+            "maps": (4, 8), "hidden": 16, "steps": 80, "until": 0.6, "every": 0.05, "rates": (0.1,), "compute": 2.0,
+            "cells": 5,
         }
     }  # fmt: skip
 
@@ -148,7 +160,8 @@ class EasgdRecipe(Recipe):
         run.show(
             tests=len(images.test), parameters=size, milliseconds=1000 * seconds, ring=1000 * ring,
             message=1000 * self._cluster(cases[0], seconds).link.message(4 * size), ratio=ring / seconds,
-            keys={part: [case.key for case in chosen] for part, chosen in self._shown(cases).items()},
+            headline=(named := [case.key for case in headline(self.periods, self.members)]),
+            compared=[key for key in named if not key.startswith(SUM) or HIDDEN in key],
             systems={case.key: SYSTEMS[case.name] for case in cases}, measured_here=self.compute == 0,
             usual=self.periods[len(self.periods) // 2], most=self.members[-1], least=self.members[0],
         )  # fmt: skip
@@ -184,7 +197,7 @@ class EasgdRecipe(Recipe):
 
     def _tune(self, images: Images, case: Case, seconds: float) -> dict[str, list[float]]:
         """Half the steps and half the time are enough to tell rates apart."""
-        rates = [rate if case.method.momentum else round(rate / (1 - MOMENTUM), 6) for rate in self.rates]
+        rates = [round(rate * LONGER.get(case.name, 1.0), 6) for rate in self.rates]
         make = partial(self._problem, images, 500, case.members, "validation")
         steps, until = max(1, self.steps // 2), self.until / 2
         every = min(1.0, until / 5)
