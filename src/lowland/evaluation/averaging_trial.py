@@ -5,6 +5,7 @@ Shape letters: N numbers of a model, B samples.
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ class NetworkProblem:
     """The cross-entropy of a classifier as a `Problem`: each worker draws its own batches from all training images.
 
     Args:
-        network: (B, C, H, W) → (B, K); its first weights are those of all workers. It is used as working memory.
+        network: (B, C, H, W) → (B, K); its weights are the first of all workers.
         data: images with labels, on the device of the network.
         batch_size: B of a worker's gradient.
         members: p.
@@ -64,7 +65,8 @@ class NetworkProblem:
             raise OptionError(f"judged must be 'test' or 'validation', but it is {judged!r}.")
         if next(network.buffers(), None) is not None:
             raise UnsupportedError("A network with buffers is not trained on the virtual clock: take out its norms.")
-        self._network, self._parameters = network, list(network.parameters())
+        self._network = copy.deepcopy(network)
+        self._parameters = list(self._network.parameters())
         self._start = torch.cat([one.detach().flatten() for one in self._parameters])
         # A centre's numbers are written into the network by one copy.
         self._flat = self._start.clone()

@@ -13,7 +13,7 @@ HIDDEN, SLOW, OWN = "hidden", "one slow", "own links"
 SYSTEMS = {SUM: "D5", "EASGD": "D2", "EAMSGD": "D2", "Downpour": "D3", "DiLoCo": "D5", "local SGD": "D5"}
 """Of the list of systems, by method."""
 LONGER = {"EASGD": 10.0}
-"""By how much larger rates are tried than with momentum 0.9: steps are then as long. Those of Downpour add up anyway."""
+"""By how much larger rates are tried than with momentum 0.9: steps are then as long. Those of Downpour add up."""
 
 
 class Case(NamedTuple):

@@ -68,7 +68,7 @@ class EasgdRecipe(Recipe):
     """Most seconds of virtual time."""
     every: Annotated[float, Bound(above=0, most=0.2)] = 0.2
     """Seconds of virtual time between two readings of the test error."""
-    rates: tuple[Positive, ...] = (0.01, 0.03, 0.1, 0.3)
+    rates: tuple[Positive, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
     """Learning rates to choose from; ten times as large for EASGD, which has no momentum."""
     compute: NotNegative = 0.0
     """Milliseconds of a worker's step; 0 to measure them on this machine."""
