@@ -175,7 +175,7 @@ class _Turns(_Training):
         assert self.method.rule is not None
         self.rule, self.state = self.method.rule, Numbers()
         self._queue: list[tuple[float, int, Callable[[], float | None]]] = []
-        self._events, self._up, self._down = 0, 0.0, 0.0
+        self._events, self._up = 0, 0.0
         for number in range(self.cluster.members):
             worker = self._worker(number)
             self._at(0.0, partial(next, worker, None))
@@ -216,12 +216,10 @@ class _Turns(_Training):
 
     def _send(self, x: Tensor, memory: Numbers) -> _Flight:
         link, wire, at = self.cluster.link, self.cluster.link.wire(self.size), x.clone()
-        # All messages have one size, so that answers leave in the order in which messages were sent.
-        sent = max(self.now, self._up) + wire if link.shared else self.now + wire
-        arrival = sent + link.latency
-        answered = max(arrival, self._down) + wire if link.shared else arrival + wire
-        self._up, self._down = sent, answered
-        flight = _Flight(at, answered + link.latency, [])
+        sent = (max(self.now, self._up) if link.shared else self.now) + wire
+        self._up, arrival = sent, sent + link.latency
+        # Messages of one size arrive so far apart that their answers need not queue.
+        flight = _Flight(at, arrival + link.message(self.size), [])
         self._at(arrival, partial(self._meet, self.rule.message(at, memory), flight))
         return flight
 

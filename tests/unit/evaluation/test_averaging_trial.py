@@ -35,11 +35,13 @@ def network() -> nn.Sequential:
 
 def test_the_gradient_is_that_of_the_network() -> None:
     own, data = network(), digits()
-    problem = NetworkProblem(network(), data, batch_size=16, members=2, seed=3)
+    given = network()
+    problem = NetworkProblem(given, data, batch_size=16, members=2, seed=3)
     assert torch.equal(problem.start(), torch.cat([one.flatten() for one in own.parameters()]))
     x = problem.start() + 0.1
     slope, other = problem.gradient(x, 0), problem.gradient(x, 1)
     assert not torch.equal(slope, other)
+    assert all(torch.equal(one, two) for one, two in zip(given.parameters(), own.parameters(), strict=True))
     with torch.no_grad():
         for parameter in own.parameters():
             parameter.add_(0.1)
@@ -95,3 +97,10 @@ def test_the_published_regions_are_those_of_the_rule(members: int, turns: bool) 
     rates, elastic = [0.3, 1.0, 1.7], [0.1, 0.35, 0.6]
     inside = torch.tensor([[alpha <= published_bound(rate, members, turns) for rate in rates] for alpha in elastic])
     assert torch.equal(easgd_region(members, rates, elastic, turns) <= 1, inside)
+
+
+def test_a_wrong_region_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A border that is too low: EASGD is stable above it at each of 15 rates."""
+    stated = "lowland.evaluation.averaging_stability.published_bound"
+    monkeypatch.setattr(stated, lambda *given: 0.9 * published_bound(*given))
+    assert disagreements(3, turns=True, count=15) == 15
