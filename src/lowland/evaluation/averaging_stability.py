@@ -6,6 +6,7 @@ Shape letters: R rates η, P pulls ρ, A elastic rates α.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from lowland.training.averaging.rules import ADMM, Elastic
 from lowland.training.averaging.stability import radii
 
 _SLACK = 1e-9
+_STATED = ([0.001], [2.5])
+_MOST = {"η": 0.01, "ρ": 10.0, "large η": 2.0, "α": 1.2}
+"""Ends of the axes of maps; the first two are those of the paper's figure."""
 
 
 def admm_radii(members: int, rates: Sequence[float], pulls: Sequence[float]) -> Tensor:
@@ -121,3 +125,40 @@ def disagreements(members: int, turns: bool, count: int = 50, margin: float = 0.
             rule = Elastic(1, rate=members * bound * share)
             wrong += bool(radii(rule, members, [rate], turns=turns)[0] <= 1 + _SLACK) is not stable
     return wrong
+
+
+def stability_report(cells: int = 40, crowds: Sequence[int] = (3, 8)) -> dict[str, Any]:
+    """Everything above for a page: maps, their axes and published borders, and numbers, as plain dictionaries.
+
+    "eigenvalues" over "axes" "η" and "ρ", and "regions" over "large η" and "α" with "borders", by title; "numbers" by
+    title: "radius" at η = 0.001 and ρ = 2.5, where the paper states it, the share "unstable" of the map, in percent,
+    and "otherwise", of `disagreements`.
+
+    Args:
+        cells: rows and columns of a map.
+        crowds: numbers of workers.
+
+    Raises:
+        OptionError: for fewer than two cells.
+
+    >>> report = stability_report(cells=4)
+    >>> report["numbers"]["EASGD in turns, p = 8"], report["eigenvalues"]["ADMM, p = 3"].shape
+    ({'otherwise': 0}, torch.Size([4, 4]))
+    """
+    check_number("cells", cells, least=2, whole=True)
+    steps = torch.arange(1, cells + 1, dtype=torch.float64) / cells
+    axes = {name: (steps * most).tolist() for name, most in _MOST.items()}
+    found: dict[str, Any] = {"axes": axes, "eigenvalues": {}, "regions": {}, "borders": {}, "numbers": {}}
+    for name, measure in {"ADMM": admm_radii, "EASGD": easgd_radii}.items():
+        for members in crowds:
+            title, one = f"{name}, p = {members}", measure(members, axes["η"], axes["ρ"])
+            found["eigenvalues"][title] = one
+            unstable = 100 * float((one > 1 + _SLACK).double().mean())
+            found["numbers"][title] = {"radius": float(measure(members, *_STATED)), "unstable": unstable}
+    for way, turns in {"in turns": True, "all at once": False}.items():
+        for members in crowds:
+            title, rates = f"EASGD {way}, p = {members}", axes["large η"]
+            found["regions"][title] = easgd_region(members, rates, axes["α"], turns)
+            found["borders"][title] = [published_bound(rate, members, turns) for rate in rates]
+            found["numbers"][title] = {"otherwise": disagreements(members, turns)}
+    return found

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lowland.data.catalogue import load
 from lowland.data.images import Images
-from lowland.evaluation.averaging_stability import admm_radii, disagreements, easgd_radii, easgd_region
-from lowland.evaluation.averaging_trial import METHODS, NetworkProblem, choose_rate, step_seconds
-from lowland.evaluation.virtual_cluster import Cluster, Course, Link
-from lowland.evaluation.virtual_training import train_virtually
+from lowland.evaluation.averaging_cases import HIDDEN, SUM, Case, Comparison, Trial
+from lowland.evaluation.averaging_stability import stability_report
+from lowland.evaluation.averaging_trial import step_seconds
+from lowland.evaluation.virtual_cluster import Course, Link
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.layers import mlp
+from lowland.plots import curves
+from lowland.plots.averaging import radius_maps
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, recipe
-from lowland.recipes.scale.easgd.cases import (
-    HIDDEN,
-    LONGER,
-    OWN,
-    SLOW,
-    SUM,
-    SYSTEMS,
-    Case,
-    all_cases,
-    headline,
-    numbers,
-)
-from lowland.recipes.scale.easgd.figures import eigenvalues, errors, regions
 from lowland.reports.run import Run
 from lowland.training.snapshots import check_rising
 
-PUBLISHED, CROWDS = (0.001, 2.5), (3, 8)
-"""η and ρ at which eigenvalues of ADMM are published, and for how many workers."""
-MOST = (0.01, 10.0, 2.0, 1.2)
-"""Ends of the pictures of stability: of η and ρ where ADMM is compared, of η and α where regions are."""
+SYSTEMS = {"EASGD": "D2", "EAMSGD": "D2", "Downpour": "D3"}
 
 
 @recipe
@@ -97,129 +82,63 @@ class EasgdRecipe(Recipe):
         check_rising("members", self.members)
 
     def run(self, run: Run) -> None:
-        cases = all_cases(self.periods, self.members)
-        tuned = {_tuned(case, self.members[-1]): case for case in cases}
-        run.expect(2 + len(tuned) + len(cases) * self.seeds)
-        still = run.stage("stability", self._stability)
-        run.measured.add(still["numbers"])
-        courses = self._virtual(run, cases)
-        run.part(self._draw, still["maps"], courses)
+        compared = Comparison(self.periods, self.members)
+        tuned = list(dict.fromkeys(map(compared.tuned, compared.cases)))
+        run.expect(2 + len(tuned) + len(compared.cases) * self.seeds)
+        stability = run.stage("stability", partial(stability_report, self.cells))
+        run.measured.add(stability["numbers"])
+        courses = self._virtual(run, compared, tuned)
+        run.part(self._draw, stability, compared, courses)
 
-    # Stability of a round
-
-    def _axes(self) -> tuple[list[float], ...]:
-        """η, ρ, η and α of the pictures, without zeros."""
-        return tuple((torch.arange(1, self.cells + 1) * most / self.cells).tolist() for most in MOST)
-
-    def _kinds(self) -> dict[str, tuple[int, bool]]:
-        ways = {"in turns": True, "all at once": False}
-        return {f"EASGD {way}, p = {p}": (p, turns) for way, turns in ways.items() for p in CROWDS}
-
-    def _stability(self) -> dict[str, Any]:
-        rates, pulls, large, elastic = self._axes()
-        maps: dict[str, Tensor] = {}
-        found: dict[str, dict[str, Any]] = {}
-        for (name, radii), p in itertools.product({"ADMM": admm_radii, "EASGD": easgd_radii}.items(), CROWDS):
-            title = f"{name}, p = {p}"
-            maps[title] = radii(p, rates, pulls)
-            at = radii(p, PUBLISHED[:1], PUBLISHED[1:])
-            found[title] = {"radius": float(at), "unstable": 100 * float((maps[title] > 1 + 1e-9).double().mean())}
-        for title, (p, turns) in self._kinds().items():
-            maps[title] = easgd_region(p, large, elastic, turns)
-            found[title] = {"otherwise": disagreements(p, turns)}
-        return {"maps": maps, "numbers": found}
-
-    # Test error over virtual time
-
-    def _virtual(self, run: Run, cases: list[Case]) -> dict[Case, Course]:
-        """Numbers of all seeds; the courses of the first."""
-        images = load(self.data)
-        if images.stand_in_for:
-            run.stand_in(f"{self.data} stands in for {images.stand_in_for}.")
-        seconds = run.stage("step", partial(self._seconds, images))
-        rates: dict[str, float] = {}
-        for case in cases:
-            if (name := _tuned(case, self.members[-1])) not in rates:
-                tried = run.stage(f"rate/{name}", partial(self._tune, images, case, seconds))
-                rates[name] = tried["rates"][tried["errors"].index(min(tried["errors"]))]
-        first: dict[Case, Course] = {}
+    def _virtual(self, run: Run, compared: Comparison, tuned: list[Case]) -> dict[Case, Course]:
+        """Test error over virtual time: the numbers of all seeds, and the courses of the first."""
+        trial, first = self._trial(load(self.data)), {}
+        if trial.images.stand_in_for:
+            run.stand_in(f"{self.data} stands in for {trial.images.stand_in_for}.")
+        compute = run.stage("step", lambda: self.compute / 1000 or step_seconds(trial.problem()))
+        trial = replace(trial, seconds=compute)
+        apart, rates = 1000 * self.seed + 500, {}
+        for case in tuned:
+            rates[case] = run.stage(f"rate/{case.stage}", partial(trial.choose, case, self.rates, apart))
         for seed in range(self.seeds):
             courses = {}
-            for case in cases:
-                rate = rates[_tuned(case, self.members[-1])]
-                work = partial(self._train, images, case, seconds, rate, seed)
-                with run.below(f"seed-{seed}"):
-                    courses[case] = Course(**run.stage(case.stage, work))
-            found = numbers(courses, self.target, self.periods[-1])
-            for case in cases:
-                found[case.key]["rate"] = rates[_tuned(case, self.members[-1])]
+            for case in compared.cases:
+                train = partial(self._train, trial, case, rates[compared.tuned(case)], seed)
+                courses[case] = Course(**run.stage(f"seed-{seed}/{case.stage}", train))
+            found = compared.numbers(courses, self.target)
             run.measured.add(found)
+            run.measured.add({one.key: {"rate": rates[compared.tuned(one)]} for one in courses})
             first = first or courses
-        size = len(self._problem(images, 0, 1, "test").start())
-        ring = self._cluster(cases[0], seconds).link.ring(4 * size, self.members[-1])
+        size = len(trial.problem().start())
+        message, ring = trial.link.message(4 * size), trial.link.ring(4 * size, compared.most)
+        headline = [case.key for case in compared.headline]
         run.show(
-            tests=len(images.test), parameters=size, milliseconds=1000 * seconds, ring=1000 * ring,
-            message=1000 * self._cluster(cases[0], seconds).link.message(4 * size), ratio=ring / seconds,
-            headline=(named := [case.key for case in headline(self.periods, self.members)]),
-            compared=[key for key in named if not key.startswith(SUM) or HIDDEN in key],
-            systems={case.key: SYSTEMS[case.name] for case in cases}, measured_here=self.compute == 0,
-            usual=self.periods[len(self.periods) // 2], most=self.members[-1], least=self.members[0],
+            tests=len(trial.images.test), parameters=size, compute=1000 * compute, message=1000 * message,
+            ring=1000 * ring, usual=compared.usual, most=compared.most, least=self.members[0], headline=headline,
+            compared=[key for key in headline if not key.startswith(SUM) or HIDDEN in key],
+            systems={case.key: SYSTEMS.get(case.name, "D5") for case in compared.cases},
         )  # fmt: skip
         return first
 
-    def _shown(self, cases: list[Case]) -> dict[str, list[Case]]:
-        """What stands in each picture."""
-        usual, most = self.periods[len(self.periods) // 2], self.members[-1]
-        alone = Case(SUM, 1, self.members[0])
-        return {
-            "methods": [alone, Case(SUM, 1, most), *(Case(name, usual, most) for name in METHODS)],
-            "periods": [one for one in cases if one.name == "EAMSGD" and one.members == most
-                        and one.unusual in ((), (HIDDEN,))],
-            "members": [one for one in cases if one.name in (SUM, "EAMSGD") and not one.unusual
-                        and one.period in (1 if one.name == SUM else usual,)],
-            "slow": [one for one in cases if SLOW in one.unusual],
-        }  # fmt: skip
+    def _trial(self, images: Images) -> Trial:
+        def network(seed: int) -> nn.Module:
+            draw = torch.Generator().manual_seed(seed)
+            encoder = ConvNet(images.shape, self.maps, norm=False, pooled=False, generator=draw)
+            answers = mlp(encoder.size, self.hidden, len(images.classes), activation=nn.ReLU, generator=draw)
+            return nn.Sequential(encoder, answers).to(self.device)
 
-    def _problem(self, images: Images, seed: int, members: int, judged: str) -> NetworkProblem:
-        draw = self.generator(seed)
-        encoder = ConvNet(images.shape, self.maps, norm=False, pooled=False, generator=draw)
-        answers = mlp(encoder.size, self.hidden, len(images.classes), activation=nn.ReLU, generator=draw)
-        network = nn.Sequential(encoder, answers).to(self.device)
-        return NetworkProblem(network, images, self.batch, members, 1000 * self.seed + seed, judged)
+        link = Link(1e6 * self.bandwidth, self.latency / 1000, self.shared)
+        return Trial(images, network, self.batch, link=link, slow=self.slow, steps=self.steps, until=self.until,
+                     every=self.every)  # fmt: skip
 
-    def _cluster(self, case: Case, seconds: float) -> Cluster:
-        link = Link(1e6 * self.bandwidth, self.latency / 1000, self.shared and OWN not in case.unusual)
-        slow = self.slow if SLOW in case.unusual else 1.0
-        return Cluster(case.members, seconds, link, HIDDEN in case.unusual, slow)
+    def _train(self, trial: Trial, case: Case, rate: float, seed: int) -> dict[str, Any]:
+        return trial.train(case, rate, 1000 * self.seed + seed)._asdict()
 
-    def _seconds(self, images: Images) -> float:
-        return self.compute / 1000 or step_seconds(self._problem(images, 0, 1, "test"))
-
-    def _tune(self, images: Images, case: Case, seconds: float) -> dict[str, list[float]]:
-        """Half the steps and half the time are enough to tell rates apart."""
-        rates = [round(rate * LONGER.get(case.name, 1.0), 6) for rate in self.rates]
-        make = partial(self._problem, images, 500, case.members, "validation")
-        steps, until = max(1, self.steps // 2), self.until / 2
-        every = min(1.0, until / 5)
-        found = choose_rate(make, case.method, self._cluster(case, seconds), rates, steps, until, every)
-        return {"rates": list(found), "errors": list(found.values())}
-
-    def _train(self, images: Images, case: Case, seconds: float, rate: float, seed: int) -> dict[str, Any]:
-        problem, cluster = self._problem(images, seed, case.members, "test"), self._cluster(case, seconds)
-        course = train_virtually(problem, case.method, cluster, rate, self.steps, self.until, self.every)
-        return course._asdict()
-
-    def _draw(self, run: Run, maps: dict[str, Tensor], courses: dict[Case, Course]) -> None:
-        rates, pulls, large, elastic = self._axes()
-        kinds = self._kinds()
-        compared = {title: one for title, one in maps.items() if title not in kinds}
-        run.figure("eigenvalues", partial(eigenvalues, compared, rates, pulls))
-        measured = {title: maps[title] for title in kinds}
-        run.figure("regions", partial(regions, measured, large, elastic, kinds))
-        for part, chosen in self._shown(list(courses)).items():
-            run.figure(part, partial(errors, courses, chosen))
-
-
-def _tuned(case: Case, most: int) -> str:
-    """Rates are chosen for each method and τ with the most workers; for averaged gradients, for each p."""
-    return f"{case.name}-{case.members if case.name == SUM else case.period}".replace(" ", "-").lower()
+    def _draw(self, run: Run, stability: dict[str, Any], compared: Comparison, courses: dict[Case, Course]) -> None:
+        axes, maps, regions = (stability[name] for name in ("axes", "eigenvalues", "regions"))
+        run.figure("eigenvalues", partial(radius_maps, maps, axes["η"], axes["ρ"], "η", "ρ"))
+        run.figure("regions", partial(radius_maps, regions, axes["large η"], axes["α"], "η", "α", stability["borders"]))
+        for name, cases in compared.pictures.items():
+            lines = {case.key: (courses[case].seconds, courses[case].errors) for case in cases}
+            texts = {"xlabel": "virtual time, s", "ylabel": "test error, %"}
+            run.figure(name, partial(curves, lines, **texts, log="y", plain=True))
