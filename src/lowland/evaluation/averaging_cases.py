@@ -125,9 +125,10 @@ class Comparison:
     def numbers(self, courses: Mapping[Case, Course], target: float) -> dict[str, dict[str, Any]]:
         """What is measured, by `Case.key`, and the error before training, of "untrained".
 
-        "time" to the target, and how many times sooner that is than averaged gradients of as many workers, "sooner",
-        those whose messages are hidden, and one machine; None where it was not reached. "end" in seconds, "last" error,
-        "step" in milliseconds; and "error", the last one, where cases with the largest τ are compared.
+        "time" to the target, and "reached", 100 or 0. How many times sooner that is than averaged gradients of as many
+        workers, "sooner", those whose messages are hidden, and one machine; None where it was not reached. "end" in
+        seconds, "last" error, "step" in milliseconds; and "error", the last one, where cases with the largest τ are
+        compared.
 
         Args:
             courses: by case.
@@ -141,6 +142,7 @@ class Comparison:
                 rivals["sooner than hidden"] = Case(SUM, 1, self.most, (HIDDEN,))
             row = found[case.key] = {"time": course.first(target), "end": course.seconds[-1], "last": course.errors[-1]}
             row["step"] = 1000 * course.seconds[-1] / course.steps[-1]
+            row["reached"] = 100 * (row["time"] is not None)
             row |= {name: _ratio(courses[rival].first(target), row["time"]) for name, rival in rivals.items()}
             longest = case.name == SUM or case.period == self.periods[-1]
             if case.members == self.most and not case.unusual and longest:

@@ -52,6 +52,7 @@ def test_times_are_compared_with_those_of_the_same_kind() -> None:
     courses = {case: Course([0.0, at, 30.0], [0, 1, 10], [90.0, 15.0, 12.0], 3, True) for case, at in seconds.items()}
     never = Case("EASGD", 10, 2)
     courses[never] = Course([0.0, 30.0], [0, 10], [90.0, 16.0], 3, True)
+    courses[Case("EAMSGD", 1, 2)] = courses[Case("EAMSGD", 10, 2)]
     found = Comparison((1, 10), (1, 2)).numbers(courses, 15.0)
     assert found["untrained"]["error"] == 90
     ours, slow = found["EAMSGD, τ = 10, p = 2"], found["EAMSGD, τ = 10, p = 2, one slow"]
@@ -60,6 +61,7 @@ def test_times_are_compared_with_those_of_the_same_kind() -> None:
     assert "sooner than hidden" not in slow
     assert found["EAMSGD, τ = 10, p = 1"]["sooner"] == 2.0
     assert (ours["time"], ours["end"], ours["last"], ours["step"]) == (2.0, 30.0, 12.0, 3000.0)
+    assert (ours["reached"], found[never.key]["reached"]) == (100, 0)
     assert found[never.key]["time"] is None
     assert found[never.key]["sooner"] is None
     assert {key for key, row in found.items() if "error" in row} == {

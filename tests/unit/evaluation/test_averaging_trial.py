@@ -18,6 +18,7 @@ from lowland.evaluation.averaging_stability import (
     easgd_radii,
     easgd_region,
     published_bound,
+    stability_report,
 )
 from lowland.evaluation.averaging_trial import METHODS, NetworkProblem, choose_rate
 from lowland.evaluation.virtual_cluster import Cluster
@@ -104,3 +105,15 @@ def test_a_wrong_region_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     stated = "lowland.evaluation.averaging_stability.published_bound"
     monkeypatch.setattr(stated, lambda *given: 0.9 * published_bound(*given))
     assert disagreements(3, turns=True, count=15) == 15
+
+
+def test_the_report_has_what_a_page_draws() -> None:
+    report = stability_report(cells=8)
+    assert report["axes"]["η"][-1] == 0.01
+    assert set(report["borders"]) == set(report["regions"])
+    for p in (3, 8):
+        rows = {name: report["numbers"][f"{name}, p = {p}"] for name in ("ADMM", "EASGD")}
+        above = (report["eigenvalues"][f"ADMM, p = {p}"] > 1 + 1e-9).double().mean()
+        assert rows["ADMM"]["unstable"] == pytest.approx(100 * float(above))
+        assert 0 == rows["EASGD"]["unstable"] < rows["ADMM"]["unstable"] < 50
+        assert rows["EASGD"]["radius"] < 1 < rows["ADMM"]["radius"]
