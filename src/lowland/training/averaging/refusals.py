@@ -42,8 +42,8 @@ def refusal(address: str, rule: Rule, asked: Header, reply: Header, said: dict[s
         )
     if reply.flag == wire.ODD_SHARD:
         return (
-            f"{centre} is shard {reply.shard} of {reply.shards}, but was given as shard {asked.shard} of {asked.shards}: "
-            "give the addresses of all shards in their order."
+            f"{centre} is shard {reply.shard} of {reply.shards}, but was given as shard {asked.shard} of "
+            f"{asked.shards}: give the addresses of all shards in their order."
         )
     return (
         f"{centre} refused the numbers of this worker after {asked.steps:,} steps, since some are NaN, infinite or "

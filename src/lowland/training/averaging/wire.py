@@ -7,7 +7,6 @@ process that receives more bytes than it expects: a centre belongs on loopback, 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -81,6 +80,11 @@ class Header:
     shards: int = 1
     flag: int = 0
     spare: int = 0
+
+    @property
+    def age(self) -> int:
+        """Steps of a worker, counted on from what the centre knew at their last meeting."""
+        return self.base + self.since if self.clock else self.steps
 
     def tensor(self) -> Tensor:
         """The fields, (16,)."""
@@ -184,6 +188,15 @@ def knocks(store: Any, more: int = 0) -> int:
     return int(store.add(_KNOCKS, more))
 
 
+def find_store(host: str, port: int, timeout: float) -> Any:
+    """A connection to the store of a centre.
+
+    Raises:
+        RuntimeError: if there is none.
+    """
+    return _c10d.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=timeout))
+
+
 def reach(host: str, port: int, timeout: float) -> tuple[Wire, dict[str, str]]:
     """A wire to the centre at an address, and what it says of itself.
 
@@ -193,12 +206,13 @@ def reach(host: str, port: int, timeout: float) -> tuple[Wire, dict[str, str]]:
     # A TCPStore would try for the whole time and fill the terminal.
     with socket.create_connection((host, port), min(timeout, 5.0)) as found:
         own = found.getsockname()[0]
-    store = _c10d.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=timeout))
+    store = find_store(host, port, timeout)
     if not store.check([_HELLO]):
         raise RuntimeError("a store answers there, but no centre")
-    hello = {}
-    with contextlib.suppress(ValueError):
-        hello = json.loads(store.get(_HELLO))
+    try:
+        hello = {str(name): str(text) for name, text in json.loads(store.get(_HELLO)).items()}
+    except (ValueError, AttributeError):
+        raise RuntimeError("a centre answers there, but not of this kind") from None
     return Wire(store, knocks(store, 1) - 1, 1, own, timeout), hello
 
 
@@ -227,7 +241,7 @@ def dtype_name(place: int) -> str:
 
 def rule_code(rule: Rule) -> int:
     """A number that differs where the class of a rule or one of its parameters does."""
-    kept = dataclasses.asdict(rule) if dataclasses.is_dataclass(rule) else vars(rule)
+    kept = {name: float(value) if isinstance(value, int) else value for name, value in vars(rule).items()}
     return int(fingerprint(type(rule).__qualname__, kept)[:15], 16)
 
 
