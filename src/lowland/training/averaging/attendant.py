@@ -79,15 +79,15 @@ class Attendant:
         self.member = Member(roll.silence)
         self.message = torch.empty(0)
 
-    def run(self) -> None:
-        """Answer whatever the worker asks."""
+    def run(self) -> bool:
+        """Answer whatever the worker asks; returns whether it left by itself."""
         going = True
         while going:
             said = self.link.get(_DROPPED)
             self.member.hear()
             greeted = len(self.message) > 0
             if said.kind == wire.LEAVE or self.roll.closing.is_set():
-                return
+                return said.kind == wire.LEAVE
             if said.kind == wire.GREET and not greeted:
                 going = self.greet(said)
             elif said.kind == wire.MEET and greeted:
@@ -98,6 +98,7 @@ class Attendant:
                 self.link.put(head, numbers, self.member.alive)
             elif said.kind != wire.LIVE:
                 raise RuntimeError(f"a worker asked for {said.kind} at the wrong time")
+        return False
 
     def header(self, kind: int, flag: int = 0) -> Header:
         """An answer, with the centre's clocks."""

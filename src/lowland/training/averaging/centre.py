@@ -50,7 +50,7 @@ class Centre:
 
     Attributes:
         port: at which it listens.
-        lost: links that broke.
+        left, lost: links that ended well, and that broke or were refused.
 
     Raises:
         OptionError: if it cannot listen there, or the snapshot was written under another rule or shard.
@@ -77,7 +77,8 @@ class Centre:
         check_number("The shard", shard[0], least=0, below=shard[1], whole=True)
         if host in ("", "0.0.0.0", "::"):
             raise OptionError("A centre listens at one address that workers reach: give it as host, such as 10.0.0.5.")
-        self.rule, self.host, self.every, self.lost = rule, host, every, 0
+        self.rule, self.host, self.every = rule, host, every
+        self.left = self.lost = 0
         self._holding = Holding(rule, (int(shard[0]), int(shard[1])), run)
         self._roll = Roll(silence)
         self._store = wire.open_store(host, port, {"rule": f"{rule}"})
@@ -162,7 +163,8 @@ class Centre:
         try:
             # A store lets one caller in at a time, also while it waits for a worker that died after it knocked.
             own = wire.find_store(self.host, self.port, _TIMEOUT)
-            Attendant(self._holding, self._roll, Wire(own, number, 0, self.host, _TIMEOUT), number).run()
+            served = Attendant(self._holding, self._roll, Wire(own, number, 0, self.host, _TIMEOUT), number).run()
+            self.left, self.lost = self.left + served, self.lost + (not served)
         except (*wire.LOST, ShapeError) as error:
             self.lost += 1
             _log.info("Link %d is lost: %s", number, str(error).partition("\n")[0])

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from lowland.errors import OptionError, ShapeError, TrainingError, check_number
 from lowland.training.averaging import wire
+from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.flat import Flat
+from lowland.training.averaging.launch import shared_centre, under_torchrun
 from lowland.training.averaging.refusals import refusal
 from lowland.training.averaging.rules import Numbers, Rule
 from lowland.training.averaging.strand import Job, Strand
@@ -64,7 +66,6 @@ class Link:
         clock: meetings of all workers that the centre counted last.
         steps: see above; `step` counts on.
 
-    >>> from lowland.training.averaging.centre import Centre
     >>> from lowland.training.averaging.rules import Elastic
     >>> model, rule = nn.Linear(3, 1), Elastic(period=2)
     >>> with Centre(rule) as centre, Link(model, rule, centre.address) as link:
@@ -73,7 +74,7 @@ class Link:
     """
 
     def __init__(
-        self, model: nn.Module, rule: Rule, centre: str | Sequence[str] | None = "127.0.0.1:29600",
+        self, model: nn.Module, rule: Rule, centre: str | list[str] | tuple[str, ...] | None = "127.0.0.1:29600",
         timeout: float = 20.0, hidden: bool = False, steps: int = 0,
     ) -> None:  # fmt: skip
         wire.check_rule(rule)
@@ -84,9 +85,13 @@ class Link:
         self._code = wire.rule_code(rule)
         self.meetings = self.members = self.clock = 0
         self.waited = 0.0
-        if centre is None:
-            raise OptionError("not yet")
-        addresses = [centre] if isinstance(centre, str) else list(centre)
+        self._own: Centre | None = None
+        if centre is None and under_torchrun():
+            centre = shared_centre(rule, timeout)
+        elif centre is None:
+            self._own = Centre(rule)
+            centre = self._own.address
+        addresses = list(centre) if isinstance(centre, list | tuple) else [centre]
         if not addresses:
             raise OptionError("A link needs the address of at least one centre, such as 127.0.0.1:29600.")
         found = [wire.parse_address(address) for address in addresses]
@@ -165,6 +170,8 @@ class Link:
         if self._end.alive:
             self._take()
             self._end()
+            if self._own is not None:
+                self._own.close()
 
     def __enter__(self) -> Link:
         return self

@@ -16,6 +16,9 @@ from lowland.training.averaging.wire import Header, Wire
 _PAUSE = 0.25
 """Seconds from one look for a lost centre to the next."""
 
+_GREETING = 5.0
+"""Seconds for an answer to a greeting at least: an empty centre waits for other workers."""
+
 
 @dataclass
 class Job:
@@ -124,7 +127,8 @@ class Strand:
             return
         began = time.monotonic()
         link.put(job.ask, job.message if job.ask.kind == wire.MEET else None)
-        while (reply := link.get()).kind in (wire.WAIT, wire.SEED):
+        patience = max(self.timeout, _GREETING) if job.ask.kind == wire.GREET else self.timeout
+        while (reply := link.get(patience)).kind in (wire.WAIT, wire.SEED):
             if reply.kind == wire.SEED and job.message is not None:
                 link.put(Header(kind=wire.SEED), job.message)
                 job.seeded = True
@@ -134,4 +138,5 @@ class Strand:
         job.reply = reply
         if job.ask.kind == wire.MEET:
             took = time.monotonic() - began
-            self.usual = took if not self.usual else 0.8 * self.usual + 0.2 * took
+            # One long wait, such as that for a stopped centre, is not usual.
+            self.usual = 0.8 * self.usual + 0.2 * min(took, 2 * self.usual + 0.1) if self.usual else took
