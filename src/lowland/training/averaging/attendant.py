@@ -86,8 +86,10 @@ class Attendant:
             said = self.link.get(_DROPPED)
             self.member.hear()
             greeted = len(self.message) > 0
-            if said.kind == wire.LEAVE or self.roll.closing.is_set():
-                return said.kind == wire.LEAVE
+            if said.kind == wire.LEAVE:
+                return True
+            if self.roll.closing.is_set() and said.kind != wire.MEET:
+                return False
             if said.kind == wire.GREET and not greeted:
                 going = self.greet(said)
             elif said.kind == wire.MEET and greeted:
@@ -208,10 +210,11 @@ class Attendant:
         if not finite(self.message):
             return self.refuse(wire.NOT_FINITE)
         with self.holding.changed:
-            if self.roll.closing.is_set():
-                return False
+            closing = self.roll.closing.is_set()
             members = max(1, self.roll.count())
-            if self.member.away and self.older(said):
+            if closing:
+                kind, answer = wire.CLOSED, None
+            elif self.member.away and self.older(said):
                 kind, answer = wire.START, self.holding.held.clone()
             else:
                 kind, answer = wire.MET, self.holding.meet(self.message, said.age, members)
@@ -219,4 +222,4 @@ class Attendant:
             head = self.header(kind)
             head.members = members
         self.link.put(head, answer, self.member.alive)
-        return True
+        return not closing

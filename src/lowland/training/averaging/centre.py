@@ -83,6 +83,7 @@ class Centre:
         self._roll = Roll(silence)
         self._store = wire.open_store(host, port, {"rule": f"{rule}"})
         self.port = int(self._store.port)
+        self._links: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._accept, name="centre", daemon=True)
         self._thread.start()
 
@@ -140,6 +141,10 @@ class Centre:
         self._thread.join()
         self._store = None
         self._holding.save()
+        # Each worker that lives says something within a beat, and is told that its message does not count.
+        until = time.monotonic() + 1.5 * wire.BEAT
+        for link in self._links:
+            link.join(max(0.0, until - time.monotonic()))
 
     def __enter__(self) -> Centre:
         return self
@@ -151,7 +156,9 @@ class Centre:
         seen, saved = 0, time.monotonic()
         while not self._roll.closing.wait(_POLL):
             for number in range(seen, seen := wire.knocks(self._store)):
-                threading.Thread(target=self._serve, args=(number,), name=f"link {number}", daemon=True).start()
+                link = threading.Thread(target=self._serve, args=(number,), name=f"link {number}", daemon=True)
+                self._links = [*(one for one in self._links if one.is_alive()), link]
+                link.start()
             if time.monotonic() - saved > self.every:
                 try:
                     self.save()

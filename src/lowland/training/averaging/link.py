@@ -236,8 +236,8 @@ class Link:
         x, met = None, False
         for part in came:
             job, part.pending = part.pending, None
-            if job is None or job.reply is None:
-                part.unsure |= job is not None and job.ask.kind == wire.MEET
+            if job is None or job.reply is None or job.reply.kind == wire.CLOSED:
+                part.unsure |= job is not None and job.reply is None and job.sent
                 continue
             if job.reply.kind == wire.REFUSED:
                 strand = part.strand

@@ -29,6 +29,7 @@ class Job:
         message: numbers to send, which nobody changes.
         answer: filled with the numbers that come.
         reply: the header that came; None where the centre was lost.
+        sent: whether the message of a meeting has gone, so that the centre may have got all of it.
         seeded: whether the message became the centre's numbers.
         done: set when all has come, or nothing will.
     """
@@ -37,6 +38,7 @@ class Job:
     answer: Tensor
     message: Tensor | None = None
     reply: Header | None = None
+    sent: bool = False
     seeded: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -127,6 +129,7 @@ class Strand:
             return
         began = time.monotonic()
         link.put(job.ask, job.message if job.ask.kind == wire.MEET else None)
+        job.sent = job.ask.kind == wire.MEET
         patience = max(self.timeout, _GREETING) if job.ask.kind == wire.GREET else self.timeout
         while (reply := link.get(patience)).kind in (wire.WAIT, wire.SEED):
             if reply.kind == wire.SEED and job.message is not None:
@@ -136,7 +139,7 @@ class Strand:
             link.get_numbers(job.answer)
         self.greeted = reply.kind != wire.REFUSED
         job.reply = reply
-        if job.ask.kind == wire.MEET:
+        if job.sent:
             took = time.monotonic() - began
             # One long wait, such as that for a stopped centre, is not usual.
             self.usual = 0.8 * self.usual + 0.2 * min(took, 2 * self.usual + 0.1) if self.usual else took

@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+from lowland.training.averaging import wire
 from lowland.training.averaging.link import Link
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A centre that ends waits until all workers have said something."""
+    monkeypatch.setattr(wire, "BEAT", 0.2)
 
 
 @pytest.fixture
