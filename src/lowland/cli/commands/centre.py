@@ -48,7 +48,7 @@ class Centre(Command):
     host: str = "127.0.0.1"
     """Address at which to listen."""
     rule: Literal["Elastic", "Downpour", "Outer"] = "Elastic"
-    """Elastic averaging, DOWNPOUR, or the outer steps of DiLoCo. Workers must have the same, with the same options."""
+    """Elastic averaging, DOWNPOUR, or the outer steps of DiLoCo. Workers must have the same, with equal options."""
     period: Annotated[int | None, arg(help_behavior_hint="(default: that of the rule)")] = None
     """Steps of a worker from one meeting to the next."""
     rate: Annotated[float | None, arg(help_behavior_hint="(Elastic; default: 0.9)")] = None
@@ -58,7 +58,7 @@ class Centre(Command):
     lr: Annotated[float | None, arg(help_behavior_hint="(Outer; default: 0.7)")] = None
     """Learning rate of the outer step."""
     shard: Annotated[tuple[int, int], arg(metavar="K N")] = (0, 1)
-    """Hold only the K-th of N slices of the numbers, counted from 0. Workers then need the addresses of all in order."""
+    """Hold only the K-th of N slices of the numbers, counted from 0. Workers then need the addresses of all."""
 
     def run(self) -> int:
         from lowland.training.averaging.centre import Centre as Holder

@@ -83,8 +83,8 @@ def _started(rule: Rule, host: str, workers: int) -> str:
     """Start a process with a centre; returns its address."""
     if type(rule) is not getattr(rules, type(rule).__name__, None):
         raise UnsupportedError(
-            f"Lowland cannot start a centre for a rule of your own, {type(rule).__name__}: make a Centre in a process, and "
-            "give its address."
+            f"Lowland cannot start a centre for a rule of your own, {type(rule).__name__}: make a Centre in a "
+            "process, and give its address."
         )
     code = "from lowland.training.averaging.launch import main; main()"
     order = json.dumps({"rule": type(rule).__name__, "options": vars(rule), "host": host, "workers": workers})

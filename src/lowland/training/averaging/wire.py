@@ -30,7 +30,7 @@ BEAT = 1.0
 GREET, MEET, READ, LIVE, LEAVE = range(5)
 """What a worker asks for."""
 WAIT, SEED, START, KEEP, MET, REFUSED, CLOSED = range(10, 17)
-"""What a centre answers: wait; send your numbers; start from these; go on from yours; met; no; it ends, without this."""
+"""What a centre answers: wait; send your numbers; start from these; go on from yours; met; no; closed before this."""
 ODD_VERSION, ODD_SIZE, ODD_DTYPE, ODD_RULE, ODD_RUN, ODD_SHARD, NOT_FINITE = range(1, 8)
 """Why a centre refuses."""
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)

@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from lowland.training.averaging import wire
+from lowland.training.averaging import attendant, wire
 from lowland.training.averaging.link import Link
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A centre that ends waits until all workers have said something."""
+    """A centre that ends waits until all workers have said something, and an empty one for further workers."""
     monkeypatch.setattr(wire, "BEAT", 0.2)
+    monkeypatch.setattr(attendant, "_SEEDING", 0.1)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lowland.errors import CheckpointError, OptionError
-from lowland.training.averaging import wire
+from lowland.training.averaging import attendant, wire
 from lowland.training.averaging.attendant import Attendant, Member, Roll
 from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.holding import Holding
@@ -36,7 +36,10 @@ def greeting(steps: int, port: int) -> wire.Wire:
     return link
 
 
-def test_the_most_advanced_worker_gives_an_empty_centre_its_numbers(filled: Models, linked: Links) -> None:
+def test_the_most_advanced_worker_gives_an_empty_centre_its_numbers(
+    filled: Models, linked: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attendant, "_SEEDING", 1.0)
     with Centre(RULE) as centre:
         found: dict[int, Link] = {}
         models = {steps: filled(float(steps)) for steps in (5, 50, 20)}
@@ -103,8 +106,7 @@ def test_a_worker_is_older_if_others_went_on_by_twice_as_much(most: int, since: 
     holding = Holding(Elastic(period=10), (0, 1), None)
     holding.steps = most
     link: wire.Wire = object.__new__(wire.Wire)
-    attendant = Attendant(holding, Roll(3.0), link, 0)
-    assert attendant.older(Header(steps=40, base=100, since=since, clock=7)) is older
+    assert Attendant(holding, Roll(3.0), link, 0).older(Header(steps=40, base=100, since=since, clock=7)) is older
 
 
 def test_a_silent_member_is_away_until_its_next_meeting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,19 +150,21 @@ def test_progress_made_alone_is_sent_when_the_centre_comes_back(
     model, twin = filled(1.0), torch.ones(200)
     held, memory, state = twin.clone(), {}, {}
     rule.join(held, memory)
+    centre = Centre(rule, run=tmp_path)
+    link = linked(model, rule, centre.address)
     for life in range(2):
-        with Centre(rule, port if life else 0, tmp_path) as centre:
-            link = link if life else linked(model, rule, centre.address)
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.add_(2.0)
-            at = twin.add_(2.0).clone()
-            rule.take(twin, at, rule.meet(held, rule.message(at, memory), state, 1), memory, 1)
-            meet(link)
-            assert torch.equal(model.weight.flatten(), twin[1:])
-            assert torch.equal(centre.numbers(), held)
-            port = centre.port
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(2.0)
+        at = twin.add_(2.0).clone()
+        rule.take(twin, at, rule.meet(held, rule.message(at, memory), state, 1), memory, 1)
+        meet(link)
+        assert torch.equal(model.weight.flatten(), twin[1:])
+        assert torch.equal(centre.numbers(), held)
+        centre.close()
         link.step()
+        if life == 0:
+            centre = Centre(rule, centre.port, tmp_path)
 
 
 def test_a_centre_goes_on_from_its_snapshot(filled: Models, linked: Links, meet: Meet, tmp_path: Path) -> None:

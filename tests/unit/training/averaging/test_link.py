@@ -58,7 +58,7 @@ def test_two_workers_and_their_centre_pull_at_one_another(filled: Models, linked
 def test_a_training_loop_makes_the_steps_of_the_rule(
     rule: Rule, filled: Models, linked: Links, generator: torch.Generator
 ) -> None:
-    """The gradient is taken at x, the pull follows, then the optimiser applies that gradient: `Rule.visit`, bit by bit."""
+    """The gradient is taken at x, the pull follows, then that gradient is applied: as `Rule.visit`, bit by bit."""
     model = filled(0.0)
     draw(model, generator)
     x, slope = numbers(model), torch.rand(200, generator=generator)
