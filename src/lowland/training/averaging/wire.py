@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -169,7 +170,8 @@ def open_store(host: str, port: int, hello: dict[str, str]) -> Any:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
-        what = f"{error.strerror or error}".lower().rstrip(".")
+        # Python adds the address to what the system says.
+        what = (os.strerror(error.errno) if (error.errno or 0) > 0 else f"{error.strerror}").lower()
         raise OptionError(
             f"A centre cannot listen at {host}:{port}: {what}. Choose another port, or end the program that uses it."
         ) from error
