@@ -60,9 +60,7 @@ def radii(
     return torch.linalg.eigvals(matrix_RSS).abs().amax(dim=1)
 
 
-def largest_rate(
-    rule: Rule, members: int, momentum: float = 0.0, turns: bool = True, most: float = 4.0
-) -> float:
+def largest_rate(rule: Rule, members: int, momentum: float = 0.0, turns: bool = True, most: float = 4.0) -> float:
     """The smallest η h above which a rule diverges on the quadratic ½ h x²; 0 if it does for all, `most` if for none.
 
     The lowest of 80 rates that diverges is found first, then halved down to: regions of stability may have holes.
