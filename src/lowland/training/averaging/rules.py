@@ -1,8 +1,8 @@
 """Rules by which workers and a centre pull at one another: how they share a model without averaging every gradient.
 
-All of them lower one energy, Σ_i f(xⁱ) + ρ/2 ‖xⁱ − x̃‖², of the workers' parameters xⁱ and those of the centre, x̃. A rule
-is three functions that treat each number alone, so that a centre may be cut into shards: what a worker sends, what the
-centre does with it, and what the worker does with the answer.
+All of them lower one energy, Σ_i f(xⁱ) + ρ/2 ‖xⁱ − x̃‖², of the workers' parameters xⁱ and those of the centre, x̃. A
+rule is three functions that treat each number alone, so that a centre may be cut into shards: what a worker sends, what
+the centre does with it, and what the worker does with the answer.
 
 Shape letters: N numbers, the parameters and the floating-point buffers of a model in one vector.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.errors import check_number
+from lowland.errors import UnsupportedError, check_number
 
 Numbers = dict[str, Tensor]
 """What a worker or the centre keeps between two meetings, by name, (N,) each."""
@@ -41,12 +41,16 @@ class Rule:
     def __post_init__(self) -> None:
         check_number("period", self.period, least=1, whole=True)
 
+    @property
+    def _alone(self) -> str:
+        return f"{type(self).__name__} is for the analysis of stability only: train with Elastic."
+
     def join(self, centre: Tensor, memory: Numbers) -> None:
         """A worker has read the centre and starts from it, or goes on after it was lost."""
 
     def message(self, x: Tensor, memory: Numbers) -> Tensor:
         """What a worker sends, (N,); it is not changed afterwards."""
-        raise NotImplementedError
+        raise UnsupportedError(self._alone)
 
     def meet(self, centre: Tensor, message: Tensor, state: Numbers, members: int, count: int = 1) -> Tensor:
         """Change the centre in place and return what the worker gets.
@@ -58,17 +62,17 @@ class Rule:
             members: p.
             count: how many workers sent the message: 1, or p where all meet at once.
         """
-        raise NotImplementedError
+        raise UnsupportedError(self._alone)
 
     def take(self, x: Tensor, at: Tensor, answer: Tensor, memory: Numbers, members: int) -> None:
         """Change x in place. It may have moved on from `at` while the message travelled."""
-        raise NotImplementedError
+        raise UnsupportedError(self._alone)
 
     def visit(
         self, x: Tensor, centre: Tensor, memory: Numbers, state: Numbers, members: int,
         step: Callable[[Tensor, Tensor], None], gradient: Callable[[Tensor], Tensor],
     ) -> None:  # fmt: skip
-        """One step of a worker that meets the centre, without a network: the gradient first, then the pull, then the step.
+        """One step of a worker that meets the centre, without a network: gradient, then pull, then step.
 
         Args:
             x, centre, memory, state, members: see the class.
@@ -88,9 +92,9 @@ class Elastic(Rule):
     The worker's gradient is taken before the pull and its step made after it: xⁱ ← xⁱ − η g(xⁱ) − α (xⁱ − x̃). With
     plain SGD in all workers at once this is descent on Σ_i f(xⁱ) + ρ/2 ‖xⁱ − x̃‖² with α = ηρ, which is stable on a unit
     quadratic for 0 ≤ η ≤ 2 and 0 ≤ α ≤ (4 − 2η) / (2 + p (2 − η)), and where workers take turns for
-    α ≤ (4 − 2η) / (4 − η). With a Nesterov optimiser it is EAMSGD, but for one thing: PyTorch's parameters are those that
-    the momentum looks ahead to, so that these are pulled. Where workers stand apart they explore; a worker that is late,
-    or never comes back, holds nobody up.
+    α ≤ (4 − 2η) / (4 − η). With a Nesterov optimiser it is EAMSGD, but for one thing: PyTorch's parameters are those
+    that the momentum looks ahead to, so that these are pulled. Where workers stand apart they explore; a worker that is
+    late, or never comes back, holds nobody up.
 
     Source: Zhang, Choromanska & LeCun 2015, "Deep learning with elastic averaging SGD", algorithms 1 and 2, equations 5
     and 6, section 3 (systems D1, D2); rate 0.9 and τ = 10 from its section 4.
@@ -106,6 +110,7 @@ class Elastic(Rule):
     (tensor([0.5000]), tensor([0.5000]))
     """
 
+    period: int = 10
     rate: float = 0.9
 
     def __post_init__(self) -> None:
@@ -144,8 +149,8 @@ class Downpour(_Leader):
     """DOWNPOUR: every τ steps the sum of a worker's steps goes to the centre, and its parameters come back.
 
     v ← δ v + Σ steps, x̃ ← x̃ + v, xⁱ ← x̃ + δ v. With δ = `momentum` = 0 it is that of Dean et al. 2012, "Large scale
-    distributed deep networks", where the whole steps of all workers add up, so that large τ or p diverge (system D3). With
-    momentum at the centre, and τ = 1, it is MDOWNPOUR of Zhang, Choromanska & LeCun 2015, algorithms 4 and 5.
+    distributed deep networks", where the whole steps of all workers add up, so that large τ or p diverge (system D3).
+    With momentum at the centre, and τ = 1, it is MDOWNPOUR of Zhang, Choromanska & LeCun 2015, algorithms 4 and 5.
 
     Args:
         period: τ.
@@ -158,6 +163,7 @@ class Downpour(_Leader):
     tensor([1.])
     """
 
+    period: int = 10
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
@@ -176,8 +182,8 @@ class Downpour(_Leader):
 class Outer(_Leader):
     """DiLoCo: every τ steps the mean way of the workers, g, is a gradient for an outer step with Nesterov momentum.
 
-    v ← μ v + g, x̃ ← x̃ + η (g + μ v), xⁱ ← x̃. Workers that come one by one count 1/p each. With lr 1 and momentum 0 it is
-    local SGD: x̃ becomes the mean of all workers.
+    v ← μ v + g, x̃ ← x̃ + η (g + μ v), xⁱ ← x̃. Workers that come one by one count 1/p each. With lr 1 and momentum 0 it
+    is local SGD: x̃ becomes the mean of all workers.
 
     Source: Douillard et al. 2023, "DiLoCo: distributed low-communication training of language models", algorithm 1; the
     defaults are those of its section 3. Local SGD: Stich 2019, "Local SGD converges fast and communicates little".
@@ -194,6 +200,7 @@ class Outer(_Leader):
     tensor([0.5000])
     """
 
+    period: int = 10
     lr: float = 0.7
     momentum: float = 0.9
 
@@ -221,11 +228,9 @@ class ADMM(Rule):
     Source: Zhang, Choromanska & LeCun 2015, section 3, equations 7 to 9.
 
     Args:
+        period: τ = 1.
         pull: ρ.
         rate: η; unlike in other rules it is a part of the update.
-
-    Raises:
-        NotImplementedError: when it is used for training: x̃ needs all workers.
     """
 
     period: int = 1

@@ -1,20 +1,20 @@
 """The largest rate at which a rule of averaging is stable, read off the rule's own code.
 
-On f(x) = ½ h x², one round of all workers is a linear map of everything that they and the centre keep. The map is found by
-running the rule on unit vectors, all at once, since rules treat each number alone. It is stable where no eigenvalue is
-larger than 1.
+On f(x) = ½ h x², one round of all workers is a linear map of everything that they and the centre keep. The map is found
+by running the rule on unit vectors, all at once, since rules treat each number alone. It is stable where no eigenvalue
+is larger than 1.
 
 Shape letters: R learning rates, S numbers of a state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from lowland.errors import OptionError, check_number
+from lowland.errors import check_number
 from lowland.training.averaging.rules import Numbers, Rule
 
 _SLACK = 1e-9
@@ -113,7 +113,11 @@ def _together(rule: Rule, workers: list[Numbers], state: Numbers, eta: Tensor, m
             step(memory["x"], gradient(memory["x"]))
 
 
-def _step(memory: Numbers, eta: Tensor, momentum: float):
+def _step(
+    memory: Numbers, eta: Tensor, momentum: float
+) -> tuple[Callable[[Tensor, Tensor], None], Callable[[Tensor], Tensor]]:
+    """The optimiser's step, and the gradient of ½ x²."""
+
     def step(x: Tensor, slope: Tensor) -> None:
         if momentum:  # as torch.optim.SGD(nesterov=True)
             memory["own speed"].mul_(momentum).add_(slope)
