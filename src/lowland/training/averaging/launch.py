@@ -36,7 +36,7 @@ def under_torchrun() -> bool:
     return all(name in os.environ for name in names) and int(os.environ["WORLD_SIZE"]) > 1
 
 
-def shared_centre(rule: Rule, timeout: float) -> str:
+def shared_centre(rule: Rule, timeout: float, run: str | Path | None = None) -> str:
     """The address of a centre for all processes of torchrun, which the first of them starts if it is not there yet.
 
     The address is told through torchrun's store, which listens at MASTER_ADDR and MASTER_PORT.
@@ -54,7 +54,7 @@ def shared_centre(rule: Rule, timeout: float) -> str:
             return store.get(life).decode()
         address = store.get("last").decode() if store.check(["last"]) else ""
         if not address or not _answers(address):
-            address = _started(rule, _host(place[0]), int(os.environ["WORLD_SIZE"]))
+            address = _started(rule, _host(place[0]), int(os.environ["WORLD_SIZE"]), run)
             store.set("last", address)
         store.set(life, address)
         return address
@@ -79,7 +79,7 @@ def _answers(address: str) -> bool:
     return False
 
 
-def _started(rule: Rule, host: str, workers: int) -> str:
+def _started(rule: Rule, host: str, workers: int, run: str | Path | None) -> str:
     """Start a process with a centre; returns its address."""
     if type(rule) is not getattr(rules, type(rule).__name__, None):
         raise UnsupportedError(
@@ -87,7 +87,10 @@ def _started(rule: Rule, host: str, workers: int) -> str:
             "process, and give its address."
         )
     code = "from lowland.training.averaging.launch import main; main()"
-    order = json.dumps({"rule": type(rule).__name__, "options": vars(rule), "host": host, "workers": workers})
+    order = json.dumps({
+        "rule": type(rule).__name__, "options": vars(rule), "host": host, "workers": workers,
+        "run": None if run is None else str(run),
+    })  # fmt: skip
     path = os.pathsep.join([str(Path(wire.__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, "-c", code, order], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -104,7 +107,7 @@ def _started(rule: Rule, host: str, workers: int) -> str:
 def main() -> None:
     """The process of the centre. Its only argument is what `shared_centre` orders, as JSON."""
     order = json.loads(sys.argv[1])
-    centre = Centre(getattr(rules, order["rule"])(**order["options"]), host=order["host"])
+    centre = Centre(getattr(rules, order["rule"])(**order["options"]), run=order["run"], host=order["host"])
     sys.stdout.write(f"{centre.address}\n")
     sys.stdout.flush()
     # Whoever waits for the end of the workers' output shall not wait for this process.

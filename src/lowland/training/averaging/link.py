@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,7 @@ class Link:
         hidden: whether the exchange runs behind computation: the message goes at one step, and the answer is applied at
             the first step after it came.
         steps: that the model was trained before, where it resumes: one that is older than the centre starts from it.
+        run: folder in which a centre that is started here keeps its numbers, and from which it goes on.
 
     Raises:
         OptionError: if an address is no host:port.
@@ -75,7 +77,7 @@ class Link:
 
     def __init__(
         self, model: nn.Module, rule: Rule, centre: str | list[str] | tuple[str, ...] | None = "127.0.0.1:29600",
-        timeout: float = 20.0, hidden: bool = False, steps: int = 0,
+        timeout: float = 20.0, hidden: bool = False, steps: int = 0, run: str | Path | None = None,
     ) -> None:  # fmt: skip
         wire.check_rule(rule)
         check_number("timeout", timeout, above=0)
@@ -87,9 +89,9 @@ class Link:
         self.waited = 0.0
         self._own: Centre | None = None
         if centre is None and under_torchrun():
-            centre = shared_centre(rule, timeout)
+            centre = shared_centre(rule, timeout, run)
         elif centre is None:
-            self._own = Centre(rule)
+            self._own = Centre(rule, run=run)
             centre = self._own.address
         addresses = list(centre) if isinstance(centre, list | tuple) else [centre]
         if not addresses:
@@ -134,14 +136,14 @@ class Link:
             met |= self._wait()
         return met
 
-    def load_centre(self, model: nn.Module) -> None:
-        """Write the numbers of the centre into a model: those that count in the end.
+    def load_centre(self, model: nn.Module | None = None) -> None:
+        """Write the numbers of the centre into a model, by default the one that is linked: those that count in the end.
 
         Raises:
             ShapeError: if the model is of another size or dtype.
             TrainingError: if the centre does not answer within `timeout` seconds.
         """
-        into = Flat(model)
+        into = self._model if model is None else Flat(model)
         if (into.size, into.dtype) != (self._model.size, self._model.dtype):
             raise ShapeError(
                 f"The model has {into.size:,} numbers of {into.dtype}, but the centre {self._model.size:,} of "
