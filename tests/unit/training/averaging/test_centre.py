@@ -77,6 +77,25 @@ def test_a_worker_that_stops_while_it_joins_holds_nobody_up(filled: Models, link
         meet(linked(filled(1.0), RULE, centre.address))
 
 
+@pytest.mark.parametrize("kind", [wire.MEET, wire.READ])
+@pytest.mark.parametrize("body", [True, False])
+def test_a_worker_that_stops_in_an_exchange_holds_nobody_up(
+    kind: int, body: bool, filled: Models, linked: Links, meet: Meet
+) -> None:
+    """It has sent its message, or only a part of it, and takes no answer."""
+    with Centre(RULE) as centre:
+        other = linked(filled(1.0), RULE, centre.address)
+        stopped = greeting(0, centre.port)
+        assert stopped.get(5.0).kind == wire.START
+        numbers = stopped.get_numbers(torch.empty(200))
+        stopped.put(Header(kind=kind), numbers if body and kind == wire.MEET else None)
+        began = time.monotonic()
+        meet(other)
+        meet(other)
+        assert time.monotonic() - began < 10, "an exchange is given up after 20 s"
+        del stopped
+
+
 def test_a_centre_closes_while_workers_wait_for_it_to_have_numbers() -> None:
     centre = Centre(RULE)
     kept = greeting(1, centre.port)
