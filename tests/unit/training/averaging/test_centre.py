@@ -89,8 +89,8 @@ def test_a_worker_that_stops_in_an_exchange_holds_nobody_up(
         assert stopped.get(5.0).kind == wire.START
         numbers = stopped.get_numbers(torch.empty(200))
         stopped.put(Header(kind=kind), numbers if body and kind == wire.MEET else None)
+        time.sleep(0.3)
         began = time.monotonic()
-        meet(other)
         meet(other)
         assert time.monotonic() - began < 10, "an exchange is given up after 20 s"
         del stopped
