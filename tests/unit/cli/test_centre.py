@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
+import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,30 +18,35 @@ from lowland.cli.commands.centre import Centre
 from lowland.training.averaging.link import Link
 from lowland.training.averaging.rules import Downpour, Elastic, Outer, Rule
 
-COMMAND = [sys.executable, "-c", "import sys; from lowland import cli; sys.exit(cli.main())", "centre"]
 RULE = Outer(period=2, lr=0.5)
 
 
-def test_it_saves_when_it_is_ended_and_goes_on(tmp_path: Path, repository: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(repository / "src"), "OMP_NUM_THREADS": "1"}
-    model = nn.Linear(4, 1)
-    given = ["--run", str(tmp_path), "--port", "0", "--rule", "Outer", "--period", "2", "--lr", "0.5"]
-    for number, before, after in ((signal.SIGTERM, "Ctrl-C saves", 2), (signal.SIGINT, "goes on after 2 meet", 4)):
-        centre = subprocess.Popen([*COMMAND, *given], env=environment, stdout=subprocess.PIPE, text=True)
-        assert centre.stdout is not None
-        first = centre.stdout.readline()
-        assert before in centre.stdout.readline()
-        address = re.search(r"listens at (127\.0\.0\.1:\d+) and keeps its state in", first)
-        assert address is not None, first
-        with Link(model, RULE, address[1], steps=after) as link:
-            while link.clock < after:
+@pytest.fixture
+def port() -> int:
+    """One that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_it_saves_when_it_is_ended_and_goes_on(tmp_path: Path, port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(meetings: int, number: int) -> None:
+        with Link(nn.Linear(4, 1), RULE, f"127.0.0.1:{port}", steps=meetings) as link:
+            while link.clock < meetings:
                 link.step()
-        centre.send_signal(number)
-        rest = centre.stdout.read()
-        centre.stdout.close()
-        assert centre.wait(60) == 0
-        assert re.search(r"^\d workers, \d meetings, \d+ steps, 0 lost$", rest, re.MULTILINE), rest
-        assert f"Saved after {after} meetings." in rest
+        time.sleep(0.3)
+        os.kill(os.getpid(), number)
+
+    given = ["--run", str(tmp_path), "--port", f"{port}", "--rule", "Outer", "--period", "2", "--lr", "0.5"]
+    for number, said, after in ((signal.SIGTERM, "Ctrl-C saves", 2), (signal.SIGINT, "goes on after 2 meetings", 4)):
+        worker = threading.Thread(target=work, args=(after, number))
+        worker.start()
+        assert cli.main(["centre", *given]) == 0
+        worker.join()
+        shown = capsys.readouterr().out
+        assert f"listens at 127.0.0.1:{port} and keeps its state in {tmp_path}" in shown
+        assert said in shown
+        assert re.search(r"^\d workers, \d meetings, \d+ steps, 0 lost$", shown, re.MULTILINE), shown
+        assert f"Saved after {after} meetings." in shown
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from lowland.training.averaging.wire import DTYPES
 class Flat:
     """Reads and writes all numbers of a model at once.
 
+    A subclass may do so for a model that lies elsewhere: it needs `size`, `dtype`, `read` and `write`.
+
     Args:
         model: all of its floating-point numbers must have one dtype.
 
@@ -41,10 +43,15 @@ class Flat:
 
     def read(self) -> Tensor:
         """A copy of all numbers on the CPU, (N,)."""
-        return torch.cat([tensor.detach().reshape(-1).to("cpu") for tensor in self._tensors])
+        parts = [tensor.detach().reshape(-1) for tensor in self._tensors]
+        if len({part.device for part in parts}) == 1:
+            return torch.cat(parts).to("cpu")  # one transfer from an accelerator
+        return torch.cat([part.to("cpu") for part in parts])
 
     @torch.no_grad()
     def write(self, x: Tensor) -> None:
         """Give the model the numbers (N,)."""
+        if len(places := {tensor.device for tensor in self._tensors}) == 1:
+            x = x.to(places.pop())
         for tensor, part in zip(self._tensors, x.split(self._sizes), strict=True):
             tensor.copy_(part.view(tensor.shape))

@@ -38,6 +38,7 @@ class Holding:
         self.size = self.dtype = self.run = self.clock = self.steps = 0
         name = "centre" if shard[1] == 1 else f"centre-{shard[0]}-of-{shard[1]}"
         self._snapshots = None if run is None else Checkpoints(Path(run) / name)
+        self._writing = threading.Lock()
         self._saved = (-1, -1)
         if self._snapshots is not None and (found := self._snapshots.latest()) is not None:
             self._restore(*found)
@@ -73,18 +74,19 @@ class Holding:
         Raises:
             CheckpointError: if it cannot be written.
         """
-        with self.changed:
-            now = (self.clock, self.steps)
-            if self._snapshots is None or self.x is None or self._saved == now:
-                return
-            tree = {
-                "numbers": self.x.clone(), "state": {name: part.clone() for name, part in self.state.items()},
-                "clock": self.clock, "steps": self.steps, "size": self.size, "run": self.run,
-                "rule": f"{self.rule}", "code": self.code, "shard": list(self.shard),
-            }  # fmt: skip
-        write_checkpoint(tree, self._snapshots.path(now[0]))
-        self._snapshots.tidy()
-        self._saved = now
+        with self._writing:
+            with self.changed:
+                now = (self.clock, self.steps)
+                if self._snapshots is None or self.x is None or self._saved == now:
+                    return
+                tree = {
+                    "numbers": self.x.clone(), "state": {name: part.clone() for name, part in self.state.items()},
+                    "clock": self.clock, "steps": self.steps, "size": self.size, "run": self.run,
+                    "rule": f"{self.rule}", "code": self.code, "shard": list(self.shard),
+                }  # fmt: skip
+            write_checkpoint(tree, self._snapshots.path(now[0]))
+            self._snapshots.tidy()
+            self._saved = now
 
     def _restore(self, path: Path, tree: dict) -> None:
         try:
@@ -113,4 +115,6 @@ def finite(numbers: Tensor) -> bool:
     >>> finite(torch.ones(2)), finite(torch.tensor([1.0, torch.nan])), finite(torch.tensor([-torch.inf]))
     (True, False, False)
     """
-    return bool(numbers.abs().max() < torch.finfo(numbers.dtype).max ** 0.9)
+    low, high = numbers.aminmax()
+    most = torch.finfo(numbers.dtype).max ** 0.9
+    return bool((low > -most) & (high < most))

@@ -44,7 +44,8 @@ class Link:
     A lost centre is looked for in a thread, while training goes on alone; no step waits for it.
 
     Args:
-        model: its numbers must have one dtype. It starts from the centre's numbers, or gives an empty centre its own.
+        model: on its device already; its numbers must have one dtype. It starts from the centre's numbers, or gives an
+            empty centre its own. A `Flat` of your own for one whose numbers lie elsewhere.
         rule: the same as that of the centre, such as `Elastic(period=10)`.
         centre: HOST:PORT of the centre, or of all its shards in order. None starts one: of this process alone,
             or, under torchrun, one for all processes.
@@ -76,14 +77,14 @@ class Link:
     """
 
     def __init__(
-        self, model: nn.Module, rule: Rule, centre: str | list[str] | tuple[str, ...] | None = "127.0.0.1:29600",
+        self, model: nn.Module | Flat, rule: Rule, centre: str | list[str] | tuple[str, ...] | None = "127.0.0.1:29600",
         timeout: float = 20.0, hidden: bool = False, steps: int = 0, run: str | Path | None = None,
     ) -> None:  # fmt: skip
         wire.check_rule(rule)
         check_number("timeout", timeout, above=0)
         check_number("steps", steps, least=0, whole=True)
         self.rule, self.timeout, self.hidden, self.steps = rule, timeout, hidden, int(steps)
-        self._model = Flat(model)
+        self._model = model if isinstance(model, Flat) else Flat(model)
         self._code = wire.rule_code(rule)
         self.meetings = self.members = self.clock = 0
         self.waited = 0.0
@@ -136,14 +137,14 @@ class Link:
             met |= self._wait()
         return met
 
-    def load_centre(self, model: nn.Module | None = None) -> None:
+    def load_centre(self, model: nn.Module | Flat | None = None) -> None:
         """Write the numbers of the centre into a model, by default the one that is linked: those that count in the end.
 
         Raises:
             ShapeError: if the model is of another size or dtype.
             TrainingError: if the centre does not answer within `timeout` seconds.
         """
-        into = self._model if model is None else Flat(model)
+        into = self._model if model is None else model if isinstance(model, Flat) else Flat(model)
         if (into.size, into.dtype) != (self._model.size, self._model.dtype):
             raise ShapeError(
                 f"The model has {into.size:,} numbers of {into.dtype}, but the centre {self._model.size:,} of "

@@ -74,10 +74,8 @@ class Strand:
         return self._bytes + (0 if (link := self._wire) is None else link.bytes)
 
     def ask(self, job: Job) -> Job:
-        """Queue a job, which is done soon, well or not."""
+        """Queue a job; it is done, well or not, before the next."""
         self._jobs.put(job)
-        if not self.ready:
-            self._drop_jobs()
         return job
 
     def close(self) -> None:

@@ -171,7 +171,8 @@ def open_store(host: str, port: int, hello: dict[str, str]) -> Any:
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         # Python adds the address to what the system says.
-        what = (os.strerror(error.errno) if (error.errno or 0) > 0 else f"{error.strerror}").lower()
+        code = error.errno or 0
+        what = (os.strerror(code) if code > 0 else f"{error.strerror}").lower()
         raise OptionError(
             f"A centre cannot listen at {host}:{port}: {what}. Choose another port, or end the program that uses it."
         ) from error

@@ -50,6 +50,7 @@ def test_the_most_advanced_worker_gives_an_empty_centre_its_numbers(
         threads = [threading.Thread(target=join, args=(steps,)) for steps in models]
         for thread in threads:
             thread.start()
+            time.sleep(0.15)
         for thread in threads:
             thread.join()
         assert centre.numbers().eq(50.0).all()
@@ -74,6 +75,25 @@ def test_a_worker_that_stops_while_it_joins_holds_nobody_up(filled: Models, link
         assert time.monotonic() - began < 10, "a centre waits 20 s for a group"
         knock(centre.port)
         meet(linked(filled(1.0), RULE, centre.address))
+
+
+@pytest.mark.parametrize("kind", [wire.MEET, wire.READ])
+@pytest.mark.parametrize("body", [True, False])
+def test_a_worker_that_stops_in_an_exchange_holds_nobody_up(
+    kind: int, body: bool, filled: Models, linked: Links, meet: Meet
+) -> None:
+    """It has sent its message, or only a part of it, and takes no answer."""
+    with Centre(RULE) as centre:
+        other = linked(filled(1.0), RULE, centre.address)
+        stopped = greeting(0, centre.port)
+        assert stopped.get(5.0).kind == wire.START
+        numbers = stopped.get_numbers(torch.empty(200))
+        stopped.put(Header(kind=kind), numbers if body and kind == wire.MEET else None)
+        time.sleep(0.3)
+        began = time.monotonic()
+        meet(other)
+        assert time.monotonic() - began < 10, "an exchange is given up after 20 s"
+        del stopped
 
 
 def test_a_centre_closes_while_workers_wait_for_it_to_have_numbers() -> None:
@@ -165,6 +185,32 @@ def test_progress_made_alone_is_sent_when_the_centre_comes_back(
         link.step()
         if life == 0:
             centre = Centre(rule, centre.port, tmp_path)
+
+
+def test_a_message_to_a_centre_that_ends_does_not_count(
+    filled: Models, linked: Links, meet: Meet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would have changed could not be saved any more. The worker keeps what it did, and sends it later."""
+    rule, model = Downpour(1), filled(1.0)
+    centre = Centre(rule, run=tmp_path)
+    link = linked(model, rule, centre.address)
+    meet(link)
+    monkeypatch.setattr(wire, "BEAT", 2.0)
+    meet(link)
+    ending = threading.Thread(target=centre.close)
+    ending.start()
+    while not centre._roll.closing.is_set():
+        time.sleep(0.01)
+    with torch.no_grad():
+        model.weight.fill_(4.0)
+    assert not link.step()
+    assert not link._parts[0].unsure
+    ending.join()
+    assert (centre.clock, link.meetings) == (2, 2)
+    with Centre(rule, centre.port, tmp_path) as again:
+        meet(link)
+        assert again.clock == 3
+        assert model.weight.eq(4.0).all()
 
 
 def test_a_centre_goes_on_from_its_snapshot(filled: Models, linked: Links, meet: Meet, tmp_path: Path) -> None:

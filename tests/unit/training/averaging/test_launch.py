@@ -45,7 +45,7 @@ def test_the_example_goes_on_from_the_centre_when_a_process_is_killed(repository
     ]
     with (tmp_path / "said").open("w") as said:
         agent = subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", *words, "2000"], env=environment, stdout=said, stderr=said
+            [sys.executable, "-m", "torch.distributed.run", *words, "1000"], env=environment, stdout=said, stderr=said
         )
     try:
         until = time.monotonic() + 100
@@ -65,7 +65,7 @@ def test_the_example_goes_on_from_the_centre_when_a_process_is_killed(repository
     assert joined[:2] == [0, 0]
     assert len(joined) == 4
     assert min(joined[2:]) > 0, "the second life starts at the centre of the first"
-    assert len(re.findall(r"200 of the centre's \d+ meetings, error 0\.0", text)) == 2, text
+    assert len(re.findall(r"100 of the centre's \d+ meetings, error 0\.0", text)) == 2, text
 
 
 def test_what_torchrun_tells(monkeypatch: pytest.MonkeyPatch) -> None:
