@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import weakref
 from collections.abc import Sequence
@@ -19,7 +20,9 @@ from lowland.training.averaging.rules import Numbers, Rule
 from lowland.training.averaging.strand import Job, Strand
 from lowland.training.averaging.wire import Header
 
+_log = logging.getLogger(__name__)
 _PATIENCE = 0.5
+"""Seconds for which a step waits for an answer at least; the longest is four times what is usual."""
 
 
 class _Part:
@@ -255,6 +258,11 @@ class Link:
             self.rule.take(x, part.at, job.answer, part.memory, reply.members)
             self.meetings += part is self._parts[0]
         elif reply.kind == wire.START:
+            if job.ask.steps > 0 and part is self._parts[0]:
+                _log.warning(
+                    "The worker, after %d steps, starts from the centre at %s, which knows of %d.",
+                    job.ask.steps, part.strand.address, reply.steps,
+                )  # fmt: skip
             x.copy_(job.answer)
             self.rule.join(job.answer, part.memory)
             self.steps = max(self.steps, reply.steps)

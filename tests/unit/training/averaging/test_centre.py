@@ -106,7 +106,7 @@ def test_a_centre_closes_while_workers_wait_for_it_to_have_numbers() -> None:
 
 @pytest.mark.parametrize(("steps", "value"), [(0, 1.0), (3, 1.0), (4, 9.0), (90, 9.0)])
 def test_a_resumed_worker_that_is_older_starts_from_the_centre(
-    steps: int, value: float, filled: Models, linked: Links, meet: Meet
+    steps: int, value: float, filled: Models, linked: Links, meet: Meet, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Centre(RULE) as centre:
         link = linked(filled(1.0), RULE, centre.address)
@@ -116,6 +116,7 @@ def test_a_resumed_worker_that_is_older_starts_from_the_centre(
         resumed = linked(model, RULE, centre.address, steps=steps)
         assert model.weight.eq(value).all()
         assert resumed.steps == max(steps, 4) == centre.steps
+        assert (f"after {steps} steps, starts from the centre at {centre.address}" in caplog.text) is (steps == 3)
 
 
 @pytest.mark.parametrize(
