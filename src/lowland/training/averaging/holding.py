@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowland.errors import CheckpointError, OptionError
-from lowland.training.averaging import wire
+from lowland.training.averaging import checks, wire
 from lowland.training.averaging.rules import Numbers, Rule
 from lowland.training.averaging.wire import Header
 from lowland.training.checkpoints import Checkpoints, write_checkpoint
@@ -31,7 +31,7 @@ class Holding:
 
     def __init__(self, rule: Rule, shard: tuple[int, int], run: str | Path | None) -> None:
         self.rule, self.shard = rule, shard
-        self.code = wire.rule_code(rule)
+        self.code = checks.rule_code(rule)
         self.changed = threading.Condition()
         self.x: Tensor | None = None
         self.state: Numbers = {}
@@ -96,7 +96,7 @@ class Holding:
                 int(tree[name]) for name in ("clock", "steps", "size", "run")
             )
             self.dtype = wire.DTYPES.index(x.dtype)
-            whole = wire.span(self.size, *self.shard)
+            whole = checks.span(self.size, *self.shard)
             if any(part.shape != (whole.stop - whole.start,) for part in (x, *self.state.values())) and not other:
                 raise ValueError
         except (KeyError, ValueError, TypeError, AttributeError) as error:

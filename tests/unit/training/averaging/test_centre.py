@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lowland.errors import CheckpointError, OptionError
-from lowland.training.averaging import attendant, wire
+from lowland.training.averaging import attendant, checks, wire
 from lowland.training.averaging.attendant import Attendant, Member, Roll
 from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.holding import Holding
@@ -32,7 +32,7 @@ def knock(port: int) -> None:
 def greeting(steps: int, port: int) -> wire.Wire:
     """A worker that has greeted and says no more."""
     link, _ = wire.reach("127.0.0.1", port, 5.0)
-    link.put(Header(kind=wire.GREET, numbers=200, rule=wire.rule_code(RULE), steps=steps))
+    link.put(Header(kind=wire.GREET, numbers=200, rule=checks.rule_code(RULE), steps=steps))
     return link
 
 
