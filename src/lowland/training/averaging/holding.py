@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,7 +14,9 @@ from lowland.errors import CheckpointError, OptionError
 from lowland.training.averaging import checks, wire
 from lowland.training.averaging.rules import Numbers, Rule
 from lowland.training.averaging.wire import Header
-from lowland.training.checkpoints import Checkpoints, write_checkpoint
+
+if TYPE_CHECKING:
+    from lowland.training.checkpoints import Checkpoints
 
 
 class Holding:
@@ -37,11 +40,16 @@ class Holding:
         self.state: Numbers = {}
         self.size = self.dtype = self.run = self.clock = self.steps = 0
         name = "centre" if shard[1] == 1 else f"centre-{shard[0]}-of-{shard[1]}"
-        self._snapshots = None if run is None else Checkpoints(Path(run) / name)
+        self._snapshots: Checkpoints | None = None
         self._writing = threading.Lock()
         self._saved = (-1, -1)
-        if self._snapshots is not None and (found := self._snapshots.latest()) is not None:
-            self._restore(*found)
+        if run is not None:
+            # It brings Lightning, which takes twice as long to import as torch; workers do without.
+            from lowland.training.checkpoints import Checkpoints
+
+            self._snapshots = Checkpoints(Path(run) / name)
+            if (found := self._snapshots.latest()) is not None:
+                self._restore(*found)
 
     def seed(self, message: Tensor, said: Header) -> None:
         """The numbers of a worker become those of an empty centre."""
@@ -84,6 +92,8 @@ class Holding:
                     "clock": self.clock, "steps": self.steps, "size": self.size, "run": self.run,
                     "rule": f"{self.rule}", "code": self.code, "shard": list(self.shard),
                 }  # fmt: skip
+            from lowland.training.checkpoints import write_checkpoint
+
             write_checkpoint(tree, self._snapshots.path(now[0]))
             self._snapshots.tidy()
             self._saved = now
