@@ -15,7 +15,6 @@ import json
 import os
 import random
 import signal
-import statistics
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # an optimiser brings it, which would take each worker a second or two
 from torch import nn
 
 from lowland.files import fingerprint
@@ -92,18 +92,18 @@ class Stage:
     def told(self, name: str) -> dict[str, Any]:
         return json.loads((self.folder / f"{name}.json").read_text())
 
-    def work(self) -> int:
-        """Start a worker."""
+    def work(self, alone: bool = False) -> int:
+        """Start a worker, or a process that trains like one without a centre."""
         self.workers += 1
-        return self.fork(self.play_worker, self.workers)
+        return self.fork(self.play_worker, self.workers, alone)
 
-    def play_worker(self, number: int) -> None:
+    def play_worker(self, number: int, alone: bool) -> None:
         log = os.open(self.folder / f"{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         generator = torch.Generator().manual_seed(number)
         model = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
         optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True)
         y = torch.randn(32, 64, generator=generator)
-        with Link(model, self.rule, f"127.0.0.1:{self.port}") as link:
+        with Link(model, self.rule, None if alone else f"127.0.0.1:{self.port}") as link:
             copy = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
             link.load_centre(copy)
             pairs = zip(model.parameters(), copy.parameters(), strict=True)
@@ -255,14 +255,18 @@ def frozen(stage: Stage, short: bool) -> dict[str, Any]:
 
 
 def storm(stage: Stage, short: bool, rng: random.Random) -> dict[str, Any]:
-    """Kills at random, eight a minute; each killed worker is followed by another."""
+    """Kills at random, eight a minute; each killed worker is followed by another.
+
+    The share of steps is that which a second of a worker's life brings, from its fork on, compared with seconds without
+    kills. A process that trains alone says by how much the machine itself was slower or quicker meanwhile.
+    """
     calm, whole, kills = (2.0, 5.0, 2) if short else (10.0, 60.0, 8)
-    living = [stage.work() for _ in range(3)]
-    meetings(stage, *living)
+    control, living = stage.work(alone=True), [stage.work() for _ in range(3)]
+    meetings(stage, control, *living)
     quiet = time.monotonic()
     began = quiet + calm
     until = began + whole
-    born, died = dict.fromkeys(living, began), {}
+    born, died = dict.fromkeys(living, quiet), {}
     for moment in sorted(rng.uniform(began, until) for _ in range(kills)):
         time.sleep(max(0.0, moment - time.monotonic()))
         victim = living.pop(rng.randrange(len(living)))
@@ -272,18 +276,24 @@ def storm(stage: Stage, short: bool, rng: random.Random) -> dict[str, Any]:
         born[living[-1]] = time.monotonic()
     time.sleep(max(0.0, until - time.monotonic()))
     meetings(stage, *living)
-    stage.finish(*living)
+    stage.finish(control, *living)
     logs = {child: stage.log(child) for child in born}
-    inside = {child: log[(log[:, 0] > began) & (log[:, 0] < until)] for child, log in logs.items()}
-    early = [log[(log[:, 0] > quiet) & (log[:, 0] < began), 0] for log in logs.values()]
-    usual = statistics.mean(float((len(t) - 1) / (t[-1] - t[0])) for t in early if len(t) > 10)
-    lived = sum(max(0.0, died.get(child, until) - start) for child, start in born.items())
+
+    def rate(start: float, end: float) -> float:
+        """Steps in a second of a worker's life."""
+        lived = sum(max(0.0, min(end, died.get(child, end)) - max(start, born[child])) for child in born)
+        return sum(int(((log[:, 0] > start) & (log[:, 0] < end)).sum()) for log in logs.values()) / lived
+
+    alone = stage.log(control)[:, 0]
+    before, after = (float(((alone > a) & (alone < b)).sum()) / (b - a) for a, b in ((quiet, began), (began, until)))
+    machine = after / before
     return {
         "longest": max(longest(log) for log in logs.values() if len(log) > 20),
         "kills": kills,
         "workers": len(born),
-        "share": sum(map(len, inside.values())) / (usual * lived),
-        "steps_a_second": usual,
+        "share": rate(began, until) / rate(quiet, began) / machine,
+        "machine": machine,
+        "steps_a_second": rate(quiet, began),
     }
 
 

@@ -8,7 +8,7 @@ import time
 import torch
 from torch import Tensor
 
-from lowland.training.averaging import wire
+from lowland.training.averaging import checks, wire
 from lowland.training.averaging.holding import Holding, finite
 from lowland.training.averaging.wire import Header, Wire
 
@@ -139,7 +139,7 @@ class Attendant:
         """Take a worker in; returns whether it fits."""
         if why := self.odd(said):
             return self.refuse(why)
-        whole = wire.span(said.numbers, *self.holding.shard)
+        whole = checks.span(said.numbers, *self.holding.shard)
         message = torch.empty(whole.stop - whole.start, dtype=wire.DTYPES[said.dtype])
         seeds = self.chosen(said.age)
         if seeds and not self.seed(said, message):

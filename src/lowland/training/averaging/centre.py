@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lowland.errors import CheckpointError, OptionError, ShapeError, check_number
-from lowland.training.averaging import wire
+from lowland.training.averaging import checks, wire
 from lowland.training.averaging.attendant import Attendant, Roll
 from lowland.training.averaging.holding import Holding
 from lowland.training.averaging.rules import Rule
@@ -70,7 +70,7 @@ class Centre:
         self, rule: Rule, port: int = 0, run: str | Path | None = None, host: str = "127.0.0.1", every: float = 5.0,
         shard: tuple[int, int] = (0, 1), silence: float = 3.0,
     ) -> None:  # fmt: skip
-        wire.check_rule(rule)
+        checks.check_rule(rule)
         check_number("every", every, above=0)
         check_number("silence", silence, above=wire.BEAT)
         check_number("The number of shards", shard[1], least=1, whole=True)

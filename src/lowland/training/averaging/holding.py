@@ -5,15 +5,18 @@ from __future__ import annotations
 import secrets
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from lowland.errors import CheckpointError, OptionError
-from lowland.training.averaging import wire
+from lowland.training.averaging import checks, wire
 from lowland.training.averaging.rules import Numbers, Rule
 from lowland.training.averaging.wire import Header
-from lowland.training.checkpoints import Checkpoints, write_checkpoint
+
+if TYPE_CHECKING:
+    from lowland.training.checkpoints import Checkpoints
 
 
 class Holding:
@@ -31,17 +34,22 @@ class Holding:
 
     def __init__(self, rule: Rule, shard: tuple[int, int], run: str | Path | None) -> None:
         self.rule, self.shard = rule, shard
-        self.code = wire.rule_code(rule)
+        self.code = checks.rule_code(rule)
         self.changed = threading.Condition()
         self.x: Tensor | None = None
         self.state: Numbers = {}
         self.size = self.dtype = self.run = self.clock = self.steps = 0
         name = "centre" if shard[1] == 1 else f"centre-{shard[0]}-of-{shard[1]}"
-        self._snapshots = None if run is None else Checkpoints(Path(run) / name)
+        self._snapshots: Checkpoints | None = None
         self._writing = threading.Lock()
         self._saved = (-1, -1)
-        if self._snapshots is not None and (found := self._snapshots.latest()) is not None:
-            self._restore(*found)
+        if run is not None:
+            # It brings Lightning, which takes twice as long to import as torch; workers do without.
+            from lowland.training.checkpoints import Checkpoints
+
+            self._snapshots = Checkpoints(Path(run) / name)
+            if (found := self._snapshots.latest()) is not None:
+                self._restore(*found)
 
     def seed(self, message: Tensor, said: Header) -> None:
         """The numbers of a worker become those of an empty centre."""
@@ -84,6 +92,8 @@ class Holding:
                     "clock": self.clock, "steps": self.steps, "size": self.size, "run": self.run,
                     "rule": f"{self.rule}", "code": self.code, "shard": list(self.shard),
                 }  # fmt: skip
+            from lowland.training.checkpoints import write_checkpoint
+
             write_checkpoint(tree, self._snapshots.path(now[0]))
             self._snapshots.tidy()
             self._saved = now
@@ -96,7 +106,7 @@ class Holding:
                 int(tree[name]) for name in ("clock", "steps", "size", "run")
             )
             self.dtype = wire.DTYPES.index(x.dtype)
-            whole = wire.span(self.size, *self.shard)
+            whole = checks.span(self.size, *self.shard)
             if any(part.shape != (whole.stop - whole.start,) for part in (x, *self.state.values())) and not other:
                 raise ValueError
         except (KeyError, ValueError, TypeError, AttributeError) as error:

@@ -19,7 +19,7 @@ from typing import Any
 from torch import distributed
 
 from lowland.errors import TrainingError, UnsupportedError
-from lowland.training.averaging import rules, wire
+from lowland.training.averaging import checks, rules, wire
 from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.rules import Rule
 
@@ -74,7 +74,7 @@ def _host(master: str) -> str:
 
 
 def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(wire.parse_address(address), 1.0):
+    with contextlib.suppress(OSError), socket.create_connection(checks.parse_address(address), 1.0):
         return True
     return False
 

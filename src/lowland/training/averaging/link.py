@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lowland.errors import OptionError, ShapeError, TrainingError, check_number
-from lowland.training.averaging import wire
+from lowland.training.averaging import checks, wire
 from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.flat import Flat
 from lowland.training.averaging.launch import shared_centre, under_torchrun
-from lowland.training.averaging.refusals import refusal
-from lowland.training.averaging.rules import Numbers, Rule
-from lowland.training.averaging.strand import Job, Strand
+from lowland.training.averaging.part import Part
+from lowland.training.averaging.rules import Rule
+from lowland.training.averaging.strand import Strand
 from lowland.training.averaging.wire import Header
 
 _PATIENCE = 0.5
-
-
-class _Part:
-    """What a link keeps for one shard of the centre."""
-
-    def __init__(self, period: int, strand: Strand, where: slice) -> None:
-        self.next, self.strand, self.where = period, strand, where
-        self.memory: Numbers = {}
-        self.pending: Job | None = None
-        self.at: Tensor = torch.empty(0)
-        self.since = self.base = self.clock = self.run = 0
-        self.joined = self.unsure = False
+"""Seconds for which a step waits for an answer at least; the longest is four times what is usual."""
 
 
 class Link:
@@ -80,12 +69,11 @@ class Link:
         self, model: nn.Module | Flat, rule: Rule, centre: str | list[str] | tuple[str, ...] | None = "127.0.0.1:29600",
         timeout: float = 20.0, hidden: bool = False, steps: int = 0, run: str | Path | None = None,
     ) -> None:  # fmt: skip
-        wire.check_rule(rule)
+        checks.check_rule(rule)
         check_number("timeout", timeout, above=0)
         check_number("steps", steps, least=0, whole=True)
         self.rule, self.timeout, self.hidden, self.steps = rule, timeout, hidden, int(steps)
         self._model = model if isinstance(model, Flat) else Flat(model)
-        self._code = wire.rule_code(rule)
         self.meetings = self.members = self.clock = 0
         self.waited = 0.0
         self._own: Centre | None = None
@@ -97,17 +85,21 @@ class Link:
         addresses = list(centre) if isinstance(centre, list | tuple) else [centre]
         if not addresses:
             raise OptionError("A link needs the address of at least one centre, such as 127.0.0.1:29600.")
-        found = [wire.parse_address(address) for address in addresses]
-        places = [wire.span(self._model.size, k, len(found)) for k in range(len(found))]
-        self._parts = [_Part(rule.period, Strand(*a, timeout), place) for a, place in zip(found, places, strict=True)]
+        found = [checks.parse_address(address) for address in addresses]
+        about = Header(
+            numbers=self._model.size, dtype=wire.DTYPES.index(self._model.dtype), rule=checks.rule_code(rule),
+            shards=len(found),
+        )  # fmt: skip
+        whole = [checks.span(self._model.size, shard, len(found)) for shard in range(len(found))]
+        self._parts = [
+            Part(rule, Strand(*place, timeout), whole[shard], dataclasses.replace(about, shard=shard))
+            for shard, place in enumerate(found)
+        ]
         self._end = weakref.finalize(self, _end, [part.strand for part in self._parts])
-        probe: Numbers = {}
-        rule.join(torch.zeros(1), probe)
-        self._remembers = bool(probe)
         try:
             self._begin()
         except BaseException:
-            self._end()
+            self._leave()
             raise
 
     @property
@@ -128,11 +120,10 @@ class Link:
         met = self._take()
         x = None
         for part in self._parts:
-            part.since += 1
-            part.next -= 1
-            if part.pending is None and part.strand.ready and (part.next <= 0 or not part.strand.greeted):
+            part.tick()
+            if part.due:
                 x = self._model.read() if x is None else x
-                self._ask(part, x)
+                part.ask(x, self.steps)
         if x is not None and not self.hidden:
             met |= self._wait()
         return met
@@ -155,7 +146,7 @@ class Link:
         for part in self._parts:
             answer = None
             while answer is None and time.monotonic() < until:
-                job = part.strand.ask(Job(self._header(part, wire.READ), torch.empty_like(x[part.where])))
+                job = part.read(self.steps)
                 job.done.wait(max(0.0, until - time.monotonic()))
                 if job.reply is not None:
                     answer = job.answer
@@ -170,11 +161,17 @@ class Link:
 
     def close(self) -> None:
         """Take what has come, and leave the centre."""
-        if self._end.alive:
-            self._take()
-            self._end()
-            if self._own is not None:
-                self._own.close()
+        try:
+            if self._end.alive:
+                self._take()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._end()
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
     def __enter__(self) -> Link:
         return self
@@ -200,28 +197,11 @@ class Link:
             self._take()
             time.sleep(0.005)
 
-    def _header(self, part: _Part, kind: int) -> Header:
-        return Header(
-            kind=kind, numbers=self._model.size, dtype=wire.DTYPES.index(self._model.dtype), rule=self._code,
-            run=part.run, steps=self.steps, since=part.since, base=part.base, clock=part.clock,
-            shard=self._parts.index(part), shards=len(self._parts),
-            flag=int(self._remembers and (part.unsure or not part.joined)),
-        )  # fmt: skip
-
     def _greet(self) -> None:
         """Greet the shards that were found again."""
         for part in self._parts:
-            if part.pending is None and part.strand.ready and not part.strand.greeted:
-                self._ask(part, self._model.read())
-
-    def _ask(self, part: _Part, x: Tensor) -> None:
-        """Send a greeting, or a message that the rule makes of x."""
-        part.at = x[part.where]
-        kind, message = wire.GREET, part.at
-        if part.strand.greeted:
-            kind, message = wire.MEET, self.rule.message(part.at, part.memory)
-            part.next = self.rule.period
-        part.pending = part.strand.ask(Job(self._header(part, kind), torch.empty_like(part.at), message))
+            if part.unknown:
+                part.ask(self._model.read(), self.steps)
 
     def _wait(self) -> bool:
         """Wait for answers as long as they usually take, and take them. One that is late is taken at a later step."""
@@ -235,39 +215,19 @@ class Link:
 
     def _take(self) -> bool:
         """Apply the answers that have come."""
-        came = [part for part in self._parts if part.pending is not None and part.pending.done.is_set()]
         x, met = None, False
-        for part in came:
-            job, part.pending = part.pending, None
-            if job is None or job.reply is None or job.reply.kind == wire.CLOSED:
-                part.unsure |= job is not None and job.reply is None and job.sent
+        for part in self._parts:
+            job = part.done()
+            if job is None or job.reply is None:
                 continue
-            if job.reply.kind == wire.REFUSED:
-                strand = part.strand
-                raise TrainingError(refusal(strand.address, self.rule, job.ask, job.reply, strand.said))
             x = self._model.read() if x is None else x
-            met |= self._apply(part, job, job.reply, x[part.where])
+            now = part.apply(job, job.reply, x[part.where])
+            met |= now
+            self.meetings += now and part is self._parts[0]
+            self.steps = max(self.steps, job.reply.steps) if job.reply.kind == wire.START else self.steps
+            self.clock, self.members = job.reply.clock, job.reply.members
         if x is not None:
             self._model.write(x)
-        return met
-
-    def _apply(self, part: _Part, job: Job, reply: Header, x: Tensor) -> bool:
-        met = reply.kind == wire.MET
-        if met:
-            self.rule.take(x, part.at, job.answer, part.memory, reply.members)
-            self.meetings += part is self._parts[0]
-        elif reply.kind == wire.START:
-            x.copy_(job.answer)
-            self.rule.join(job.answer, part.memory)
-            self.steps = max(self.steps, reply.steps)
-            part.unsure = False
-        elif job.seeded or not part.joined:
-            self.rule.join(part.at, part.memory)
-            part.unsure = False
-        part.joined = True
-        part.base, part.since, part.run = reply.steps, part.since - job.ask.since, reply.run
-        part.clock = reply.clock
-        self.clock, self.members = reply.clock, reply.members
         return met
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lowland.errors import CheckpointError, OptionError
-from lowland.training.averaging import attendant, wire
+from lowland.training.averaging import attendant, checks, wire
 from lowland.training.averaging.attendant import Attendant, Member, Roll
 from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.holding import Holding
@@ -32,7 +32,7 @@ def knock(port: int) -> None:
 def greeting(steps: int, port: int) -> wire.Wire:
     """A worker that has greeted and says no more."""
     link, _ = wire.reach("127.0.0.1", port, 5.0)
-    link.put(Header(kind=wire.GREET, numbers=200, rule=wire.rule_code(RULE), steps=steps))
+    link.put(Header(kind=wire.GREET, numbers=200, rule=checks.rule_code(RULE), steps=steps))
     return link
 
 
@@ -106,7 +106,7 @@ def test_a_centre_closes_while_workers_wait_for_it_to_have_numbers() -> None:
 
 @pytest.mark.parametrize(("steps", "value"), [(0, 1.0), (3, 1.0), (4, 9.0), (90, 9.0)])
 def test_a_resumed_worker_that_is_older_starts_from_the_centre(
-    steps: int, value: float, filled: Models, linked: Links, meet: Meet
+    steps: int, value: float, filled: Models, linked: Links, meet: Meet, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Centre(RULE) as centre:
         link = linked(filled(1.0), RULE, centre.address)
@@ -116,6 +116,7 @@ def test_a_resumed_worker_that_is_older_starts_from_the_centre(
         resumed = linked(model, RULE, centre.address, steps=steps)
         assert model.weight.eq(value).all()
         assert resumed.steps == max(steps, 4) == centre.steps
+        assert (f"after {steps} steps, starts from the centre at {centre.address}" in caplog.text) is (steps == 3)
 
 
 @pytest.mark.parametrize(

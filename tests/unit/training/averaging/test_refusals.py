@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from lowland.errors import OptionError, ShapeError, TrainingError, UnsupportedError
-from lowland.training.averaging import wire
+from lowland.training.averaging import checks, wire
 from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.link import Link
+from lowland.training.averaging.part import Part
 from lowland.training.averaging.rules import ADMM, Downpour, Elastic, Rule
 
 Links, Models, Meet = Callable[..., Link], Callable[..., nn.Module], Callable[[Link], None]
@@ -72,8 +73,8 @@ def test_whole_and_fractional_parameters_are_the_same_rule(filled: Models, linke
 
 
 def test_another_version_of_the_protocol(filled: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    header = Link._header
-    monkeypatch.setattr(Link, "_header", lambda *given: dataclasses.replace(header(*given), version=2))
+    header = Part._header
+    monkeypatch.setattr(Part, "_header", lambda *given: dataclasses.replace(header(*given), version=2))
     with (
         Centre(RULE) as centre,
         pytest.raises(TrainingError, match=r"speaks version 1 of the protocol, but this worker ve"),
@@ -203,7 +204,7 @@ def test_what_is_no_protocol_ends_the_link_and_not_the_centre(filled: Models, li
             with pytest.raises(RuntimeError):
                 stranger.get(5.0)
         huge, _ = wire.reach("127.0.0.1", centre.port, 5.0)
-        huge.put(wire.Header(kind=wire.GREET, numbers=2**60, rule=wire.rule_code(RULE)))
+        huge.put(wire.Header(kind=wire.GREET, numbers=2**60, rule=checks.rule_code(RULE)))
         assert huge.get(5.0).flag == wire.ODD_SIZE
         until = time.monotonic() + 5
         while centre.lost < 4 and time.monotonic() < until:
