@@ -53,9 +53,7 @@ class Together:
         self._tensors = _own(model)
         self._sizes = [tensor.numel() for tensor in self._tensors]
         self._centre = self._read()
-        distributed.broadcast(
-            self._centre, src=distributed.get_global_rank(group or distributed.group.WORLD, 0), group=group
-        )
+        distributed.broadcast(self._centre, group=group, group_src=0)
         self._write(self._centre)
         self._memory: Numbers = {}
         self._state: Numbers = {}

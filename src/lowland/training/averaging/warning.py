@@ -62,7 +62,7 @@ def largest_curvature(stepper: Stepper, batch: Batch, parameters: list[Tensor]) 
     """
     try:
         with torch.enable_grad():
-            loss = sum(stepper.untouched(batch).losses.values())
+            loss = torch.stack(list(stepper.untouched(batch).losses.values())).sum()
             slopes = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
             kept = [(p, slope) for p, slope in zip(parameters, slopes, strict=True) if slope is not None]
             drawn = torch.Generator().manual_seed(0)
@@ -71,7 +71,7 @@ def largest_curvature(stepper: Stepper, batch: Batch, parameters: list[Tensor]) 
             for _ in range(_TURNS):
                 length = torch.stack([part.square().sum() for part in way]).sum().sqrt()
                 way = [part / length for part in way]
-                inner = sum((slope * part).sum() for (_, slope), part in zip(kept, way, strict=True))
+                inner = torch.stack([(slope * part).sum() for (_, slope), part in zip(kept, way, strict=True)]).sum()
                 found = torch.autograd.grad(inner, [p for p, _ in kept], retain_graph=True, allow_unused=True)
                 way = [torch.zeros_like(p) if part is None else part for (p, _), part in zip(kept, found, strict=True)]
                 size = float(torch.stack([part.square().sum() for part in way]).sum().sqrt())
