@@ -20,7 +20,7 @@ else:
 PACKAGE = Path(__file__).parent.parent / "src" / "lowland"
 ORDER = {
     "": (
-        "index tutorial concepts strategies sparse estimators pretrain driving logs plants goals recipes catalogue "
+        "index tutorial concepts strategies sparse estimators pretrain driving logs plants goals scale recipes catalogue "
         "systems principles add_energy add_solver add_shaping add_data add_recipe api"
     ).split(),
     "concepts": "energy problem_and_solver free_energy adjoint shaping recipe evaluation".split(),

@@ -101,8 +101,14 @@ def _one_sentence(kind: type, words: list[str], prog: str, also: Sequence[str] =
 def _options(kind: type) -> list[str]:
     """The options of a dataclass as typed, without positional arguments."""
     hints = get_type_hints(kind, include_extras=True)
-    names = [field.name for field in dataclasses.fields(kind) if not _HIDDEN & set(get_args(hints[field.name])[1:])]
+    marks = {field.name: get_args(hints[field.name])[1:] for field in dataclasses.fields(kind)}
+    names = [_called(name, given) for name, given in marks.items() if not _HIDDEN & set(given)]
     return [f"--{name.replace('_', '-')}" for name in names]
+
+
+def _called(name: str, marks: Sequence[Any]) -> str:
+    """The name of an option: that of its field, unless `tyro.conf.arg` gives another."""
+    return next((mark.name for mark in marks if getattr(mark, "name", None)), name)
 
 
 def _unknown(event: Any, prog: str, known: list[str]) -> str:

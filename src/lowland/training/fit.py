@@ -24,6 +24,9 @@ from lowland.errors import CheckpointError, OptionError, TrainingError, check_nu
 from lowland.files import sweep
 from lowland.quiet import no_records_below_error
 from lowland.shaping.base import Shaping
+from lowland.shaping.processes import rank, world_size
+from lowland.training.averaging.joining import Averaging, check_averaging, joined
+from lowland.training.averaging.rules import Rule
 from lowland.training.checkpoints import Checkpoints
 from lowland.training.data import prepare
 from lowland.training.identity import agree, settings_of
@@ -88,6 +91,7 @@ def fit(
     accelerator: str | None = None,
     devices: int = 1,
     precision: str | None = None,
+    averaging: Averaging | None = None,
 ) -> FitResult:
     """Train an energy in place with a shaping.
 
@@ -102,6 +106,11 @@ def fit(
     Under `torchrun` each process takes its part of each batch, gradients are averaged, and the first process writes the
     files. A joint embedding gets the loss and gradients of the whole batch, as in one process; only batch normalisation
     uses the statistics of each process's part.
+
+    With `averaging` the processes are workers with parameters of their own, each on its part of the batches, which
+    meet a centre now and then (EASGD, DiLoCo, …). The energy has the centre's parameters in the end. Under `torchrun`
+    the first worker starts the centre; the files of the others are in `run`/worker-N, and the centre's in `run`/centre.
+    A resumed run may have another number of workers. A centre that outlives its workers is started by `lowland centre`.
 
     Args:
         energy: E(x, y, z).
@@ -130,6 +139,9 @@ def fit(
         accelerator, devices, precision: passed to Lightning Fabric; by default the energy's device, one device (under
             torchrun one for each process), and the energy's own dtype. Precision is "32-true", which keeps the dtype
             (float64 too), or "bf16-mixed".
+        averaging: a rule, such as `lowland.training.averaging.Elastic(period=10)`; or a function from a model to its
+            `Link`, for a centre that runs: `functools.partial(Link, rule=Elastic(10), centre="host:29600")`. None
+            averages every gradient.
 
     Raises:
         ShapeError, DomainError: for data that are empty, not finite, or do not fit the energy.
@@ -153,14 +165,19 @@ def fit(
     whole = {"max_steps": max_steps, "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices}
     _check_options(whole, validate_every, patience, callback, seed, precision, accelerator, loggers)
     max_steps, checkpoint_every, log_every, devices = (int(value) for value in whole.values())
+    check_averaging(averaging)
+    number = _rank(devices)
+    if averaging is not None and folder is not None and number:
+        folder = folder / f"worker-{number}"
     stepper = Stepper(energy, shaping, lr, optimiser, weight_decay, clip, schedule)
     prepared = prepare(data, energy, batch_size, validation, seed)
     if patience is not None and not len(prepared.held_out):
         raise OptionError("patience needs held-out data: set validation above 0, and pass tensors or a Dataset.")
     order = Order(prepared.train, prepared.batch_size, seed)
     options = {"seed": seed, "validation": validation, "validate_every": validate_every, "patience": patience}
+    options |= {"averaging": repr(averaging)} if isinstance(averaging, Rule) else {}
     settings = {} if folder is None else settings_of(stepper, prepared, options | {"precision": precision})
-    leads = _rank(devices) == 0
+    leads = number == 0 or averaging is not None
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints")
     found = None if checkpoints is None else _open(checkpoints, resume, settings, leads)
     first = 0 if found is None else found["learner"]["step"]
@@ -199,7 +216,7 @@ def fit(
         )
         fabric = _fabric(energy, accelerator, devices, precision)
         stepper.autocast = fabric.autocast
-        bar = Bar(first, max_steps, progress and leads and sys.stderr.isatty())
+        bar = Bar(first, max_steps, progress and not number and sys.stderr.isatty())
         stack.callback(bar.close)
         try:
             with torch.enable_grad(), recorder.catching_interrupts():
@@ -210,6 +227,10 @@ def fit(
                     stepper.load(found)
                 stepper.prepare(stream.sample)
                 stepper.synchronise()
+                link = None
+                if averaging is not None:
+                    stream.part = rank(), world_size()
+                    link = stack.enter_context(joined(averaging, stepper, folder, stream.sample))
                 for batch in stream:
                     losses = stepper.advance(stepper.batch(batch))
                     done = recorder.after_step(stepper, losses)
@@ -217,6 +238,9 @@ def fit(
                     if done:
                         break
                 recorder.flush(stepper)
+                if link is not None:
+                    link.load_centre()
+                    recorder.save_last(stepper)
         except TrainingError as error:
             with contextlib.suppress(TrainingError):  # this flush may meet the very loss that failed
                 recorder.flush(stepper)

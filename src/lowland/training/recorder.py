@@ -157,6 +157,11 @@ class FitRecorder:
             self.checkpoints.tidy()
         of_first(0.0)  # no process continues, or ends and resumes, before the file exists
 
+    def save_last(self, stepper: Stepper) -> None:
+        """Write the last checkpoint again, with what came into the parameters after the last step."""
+        if self.checkpoints is not None and stepper.step:
+            self.save(stepper)
+
     def state(self) -> dict[str, Any]:
         """What a resumed run needs of this object."""
         return {

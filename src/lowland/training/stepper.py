@@ -77,6 +77,8 @@ class Stepper:
         self.optimisers: list[Optimizer] = []
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
         """Context of each forward pass, for mixed precision."""
+        self.between: Callable[[], Any] | None = None
+        """Called between the gradients of a step and the steps that they make."""
         self._names: set[str] = set()
         self._groups: dict[str, list[nn.Parameter]] = {}
 
@@ -203,6 +205,8 @@ class Stepper:
             average([grad for grad in grads if grad is not None])
             for parameter, grad in zip(own, grads, strict=True):
                 parameter.grad = None if grad is None else _laid_out(grad, parameter)
+        if self.between is not None:
+            self.between()
         for number, (name, optimiser) in enumerate(zip(self._groups, self.optimisers, strict=True)):
             if name not in losses:
                 continue
@@ -244,6 +248,10 @@ class Stepper:
 
     def evaluate(self, batch: Batch) -> Losses:
         """Losses and metrics of a batch, without side effects: buffers, random states and modes stay unchanged."""
+        return Losses(*({name: _off_graph(value) for name, value in part.items()} for part in self.untouched(batch)))
+
+    def untouched(self, batch: Batch) -> Losses:
+        """As `evaluate`, with the graph."""
         modules = [*self.energy.modules(), *self.shaping.modules()]
         kept = [(module, dict(module.__dict__), dict(module._buffers)) for module in modules]
         try:
@@ -254,8 +262,7 @@ class Stepper:
             # Gradients stay on: score matching differentiates the energy in its loss. All processes see the same
             # samples.
             with torch.enable_grad(), single_process(), self.autocast():
-                found = self.shaping(self.energy, batch)
-            return Losses(*({name: _off_graph(value) for name, value in part.items()} for part in found))
+                return self.shaping(self.energy, batch)
         finally:
             for module, attributes, buffers in kept:
                 module.__dict__.clear()

@@ -53,10 +53,12 @@ class Stream:
 
     def __init__(self, samples: Samples, order: Order, first: int, last: int) -> None:
         self.samples, self.order, self.first, self.last = samples, order, first, last
+        self.part: tuple[int, int] | None = None
+        """(number, size) of the processes that share batches but train apart; None for those that train as one."""
 
     def __iter__(self) -> Iterator[Batch]:
         for step in range(self.first, self.last):
-            yield self.samples.take(self.order.rows(step)[own_rows(self.order.batch_size)])
+            yield self.samples.take(self.order.rows(step)[own_rows(self.order.batch_size, self.part)])
 
     def sample(self, count: int) -> Batch:
         """Up to `count` training samples, for `Shaping.prepare`."""
@@ -64,13 +66,17 @@ class Stream:
         return dataclasses.replace(batch, total=len(self.samples))
 
 
-def own_rows(batch_size: int) -> slice:
+def own_rows(batch_size: int, part: tuple[int, int] | None = None) -> slice:
     """The rows of a batch that this process takes.
+
+    Args:
+        batch_size: of all processes.
+        part: see `Stream`.
 
     Raises:
         OptionError: if the batch cannot be split evenly.
     """
-    number, size = rank(), world_size()
+    number, size = part or (rank(), world_size())
     if batch_size % size:
         raise OptionError(
             f"A batch of {batch_size} samples cannot be split evenly over {size} processes: make batch_size a "
@@ -87,6 +93,8 @@ class LoaderStream:
 
     def __init__(self, loader: Any, energy: Energy, first: int, last: int) -> None:
         self.loader, self.energy, self.first, self.last = loader, energy, first, last
+        self.part: tuple[int, int] | None = None
+        """As of `Stream`."""
 
     def __iter__(self) -> Iterator[Batch]:
         step = 0
@@ -94,7 +102,7 @@ class LoaderStream:
             before = step
             for data in self.loader:
                 if self.first <= step < self.last:
-                    yield _own_part(checked(as_batch(data, self.energy), self.energy))
+                    yield _own_part(checked(as_batch(data, self.energy), self.energy), self.part)
                 step += 1
                 if step >= self.last:
                     return
@@ -106,9 +114,9 @@ class LoaderStream:
         return gather(self.loader, self.energy, count)
 
 
-def _own_part(batch: Batch) -> Batch:
-    rows = own_rows(batch_size(y=batch.y, x=batch.x))
-    return Batch(*(tree_map(lambda t: t[rows], part) for part in (batch.y, batch.x, batch.index)))
+def _own_part(batch: Batch, part: tuple[int, int] | None) -> Batch:
+    rows = own_rows(batch_size(y=batch.y, x=batch.x), part)
+    return Batch(*(tree_map(lambda t: t[rows], tree) for tree in (batch.y, batch.x, batch.index)))
 
 
 def gather(loader: Any, energy: Energy, count: int) -> Batch:

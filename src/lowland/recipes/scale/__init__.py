@@ -1,0 +1,1 @@
+"""Training by several workers: what it costs that they must talk."""
