@@ -11,6 +11,7 @@ when it is ended by SIGTERM and started again.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import random
@@ -24,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # an optimiser brings it, which would take each worker a second or two
 from torch import nn
 
 from lowland.files import fingerprint
@@ -320,6 +320,8 @@ def main(given: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     torch.set_num_threads(1)
     wire.BEAT = BEAT
+    for name in ("torch._dynamo", "lowland.training.checkpoints"):
+        importlib.import_module(name)  # optimisers and centres bring them, which would take each process seconds
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         for name in options.scenes or SCENES:
