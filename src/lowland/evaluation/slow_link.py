@@ -129,17 +129,17 @@ def time_steps(
     return found
 
 
-def _run(commands: Sequence[Sequence[str]], numbers: int, period: int, compute: float, steps: int) -> list[dict]:
+def _run(
+    commands: Sequence[Sequence[str]], numbers: int, period: int, compute: float, steps: int
+) -> list[dict[str, Any]]:
     order: dict[str, Any] = {"numbers": numbers, "period": period, "compute": compute, "steps": steps,
                              "members": len(commands), "port": 29700 + period}  # fmt: skip
     with contextlib.ExitStack() as stack:
         if period:
             centre = stack.enter_context(Centre(Elastic(period), host=f"{_NET}.1"))
             order["centre"] = centre.address
-        environment = os.environ | {
-            "GLOO_SOCKET_IFNAME": "eth0", "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-        }  # fmt: skip
+        path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environment = os.environ | {"GLOO_SOCKET_IFNAME": "eth0", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         code = "from lowland.evaluation.slow_link import main; main()"
         workers = [
             subprocess.Popen([*command, sys.executable, "-c", code, json.dumps(order | {"rank": rank})],
