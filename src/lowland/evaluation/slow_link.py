@@ -48,6 +48,20 @@ class Timed(NamedTuple):
     predicted: float
     compute: float
 
+    @property
+    def name(self) -> str:
+        """As a page calls it.
+
+        >>> Timed(10, 0.2, 0.2, 0.1).name, Timed(0, 0.3, 0.2, 0.1).name
+        ('two processes, EASGD, τ = 10', 'two processes, all-reduce')
+        """
+        return f"two processes, EASGD, τ = {self.period}" if self.period else "two processes, all-reduce"
+
+    @property
+    def off(self) -> float:
+        """By how many percent it took longer than predicted."""
+        return 100 * (self.seconds / self.predicted - 1)
+
 
 def not_here() -> str:
     """Why links cannot be slowed on this machine, as a sentence; empty if they can.
