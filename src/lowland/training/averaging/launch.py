@@ -79,7 +79,7 @@ def _answers(address: str) -> bool:
     return False
 
 
-def _started(rule: Rule, host: str, workers: int, run: str | Path | None) -> str:
+def _started(rule: Rule, host: str, workers: int, run: str | Path | None = None) -> str:
     """Start a process with a centre; returns its address."""
     if type(rule) is not getattr(rules, type(rule).__name__, None):
         raise UnsupportedError(

@@ -41,7 +41,7 @@ def radii(
 
     >>> from lowland.training.averaging.rules import Elastic
     >>> radii(Elastic(period=1, rate=3 * 0.0025), 3, [0.001, 2.5])
-    tensor([0.9993, 1.5085], dtype=torch.float64)
+    tensor([0.9993, 1.5025], dtype=torch.float64)
     """
     check_number("members", members, least=1, whole=True)
     check_number("momentum", momentum, least=0, below=1)

@@ -17,8 +17,8 @@ from lowland.training.averaging.link import Link
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A centre that ends waits until all workers have said something, and an empty one for further workers."""
-    monkeypatch.setattr(wire, "BEAT", 0.2)
-    monkeypatch.setattr(attendant, "_SEEDING", 0.1)
+    monkeypatch.setattr(wire, "BEAT", 0.1)
+    monkeypatch.setattr(attendant, "_SEEDING", 0.05)
 
 
 @pytest.fixture

@@ -1,32 +1,24 @@
 """Faults on real processes with real signals.
 
-`tests/storm.py` is the long form: eight kills in a minute, a worker stopped for 8 s, a centre away for 20 s.
+`python -m lowland.evaluation.averaging_faults` is the long form: eight kills in a minute, a worker stopped for 8 s, a
+centre away for 20 s.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from lowland.evaluation.averaging_faults import play_faults
+
 
 @pytest.fixture(scope="module")
-def found(repository: Path) -> dict[str, dict]:
+def found() -> dict[str, dict]:
     """What each scene measured."""
     if not hasattr(os, "fork"):
         pytest.skip("processes are forked")
-    environment = os.environ | {"PYTHONPATH": str(repository / "src"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(repository / "tests" / "storm.py"), "--short"],
-        env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    scenes = {line["scene"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert set(scenes) == {"kill", "stop", "away", "crash", "frozen", "storm"}, done.stderr[-3000:]
-    return scenes
+    return play_faults(short=True)
 
 
 @pytest.mark.parametrize("scene", ["kill", "stop", "away", "crash", "frozen", "storm"])

@@ -12,8 +12,10 @@ from torch import nn
 from lowland.data.catalogue import load
 from lowland.data.images import Images
 from lowland.evaluation.averaging_cases import HIDDEN, SUM, Case, Comparison, Trial
+from lowland.evaluation.averaging_faults import fault_row, play_faults
 from lowland.evaluation.averaging_stability import stability_report
 from lowland.evaluation.averaging_trial import step_seconds
+from lowland.evaluation.slow_link import Timed, not_here, time_steps
 from lowland.evaluation.virtual_cluster import Course, Link
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.layers import mlp
@@ -67,12 +69,16 @@ class EasgdRecipe(Recipe):
     """By how much longer one worker takes for its steps, in the cases with a slow one."""
     cells: Annotated[int, Bound(least=2)] = 40
     """Rows and columns of the pictures of stability."""
+    slowed: NotNegative = 20.0
+    """Mbit/s of the link of two real processes; 0 to leave them out."""
+    faults: Literal["none", "short", "long"] = "long"
+    """Faults of real processes: none, some seconds, or some minutes of them."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "data": "digits", "seeds": 1, "periods": (1, 4), "members": (1, 2), "target": 50.0, "batch": 32,
             "maps": (4, 8), "hidden": 16, "steps": 80, "until": 0.6, "every": 0.05, "rates": (0.1,), "compute": 2.0,
-            "cells": 5,
+            "cells": 5, "slowed": 0.0, "faults": "none",
         }
     }  # fmt: skip
 
@@ -84,10 +90,11 @@ class EasgdRecipe(Recipe):
     def run(self, run: Run) -> None:
         compared = Comparison(self.periods, self.members)
         tuned = list(dict.fromkeys(map(compared.tuned, compared.cases)))
-        run.expect(2 + len(tuned) + len(compared.cases) * self.seeds)
+        run.expect(4 + len(tuned) + len(compared.cases) * self.seeds)
         stability = run.stage("stability", partial(stability_report, self.cells))
         run.measured.add(stability["numbers"])
         courses = self._virtual(run, compared, tuned)
+        self._real(run)
         run.part(self._draw, stability, compared, courses)
 
     def _virtual(self, run: Run, compared: Comparison, tuned: list[Case]) -> dict[Case, Course]:
@@ -119,6 +126,19 @@ class EasgdRecipe(Recipe):
             systems={case.key: SYSTEMS.get(case.name, "D5") for case in compared.cases},
         )  # fmt: skip
         return first
+
+    def _real(self, run: Run) -> None:
+        """Real processes: seconds of a step over a slowed link, and what survivors notice of faults."""
+        reason = not_here() if self.slowed else "Links were not slowed (slowed = 0)."
+        if not reason:
+            size = len(self._trial(load(self.data)).problem().start())
+            links = partial(time_steps, size, (0, *self.periods[1:]), bits=1e6 * self.slowed)
+            timed = [Timed(*one) for one in run.stage("links", links)]
+            run.measured.add({one.name: {"wall": one.seconds, "model": one.predicted, "off": one.off} for one in timed})
+        if self.faults != "none":
+            found = run.stage("faults", partial(play_faults, self.faults == "short", self.seed))
+            run.measured.add({name: fault_row(one) for name, one in found.items()})
+        run.show(real=not reason, reason=reason, played=self.faults != "none")
 
     def _trial(self, images: Images) -> Trial:
         def network(seed: int) -> nn.Module:

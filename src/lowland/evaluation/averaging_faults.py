@@ -1,6 +1,6 @@
 """Kill, stop and starve the workers and the centre of elastic averaging, and measure what the others notice of it.
 
-    python tests/storm.py [--short] [--seed 0] [SCENE ...]
+    python -m lowland.evaluation.averaging_faults [--short] [--seed 0] [SCENE ...]
 
 Processes are forked, so that torch is imported once, and ended by real signals. Each worker writes down when it made a
 step. Prints a line for each scene, and ends with 1 if one of them missed its bound: no step of a survivor takes a
@@ -11,22 +11,24 @@ when it is ended by SIGTERM and started again.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # an optimiser brings it, which would take each worker a second or two
 from torch import nn
 
+from lowland.errors import TrainingError
 from lowland.files import fingerprint
 from lowland.training.averaging import wire
 from lowland.training.averaging.centre import Centre
@@ -149,6 +151,7 @@ class Stage:
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Look until it is so."""
     until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until, "waited too long"
@@ -320,6 +323,8 @@ def main(given: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     torch.set_num_threads(1)
     wire.BEAT = BEAT
+    for name in ("torch._dynamo", "lowland.training.checkpoints"):
+        importlib.import_module(name)  # optimisers and centres bring them, which would take each process seconds
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         for name in options.scenes or SCENES:
@@ -330,9 +335,46 @@ def main(given: list[str] | None = None) -> int:
             finally:
                 stage.close()
             missed = faults(found, options.short)
-            print(json.dumps({"scene": name, **found, "missed": missed}), flush=True)
+            sys.stdout.write(json.dumps({"scene": name, **found, "missed": missed}) + "\n")
+            sys.stdout.flush()
             failed |= bool(missed)
     return int(failed)
+
+
+def play_faults(short: bool = False, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """What each scene measured, by its name, from a fresh process.
+
+    `longest`: seconds by which the longest step of a survivor passed the usual one; `missed`: bounds that were missed.
+
+    Args:
+        short: some seconds in place of some minutes.
+        seed: of the moments at which workers are killed.
+
+    Raises:
+        TrainingError: where processes cannot be forked, or a scene could not be played.
+    """
+    if not hasattr(os, "fork"):
+        raise TrainingError("Faults are played with forked processes, which this system does not have.")
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    words = ["--short"] if short else []
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "lowland.evaluation.averaging_faults", "--seed", str(seed), *words],
+        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found = {line.pop("scene"): line for line in map(json.loads, done.stdout.splitlines())}
+    if set(found) != set(SCENES):
+        raise TrainingError(f"A fault could not be played: {' '.join(done.stderr.split()[-40:])}")
+    return found
+
+
+def fault_row(found: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a scene for a table: "longest" in seconds, the "share" of the steps in percent, what was "missed".
+
+    >>> fault_row({"longest": 0.1, "share": 0.97, "missed": []})
+    {'longest': 0.1, 'missed': 0, 'share': 97.0}
+    """
+    share = {"share": 100 * found["share"]} if "share" in found else {}
+    return {"longest": found["longest"], "missed": len(found["missed"]), **share}
 
 
 if __name__ == "__main__":
