@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -367,14 +367,13 @@ def play_faults(short: bool = False, seed: int = 0) -> dict[str, dict[str, Any]]
     return found
 
 
-def fault_row(found: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a scene for a table: "longest" in seconds, the "share" of the steps in percent, what was "missed".
-
-    >>> fault_row({"longest": 0.1, "share": 0.97, "missed": []})
-    {'longest': 0.1, 'missed': 0, 'share': 97.0}
-    """
-    share = {"share": 100 * found["share"]} if "share" in found else {}
-    return {"longest": found["longest"], "missed": len(found["missed"]), **share}
+def fault_rows(short: bool = False, seed: int = 0) -> dict[str, dict[str, float]]:
+    """The numbers of `play_faults` for a table: "longest" in seconds, "share" of steps in percent, "missed" bounds."""
+    return {
+        name: {"longest": one["longest"], "missed": len(one["missed"])}
+        | ({"share": 100 * one["share"]} if "share" in one else {})
+        for name, one in play_faults(short, seed).items()
+    }
 
 
 if __name__ == "__main__":

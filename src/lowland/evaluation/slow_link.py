@@ -143,6 +143,17 @@ def time_steps(
     return found
 
 
+def link_rows(numbers: int, periods: Sequence[int], bits: float) -> dict[str, dict[str, float]]:
+    """What `time_steps` finds for two processes, with an all-reduce first: by `Timed.name`, for a table.
+
+    "wall" and "model" in seconds, and by how many percent the first is longer, "off".
+    """
+    return {
+        one.name: {"wall": one.seconds, "model": one.predicted, "off": one.off}
+        for one in time_steps(numbers, (0, *periods), bits=bits)
+    }
+
+
 def _run(
     commands: Sequence[Sequence[str]], numbers: int, period: int, compute: float, steps: int
 ) -> list[dict[str, Any]]:

@@ -74,9 +74,7 @@ class LatentRecipe(LatentOptions, SeededRecipe):
             "episodes": 8, "steps": 6, "size": 16, "code": 8, "hidden": 8, "updates": 4, "clip": 3, "seeds": 1,
             "horizon": 3, "samples": 4, "plan_steps": 1, "trials": 4, "limit": 3, "compared_updates": 4,
         },
-        "random": {
-            "layout": "random", "scene": 8, "hidden": 256, "updates": 12000, "episodes": 6000, "horizon": 28,
-        },
+        "random": {"layout": "random", "scene": 8, "hidden": 256, "updates": 12000, "episodes": 6000, "horizon": 28},
     }  # fmt: skip
 
     def __post_init__(self) -> None:

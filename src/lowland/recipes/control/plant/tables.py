@@ -11,10 +11,8 @@ from lowland.reports.run import Run
 
 OURS = ("careful", "CEM careful", "MPPI careful")
 POLICIES = ("imitation", "start", "plain", "uncertain", "anchored", "careful")
-CHOICES = {
-    "start": "imitation of the best episodes", "uncertain": "through the model, λ chosen",
-    "anchored": "through the model and the best actions, λ chosen",
-}  # fmt: skip
+CHOICES = {"start": "imitation of the best episodes", "uncertain": "through the model, λ chosen",
+           "anchored": "through the model and the best actions, λ chosen"}  # fmt: skip
 
 
 def summary(run: Run, k: int, rivals: Sequence[str]) -> dict[str, Any]:

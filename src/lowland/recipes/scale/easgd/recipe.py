@@ -12,10 +12,10 @@ from torch import nn
 from lowland.data.catalogue import load
 from lowland.data.images import Images
 from lowland.evaluation.averaging_cases import HIDDEN, SUM, Case, Comparison, Trial
-from lowland.evaluation.averaging_faults import fault_row, play_faults
+from lowland.evaluation.averaging_faults import fault_rows
 from lowland.evaluation.averaging_stability import stability_report
 from lowland.evaluation.averaging_trial import step_seconds
-from lowland.evaluation.slow_link import Timed, not_here, time_steps
+from lowland.evaluation.slow_link import link_rows, not_here
 from lowland.evaluation.virtual_cluster import Course, Link
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.nn.layers import mlp
@@ -110,8 +110,8 @@ class EasgdRecipe(Recipe):
         for seed in range(self.seeds):
             courses = {}
             for case in compared.cases:
-                train = partial(self._train, trial, case, rates[compared.tuned(case)], seed)
-                courses[case] = Course(**run.stage(f"seed-{seed}/{case.stage}", train))
+                train = partial(trial.train, case, rates[compared.tuned(case)], 1000 * self.seed + seed)
+                courses[case] = Course(*run.stage(f"seed-{seed}/{case.stage}", train))
             found = compared.numbers(courses, self.target)
             run.measured.add(found)
             run.measured.add({one.key: {"rate": rates[compared.tuned(one)]} for one in courses})
@@ -132,12 +132,9 @@ class EasgdRecipe(Recipe):
         reason = not_here() if self.slowed else "Links were not slowed (slowed = 0)."
         if not reason:
             size = len(self._trial(load(self.data)).problem().start())
-            links = partial(time_steps, size, (0, *self.periods[1:]), bits=1e6 * self.slowed)
-            timed = [Timed(*one) for one in run.stage("links", links)]
-            run.measured.add({one.name: {"wall": one.seconds, "model": one.predicted, "off": one.off} for one in timed})
+            run.measured.add(run.stage("links", partial(link_rows, size, self.periods[1:], 1e6 * self.slowed)))
         if self.faults != "none":
-            found = run.stage("faults", partial(play_faults, self.faults == "short", self.seed))
-            run.measured.add({name: fault_row(one) for name, one in found.items()})
+            run.measured.add(run.stage("faults", partial(fault_rows, self.faults == "short", self.seed)))
         run.show(real=not reason, reason=reason, played=self.faults != "none")
 
     def _trial(self, images: Images) -> Trial:
@@ -150,9 +147,6 @@ class EasgdRecipe(Recipe):
         link = Link(1e6 * self.bandwidth, self.latency / 1000, self.shared)
         return Trial(images, network, self.batch, link=link, slow=self.slow, steps=self.steps, until=self.until,
                      every=self.every)  # fmt: skip
-
-    def _train(self, trial: Trial, case: Case, rate: float, seed: int) -> dict[str, Any]:
-        return trial.train(case, rate, 1000 * self.seed + seed)._asdict()
 
     def _draw(self, run: Run, stability: dict[str, Any], compared: Comparison, courses: dict[Case, Course]) -> None:
         axes, maps, regions = (stability[name] for name in ("axes", "eigenvalues", "regions"))
