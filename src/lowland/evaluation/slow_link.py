@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import statistics
@@ -28,7 +29,6 @@ from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.link import Link
 from lowland.training.averaging.rules import Elastic
 
-_BRIDGE, _NET = "lowland0", "10.77.31"
 _BURST, _WAIT = "8kb", "400ms"
 _WARM = 3
 
@@ -135,7 +135,8 @@ def time_steps(
     found = []
     with _slowed(members, bits) as commands:
         for period in periods:
-            count = max(steps, 2 * period)
+            # A whole number of meetings, two at least.
+            count = period * max(2, math.ceil(steps / period)) if period else steps
             seconds = _run(commands, numbers, period, compute, count)
             alone = statistics.mean(one["compute"] for one in seconds)
             taken = statistics.mean(one["seconds"] for one in seconds)
@@ -158,10 +159,10 @@ def _run(
     commands: Sequence[Sequence[str]], numbers: int, period: int, compute: float, steps: int
 ) -> list[dict[str, Any]]:
     order: dict[str, Any] = {"numbers": numbers, "period": period, "compute": compute, "steps": steps,
-                             "members": len(commands), "port": 29700 + period}  # fmt: skip
+                             "members": len(commands), "first": f"tcp://{_net()}.10:29700"}  # fmt: skip
     with contextlib.ExitStack() as stack:
         if period:
-            centre = stack.enter_context(Centre(Elastic(period), host=f"{_NET}.1"))
+            centre = stack.enter_context(Centre(Elastic(period), host=f"{_net()}.1"))
             order["centre"] = centre.address
         path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = os.environ | {"GLOO_SOCKET_IFNAME": "eth0", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
@@ -190,7 +191,7 @@ def main() -> None:
     if order["period"]:
         link = Link(model, Elastic(order["period"]), order["centre"], timeout=60.0)
     else:
-        place = f"tcp://{_NET}.10:{order['port']}"
+        place = order["first"]
         distributed.init_process_group("gloo", init_method=place, rank=order["rank"], world_size=order["members"])
     computed, taken = [], []
     for step in range(order["steps"] + _WARM):
@@ -216,29 +217,37 @@ def main() -> None:
 @contextlib.contextmanager
 def _slowed(members: int, bits: float) -> Iterator[list[list[str]]]:
     """Namespaces whose links let so many bits a second through: for each the command that runs another one in it."""
-    names = [f"lowland-{os.getpid()}-{k}" for k in range(members)]
-    rate = ("rate", f"{round(bits)}bit", "burst", _BURST, "latency", _WAIT)
-    try:
-        _do("ip link add", _BRIDGE, "type bridge")
-        _do("ip addr add", f"{_NET}.1/24", "dev", _BRIDGE)
-        _do("ip link set", _BRIDGE, "up")
-        for k, name in enumerate(names):
-            port = f"lowland-v{k}"
+    own = os.getpid()
+    bridge, rate = f"ll{own}", ("rate", f"{round(bits)}bit", "burst", _BURST, "latency", _WAIT)
+    commands = []
+    with contextlib.ExitStack() as made:
+
+        def undo(*words: str) -> None:
+            with contextlib.suppress(TrainingError):
+                _do(*words)
+
+        _do("ip link add", bridge, "type bridge")
+        made.callback(undo, "ip link del", bridge)
+        _do("ip addr add", f"{_net()}.1/24", "dev", bridge)
+        _do("ip link set", bridge, "up")
+        for k in range(members):
+            name, port = f"lowland-{own}-{k}", f"ll{own}v{k}"
             _do("ip netns add", name)
+            made.callback(undo, "ip netns del", name)
             _do("ip link add", port, "type veth peer name eth0 netns", name)
-            _do("ip link set", port, "master", _BRIDGE, "up")
-            _do("ip -n", name, "addr add", f"{_NET}.{10 + k}/24", "dev eth0")
+            _do("ip link set", port, "master", bridge, "up")
+            _do("ip -n", name, "addr add", f"{_net()}.{10 + k}/24", "dev eth0")
             _do("ip -n", name, "link set eth0 up")
             _do("ip -n", name, "link set lo up")
             _do("tc qdisc add dev", port, "root tbf", *rate)
             _do("ip netns exec", name, "tc qdisc add dev eth0 root tbf", *rate)
-        yield [["ip", "netns", "exec", name] for name in names]
-    finally:
-        for name in names:
-            with contextlib.suppress(TrainingError):
-                _do("ip netns del", name)
-        with contextlib.suppress(TrainingError):
-            _do("ip link del", _BRIDGE)
+            commands.append(["ip", "netns", "exec", name])
+        yield commands
+
+
+def _net() -> str:
+    """A network of this process's own, so that two runs do not meet."""
+    return f"10.77.{os.getpid() % 250 + 1}"
 
 
 def _do(*words: str) -> None:

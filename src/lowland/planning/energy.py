@@ -354,6 +354,11 @@ def _step_by_step(tensor: Tensor) -> Tensor:
 
 def _before(state: State, after: State, rows: int) -> State:
     """The states before each step, below one another; what `after` lacks does not change."""
+    if new := sorted(set(after) - set(state)):
+        raise ShapeError(
+            f"The world adds {new[0]} to the state, so that its uncertainty at later steps is not that of the state "
+            "given: plan from a state in the world's own form, such as world.encode(state)."
+        )
     steps = len(tree_leaves(after)[0]) // rows
     return {
         name: torch.cat([part, after[name][:-rows]]) if name in after else part.repeat(steps, *[1] * (part.ndim - 1))

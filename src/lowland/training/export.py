@@ -87,9 +87,13 @@ def _save(kind: str, module: Energy | World, folder: str | Path) -> Path:
             "export_safetensors, and build it in code before loading them."
         )
     weights = _weights(module)
-    with torch.random.fork_rng(devices=[]):
-        again = type(module)(**{name: _plain(value) for name, value in given.items()})
-    if reason := _difference(again.state_dict(), weights):
+    try:
+        with torch.random.fork_rng(devices=[]):
+            again = type(module)(**{name: _plain(value) for name, value in given.items()})
+        reason = _difference(again.state_dict(), weights)
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"it cannot be built from them: {' '.join(str(error).split())}"
+    if reason:
         raise UnsupportedError(
             f"{type(module).__name__} has parts that its options do not tell of ({reason}): keep its weights with "
             "export_safetensors, and build it in code before loading them."

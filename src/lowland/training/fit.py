@@ -108,9 +108,11 @@ def fit(
     uses the statistics of each process's part.
 
     With `averaging` the processes are workers with parameters of their own, each on its part of the batches, which
-    meet a centre now and then (EASGD, DiLoCo, …). The energy has the centre's parameters in the end. Under `torchrun`
-    the first worker starts the centre; the files of the others are in `run`/worker-N, and the centre's in `run`/centre.
-    A resumed run may have another number of workers. A centre that outlives its workers is started by `lowland centre`.
+    meet a centre now and then (EASGD, local SGD, …), and once more in the end, when the energy gets the centre's
+    parameters. Validation, patience and callbacks are of each worker and its own parameters. Under `torchrun` the first
+    worker starts the centre; the files of the others are in `run`/worker-N, and the centre's in `run`/centre. A resumed
+    run may have another number of workers. A centre that outlives its workers is started by `lowland centre`; workers
+    that are started one by one each have an order of the data of their own, with the same samples held out.
 
     Args:
         energy: E(x, y, z).
@@ -175,7 +177,8 @@ def fit(
         raise OptionError("patience needs held-out data: set validation above 0, and pass tensors or a Dataset.")
     order = Order(prepared.train, prepared.batch_size, seed)
     options = {"seed": seed, "validation": validation, "validate_every": validate_every, "patience": patience}
-    options |= {"averaging": repr(averaging)} if isinstance(averaging, Rule) else {}
+    if averaging is not None:
+        options["averaging"] = repr(averaging) if isinstance(averaging, Rule) else "a function"
     settings = {} if folder is None else settings_of(stepper, prepared, options | {"precision": precision})
     leads = number == 0 or averaging is not None
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints")
@@ -206,9 +209,12 @@ def fit(
         stack.callback(lambda: recorder.logs.close(success))
         if found is not None:
             recorder.restore(found["recorder"], stepper, first, leads)
-            if first >= max_steps or recorder.stopped != MAX_STEPS:
+            over = first >= max_steps or recorder.stopped != MAX_STEPS
+            if over and (averaging is None or not distributed.is_torchelastic_launched()):
                 stepper.load(found)
                 return result()
+            # Other workers may go on: they wait for all to come, this one too, which then makes no step.
+            max_steps = first if over else max_steps
         stream = (
             LoaderStream(prepared.loader, energy, first, max_steps)
             if prepared.samples is None
@@ -226,11 +232,14 @@ def fit(
                 if found is not None:
                     stepper.load(found)
                 stepper.prepare(stream.sample)
-                stepper.synchronise()
                 link = None
                 if averaging is not None:
                     stream.part = rank(), world_size()
-                    link = stack.enter_context(joined(averaging, stepper, folder, stream.sample))
+                    if stream.part == (0, 1) and not isinstance(averaging, Rule):
+                        order.seed = int.from_bytes(os.urandom(4), "little")
+                    sample = None if prepared.samples is None else stream.sample
+                    link = stack.enter_context(joined(averaging, stepper, folder, sample))
+                stepper.synchronise()
                 for batch in stream:
                     losses = stepper.advance(stepper.batch(batch))
                     done = recorder.after_step(stepper, losses)
@@ -238,8 +247,11 @@ def fit(
                     if done:
                         break
                 recorder.flush(stepper)
-                if link is not None:
+                if link is not None and not recorder.interrupted:
+                    link.meet()
                     link.load_centre()
+                    with torch.no_grad():
+                        energy.constrain()
                     recorder.save_last(stepper)
         except TrainingError as error:
             with contextlib.suppress(TrainingError):  # this flush may meet the very loss that failed

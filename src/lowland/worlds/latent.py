@@ -51,7 +51,7 @@ class ImageCode(nn.Module):
             raise OptionError(f"Images (C, H, W) of at least {least} pixels a side are needed, not {shape}.")
         generator = generator or torch.Generator().manual_seed(0)
         self.shape, self.size = tuple(shape), size
-        layers: list[nn.Module] = [patches(shape, maps[0], generator), nn.SiLU()]
+        layers: list[nn.Module] = [*patches(shape, maps[0], generator), nn.SiLU()]
         for before, after in pairwise(maps):
             layers += [convolution(before, after, generator, stride=2), nn.SiLU()]
         self.look = nn.Sequential(*layers, nn.Flatten())
@@ -80,13 +80,13 @@ class LatentWorld(World):
         actions: A.
         hidden: units of each hidden layer of the predictor, which is a `VectorWorld`.
         dropout: probability with which a mask drops a unit of the predictor.
-        scene: S of a `Scene` of the first image, in which the predictor, then a `SceneWorld`, looks things up; 0 for
-            none. What does not change in an episode, such as walls, need not be in the code.
         generator: draws the weights.
         encoder: images to codes (B, D), in place of an `ImageCode`.
         predictor: a world of codes {"observation": (B, D)}, in place of the `VectorWorld`; its actions are those of
             this world, and `actions`, `hidden` and `dropout` have no effect. What was built with either is kept by
-            its weights: `save_world` writes no modules.
+            its weights: `save_world` refuses it.
+        scene: S of a `Scene` of the first image, in which the predictor, then a `SceneWorld`, looks things up; 0 for
+            none. What does not change in an episode, such as walls, need not be in the code.
 
     >>> world = LatentWorld((2, 16, 16), size=8, maps=(4, 4))
     >>> world.step({"image": torch.zeros(3, 2, 16, 16)}, torch.zeros(3, 2))["code"].shape
@@ -101,10 +101,10 @@ class LatentWorld(World):
         actions: int = 2,
         hidden: int = 128,
         dropout: float = 0.0,
-        scene: int = 0,
         generator: torch.Generator | None = None,
         encoder: nn.Module | None = None,
         predictor: World | None = None,
+        scene: int = 0,
     ) -> None:
         generator = generator or torch.Generator().manual_seed(0)
         encoder = encoder or ImageCode(shape, size, maps, generator)

@@ -106,7 +106,9 @@ class SceneWorld(VectorWorld):
         for action in actions.unbind(1):
             now = super().step({"observation": now, **scene}, action)["observation"]
             path.append(now)
-        return {"observation": torch.stack(path, dim=1)}
+        steps, others = len(path), {name: part for name, part in state.items() if name not in scene}
+        held = {name: part[:, None].expand(-1, steps, *part.shape[1:]) for name, part in others.items()}
+        return held | {"observation": torch.stack(path, dim=1)}
 
     def read(self, state: State) -> Tensor:
         """r, (B, N · S): what the scene holds where the observation is; one scene for each group of successive rows."""

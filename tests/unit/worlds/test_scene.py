@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lowland.envs.two_rooms import random_rooms
+from lowland.errors import ShapeError
 from lowland.planning import energy
 from lowland.planning.energy import PlanEnergy
 from lowland.shaping.base import Batch
@@ -96,3 +97,13 @@ def test_plans_in_a_scene_cost_the_same_in_one_block_and_in_several(monkeypatch:
         slow = plan(x=plan.draw(state, drawn.manual_seed(1)), y=plans)
     torch.testing.assert_close(cut, whole)
     torch.testing.assert_close(slow, whole)
+
+
+def test_the_uncertainty_of_a_plan_from_an_image_is_not_that_of_the_image_at_every_step() -> None:
+    """The states of later steps have codes, and no image: it was read again for each of them."""
+    world = LatentWorld((2, 16, 16), size=4, maps=(4, 4), hidden=8, dropout=0.2)
+    plan = PlanEnergy(world, lambda state, action: state["code"].sum(dim=1), 4, uncertainty=1.0, masks=3)
+    state = {"image": torch.rand(2, 2, 16, 16)}
+    with pytest.raises(ShapeError, match=r"world\.encode"):
+        plan(x=plan.draw(state), y=torch.zeros(2, 4, 2))
+    assert plan(x=plan.draw(world.encode(state)), y=torch.zeros(2, 4, 2)).shape == (2,)

@@ -15,8 +15,9 @@ from lowland.training.averaging.link import Link
 class Averaging(pl.Callback):
     """Makes a Trainer one of several workers that meet a centre.
 
-    The meeting comes between a gradient and the step of the first optimiser. In the end the module has the centre's
-    numbers. Each process has a Trainer of its own, with one device: averaging is between Trainers.
+    The meeting comes between a gradient and the step of the first optimiser, and once more in the end; then the module
+    has the centre's numbers. Checkpoints on the way, and validation, are of the worker's own numbers. Each process has
+    a Trainer of its own, with one device: averaging is between Trainers.
 
     Args:
         link: module → its link, such as `functools.partial(Link, rule=Elastic(10), centre="127.0.0.1:29600")`.
@@ -41,8 +42,9 @@ class Averaging(pl.Callback):
         if self.link is not None and optimizer is _bare(trainer.optimizers[0]):
             self.link.step()
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.link is not None:
+            self.link.meet()
             self.link.load_centre()
             self.link.close()
 

@@ -12,7 +12,8 @@ from lowland.training.averaging.wire import DTYPES
 class Flat:
     """Reads and writes all numbers of a model at once.
 
-    A subclass may do so for a model that lies elsewhere: it needs `size`, `dtype`, `read` and `write`.
+    A subclass may do so for a model that lies elsewhere: it needs `size`, `dtype`, `read` and `write`, and `buffers`
+    where some of the numbers are those of buffers.
 
     Args:
         model: all of its floating-point numbers must have one dtype.
@@ -27,6 +28,9 @@ class Flat:
     ([[1.0, 2.0]], [3.0], [1.0, 2.0, 3.0])
     """
 
+    buffers = 0
+    """How many of the tensors are buffers."""
+
     def __init__(self, model: nn.Module) -> None:
         check_instance(model, nn.Module, "The model")
         self._tensors = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
@@ -37,6 +41,7 @@ class Flat:
                 "The numbers of a model travel as one vector: its parameters and floating-point buffers must have one "
                 f"dtype of float32, float64, float16 or bfloat16, but they have: {kinds}. Convert it with model.to."
             )
+        self.buffers = len(self._tensors) - len(list(model.parameters()))
         self.dtype = found.pop()
         self._sizes = [tensor.numel() for tensor in self._tensors]
         self.size = sum(self._sizes)

@@ -11,14 +11,15 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from lowland.errors import OptionError, UnsupportedError
-from lowland.shaping.processes import single_process
+from lowland.shaping.processes import single_process, world_size
+from lowland.training.averaging.launch import under_torchrun
 from lowland.training.averaging.link import Link
 from lowland.training.averaging.rules import Rule
-from lowland.training.averaging.warning import unstable
+from lowland.training.averaging.warning import in_turns, unstable
 from lowland.training.stepper import Stepper
 
 _log = logging.getLogger(__name__)
-Averaging: TypeAlias = Rule | Callable[[nn.Module], Link]
+Averaging: TypeAlias = Rule | Callable[..., Link]
 
 
 def check_averaging(averaging: Any) -> None:
@@ -31,7 +32,9 @@ def check_averaging(averaging: Any) -> None:
 
 
 @contextmanager
-def joined(averaging: Averaging, stepper: Stepper, folder: Path | None, sample: Callable[[int], Any]) -> Iterator[Link]:
+def joined(
+    averaging: Averaging, stepper: Stepper, folder: Path | None, sample: Callable[[int], Any] | None
+) -> Iterator[Link]:
     """Link what a stepper trains with a centre, meet it at its steps, and read the centre's numbers at the end.
 
     Inside, processes that were started together train apart: gradients are not averaged, and embeddings not gathered.
@@ -40,10 +43,11 @@ def joined(averaging: Averaging, stepper: Stepper, folder: Path | None, sample: 
         averaging: as of `fit`.
         stepper: with its optimisers, and with the numbers to start from.
         folder: of the run, which then holds what the centre keeps, or None.
-        sample: as of `Stepper.prepare`.
+        sample: as of `Stepper.prepare`, to look for an unstable rate; None not to.
 
     Raises:
         UnsupportedError: for a shaping without gradients.
+        OptionError: for processes that were not started by torchrun, which cannot tell each other of a centre.
     """
     if not stepper.shaping.trains_by_gradient:
         raise UnsupportedError(
@@ -51,14 +55,21 @@ def joined(averaging: Averaging, stepper: Stepper, folder: Path | None, sample: 
             "several of them cannot be averaged: train it in one process, with averaging=None."
         )
     trained = _trained(stepper)
+    if isinstance(averaging, Rule) and world_size() > 1 and not under_torchrun():
+        raise OptionError(
+            "Several processes find the centre that the first of them starts by torchrun only: start them with "
+            "torchrun, or start a centre with `lowland centre` and give averaging a function that makes its Link."
+        )
     if isinstance(averaging, Rule):
         keeps = None if folder is None else folder / "centre"
         link = Link(trained, averaging, centre=None, steps=stepper.step, run=keeps)
     else:
-        link = averaging(trained)
+        # A worker that resumes says how far it has come, so that it is not taken for a new one.
+        link = averaging(trained, steps=stepper.step) if stepper.step else averaging(trained)
     with link, single_process():
-        if said := unstable(stepper, link, sample):
-            _log.warning(said)
+        for said in (in_turns(link), unstable(stepper, link, sample) if sample is not None else ""):
+            if said:
+                _log.warning(said)
         stepper.between = link.step
         try:
             yield link

@@ -6,6 +6,7 @@ It outlives the workers, also where torchrun starts all of them again because on
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -28,6 +29,8 @@ _STORE = "lowland/averaging"
 _SOON, _LATE = 2.0, 60.0
 """Seconds that a centre stays after its last worker: where all have left, and where some may come back."""
 _kept: list[subprocess.Popen[str]] = []
+_asked = itertools.count()
+"""Centres that this process has asked for: each run of a job has its own, which only a restart finds again."""
 
 
 def under_torchrun() -> bool:
@@ -46,16 +49,17 @@ def shared_centre(rule: Rule, timeout: float, run: str | Path | None = None) -> 
         UnsupportedError: for a rule that Lowland does not know.
     """
     place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    life = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    number = next(_asked)
+    life, last = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{number}", f"last/{number}"
     try:
         store = _c10d.PrefixStore(_STORE, wire.find_store(*place, timeout))
         if os.environ["RANK"] != "0":
             store.wait([life], timedelta(seconds=max(timeout, _LATE)))
             return store.get(life).decode()
-        address = store.get("last").decode() if store.check(["last"]) else ""
+        address = store.get(last).decode() if store.check([last]) else ""
         if not address or not _answers(address):
             address = _started(rule, _host(place[0]), int(os.environ["WORLD_SIZE"]), run)
-            store.set("last", address)
+            store.set(last, address)
         store.set(life, address)
         return address
     except wire.LOST as error:

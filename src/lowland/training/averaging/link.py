@@ -16,7 +16,7 @@ from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.flat import Flat
 from lowland.training.averaging.launch import shared_centre, under_torchrun
 from lowland.training.averaging.part import Part
-from lowland.training.averaging.rules import Rule
+from lowland.training.averaging.rules import Rule, check_buffers
 from lowland.training.averaging.strand import Strand
 from lowland.training.averaging.wire import Header
 
@@ -48,7 +48,7 @@ class Link:
         OptionError: if an address is no host:port.
         ShapeError: if the numbers of the model have several dtypes, or fewer than the shards need.
         TrainingError: if no centre answers, or it does not fit.
-        UnsupportedError: for a rule that is for analysis only.
+        UnsupportedError: for a rule that is for analysis only, or that would spoil floating-point buffers.
 
     Attributes:
         meetings: with the centre so far.
@@ -74,6 +74,7 @@ class Link:
         check_number("steps", steps, least=0, whole=True)
         self.rule, self.timeout, self.hidden, self.steps = rule, timeout, hidden, int(steps)
         self._model = model if isinstance(model, Flat) else Flat(model)
+        check_buffers(rule, self._model.buffers)
         self.meetings = self.members = self.clock = 0
         self.waited = 0.0
         self._own: Centre | None = None
@@ -127,6 +128,16 @@ class Link:
         if x is not None and not self.hidden:
             met |= self._wait()
         return met
+
+    def meet(self) -> bool:
+        """Meet the centre now, whatever the period: what a worker did since the last time counts before it ends."""
+        met, x = self._wait(), None
+        for part in self._parts:
+            part.next = 0
+            if part.due:
+                x = self._model.read() if x is None else x
+                part.ask(x, self.steps)
+        return self._wait() or met
 
     def load_centre(self, model: nn.Module | Flat | None = None) -> None:
         """Write the numbers of the centre into a model, by default the one that is linked: those that count in the end.

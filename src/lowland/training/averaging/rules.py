@@ -42,6 +42,11 @@ class Rule:
         check_number("period", self.period, least=1, whole=True)
 
     @property
+    def averages(self) -> bool:
+        """Whether the centre stays among the numbers of the workers, as the statistics of batch norm must."""
+        return False
+
+    @property
     def _alone(self) -> str:
         return f"{type(self).__name__} is for the analysis of stability only: train with Elastic."
 
@@ -116,6 +121,10 @@ class Elastic(Rule):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("rate", self.rate, above=0)
+
+    @property
+    def averages(self) -> bool:
+        return self.rate <= 1
 
     def message(self, x: Tensor, memory: Numbers) -> Tensor:
         return x
@@ -209,6 +218,10 @@ class Outer(_Leader):
         check_number("lr", self.lr, above=0)
         check_number("momentum", self.momentum, least=0, below=1)
 
+    @property
+    def averages(self) -> bool:
+        return self.lr <= 1 and not self.momentum
+
     def meet(self, centre: Tensor, message: Tensor, state: Numbers, members: int, count: int = 1) -> Tensor:
         way = message * (count / members)
         if self.momentum:
@@ -249,3 +262,12 @@ class ADMM(Rule):
         x.copy_((x - self.rate * slope + spring * (multiplier + centre)) / (1 + spring))
         centre.add_((x - multiplier - memory["last"]) / members)
         memory["last"].copy_(x - multiplier)
+
+
+def check_buffers(rule: Rule, count: int) -> None:
+    """Raise an UnsupportedError for a rule that would spoil buffers such as the variances of batch norm."""
+    if count and not rule.averages:
+        raise UnsupportedError(
+            f"The model has floating-point buffers, such as the statistics of batch norm, which {rule} would drive out "
+            "of their range: take Elastic, Outer(lr=1, momentum=0), or norms without running statistics."
+        )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from lowland.errors import OptionError, check_instance
-from lowland.training.averaging.rules import ADMM, Numbers, Rule
+from lowland.training.averaging.rules import ADMM, Numbers, Rule, check_buffers
 
 
 class Together:
@@ -35,6 +35,7 @@ class Together:
 
     Raises:
         OptionError: without a process group, or for a rule that is for analysis only.
+        UnsupportedError: for a rule that would spoil floating-point buffers, such as those of batch norm.
 
     >>> Together(nn.Linear(2, 1), Rule())
     Traceback (most recent call last):
@@ -50,6 +51,7 @@ class Together:
             raise OptionError("Together needs several processes: call torch.distributed.init_process_group first.")
         self.rule, self.group, self.steps = rule, group, 0
         self.members = distributed.get_world_size(group)
+        check_buffers(rule, sum(buffer.is_floating_point() for buffer in model.buffers()))
         self._tensors = _own(model)
         self._sizes = [tensor.numel() for tensor in self._tensors]
         self._centre = self._read()

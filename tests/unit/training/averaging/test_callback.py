@@ -33,12 +33,12 @@ def test_a_trainer_meets_the_centre_and_ends_with_its_numbers() -> None:
     rule = Outer(2, lr=1.0, momentum=0.0)
     loader = DataLoader(TensorDataset(DATA), batch_size=8)
     alone = learner()
-    pl.Trainer(**(OPTIONS | {"max_epochs": -1, "max_steps": 11})).fit(alone, loader)
+    pl.Trainer(**(OPTIONS | {"max_epochs": -1, "max_steps": 12})).fit(alone, loader)
     worker = learner()
     with Centre(rule) as centre:
         callback = Averaging(partial(Link, rule=rule, centre=centre.address))
         pl.Trainer(**OPTIONS, callbacks=[callback]).fit(worker, loader)
-        assert centre.clock == 6
-    # The centre has what the worker was at its 12th step, before that step changed it.
+        assert centre.clock == 7
+    # Six meetings, and one in the end: the centre has what the worker was.
     for mine, expected in zip(worker.parameters(), alone.parameters(), strict=True):
         torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-6)

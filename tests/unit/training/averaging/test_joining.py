@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import lowland as ll
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.shaping.base import Batch
+from lowland.training.averaging import joining
 from lowland.training.averaging.centre import Centre
 from lowland.training.averaging.link import Link
-from lowland.training.averaging.rules import Elastic, Outer
+from lowland.training.averaging.rules import Downpour, Elastic, Outer, Rule
 from lowland.training.averaging.warning import largest_curvature
 from lowland.training.stepper import Stepper
 
@@ -34,9 +36,8 @@ def trained(energy, averaging, **options):
 
 
 def test_one_worker_of_local_sgd_trains_as_one_without() -> None:
-    """Its centre has what the worker was when they met, before the step that followed."""
     plain, alone = autoencoder(), autoencoder()
-    trained(plain, None, max_steps=29)
+    trained(plain, None, max_steps=30)
     trained(alone, Outer(3, lr=1.0, momentum=0.0), max_steps=30)
     for mine, theirs in zip(alone.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
@@ -60,6 +61,7 @@ def test_the_pull_comes_between_gradient_and_step() -> None:
         slope = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(mine.parameters()))])
         x, middle = x - 0.01 * slope - 0.4 * (x - middle), middle + 0.4 * (x - middle)
         torch.testing.assert_close(seen, x, rtol=1e-5, atol=1e-6)
+    middle = middle + 0.4 * (x - middle)  # they meet once more in the end
     torch.testing.assert_close(torch.nn.utils.parameters_to_vector(energy.parameters()), middle, rtol=1e-4, atol=1e-5)
 
 
@@ -77,6 +79,56 @@ def test_a_run_goes_on_with_its_centre(tmp_path: Path) -> None:
     assert longer.curves["loss/energy"][-1] < result.curves["loss/energy"][0]
     with pytest.raises(CheckpointError, match="averaging"):
         trained(autoencoder(), Elastic(3), max_steps=50, run=tmp_path / "run", resume=True)
+
+
+def test_a_run_shorter_than_the_period_counts() -> None:
+    """It returned what the centre had, the first weights, and wrote them over its last checkpoint."""
+    plain, short = autoencoder(), autoencoder()
+    trained(plain, None, max_steps=5)
+    trained(short, Outer(64, lr=1.0, momentum=0.0), max_steps=5)
+    for mine, theirs in zip(short.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_numbers_of_the_centre_are_constrained_too() -> None:
+    """Means of atoms of norm 1 are shorter, and outer steps longer."""
+    energy = ll.energies.SparseCoding(3, 5, generator=torch.Generator().manual_seed(0))
+    ll.fit(
+        energy, DATA, ll.shaping.MinimumEnergy(), max_steps=9, batch_size=16, lr=0.1, progress=False,
+        averaging=Elastic(2, rate=0.5),
+    )  # fmt: skip
+    torch.testing.assert_close(energy.dictionary.norm(dim=0), torch.ones(5))
+
+
+@pytest.mark.parametrize("rule", [Downpour(2), Outer(2), Outer(2, lr=1.5, momentum=0.0)], ids=str)
+def test_statistics_of_batch_norm_are_not_driven_out_of_range(rule: Rule) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    with pytest.raises(UnsupportedError, match="floating-point buffers"):
+        Link(model, rule, centre=None)
+    with Link(model, Elastic(1), centre=None) as link:
+        assert link.step()
+
+
+def test_processes_that_cannot_find_one_centre_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "world_size", lambda: 2)
+    with pytest.raises(OptionError, match="start them with torchrun"):
+        trained(autoencoder(), Elastic(), max_steps=1)
+
+
+def test_outer_momentum_in_turns_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    rule = Outer(2)
+    with Centre(rule) as centre, Link(autoencoder(), rule, centre.address):
+        trained(autoencoder(), functools.partial(Link, rule=rule, centre=centre.address), max_steps=2)
+    assert "acts 2 times in each round" in caplog.text
+
+
+def test_workers_started_one_by_one_see_other_samples() -> None:
+    rule, found = Elastic(50), []
+    with Centre(rule) as centre:
+        for _ in range(2):
+            result = trained(autoencoder(), functools.partial(Link, rule=rule, centre=centre.address), max_steps=3)
+            found.append(result.curves["loss/energy"])
+    assert found[0] != found[1]
 
 
 def test_what_has_no_gradients_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lowland.errors import TrainingError, UnsupportedError
-from lowland.training.averaging import launch
+from lowland.training.averaging import launch, wire
 from lowland.training.averaging.rules import Elastic
 
 PROC = Path("/proc")
@@ -79,6 +80,29 @@ def test_what_torchrun_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not launch.under_torchrun()
     monkeypatch.delenv("RANK")
     assert not launch.under_torchrun()
+
+
+def test_each_run_of_a_job_has_a_centre_of_its_own_which_a_restart_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second model was given the numbers of the first."""
+    store = wire.open_store("127.0.0.1", 0, {})
+    told = {
+        "RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port),
+        "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RESTART_COUNT": "0",
+    }  # fmt: skip
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(launch, "_asked", itertools.count())
+    monkeypatch.setattr(launch, "_kept", [])
+    try:
+        first, second = (launch.shared_centre(Elastic(), 10.0) for _ in range(2))
+        assert first != second
+        monkeypatch.setattr(launch, "_asked", itertools.count())  # as in the processes of a restart
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+        assert [launch.shared_centre(Elastic(), 10.0) for _ in range(2)] == [first, second]
+    finally:
+        for process in launch._kept:
+            process.kill()
+            process.communicate()
 
 
 def test_a_rule_of_ones_own_needs_a_centre_of_ones_own() -> None:
