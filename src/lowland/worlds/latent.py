@@ -123,7 +123,7 @@ class LatentWorld(World):
         others = {name: part for name, part in state.items() if name != "image"}
         return others | self.context(state) | {"code": self.encoder(state["image"])}
 
-    def context(self, state: State) -> State:
+    def context(self, state: State) -> dict[str, Tensor]:
         """What the predictor looks things up in, see `Scene`; nothing without a scene."""
         return {} if self.scene is None else self.scene(state["image"])
 

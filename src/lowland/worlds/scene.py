@@ -54,7 +54,7 @@ class Scene(nn.Module):
         self.register_buffer("place", waves, persistent=False)
         self.placed = linear(waves.shape[1], 2 * _HEADS * size, generator)
 
-    def forward(self, image: Tensor) -> State:
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
         seen = self.look(as_real(image, self)).flatten(2).transpose(1, 2) + self.placed(self.place)
         keys, values = seen.unflatten(2, (2, _HEADS, -1)).permute(2, 0, 3, 1, 4).contiguous().unbind()
         return {"keys": keys, "values": values}
