@@ -94,10 +94,7 @@ class SceneWorld(VectorWorld):
         self.from_scene = linear(_HEADS * scene, hidden, generator, bias=False)
 
     def unroll(self, state: State, actions: Tensor, z: Tensor | None = None) -> State | None:
-        """As T calls of `step`, without gradients. Plans from one state share its scene, which is then read once.
-
-        The result has no scene, since that does not change.
-        """
+        """As T calls of `step`, without gradients. Plans from one state share its scene, which is then read once."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return None
         each = _alike(state["keys"], state["values"])
@@ -106,8 +103,7 @@ class SceneWorld(VectorWorld):
         for action in actions.unbind(1):
             now = super().step({"observation": now, **scene}, action)["observation"]
             path.append(now)
-        steps, others = len(path), {name: part for name, part in state.items() if name not in scene}
-        held = {name: part[:, None].expand(-1, steps, *part.shape[1:]) for name, part in others.items()}
+        held = {name: part[:, None].expand(-1, len(path), *part.shape[1:]) for name, part in state.items()}
         return held | {"observation": torch.stack(path, dim=1)}
 
     def read(self, state: State) -> Tensor:
