@@ -20,8 +20,8 @@ else:
 PACKAGE = Path(__file__).parent.parent / "src" / "lowland"
 ORDER = {
     "": (
-        "index tutorial concepts strategies sparse estimators pretrain driving logs plants goals scale recipes catalogue "
-        "systems principles add_energy add_solver add_shaping add_data add_recipe api"
+        "index tutorial concepts strategies sparse estimators pretrain driving logs plants goals scale recipes "
+        "catalogue systems principles add_energy add_solver add_shaping add_data add_recipe api"
     ).split(),
     "concepts": "energy problem_and_solver free_energy adjoint shaping recipe evaluation".split(),
     "strategies": "index c1 c2 c3 a1 a2 a3 a4".split(),
