@@ -61,7 +61,6 @@ class LatentRecipe(LatentOptions, SeededRecipe):
     """Episodes by which each driver is judged, from one room to the other."""
     limit: Count = 40
     """Actions after which an episode has failed."""
-
     compared: tuple[Literal["blind", "auto-encoder", "pixels"], ...] = ("blind", "auto-encoder", "pixels")
     """Other worlds to plan in: without inverse dynamics, with the codes of an auto-encoder, with pixels."""
     compared_updates: Count = 3000
@@ -74,7 +73,9 @@ class LatentRecipe(LatentOptions, SeededRecipe):
             "episodes": 8, "steps": 6, "size": 16, "code": 8, "hidden": 8, "updates": 4, "clip": 3, "seeds": 1,
             "horizon": 3, "samples": 4, "plan_steps": 1, "trials": 4, "limit": 3, "compared_updates": 4,
         },
-        "random": {"layout": "random", "scene": 8, "hidden": 256, "updates": 12000, "episodes": 6000, "horizon": 28},
+        "random": {
+            "layout": "random", "scene": 8, "hidden": 256, "updates": 12000, "episodes": 6000, "horizon": 28,
+            "compared": ("blind",)},
     }  # fmt: skip
 
     def __post_init__(self) -> None:
