@@ -34,9 +34,18 @@ def case_of(name: str, dtype: torch.dtype = torch.float64) -> ReferenceCase:
 
 
 def random_values(energy: Energy, case: ReferenceCase, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
-    """A batch of values for all variables of the energy, each inside its domain."""
+    """A batch of values for all variables of the energy, each inside its domain.
+
+    Free discrete variables of a case with a start have its values: not all of them together need be possible.
+    """
     values = {}
+    names, whole = energy.over(case.over)
+    if case.start is not None and whole.discrete and case.start.shape[1] == whole.size:
+        start = whole.unpack(case.start.to(dtype).expand(BATCH, -1))
+        values = {names[0]: start} if len(names) == 1 else dict(start)
     for number, (name, domain) in enumerate(energy.domains.items()):
+        if name in values:
+            continue
         if name in case.given:
             index = torch.arange(BATCH) % tree_leaves(case.given[name])[0].shape[0]
             values[name] = take(case.given[name], index)

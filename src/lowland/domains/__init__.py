@@ -10,6 +10,7 @@ from lowland.domains.base import Domain
 from lowland.domains.continuous import Ball, Box, NonNegative, Reals, Simplex, Sparse, Sphere
 from lowland.domains.discrete import Binary, OneHot
 from lowland.domains.product import Product
+from lowland.domains.tokens import Tokens
 
 __all__ = [
     "Ball",
@@ -23,4 +24,5 @@ __all__ = [
     "Simplex",
     "Sparse",
     "Sphere",
+    "Tokens",
 ]

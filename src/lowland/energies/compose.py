@@ -95,7 +95,9 @@ class Sum(Energy):
         return {name: term.encode(x) for name, _, term in self._parts() if "x" in term.domains}
 
     def energy(self, x: Any, y: Any, z: Any) -> Tensor:
-        values = [weight * term.energy(*self._share(term, name, x, y, z)) for name, weight, term in self._parts()]
+        # A term of weight 0 is left out: 0 times its infinity would be NaN.
+        parts = self._live() or self._parts()
+        values = [weight * term.energy(*self._share(term, name, x, y, z)) for name, weight, term in parts]
         return torch.stack(values).sum(dim=0)
 
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:

@@ -1,0 +1,332 @@
+"""Lattices: an answer with parts is a path of least energy through an automaton (systems V4, V5).
+
+Legend: B samples, C cells, L cells of the longest piece, K labels, A arcs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lowland.automata import Automaton, chain, compose, spelling
+from lowland.domains import Product, Reals, Tokens
+from lowland.domains.tokens import EMPTY
+from lowland.energies.answers import least_answers
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.paths import Group, best_path, soft_path
+from lowland.energies.structure import Structure
+from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError
+from lowland.registry import register
+from lowland.tensors import PerSampleRNG
+
+
+class FrameCosts(nn.Module):
+    """Costs of labels for each frame by the same affine map, (B, C, D) → (B, C, K): the network of a linear chain.
+
+    Args:
+        cells: C.
+        n_inputs: D.
+        labels: K.
+        generator: draws the weights.
+    """
+
+    def __init__(self, cells: int, n_inputs: int, labels: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.shape = (cells, n_inputs)
+        generator = generator or torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(labels, n_inputs, generator=generator) / n_inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(labels))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return -(frames @ self.weight.T + self.bias)
+
+
+@register("energy")
+class Lattice(Energy):
+    """E(x, y, z) = Σ over the arcs a of the path z of c(x)[end, cells, label(a)] + w[a]; +∞ where z does not write y.
+
+    x is cut into C cells: frames, or what lies between candidate cuts. A piece is 1 to L cells that follow one another,
+    and c(x), from a network, says what it costs to read it as a label. A path through the automaton reads pieces that
+    cover all cells; y are the letters that it writes, z is the path. The least path is exact (Viterbi), and so is the
+    sum over all paths of an answer (the forward algorithm), which is a plain sum, not a mean:
+
+        F_β(x, y) = −1/β log Σ over the paths z that write y of exp(−β E(x, y, z)),
+        log Z(x)  = log Σ over all paths of exp(−E).
+
+    So p(y | x) = exp(−F_1) / Z, and `MaximumLikelihood` trains the whole: connectionist temporal classification (CTC)
+    with the automaton `frames`, a linear chain of labels with `chain` and learned costs, a semi-Markov model with
+    `pieces`, the reader of graph transformer networks with a grammar. `HingePair(LeastAnswer(), margin=0, beta=∞)` is
+    the perceptron. Sources: LeCun, Bottou, Bengio & Haffner 1998, part VI; Graves et al. 2006; Lafferty et al. 2001.
+
+    Args:
+        network: (B, *shape) → costs (B, C, K) of single cells, or (B, C, L, K) of the piece of l + 1 cells that ends
+            with each cell; with an attribute `shape`.
+        automaton: which paths there are; see `lowland.automata`.
+        cells: C, the most cells of a sample.
+        lengths: whether samples have cells of their own number: x is then {"input": …, "cells": (B,)}.
+        learned: whether the costs of arcs, w, are learned, from those of the automaton on.
+
+    Raises:
+        OptionError: for a network without `shape`, or an automaton without a path.
+        UnsupportedError: for F_β with β ≤ 0: a mean over alignments of answers of different length means nothing.
+
+    >>> from lowland.automata import frames
+    >>> energy = Lattice(FrameCosts(6, 4, labels=3), frames(2), cells=6)
+    >>> y = energy.transcripts([[0, 1], [1]])
+    >>> energy.marginal(energy.encode(torch.zeros(2, 6, 4)), y, 1.0).exp().mul(3**6).reciprocal()
+    tensor([0.0960, 0.0288], grad_fn=<ReciprocalBackward0>)
+    """
+
+    def __init__(
+        self, network: nn.Module, automaton: Automaton, cells: int, lengths: bool = False, learned: bool = False
+    ) -> None:
+        shape = getattr(network, "shape", None)
+        if shape is None:
+            raise OptionError(f"{type(network).__name__} has no `shape`: a network of costs must state its input shape.")
+        automaton = automaton.trim()
+        if automaton.states == 0 or automaton.letters == 0:
+            raise OptionError(f"{automaton!r} has no path that writes a letter: no state can be begun in and ended in.")
+        given = Reals(tuple(shape))
+        super().__init__(
+            x=Product({"input": given, "cells": Reals()}) if lengths else given,
+            y=Tokens(automaton.letters, cells, empty="end"),
+            z=Tokens(automaton.arcs, cells, empty="any"),
+        )
+        # Arcs count from here on as those of this automaton.
+        self.automaton = dataclasses.replace(automaton, origin=None)
+        self.network, self.cells, self.lengths = network, cells, lengths
+        table = np.stack([automaton.source, automaton.label, automaton.target, automaton.output])
+        self.register_buffer("arcs", torch.from_numpy(table))
+        self.weight = nn.Parameter(torch.zeros(automaton.arcs)) if learned else None
+        # A constrained lattice shares the weights of the arcs that its own come from.
+        self.origin: Tensor | None = None
+
+    def constrained(self, grammar: Automaton) -> Lattice:
+        """The same energy of the answers that a grammar accepts alone; it shares the network and all weights.
+
+        Raises:
+            OptionError: if no answer is left.
+        """
+        inner = compose(self.automaton, grammar)
+        found = Lattice(self.network, inner, self.cells, self.lengths)
+        found.domains["y"] = self.domains["y"]
+        found.weight = self.weight
+        if self.weight is not None:
+            own = torch.tensor(inner.origin)
+            found.origin = own if self.origin is None else self.origin[own]
+        return found
+
+    def transcripts(self, answers: Iterable[Sequence[int]]) -> Tensor:
+        """Answers as a y, (B, C), filled up with −1.
+
+        Raises:
+            DomainError: for an answer longer than the cells, or a letter that the automaton does not write.
+        """
+        rows = []
+        letters = self.domains["y"].categories
+        for i, answer in enumerate(answers):
+            if len(answer) > self.cells:
+                raise DomainError(f"Answer {i} has {len(answer)} letters, but there are at most {self.cells} cells.")
+            if any(not 0 <= letter < letters for letter in answer):
+                raise DomainError(f"Answer {i} has a letter outside 0 … {letters - 1}: {list(answer)}.")
+            rows.append([*answer, *[EMPTY] * (self.cells - len(answer))])
+        return torch.tensor(rows, dtype=self._dtype()).reshape(-1, self.cells)
+
+    def answers(self, x: Any, count: int) -> Tensor:
+        """The `count` different answers of least F_∞(x, y), ascending, (B, count, C); x is encoded.
+
+        Raises:
+            DomainError: if a sample has fewer answers.
+        """
+        costs, cells = x["cost"].detach().double().cpu().numpy(), x["cells"].tolist()
+        arcs = dataclasses.replace(self.automaton, weight=self._weights(x["cost"].detach().double()).detach().cpu().numpy())
+        found = [least_answers(cost, count_of, arcs, count) for cost, count_of in zip(costs, cells, strict=True)]
+        short = next((i for i, rows in enumerate(found) if len(rows) < count), None)
+        if short is not None:
+            raise DomainError(f"Sample {short} has {len(found[short])} answers, but {count} are wanted.")
+        rows = [self.transcripts([answer for _, answer in rows]) for rows in found]
+        return torch.stack(rows).to(x["cost"].device)
+
+    def possible(self, x: Any, y: Tensor) -> Tensor:
+        """(B,) of booleans, whether some path writes y with the cells that x has; x is not encoded."""
+        cells = self._cells(x, len(y))
+        zeros = torch.zeros(len(y), self.cells, 1, self.automaton.labels, dtype=torch.float64)
+        group = self._spelled(y)
+        return torch.isfinite(best_path(zeros, cells.cpu(), group, group.arc_weights(None))[0]).to(y.device)
+
+    def letters(self, y: Tensor) -> list[list[int]]:
+        """The answers without what fills them up."""
+        return [[int(letter) for letter in row if letter >= 0] for row in y]
+
+    def encode(self, x: Any) -> dict[str, Tensor]:
+        """Costs (B, C, L, K), and the cells of each sample, (B,)."""
+        given = x["input"] if self.lengths else x
+        cost = self.network(given)
+        cost = cost[:, :, None] if cost.ndim == 3 else cost
+        if cost.ndim != 4 or cost.shape[1] > self.cells or cost.shape[3] < self.automaton.labels:
+            raise ShapeError(
+                f"{type(self.network).__name__} gave costs {tuple(cost.shape)}, but (B, at most {self.cells}, L, at "
+                f"least {self.automaton.labels}) are needed."
+            )
+        return {"cost": cost, "cells": self._cells(x, cost.shape[0], cost.shape[1]).to(cost.device)}
+
+    def energy(self, x: dict[str, Tensor], y: Tensor, z: Tensor) -> Tensor:
+        cost, cells = x["cost"], x["cells"]
+        length, longest = cost.shape[1:3]
+        z = z[:, :length].long()
+        place = torch.arange(length, device=z.device)
+        used, ended = z >= 0, torch.where(z >= 0, place, EMPTY)
+        # The end of the piece before each cell; ONNX has no running maximum.
+        earlier = place[:, None] > place
+        before = torch.where(earlier, ended[:, None], EMPTY).amax(dim=2)
+        size, arc = place - before, z.clamp_min(0)
+        source, label, target, output = self.arcs.to(z.device)
+        part = (size - 1).clamp(0, longest - 1)
+        rows = torch.arange(z.shape[0], device=z.device)[:, None]  # len() would fix the batch of an exported program
+        value = cost[rows, place, part, label[arc]] + self._weights(cost)[arc]
+        # The state before each cell: that of the last arc.
+        state = target[z.gather(1, before.clamp_min(0)).clamp_min(0)]
+        whole = ~used | ((size <= longest) & ((before < 0) | (state == source[arc])))
+        last = ended.amax(dim=1)
+        first = torch.where(used, place, length).amin(dim=1).clamp_max(length - 1)
+        start, final = (torch.tensor(each).to(cost) for each in (self.automaton.start, self.automaton.final))
+        begin, end = source[z.gather(1, first[:, None])[:, 0].clamp_min(0)], z.gather(1, last[:, None].clamp_min(0))
+        ends = start[begin] + final[target[end[:, 0].clamp_min(0)]]
+        valid = whole.all(dim=1) & (last == cells - 1) & (cells > 0) & (self._written(z, output) == y.long()).all(dim=1)
+        total = torch.where(used, value, 0.0).sum(dim=1) + ends
+        return torch.where(valid, total, math.inf)
+
+    def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
+        if x is None:
+            return Structure()
+        if over == ("z",):
+            return Structure(minimiser=lambda: self._padded(self._best(x, self._spelled(y))[1]))
+        if over == ("y", "z"):
+
+            def least() -> Tensor:
+                path = self._padded(self._best(x, self._whole(len(x["cost"])))[1])
+                return torch.cat([self._written(path.long(), self.arcs[3]).to(path.dtype), path], dim=1)
+
+            return Structure(minimiser=least)
+        if over == ("y",):
+            return Structure(minimiser=lambda: self._written(z.long(), self.arcs[3]).to(z.dtype))
+        return Structure()
+
+    def marginal(self, x: Any, y: Tensor, beta: float) -> Tensor | None:
+        if beta == math.inf:
+            energy, path = self._best(x, self._spelled(y))
+            at = self.energy(x, y, self._padded(path))
+            return torch.where(torch.isfinite(energy), at, math.inf)
+        if beta <= 0:
+            return None
+        group = self._spelled(y)
+        weight = beta * group.arc_weights(self._learned())
+        ends = dataclasses.replace(group, start=beta * group.start, final=beta * group.final)
+        return (soft_path(beta * x["cost"], x["cells"], ends, weight) / beta).to(x["cost"].dtype)
+
+    def log_partition(self, x: Any) -> Tensor:
+        group = self._whole(len(x["cost"]))
+        total = soft_path(x["cost"], x["cells"], group, group.arc_weights(self._learned()))
+        return -total.to(x["cost"].dtype)
+
+    def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
+        """None: the alignments of an answer are summed.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            "A lattice sums over the alignments of an answer, which have no prior to average over: use beta > 0, or "
+            "beta=inf for the best alignment."
+        )
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **options: Any) -> None:
+        saved = state_dict.get(prefix + "arcs")
+        if saved is not None and not (saved.shape == self.arcs.shape and bool((saved.cpu() == self.arcs.cpu()).all())):
+            raise OptionError(
+                f"These weights are of a lattice with another automaton ({saved.shape[-1]} arcs, not "
+                f"{self.automaton.arcs} as here, or others): build it with the automaton that it was trained with."
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
+
+    def _dtype(self) -> torch.dtype:
+        return next((each.dtype for each in self.parameters() if each.is_floating_point()), torch.get_default_dtype())
+
+    def _cells(self, x: Any, batch: int, most: int | None = None) -> Tensor:
+        most = self.cells if most is None else most
+        if not self.lengths:
+            return torch.full((batch,), most)
+        cells = x["cells"].round().long()
+        wrong = (cells < 1) | (cells > most)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise DomainError(f"Sample {row} has {int(cells[row])} cells, but 1 … {most} are there.")
+        return cells
+
+    def _learned(self) -> Tensor | None:
+        return self.weight if self.weight is None or self.origin is None else self.weight[self.origin]
+
+    def _weights(self, like: Tensor) -> Tensor:
+        own = torch.tensor(self.automaton.weight).to(like)
+        learned = self._learned()
+        return own if learned is None else own + learned
+
+    def _whole(self, batch: int) -> Group:
+        return _group_of(self.automaton, batch)
+
+    def _spelled(self, y: Tensor) -> Group:
+        return Group.of([_spelled(self.automaton, tuple(letters)) for letters in self.letters(y)])
+
+    def _best(self, x: Any, group: Group) -> tuple[Tensor, Tensor]:
+        return best_path(x["cost"], x["cells"], group, group.arc_weights(self._learned()))
+
+    def _padded(self, path: Tensor) -> Tensor:
+        missing = self.cells - path.shape[1]
+        return nn.functional.pad(path, (0, missing), value=EMPTY).to(self._dtype())
+
+    def _written(self, z: Tensor, output: Tensor) -> Tensor:
+        """The letters that paths write, (B, C), filled up with −1."""
+        letters = torch.where(z < 0, EMPTY, output.to(z.device)[z.clamp_min(0)])
+        order = torch.argsort((letters < 0).to(torch.int8), dim=1, stable=True)
+        return nn.functional.pad(letters.gather(1, order), (0, self.cells - z.shape[1]), value=EMPTY)
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """Two labels, three cells, and 1 for each change of label: 0 1 1 costs −1 + 1 − 2 − 3."""
+        network = FrameCosts(3, 2, labels=2)
+        network.weight.data.copy_(torch.eye(2))
+        energy = cls(network, chain(2, np.array([[0.0, 1.0], [1.0, 0.0]])), cells=3)
+        x = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [0.0, 3.0]]])
+        best = torch.tensor([[0.0, 1.0, 1.0, *energy.path([0, 1, 1])]])
+        return ReferenceCase(energy, {"x": x}, ("y", "z"), minimum=torch.tensor([-5.0]), minimiser=best, start=best)
+
+    def path(self, labels: Sequence[int]) -> list[int]:
+        """The arcs of the first path that reads these labels; an OptionError if there is none."""
+        reached: list[tuple[int, list[int]]] = [(int(s), []) for s in np.flatnonzero(np.isfinite(self.automaton.start))]
+        for label in labels:
+            reached = [
+                (int(self.automaton.target[arc]), [*path, int(arc)])
+                for state, path in reached
+                for arc in np.flatnonzero((self.automaton.source == state) & (self.automaton.label == label))
+            ]
+        ends = [path for state, path in reached if math.isfinite(self.automaton.final[state])]
+        if not ends:
+            raise OptionError(f"No path of {self.automaton!r} reads the labels {list(labels)}.")
+        return ends[0]
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _spelled(automaton: Automaton, letters: tuple[int, ...]) -> Automaton:
+    return compose(automaton, spelling(letters))
+
+
+@functools.lru_cache(maxsize=64)
+def _group_of(automaton: Automaton, batch: int) -> Group:
+    return Group.of([automaton] * batch)
