@@ -294,8 +294,9 @@ class Lattice(Energy):
     def _written(self, z: Tensor, output: Tensor) -> Tensor:
         """The letters that paths write, (B, C), filled up with −1."""
         letters = torch.where(z < 0, EMPTY, output.to(z.device)[z.clamp_min(0)])
-        order = torch.argsort((letters < 0).to(torch.int8), dim=1, stable=True)
-        return nn.functional.pad(letters.gather(1, order), (0, self.cells - z.shape[1]), value=EMPTY)
+        place = torch.where(letters < 0, self.cells, (letters >= 0).cumsum(dim=1) - 1)
+        empty = torch.full((letters.shape[0], self.cells + 1), EMPTY, device=z.device)
+        return empty.scatter(1, place, letters)[:, : self.cells]
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

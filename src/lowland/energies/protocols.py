@@ -76,6 +76,15 @@ class Completing(Protocol):
 
 
 @runtime_checkable
+class Answering(Protocol):
+    """It lists its answers in order: for `WrongAnswers`."""
+
+    def answers(self, x: Any, count: int) -> Tensor:
+        """The `count` different y of least F_∞(x, y), ascending, (B, count, ...); x is encoded."""
+        ...
+
+
+@runtime_checkable
 class VariationalBound(Protocol):
     """Has a posterior q(z|y), and so a bound on −log ∫ exp(−E) dz: for `VariationalFreeEnergy`."""
 

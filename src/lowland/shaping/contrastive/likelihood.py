@@ -26,7 +26,7 @@ class MaximumLikelihood(FreeEnergyShaping):
     Its gradient is ∂F/∂θ at the data minus the mean of ∂F/∂θ under exp(−F) / Z. Source: LeCun et al., "A tutorial on
     energy-based learning" (2006), section on the negative log-likelihood loss.
 
-    Energies: those with `log_partition`: `Gaussian`, `Classifier`, small `RBM`.
+    Energies: those with `log_partition`: `Gaussian`, `Classifier`, `Lattice`, small `RBM`.
 
     Raises:
         UnsupportedError: if the energy has no log Z in closed form.
@@ -40,13 +40,18 @@ class MaximumLikelihood(FreeEnergyShaping):
         super().__init__(beta=1.0, seed=seed)  # log Z is that of exp(−F_1)
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        log_partition = energy.log_partition(None if batch.x is None else energy.encode(batch.x))
+        encoded = None if batch.x is None else energy.encode(batch.x)
+        log_partition = energy.log_partition(encoded)
         if log_partition is None:
             raise UnsupportedError(
                 f"{type(energy).__name__} has no log Z in closed form: use MaximumLikelihoodGrid in two dimensions, "
                 "VariationalLikelihood, or a contrastive shaping."
             )
-        loss = self.free(energy, binarise(self, energy, batch.y), batch.x).mean() + log_partition.mean()
+        y = binarise(self, energy, batch.y)
+        energy.check(("z",), x=batch.x, y=y)
+        # F from what is encoded already: a network is the most expensive part.
+        free = energy.marginal(encoded, y, 1.0) if "z" in energy.domains else energy.energy(encoded, y, None)
+        loss = (self.free(energy, y, batch.x) if free is None else free).mean() + log_partition.mean()
         return Losses({"energy": loss}, {"log_partition": log_partition.detach().mean()})
 
     @classmethod

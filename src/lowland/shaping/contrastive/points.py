@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from lowland.domains import Binary
 from lowland.energies.base import Energy
+from lowland.energies.protocols import Answering
 from lowland.errors import OptionError, UnsupportedError
 from lowland.inference import infer
 from lowland.shaping.base import Batch, Shaping
@@ -21,8 +23,8 @@ Negatives: TypeAlias = Callable[[FreeEnergyShaping, Energy, Batch, int], Tensor]
 
 
 def binarise(shaping: Shaping, energy: Energy, y: Tensor) -> Tensor:
-    """If the domain is discrete and y holds grey values, a sample with these as probabilities of a 1; else y itself."""
-    if not energy.domain("y").discrete:
+    """If y is binary and holds grey values, a sample with these as probabilities of a 1; else y itself."""
+    if not isinstance(energy.domain("y"), Binary):
         return y
     return (shaping.noise(y).uniform(*y.shape[1:]) < y).to(y.dtype)
 
@@ -97,21 +99,51 @@ class OtherSamples:
         return batch.y[keys.argsort(dim=1)[:, :count].reshape(-1)]
 
 
-class WrongAnswers:
-    """The lowest-energy answers other than the correct one, for finite y: ŷ ∈ argmin_{y' ≠ y} E(x, y').
+class LeastAnswer:
+    """The answer that the energy gives, right or wrong: ŷ = argmin_y F_∞(x, y), by `infer`.
 
-    The first is the most offending answer. With count = K − 1 they are all wrong answers, and InfoNCE with them is
-    maximum likelihood. For energies E(x, y) without a latent variable.
+    `HingePair(LeastAnswer(), margin=0.0, beta=math.inf)` is then the loss of the perceptron, F(x, y) − min_y' F(x, y').
+    Source: LeCun et al., "A tutorial on energy-based learning" (2006), section 2.2.2.
+
+    Args:
+        solver: over y, or over y and z if the energy has a z; None takes the most exact one for the energy.
 
     Raises:
-        UnsupportedError: for an energy with a latent variable.
+        OptionError: for more than one negative a sample.
+    """
+
+    def __init__(self, solver: Solver | None = None) -> None:
+        self.solver = solver
+
+    def __call__(self, shaping: FreeEnergyShaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+        if count != 1:
+            raise OptionError(f"There is one answer of least energy, not {count}: use WrongAnswers or ShortRun.")
+        over = ("y", "z") if "z" in energy.domains else ("y",)
+        with torch.no_grad():
+            found = infer(energy, batch.x, over=over, solver=self.solver, generator=shaping.generator()).value
+        return found["y"] if len(over) > 1 else found
+
+
+class WrongAnswers:
+    """The lowest-energy answers other than the correct one: ŷ ∈ argmin_{y' ≠ y} F_∞(x, y').
+
+    The first is the most offending answer. Over a finite y of an energy without latent variable all answers are listed;
+    with count = K − 1 they are all wrong answers, and InfoNCE with them is maximum likelihood. An energy that offers
+    `answers`, such as a lattice, lists the least ones itself.
+
+    Raises:
+        UnsupportedError: for another energy with a latent variable.
+        OptionError: if there are not so many wrong answers.
     """
 
     def __call__(self, shaping: FreeEnergyShaping, energy: Energy, batch: Batch, count: int) -> Tensor:
+        weight, core = energy.core()
+        if weight > 0 and isinstance(core, Answering):
+            return self._listed(core, batch, count)
         if "z" in energy.domains:
             raise UnsupportedError(
                 f"WrongAnswers lists the answers of an energy E(x, y), but {type(energy).__name__} has a latent z: use "
-                "ShortRun, OtherSamples or Perturbed."
+                "LeastAnswer, ShortRun, OtherSamples or Perturbed."
             )
         with torch.no_grad():
             problem = bind(energy, {"x": batch.x}, over="y")
@@ -125,3 +157,11 @@ class WrongAnswers:
             table = problem.candidates(elements.expand(problem.batch, *elements.shape)).masked_fill(own, torch.inf)
             worst = table.topk(count, dim=1, largest=False).indices
             return problem.domain.unpack(elements[worst].flatten(0, 1))
+
+    def _listed(self, energy: Any, batch: Batch, count: int) -> Tensor:
+        with torch.no_grad():
+            # The correct answer is one of the first count + 1, or else the last of these is left out.
+            found = energy.answers(None if batch.x is None else energy.encode(batch.x), count + 1)
+            own = (found == batch.y[:, None]).flatten(2).all(dim=2)
+            own[:, -1] |= ~own.any(dim=1)
+            return found[~own].reshape(len(found) * count, *found.shape[2:])

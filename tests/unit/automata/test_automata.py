@@ -1,0 +1,146 @@
+"""Operations and languages of automata, against Python's own regular expressions and counts by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import re
+
+import numpy as np
+import pytest
+
+from lowland.automata import Automaton, chain, compose, frames, ngrams, regular, spelling, union, words
+from lowland.automata.automaton import Automaton as Same
+from lowland.errors import DomainError, OptionError
+
+ALPHABET = "ab1."
+
+
+def expression(draw: random.Random, depth: int = 0) -> str:
+    """A random regular expression."""
+    kind = draw.random()
+    if depth > 3 or kind < 0.4:
+        return draw.choice(["a", "b", "1", r"\.", ".", "[ab]", "[^a]", "[a-b1]", "[.a]", r"\d", r"\w", "[]a]"])
+    inner = expression(draw, depth + 1)
+    if kind < 0.6:
+        return inner + expression(draw, depth + 1)
+    if kind < 0.8:
+        return f"({inner}|{expression(draw, depth + 1) if kind < 0.75 else ''})"
+    return f"({inner})" + draw.choice(["*", "+", "?", "{2}", "{1,3}", "{0,2}", "{2,}", "{0}"])
+
+
+def test_expressions_match_what_python_matches() -> None:
+    draw = random.Random(0)
+    texts = ["".join(text) for count in range(5) for text in itertools.product(ALPHABET, repeat=count)]
+    tried = 0
+    for _ in range(150):
+        pattern = expression(draw)
+        if "]a" in pattern:
+            continue  # names a letter that the alphabet lacks
+        try:
+            automaton = regular(pattern, ALPHABET)
+        except DomainError:
+            assert not any(re.fullmatch(pattern, text) for text in texts)
+            continue
+        for text in draw.sample(texts, 30):
+            accepted = automaton.accepts([ALPHABET.index(letter) for letter in text])
+            assert accepted == bool(re.fullmatch(pattern, text)), (pattern, text)
+        tried += 1
+    assert tried > 80
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("a)", r"has a \) without a \(, at character 2"), ("(a", r"has a \( without a \)"), ("*a", "nothing before it"),
+        ("a**", "repeats a repetition"), ("a{2", r"a \{ that is not"), ("a{3,1}", "second number is below its first"),
+        ("[ab", "ends too early"), ("[b-a]", "whose end is before its start"), ("a\\", "ends too early"),
+        ("(a{60}){60}", "more than 2000 letters"),
+    ],
+)  # fmt: skip
+def test_expressions_that_cannot_be_read(pattern: str, says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        regular(pattern, "ab")
+
+
+def test_languages_refuse_what_they_cannot_hold() -> None:
+    with pytest.raises(DomainError, match="names 'c', which the alphabet lacks"):
+        regular("abc", "ab")
+    with pytest.raises(DomainError, match="No text of the alphabet matches"):
+        regular("[^ab]", "ab")
+    with pytest.raises(DomainError, match="'sun' has 'n', 's', 'u'"):
+        words(["sun"], "ab")
+    with pytest.raises(DomainError, match="needs words"):
+        words([], "ab")
+    with pytest.raises(OptionError, match="different single characters"):
+        words(["a"], "aa")
+    with pytest.raises(OptionError, match="order of at least 1"):
+        ngrams(["ab"], "ab", order=0)
+
+
+def cost_of(automaton: Automaton, letters: list[int]) -> float:
+    """The cost of the only path that writes these letters."""
+    one = compose(automaton, spelling(letters))
+    assert one.arcs == len(letters)
+    ends = one.start[np.isfinite(one.start)].sum() + one.final[np.isfinite(one.final)].sum()
+    return float(one.weight.sum() + ends)
+
+
+def test_ngrams_are_probabilities() -> None:
+    """After any context the letters and the end sum to 1, and frequent texts cost less."""
+    model = ngrams(["abab", "aba", "ab"], "ab", order=3)
+    for state in range(model.states):
+        leaving = model.weight[model.source == state]
+        assert np.exp(-leaving).sum() + math.exp(-model.final[state]) == pytest.approx(1.0)
+    assert cost_of(model, [0, 1]) < cost_of(model, [1, 0]) < cost_of(model, [1, 1, 1])
+
+
+def test_words_keep_their_costs() -> None:
+    listed = words(["ab", "a"], "ab", weights=[2.0, 0.5])
+    assert (cost_of(listed, [0, 1]), cost_of(listed, [0])) == (2.0, 0.5)
+
+
+def test_composition_adds_costs_and_names_where_arcs_come_from() -> None:
+    first = Automaton.of([(0, 0, 0, 1.0), (0, 1, 1, 2.0), (1, 0, 1, 4.0)], {0: 0.5}, {1: 0.25})
+    second = Automaton.of([(0, 0, 1, 10.0), (1, 1, 2, 20.0)], [0], [2])
+    both = compose(first, second)
+    assert both.weight.tolist() == [11.0, 22.0]
+    assert both.origin.tolist() == [0, 1]
+    assert both.start[np.isfinite(both.start)].tolist() == [0.5]
+
+
+def test_frames_of_an_answer_are_two_states_a_letter_and_one() -> None:
+    """Blank, letter, blank, …: the lattice of CTC (Graves et al. 2006, section 4.1); both ends of it are final."""
+    one = compose(frames(3), spelling([0, 1, 1]))
+    assert one.states == 7
+    assert int(np.isfinite(one.final).sum()) == 2
+
+
+def test_union_and_trim() -> None:
+    both = union(spelling([0]), Automaton.of([(0, 1, 1), (0, 2, 2)], [0], [1]))
+    assert both.accepts([1])
+    assert not both.accepts([2])
+    assert both.trim().states == 4
+    with pytest.raises(OptionError, match="at least one"):
+        union()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        (([0], [0], [2], [0.0], [0.0], [0.0]), "target 2"), (([0], [0, 1], [0], [0.0], [0.0], [0.0]), "label 2"),
+        (([0], [-1], [0], [0.0], [0.0], [0.0]), "count from 0"), (([0], [0], [0], [math.nan], [0.0], [0.0]), "weight"),
+        (([0], [0], [0], [0.0], [0.0], [0.0, 0.0]), "final 2"),
+    ],
+)  # fmt: skip
+def test_automata_that_are_none(arrays: tuple[list[float], ...], says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        Same(*(np.array(each) for each in arrays))
+
+
+def test_chain_numbers_its_arcs_by_pairs() -> None:
+    pairs = chain(3, np.arange(9.0).reshape(3, 3))
+    arc = np.flatnonzero((pairs.source == 1) & (pairs.target == 2))
+    assert arc.tolist() == [5]
+    assert pairs.weight[5] == 5.0

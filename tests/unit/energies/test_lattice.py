@@ -1,0 +1,99 @@
+"""What a lattice refuses, and what it does with answers that cannot be."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+import lowland as ll
+from lowland.automata import Automaton, frames, pieces, spelling
+from lowland.energies.lattice import FrameCosts, Lattice
+from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError
+from lowland.shaping import Batch
+
+
+def small(cells: int = 4, lengths: bool = False) -> Lattice:
+    return Lattice(FrameCosts(cells, 3, labels=3), frames(2), cells, lengths)
+
+
+def test_an_impossible_answer_has_infinite_energy_and_no_gradient() -> None:
+    """Three letters, two of them alike, need four frames; x has three."""
+    energy = small(lengths=True)
+    y = energy.transcripts([[0, 0, 1], [0, 1]])
+    x = {"input": torch.zeros(2, 4, 3), "cells": torch.tensor([3.0, 3.0])}
+    assert energy.possible(x, y).tolist() == [False, True]
+    for beta in (1.0, math.inf):
+        value = ll.free_energy(energy, y, x, beta=beta).value
+        assert value[0] == math.inf
+        assert bool(torch.isfinite(value[1]))
+    (slope,) = torch.autograd.grad(value[1], energy.network.bias)
+    assert bool(torch.isfinite(slope).all())
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0])
+def test_alignments_are_not_averaged(beta: float) -> None:
+    energy = small()
+    with pytest.raises(UnsupportedError, match="sums over the alignments of an answer"):
+        ll.free_energy(energy, energy.transcripts([[0]]), torch.zeros(1, 4, 3), beta=beta)
+
+
+def test_likelihood_does_not_redraw_the_letters() -> None:
+    """Letters are numbers, not grey values: p(y | x) of all answers sums to 1."""
+    energy = small(3)
+    x = torch.randn(1, 3, 3, generator=torch.Generator().manual_seed(0))
+    answers = [(), (0,), (1,), (0, 1), (1, 0), (0, 0), (1, 1), (0, 1, 0), (1, 0, 1)]
+    losses = [
+        ll.shaping.MaximumLikelihood()(energy, Batch(energy.transcripts([answer]), x)).losses["energy"]
+        for answer in answers
+    ]
+    assert torch.stack(losses).neg().exp().sum().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_energy_of_paths() -> None:
+    """Broken paths are impossible, and the energy of a whole one is the sum of its costs."""
+    energy = Lattice(FrameCosts(2, 2, labels=2), pieces(2), cells=2)
+    energy.network.weight.data.copy_(torch.eye(2))
+    x = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]).expand(4, -1, -1)
+    z = torch.tensor([[0.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, -1.0]])
+    y = torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, -1.0], [1.0, -1.0]])
+    assert energy(x, y, z).tolist() == [-5.0, -6.0, math.inf, math.inf]
+    assert energy(x[:1], y[1:2], z[:1]).item() == math.inf  # the path writes something else
+
+
+def test_weights_belong_to_an_automaton() -> None:
+    other = Lattice(FrameCosts(4, 3, labels=3), frames(2).take(*masks(frames(2))), 4)
+    with pytest.raises(OptionError, match="with another automaton"):
+        other.load_state_dict(small().state_dict())
+
+
+def masks(automaton: Automaton) -> tuple[Tensor, Tensor]:
+    arcs = torch.ones(automaton.arcs, dtype=torch.bool)
+    arcs[0] = False
+    return arcs.numpy(), torch.ones(automaton.states, dtype=torch.bool).numpy()
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(OptionError, match="no path that writes a letter"):
+        Lattice(FrameCosts(4, 3, labels=3), Automaton.of([(0, 0, 1)], [0], [2]), 4)
+    with pytest.raises(OptionError, match="has no `shape`"):
+        Lattice(torch.nn.Linear(3, 3), frames(2), 4)
+    with pytest.raises(DomainError, match="Answer 1 has 5 letters"):
+        small().transcripts([[0], [0, 1, 0, 1, 0]])
+    with pytest.raises(DomainError, match="a letter outside 0 … 1"):
+        small().transcripts([[2]])
+    with pytest.raises(ShapeError, match="at least 3"):
+        Lattice(FrameCosts(4, 3, labels=2), frames(2), 4)(torch.zeros(1, 4, 3), *paths(4))
+    with pytest.raises(DomainError, match="Sample 0 has 5 cells"):
+        small(lengths=True).encode({"input": torch.zeros(1, 4, 3), "cells": torch.tensor([5.0])})
+    with pytest.raises(OptionError, match="no path that writes a letter"):
+        small().constrained(spelling([0, 1, 1])).constrained(spelling([1]))
+    with pytest.raises(DomainError, match="has 5 answers, but 6 are wanted"):
+        energy = small(2)
+        energy.answers(energy.encode(torch.zeros(1, 2, 3)), 6)
+
+
+def paths(cells: int) -> tuple[Tensor, Tensor]:
+    return torch.full((1, cells), -1.0), torch.full((1, cells), -1.0)
