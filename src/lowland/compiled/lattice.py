@@ -2,7 +2,10 @@
 
 Legend: B samples, C cells, L cells of the longest piece, K labels, S states, A arcs. The arcs of all automata stand one
 behind the other, ordered by target: those into state s of automaton q are `enter[first[q] + s]` and on. `which` names
-the automaton of a sample. Sums are in float64.
+the automaton of a sample.
+
+Sums are over products of exp(−cost), as numbers m·Uᵏ with U = 2²⁵⁶ and m in [1/U, 1], or 0: no exponential and no
+logarithm for an arc, and no sum that leaves the range of float64, whatever the costs.
 """
 
 from __future__ import annotations
@@ -13,10 +16,60 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-# exp(−36) is below the rounding of a sum in float64.
-_SMALL = -36.0
+_UNIT, _TINY = 2.0**256, 2.0**-256
+_LOG = 256 * math.log(2.0)
 
-jit = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+jit = njit(nogil=True, cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
+
+
+@jit
+def power(v: float) -> tuple[float, int]:
+    """exp(v) as (m, k); 0 for v = −∞, and NaN for other v that are not finite."""
+    if v == -math.inf:
+        return 0.0, 0
+    if not (v < math.inf):
+        return math.nan, 0
+    k = math.ceil(v / _LOG)
+    return math.exp(v - k * _LOG), k
+
+
+@jit
+def powers(costs: Any, m: Any, k: Any) -> None:
+    """exp(−c) of each cost of a vector."""
+    for i in range(len(costs)):
+        m[i], k[i] = power(-costs[i])
+
+
+@jit
+def used_labels(label: Any, begin: int, end: int, labels: int) -> Any:
+    """Which labels these arcs read, ascending."""
+    seen = np.zeros(labels, np.bool_)
+    for a in range(begin, end):
+        seen[label[a]] = True
+    return np.flatnonzero(seen)
+
+
+@jit
+def times(m: float, k: int, by: float, by_k: int, also: float, also_k: int) -> tuple[float, int]:
+    """The product of three numbers."""
+    m, k = m * by * also, k + by_k + also_k
+    if m < _TINY and m > 0.0:
+        m, k = m * _UNIT, k - 1
+        if m < _TINY:
+            m, k = m * _UNIT, k - 1
+    return m, k
+
+
+@jit
+def plus(m: float, k: int, other: float, other_k: int) -> tuple[float, int]:
+    """The sum of two numbers, m of the first possibly above 1."""
+    if other_k == k or m == 0.0:
+        return m + other, other_k
+    if other == 0.0:
+        return m, k
+    if other_k > k:
+        return other + (m * _TINY if other_k == k + 1 else 0.0), other_k
+    return m + (other * _TINY if other_k == k - 1 else 0.0), k
 
 
 @jit
@@ -28,51 +81,50 @@ def sum_paths(
     enter: Any,  # first arc into each state, and the end
     source: Any,  # (A,) counted within its automaton
     label: Any,  # (A,)
-    weight: Any,  # (A,)
-    start: Any,  # (S,) of all automata
+    weight: Any,  # (A,) exp(−w), as m
+    weight_k: Any,  # and as k
+    start: Any,  # (S,) of all automata, costs
     final: Any,  # (S,)
     chunk: Any,  # samples to do
-    alpha: Any,  # (B, C + 1, S) −log of the sum over paths to a state after c cells, negated
-    total: Any,  # (B,) −log Σ exp(−cost)
+    alpha: Any,  # (B, C + 1, S) Σ over paths to a state that read c cells of exp(−cost), as m
+    alpha_k: Any,  # and as k
+    total: Any,  # (B,) −log Σ exp(−cost) over all paths
 ) -> None:
-    """The forward algorithm: alpha[c, s] = log Σ over paths to s that read c cells of exp(−cost)."""
-    longest = cost.shape[2]
+    """The forward algorithm."""
+    longest, labels = cost.shape[2], cost.shape[3]
+    price, price_k = np.empty((longest, labels)), np.empty((longest, labels), np.int64)
     for b in chunk:
         q = which[b]
         low, high = first[q], first[q + 1]
-        most = 0
+        read = used_labels(label, enter[low], enter[high], labels)
         for s in range(low, high):
-            alpha[b, 0, s - low] = -start[s]
-            most = max(most, enter[s + 1] - enter[s])
-        terms = np.empty(most * longest)
+            alpha[b, 0, s - low], alpha_k[b, 0, s - low] = power(-start[s])
         for c in range(cells[b]):
             reach = min(longest, c + 1)
+            for l in range(reach):
+                for i in read:
+                    price[l, i], price_k[l, i] = power(-cost[b, c, l, i])
             for s in range(low, high):
-                count, best = 0, -math.inf
+                m, k = 0.0, 0
                 for l in range(reach):
                     for a in range(enter[s], enter[s + 1]):
-                        value = alpha[b, c - l, source[a]] - cost[b, c, l, label[a]] - weight[a]
-                        terms[count] = value
-                        count += 1
-                        best = max(best, value)
-                if best == -math.inf:
-                    alpha[b, c + 1, s - low] = best
-                    continue
-                summed = 0.0
-                for i in range(count):
-                    if terms[i] - best > _SMALL:
-                        summed += math.exp(terms[i] - best)
-                alpha[b, c + 1, s - low] = best + math.log(summed)
-        end, best = cells[b], -math.inf
+                        before, i = source[a], label[a]
+                        each, each_k = times(
+                            alpha[b, c - l, before], alpha_k[b, c - l, before], price[l, i], price_k[l, i],
+                            weight[a], weight_k[a],
+                        )  # fmt: skip
+                        m, k = plus(m, k, each, each_k)
+                if m > 1.0:
+                    m, k = m * _TINY, k + 1
+                alpha[b, c + 1, s - low], alpha_k[b, c + 1, s - low] = m, k
+        m, k = 0.0, 0
         for s in range(low, high):
-            best = max(best, alpha[b, end, s - low] - final[s])
-        if best == -math.inf:
-            total[b] = math.inf
-            continue
-        summed = 0.0
-        for s in range(low, high):
-            summed += math.exp(alpha[b, end, s - low] - final[s] - best)
-        total[b] = -best - math.log(summed)
+            end, end_k = power(-final[s])
+            each, each_k = times(
+                alpha[b, cells[b], s - low], alpha_k[b, cells[b], s - low], end, end_k, 1.0, 0
+            )  # fmt: skip
+            m, k = plus(m, k, each, each_k)
+        total[b] = math.inf if m == 0.0 else -(math.log(m) + k * _LOG)
 
 
 @jit
@@ -85,39 +137,64 @@ def share_paths(
     source: Any,
     label: Any,
     weight: Any,
+    weight_k: Any,
     final: Any,
     chunk: Any,
     alpha: Any,
+    alpha_k: Any,
     total: Any,
     slope: Any,  # (B,) factor of each sample
     by_cost: Any,  # (B, C, L, K) zeros, and then the answer
     by_weight: Any,  # (A,) zeros, and then the answer
 ) -> None:
     """Share of the paths, weighed by exp(−cost), that use each cost and each arc: the gradient of `sum_paths`."""
-    longest = cost.shape[2]
+    longest, labels = cost.shape[2], cost.shape[3]
+    price, price_k = np.empty((longest, labels)), np.empty((longest, labels), np.int64)
     for b in chunk:
         if total[b] == math.inf or slope[b] == 0.0:
             continue
         q = which[b]
         low, high = first[q], first[q + 1]
+        read = used_labels(label, enter[low], enter[high], labels)
         share = np.zeros((cells[b] + 1, high - low))
+        whole, whole_k = power(-total[b])
         for s in range(low, high):
-            share[cells[b], s - low] = math.exp(alpha[b, cells[b], s - low] - final[s] + total[b])
+            end, end_k = power(-final[s])
+            m, k = times(alpha[b, cells[b], s - low], alpha_k[b, cells[b], s - low], end, end_k, 1.0, 0)
+            share[cells[b], s - low] = m / whole * scale(k - whole_k)
         for c in range(cells[b] - 1, -1, -1):
             reach = min(longest, c + 1)
+            for l in range(reach):
+                for i in read:
+                    price[l, i], price_k[l, i] = power(-cost[b, c, l, i])
             for s in range(low, high):
                 here = share[c + 1, s - low]
                 if here < 1e-300:
                     continue
-                base = alpha[b, c + 1, s - low]
+                here /= alpha[b, c + 1, s - low]
+                base = alpha_k[b, c + 1, s - low]
                 for l in range(reach):
                     for a in range(enter[s], enter[s + 1]):
-                        value = alpha[b, c - l, source[a]] - cost[b, c, l, label[a]] - weight[a] - base
-                        if value > _SMALL:
-                            used = here * math.exp(value)
-                            share[c - l, source[a]] += used
-                            by_cost[b, c, l, label[a]] += used * slope[b]
+                        before, i = source[a], label[a]
+                        m, k = times(
+                            alpha[b, c - l, before], alpha_k[b, c - l, before], price[l, i], price_k[l, i],
+                            weight[a], weight_k[a],
+                        )  # fmt: skip
+                        if m > 0.0 and k >= base - 1:
+                            used = here * m if k == base else here * m * scale(k - base)
+                            share[c - l, before] += used
+                            by_cost[b, c, l, i] += used * slope[b]
                             by_weight[a] += used * slope[b]
+
+
+@jit
+def scale(k: int) -> float:
+    """Uᵏ for a k near 0."""
+    if k == 0:
+        return 1.0
+    if k == -1:
+        return _TINY
+    return _UNIT if k == 1 else 0.0
 
 
 @jit

@@ -163,7 +163,7 @@ class Lattice(Energy):
 
     def letters(self, y: Tensor) -> list[list[int]]:
         """The answers without what fills them up."""
-        return [[int(letter) for letter in row if letter >= 0] for row in y]
+        return [[int(letter) for letter in row if letter >= 0] for row in y.tolist()]
 
     def encode(self, x: Any) -> dict[str, Tensor]:
         """Costs (B, C, L, K), and the cells of each sample, (B,)."""

@@ -125,16 +125,19 @@ def _chunks(count: int) -> list[Any]:
 class _SoftPath(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, cost: Tensor, cells: Tensor, group: Group, weight: Tensor) -> Tensor:
-        from lowland.compiled.lattice import sum_paths
+        from lowland.compiled.lattice import powers, sum_paths
 
-        arrays = _arrays(cost, cells, group, weight)
-        states = int(np.diff(group.first).max(initial=0))
-        alpha = np.empty((len(cost), cost.shape[1] + 1, states))
-        total = np.empty(len(cost))
+        *arrays, costs = _arrays(cost, cells, group, weight)
+        factor, factor_k = np.empty(len(costs)), np.empty(len(costs), np.int64)
+        powers(costs, factor, factor_k)
+        arrays = (*arrays, factor, factor_k)
+        shape = len(cost), cost.shape[1] + 1, int(np.diff(group.first).max(initial=0))
+        alpha, alpha_k, total = np.empty(shape), np.empty(shape, np.int64), np.empty(len(cost))
         in_threads(
-            lambda chunk: sum_paths(*arrays, group.start, group.final, chunk, alpha, total), _chunks(len(cost))
+            lambda chunk: sum_paths(*arrays, group.start, group.final, chunk, alpha, alpha_k, total),
+            _chunks(len(cost)),
         )
-        ctx.kept = arrays, group, alpha, total, cost.dtype
+        ctx.kept = arrays, group, (alpha, alpha_k, total)
         return torch.from_numpy(total)
 
     @staticmethod
@@ -142,14 +145,14 @@ class _SoftPath(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         from lowland.compiled.lattice import share_paths
 
-        arrays, group, alpha, total, dtype = ctx.kept
+        arrays, group, sums = ctx.kept
         slopes, chunks = slope.double().contiguous().numpy(), _chunks(len(slope))
         by_cost = np.zeros_like(arrays[0])
         by_weight = np.zeros((len(chunks), len(group.source)))
 
         def work(piece: tuple[int, Any]) -> None:
             i, chunk = piece
-            share_paths(*arrays, group.final, chunk, alpha, total, slopes, by_cost, by_weight[i])
+            share_paths(*arrays, group.final, chunk, *sums, slopes, by_cost, by_weight[i])
 
         in_threads(work, list(enumerate(chunks)))
         return torch.from_numpy(by_cost), None, None, torch.from_numpy(by_weight.sum(axis=0))
