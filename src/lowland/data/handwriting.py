@@ -71,7 +71,7 @@ class DigitPool(NamedTuple):
         if not bool(inked.any(dim=(1, 2)).all()):
             raise DomainError(f"One of the {split} images of {digits.name} is blank: leave it out.")
         sides = [_ends(inked.any(dim=axis)) for axis in (2, 1)]
-        middle = torch.stack([(first + behind - 1) / 2 for first, behind in sides], dim=1)
+        middle = torch.stack([(first + behind - 1).float() / 2 for first, behind in sides], dim=1)
         longer = torch.stack([behind - first for first, behind in sides]).amax(dim=0)
         return cls(pixels, middle, longer, counts)
 
@@ -164,7 +164,7 @@ def _glyphs(pool: DigitPool, letters_M: Tensor, line_M: Tensor, lines: int, gene
 def _digits(pool: DigitPool, chosen: Tensor, scale: Tensor, slant: Tensor, row: Tensor, thick: Tensor) -> Tensor:
     """Digits scaled and sheared about the middle of their ink, which comes to `row` and the middle of the box."""
     down_MH1 = ((torch.arange(HEIGHT) - row[:, None]) / scale[:, None])[:, :, None]
-    across_M1W = ((torch.arange(_BOX) - (_BOX - 1) / 2) / scale[:, None])[:, None]
+    across_M1W = ((torch.arange(_BOX, dtype=torch.float32) - (_BOX - 1) / 2) / scale[:, None])[:, None]
     middle_M211 = pool.middle[chosen, :, None, None]
     rows_MHW = (middle_M211[:, 0] + down_MH1).expand(-1, -1, _BOX)
     columns_MHW = middle_M211[:, 1] + across_M1W + slant[:, None, None] * down_MH1
