@@ -1,7 +1,7 @@
 """Where a line of handwriting may be cut into characters: it is set upright and cut where it has least ink.
 
-As in the reader of Matan, Burges, LeCun and Denker (1992) and in section V of LeCun, Bottou, Bengio and Haffner (1998),
-there are more cuts than characters: what reads the line later chooses among them.
+Heuristic over-segmentation (LeCun, Bottou, Bengio and Haffner 1998, section V): there are more cuts than characters,
+and what reads the line later chooses among them.
 """
 
 from __future__ import annotations
