@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 import lowland as ll
+from lowland.data.amounts import amount_lines
 from lowland.data.bouncing_ball import bouncing_ball
 from lowland.data.moving_digits import moving_digits
+from lowland.data.optical_digits import digits
 from lowland.data.plane import TOYS, toy
 from lowland.energies.base import ReferenceCase
 from lowland.energies.structure import Penalty
@@ -182,6 +184,14 @@ def test_films_are_those_of_single_precision() -> None:
     with default(torch.float64):
         wide = [*bouncing_ball(3), *moving_digits(digits, side=16)]
     same(usual, wide)
+
+
+def test_lines_are_those_of_single_precision() -> None:
+    usual = amount_lines(digits(), "test", 3)
+    with default(torch.float64):
+        wide = amount_lines(digits(), "test", 3)
+    assert usual.texts == wide.texts
+    same([*usual.images, *usual.boundaries], [*wide.images, *wide.boundaries])
 
 
 @pytest.mark.parametrize("name", ["PCA", "KMeans", "GaussianMixture", "SparseCoder", "DictionaryLearning"])
