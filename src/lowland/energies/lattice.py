@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from lowland.energies.paths import Group, best_path, soft_path
 from lowland.energies.structure import Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError
 from lowland.registry import register
-from lowland.tensors import PerSampleRNG
+from lowland.tensors import PerSampleRNG, take
 
 
 class FrameCosts(nn.Module):
@@ -67,7 +67,7 @@ class Lattice(Energy):
 
     Args:
         network: (B, *shape) → costs (B, C, K) of single cells, or (B, C, L, K) of the piece of l + 1 cells that ends
-            with each cell; with an attribute `shape`.
+            with each cell; with an attribute `shape`, or a dictionary of shapes by name if it takes x as one.
         automaton: which paths there are; see `lowland.automata`.
         cells: C, the most cells of a sample.
         lengths: whether samples have cells of their own number: x is then {"input": …, "cells": (B,)}.
@@ -93,9 +93,11 @@ class Lattice(Energy):
         automaton = automaton.trim()
         if automaton.states == 0 or automaton.letters == 0:
             raise OptionError(f"{automaton!r} has no path that writes a letter: no state can be begun in and ended in.")
-        given = Reals(tuple(shape))
+        self.named = isinstance(shape, Mapping)
+        parts = {name: Reals(tuple(part)) for name, part in (shape if self.named else {"input": shape}).items()}
+        counted = {"cells": Reals()} if lengths else {}
         super().__init__(
-            x=Product({"input": given, "cells": Reals()}) if lengths else given,
+            x=Product(parts | counted) if self.named or lengths else parts["input"],
             y=Tokens(automaton.letters, cells, empty="end"),
             z=Tokens(automaton.arcs, cells, empty="any"),
         )
@@ -154,12 +156,30 @@ class Lattice(Energy):
         rows = [self.transcripts([answer for _, answer in rows]) for rows in found]
         return torch.stack(rows).to(x["cost"].device)
 
-    def possible(self, x: Any, y: Tensor) -> Tensor:
-        """(B,) of booleans, whether some path writes y with the cells that x has; x is not encoded."""
-        cells = self._cells(x, len(y))
-        zeros = torch.zeros(len(y), self.cells, 1, self.automaton.labels, dtype=torch.float64)
-        group = self._spelled(y)
-        return torch.isfinite(best_path(zeros, cells.cpu(), group, group.arc_weights(None))[0]).to(y.device)
+    @torch.no_grad()
+    def possible(self, x: Any, y: Tensor, batch: int = 256) -> Tensor:
+        """(B,) of booleans, whether some path through the pieces that x has writes y; x is not encoded."""
+        found = []
+        for rows in torch.arange(len(y), device=y.device).split(batch):
+            encoded = self.encode(take(x, rows))
+            open_ = torch.isinf(encoded["cost"]).to(torch.float64) * 1e300
+            group = self._spelled(y[rows])
+            found.append(best_path(open_, encoded["cells"], group, group.arc_weights(None))[0] < 1e299)
+        return torch.cat(found).to(y.device)
+
+    def shares(self, x: Any, y: Tensor | None = None) -> Tensor:
+        """How likely each piece is read as each label, (B, C, L, K): ∂F/∂c of all paths, or of those of an answer.
+
+        The paths are weighed by exp(−E); the shares of all pieces over a cell sum to 1. x is not encoded.
+        """
+        with torch.no_grad():
+            encoded = self.encode(x)
+        with torch.enable_grad():
+            cost = encoded["cost"].detach().requires_grad_()
+            given = {**encoded, "cost": cost}
+            free = -self.log_partition(given) if y is None else self.marginal(given, y, 1.0)
+            assert free is not None
+            return torch.autograd.grad(free.sum(), cost)[0]
 
     def letters(self, y: Tensor) -> list[list[int]]:
         """The answers without what fills them up."""
@@ -167,8 +187,7 @@ class Lattice(Energy):
 
     def encode(self, x: Any) -> dict[str, Tensor]:
         """Costs (B, C, L, K), and the cells of each sample, (B,)."""
-        given = x["input"] if self.lengths else x
-        cost = self.network(given)
+        cost = self.network(x if self.named or not self.lengths else x["input"])
         cost = cost[:, :, None] if cost.ndim == 3 else cost
         if cost.ndim != 4 or cost.shape[1] > self.cells or cost.shape[3] < self.automaton.labels:
             raise ShapeError(
