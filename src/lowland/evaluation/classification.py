@@ -76,14 +76,16 @@ def inferred_accuracy(energy: Energy, x: Tensor, y: Tensor) -> float:
 
 
 def inputs_and_answers(energy: Energy, data: Images, split: str) -> tuple[Tensor, Tensor]:
-    """Flat images x (N, D) and one-hot answers y (N, K) of a split of the data, on the device of the energy.
+    """Images x and one-hot answers y (N, K) of a split of the data, on the device of the energy.
+
+    The images have the shape that the energy takes: flat, (N, D), for `Classifier`, and (N, 1, H, W) for `LeNet`.
 
     Args:
         split: "train", "validation" or "test".
     """
     own = next(iter(energy.parameters()))
     y = functional.one_hot(getattr(data, f"{split}_labels"), energy.domain("y").size)
-    return getattr(data, split).flatten(1).to(own.device), y.float().to(own.device)
+    return getattr(data, split).reshape(-1, *energy.domain("x").shape).to(own.device), y.float().to(own.device)
 
 
 def fit_by_validation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowland.nn.connections import RadialBasis, TableConvolution, connections
+from lowland.nn.connections import RadialBasis, TableConvolution, count_connections
 from lowland.nn.convolutional import FilmEncoder, FilmEyes, FrameDecoder
 from lowland.nn.convolutional_lista import ConvolutionalLinear, ConvolutionalLISTA
 from lowland.nn.layers import linear, mlp
@@ -33,7 +33,7 @@ __all__ = [
     "Subsampling",
     "SubtractiveNormalisation",
     "TableConvolution",
-    "connections",
+    "count_connections",
     "linear",
     "mlp",
 ]

@@ -25,7 +25,8 @@ class TableConvolution(nn.Module):
         table: for each output map the input maps that it sees.
         inputs: number of input maps.
         kernel: side of the filters, in pixels.
-        scale: weights and biases of map o are drawn uniformly from ± scale / n_o, n_o the inputs of one of its units.
+        bound: weights and biases of a map whose units have n inputs are drawn uniformly from ± bound(n); by default
+            ± 1 / √n, as those of the other layers.
         generator: draws them; by default one with seed 0.
 
     Raises:
@@ -43,7 +44,7 @@ class TableConvolution(nn.Module):
         table: Sequence[Sequence[int]],
         inputs: int,
         kernel: int = 5,
-        scale: float = 2.4,
+        bound: Callable[[int], float] = lambda inputs: 1 / math.sqrt(inputs),
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class TableConvolution(nn.Module):
                     f"row is {list(row)}."
                 )
         generator = generator or torch.Generator().manual_seed(0)
-        bounds = torch.tensor([scale / (len(row) * kernel**2) for row in table])
+        bounds = torch.tensor([bound(len(row) * kernel**2) for row in table])
         each = torch.repeat_interleave(bounds, torch.tensor([len(row) for row in table]))
         weight = torch.empty(len(each), kernel, kernel).uniform_(-1, 1, generator=generator)
         self.weight = nn.Parameter(each[:, None, None] * weight)
@@ -100,7 +101,7 @@ class RadialBasis(nn.Module):
         return self.centres.numel()
 
 
-def connections(net: nn.Module, shape: Sequence[int]) -> int:
+def count_connections(net: nn.Module, shape: Sequence[int]) -> int:
     """How many connections a net has for one sample: each unit's inputs, and its bias as one more.
 
     The count of LeCun et al. (1998): a shared weight counts at each place, a pooled unit once for each pixel of its
@@ -116,7 +117,7 @@ def connections(net: nn.Module, shape: Sequence[int]) -> int:
         UnsupportedError: for another layer with weights, unless it has a method `connections` as `Pooling` has it.
         ShapeError: for a shape that the net does not take.
 
-    >>> connections(nn.Conv2d(1, 6, 5), (1, 32, 32))
+    >>> count_connections(nn.Conv2d(1, 6, 5), (1, 32, 32))
     122304
     """
     found: list[int] = []

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from lowland.errors import OptionError, ShapeError, UnsupportedError
-from lowland.nn.connections import RadialBasis, TableConvolution, connections
+from lowland.nn.connections import RadialBasis, TableConvolution, count_connections
 from lowland.nn.pooling import Subsampling
 
 TABLE = [[0], [0, 2], [2, 1]]
@@ -34,7 +34,7 @@ def test_a_full_table_is_a_convolution() -> None:
     plain.weight.data, plain.bias.data = layer.weight.data.reshape(4, 2, 3, 3), layer.bias.data
     x = torch.randn(1, 2, 5, 5, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(layer(x), plain(x))
-    assert connections(layer, (2, 5, 5)) == connections(plain, (2, 5, 5))
+    assert count_connections(layer, (2, 5, 5)) == count_connections(plain, (2, 5, 5))
 
 
 def test_weights_come_from_the_generator_and_within_their_bounds() -> None:
@@ -44,8 +44,10 @@ def test_weights_come_from_the_generator_and_within_their_bounds() -> None:
     assert torch.equal(first.weight, again.weight)
     other = TableConvolution(TABLE, 3, generator=torch.Generator().manual_seed(1))
     assert not torch.equal(first.weight, other.weight)
-    assert first.weight[0].abs().max() <= 2.4 / 25
-    assert first.weight[1:].abs().max() <= 2.4 / 50
+    other = TableConvolution(TABLE, 3, bound=lambda inputs: 1 / inputs)
+    for layer, near, far in ((first, 1 / 5, 1 / 50**0.5), (other, 1 / 25, 1 / 50)):
+        assert 0.9 * near < layer.weight[0].abs().max() <= near
+        assert 0.9 * far < layer.weight[1:].abs().max() <= far
 
 
 @pytest.mark.parametrize("table", [[[]], [[0, 0]], [[3]], [[-1]]])
@@ -79,7 +81,7 @@ def unit_by_unit(net: nn.Module, shape: tuple[int, ...]) -> int:
     ids=lambda value: type(value).__name__,
 )
 def test_connections_are_those_that_derivatives_show(net: nn.Module, shape: tuple[int, ...]) -> None:
-    assert connections(net, shape) == unit_by_unit(net, shape)
+    assert count_connections(net, shape) == unit_by_unit(net, shape)
 
 
 def test_layers_add_up_and_nothing_is_left_behind() -> None:
@@ -88,7 +90,7 @@ def test_layers_add_up_and_nothing_is_left_behind() -> None:
         RadialBasis(torch.eye(4)),
     )  # fmt: skip
     mean = net[1].running_mean.clone()
-    assert connections(net, (1, 6, 6)) == 2 * 16 * 9 + 2 * 32 + 8 * 4 + 36 + 16
+    assert count_connections(net, (1, 6, 6)) == 2 * 16 * 9 + 2 * 32 + 8 * 4 + 36 + 16
     assert not any(layer._forward_hooks for layer in net.modules())
     assert torch.equal(net[1].running_mean, mean)
     assert net[5].weight.device.type == "cpu"
@@ -96,8 +98,8 @@ def test_layers_add_up_and_nothing_is_left_behind() -> None:
 
 def test_what_cannot_be_counted_gets_one_sentence() -> None:
     with pytest.raises(UnsupportedError, match="ConvTranspose2d"):
-        connections(nn.ConvTranspose2d(1, 1, 3), (1, 4, 4))
+        count_connections(nn.ConvTranspose2d(1, 1, 3), (1, 4, 4))
     net = nn.Linear(3, 2)
     with pytest.raises(ShapeError, match=r"\(4,\)"):
-        connections(net, (4,))
+        count_connections(net, (4,))
     assert not net._forward_hooks
