@@ -86,10 +86,10 @@ class LeNet(Energy):
     def reference_case(cls) -> ReferenceCase:
         """The last layer before the output has the bitmap of 3 for its bias, and little weight: 3 is the closest."""
         energy = cls((4, 5))
-        linear = energy.network.stages.F6[1]
+        weight, bias = energy.network.stages.get_submodule("F6.1").parameters()
         with torch.no_grad():
-            linear.weight.mul_(0.1)
-            linear.bias.copy_(digit_bitmaps()[3])
+            weight.mul_(0.1)
+            bias.copy_(digit_bitmaps()[3])
             x = torch.rand(3, 1, 4, 5, generator=torch.Generator().manual_seed(0))
             code = energy.network.maps(energy.image(x))["F6"]
             minimum = (code - digit_bitmaps()[3]).square().sum(dim=1)

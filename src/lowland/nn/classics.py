@@ -7,7 +7,7 @@ Dropout, which training adds, is left out: it has no weights.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class Blocks(NamedTuple):
 
     kind: type[Residual] | type[Bottleneck]
     maps: int
-    count: int
+    blocks: int
     stride: int
 
 
@@ -78,20 +78,23 @@ class Full(NamedTuple):
     units: int = 0
 
 
+Layer: TypeAlias = Filters | Normed | Blocks | Mixed | Largest | Across | Mean | Full
+
+
 class Classic(NamedTuple):
     """A net: side of its images in pixels, and its layers."""
 
     side: int
-    layers: tuple[Any, ...]
+    layers: tuple[Layer, ...]
 
 
-def _vgg(*stages: tuple[int, int]) -> tuple[Any, ...]:
+def _vgg(*stages: tuple[int, int]) -> tuple[Layer, ...]:
     return tuple(
         layer for count, maps in stages for layer in (*[Filters(maps, 3, padding=1)] * count, Largest(2, 2))
     )  # fmt: skip
 
 
-def _resnet(kind: type[Residual] | type[Bottleneck], maps: int, *counts: int) -> tuple[Any, ...]:
+def _resnet(kind: type[Residual] | type[Bottleneck], maps: int, *counts: int) -> tuple[Layer, ...]:
     stages = (Blocks(kind, maps * 2**i, count, 1 if i == 0 else 2) for i, count in enumerate(counts))
     return Normed(64, 7, 2), Largest(3, 2, 1), *stages, Mean(), Full()
 
@@ -202,7 +205,7 @@ def classic(name: str, classes: int = 1000, generator: torch.Generator | None = 
                 side = -(-side // layer.stride)
             case Blocks():
                 made = [layer.kind(maps, layer.maps, layer.stride, generator)]
-                made += [layer.kind(layer.maps, layer.maps, 1, generator) for _ in range(layer.count - 1)]
+                made += [layer.kind(layer.maps, layer.maps, 1, generator) for _ in range(layer.blocks - 1)]
                 maps, side = layer.maps, -(-side // layer.stride)
             case Mixed():
                 made, maps = [Inception(maps, layer, generator)], layer.one + layer.three + layer.five + layer.pooled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -26,27 +27,38 @@ class MaximumLikelihood(FreeEnergyShaping):
     Its gradient is ∂F/∂θ at the data minus the mean of ∂F/∂θ under exp(−F) / Z. Source: LeCun et al., "A tutorial on
     energy-based learning" (2006), section on the negative log-likelihood loss.
 
-    Energies: those with `log_partition`: `Gaussian`, `Classifier`, small `RBM`.
+    Energies: those with `log_partition`: `Gaussian`, `Classifier`, `LeNet`, small `RBM`.
+
+    Args:
+        views: changes each x at random, anew in each step, where the answer y stays right, such as
+            `lowland.data.views.Distortions`; None leaves x as it is.
+        seed: see `Shaping`.
 
     Raises:
-        UnsupportedError: if the energy has no log Z in closed form.
+        UnsupportedError: if the energy has no log Z in closed form, or there are views but no x.
 
     >>> case = MaximumLikelihood.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, views: Callable[[Tensor, PerSampleRNG], Tensor] | None = None, seed: int = 0) -> None:
         super().__init__(beta=1.0, seed=seed)  # log Z is that of exp(−F_1)
+        self.views = views
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        log_partition = energy.log_partition(None if batch.x is None else energy.encode(batch.x))
+        x = batch.x
+        if self.views is not None:
+            if x is None:
+                raise UnsupportedError("The views of MaximumLikelihood change x, but these data have none.")
+            x = self.views(x, self.noise(x))
+        log_partition = energy.log_partition(None if x is None else energy.encode(x))
         if log_partition is None:
             raise UnsupportedError(
                 f"{type(energy).__name__} has no log Z in closed form: use MaximumLikelihoodGrid in two dimensions, "
                 "VariationalLikelihood, or a contrastive shaping."
             )
-        loss = self.free(energy, binarise(self, energy, batch.y), batch.x).mean() + log_partition.mean()
+        loss = self.free(energy, binarise(self, energy, batch.y), x).mean() + log_partition.mean()
         return Losses({"energy": loss}, {"log_partition": log_partition.detach().mean()})
 
     @classmethod

@@ -1,0 +1,1 @@
+"""Images: what is seen in them, and where."""
