@@ -68,7 +68,7 @@ def test_scaling_and_squeezing_change_both_sides(name: str, sign: int) -> None:
 
 
 def test_elastic_displacements_are_smooth_and_of_the_size_of_the_formula() -> None:
-    """Noise of variance 1/3, blurred by a Gaussian of σ pixels, has the deviation 1 / (2 σ √(3 π)), far from borders."""
+    """Noise of variance 1/3, blurred by a Gaussian of σ pixels, has the deviation 1 / (2 σ √(3 π)) off the borders."""
     field = Distortions(elastic=34.0)._elastic(PerSampleRNG(0, torch.arange(200)), 56, 56, 1.0)
     inner = field[:, 16:-16, 16:-16]
     expected = 34 / (2 * 4 * (3 * torch.pi) ** 0.5)

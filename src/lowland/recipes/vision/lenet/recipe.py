@@ -48,7 +48,7 @@ class LenetRecipe(SeededRecipe):
     """Digits: ten thousand of MNIST, all of it, or the small ones that are always available."""
     epochs: tuple[Count, ...] = (10, 15, 20)
     """Passes through the training images, of which the validation images choose one; the rate falls to 0 at the end."""
-    batch: Count = 64
+    batch: Count = 32
     """Images in a step of training."""
     rate: Positive = 0.002
     """Learning rate of Adam at first."""
