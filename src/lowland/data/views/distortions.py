@@ -64,6 +64,11 @@ class Distortions:
     @torch.no_grad()
     def __call__(self, samples: Tensor, noise: PerSampleRNG) -> Tensor:
         check_samples(samples, noise, "(B, C, H, W)")
+        # Mixed precision is for networks: three digits are too few for positions.
+        with torch.autocast(samples.device.type, enabled=False):
+            return self._seen(samples, noise)
+
+    def _seen(self, samples: Tensor, noise: PerSampleRNG) -> Tensor:
         height, width = samples.shape[2:]
         pixel = max(height, width) / _USUAL
         place = self._affine(noise, height, width, pixel)
