@@ -55,7 +55,7 @@ class LenetRecipe(SeededRecipe):
     rubbish: Positive = 40.0
     """Energy of the class of what is no digit, j, in squared pixels of a bitmap; the paper gives no value."""
     examples: Count = 100000
-    """Training images at most."""
+    """Training images at most, and validation images at most."""
 
     stages: ClassVar[int] = len(METHODS)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -70,7 +70,7 @@ class LenetRecipe(SeededRecipe):
         whole, tables, energies = load(self.data), {}, {}
         if whole.stand_in_for:
             run.stand_in(f"{self.data} stands in for {whole.stand_in_for}: its test images are not the published ones.")
-        data = whole.resplit(1 / 8, self.generator(100 + seed)).first(train=self.examples)
+        data = whole.resplit(1 / 8, self.generator(100 + seed)).first(train=self.examples, validation=self.examples)
         numbers: dict[str, dict[str, Any]] = {}
         for method in METHODS:
             energies[method] = self._energy(method, data, seed).to(self.device)
@@ -128,4 +128,4 @@ class LenetRecipe(SeededRecipe):
         run.figure("views", partial(image_rows, views, signed=False, each=False))
         for method in (PUBLISHED, DISTORTED):
             options = (data.test, first.tables[method], data.test_labels, names)
-            run.figure(f"wrong-{method}", partial(hardest_images, *options))
+            run.figure(f"wrong-{method}", partial(hardest_images, *options, count=16))
