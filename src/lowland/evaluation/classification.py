@@ -5,7 +5,7 @@ Shape letters: N inputs, D their size, K answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -76,27 +76,36 @@ def inferred_accuracy(energy: Energy, x: Tensor, y: Tensor) -> float:
 
 
 def inputs_and_answers(energy: Energy, data: Images, split: str) -> tuple[Tensor, Tensor]:
-    """Flat images x (N, D) and one-hot answers y (N, K) of a split of the data, on the device of the energy.
+    """Images x and one-hot answers y (N, K) of a split of the data, on the device of the energy.
+
+    The images have the shape that the energy takes: flat, (N, D), for `Classifier`, and (N, 1, H, W) for `LeNet`.
 
     Args:
         split: "train", "validation" or "test".
     """
     own = next(iter(energy.parameters()))
     y = functional.one_hot(getattr(data, f"{split}_labels"), energy.domain("y").size)
-    return getattr(data, split).flatten(1).to(own.device), y.float().to(own.device)
+    return getattr(data, split).reshape(-1, *energy.domain("x").shape).to(own.device), y.float().to(own.device)
 
 
 def fit_by_validation(
-    energy: Energy, data: Images, shaping: Shaping, steps: Sequence[int], batch_size: int = 128, seed: int = 0
+    energy: Energy,
+    data: Images,
+    shaping: Shaping,
+    steps: Sequence[int],
+    batch_size: int = 128,
+    seed: int = 0,
+    lr: float = 1e-3,
+    schedule: Callable[[int], float] | None = None,
 ) -> dict[int, float]:
     """Train a classifier, and keep the weights of the number of steps with the least error on validation images.
 
     Args:
-        energy: E(x, y) of flat images and one-hot answers, such as `Classifier`, trained in place.
+        energy: E(x, y) of images and one-hot answers, such as `Classifier` or `LeNet`, trained in place.
         data: images with labels; the test images have no say.
         shaping: the training method.
         steps: numbers of training steps to choose from, rising; of equally good ones the first wins.
-        batch_size, seed: of `lowland.fit`.
+        batch_size, seed, lr, schedule: of `lowland.fit`.
 
     Returns:
         the validation error, the share of wrong answers, by the number of steps.
@@ -114,7 +123,7 @@ def fit_by_validation(
     kept = Snapshots(energy, steps)
     fit(
         energy, inputs_and_answers(energy, data, "train"), shaping, max_steps=steps[-1], batch_size=batch_size,
-        validation=0.0, seed=seed, progress=False, callback=kept,
+        validation=0.0, seed=seed, lr=lr, schedule=schedule, progress=False, callback=kept,
     )  # fmt: skip
     errors = {}
     for step in steps:

@@ -16,6 +16,7 @@ from lowland.plots.heatmap import auroc_heatmap
 from lowland.plots.histogram import distributions, histogram, pair_energies
 from lowland.plots.images import image_rows, images
 from lowland.plots.landscape import landscape, landscape_grid, landscapes_through
+from lowland.plots.maps import layer_maps
 from lowland.plots.mosaic import mosaic
 from lowland.plots.photographs import photographs
 from lowland.plots.plane import Plane, plane_through
@@ -43,6 +44,7 @@ __all__ = [
     "landscape",
     "landscape_grid",
     "landscapes_through",
+    "layer_maps",
     "measure",
     "mosaic",
     "nearest_images",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowland.data.views import ImageViews, Jigsaw, SeriesViews, VectorViews, changed_options, two_views
+from lowland.data.views import Distortions, ImageViews, Jigsaw, SeriesViews, VectorViews, changed_options, two_views
 from lowland.errors import OptionError, ShapeError
 from lowland.tensors import PerSampleRNG
 
@@ -27,6 +27,7 @@ CASES: dict[str, tuple[Callable[[Tensor, PerSampleRNG], Tensor], tuple[int, ...]
     "crop only": (ImageViews.crop_only(), (3, 8, 8)),
     "colour alone": (ImageViews(crop=(1, 1), flip=0), (3, 8, 8)),
     "jigsaw": (Jigsaw(), (3, 10, 8)),
+    "distortions": (Distortions(), (2, 28, 20)),
     "series": (SeriesViews(mask=0.5), (2, 40)),
     "series of one": (SeriesViews(mask=0.5), (1, 1)),
     "series crop": (SeriesViews.crop_only(), (2, 40)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lowland.data.views.ablations import ablations
 from lowland.data.views.damage import Damage, pretext_tasks
+from lowland.data.views.distortions import Distortions
 from lowland.data.views.images import ImageViews
 from lowland.data.views.jigsaw import Jigsaw
 from lowland.data.views.options import changed_options, two_views
@@ -16,6 +17,7 @@ from lowland.data.views.vectors import VectorViews
 
 __all__ = [
     "Damage",
+    "Distortions",
     "ImageViews",
     "Jigsaw",
     "SeriesViews",

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from lowland.errors import OptionError
+from lowland.nn.residual import Residual, normed
 from lowland.registry import register
-
-
-class Residual(nn.Module):
-    """(B, inputs, H, W) → (B, outputs, H / stride, W / stride): y = relu(x + f(x)), f two 3 × 3 convolutions.
-
-    He et al. 2016, figure 2 and section 3.3: batch normalisation after each convolution, ReLU between them, and a 1 × 1
-    convolution of x where the shapes differ (option B).
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.first = _normed(inputs, outputs, 3, stride, generator)
-        self.second = _normed(outputs, outputs, 3, 1, generator)
-        same = stride == 1 and inputs == outputs
-        self.across = nn.Identity() if same else _normed(inputs, outputs, 1, stride, generator)
-
-    def forward(self, image: Tensor) -> Tensor:
-        change = self.second(self.first(image).relu_())
-        return change.add_(self.across(image)).relu_()
 
 
 @register("encoder")
@@ -59,7 +39,7 @@ class ResNet18(nn.Module):
             raise OptionError(f"ResNet18 takes images of at least 8 × 8, but these are {shape[1]} × {shape[2]}.")
         generator = generator or torch.Generator().manual_seed(0)
         self.shape, self.size = tuple(shape), 8 * width
-        self.stem = _normed(shape[0], width, 3, 1, generator)
+        self.stem = normed(shape[0], width, 3, 1, generator)
         blocks: list[nn.Module] = []
         inputs = width
         for stage in range(4):
@@ -76,12 +56,3 @@ class ResNet18(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.maps(image).mean(dim=(2, 3))
-
-
-def _normed(inputs: int, outputs: int, kernel: int, stride: int, generator: torch.Generator) -> nn.Sequential:
-    """A convolution and batch normalisation, which makes a bias of the convolution superfluous."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False, device="meta")
-    layer.to_empty(device="cpu")
-    with torch.no_grad():
-        layer.weight.normal_(0, math.sqrt(2 / (outputs * kernel**2)), generator=generator)
-    return nn.Sequential(layer, nn.BatchNorm2d(outputs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -26,21 +27,32 @@ class MaximumLikelihood(FreeEnergyShaping):
     Its gradient is ∂F/∂θ at the data minus the mean of ∂F/∂θ under exp(−F) / Z. Source: LeCun et al., "A tutorial on
     energy-based learning" (2006), section on the negative log-likelihood loss.
 
-    Energies: those with `log_partition`: `Gaussian`, `Classifier`, `Lattice`, small `RBM`.
+    Energies: those with `log_partition`: `Gaussian`, `Classifier`, `LeNet`, `Lattice`, small `RBM`.
+
+    Args:
+        views: changes each x at random, anew in each step, where the answer y stays right, such as
+            `lowland.data.views.Distortions`; None leaves x as it is.
+        seed: see `Shaping`.
 
     Raises:
-        UnsupportedError: if the energy has no log Z in closed form.
+        UnsupportedError: if the energy has no log Z in closed form, or there are views but no x.
 
     >>> case = MaximumLikelihood.reference_case()
     >>> list(case.shaping(case.energy, case.batch).losses)
     ['energy']
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, views: Callable[[Tensor, PerSampleRNG], Tensor] | None = None, seed: int = 0) -> None:
         super().__init__(beta=1.0, seed=seed)  # log Z is that of exp(−F_1)
+        self.views = views
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
-        encoded = None if batch.x is None else energy.encode(batch.x)
+        x = batch.x
+        if self.views is not None:
+            if x is None:
+                raise UnsupportedError("The views of MaximumLikelihood change x, but these data have none.")
+            x = self.views(x, self.noise(x))
+        encoded = None if x is None else energy.encode(x)
         log_partition = energy.log_partition(encoded)
         if log_partition is None:
             raise UnsupportedError(
@@ -48,10 +60,10 @@ class MaximumLikelihood(FreeEnergyShaping):
                 "VariationalLikelihood, or a contrastive shaping."
             )
         y = binarise(self, energy, batch.y)
-        energy.check(("z",), x=batch.x, y=y)
+        energy.check(("z",), x=x, y=y)
         # F from what is encoded already: a network is the most expensive part.
         free = energy.marginal(encoded, y, 1.0) if "z" in energy.domains else energy.energy(encoded, y, None)
-        loss = (self.free(energy, y, batch.x) if free is None else free).mean() + log_partition.mean()
+        loss = (self.free(energy, y, x) if free is None else free).mean() + log_partition.mean()
         return Losses({"energy": loss}, {"log_partition": log_partition.detach().mean()})
 
     @classmethod
