@@ -120,9 +120,7 @@ def compare(
     """One row, with errors relative to what float64 says."""
     errors = [float(((run().double() - exact) / exact).abs().max()) for run in (ours, theirs)]
     times = race({"ours": ours, "theirs": theirs}, rounds, threads)
-    return contest(
-        case, times["ours"], rival, times["theirs"], threads, error_ours=errors[0], error_theirs=errors[1]
-    )
+    return contest(case, times["ours"], rival, times["theirs"], threads, error_ours=errors[0], error_theirs=errors[1])
 
 
 def main() -> None:

@@ -184,7 +184,9 @@ def test_a_batch_gives_what_its_rows_give() -> None:
         for i in range(6):
             cells = int(x["cells"][i])
             alone = energy.marginal(
-                energy.encode({"input": x["input"][i : i + 1, :cells], "cells": x["cells"][i : i + 1]}), y[i : i + 1], beta
+                energy.encode({"input": x["input"][i : i + 1, :cells], "cells": x["cells"][i : i + 1]}),
+                y[i : i + 1],
+                beta,
             )
             torch.testing.assert_close(whole[i : i + 1], alone, rtol=1e-12, atol=0)
 
@@ -249,7 +251,9 @@ def test_a_grammar_constrains_the_answers() -> None:
     encoded = energy.encode(cost)
     y = energy.transcripts([[0, 1]])
     torch.testing.assert_close(inner.marginal(encoded, y, 1.0), energy.marginal(encoded, y, 1.0))
-    answers = [letters for letters in answers_by_hand(cost.permute(1, 0, 2), energy) if regular("a+b", "ab").accepts(letters)]
+    answers = [
+        letters for letters in answers_by_hand(cost.permute(1, 0, 2), energy) if regular("a+b", "ab").accepts(letters)
+    ]
     parts = [energy.marginal(encoded, energy.transcripts([letters]), 1.0) for letters in answers]
     torch.testing.assert_close(inner.log_partition(encoded), torch.logsumexp(-torch.cat(parts), dim=0, keepdim=True))
     found = ll.infer(inner, cost, over=("y", "z")).value["y"]

@@ -68,7 +68,7 @@ class Automaton:
             )
         for name in ("source", "target"):
             ends = getattr(self, name)
-            if count and not (0 <= ends.min() and ends.max() < self.states):
+            if count and not (ends.min() >= 0 and ends.max() < self.states):
                 raise OptionError(
                     f"An arc has the {name} {int(ends.max())} or below 0, but the states are 0 … {self.states - 1}."
                 )
@@ -91,7 +91,7 @@ class Automaton:
             states: S; by default as many as are named.
         """
         rows = [(*arc, 0.0)[:4] + ((arc[4],) if len(arc) > 4 else (arc[1],)) for arc in arcs]
-        ends = [{state: 0.0 for state in given} if not isinstance(given, dict) else given for given in (start, final)]
+        ends = [dict.fromkeys(given, 0.0) if not isinstance(given, dict) else given for given in (start, final)]
         named = [state for row in rows for state in (row[0], row[2])] + [state for given in ends for state in given]
         states = states or 1 + max(named, default=0)
         costs = np.full((2, states), np.inf)

@@ -21,16 +21,16 @@ _BEGIN = -1
 
 
 def regular(expression: str, alphabet: Sequence[str]) -> Automaton:
-    """Accepts the texts that a regular expression matches as a whole; letter k is the k-th of the alphabet.
+    r"""Accepts the texts that a regular expression matches as a whole; letter k is the k-th of the alphabet.
 
-    Known are letters, `.`, classes such as [0-9,] and [^x], \\d, \\w and \\s, groups (…), |, and the repetitions *, +, ?,
-    {m}, {m,} and {m,n}; \\ before any other character means that character.
+    Known are letters, `.`, classes such as [0-9,] and [^x], \d, \w and \s, groups (…), |, and the repetitions *, +, ?,
+    {m}, {m,} and {m,n}; \ before any other character means that character.
 
     Raises:
         OptionError: for an expression that cannot be read or is too large, with the place.
         DomainError: if it names a letter that the alphabet lacks, or no text of the alphabet matches.
 
-    >>> price = regular(r"[1-9][0-9]*(\\.[0-9]{2})?", "0123456789.")
+    >>> price = regular(r"[1-9][0-9]*(\.[0-9]{2})?", "0123456789.")
     >>> [price.accepts(["0123456789.".index(c) for c in text]) for text in ("70.25", "7", "07", "7.2")]
     [True, True, False, False]
     """

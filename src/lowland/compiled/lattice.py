@@ -101,16 +101,16 @@ def sum_paths(
             alpha[b, 0, s - low], alpha_k[b, 0, s - low] = power(-start[s])
         for c in range(cells[b]):
             reach = min(longest, c + 1)
-            for l in range(reach):
+            for part in range(reach):
                 for i in read:
-                    price[l, i], price_k[l, i] = power(-cost[b, c, l, i])
+                    price[part, i], price_k[part, i] = power(-cost[b, c, part, i])
             for s in range(low, high):
                 m, k = 0.0, 0
-                for l in range(reach):
+                for part in range(reach):
                     for a in range(enter[s], enter[s + 1]):
                         before, i = source[a], label[a]
                         each, each_k = times(
-                            alpha[b, c - l, before], alpha_k[b, c - l, before], price[l, i], price_k[l, i],
+                            alpha[b, c - part, before], alpha_k[b, c - part, before], price[part, i], price_k[part, i],
                             weight[a], weight_k[a],
                         )  # fmt: skip
                         m, k = plus(m, k, each, each_k)
@@ -164,26 +164,26 @@ def share_paths(
             share[cells[b], s - low] = m / whole * scale(k - whole_k)
         for c in range(cells[b] - 1, -1, -1):
             reach = min(longest, c + 1)
-            for l in range(reach):
+            for part in range(reach):
                 for i in read:
-                    price[l, i], price_k[l, i] = power(-cost[b, c, l, i])
+                    price[part, i], price_k[part, i] = power(-cost[b, c, part, i])
             for s in range(low, high):
                 here = share[c + 1, s - low]
                 if here < 1e-300:
                     continue
                 here /= alpha[b, c + 1, s - low]
                 base = alpha_k[b, c + 1, s - low]
-                for l in range(reach):
+                for part in range(reach):
                     for a in range(enter[s], enter[s + 1]):
                         before, i = source[a], label[a]
                         m, k = times(
-                            alpha[b, c - l, before], alpha_k[b, c - l, before], price[l, i], price_k[l, i],
+                            alpha[b, c - part, before], alpha_k[b, c - part, before], price[part, i], price_k[part, i],
                             weight[a], weight_k[a],
                         )  # fmt: skip
                         if m > 0.0 and k >= base - 1:
                             used = here * m if k == base else here * m * scale(k - base)
-                            share[c - l, before] += used
-                            by_cost[b, c, l, i] += used * slope[b]
+                            share[c - part, before] += used
+                            by_cost[b, c, part, i] += used * slope[b]
                             by_weight[a] += used * slope[b]
 
 
@@ -227,11 +227,11 @@ def least_path(
             reach = min(longest, c + 1)
             for s in range(low, high):
                 least, by, cells_of = math.inf, -1, 0
-                for l in range(reach):
+                for part in range(reach):
                     for a in range(enter[s], enter[s + 1]):
-                        value = best[c - l, source[a]] + cost[b, c, l, label[a]] + weight[a]
+                        value = best[c - part, source[a]] + cost[b, c, part, label[a]] + weight[a]
                         if value < least:
-                            least, by, cells_of = value, a, l + 1
+                            least, by, cells_of = value, a, part + 1
                 best[c + 1, s - low], arc[c + 1, s - low], size[c + 1, s - low] = least, by, cells_of
         least, at = math.inf, -1
         for s in range(states):

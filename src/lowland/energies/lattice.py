@@ -89,7 +89,9 @@ class Lattice(Energy):
     ) -> None:
         shape = getattr(network, "shape", None)
         if shape is None:
-            raise OptionError(f"{type(network).__name__} has no `shape`: a network of costs must state its input shape.")
+            raise OptionError(
+                f"{type(network).__name__} has no `shape`: a network of costs must state its input shape."
+            )
         automaton = automaton.trim()
         if automaton.states == 0 or automaton.letters == 0:
             raise OptionError(f"{automaton!r} has no path that writes a letter: no state can be begun in and ended in.")
@@ -148,7 +150,9 @@ class Lattice(Energy):
             DomainError: if a sample has fewer answers.
         """
         costs, cells = x["cost"].detach().double().cpu().numpy(), x["cells"].tolist()
-        arcs = dataclasses.replace(self.automaton, weight=self._weights(x["cost"].detach().double()).detach().cpu().numpy())
+        arcs = dataclasses.replace(
+            self.automaton, weight=self._weights(x["cost"].detach().double()).detach().cpu().numpy()
+        )
         found = [least_answers(cost, count_of, arcs, count) for cost, count_of in zip(costs, cells, strict=True)]
         short = next((i for i, rows in enumerate(found) if len(rows) < count), None)
         if short is not None:
@@ -158,13 +162,23 @@ class Lattice(Energy):
 
     @torch.no_grad()
     def possible(self, x: Any, y: Tensor, batch: int = 256) -> Tensor:
-        """(B,) of booleans, whether some path through the pieces that x has writes y; x is not encoded."""
-        found = []
+        """(B,) of booleans, whether some path through the pieces that x has writes y; x is not encoded.
+
+        A network with a method `there(x)` → (B, C, L) says which pieces there are; otherwise its finite costs do.
+        """
+        found, known = [], getattr(self.network, "there", None)
         for rows in torch.arange(len(y), device=y.device).split(batch):
-            encoded = self.encode(take(x, rows))
-            open_ = torch.isinf(encoded["cost"]).to(torch.float64) * 1e300
+            some = take(x, rows)
+            if known is None:
+                encoded = self.encode(some)
+                closed, cells = torch.isinf(encoded["cost"]), encoded["cells"]
+            else:
+                there = known(some if self.named or not self.lengths else some["input"])
+                closed = ~there[..., None].expand(-1, -1, -1, self.automaton.labels)
+                cells = self._cells(some, len(rows), there.shape[1])
             group = self._spelled(y[rows])
-            found.append(best_path(open_, encoded["cells"], group, group.arc_weights(None))[0] < 1e299)
+            cost = torch.zeros(closed.shape, dtype=torch.float64, device=y.device).masked_fill(closed, math.inf)
+            found.append(torch.isfinite(best_path(cost, cells, group, torch.zeros(len(group.source)).double())[0]))
         return torch.cat(found).to(y.device)
 
     def shares(self, x: Any, y: Tensor | None = None) -> Tensor:

@@ -99,9 +99,7 @@ def best_path(cost: Tensor, cells: Tensor, group: Group, weight: Tensor) -> tupl
         arrays = _arrays(cost, cells, group, weight)
         from lowland.compiled.lattice import least_path
 
-        in_threads(
-            lambda chunk: least_path(*arrays, group.start, group.final, chunk, total, path), _chunks(len(cost))
-        )
+        in_threads(lambda chunk: least_path(*arrays, group.start, group.final, chunk, total, path), _chunks(len(cost)))
         arcs = torch.from_numpy(path)
         energy = torch.from_numpy(total)
     else:

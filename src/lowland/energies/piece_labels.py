@@ -53,7 +53,7 @@ class PieceLabels(Energy):
     def reference_case(cls) -> ReferenceCase:
         """Scores that favour the first of two letters for each of the three pieces of two cells."""
         reader = PieceReader(8, 16, cells=2, letters=2, longest=2, maps=(2, 2, 4))
-        last = [each for each in reader.judge.parameters()][-2:]
+        last = list(reader.judge.parameters())[-2:]
         last[0].data.zero_()
         last[1].data.copy_(torch.tensor([2.0, 0.0]))
         x = {

@@ -105,5 +105,5 @@ def rejection(confidence: Tensor, right: Tensor, least: float) -> dict[str, floa
     wrong = wilson(int((taken & ~right).sum()), count)
     return {
         "correct": 100 * float((taken & right).sum()) / count, "rejected": 100 * float((~taken).sum()) / count,
-        "wrong": 100 * wrong.value, "wrong, low": 100 * wrong.low, "wrong, high": 100 * wrong.high,
+        "wrong": 100 * wrong.value, "low": 100 * wrong.low, "high": 100 * wrong.high,
     }  # fmt: skip

@@ -17,6 +17,8 @@ from lowland.nn.layers import mlp
 STRIDE = 4
 """Columns of a frame."""
 _BINS = 4
+_AROUND = 24
+"""Columns behind a line that its last letters may see; paper, as they would in any other batch."""
 
 
 def _stage(inputs: int, outputs: int, generator: torch.Generator, kernel: int = 5) -> list[nn.Module]:
@@ -65,10 +67,16 @@ class FrameReader(nn.Module):
 
     def forward(self, x: dict[str, Tensor]) -> Tensor:
         image = x["image"]
-        if not torch.compiler.is_exporting():  # a graph has one width
-            image = image[..., : STRIDE * int(x["cells"].max())]
-        maps = self.look(image)
-        return -self.read(maps.flatten(1, 2)).transpose(1, 2)
+        if torch.compiler.is_exporting():  # a graph has one width
+            return -self.read(self.look(image).flatten(1, 2)).transpose(1, 2)
+        most = int(x["cells"].max())
+        maps = self.look(image[..., : STRIDE * most + _AROUND])
+        return -self.read(maps.flatten(1, 2))[..., :most].transpose(1, 2)
+
+    def there(self, x: dict[str, Tensor]) -> Tensor:
+        """Which frames there are, (B, C, 1) of booleans, without a look at the image."""
+        frames = torch.arange(self.shape["image"][2] // STRIDE, device=x["cells"].device)
+        return (frames < x["cells"][:, None])[:, :, None]
 
 
 def _wide(inputs: int, outputs: int, kernel: int, generator: torch.Generator) -> nn.Conv1d:
@@ -100,7 +108,8 @@ class PieceReader(nn.Module):
         maps: of the stages.
         generator: draws the weights.
 
-    >>> x = {"image": torch.zeros(1, 1, 32, 64), "cuts": torch.tensor([[4.0, 10, 15, 15]]), "cells": torch.tensor([2.0])}
+    >>> x = {"image": torch.zeros(1, 1, 32, 64), "cells": torch.tensor([2.0])}
+    >>> x["cuts"] = torch.tensor([[4.0, 10, 15, 15]])
     >>> PieceReader(32, 64, cells=3, letters=12, longest=2)(x).shape
     torch.Size([1, 2, 2, 12])
     """
@@ -137,14 +146,10 @@ class PieceReader(nn.Module):
         image, cuts, exporting = x["image"], x["cuts"].round().long(), torch.compiler.is_exporting()
         if not exporting:  # a graph has one width
             cuts = cuts[:, : int(x["cells"].max()) + 1]
-            image = image[..., : int(cuts.max() + 3) // 4 * 4]
-        cells = cuts.shape[1] - 1
+            image = image[..., : int(cuts.max() + 3) // 4 * 4 + _AROUND]
         maps = self.squeeze(self.look(image).flatten(1, 2))
         sums = functional.pad(maps.cumsum(dim=2), (1, 0)).transpose(1, 2)
-        ends, sizes = torch.arange(cells, device=cuts.device), torch.arange(1, self.longest + 1, device=cuts.device)
-        begin = ends[:, None] + 1 - sizes
-        left, right = cuts[:, begin.clamp_min(0)], cuts[:, ends + 1][:, :, None].expand(-1, -1, self.longest)
-        there = (begin >= 0) & (right - left <= self.widest) & (right > left) & (ends[:, None] < x["cells"][:, None, None])
+        left, right, there = self._places(cuts, x["cells"])
         # A graph computes all, since their number would depend on the line.
         rows, end, size = (torch.ones_like(there) if exporting else there).nonzero(as_tuple=True)
         low, high = left[rows, end, size] / 2, right[rows, end, size] / 2
@@ -158,6 +163,18 @@ class PieceReader(nn.Module):
         found = self.judge(seen)
         table = found.new_zeros(*there.shape, found.shape[1])
         return table.index_put((rows, end, size), found), there
+
+    def there(self, x: dict[str, Tensor]) -> Tensor:
+        """Which pieces there are, (B, C, L) of booleans, without a look at the image."""
+        return self._places(x["cuts"].round().long(), x["cells"])[2]
+
+    def _places(self, cuts: Tensor, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Left and right column of each piece, and whether it is there, (B, C, L) each."""
+        end, size = torch.arange(cuts.shape[1] - 1, device=cuts.device)[:, None], torch.arange(1, self.longest + 1)
+        begin = end + 1 - size.to(cuts.device)
+        left, right = cuts[:, begin.clamp_min(0)], cuts[:, 1:, None].expand(-1, -1, self.longest)
+        there = (begin >= 0) & (right - left <= self.widest) & (right > left) & (end < cells[:, None, None])
+        return left, right, there
 
     def forward(self, x: dict[str, Tensor]) -> Tensor:
         scores, there = self.scores(x)

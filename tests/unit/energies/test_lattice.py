@@ -90,9 +90,10 @@ def test_what_is_refused() -> None:
         small(lengths=True).encode({"input": torch.zeros(1, 4, 3), "cells": torch.tensor([5.0])})
     with pytest.raises(OptionError, match="no path that writes a letter"):
         small().constrained(spelling([0, 1, 1])).constrained(spelling([1]))
+    energy = small(2)
+    encoded = energy.encode(torch.zeros(1, 2, 3))
     with pytest.raises(DomainError, match="has 5 answers, but 6 are wanted"):
-        energy = small(2)
-        energy.answers(energy.encode(torch.zeros(1, 2, 3)), 6)
+        energy.answers(encoded, 6)
 
 
 def paths(cells: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
-from torch import Tensor
 
 from lowland.data.amounts import amount_lines
 from lowland.data.catalogue import load
@@ -96,7 +95,6 @@ class ChecksRecipe(SeededRecipe):
             found[method]["seconds"] = took["seconds"] + (half["seconds"] if whole else 0.0)
             if method == "forward":
                 kept = energy
-                run.save_energy(method, energy) if seed == 0 else None
             if method == "frames":
                 self._score(run, GRAMMAR, reading_energy(reader, shape), sets, found, readings)
                 found[GRAMMAR]["seconds"] = found[method]["seconds"]
