@@ -37,7 +37,7 @@ def least_answers(cost: Any, cells: int, automaton: Automaton, count: int) -> li
             np.minimum.at(rest[c], automaton.source, value)
     leaving = [np.flatnonzero(automaton.source == state) for state in range(automaton.states)]
     tie = itertools.count()
-    waiting = [
+    waiting: list[tuple[float, int, float, int, int, tuple[int, ...]]] = [
         (automaton.start[state] + rest[0, state], next(tie), float(automaton.start[state]), 0, state, ())
         for state in range(automaton.states)
         if math.isfinite(automaton.start[state] + rest[0, state])

@@ -84,6 +84,8 @@ class Lattice(Energy):
     tensor([0.0960, 0.0288], grad_fn=<ReciprocalBackward0>)
     """
 
+    arcs: Tensor
+
     def __init__(
         self, network: nn.Module, automaton: Automaton, cells: int, lengths: bool = False, learned: bool = False
     ) -> None:
@@ -134,7 +136,7 @@ class Lattice(Energy):
             DomainError: for an answer longer than the cells, or a letter that the automaton does not write.
         """
         rows = []
-        letters = self.domains["y"].categories
+        letters = self.automaton.letters
         for i, answer in enumerate(answers):
             if len(answer) > self.cells:
                 raise DomainError(f"Answer {i} has {len(answer)} letters, but there are at most {self.cells} cells.")

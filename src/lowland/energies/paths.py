@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ def soft_path(cost: Tensor, cells: Tensor, group: Group, weight: Tensor) -> Tens
         weight: (A,) of its arcs, from `Group.arc_weights`.
     """
     if usable(cost, weight):
-        return _SoftPath.apply(cost, cells, group, weight)  # pyright: ignore[reportReturnType]
+        return _SoftPath.apply(cost, cells, group, weight)
     return soft_path_in_torch(cost, cells, group, weight)
 
 
@@ -99,7 +99,10 @@ def best_path(cost: Tensor, cells: Tensor, group: Group, weight: Tensor) -> tupl
         arrays = _arrays(cost, cells, group, weight)
         from lowland.compiled.lattice import least_path
 
-        in_threads(lambda chunk: least_path(*arrays, group.start, group.final, chunk, total, path), _chunks(len(cost)))
+        in_threads(
+            lambda chunk: cast(Any, least_path)(*arrays, group.start, group.final, chunk, total, path),
+            _chunks(len(cost)),
+        )
         arcs = torch.from_numpy(path)
         energy = torch.from_numpy(total)
     else:
@@ -132,7 +135,7 @@ class _SoftPath(torch.autograd.Function):
         shape = len(cost), cost.shape[1] + 1, int(np.diff(group.first).max(initial=0))
         alpha, alpha_k, total = np.empty(shape), np.empty(shape, np.int64), np.empty(len(cost))
         in_threads(
-            lambda chunk: sum_paths(*arrays, group.start, group.final, chunk, alpha, alpha_k, total),
+            lambda chunk: cast(Any, sum_paths)(*arrays, group.start, group.final, chunk, alpha, alpha_k, total),
             _chunks(len(cost)),
         )
         ctx.kept = arrays, group, (alpha, alpha_k, total)
@@ -150,7 +153,7 @@ class _SoftPath(torch.autograd.Function):
 
         def work(piece: tuple[int, Any]) -> None:
             i, chunk = piece
-            share_paths(*arrays, group.final, chunk, *sums, slopes, by_cost, by_weight[i])
+            cast(Any, share_paths)(*arrays, group.final, chunk, *sums, slopes, by_cost, by_weight[i])
 
         in_threads(work, list(enumerate(chunks)))
         return torch.from_numpy(by_cost), None, None, torch.from_numpy(by_weight.sum(axis=0))

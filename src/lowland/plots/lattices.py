@@ -20,7 +20,7 @@ def piece_lattices(
     paths: Sequence[Sequence[tuple[int, int, str]]],
     alphabet: str,
 ) -> Figure:
-    """Lines above their lattices: an arc for each piece that is read as a letter with a share of at least 2 %.
+    """Lines below their lattices: an arc for each piece that at least 2 % of all paths use, and its best letter.
 
     The arcs span the piece's columns, the bolder the more likely; those of the best path are blue, with their letters
     below the line, others orange.
@@ -41,8 +41,8 @@ def piece_lattices(
     >>> drawn = piece_lattices(
     ...     [torch.rand(8, 20)], [torch.tensor([2, 10, 18])], shares, [[(0, 1, "b"), (1, 1, "a")]], "ab"
     ... )
-    >>> len(drawn.axes[0].lines)
-    2
+    >>> [text.get_text() for text in drawn.axes[0].texts]
+    ['b', 'a', 'b', 'a']
     """
     if not len(images) == len(cuts) == len(shares) == len(paths) or not images:
         raise ShapeError(
@@ -53,15 +53,16 @@ def piece_lattices(
     panels = drawn.subplots(len(images), 1, squeeze=False)[:, 0]
     for ax, image, edges, share, path in zip(panels, images, cuts, shares, paths, strict=True):
         height, width = image.shape
-        ax.imshow(1 - image.cpu(), cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0), aspect="equal")
+        ax.imshow(1 - image.cpu().numpy(), cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0), aspect="equal")
         columns = edges.tolist()
-        chosen = {(end, size, letter) for end, size, letter in path}
-        for end, piece, label in (share >= _SHARE).nonzero().tolist():
-            left, right = columns[end - piece], columns[end + 1]
-            letter, likely = alphabet[label], float(share[end, piece, label])
-            on = (end, piece + 1, letter) in chosen
-            colour, middle, top = BLUE if on else ORANGE, (left + right) / 2, -3 - 0.5 * (right - left)
+        chosen = {(end, size): letter for end, size, letter in path}
+        total, best = share.sum(dim=2), share.argmax(dim=2)
+        for end, piece in (total >= _SHARE).nonzero().tolist():
+            left, right, likely = columns[end - piece], columns[end + 1], min(1.0, float(total[end, piece]))
+            letter = chosen.get((end, piece + 1), "")
+            colour, middle, top = BLUE if letter else ORANGE, (left + right) / 2, -3 - 0.5 * (right - left)
             ax.plot([left, middle, right], [-2, top, -2], color=colour, lw=0.5 + 2 * likely, alpha=0.3 + 0.7 * likely)
+            letter = letter or alphabet[int(best[end, piece])]
             ax.text(middle, top - 1, letter, ha="center", va="bottom", fontsize=7, color=colour)
         for column in columns:
             ax.axvline(column, ymax=0.5, color=FAINT, lw=0.4)

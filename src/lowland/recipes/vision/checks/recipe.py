@@ -134,7 +134,8 @@ class ChecksRecipe(SeededRecipe):
         reading = first.readings["forward"]
         right = first.lines.right(reading.answers)
         order = reading.confidence.argsort(descending=True)
-        hard = [*order[~right[order]][:4].tolist(), *order[right[order]][-4:].tolist(), *order[:4].tolist()]
+        kinds = order[~right[order]][:4], order[right[order]][-4:], order[:4]
+        hard = list(dict.fromkeys(torch.cat(kinds).tolist()))
         rows = first.lines.take(torch.tensor(hard))
         texts = ["".join(LETTERS[letter] for letter in reading.answers[row]) for row in hard]
         pieces = chosen_pieces(first.energy, rows)
@@ -142,7 +143,7 @@ class ChecksRecipe(SeededRecipe):
             rows.pictures(), [torch.tensor(edges) for edges, _ in pieces], texts,
             reading.confidence[torch.tensor(hard)].exp(), truths=rows.texts,
         ))  # fmt: skip
-        some = rows.take(torch.tensor([0, 4]))
+        some = rows.take(torch.tensor([0, len(hard) // 2]))
         run.figure("lattices", piece_lattices(
             some.pictures(), some.edges(), first.energy.shares(some.pieces()),
             [path for _, path in chosen_pieces(first.energy, some)], LETTERS,
