@@ -93,7 +93,7 @@ class Automaton:
         rows = [(*arc, 0.0)[:4] + ((arc[4],) if len(arc) > 4 else (arc[1],)) for arc in arcs]
         ends = [dict.fromkeys(given, 0.0) if not isinstance(given, dict) else given for given in (start, final)]
         named = [state for row in rows for state in (row[0], row[2])] + [state for given in ends for state in given]
-        costs = np.full((2, states or 1 + max(named, default=0)), np.inf)
+        costs = np.full((2, states or 1 + max(map(int, named), default=0)), np.inf)
         for row, given in zip(costs, ends, strict=True):
             for state, cost in given.items():
                 row[state] = cost
