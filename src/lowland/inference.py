@@ -77,7 +77,7 @@ _WAYS = {
     Status.NON_FINITE: "Lower the step size.",
     Status.COLLAPSED: "Follow with a solver that certifies, such as LBFGS with init= what was found.",
     Status.WARM_START: "Refine the warm start with another solver, which starts from it.",
-    Status.OVERFLOW: "Scale the data down or use float64.",
+    Status.OVERFLOW: "Scale the data down or use float64, unless no answer is possible.",
 }
 
 

@@ -14,8 +14,9 @@ from torch.nn import functional
 
 import lowland as ll
 from lowland.automata import Automaton, chain, frames, pieces, regular
-from lowland.energies.lattice import FrameCosts, Lattice
+from lowland.energies.lattice import Lattice
 from lowland.energies.paths import Group, best_path, soft_path, soft_path_in_torch
+from lowland.nn.line_readers import FrameCosts
 from lowland.shaping import Batch
 from lowland.shaping.contrastive.points import LeastAnswer, WrongAnswers
 
@@ -258,3 +259,70 @@ def test_a_grammar_constrains_the_answers() -> None:
     torch.testing.assert_close(inner.log_partition(encoded), torch.logsumexp(-torch.cat(parts), dim=0, keepdim=True))
     found = ll.infer(inner, cost, over=("y", "z")).value["y"]
     assert energy.letters(found)[0] == list(answers[0])
+
+
+def test_the_second_derivative_is_that_of_torch() -> None:
+    """Of ‖∂ log Z / ∂c‖², which a compiled sum without it would take for 0."""
+    generator = torch.Generator().manual_seed(0)
+    group = Group.of([frames(2)] * 2)
+    found = []
+    for way in (soft_path, soft_path_in_torch):
+        cost = torch.randn(2, 4, 1, 3, generator=generator.manual_seed(0), dtype=torch.float64).requires_grad_()
+        total = way(cost, torch.tensor([4, 3]), group, group.arc_weights(None))
+        (slope,) = torch.autograd.grad(total.sum(), cost, create_graph=True)
+        found.append(torch.autograd.grad(slope.square().sum(), cost)[0])
+    assert bool(found[0].abs().max() > 0.01)
+    torch.testing.assert_close(*found, rtol=0, atol=1e-10)
+
+
+def test_costs_that_change_before_the_gradient_are_noticed() -> None:
+    linear = torch.nn.Linear(3, 3).double()
+    group = Group.of([frames(2)])
+    cost = linear(torch.zeros(1, 4, 1, 3, dtype=torch.float64))
+    total = soft_path(cost, torch.tensor([4]), group, group.arc_weights(None))
+    with torch.no_grad():
+        cost.sub_(5.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.sum().backward()
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6, 1e8])
+def test_shares_stay_shares_whatever_the_costs(far: float) -> None:
+    """All labels alike at a large cost: half of the paths use each."""
+    for sign in (1.0, -1.0):
+        cost = torch.full((1, 6, 1, 2), sign * far, dtype=torch.float64, requires_grad=True)
+        group = Group.of([pieces(2)])
+        total = soft_path(cost, torch.tensor([6]), group, group.arc_weights(None))
+        (share,) = torch.autograd.grad(total.sum(), cost)
+        torch.testing.assert_close(share, torch.full_like(share, 0.5), rtol=0, atol=1e-9)
+        assert total.item() == pytest.approx(sign * 6 * far - 6 * math.log(2), rel=1e-14)
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_nan_is_not_lost(place: int) -> None:
+    for other in (0.0, 1e3, -1e3):
+        cost = torch.full((2, 4, 1, 3), other, dtype=torch.float64)
+        cost[0, place, 0, 1] = math.nan
+        group = Group.of([frames(2)] * 2)
+        cost.requires_grad_()
+        total = soft_path(cost, torch.tensor([4, 4]), group, group.arc_weights(None))
+        least, path = best_path(cost, torch.tensor([4, 4]), group, group.arc_weights(None))
+        assert total.isnan().tolist() == least.isnan().tolist() == [True, False]
+        assert bool((path[0] < 0).all())
+        assert bool(torch.autograd.grad(total[0], cost)[0][0].isnan().any())
+
+
+def test_answers_of_equal_cost_come_soon() -> None:
+    energy = Lattice(Given(40, 11), frames(10), cells=40).double()
+    found = energy.answers(energy.encode(torch.zeros(1, 40, 11, dtype=torch.float64)), 5)
+    assert len(found[0].unique(dim=0)) == 5
+
+
+def test_a_confidence_keeps_its_digits_at_large_scores() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(1, 40, 4, generator=generator)
+    energy = Lattice(Given(40, 4), frames(3), cells=40)
+    y = energy.answers(energy.encode(scores), 1)[:, 0]
+    near = energy.log_likelihood(energy.encode(scores.double()), y)
+    far = energy.log_likelihood(energy.encode(scores.double() + 1e6), y)
+    torch.testing.assert_close(near, far, rtol=0, atol=1e-6)

@@ -56,9 +56,12 @@ class Automaton:
         given = {"output": self.label if self.output is None else self.output}
         given["origin"] = np.arange(count) if self.origin is None else self.origin
         for name in (*_INTS, "origin"):
-            object.__setattr__(self, name, np.asarray(given.get(name, getattr(self, name)), np.int64).reshape(-1))
+            values = np.array(given.get(name, getattr(self, name))).reshape(-1)
+            if values.dtype.kind not in "iub" and not (values == np.round(values)).all():
+                raise OptionError(f"The {name} of an arc is a whole number, but some are not: {values[:5].tolist()}.")
+            object.__setattr__(self, name, values.astype(np.int64))
         for name in ("weight", "start", "final"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64).reshape(-1))
+            object.__setattr__(self, name, np.array(getattr(self, name), np.float64).reshape(-1))
         lengths = {name: len(getattr(self, name)) for name in (*_INTS, "weight", "origin")}
         if len(set(lengths.values())) > 1 or len(self.start) != len(self.final):
             sizes = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -90,12 +93,16 @@ class Automaton:
             start, final: states, or a dictionary of states and costs.
             states: S; by default as many as are named.
         """
+        if isinstance(start, int) or isinstance(final, int):
+            raise OptionError("Start and final states are a list, or a dictionary of states and costs: [0], not 0.")
         rows = [(*arc, 0.0)[:4] + ((arc[4],) if len(arc) > 4 else (arc[1],)) for arc in arcs]
         ends = [dict.fromkeys(given, 0.0) if not isinstance(given, dict) else given for given in (start, final)]
         named = [state for row in rows for state in (row[0], row[2])] + [state for given in ends for state in given]
         costs = np.full((2, states or 1 + max(map(int, named), default=0)), np.inf)
         for row, given in zip(costs, ends, strict=True):
             for state, cost in given.items():
+                if not 0 <= state < len(row):
+                    raise OptionError(f"There is no state {state}: they are 0 … {len(row) - 1}.")
                 row[state] = cost
         columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.zeros(0)] * 5
         source, label, target, weight, output = columns
@@ -133,7 +140,13 @@ class Automaton:
         return f"Automaton({self.states} states, {self.arcs} arcs)"
 
     def take(self, arcs: NDArray[Any], states: NDArray[Any]) -> Automaton:
-        """What is left with some arcs and states, given as masks; the states are numbered anew."""
+        """What is left with some arcs and states, given as masks; the states are numbered anew.
+
+        Raises:
+            OptionError: if an arc is kept, but not its states.
+        """
+        if not (states[self.source[arcs]].all() and states[self.target[arcs]].all()):
+            raise OptionError("An arc is kept whose state is not: leave it out too.")
         number = np.cumsum(states) - 1
         kept = {name: getattr(self, name)[arcs] for name in ("label", "weight", "output", "origin")}
         source, target = number[self.source[arcs]], number[self.target[arcs]]
@@ -147,6 +160,14 @@ class Automaton:
         end = _reached(target, source, np.isfinite(self.final))
         states = begin & end
         return self.take(able & states[self.source] & states[self.target], states)
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether some sequence of labels is read by two paths, so that sums count it twice."""
+        one = replace(self, output=self.label, origin=None).trim()
+        both = compose(one, one)
+        # Beside each state with itself, none is left where no sequence has two ways.
+        return both.states > one.states or both.arcs > one.arcs
 
     def accepts(self, letters: Sequence[int]) -> bool:
         """Whether some path writes these letters."""
@@ -191,7 +212,7 @@ def compose(first: Automaton, second: Automaton) -> Automaton:
     """
     number = second.states
     order = np.argsort(second.label, kind="stable")
-    bounds = np.searchsorted(second.label[order], np.arange(max(second.labels, first.letters) + 1))
+    bounds = np.searchsorted(second.label[order], np.arange(max(second.labels, first.letters) + 2))
     silent = first.output < 0
     writes = np.where(silent, 0, first.output)
     counts = np.where(silent, number, bounds[writes + 1] - bounds[writes])
@@ -219,7 +240,7 @@ def compose(first: Automaton, second: Automaton) -> Automaton:
 
 
 def union(*automata: Automaton) -> Automaton:
-    """The paths of all of them side by side.
+    """The paths of all of them side by side; what two of them accept has two paths then, and counts twice in a sum.
 
     >>> both = union(spelling([0]), spelling([1, 1]))
     >>> both.accepts([0]), both.accepts([1, 1]), both.accepts([1])

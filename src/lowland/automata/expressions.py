@@ -14,6 +14,7 @@ from lowland.errors import DomainError, OptionError
 
 MOST = 2000
 """Most positions of an expression, repetitions written out."""
+_DEEPEST = 100
 _CLASSES = {"d": string.digits, "w": string.ascii_letters + string.digits + "_", "s": " \t\n\r\f\v"}
 
 
@@ -59,7 +60,7 @@ class _Reader:
     """Recursive descent: alternatives of sequences of repeated atoms."""
 
     def __init__(self, expression: str, alphabet: Sequence[str]) -> None:
-        self.text, self.at, self.found = expression, 0, Positions()
+        self.text, self.at, self.depth, self.found = expression, 0, 0, Positions()
         self.number = {letter: k for k, letter in enumerate(alphabet)}
 
     def error(self, what: str) -> OptionError:
@@ -142,6 +143,8 @@ class _Reader:
             raise self.error("has a { that is not {m}, {m,} or {m,n}")
         self.at = close + 1
         low, high = int(least), int(most) if most else (None if comma else int(least))
+        if max(low, high or 0) > MOST:
+            raise self.error(f"repeats more than {MOST} times")
         if high is not None and high < low:
             raise self.error(f"has {{{inside}}}, whose second number is below its first")
         return low, high
@@ -149,7 +152,11 @@ class _Reader:
     def atom(self) -> _Part:
         letter = self.take()
         if letter == "(":
+            self.depth += 1
+            if self.depth > _DEEPEST:
+                raise self.error(f"has more than {_DEEPEST} groups inside one another")
             part = self.either()
+            self.depth -= 1
             if self.next() != ")":
                 raise self.error("has a ( without a )")
             self.at += 1
@@ -164,7 +171,11 @@ class _Reader:
 
     def escaped(self) -> set[str]:
         letter = self.take()
-        return {*_CLASSES[letter]} & {*self.number} if letter in _CLASSES else {letter}
+        if letter in _CLASSES:
+            return {*_CLASSES[letter]} & {*self.number}
+        if letter.isalnum():
+            raise self.error(f"has \\{letter}, which is none of \\d, \\w and \\s")
+        return {letter}
 
     def group(self) -> set[str]:
         other = self.next() == "^"
@@ -178,6 +189,8 @@ class _Reader:
             elif self.next() == "-" and self.text[self.at + 1 : self.at + 2] not in ("]", ""):
                 self.at += 1
                 last = self.take()
+                if last == "\\":
+                    raise self.error("has a range that ends in a \\")
                 if last < letter:
                     raise self.error(f"has the range {letter}-{last}, whose end is before its start")
                 members |= {each for each in self.number if letter <= each <= last}

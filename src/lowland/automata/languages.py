@@ -56,6 +56,7 @@ def words(texts: Iterable[str], alphabet: Sequence[str], weights: Iterable[float
     >>> days.states, days.accepts(["mnosu".index(c) for c in "sun"])
     (5, True)
     """
+    _check_list(texts)
     number, listed = {letter: k for k, letter in enumerate(check_alphabet(alphabet))}, list(texts)
     costs = [0.0] * len(listed) if weights is None else list(weights)
     if not listed or len(costs) != len(listed):
@@ -98,6 +99,7 @@ def ngrams(texts: Iterable[str], alphabet: Sequence[str], order: int = 2, discou
     """
     if order < 1 or not 0 < discount < 1:
         raise OptionError(f"n-grams need an order of at least 1 and a discount in (0, 1), not {order} and {discount}.")
+    _check_list(texts)
     number = {letter: k for k, letter in enumerate(check_alphabet(alphabet))}
     listed, end = [spell(text, number) for text in texts], len(number)
     if not listed:
@@ -137,6 +139,11 @@ def check_alphabet(alphabet: Sequence[str]) -> list[str]:
     if not letters or len(set(letters)) < len(letters) or any(len(letter) != 1 for letter in letters):
         raise OptionError(f"An alphabet is a list of different single characters, not {alphabet!r}.")
     return letters
+
+
+def _check_list(texts: Iterable[str]) -> None:
+    if isinstance(texts, str):
+        raise OptionError(f"A list of texts is needed, but {texts[:20]!r} is one: put it into a list.")
 
 
 def spell(text: str, number: dict[str, int]) -> list[int]:

@@ -41,6 +41,8 @@ def chain(labels: int, weight: np.ndarray | None = None) -> Automaton:
     every = np.arange(labels)
     source, target = np.repeat(np.arange(labels + 1), labels), np.tile(every, labels + 1)
     costs = np.zeros(len(source))
+    if weight is not None and np.shape(weight) != (labels, labels):
+        raise OptionError(f"A chain of {labels} labels has costs ({labels}, {labels}), not {np.shape(weight)}.")
     if weight is not None:
         costs[: labels**2] = np.asarray(weight, np.float64).reshape(-1)
     start, final = np.full(labels + 1, np.inf), np.zeros(labels + 1)

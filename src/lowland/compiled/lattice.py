@@ -5,7 +5,8 @@ behind the other, ordered by target: those into state s of automaton q are `ente
 the automaton of a sample.
 
 Sums are over products of exp(−cost), as numbers m·Uᵏ with U = 2²⁵⁶ and m in [1/U, 1], or 0: no exponential and no
-logarithm for an arc, and no sum that leaves the range of float64, whatever the costs.
+logarithm for an arc, and no sum that leaves the range of float64. A NaN among the costs that a sample reads makes its
+results NaN.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def times(m: float, k: int, by: float, by_k: int, also: float, also_k: int) -> t
 @jit
 def plus(m: float, k: int, other: float, other_k: int) -> tuple[float, int]:
     """The sum of two numbers, m of the first possibly above 1."""
+    if m != m or other != other:
+        return math.nan, 0
     if other_k == k or m == 0.0:
         return m + other, other_k
     if other == 0.0:
@@ -153,11 +156,19 @@ def share_paths(
     for b in chunk:
         if total[b] == math.inf or slope[b] == 0.0:
             continue
+        if total[b] != total[b]:
+            by_cost[b] = math.nan
+            by_weight[:] = math.nan
+            continue
         q = which[b]
         low, high = first[q], first[q + 1]
         read = used_labels(label, enter[low], enter[high], labels)
         share = np.zeros((cells[b] + 1, high - low))
-        whole, whole_k = power(-total[b])
+        whole, whole_k = 0.0, 0
+        for s in range(low, high):
+            end, end_k = power(-final[s])
+            m, k = times(alpha[b, cells[b], s - low], alpha_k[b, cells[b], s - low], end, end_k, 1.0, 0)
+            whole, whole_k = plus(whole, whole_k, m, k)
         for s in range(low, high):
             end, end_k = power(-final[s])
             m, k = times(alpha[b, cells[b], s - low], alpha_k[b, cells[b], s - low], end, end_k, 1.0, 0)
@@ -216,7 +227,7 @@ def least_path(
     """The Viterbi algorithm."""
     longest = cost.shape[2]
     for b in chunk:
-        q, count = which[b], cells[b]
+        q, count, unknown = which[b], cells[b], False
         low, high = first[q], first[q + 1]
         states = high - low
         best = np.empty((count + 1, states))
@@ -230,6 +241,7 @@ def least_path(
                 for part in range(reach):
                     for a in range(enter[s], enter[s + 1]):
                         value = best[c - part, source[a]] + cost[b, c, part, label[a]] + weight[a]
+                        unknown |= value != value
                         if value < least:
                             least, by, cells_of = value, a, part + 1
                 best[c + 1, s - low], arc[c + 1, s - low], size[c + 1, s - low] = least, by, cells_of
@@ -237,6 +249,9 @@ def least_path(
         for s in range(states):
             if best[count, s] + final[low + s] < least:
                 least, at = best[count, s] + final[low + s], s
+        if unknown:
+            total[b] = math.nan
+            continue
         total[b] = least
         c = count
         while at >= 0 and c > 0:

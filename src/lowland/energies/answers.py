@@ -36,7 +36,7 @@ def least_answers(cost: Any, cells: int, automaton: Automaton, count: int) -> li
             value = cost[c + piece, piece, automaton.label] + automaton.weight + rest[c + piece + 1, automaton.target]
             np.minimum.at(rest[c], automaton.source, value)
     leaving = [np.flatnonzero(automaton.source == state) for state in range(automaton.states)]
-    tie = itertools.count()
+    tie = itertools.count(0, -1)  # of equal ones the newest first, so that the search goes into the depth
     waiting: list[tuple[float, int, float, int, int, tuple[int, ...]]] = [
         (automaton.start[state] + rest[0, state], next(tie), float(automaton.start[state]), 0, state, ())
         for state in range(automaton.states)

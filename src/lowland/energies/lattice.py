@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,29 +24,13 @@ from lowland.energies.base import Energy, ReferenceCase
 from lowland.energies.paths import Group, best_path, soft_path
 from lowland.energies.structure import Structure
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError
+from lowland.nn.layers import evaluating
+from lowland.nn.line_readers import FrameCosts
 from lowland.registry import register
 from lowland.tensors import PerSampleRNG, take
 
-
-class FrameCosts(nn.Module):
-    """Costs of labels for each frame by the same affine map, (B, C, D) → (B, C, K): the network of a linear chain.
-
-    Args:
-        cells: C.
-        n_inputs: D.
-        labels: K.
-        generator: draws the weights.
-    """
-
-    def __init__(self, cells: int, n_inputs: int, labels: int, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.shape = (cells, n_inputs)
-        generator = generator or torch.Generator().manual_seed(0)
-        self.weight = nn.Parameter(torch.randn(labels, n_inputs, generator=generator) / n_inputs**0.5)
-        self.bias = nn.Parameter(torch.zeros(labels))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        return -(frames @ self.weight.T + self.bias)
+_NEVER, _FARTHEST = 1e30, 1e9
+"""A cost from which on a piece is impossible, and the largest of one that is not."""
 
 
 @register("energy")
@@ -85,6 +70,8 @@ class Lattice(Energy):
     """
 
     arcs: Tensor
+    costs: Tensor
+    """Checksums of the automaton's own costs, which are stored with it and not with the weights."""
 
     def __init__(
         self, network: nn.Module, automaton: Automaton, cells: int, lengths: bool = False, learned: bool = False
@@ -97,6 +84,10 @@ class Lattice(Energy):
         automaton = automaton.trim()
         if automaton.states == 0 or automaton.letters == 0:
             raise OptionError(f"{automaton!r} has no path that writes a letter: no state can be begun in and ended in.")
+        if getattr(network, "counts_cells", False) and not lengths:
+            raise OptionError(
+                f"{type(network).__name__} reads lines with cells of their own number: pass lengths=True."
+            )
         self.named = isinstance(shape, Mapping)
         parts = {name: Reals(tuple(part)) for name, part in (shape if self.named else {"input": shape}).items()}
         counted = {"cells": Reals()} if lengths else {}
@@ -110,6 +101,8 @@ class Lattice(Energy):
         self.network, self.cells, self.lengths = network, cells, lengths
         table = np.stack([automaton.source, automaton.label, automaton.target, automaton.output])
         self.register_buffer("arcs", torch.from_numpy(table))
+        costs = (automaton.weight, automaton.start, automaton.final)
+        self.register_buffer("costs", torch.tensor([zlib.crc32(part.tobytes()) for part in costs]))
         self.weight = nn.Parameter(torch.zeros(automaton.arcs)) if learned else None
         # A constrained lattice shares the weights of the arcs that its own come from.
         self.origin: Tensor | None = None
@@ -117,10 +110,20 @@ class Lattice(Energy):
     def constrained(self, grammar: Automaton) -> Lattice:
         """The same energy of the answers that a grammar accepts alone; it shares the network and all weights.
 
+        The costs of the grammar are added.
+
         Raises:
-            OptionError: if no answer is left.
+            OptionError: if no answer is left, or the grammar accepts some in two ways, which would count twice in sums,
+                or it writes other letters.
         """
+        if grammar.ambiguous:
+            raise OptionError(
+                f"{grammar!r} accepts some answer in two ways, which would count twice in sums over paths: make it of "
+                "one regular expression or one list of words."
+            )
         inner = compose(self.automaton, grammar)
+        if inner.letters > self.automaton.letters:
+            raise OptionError(f"{grammar!r} writes letters that this lattice does not: it must write what it reads.")
         found = Lattice(self.network, inner, self.cells, self.lengths)
         found.domains["y"] = self.domains["y"]
         found.weight = self.weight
@@ -140,10 +143,13 @@ class Lattice(Energy):
         for i, answer in enumerate(answers):
             if len(answer) > self.cells:
                 raise DomainError(f"Answer {i} has {len(answer)} letters, but there are at most {self.cells} cells.")
-            if any(not 0 <= letter < letters for letter in answer):
-                raise DomainError(f"Answer {i} has a letter outside 0 … {letters - 1}: {list(answer)}.")
+            if any(isinstance(letter, str) or letter != int(letter) or not 0 <= letter < letters for letter in answer):
+                raise DomainError(
+                    f"Answer {i} must be numbers of letters from 0 to {letters - 1}, not {list(answer)[:10]}."
+                )
             rows.append([*answer, *[EMPTY] * (self.cells - len(answer))])
-        return torch.tensor(rows, dtype=self._dtype()).reshape(-1, self.cells)
+        device = next((each.device for each in self.parameters()), None)
+        return torch.tensor(rows, dtype=self._dtype(), device=device).reshape(-1, self.cells)
 
     def answers(self, x: Any, count: int) -> Tensor:
         """The `count` different answers of least F_∞(x, y), ascending, (B, count, C); x is encoded.
@@ -172,7 +178,8 @@ class Lattice(Energy):
         for rows in torch.arange(len(y), device=y.device).split(batch):
             some = take(x, rows)
             if known is None:
-                encoded = self.encode(some)
+                with evaluating(self):
+                    encoded = self.encode(some)
                 closed, cells = torch.isinf(encoded["cost"]), encoded["cells"]
             else:
                 there = known(some if self.named or not self.lengths else some["input"])
@@ -188,7 +195,7 @@ class Lattice(Energy):
 
         The paths are weighed by exp(−E); the shares of all pieces over a cell sum to 1. x is not encoded.
         """
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self):
             encoded = self.encode(x)
         with torch.enable_grad():
             cost = encoded["cost"].detach().requires_grad_()
@@ -198,7 +205,14 @@ class Lattice(Energy):
             return torch.autograd.grad(free.sum(), cost)[0]
 
     def letters(self, y: Tensor) -> list[list[int]]:
-        """The answers without what fills them up."""
+        """The answers without what fills them up; a DomainError for a y that is none."""
+        inside = self.domains["y"].contains(y.flatten(1), 1e-3)
+        if not bool(inside.all()):
+            row = int((~inside).nonzero()[0])
+            raise DomainError(
+                f"Sample {row} has the answer {y[row].tolist()[:10]}, but letters are whole numbers below "
+                f"{self.automaton.letters}, with −1 behind the last one."
+            )
         return [[int(letter) for letter in row if letter >= 0] for row in y.tolist()]
 
     def encode(self, x: Any) -> dict[str, Tensor]:
@@ -210,12 +224,21 @@ class Lattice(Energy):
                 f"{type(self.network).__name__} gave costs {tuple(cost.shape)}, but (B, at most {self.cells}, L, at "
                 f"least {self.automaton.labels}) are needed."
             )
+        # What masks scores with the least number there is means: this cannot be.
+        cost = torch.where(cost >= _NEVER, math.inf, cost)
+        if not torch.compiler.is_exporting():
+            far = (cost.detach().abs() > _FARTHEST) & ~(cost == math.inf)
+            if bool(far.any()):
+                raise DomainError(
+                    f"{type(self.network).__name__} gives costs beyond {_FARTHEST:g}, such as {float(cost.detach()[far][0]):g}, "
+                    "whose sums have no digits left: scale its scores down."
+                )
         return {"cost": cost, "cells": self._cells(x, cost.shape[0], cost.shape[1]).to(cost.device)}
 
     def energy(self, x: dict[str, Tensor], y: Tensor, z: Tensor) -> Tensor:
         cost, cells = x["cost"], x["cells"]
         length, longest = cost.shape[1:3]
-        z = z[:, :length].long()
+        behind, z = z[:, length:], z[:, :length].long()
         place = torch.arange(length, device=z.device)
         used, ended = z >= 0, torch.where(z >= 0, place, EMPTY)
         # The end of the piece before each cell; ONNX has no running maximum.
@@ -235,6 +258,7 @@ class Lattice(Energy):
         begin, end = source[z.gather(1, first[:, None])[:, 0].clamp_min(0)], z.gather(1, last[:, None].clamp_min(0))
         ends = start[begin] + final[target[end[:, 0].clamp_min(0)]]
         valid = whole.all(dim=1) & (last == cells - 1) & (cells > 0) & (self._written(z, output) == y.long()).all(dim=1)
+        valid = valid & (behind < 0).all(dim=1)
         total = torch.where(used, value, 0.0).sum(dim=1) + ends
         return torch.where(valid, total, math.inf)
 
@@ -258,18 +282,35 @@ class Lattice(Energy):
         if beta == math.inf:
             energy, path = self._best(x, self._spelled(y))
             at = self.energy(x, y, self._padded(path))
-            return torch.where(torch.isfinite(energy), at, math.inf)
+            return torch.where(torch.isinf(energy), math.inf, at)
         if beta <= 0:
             return None
-        group = self._spelled(y)
-        weight = beta * group.arc_weights(self._learned())
-        ends = dataclasses.replace(group, start=beta * group.start, final=beta * group.final)
-        return (soft_path(beta * x["cost"], x["cells"], ends, weight) / beta).to(x["cost"].dtype)
+        return self._soft(x, self._spelled(y), beta).to(x["cost"].dtype)
 
     def log_partition(self, x: Any) -> Tensor:
-        group = self._whole(len(x["cost"]))
-        total = soft_path(x["cost"], x["cells"], group, group.arc_weights(self._learned()))
-        return -total.to(x["cost"].dtype)
+        return -self._soft(x, self._whole(len(x["cost"]))).to(x["cost"].dtype)
+
+    def log_likelihood(self, x: Any, y: Tensor) -> Tensor:
+        """The log-probability of y, −F_1(x, y) − log Z(x), (B,), subtracted in float64; x is encoded.
+
+        Raises:
+            DomainError: for an answer that no path writes; see `possible`.
+        """
+        free = self._soft(x, self._spelled(y))
+        if bool(torch.isposinf(free).any()):
+            row = int(torch.isposinf(free).nonzero()[0])
+            raise DomainError(
+                f"Sample {row} of the batch has an answer that no path can write, {self.letters(y[row : row + 1])[0]} "
+                f"with {int(x['cells'][row])} cells: leave such samples out, which `possible` finds."
+            )
+        return (self._soft(x, self._whole(len(free))) - free).clamp_max(0.0)
+
+    def _soft(self, x: Any, group: Group, beta: float = 1.0) -> Tensor:
+        """F_β over the paths of a group, (B,), in float64."""
+        weight = beta * group.arc_weights(self._learned())
+        ends = dataclasses.replace(group, start=beta * group.start, final=beta * group.final)
+        cost = x["cost"] if beta == 1 else beta * x["cost"].double()
+        return soft_path(cost, x["cells"], ends, weight) / beta
 
     def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
         """None: the alignments of an answer are summed.
@@ -283,12 +324,13 @@ class Lattice(Energy):
         )
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **options: Any) -> None:
-        saved = state_dict.get(prefix + "arcs")
-        if saved is not None and not (saved.shape == self.arcs.shape and bool((saved.cpu() == self.arcs.cpu()).all())):
-            raise OptionError(
-                f"These weights are of a lattice with another automaton ({saved.shape[-1]} arcs, not "
-                f"{self.automaton.arcs} as here, or others): build it with the automaton that it was trained with."
-            )
+        for name, own in (("arcs", self.arcs), ("costs", self.costs)):
+            saved = state_dict.get(prefix + name)
+            if saved is not None and not (saved.shape == own.shape and bool((saved.cpu() == own.cpu()).all())):
+                raise OptionError(
+                    f"These weights are of a lattice with another automaton, whose {name} differ: build it with the "
+                    "automaton that it was trained with."
+                )
         super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
     def _dtype(self) -> torch.dtype:
@@ -340,22 +382,8 @@ class Lattice(Energy):
         network.weight.data.copy_(torch.eye(2))
         energy = cls(network, chain(2, np.array([[0.0, 1.0], [1.0, 0.0]])), cells=3)
         x = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [0.0, 3.0]]])
-        best = torch.tensor([[0.0, 1.0, 1.0, *energy.path([0, 1, 1])]])
+        best = torch.tensor([[0.0, 1.0, 1.0, 4.0, 1.0, 3.0]])
         return ReferenceCase(energy, {"x": x}, ("y", "z"), minimum=torch.tensor([-5.0]), minimiser=best, start=best)
-
-    def path(self, labels: Sequence[int]) -> list[int]:
-        """The arcs of the first path that reads these labels; an OptionError if there is none."""
-        reached: list[tuple[int, list[int]]] = [(int(s), []) for s in np.flatnonzero(np.isfinite(self.automaton.start))]
-        for label in labels:
-            reached = [
-                (int(self.automaton.target[arc]), [*path, int(arc)])
-                for state, path in reached
-                for arc in np.flatnonzero((self.automaton.source == state) & (self.automaton.label == label))
-            ]
-        ends = [path for state, path in reached if math.isfinite(self.automaton.final[state])]
-        if not ends:
-            raise OptionError(f"No path of {self.automaton!r} reads the labels {list(labels)}.")
-        return ends[0]
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -138,15 +138,25 @@ class _SoftPath(torch.autograd.Function):
             lambda chunk: cast(Any, sum_paths)(*arrays, group.start, group.final, chunk, alpha, alpha_k, total),
             _chunks(len(cost)),
         )
-        ctx.kept = arrays, group, (alpha, alpha_k, total)
+        ctx.save_for_backward(cost, cells, weight)
+        ctx.kept = (factor, factor_k), group, (alpha, alpha_k, total)
         return torch.from_numpy(total)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         from lowland.compiled.lattice import share_paths
 
-        arrays, group, sums = ctx.kept
+        (cost, cells, weight), (factors, group, sums) = ctx.saved_tensors, ctx.kept
+        if torch.is_grad_enabled():  # somebody wants the second derivative, which torch knows
+            asked = [
+                each for each, needed in ((cost, ctx.needs_input_grad[0]), (weight, ctx.needs_input_grad[3])) if needed
+            ]
+            total = soft_path_in_torch(cost, cells, group, weight)
+            found = iter(torch.autograd.grad(total, asked, slope, create_graph=True, allow_unused=True))
+            by_cost_, by_weight_ = (next(found) if ctx.needs_input_grad[place] else None for place in (0, 3))
+            return by_cost_, None, None, by_weight_
+        *arrays, _ = _arrays(cost, cells, group, weight)
+        arrays = (*arrays, *factors)
         slopes, chunks = slope.double().contiguous().numpy(), _chunks(len(slope))
         by_cost = np.zeros_like(arrays[0])
         by_weight = np.zeros((len(chunks), len(group.source)))

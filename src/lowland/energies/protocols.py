@@ -85,6 +85,15 @@ class Answering(Protocol):
 
 
 @runtime_checkable
+class Likely(Protocol):
+    """It has log p(y | x) as one number, without the rounding of two large ones: for `MaximumLikelihood`."""
+
+    def log_likelihood(self, x: Any, y: Any) -> Tensor:
+        """The log-probability of y given x, (B,), at most 0; x is encoded."""
+        ...
+
+
+@runtime_checkable
 class VariationalBound(Protocol):
     """Has a posterior q(z|y), and so a bound on −log ∫ exp(−E) dz: for `VariationalFreeEnergy`."""
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from lowland.energies.lattice import Lattice
-from lowland.errors import OptionError
+from lowland.errors import DomainError, OptionError
 from lowland.evaluation.success import wilson
+from lowland.nn.layers import evaluating
 from lowland.tensors import take, tree_leaves
 
 
@@ -34,21 +35,23 @@ def read_lines(energy: Lattice, x: Any, batch: int = 64) -> Reading:
             neighbours.
         x: of N lines.
         batch: lines that are read at once.
+
+    Raises:
+        DomainError: for a line that has no answer at all, or a network that gives NaN.
     """
-    training = energy.training
-    energy.eval()
     answers, sure = [], []
-    for rows in torch.arange(len(tree_leaves(x, "x")[0])).split(batch):
-        encoded = energy.encode(take(x, rows))
-        minimiser = energy.structure(("y", "z"), encoded, None, None).minimiser
-        assert minimiser is not None
-        y = minimiser()[:, : energy.cells]
-        free = energy.marginal(encoded, y, 1.0)
-        assert free is not None
-        answers += energy.letters(y)
-        sure.append((-free - energy.log_partition(encoded)).double().clamp_max(0.0))
-    energy.train(training)
-    return Reading(answers, torch.cat(sure).nan_to_num(nan=-torch.inf))
+    with evaluating(energy):
+        for rows in torch.arange(len(tree_leaves(x, "x")[0])).split(batch):
+            encoded = energy.encode(take(x, rows))
+            minimiser = energy.structure(("y", "z"), encoded, None, None).minimiser
+            assert minimiser is not None
+            y = minimiser()[:, : energy.cells]
+            answers += energy.letters(y)
+            sure.append(energy.log_likelihood(encoded, y))
+    confidence = torch.cat(sure)
+    if bool(confidence.isnan().any()):
+        raise DomainError(f"Line {int(confidence.isnan().nonzero()[0])} gets NaN from the network: train it anew.")
+    return Reading(answers, confidence)
 
 
 def edit_distance(one: Sequence[Any], other: Sequence[Any]) -> int:

@@ -1,4 +1,4 @@
-"""Networks that say what the parts of a line of text cost as letters: frames of columns, or pieces between cuts.
+"""Networks that say what parts cost as letters: frames, columns of a line of text, or pieces between its cuts.
 
 Legend: B samples, H and W rows and columns, C cells, L cells of the longest piece, K letters, F maps.
 """
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowland.errors import DomainError
 from lowland.nn.convolutional import convolution
 from lowland.nn.layers import mlp
 
@@ -23,6 +24,30 @@ _AROUND = 24
 
 def _stage(inputs: int, outputs: int, generator: torch.Generator, kernel: int = 5) -> list[nn.Module]:
     return [convolution(inputs, outputs, generator, kernel), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+class FrameCosts(nn.Module):
+    """Costs of labels for each frame by the same affine map, (B, C, D) → (B, C, K): the network of a linear chain.
+
+    Args:
+        cells: C.
+        n_inputs: D.
+        labels: K.
+        generator: draws the weights.
+
+    >>> FrameCosts(6, 4, labels=3)(torch.zeros(2, 6, 4)).shape
+    torch.Size([2, 6, 3])
+    """
+
+    def __init__(self, cells: int, n_inputs: int, labels: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.shape = (cells, n_inputs)
+        generator = generator or torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(labels, n_inputs, generator=generator) / n_inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(labels))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return -(frames @ self.weight.T + self.bias)
 
 
 class FrameReader(nn.Module):
@@ -53,6 +78,7 @@ class FrameReader(nn.Module):
     ) -> None:
         super().__init__()
         generator = generator or torch.Generator().manual_seed(0)
+        self.counts_cells = True
         self.shape = {"image": (1, height, width)}
         low, middle, high = maps
         self.look = nn.Sequential(
@@ -108,6 +134,9 @@ class PieceReader(nn.Module):
         maps: of the stages.
         generator: draws the weights.
 
+    Raises:
+        DomainError: when called with cuts that are not ascending columns of the line.
+
     >>> x = {"image": torch.zeros(1, 1, 32, 64), "cells": torch.tensor([2.0])}
     >>> x["cuts"] = torch.tensor([[4.0, 10, 15, 15]])
     >>> PieceReader(32, 64, cells=3, letters=12, longest=2)(x).shape
@@ -129,6 +158,7 @@ class PieceReader(nn.Module):
     ) -> None:
         super().__init__()
         generator = generator or torch.Generator().manual_seed(0)
+        self.counts_cells = True
         self.shape = {"image": (1, height, width), "cuts": (cells + 1,)}
         self.letters, self.longest, self.widest, self.normalised = letters, longest, widest, normalised
         low, middle, high = maps
@@ -145,6 +175,8 @@ class PieceReader(nn.Module):
         """Scores of all letters and rubbish for all pieces (B, C, L, K), and which pieces there are (B, C, L)."""
         image, cuts, exporting = x["image"], x["cuts"].round().long(), torch.compiler.is_exporting()
         if not exporting:  # a graph has one width
+            if bool((cuts < 0).any() | (cuts > image.shape[-1]).any() | (cuts.diff(dim=1) < 0).any()):
+                raise DomainError(f"Cuts must be ascending columns of the line, from 0 to {image.shape[-1]}.")
             cuts = cuts[:, : int(x["cells"].max()) + 1]
             image = image[..., : int(cuts.max() + 3) // 4 * 4 + _AROUND]
         maps = self.squeeze(self.look(image).flatten(1, 2))

@@ -14,6 +14,7 @@ from lowland.checksums import read_json, read_tensors, write_json, write_tensors
 from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.files import replacing, write_atomically
+from lowland.nn.layers import evaluating
 from lowland.quiet import no_records_below_error, warnings_from
 from lowland.registry import find
 from lowland.version import __version__
@@ -266,17 +267,12 @@ def _program(module: nn.Module, values: tuple[Tensor, ...]) -> torch.export.Expo
 @contextlib.contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, with the exporters' own warnings silenced, for instance those about packages not installed."""
-    modes = [(part, part.training) for part in module.modules()]
-    try:
-        module.eval()
-        with (
-            warnings_from(r"(torch|onnxscript|onnx_ir|onnx|copyreg)\b", "ignore"),
-            no_records_below_error("torch.onnx", "onnxscript", "onnx_ir", _REGISTRATION),
-        ):
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with (
+        evaluating(module),
+        warnings_from(r"(torch|onnxscript|onnx_ir|onnx|copyreg)\b", "ignore"),
+        no_records_below_error("torch.onnx", "onnxscript", "onnx_ir", _REGISTRATION),
+    ):
+        yield
 
 
 def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:

@@ -21,6 +21,7 @@ from lowland.energies.base import Energy
 from lowland.energies.lattice import Lattice
 from lowland.energies.piece_labels import PieceLabels
 from lowland.errors import DomainError
+from lowland.nn.layers import evaluating
 from lowland.nn.line_readers import STRIDE, FrameReader, PieceReader
 from lowland.shaping.base import Shaping
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
@@ -213,7 +214,7 @@ def train_reader(
 
     Args:
         method: "characters" on the pieces of the true segmentation, "rubbish" on others besides; on whole amounts,
-            without their segmentation, "forward" by likelihood, "Viterbi" by the perceptron's loss; "frames" by
+            whose segmentation is not given, "forward" by likelihood, "Viterbi" by the perceptron's loss; "frames" by
             likelihood without pieces (CTC).
         reader: of `new_reader`.
         lines: to learn from.
@@ -236,7 +237,8 @@ def train_reader(
 @torch.no_grad()
 def chosen_pieces(energy: Lattice, lines: LineSet) -> list[tuple[list[int], list[tuple[int, int, str]]]]:
     """What the best path of each line cuts: the columns, and (last cell, cells, letter) of each piece."""
-    encoded = energy.eval().encode(lines.pieces())
+    with evaluating(energy):
+        encoded = energy.encode(lines.pieces())
     minimiser = energy.structure(("y", "z"), encoded, None, None).minimiser
     assert minimiser is not None
     found = []

@@ -56,7 +56,8 @@ def test_expressions_match_what_python_matches() -> None:
         ("a)", r"has a \) without a \(, at character 2"), ("(a", r"has a \( without a \)"), ("*a", "nothing before it"),
         ("a**", "repeats a repetition"), ("a{2", r"a \{ that is not"), ("a{3,1}", "second number is below its first"),
         ("[ab", "ends too early"), ("[b-a]", "whose end is before its start"), ("a\\", "ends too early"),
-        ("(a{60}){60}", "more than 2000 letters"),
+        ("(a{60}){60}", "more than 2000 letters"), ("(){3000000}", "more than 2000 times"), (r"\D", "none of"),
+        ("(" * 300 + "a" + ")" * 300, "more than 100 groups"), (r"[a-\d]", "range that ends in"),
     ],
 )  # fmt: skip
 def test_expressions_that_cannot_be_read(pattern: str, says: str) -> None:
@@ -144,3 +145,34 @@ def test_chain_numbers_its_arcs_by_pairs() -> None:
     arc = np.flatnonzero((pairs.source == 1) & (pairs.target == 2))
     assert arc.tolist() == [5]
     assert pairs.weight[5] == 5.0
+
+
+def test_ambiguity() -> None:
+    """What two paths read would count twice."""
+    assert union(regular("a|ab", "ab"), regular("a", "ab")).ambiguous
+    assert Automaton.of([(0, 0, 1), (0, 0, 1)], [0], [1]).ambiguous
+    assert not regular("(a|ab)*", "ab").ambiguous
+    assert not union(spelling([0]), spelling([1])).ambiguous
+
+
+def test_nothing_that_an_automaton_is_made_of_changes_it() -> None:
+    weight = np.zeros(1)
+    one = Automaton(np.array([0]), np.array([0]), np.array([0]), weight, np.zeros(1), np.zeros(1))
+    weight[0] = 5.0
+    assert one.weight.tolist() == [0.0]
+    with pytest.raises(ValueError, match="read-only"):
+        one.weight[0] = 1.0
+
+
+def test_more_automata_that_are_none() -> None:
+    with pytest.raises(OptionError, match="no state -2"):
+        Automaton.of([(0, 0, 1)], [-2], [1])
+    with pytest.raises(OptionError, match="is a whole number"):
+        Automaton.of([(0, 0.7, 1)], [0], [1])
+    with pytest.raises(OptionError, match="whose state is not"):
+        spelling([0, 1]).take(np.array([True, True]), np.array([True, True, False]))
+    with pytest.raises(OptionError, match="put it into a list"):
+        words("mon", "mno")
+    with pytest.raises(OptionError, match="has costs"):
+        chain(3, np.zeros((2, 2)))
+    assert Automaton.of([(0, 0, 0, 0.0, -1)], [0], [0]).accepts([])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import lowland as ll
-from lowland.automata import Automaton, frames, pieces, spelling
-from lowland.energies.lattice import FrameCosts, Lattice
+from lowland.automata import Automaton, chain, frames, pieces, spelling, union
+from lowland.energies.lattice import Lattice
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError
+from lowland.nn.line_readers import FrameCosts, FrameReader
 from lowland.shaping import Batch
 
 
@@ -82,7 +84,7 @@ def test_what_is_refused() -> None:
         Lattice(torch.nn.Linear(3, 3), frames(2), 4)
     with pytest.raises(DomainError, match="Answer 1 has 5 letters"):
         small().transcripts([[0], [0, 1, 0, 1, 0]])
-    with pytest.raises(DomainError, match="a letter outside 0 … 1"):
+    with pytest.raises(DomainError, match="must be numbers of letters from 0 to 1"):
         small().transcripts([[2]])
     with pytest.raises(ShapeError, match="at least 3"):
         Lattice(FrameCosts(4, 3, labels=2), frames(2), 4)(torch.zeros(1, 4, 3), *paths(4))
@@ -98,3 +100,44 @@ def test_what_is_refused() -> None:
 
 def paths(cells: int) -> tuple[Tensor, Tensor]:
     return torch.full((1, cells), -1.0), torch.full((1, cells), -1.0)
+
+
+def test_more_that_is_refused() -> None:
+    energy, x = small(), torch.zeros(1, 4, 3)
+    both = union(spelling([0]), spelling([0]))
+    with pytest.raises(OptionError, match="in two ways"):
+        energy.constrained(both)
+    with pytest.raises(OptionError, match="writes letters that this lattice does not"):
+        energy.constrained(Automaton.of([(0, 0, 1, 0.0, 7)], [0], [1]))
+    with pytest.raises(DomainError, match="letters are whole numbers below 2, with −1 behind"):
+        ll.free_energy(energy, torch.tensor([[0.0, -1.0, 1.0, -1.0]]), x, beta=1.0)
+    with pytest.raises(DomainError, match="must be numbers of letters"):
+        energy.transcripts(["ab"])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(DomainError, match="Sample 0 of the batch has an answer that no path can write"):
+        ll.shaping.MaximumLikelihood()(energy, Batch(energy.transcripts([[0, 0, 0]]), x))
+    with pytest.raises(OptionError, match="pass lengths=True"):
+        Lattice(FrameReader(8, 16, letters=2, maps=(2, 2, 4)), frames(2), 4)
+    energy.network.bias.data.fill_(-1e10)
+    with pytest.raises(DomainError, match="whose sums have no digits left"):
+        energy(x, *paths(4))
+
+
+def test_weights_belong_to_the_costs_of_an_automaton() -> None:
+    costly = Lattice(FrameCosts(3, 2, labels=2), chain(2, np.array([[0.0, 5.0], [5.0, 0.0]])), 3)
+    with pytest.raises(OptionError, match="whose costs differ"):
+        costly.load_state_dict(Lattice(FrameCosts(3, 2, labels=2), chain(2), 3).state_dict())
+
+
+def test_a_masked_score_is_impossible_in_sums_and_paths() -> None:
+    energy = small()
+    energy.network.bias.data[2] = torch.finfo(torch.float32).min
+    y = energy.transcripts([[1]])
+    for beta in (1.0, math.inf):
+        assert ll.free_energy(energy, y, torch.zeros(1, 4, 3), beta=beta).value.item() == math.inf
+
+
+def test_a_path_behind_the_cells_is_none() -> None:
+    energy = Lattice(FrameCosts(4, 3, labels=3), pieces(3), 4, lengths=True)
+    x = {"input": torch.zeros(1, 4, 3), "cells": torch.tensor([2.0])}
+    z = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
+    assert energy(x, torch.tensor([[0.0, 1.0, -1.0, -1.0]]), z).item() == math.inf

@@ -11,13 +11,14 @@ from torch import Tensor
 from lowland.energies.base import Energy
 from lowland.energies.gaussian import Gaussian
 from lowland.energies.network import NetworkEnergy
+from lowland.energies.protocols import Likely
 from lowland.errors import OptionError, UnsupportedError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import binarise
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import PerSampleRNG
+from lowland.tensors import PerSampleRNG, tree_leaves
 
 
 @register("shaping")
@@ -52,6 +53,11 @@ class MaximumLikelihood(FreeEnergyShaping):
             if x is None:
                 raise UnsupportedError("The views of MaximumLikelihood change x, but these data have none.")
             x = self.views(x, self.noise(x))
+        weight, core = energy.core()
+        if weight == 1 and isinstance(core, Likely):
+            energy.check(("z",), x=x, y=batch.y)
+            likelihood = core.log_likelihood(None if x is None else core.encode(x), batch.y)
+            return Losses({"energy": -likelihood.mean().to(tree_leaves(batch.y, "y")[0].dtype)}, {})
         encoded = None if x is None else energy.encode(x)
         log_partition = energy.log_partition(encoded)
         if log_partition is None:

@@ -133,7 +133,7 @@ class WrongAnswers:
 
     Raises:
         UnsupportedError: for another energy with a latent variable.
-        OptionError: if there are not so many wrong answers.
+        OptionError, DomainError: if there are not so many answers.
     """
 
     def __call__(self, shaping: FreeEnergyShaping, energy: Energy, batch: Batch, count: int) -> Tensor:
