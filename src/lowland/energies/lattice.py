@@ -229,9 +229,10 @@ class Lattice(Energy):
         if not torch.compiler.is_exporting():
             far = (cost.detach().abs() > _FARTHEST) & ~(cost == math.inf)
             if bool(far.any()):
+                first = float(cost.detach()[far][0])
                 raise DomainError(
-                    f"{type(self.network).__name__} gives costs beyond {_FARTHEST:g}, such as {float(cost.detach()[far][0]):g}, "
-                    "whose sums have no digits left: scale its scores down."
+                    f"{type(self.network).__name__} gives costs beyond {_FARTHEST:g}, such as {first:g}, whose sums have "
+                    "no digits left: scale its scores down."
                 )
         return {"cost": cost, "cells": self._cells(x, cost.shape[0], cost.shape[1]).to(cost.device)}
 

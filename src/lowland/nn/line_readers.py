@@ -93,7 +93,7 @@ class FrameReader(nn.Module):
 
     def forward(self, x: dict[str, Tensor]) -> Tensor:
         image = x["image"]
-        if torch.compiler.is_exporting():  # a graph has one width
+        if torch.compiler.is_exporting() or not len(image):  # a graph has one width
             return -self.read(self.look(image).flatten(1, 2)).transpose(1, 2)
         most = int(x["cells"].max())
         maps = self.look(image[..., : STRIDE * most + _AROUND])
@@ -174,7 +174,7 @@ class PieceReader(nn.Module):
     def scores(self, x: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores of all letters and rubbish for all pieces (B, C, L, K), and which pieces there are (B, C, L)."""
         image, cuts, exporting = x["image"], x["cuts"].round().long(), torch.compiler.is_exporting()
-        if not exporting:  # a graph has one width
+        if not exporting and len(image):  # a graph has one width
             if bool((cuts < 0).any() | (cuts > image.shape[-1]).any() | (cuts.diff(dim=1) < 0).any()):
                 raise DomainError(f"Cuts must be ascending columns of the line, from 0 to {image.shape[-1]}.")
             cuts = cuts[:, : int(x["cells"].max()) + 1]
