@@ -231,8 +231,8 @@ class Lattice(Energy):
             if bool(far.any()):
                 first = float(cost.detach()[far][0])
                 raise DomainError(
-                    f"{type(self.network).__name__} gives costs beyond {_FARTHEST:g}, such as {first:g}, whose sums have "
-                    "no digits left: scale its scores down."
+                    f"{type(self.network).__name__} gives costs beyond {_FARTHEST:g}, such as {first:g}, whose sums "
+                    "have no digits left: scale its scores down."
                 )
         return {"cost": cost, "cells": self._cells(x, cost.shape[0], cost.shape[1]).to(cost.device)}
 
