@@ -56,6 +56,11 @@ class TextLines(NamedTuple):
         return [row for row, text in enumerate(self.texts) if text is not None]
 
     @property
+    def unknown(self) -> list[int]:
+        """The rows without one."""
+        return [row for row, text in enumerate(self.texts) if text is None]
+
+    @property
     def said(self) -> list[str]:
         """The transcripts, of lines that all have one."""
         return [text for text in self.texts if text is not None]
@@ -141,27 +146,32 @@ def read_text_lines(
     return lines._replace(light=light)
 
 
-def check_lines(lines: TextLines) -> str:
-    """The alphabet, every character of the transcripts in the order of Unicode; rare ones are added to the notes.
+def alphabet_of(lines: TextLines) -> str:
+    """Every character of the transcripts, in the order of Unicode."""
+    return "".join(sorted({letter for text in lines.texts if text is not None for letter in text}))
 
-    Raises:
-        DataError: for fewer than twenty lines with a transcript, or a single character in all of them.
-    """
-    counts = Counter("".join(lines.said))
-    if len(lines.said) < FEWEST:
+
+def rare(lines: TextLines) -> list[str]:
+    """A note on the characters that are too rare to be learned; none if there are none."""
+    counts = Counter(letter for text in lines.texts if text is not None for letter in text)
+    found = sorted(letter for letter, count in counts.items() if count < RARE)
+    if not found:
+        return []
+    what = "character is" if len(found) == 1 else "characters are"
+    return [f"{len(found)} {what} seen fewer than {RARE} times, and will hardly be read: {' '.join(found)}"]
+
+
+def check_lines(lines: TextLines) -> None:
+    """Raise a DataError for fewer than twenty lines with a transcript, or a single character in all of them."""
+    count, letters = len(lines.known), alphabet_of(lines)
+    if count < FEWEST:
         why = f"; {len(lines.skipped)} were left out: {' '.join(lines.skipped[0])}" if lines.skipped else ""
+        are = "is" if count == 1 else "are"
         raise DataError(
-            f"A reader needs at least {FEWEST} lines with a transcript, better some hundreds, but here "
-            f"{'is' if len(lines.said) == 1 else 'are'} {len(lines.said)}{why}."
+            f"A reader needs at least {FEWEST} lines with a transcript, better some hundreds, but here {are} {count}{why}."
         )
-    if len(counts) < 2:
-        raise DataError(f"All transcripts are made of one character, {next(iter(counts))!r}: there is nothing to tell.")
-    rare = sorted(letter for letter, count in counts.items() if count < RARE)
-    if rare:
-        lines.notes.append(
-            f"{len(rare)} characters are seen fewer than {RARE} times, and will hardly be read: {' '.join(rare)}"
-        )
-    return "".join(sorted(counts))
+    if len(letters) < 2:
+        raise DataError(f"All transcripts are made of one character, {letters!r}: there is nothing to tell apart.")
 
 
 def _cleaned(text: str) -> str:

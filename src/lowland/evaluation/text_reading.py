@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 from lowland.energies.lattice import Lattice
 from lowland.evaluation.reading import Reading, edit_distance, read_lines
 from lowland.evaluation.success import Interval, wilson
+from lowland.files import write_atomically
 from lowland.training.text_reading import frames_of, line_batch
 
 NONE = ""
@@ -116,3 +121,41 @@ def _edits(text: str, truth: str) -> list[tuple[str, str]]:
             j -= 1
             found.append((NONE, text[j]))
     return found
+
+
+def readings(
+    energies: Mapping[str, Lattice], parts: Mapping[str, Sequence[NDArray[np.uint8]]], alphabet: str
+) -> dict[str, Any]:
+    """What each energy reads of the lines of each part: {energy: {part: {"texts": …, "confidence": (N,)}}}."""
+    return {
+        name: {part: read_texts(energy, images, alphabet)._asdict() for part, images in parts.items()}
+        for name, energy in energies.items()
+    }
+
+
+def write_readings(path: Path, files: Sequence[str], found: Read, least: float) -> Path:
+    """A table of file, text, confidence and whether it is accepted ("yes" or "no"), CSV in UTF-8; returns its path.
+
+    Args:
+        found: what was read.
+        least: the least confidence, as a logarithm, of what is accepted.
+
+    Raises:
+        CheckpointError: if it cannot be written.
+    """
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(["file", "text", "confidence", "accepted"])
+    for file, text, sure in zip(files, found.texts, found.confidence.tolist(), strict=True):
+        table.writerow([file, text, f"{math.exp(sure):.4f}", "yes" if accepted(sure, least) else "no"])
+    write_atomically(path, stream.getvalue().encode())
+    return path
+
+
+def accepted(confidence: float, least: float) -> bool:
+    """Whether a text is sure enough; one of no probability never is.
+
+    >>> accepted(-0.1, -0.2), accepted(-math.inf, -math.inf)
+    (True, False)
+    """
+    return confidence >= least and confidence > -math.inf

@@ -17,7 +17,7 @@ from lowland.nn.layers import mlp
 STRIDE = 4
 """Columns of a frame."""
 _BINS = 4
-_AROUND = 24
+AROUND = 24
 """Columns behind a line that its last letters may see; paper, as they would in any other batch."""
 
 
@@ -70,7 +70,7 @@ class FrameReader(nn.Module):
         if torch.compiler.is_exporting():  # a graph has one width
             return -self.read(self.look(image).flatten(1, 2)).transpose(1, 2)
         most = int(x["cells"].max())
-        maps = self.look(image[..., : STRIDE * most + _AROUND])
+        maps = self.look(image[..., : STRIDE * most + AROUND])
         return -self.read(maps.flatten(1, 2))[..., :most].transpose(1, 2)
 
     def there(self, x: dict[str, Tensor]) -> Tensor:
@@ -146,7 +146,7 @@ class PieceReader(nn.Module):
         image, cuts, exporting = x["image"], x["cuts"].round().long(), torch.compiler.is_exporting()
         if not exporting:  # a graph has one width
             cuts = cuts[:, : int(x["cells"].max()) + 1]
-            image = image[..., : int(cuts.max() + 3) // 4 * 4 + _AROUND]
+            image = image[..., : int(cuts.max() + 3) // 4 * 4 + AROUND]
         maps = self.squeeze(self.look(image).flatten(1, 2))
         sums = functional.pad(maps.cumsum(dim=2), (1, 0)).transpose(1, 2)
         left, right, there = self._places(cuts, x["cells"])

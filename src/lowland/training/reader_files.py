@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowland.data.text_lines import line_image
 from lowland.data.pixels import opened
+from lowland.data.text_lines import line_image
 from lowland.files import write_atomically
 from lowland.nn.line_readers import FrameReader
 from lowland.training.export import export_safetensors
@@ -67,7 +67,7 @@ class Reader(nn.Module):
         with opened(Path(path)) as image:
             ink, _ = line_image(image)
         frames = -(-ink.shape[1] // STRIDE)
-        line = torch.zeros(1, 1, HEIGHT, STRIDE * frames)
+        line = torch.zeros(1, 1, HEIGHT, STRIDE * frames + AROUND)
         line[0, 0, :, : ink.shape[1]] = torch.from_numpy(ink.astype(np.float32) / 255)
         cost = self.network({"image": line, "cells": torch.tensor([float(frames)])})
         scores = (-cost[0].double()).log_softmax(dim=1)
@@ -113,7 +113,7 @@ def write_reader(folder: Path, reader: FrameReader, alphabet: str, threshold: fl
         reader: trained.
         alphabet: of its letters.
         threshold: the least confidence, as a logarithm, of what is accepted.
-        card: "tests", a number; "facts" and "measured", texts by name; "grammar", "" for none.
+        card: "tests", a number; "facts" and "measured", Markdown by name; "grammar", "" for none.
 
     Raises:
         CheckpointError: if they cannot be written.
@@ -124,7 +124,7 @@ def write_reader(folder: Path, reader: FrameReader, alphabet: str, threshold: fl
         "differ from those of the run."
     )
     tables = {
-        name: "\n".join(f"| {verbatim(key, 0)} | {verbatim(str(value), 0)} |" for key, value in card[name].items())
+        name: "\n".join(f"| {key} | {value} |" for key, value in card[name].items())
         for name in ("facts", "measured")
     }
     text = _CARD.format(
@@ -140,6 +140,7 @@ def _code() -> str:
     head = (
         '"""Reads pictures of single lines, as Lowland learned it. Needs torch, safetensors, NumPy and Pillow.\n\n'
         '    from read import load\n    reader = load("reader.safetensors")\n    text, confidence = reader("a line.png")\n'
-        '"""\n\nfrom __future__ import annotations\n\nimport json\n'
+        "\"\"\"\n\nfrom __future__ import annotations\n\nimport json\n"
+        "from torch.nn import functional\n"
     )
     return head + source_of(FrameReader, line_image, opened) + "\n" + _CODE.removeprefix("\n")

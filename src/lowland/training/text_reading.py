@@ -24,7 +24,7 @@ from lowland.data.text_lines import HEIGHT, TextLines
 from lowland.data.views.lines import LineChanges
 from lowland.energies.lattice import Lattice
 from lowland.errors import DataError, LowlandError
-from lowland.nn.line_readers import STRIDE, FrameReader
+from lowland.nn.line_readers import AROUND, STRIDE, FrameReader
 from lowland.shaping.base import Batch
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
 from lowland.training.fit import FitResult, fit
@@ -66,14 +66,14 @@ def line_batch(images: Sequence[NDArray[np.uint8]], width: int = 0) -> dict[str,
 
     Args:
         images: uint8 (32, W) each, 255 is ink.
-        width: columns of the result; by default those of the longest.
+        width: columns of the result; by default those of the longest, and the paper that its end looks at.
 
     >>> batch = line_batch([np.zeros((32, 30), np.uint8), np.zeros((32, 9), np.uint8)])
     >>> batch["image"].shape, batch["cells"]
-    (torch.Size([2, 1, 32, 32]), tensor([8., 3.]))
+    (torch.Size([2, 1, 32, 56]), tensor([8., 3.]))
     """
     cells = frames_of(images)
-    ready = torch.zeros(len(images), 1, HEIGHT, max(width, STRIDE * int(cells.max())))
+    ready = torch.zeros(len(images), 1, HEIGHT, max(width, STRIDE * int(cells.max()) + AROUND))
     for row, image in enumerate(images):
         ready[row, 0, :, : image.shape[1]] = torch.from_numpy(image.astype(np.float32) / 255)
     return {"image": ready, "cells": cells}
@@ -88,7 +88,7 @@ def spelled(texts: Sequence[str], alphabet: str) -> list[list[int]]:
 def room_for(images: Sequence[NDArray[np.uint8]]) -> int:
     """W of a reader of these lines, with room for those that grow in training."""
     longest = max(image.shape[1] for image in images)
-    return -(-round(_ROOM * longest) // STRIDE) * STRIDE
+    return -(-round(_ROOM * longest) // STRIDE) * STRIDE + AROUND
 
 
 def text_energy(alphabet: str, width: int, seed: int = 0) -> Lattice:
@@ -107,6 +107,18 @@ def too_long(energy: Lattice, lines: TextLines, alphabet: str) -> list[int]:
     y = energy.transcripts(spelled([lines.said[row] for row in rows], alphabet))
     there = energy.possible({"cells": cells[rows]}, y) if rows else torch.ones(0, dtype=torch.bool)
     return sorted(long | {row for row, good in zip(rows, there.tolist(), strict=True) if not good})
+
+
+def fitting(lines: TextLines, alphabet: str) -> TextLines:
+    """The lines without those that are too long to be written in their picture, which are said to be left out."""
+    if not alphabet:
+        return lines
+    known = lines.known
+    some = lines.take(known)
+    lost = {known[row] for row in too_long(text_energy(alphabet, room_for(some.images)), some, alphabet)}
+    left = [(lines.files[row], f"is too narrow for its transcript, {lines.texts[row]!r}") for row in sorted(lost)]
+    kept = lines.take([row for row in range(len(lines.files)) if row not in lost])
+    return kept._replace(skipped=[*lines.skipped, *left])
 
 
 def usual_steps(count: int) -> int:
@@ -192,3 +204,11 @@ def read_grammar(grammar: str, alphabet: str) -> tuple[Automaton, list[str]]:
     lost = len(listed) - len(known)
     notes = [f"{lost} of {len(listed)} words have characters that no transcript has, and are never read."] if lost else []
     return words(known, alphabet), notes
+
+
+def refused(grammar: Automaton, lines: TextLines, alphabet: str) -> list[str]:
+    """A note on the transcripts that a grammar does not accept, whose lines can only be read wrongly."""
+    lost = [text for text, letters in zip(lines.said, spelled(lines.said, alphabet), strict=True) if not grammar.accepts(letters)]
+    if not lost:
+        return []
+    return [f"The grammar refuses {len(lost)} of {len(lines.said)} transcripts, such as {lost[0]!r}: it reads them wrongly."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 from lowland.data.views.options import check_strengths
 from lowland.tensors import PerSampleRNG
 
-_STRIDE = 4
+_STRIDE, _FAR = 4, 32
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,13 @@ class LineChanges:
 
     @torch.no_grad()
     def __call__(self, samples: dict[str, Tensor], noise: PerSampleRNG) -> dict[str, Tensor]:
-        image = samples["image"]
+        cells, whole = samples["cells"], samples["image"].shape[3]
+        # Far behind the longest line there is only paper.
+        image = samples["image"][..., : _FAR + math.ceil(_STRIDE * int(cells.max()) * (1 + 2 * self.stretch))]
         height, width = image.shape[2:]
         drawn = 2 * noise.uniform(3) - 1
         factor = 1 + self.stretch * drawn[:, 0]
-        cells = samples["cells"]
-        grown = torch.maximum(cells, (cells / factor).ceil()).clamp_max(max(width // _STRIDE, int(cells.max())))
+        grown = torch.maximum(cells, (cells / factor).ceil()).clamp_max(max(whole // _STRIDE, int(cells.max())))
         like = {"dtype": drawn.dtype, "device": drawn.device}
         down = torch.arange(height, **like) - (height - 1) / 2
         across = torch.arange(width, **like)
@@ -61,4 +63,5 @@ class LineChanges:
         seen = functional.grid_sample(image, place.to(image.dtype), align_corners=False)
         if self.noise:
             seen = (seen + self.noise * noise.normal(1, height, width)).clamp(0, 1)
+        seen = functional.pad(seen, (0, whole - width))
         return samples | {"image": seen, "cells": grown}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import binarise
 from lowland.shaping.free import FreeEnergyShaping
 from lowland.solvers.base import Solver
-from lowland.tensors import PerSampleRNG
+from lowland.tensors import PerSampleRNG, tree_leaves
 
 
 @register("shaping")
@@ -42,7 +43,7 @@ class MaximumLikelihood(FreeEnergyShaping):
     ['energy']
     """
 
-    def __init__(self, views: Callable[[Tensor, PerSampleRNG], Tensor] | None = None, seed: int = 0) -> None:
+    def __init__(self, views: Callable[[Any, PerSampleRNG], Any] | None = None, seed: int = 0) -> None:
         super().__init__(beta=1.0, seed=seed)  # log Z is that of exp(−F_1)
         self.views = views
 
@@ -51,7 +52,7 @@ class MaximumLikelihood(FreeEnergyShaping):
         if self.views is not None:
             if x is None:
                 raise UnsupportedError("The views of MaximumLikelihood change x, but these data have none.")
-            x = self.views(x, self.noise(x))
+            x = self.views(x, self.noise(tree_leaves(x, "x")[0]))
         encoded = None if x is None else energy.encode(x)
         log_partition = energy.log_partition(encoded)
         if log_partition is None:
