@@ -10,7 +10,7 @@ from lowland.errors import OptionError
 
 
 def sample_lines(folder: str | Path, count: int = 300, letters: str = "0123456789", longest: int = 6) -> Path:
-    """Write so many pictures of random texts, each with its transcript, and a tenth as many without; returns the folder.
+    """Write so many pictures of random texts with their transcripts, and a tenth as many without; returns the folder.
 
     They are set in DejaVu Sans, which comes with matplotlib, in several sizes, dark on light, every eighth the reverse.
 
@@ -28,7 +28,8 @@ def sample_lines(folder: str | Path, count: int = 300, letters: str = "012345678
     fonts = [ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size) for size in (20, 26, 34)]
     for number in range(count + count // 10):
         length, size, paper, dark = (
-            int(torch.randint(low, high, (), generator=draw)) for low, high in ((2, longest + 1), (0, 3), (200, 256), (0, 60))
+            int(torch.randint(low, high, (), generator=draw))
+            for low, high in ((2, longest + 1), (0, 3), (200, 256), (0, 60))
         )
         text = "".join(letters[k] for k in torch.randint(len(letters), (length,), generator=draw).tolist())
         paper, ink = (dark, paper) if number % 8 == 7 else (paper, dark)

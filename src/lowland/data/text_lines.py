@@ -47,8 +47,8 @@ class TextLines(NamedTuple):
 
     def take(self, rows: list[int]) -> TextLines:
         """Some of the lines."""
-        parts = ([part[row] for row in rows] for part in self[:3])
-        return TextLines(*parts, self.light, self.skipped, self.notes)
+        images, files, texts = ([part[row] for row in rows] for part in (self.images, self.files, self.texts))
+        return self._replace(images=images, files=files, texts=texts)
 
     @property
     def known(self) -> list[int]:
@@ -168,7 +168,8 @@ def check_lines(lines: TextLines) -> None:
         why = f"; {len(lines.skipped)} were left out: {' '.join(lines.skipped[0])}" if lines.skipped else ""
         are = "is" if count == 1 else "are"
         raise DataError(
-            f"A reader needs at least {FEWEST} lines with a transcript, better some hundreds, but here {are} {count}{why}."
+            f"A reader needs at least {FEWEST} lines with a transcript, better some hundreds, but here {are} {count}"
+            f"{why}."
         )
     if len(letters) < 2:
         raise DataError(f"All transcripts are made of one character, {letters!r}: there is nothing to tell apart.")
@@ -192,7 +193,9 @@ def _beside(files: Mapping[str, Path]) -> tuple[dict[str, str], list[tuple[str, 
             continue
         first = owner.setdefault(place, name)
         if first != name:
-            raise DataError(f"{place.name} is the transcript of {first} or of {name}: give each line a name of its own.")
+            raise DataError(
+                f"{place.name} is the transcript of {first} or of {name}: give each line a name of its own."
+            )
         try:
             text = _cleaned(read_bytes(place).decode("utf-8-sig"))
         except (OSError, UnicodeDecodeError, LowlandError) as error:

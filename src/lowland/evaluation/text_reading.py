@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from lowland.energies.lattice import Lattice
-from lowland.evaluation.reading import Reading, edit_distance, read_lines
+from lowland.evaluation.reading import Reading, edit_distance, read_lines, rejection, threshold
 from lowland.evaluation.success import Interval, wilson
 from lowland.files import write_atomically
 from lowland.training.text_reading import frames_of, line_batch
@@ -133,11 +133,39 @@ def readings(
     }
 
 
-def write_readings(path: Path, files: Sequence[str], found: Read, least: float) -> Path:
+def measures(
+    read: Mapping[str, Mapping[str, Mapping[str, Any]]], train: Sequence[str], validation: Sequence[str],
+    test: Sequence[str], most: float,
+) -> tuple[dict[str, dict[str, float]], float]:  # fmt: skip
+    """Errors of each energy on the test lines, in percent, beside those of doing nothing, and the least confidence.
+
+    The first energy is the reader, for which the least confidence is chosen on the validation lines, and which has
+    "correct", "rejected" and "wrong" besides.
+
+    Args:
+        read: from `readings`, with the parts "validation" and "test".
+        train, validation, test: what the lines say.
+        most: share of all lines that may be wrong and accepted, in [0, 1].
+    """
+    texts = {name: parts["test"]["texts"] for name, parts in read.items()}
+    texts |= {"most frequent": [most_frequent(train)] * len(test), "empty": [""] * len(test)}
+    found = {name: text_row(answers, test) for name, answers in texts.items()}
+    first = next(iter(read))
+    sure, right = {}, {}
+    for part, truths in (("validation", validation), ("test", test)):
+        sure[part], answers = read[first][part]["confidence"], read[first][part]["texts"]
+        right[part] = torch.tensor([text == truth for text, truth in zip(answers, truths, strict=True)])
+    least = threshold(sure["validation"], right["validation"], most)
+    names = {"low": "wrong low", "high": "wrong high"}
+    found[first] |= {names.get(name, name): one for name, one in rejection(sure["test"], right["test"], least).items()}
+    return found, least
+
+
+def write_readings(path: Path, files: Sequence[str], found: Sequence[Read], least: float) -> Path:
     """A table of file, text, confidence and whether it is accepted ("yes" or "no"), CSV in UTF-8; returns its path.
 
     Args:
-        found: what was read.
+        found: what was read, of each part of the files in turn.
         least: the least confidence, as a logarithm, of what is accepted.
 
     Raises:
@@ -146,7 +174,8 @@ def write_readings(path: Path, files: Sequence[str], found: Read, least: float) 
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(["file", "text", "confidence", "accepted"])
-    for file, text, sure in zip(files, found.texts, found.confidence.tolist(), strict=True):
+    rows = [row for one in found for row in zip(one.texts, one.confidence.tolist(), strict=True)]
+    for file, (text, sure) in zip(files, rows, strict=True):
         table.writerow([file, text, f"{math.exp(sure):.4f}", "yes" if accepted(sure, least) else "no"])
     write_atomically(path, stream.getvalue().encode())
     return path

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lowland.data.pixels import opened
 from lowland.data.text_lines import line_image
@@ -17,6 +17,12 @@ from lowland.words import verbatim
 
 KIND = "lowland reader of lines 1"
 WEIGHTS = "reader.safetensors"
+_MEASURED = {
+    "characters": "character error",
+    "whole": "lines read whole",
+    "correct": "accepted and correct",
+    "wrong": "accepted and wrong",
+}
 
 _CARD = """# A reader of lines of text
 
@@ -105,7 +111,10 @@ if __name__ == "__main__":
 '''
 
 
-def write_reader(folder: Path, reader: FrameReader, alphabet: str, threshold: float, card: Mapping[str, Any]) -> Path:
+def write_reader(
+    folder: Path, reader: FrameReader, alphabet: str, threshold: float, facts: Mapping[str, str],
+    measured: Mapping[str, float], tests: int, grammar: str = "",
+) -> Path:  # fmt: skip
     """Write `reader.safetensors`, `read.py`, which needs no Lowland, and the card `README.md`; returns the weights.
 
     Args:
@@ -113,34 +122,35 @@ def write_reader(folder: Path, reader: FrameReader, alphabet: str, threshold: fl
         reader: trained.
         alphabet: of its letters.
         threshold: the least confidence, as a logarithm, of what is accepted.
-        card: "tests", a number; "facts" and "measured", Markdown by name; "grammar", "" for none.
+        facts: for the card, Markdown by name.
+        measured: "characters", "whole", "correct" and "wrong", in percent of `tests` test lines.
+        tests: lines of the test.
+        grammar: by which the test lines were read, "" for none.
 
     Raises:
         CheckpointError: if they cannot be written.
     """
-    known = {"width": reader.shape["image"][2], "alphabet": alphabet, "threshold": str(threshold), **card}
-    grammar = card["grammar"] and (
-        f" Lowland read its lines by the grammar {verbatim(card['grammar'])}; this code does not, and its texts may "
-        "differ from those of the run."
-    )
-    tables = {
-        name: "\n".join(f"| {key} | {value} |" for key, value in card[name].items())
-        for name in ("facts", "measured")
-    }
+    known = {"width": reader.shape["image"][2], "alphabet": alphabet, "threshold": str(threshold)}
+    least = f"{math.exp(threshold):.4f}" if threshold <= 0 else "none is high enough"
+    rows = {**facts, "least confidence": least}
+    found = {name: f"{measured[key]:.2f} %" for key, name in _MEASURED.items()}
+    tables = ["\n".join(f"| {key} | {value} |" for key, value in table.items()) for table in (rows, found)]
+    unlike = f" Lowland read by the grammar {verbatim(grammar)}; this code does not, and its texts may differ."
     text = _CARD.format(
-        facts=tables["facts"], grammar=grammar, tests=card["tests"], measured=f"| | |\n|---|---|\n{tables['measured']}"
+        facts=tables[0], grammar=grammar and unlike, tests=tests, measured=f"| | |\n|---|---|\n{tables[1]}"
     )
     write_atomically(folder / "README.md", text.encode())
     write_atomically(folder / "read.py", _code().encode())
-    header = {"format": "pt", "kind": KIND, "card": json.dumps(known)}
+    card = {**known, "tests": tests, "measured": dict(measured), "grammar": grammar}
+    header = {"format": "pt", "kind": KIND, "card": json.dumps(card)}
     return export_safetensors(reader, folder / WEIGHTS, header)
 
 
 def _code() -> str:
     head = (
         '"""Reads pictures of single lines, as Lowland learned it. Needs torch, safetensors, NumPy and Pillow.\n\n'
-        '    from read import load\n    reader = load("reader.safetensors")\n    text, confidence = reader("a line.png")\n'
-        "\"\"\"\n\nfrom __future__ import annotations\n\nimport json\n"
+        '    from read import load\n    reader = load("reader.safetensors")\n    text, confidence = reader("a.png")\n'
+        '"""\n\nfrom __future__ import annotations\n\nimport json\n'
         "from torch.nn import functional\n"
     )
     return head + source_of(FrameReader, line_image, opened) + "\n" + _CODE.removeprefix("\n")

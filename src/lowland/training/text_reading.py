@@ -202,13 +202,15 @@ def read_grammar(grammar: str, alphabet: str) -> tuple[Automaton, list[str]]:
     if not known:
         raise DataError(f"{path} has {len(listed)} words, but none is made of the characters of the transcripts alone.")
     lost = len(listed) - len(known)
-    notes = [f"{lost} of {len(listed)} words have characters that no transcript has, and are never read."] if lost else []
+    notes = (
+        [f"{lost} of {len(listed)} words have characters that no transcript has, and are never read."] if lost else []
+    )
     return words(known, alphabet), notes
 
 
 def refused(grammar: Automaton, lines: TextLines, alphabet: str) -> list[str]:
     """A note on the transcripts that a grammar does not accept, whose lines can only be read wrongly."""
-    lost = [text for text, letters in zip(lines.said, spelled(lines.said, alphabet), strict=True) if not grammar.accepts(letters)]
-    if not lost:
-        return []
-    return [f"The grammar refuses {len(lost)} of {len(lines.said)} transcripts, such as {lost[0]!r}: it reads them wrongly."]
+    pairs = zip(lines.said, spelled(lines.said, alphabet), strict=True)
+    lost = [text for text, letters in pairs if not grammar.accepts(letters)]
+    first = f"The grammar refuses {len(lost)} of {len(lines.said)} transcripts, such as"
+    return [f"{first} {lost[0]!r}: these lines are read wrongly."] if lost else []

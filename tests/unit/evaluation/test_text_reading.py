@@ -46,7 +46,7 @@ def test_a_line_with_no_text_in_the_grammar_is_read_as_empty_and_not_accepted(tm
     found = read_texts(energy, [np.zeros((32, 12), np.uint8), np.zeros((32, 60), np.uint8)], "ab")
     assert found.texts == ["", "abababab"]
     assert float(found.confidence[0]) == -math.inf
-    place = write_readings(tmp_path / "read.csv", ["a,b.png", "c.png"], found, -math.inf)
+    place = write_readings(tmp_path / "read.csv", ["a,b.png", "c.png"], [found], -math.inf)
     rows = list(csv.reader(place.read_text().splitlines()))
     assert rows[0] == ["file", "text", "confidence", "accepted"]
     assert rows[1] == ["a,b.png", "", "0.0000", "no"]
@@ -55,5 +55,5 @@ def test_a_line_with_no_text_in_the_grammar_is_read_as_empty_and_not_accepted(tm
 
 def test_the_threshold_parts_the_table(tmp_path: Path) -> None:
     read = Read(["x", "y"], torch.tensor([-0.1, -0.3], dtype=torch.float64))
-    text = write_readings(tmp_path / "read.csv", ["a", "b"], read, -0.2).read_text()
+    text = write_readings(tmp_path / "read.csv", ["a", "b"], [read], -0.2).read_text()
     assert text.splitlines()[1:] == ["a,x,0.9048,yes", "b,y,0.7408,no"]

@@ -18,7 +18,7 @@ from lowland.recipes.vision.read.recipe import ReadRecipe
 
 
 @pytest.fixture
-def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def say(tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[..., str]:
     """Run `lowland read` and give what it said on standard error."""
 
     def run(*words: object, code: int = 0) -> str:
@@ -26,7 +26,7 @@ def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str
         said = capsys.readouterr()
         assert found == code, said
         assert "Traceback" not in said.err
-        return said.err
+        return said.err + caplog.text
 
     return run
 
@@ -72,20 +72,20 @@ def test_a_grammar_limits_what_is_read(say: Callable[..., str], tmp_path: Path) 
     say(folder, "--steps", 2, "--grammar", words)
     run = (tmp_path / "runs" / "read" / "latest").resolve()
     assert {row[0] for row in table(run).values()} <= {"11", "77"}
-    assert "does not, and its texts may differ" in (run / "reader" / "README.md").read_text()
+    assert "this code does not, and its texts may differ" in (run / "reader" / "README.md").read_text()
     values = json.loads((run / "values.json").read_text())
     assert "refuses" in json.dumps(values)
 
 
 def test_mistakes_are_one_sentence(say: Callable[..., str], tmp_path: Path) -> None:
     folder = sample_lines(tmp_path / "lines", 10, "17", longest=3)
-    assert "at least 20 lines" in say(folder, code=2)
+    assert "at least 20 lines" in say(folder, code=1)
     assert "needs the FOLDER" in say(code=2)
-    assert "does not exist" in say(tmp_path / "none", code=2)
-    assert "no file" in say(folder, "--transcripts", "none.csv", code=2)
+    assert "does not exist" in say(tmp_path / "none", code=1)
+    assert "no file" in say(folder, "--transcripts", "none.csv", code=1)
     for place in folder.glob("*.txt"):
         place.unlink()
-    assert "no transcript of any" in say(folder, code=2)
+    assert "no transcript of any" in say(folder, code=1)
 
 
 @pytest.mark.parametrize("options", [{"wrong": 101.0}, {"steps": -1}, {"steps": 3, "minutes": 1.0}])

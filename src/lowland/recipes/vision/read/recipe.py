@@ -17,9 +17,9 @@ from lowland.data.label_files import label_path
 from lowland.data.line_samples import sample_lines
 from lowland.data.text_lines import TextLines, alphabet_of, check_lines, rare, read_text_lines
 from lowland.errors import CheckpointError, OptionError
-from lowland.evaluation.reading import rejection, threshold
-from lowland.evaluation.text_reading import Read, confusions, most_frequent, readings, text_row, write_readings
+from lowland.evaluation.text_reading import Read, confusions, measures, readings, write_readings
 from lowland.files import fingerprint
+from lowland.nn.line_readers import FrameReader
 from lowland.plots.curves import curves
 from lowland.plots.lines import lines_with_cuts
 from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, recipe
@@ -40,7 +40,7 @@ from lowland.training.text_reading import (
 )
 from lowland.words import escaped, verbatim
 
-READER, FREE, FREQUENT, EMPTY = "reader", "without grammar", "most frequent", "empty"
+READER, FREE = "reader", "without grammar"
 _SHOWN, _CONFUSED = 12, 15
 
 
@@ -114,33 +114,23 @@ class ReadRecipe(Recipe):
         )  # fmt: skip
         curve = run.stage("train", partial(self._train, run, dataclasses.replace(work, steps=steps)), [energy])
         parts = {"validation": validation.images, "test": test.images, "new": new.images}
-        read = run.stage("read", partial(readings, {name: one.cpu() for name, one in energies.items()}, parts, alphabet))
+        read = run.stage(
+            "read", partial(readings, {name: one.cpu() for name, one in energies.items()}, parts, alphabet)
+        )
         both = {part: Read(**one) for part, one in read[READER].items()}
-        right = {part: _right(both[part], lines) for part, lines in (("validation", validation), ("test", test))}
-        least = threshold(both["validation"].confidence, right["validation"], self.wrong / 100)
-        texts = {name: one["test"]["texts"] for name, one in read.items()}
-        texts |= {FREQUENT: [most_frequent(train.said)] * len(test.files), EMPTY: [""] * len(test.files)}
-        for name, answers in texts.items():
-            for measure, value in text_row(answers, test.said).items():
-                run.measured.set(name, measure, value)
-        for measure, value in rejection(both["test"].confidence, right["test"], least).items():
-            run.measured.set(READER, f"wrong {measure}" if measure in ("low", "high") else measure, value)
+        numbers, least = measures(read, train.said, validation.said, test.said, self.wrong / 100)
+        run.measured.add(numbers)
         card = {
-            "tests": len(test.files), "grammar": self.grammar,
-            "facts": {
-                "characters": verbatim(alphabet, 0), "learned from": f"{len(train.files):,} lines of {verbatim(self._name)}",
-                "training": f"{steps:,} steps of {BATCH}, rate {self.rate:g}, seed {self.seed}",
-                "least confidence": f"{math.exp(least):.4f}" if least <= 0 else "none is high enough",
-            },
-            "measured": {
-                name: f"{run.measured.mean(READER, key):.2f} %"
-                for key, name in (("characters", "character error"), ("whole", "lines read whole"), ("wrong", "wrong"))
-            },
+            "characters": verbatim(alphabet, 0),
+            "learned from": f"{len(train.files):,} lines of {verbatim(self._name)}",
+            "training": f"{steps:,} steps of {BATCH}, rate {self.rate:g}, seed {self.seed}",
         }  # fmt: skip
-        run.made.append(write_reader(out, energy.network, alphabet, least, card))
-        everything = Read(both["test"].texts + both["new"].texts, torch.cat([both[p].confidence for p in ("test", "new")]))
-        table = write_readings(run.folder / "read.csv", test.files + new.files, everything, least)
-        run.made.append(table)
+        assert isinstance(energy.network, FrameReader)
+        run.made.append(write_reader(
+            out, energy.network, alphabet, least, card, numbers[READER], len(test.files), self.grammar
+        ))  # fmt: skip
+        found = [both["test"], both["new"]]
+        run.made.append(write_readings(run.folder / "read.csv", test.files + new.files, found, least))
         mistakes = confusions(both["test"].texts, test.said)
         run.show(weights=shell([str(out)]), mistakes=len(mistakes), least=math.exp(least) if least <= 0 else 2.0)
         run.part(_show, lines, test, new, both, mistakes)
@@ -167,10 +157,6 @@ class ReadRecipe(Recipe):
         now = {"sha256": fingerprint(lines.files, lines.texts, lines.images, repr(energy.automaton))}
         if run.stage("files", lambda: now) != now:
             raise CheckpointError("The folder or the grammar has changed since the run began: start a new run.")
-
-
-def _right(read: Read, lines: TextLines) -> torch.Tensor:
-    return torch.tensor([text == truth for text, truth in zip(read.texts, lines.said, strict=True)])
 
 
 def _show(run: Run, lines: TextLines, test: TextLines, new: TextLines, both: dict[str, Read], mistakes: Any) -> None:
