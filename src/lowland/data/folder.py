@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -22,6 +22,16 @@ from lowland.errors import DataError, OptionError
 from lowland.files import write_atomically
 
 _log = logging.getLogger(__name__)
+
+
+class Noted(Protocol):
+    """What was read of a user's files, with notes, and the files that were left out, each with the reason."""
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    @property
+    def skipped(self) -> Sequence[tuple[str, str]]: ...
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,7 @@ def read_folder(
     return Folder(found.kind, read.values, tuple(names), tuple(starts), tuple(skipped), tuple(notes), read.levels)
 
 
-def report_skipped(data: Folder, path: Path) -> None:
+def report_skipped(data: Noted, path: Path) -> None:
     """Log what was converted or left out; files that could not be used are listed at `path`, each with the reason."""
     for note in data.notes:
         _log.warning("%s", note)

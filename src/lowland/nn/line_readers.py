@@ -18,7 +18,7 @@ from lowland.nn.layers import mlp
 STRIDE = 4
 """Columns of a frame."""
 _BINS = 4
-_AROUND = 24
+AROUND = 24
 """Columns behind a line that its last letters may see; paper, as they would in any other batch."""
 
 
@@ -96,7 +96,7 @@ class FrameReader(nn.Module):
         if torch.compiler.is_exporting() or not len(image):  # a graph has one width
             return -self.read(self.look(image).flatten(1, 2)).transpose(1, 2)
         most = int(x["cells"].max())
-        maps = self.look(image[..., : STRIDE * most + _AROUND])
+        maps = self.look(image[..., : STRIDE * most + AROUND])
         return -self.read(maps.flatten(1, 2))[..., :most].transpose(1, 2)
 
     def there(self, x: dict[str, Tensor]) -> Tensor:
@@ -178,7 +178,7 @@ class PieceReader(nn.Module):
             if bool((cuts < 0).any() | (cuts > image.shape[-1]).any() | (cuts.diff(dim=1) < 0).any()):
                 raise DomainError(f"Cuts must be ascending columns of the line, from 0 to {image.shape[-1]}.")
             cuts = cuts[:, : int(x["cells"].max()) + 1]
-            image = image[..., : int(cuts.max() + 3) // 4 * 4 + _AROUND]
+            image = image[..., : int(cuts.max() + 3) // 4 * 4 + AROUND]
         maps = self.squeeze(self.look(image).flatten(1, 2))
         sums = functional.pad(maps.cumsum(dim=2), (1, 0)).transpose(1, 2)
         left, right, there = self._places(cuts, x["cells"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class MaximumLikelihood(FreeEnergyShaping):
     ['energy']
     """
 
-    def __init__(self, views: Callable[[Tensor, PerSampleRNG], Tensor] | None = None, seed: int = 0) -> None:
+    def __init__(self, views: Callable[[Any, PerSampleRNG], Any] | None = None, seed: int = 0) -> None:
         super().__init__(beta=1.0, seed=seed)  # log Z is that of exp(−F_1)
         self.views = views
 
@@ -52,7 +53,7 @@ class MaximumLikelihood(FreeEnergyShaping):
         if self.views is not None:
             if x is None:
                 raise UnsupportedError("The views of MaximumLikelihood change x, but these data have none.")
-            x = self.views(x, self.noise(x))
+            x = self.views(x, self.noise(tree_leaves(x, "x")[0]))
         weight, core = energy.core()
         if weight == 1 and isinstance(core, Likely):
             energy.check(("z",), x=x, y=batch.y)

@@ -1,0 +1,28 @@
+"""`lowland read FOLDER`: the recipe `read` on a folder of the user's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowland.cli.command import Command
+from lowland.cli.commands.run import Run, show_options
+from lowland.cli.parse import HELP
+from lowland.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Read(Run):
+    """Learn to read lines of text from pictures of single lines and what some of them say.
+
+    `lowland read FOLDER ...` is short for `lowland run read --folder FOLDER ...`.
+    """
+
+    @classmethod
+    def parse(cls, words: list[str], prog: str) -> Command:
+        if HELP & set(words):
+            show_options("read", f"{prog} FOLDER")
+        if words and not words[0].startswith("-"):
+            words = ["--folder", *words]
+        elif "--resume" not in {word.split("=")[0] for word in words}:
+            raise OptionError(f"`{prog}` needs the FOLDER of your pictures of lines, as its first word.")
+        return super().parse(["read", *words], prog)
