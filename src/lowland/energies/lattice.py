@@ -205,7 +205,7 @@ class Lattice(Energy):
             return torch.autograd.grad(free.sum(), cost)[0]
 
     def letters(self, y: Tensor) -> list[list[int]]:
-        """The answers without what fills them up; a DomainError for a y that is none."""
+        """The answers without the −1 behind them; a DomainError for a y that is none."""
         inside = self.domains["y"].contains(y.flatten(1), 1e-3)
         if not bool(inside.all()):
             row = int((~inside).nonzero()[0])
@@ -291,20 +291,22 @@ class Lattice(Energy):
     def log_partition(self, x: Any) -> Tensor:
         return -self._soft(x, self._whole(len(x["cost"]))).to(x["cost"].dtype)
 
-    def log_likelihood(self, x: Any, y: Tensor) -> Tensor:
+    def log_likelihood(self, x: Any, y: Tensor, possible: bool = True) -> Tensor:
         """The log-probability of y, −F_1(x, y) − log Z(x), (B,), subtracted in float64; x is encoded.
 
         Raises:
-            DomainError: for an answer that no path writes; see `possible`.
+            DomainError: for an answer that no path writes, which has −∞ if it need not be `possible`.
         """
         free = self._soft(x, self._spelled(y))
-        if bool(torch.isposinf(free).any()):
-            row = int(torch.isposinf(free).nonzero()[0])
+        never = torch.isposinf(free)
+        if possible and bool(never.any()):
+            row = int(never.nonzero()[0])
             raise DomainError(
                 f"Sample {row} of the batch has an answer that no path can write, {self.letters(y[row : row + 1])[0]} "
                 f"with {int(x['cells'][row])} cells: leave such samples out, which `possible` finds."
             )
-        return (self._soft(x, self._whole(len(free))) - free).clamp_max(0.0)
+        found = (self._soft(x, self._whole(len(free))) - free).clamp_max(0.0)
+        return torch.where(never, -math.inf, found)
 
     def _soft(self, x: Any, group: Group, beta: float = 1.0) -> Tensor:
         """F_β over the paths of a group, (B,), in float64."""
@@ -314,11 +316,7 @@ class Lattice(Energy):
         return soft_path(cost, x["cells"], ends, weight) / beta
 
     def prior(self, x: Any, noise: PerSampleRNG, count: int) -> Tensor:
-        """None: the alignments of an answer are summed.
-
-        Raises:
-            UnsupportedError: always.
-        """
+        """None, and so an UnsupportedError: the alignments of an answer are summed."""
         raise UnsupportedError(
             "A lattice sums over the alignments of an answer, which have no prior to average over: use beta > 0, or "
             "beta=inf for the best alignment."

@@ -30,6 +30,8 @@ class Reading(NamedTuple):
 def read_lines(energy: Lattice, x: Any, batch: int = 64) -> Reading:
     """ŷ, ẑ = argmin E(x, y, z) of each line, and log p(ŷ | x) = −F_1(x, ŷ) − log Z(x).
 
+    A line that has no answer at all is read as empty, with the confidence −∞.
+
     Args:
         energy: trained; it is put into evaluation mode while it reads, so that a line does not depend on its
             neighbours.
@@ -37,7 +39,7 @@ def read_lines(energy: Lattice, x: Any, batch: int = 64) -> Reading:
         batch: lines that are read at once.
 
     Raises:
-        DomainError: for a line that has no answer at all, or a network that gives NaN.
+        DomainError: for a network that gives NaN.
     """
     answers, sure = [], []
     with evaluating(energy):
@@ -47,7 +49,7 @@ def read_lines(energy: Lattice, x: Any, batch: int = 64) -> Reading:
             assert minimiser is not None
             y = minimiser()[:, : energy.cells]
             answers += energy.letters(y)
-            sure.append(energy.log_likelihood(encoded, y))
+            sure.append(energy.log_likelihood(encoded, y, possible=False))
     confidence = torch.cat(sure)
     if bool(confidence.isnan().any()):
         raise DomainError(f"Line {int(confidence.isnan().nonzero()[0])} gets NaN from the network: train it anew.")
