@@ -61,6 +61,8 @@ def told(case: ReferenceCase) -> list[Any]:
     problem = bind(case.energy, case.given, case.over)
     noise = PerSampleRNG(7, torch.arange(problem.batch), problem.dtype)
     u = problem.domain.project(noise.normal(problem.size))
+    if problem.domain.discrete and case.start is not None:  # not all numbers together need be possible
+        u = case.start.to(problem.dtype).expand_as(u)
     rho = torch.ones_like(u[:, :1])
     taken = {"candidates": (torch.stack([u, u], dim=1),), "smooth_prox": (u, rho)}
     parts: list[Any] = [problem.value(u), problem.domain.start(problem.batch, problem.dtype)]
