@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lowland.domains import Tokens
 from lowland.energies.base import Energy
-from lowland.errors import OptionError, ShapeError
+from lowland.errors import OptionError, ShapeError, UnsupportedError
 from lowland.evaluation.energy_gap import Score, scores
 from lowland.evaluation.volume import Bounds, grid
 from lowland.inference import free_energy
@@ -99,10 +100,18 @@ def measure(
             differences over one cell.
         plane: see `plane_through`.
 
+    Raises:
+        UnsupportedError: for an energy whose y are letters or other numbers of things.
+
     >>> field = measure(lambda y: y.square().sum(1), ((-1, 1), (-1, 1)), resolution=4, arrows=2)
     >>> field.values.shape, field.directions[0]
     (torch.Size([4, 4]), tensor([1., 1.]))
     """
+    if isinstance(energy, Energy) and isinstance(energy.domains.get("y"), Tokens):
+        raise UnsupportedError(
+            f"{type(energy).__name__} has a y of whole numbers, {energy.domain('y')!r}, between which there is nothing "
+            "to draw: see what it lists by `answers`, or its lattice."
+        )
     if data is not None and plane is None and (data.ndim != 2 or data.shape[1] != 2):
         raise ShapeError(
             f"A landscape is drawn in two dimensions, but the data have shape {tuple(data.shape)}. Give a plane "
