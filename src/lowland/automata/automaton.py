@@ -165,6 +165,9 @@ class Automaton:
     def ambiguous(self) -> bool:
         """Whether some sequence of labels is read by two paths, so that sums count it twice."""
         one = replace(self, output=self.label, origin=None).trim()
+        ways = one.source * max(1, one.labels) + one.label
+        if np.isfinite(one.start).sum() <= 1 and len(np.unique(ways)) == one.arcs:
+            return False  # deterministic, as all languages are: a product of large ones would not fit into memory
         both = compose(one, one)
         # Beside each state with itself, none is left where no sequence has two ways.
         return both.states > one.states or both.arcs > one.arcs

@@ -60,6 +60,7 @@ class Lattice(Energy):
 
     Raises:
         OptionError: for a network without `shape`, or an automaton without a path.
+        DomainError: when a network gives costs beyond 1e9; from 1e30 on they count as +∞.
         UnsupportedError: for F_β with β ≤ 0: a mean over alignments of answers of different length means nothing.
 
     >>> from lowland.automata import frames

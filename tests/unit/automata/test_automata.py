@@ -152,6 +152,8 @@ def test_ambiguity() -> None:
     assert union(regular("a|ab", "ab"), regular("a", "ab")).ambiguous
     assert Automaton.of([(0, 0, 1), (0, 0, 1)], [0], [1]).ambiguous
     assert not regular("(a|ab)*", "ab").ambiguous
+    many = words([f"{number:05d}" for number in range(0, 40_000, 7)], "0123456789", weights=[1.0] * 5715)
+    assert not many.ambiguous
     assert not union(spelling([0]), spelling([1])).ambiguous
 
 
