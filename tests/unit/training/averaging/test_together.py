@@ -78,7 +78,38 @@ def sharded(rank: int, rule: Rule) -> dict[str, list[float]]:
     return found | {f"centre {n}": p.full_tensor().flatten().tolist() for n, p in model.named_parameters()}
 
 
-def played(kind, folder: Path, count: int, rule: Rule) -> list[dict[str, list[float]]]:
+def saved(rank: int, folder: Path) -> dict[str, list[float]]:
+    """Four processes hold a replica of two shards each, and write the first replica's."""
+    from torch.distributed.checkpoint import HuggingFaceStorageWriter, save
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("replicate", "shard"))
+    model = network()
+    fully_shard(model, mesh=mesh["shard"])
+    Together(model, Elastic(1), mesh["replicate"].get_group()).load_centre()
+    if not mesh["replicate"].get_local_rank():
+        writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+        save(model.state_dict(), storage_writer=writer, process_group=mesh["shard"].get_group())
+    return {name: parameter.full_tensor().flatten().tolist() for name, parameter in model.named_parameters()}
+
+
+def loaded(rank: int, folder: Path) -> dict[str, list[float]]:
+    """Any number of processes read what others wrote, each its own shards."""
+    from torch.distributed.checkpoint import HuggingFaceStorageReader, load
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model = network()
+    nn.init.zeros_(model[0].weight)
+    fully_shard(model, mesh=init_device_mesh("cpu", (distributed.get_world_size(),)))
+    state = model.state_dict()
+    load(state, storage_reader=HuggingFaceStorageReader(str(folder)))
+    model.load_state_dict(state)
+    return {name: parameter.full_tensor().flatten().tolist() for name, parameter in model.named_parameters()}
+
+
+def played(kind, folder: Path, count: int, given: Rule | Path) -> list[dict[str, list[float]]]:
     """What each of so many processes found."""
     folder.mkdir()
     children = []
@@ -89,7 +120,7 @@ def played(kind, folder: Path, count: int, rule: Rule) -> list[dict[str, list[fl
                 torch.set_num_threads(1)
                 store = f"file://{folder / 'store'}"
                 distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=count)
-                (folder / f"{rank}.json").write_text(json.dumps(kind(rank, rule)))
+                (folder / f"{rank}.json").write_text(json.dumps(kind(rank, given)))
                 distributed.barrier()
             except BaseException:  # noqa: BLE001  the parent sees the status
                 traceback.print_exc()
@@ -133,6 +164,21 @@ def test_shards_of_fsdp_give_what_the_whole_gives_bit_for_bit(rule: Rule, tmp_pa
     for worker, expected in enumerate(alone(rule)):
         for rank in (2 * worker, 2 * worker + 1):
             assert all(parts[rank][name] == part.tolist() for name, part in expected.items())
+
+
+def test_shards_are_written_as_safetensors_and_read_by_other_numbers_of_processes(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    folder = tmp_path / "checkpoint"
+    expected = {name: parameter.flatten().tolist() for name, parameter in network().named_parameters()}
+    assert played(saved, tmp_path / "four", 4, folder) == [expected] * 4
+    names = set()
+    for file in folder.iterdir():
+        with safe_open(file, "pt") as shard:
+            names |= set(shard.keys())
+    assert names == set(expected)
+    for count in (1, 3):
+        assert played(loaded, tmp_path / str(count), count, folder) == [expected] * count
 
 
 def test_what_cannot_meet_is_refused() -> None:
