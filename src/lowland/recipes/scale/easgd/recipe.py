@@ -33,8 +33,8 @@ SYSTEMS = {"EASGD": "D2", "EAMSGD": "D2", "Downpour": "D3"}
 class EasgdRecipe(Recipe):
     """A classifier trained by p workers that meet every τ steps. Computation is measured; links are modelled."""
 
-    data: Literal["fashion_mnist", "mnist10k", "mnist", "digits"] = "fashion_mnist"
-    """Images: fashion_mnist, mnist10k, mnist or digits."""
+    data: Literal["fashion_mnist", "cifar10", "mnist10k", "mnist", "digits"] = "fashion_mnist"
+    """Images: fashion_mnist, cifar10, mnist10k, mnist or digits."""
     seeds: Count = 3
     """Repetitions, each with its own first weights and batches."""
     periods: tuple[Count, ...] = (1, 10, 64)
@@ -79,7 +79,11 @@ class EasgdRecipe(Recipe):
             "data": "digits", "seeds": 1, "periods": (1, 4), "members": (1, 2), "target": 50.0, "batch": 32,
             "maps": (4, 8), "hidden": 16, "steps": 80, "until": 0.6, "every": 0.05, "rates": (0.1,), "compute": 2.0,
             "cells": 5, "slowed": 0.0, "faults": "none",
-        }
+        },
+        "gpu": {
+            "data": "cifar10", "maps": (64, 128, 64), "hidden": 256, "target": 20.0, "steps": 20_000, "until": 300.0,
+            "bandwidth": 10_000.0, "latency": 0.05,
+        },
     }  # fmt: skip
 
     def __post_init__(self) -> None:
