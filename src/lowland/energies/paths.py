@@ -80,6 +80,13 @@ def soft_path(cost: Tensor, cells: Tensor, group: Group, weight: Tensor) -> Tens
         cells: (B,) int64, cells of each sample; later ones are not read.
         group: automata.
         weight: (A,) of its arcs, from `Group.arc_weights`.
+
+    Three cells that are each read as one of two letters for nothing have 2³ paths:
+
+    >>> from lowland.automata import chain
+    >>> group = Group.of([chain(2)])
+    >>> soft_path(torch.zeros(1, 3, 1, 2), torch.tensor([3]), group, group.arc_weights(None)).neg().exp().round()
+    tensor([8.], dtype=torch.float64)
     """
     if usable(cost, weight):
         return _SoftPath.apply(cost, cells, group, weight)
@@ -90,7 +97,13 @@ def best_path(cost: Tensor, cells: Tensor, group: Group, weight: Tensor) -> tupl
     """The least cost of a path, (B,) in float64, and its arcs, (B, C) int64 in the numbers of `Group.origin`.
 
     An arc stands at the last cell of its piece, and −1 at the other cells; without a path the cost is +∞ and all are
-    −1. Nothing here has a gradient.
+    −1. Nothing here has a gradient. The arguments are those of `soft_path`.
+
+    >>> from lowland.automata import chain
+    >>> group, cost = Group.of([chain(2)]), torch.tensor([[[[1.0, 3.0]], [[4.0, 2.0]]]])
+    >>> energy, path = best_path(cost, torch.tensor([2]), group, group.arc_weights(None))
+    >>> energy, chain(2).label[path]
+    (tensor([3.], dtype=torch.float64), array([[0, 1]]))
     """
     cost, weight = cost.detach(), weight.detach()
     if usable(cost, weight):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lowland.domains import Product, Reals, Tokens
 from lowland.energies.base import Energy, ReferenceCase
+from lowland.errors import DomainError
 from lowland.nn.line_readers import PieceReader
 from lowland.registry import register
 
@@ -24,6 +25,9 @@ class PieceLabels(Energy):
 
     Args:
         reader: a `PieceReader`; a label on a piece that is not there counts nothing.
+
+    Raises:
+        DomainError: for a label that the reader does not know.
 
     >>> energy = PieceLabels(PieceReader(8, 16, cells=2, letters=3, longest=2, maps=(2, 2, 4)))
     >>> x = {"image": torch.zeros(1, 1, 8, 16), "cuts": torch.tensor([[2.0, 6, 12]]), "cells": torch.tensor([2.0])}
@@ -45,6 +49,12 @@ class PieceLabels(Energy):
     def energy(self, x: dict[str, Tensor], y: Tensor, z: Any) -> Tensor:
         chances, there = x["chances"], x["there"]
         labels = y.unflatten(1, (self.cells, -1))[:, : there.shape[1]].long()
+        if not torch.compiler.is_exporting() and bool((labels >= chances.shape[3]).any()):
+            row = int((labels >= chances.shape[3]).flatten(1).any(dim=1).nonzero()[0])
+            raise DomainError(
+                f"Sample {row} has a piece with the label {int(labels[row].max())}, but the reader knows "
+                f"{chances.shape[3]}, from 0 on."
+            )
         counted = (labels >= 0) & there
         own = chances.gather(3, labels.clamp_min(0)[..., None])[..., 0]
         return -torch.where(counted, own, 0.0).sum(dim=(1, 2))

@@ -12,9 +12,11 @@ from torch import Tensor
 import lowland as ll
 from lowland.automata import Automaton, chain, frames, pieces, spelling, union
 from lowland.energies.lattice import Lattice
+from lowland.energies.piece_labels import PieceLabels
 from lowland.errors import DomainError, OptionError, ShapeError, UnsupportedError
-from lowland.nn.line_readers import FrameCosts, FrameReader
-from lowland.shaping import Batch
+from lowland.nn.line_readers import FrameCosts, FrameReader, PieceReader
+from lowland.shaping import Batch, HingePair
+from lowland.shaping.contrastive.points import LeastAnswer
 
 
 def small(cells: int = 4, lengths: bool = False) -> Lattice:
@@ -141,3 +143,23 @@ def test_a_path_behind_the_cells_is_none() -> None:
     x = {"input": torch.zeros(1, 4, 3), "cells": torch.tensor([2.0])}
     z = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
     assert energy(x, torch.tensor([[0.0, 1.0, -1.0, -1.0]]), z).item() == math.inf
+
+
+def test_a_pair_loss_says_which_sample_cannot_be_what_it_is_said_to_be() -> None:
+    energy = Lattice(FrameCosts(2, 1, labels=3), frames(2), 2)
+    y = torch.tensor([[0.0, 1.0], [1.0, 1.0]])  # two equal letters need a blank between them
+    with pytest.raises(DomainError, match=r"Sample 1 of the batch has the energy \+∞.*leave such samples out"):
+        HingePair(LeastAnswer(), margin=0.0, beta=math.inf)(energy, Batch(y, torch.zeros(2, 2, 1)))
+
+
+def test_numbers_of_arcs_that_half_precision_does_not_have_are_refused() -> None:
+    energy = Lattice(FrameCosts(2, 1, labels=40).bfloat16(), chain(40), 2)
+    with pytest.raises(UnsupportedError, match=r"torch.bfloat16 cannot count 1640 arcs: use a lattice of float32"):
+        ll.infer(energy, torch.zeros(1, 2, 1, dtype=torch.bfloat16), over=("y", "z"))
+
+
+def test_a_label_that_the_reader_does_not_know() -> None:
+    energy = PieceLabels(PieceReader(8, 16, cells=2, letters=3, longest=2, maps=(2, 2, 4)))
+    x = {"image": torch.zeros(1, 1, 8, 16), "cuts": torch.tensor([[2.0, 6, 12]]), "cells": torch.tensor([2.0])}
+    with pytest.raises(DomainError, match="label 3, but the reader knows 3, from 0 on"):
+        energy.energy(energy.encode(x), torch.tensor([[0.0, -1, -1, 3]]), None)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lowland.energies.base import Energy
 from lowland.energies.network import NetworkEnergy
+from lowland.errors import DomainError
 from lowland.registry import register
 from lowland.shaping.base import Batch, Losses, ShapingCase
 from lowland.shaping.contrastive.points import Negatives, Perturbed
@@ -46,6 +47,9 @@ class PairLoss(FreeEnergyShaping):
         count: negatives per sample.
         magnitude: weight of the mean of F² at y and ŷ, which keeps F from drifting (0 gives the published loss).
         beta, latent_solver, seed: see `FreeEnergyShaping`.
+
+    Raises:
+        DomainError: for data of energy +∞, such as an answer that no path of a lattice writes.
     """
 
     def __init__(
@@ -68,7 +72,9 @@ class PairLoss(FreeEnergyShaping):
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         points = self.negatives(self, energy, batch, self.count)
         y, x = repeat_rows(batch.y, self.count), repeat_rows(batch.x, self.count)
-        data = repeat_rows(self.free(energy, batch.y, batch.x), self.count)
+        free = self.free(energy, batch.y, batch.x)
+        _check_possible(free)
+        data = repeat_rows(free, self.count)
         negative = self.free(energy, points, x)
         margin = self.margin(y, points) if callable(self.margin) else torch.full_like(negative, self.margin)
         loss = self.loss(data, negative, margin).mean()
@@ -81,6 +87,16 @@ class PairLoss(FreeEnergyShaping):
     def reference_case(cls) -> ShapingCase:
         y = 0.2 * PerSampleRNG(0, torch.arange(32)).normal(2)
         return ShapingCase(cls(Perturbed(1.0)), NetworkEnergy(2, hidden=(16,)), Batch(y))
+
+
+def _check_possible(free: Tensor) -> None:
+    never = torch.isposinf(free.detach())
+    if bool(never.any()):
+        row = int(never.nonzero()[0])
+        raise DomainError(
+            f"Sample {row} of the batch has the energy +∞, so that it cannot be what it is said to be, and nothing can "
+            "be learned from it: leave such samples out (a lattice finds them by `possible`)."
+        )
 
 
 @register("shaping")
