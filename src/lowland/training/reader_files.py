@@ -7,16 +7,19 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from lowland.data.pixels import opened
-from lowland.data.text_lines import line_image
+from lowland.data.text_lines import HEIGHT, line_image
 from lowland.files import write_atomically
-from lowland.nn.line_readers import FrameReader
-from lowland.training.export import export_safetensors
+from lowland.nn.line_readers import AROUND, STRIDE, FrameReader
+from lowland.training.export import export_onnx, export_safetensors
 from lowland.training.source_of import source_of
 from lowland.words import verbatim
 
 KIND = "lowland reader of lines 1"
-WEIGHTS = "reader.safetensors"
+WEIGHTS, GRAPH = "reader.safetensors", "reader.onnx"
 _MEASURED = {
     "characters": "character error",
     "whole": "lines read whole",
@@ -42,7 +45,7 @@ On the command line: `python read.py a.png b.png` writes file, text, confidence 
 {facts}
 
 It takes the likeliest label of each frame of four columns, joins equal neighbours and drops the blanks, which is the \
-path of least energy. The confidence is the probability of the text, summed over all its alignments.{grammar}
+path of least energy. The confidence is the probability of the text, summed over all its alignments.{grammar}{graph}
 
 ## Measured
 
@@ -55,6 +58,11 @@ On {tests:,} test lines, which it has not seen:
 It reads single lines that look like those it learned from, and no character that they lack. On other lines, measure \
 before you rely on it.
 """
+
+_GRAPH_CARD = """
+
+`reader.onnx` is the same network as a graph, and `read_onnx.py` reads with it: onnxruntime, NumPy and Pillow, no \
+torch."""
 
 _CODE = '''
 class Reader(nn.Module):
@@ -98,24 +106,80 @@ def load(path):
     network.load_state_dict(load_file(path))
     return Reader(network, card["alphabet"], float(card["threshold"])).eval()
 
+'''
+
+
+_MAIN = """
 
 if __name__ == "__main__":
     import csv
     import sys
 
-    reader, table = load(Path(__file__).with_name("reader.safetensors")), csv.writer(sys.stdout)
+    reader, table = load(Path(__file__).with_name("WEIGHTS")), csv.writer(sys.stdout)
     table.writerow(["file", "text", "confidence", "accepted"])
     for file in sys.argv[1:]:
         text, confidence = reader(file)
         table.writerow([file, text, f"{confidence:.4f}", "yes" if reader.sure(confidence) else "no"])
+"""
+
+_GRAPH_CODE = '''
+class Reader:
+    """Reads pictures of single lines: (text, probability of that text)."""
+
+    def __init__(self, path):
+        import onnxruntime
+
+        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        card = json.loads(self.session.get_modelmeta().custom_metadata_map["card"])
+        self.alphabet, self.width, self.least = card["alphabet"], card["width"], float(card["threshold"])
+
+    def sure(self, confidence):
+        """Whether a text is sure enough, by the threshold that was chosen on validation lines."""
+        return math.log(max(confidence, 1e-300)) >= self.least
+
+    def __call__(self, path):
+        with opened(Path(path)) as image:
+            ink, _ = line_image(image)
+        columns = ink.shape[1]
+        if columns > self.width - AROUND:
+            most = self.width - AROUND
+            raise ValueError(f"{path} has {columns} columns at a height of 32, but the graph takes {most}.")
+        line = np.zeros((1, 1, 32, self.width), np.float32)
+        line[0, 0, :, :columns] = ink / np.float32(255)
+        costs = self.session.run(None, {"image": line})[0][0, : -(-columns // STRIDE)].astype(float)
+        scores = -costs - np.logaddexp.reduce(-costs, axis=1, keepdims=True)
+        path = scores.argmax(axis=1)
+        labels = [int(label) for before, label in zip([-1, *path], path) if label != before and label > 0]
+        return "".join(self.alphabet[label - 1] for label in labels), math.exp(log_probability(scores, labels))
+
+
+def log_probability(scores, labels):
+    """Of labels without blanks, summed over all their alignments (CTC)."""
+    states = np.zeros(2 * len(labels) + 1, int)
+    states[1::2] = labels
+    leaps = np.zeros(len(states), bool)
+    leaps[2:] = (states[2:] != states[:-2]) & (states[2:] > 0)
+    reached = np.where(np.arange(len(states)) < 2, scores[0, states], -np.inf)
+    for row in scores[1:]:
+        before = np.concatenate([[-np.inf, -np.inf], reached])
+        leapt = np.where(leaps, before[:-2], -np.inf)
+        reached = np.logaddexp(np.logaddexp(reached, before[1:-1]), leapt) + row[states]
+    return float(np.logaddexp.reduce(reached[-2:]))
+
+
+def load(path):
+    """The trained reader."""
+    return Reader(path)
 '''
 
 
 def write_reader(
     folder: Path, reader: FrameReader, alphabet: str, threshold: float, facts: Mapping[str, str],
-    measured: Mapping[str, float], tests: int, grammar: str = "",
+    measured: Mapping[str, float], tests: int, grammar: str = "", onnx: bool = False,
 ) -> Path:  # fmt: skip
     """Write `reader.safetensors`, `read.py`, which needs no Lowland, and the card `README.md`; returns the weights.
+
+    With `onnx` there are `reader.onnx` and `read_onnx.py` besides, which need onnxruntime in place of torch.
 
     Args:
         folder: where they go.
@@ -126,9 +190,11 @@ def write_reader(
         measured: "characters", "whole", "correct" and "wrong", in percent of `tests` test lines.
         tests: lines of the test.
         grammar: by which the test lines were read, "" for none.
+        onnx: whether the graph is written too.
 
     Raises:
         CheckpointError: if they cannot be written.
+        OptionError: if a package for ONNX is missing.
     """
     known = {"width": reader.shape["image"][2], "alphabet": alphabet, "threshold": str(threshold)}
     least = f"{math.exp(threshold):.4f}" if threshold <= 0 else "none is high enough"
@@ -137,20 +203,40 @@ def write_reader(
     tables = ["\n".join(f"| {key} | {value} |" for key, value in table.items()) for table in (rows, found)]
     unlike = f" Lowland read by the grammar {verbatim(grammar)}; this code does not, and its texts may differ."
     text = _CARD.format(
-        facts=tables[0], grammar=grammar and unlike, tests=tests, measured=f"| | |\n|---|---|\n{tables[1]}"
-    )
+        facts=tables[0], grammar=grammar and unlike, tests=tests, graph=_GRAPH_CARD if onnx else "",
+        measured=f"| | |\n|---|---|\n{tables[1]}",
+    )  # fmt: skip
     write_atomically(folder / "README.md", text.encode())
-    write_atomically(folder / "read.py", _code().encode())
-    card = {**known, "tests": tests, "measured": dict(measured), "grammar": grammar}
-    header = {"format": "pt", "kind": KIND, "card": json.dumps(card)}
-    return export_safetensors(reader, folder / WEIGHTS, header)
+    write_atomically(folder / "read.py", _code("read", WEIGHTS).encode())
+    card = json.dumps({**known, "tests": tests, "measured": dict(measured), "grammar": grammar})
+    if onnx:
+        example = torch.zeros(2, 1, HEIGHT, known["width"])
+        notes = {"kind": KIND, "card": card}
+        export_onnx(_Whole(reader), example, folder / GRAPH, inputs=["image"], output="costs", notes=notes)
+        write_atomically(folder / "read_onnx.py", _code("read_onnx", GRAPH).encode())
+    return export_safetensors(reader, folder / WEIGHTS, {"format": "pt", "kind": KIND, "card": card})
 
 
-def _code() -> str:
+class _Whole(nn.Module):
+    """Costs of all frames of lines that fill their images."""
+
+    def __init__(self, reader: FrameReader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.reader({"image": image, "cells": image.new_full((image.shape[0],), image.shape[-1] // STRIDE)})
+
+
+def _code(name: str, weights: str) -> str:
+    graph = weights == GRAPH
+    needs = "onnxruntime" if graph else "torch, safetensors"
     head = (
-        '"""Reads pictures of single lines, as Lowland learned it. Needs torch, safetensors, NumPy and Pillow.\n\n'
-        '    from read import load\n    reader = load("reader.safetensors")\n    text, confidence = reader("a.png")\n'
-        '"""\n\nfrom __future__ import annotations\n\nimport json\n'
-        "from torch.nn import functional\n"
+        f'"""Reads pictures of single lines, as Lowland learned it. Needs {needs}, NumPy and Pillow.\n\n'
+        f'    from {name} import load\n    reader = load("{weights}")\n    text, confidence = reader("a.png")\n'
+        '"""\n\nfrom __future__ import annotations\n\nimport json\nimport math\n'
     )
-    return head + source_of(FrameReader, line_image, opened) + "\n" + _CODE.removeprefix("\n")
+    main = _MAIN.replace("WEIGHTS", weights)
+    if graph:
+        return f"{head}{source_of(line_image, opened)}STRIDE = {STRIDE}\nAROUND = {AROUND}\n\n{_GRAPH_CODE}{main}"
+    return f"{head}from torch.nn import functional\n{source_of(FrameReader, line_image, opened)}\n{_CODE[1:]}{main}"

@@ -41,7 +41,7 @@ def test_a_folder_becomes_a_reader_without_lowland(say: Callable[..., str], tmp_
     folder = sample_lines(tmp_path / "lines", 40, "17", longest=3)
     (folder / "0003.txt").write_text("\n")
     (folder / "0005.txt").write_text("1" * 60)
-    said = say(folder, "--steps", 40, "--wrong", 20)
+    said = say(folder, "--steps", 40, "--wrong", 20, "--onnx")
     assert "2 files could not be used" in said
     run = (tmp_path / "runs" / "read" / "latest").resolve()
     skipped = (run / "skipped.txt").read_text()
@@ -51,15 +51,15 @@ def test_a_folder_becomes_a_reader_without_lowland(say: Callable[..., str], tmp_
     assert {"0040.png", "0041.png", "0042.png", "0043.png"} < set(found)
     assert len(found) == 4 + 6
     files = [str(folder / name) for name in found]
-    code = [sys.executable, "-I", "-c", "import sys; sys.modules['lowland'] = None; import runpy; "
-            "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"]  # fmt: skip
-    alone = subprocess.run(
-        [*code, str(run / "reader" / "read.py"), *files], capture_output=True, text=True, check=True, timeout=120
-    )
-    rows = {Path(row[0]).name: row[1:] for row in csv.reader(alone.stdout.splitlines()[1:])}
-    assert {name: row[0] for name, row in rows.items()} == {name: row[0] for name, row in found.items()}
-    for name, row in rows.items():
-        assert float(row[1]) == pytest.approx(float(found[name][1]), abs=2e-3)
+    for script, without in (("read.py", "lowland"), ("read_onnx.py", "torch")):
+        code = [sys.executable, "-I", "-c", f"import sys; sys.modules['{without}'] = None; import runpy; "
+                "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"]  # fmt: skip
+        words = [*code, str(run / "reader" / script), *files]
+        alone = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+        rows = {Path(row[0]).name: row[1:] for row in csv.reader(alone.stdout.splitlines()[1:])}
+        assert {name: row[0] for name, row in rows.items()} == {name: row[0] for name, row in found.items()}
+        for name, row in rows.items():
+            assert float(row[1]) == pytest.approx(float(found[name][1]), abs=2e-3)
     assert len({row[0] for row in found.values()}) > 1
     rows = {row["method"]: row for row in json.loads((run / "results.json").read_text()) if row["id"] == "V5"}
     assert any("does nothing" in name for name in rows)

@@ -67,6 +67,8 @@ class ReadRecipe(Recipe):
     """Whether lines are stretched, slanted and moved a little, anew in each step."""
     out: str = ""
     """Folder for the reader; by default `reader` in the folder of the run."""
+    onnx: bool = False
+    """Whether the reader is also written as ONNX, with code that needs onnxruntime in place of torch."""
     lines: Count = 300
     """Lines with a transcript that are drawn, if no folder is given."""
 
@@ -127,7 +129,7 @@ class ReadRecipe(Recipe):
         }  # fmt: skip
         assert isinstance(energy.network, FrameReader)
         run.made.append(write_reader(
-            out, energy.network, alphabet, least, card, numbers[READER], len(test.files), self.grammar
+            out, energy.network, alphabet, least, card, numbers[READER], len(test.files), self.grammar, self.onnx
         ))  # fmt: skip
         found = [both["test"], both["new"]]
         run.made.append(write_readings(run.folder / "read.csv", test.files + new.files, found, least))
