@@ -53,9 +53,9 @@ class ChecksRecipe(SeededRecipe):
     """Lines to learn from."""
     tested: Count = 2000
     """Lines on which the threshold is chosen, and as many others for the test."""
-    steps: Count = 800
+    steps: Count = 1600
     """Training steps of a reader of pieces; those trained on amounts begin with half of them on characters."""
-    frame_steps: Count = 1200
+    frame_steps: Count = 1600
     """Training steps of the reader without segmentation, which takes less time for a step."""
     batch: Count = 16
     """Lines of a step."""
