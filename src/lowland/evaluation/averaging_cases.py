@@ -68,7 +68,7 @@ class Comparison:
         members: p, rising; the first, if it is 1, is one machine alone.
 
     >>> len(Comparison((1, 10, 64), (1, 2, 4)).cases), len(Comparison((10,), (4,)).headline)
-    (44, 16)
+    (46, 18)
     """
 
     periods: tuple[int, ...]
@@ -93,7 +93,10 @@ class Comparison:
             found += [Case(name, self.usual, p) for p in self.members[:-1]]
             if not method(self.usual).barrier:
                 found += [Case(name, period, self.most, (HIDDEN,)) for period in self.periods]
-        found += [Case("EAMSGD", self.usual, self.most, one) for one in ((OWN,), (OWN, HIDDEN))]
+        found += [
+            Case("EAMSGD", self.usual, self.most, one)
+            for one in ((OWN,), (OWN, HIDDEN), (HIDDEN, SLOW), (OWN, HIDDEN, SLOW))
+        ]
         return found + [Case(name, self.usual, self.most, (SLOW,)) for name in ("EASGD", "EAMSGD", "local SGD")]
 
     @property

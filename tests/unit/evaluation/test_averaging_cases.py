@@ -28,7 +28,7 @@ def test_cases_vary_one_thing_at_a_time() -> None:
     assert {one.period for one in cases if one.name == "Downpour" and HIDDEN in one.unusual} == {1, 10, 64}
     assert not [one for one in cases if one.method.barrier and HIDDEN in one.unusual]
     assert {one.name for one in cases if SLOW in one.unusual} == {SUM, "EASGD", "EAMSGD", "local SGD"}
-    assert {one.unusual for one in cases if OWN in one.unusual} == {(OWN,), (OWN, HIDDEN)}
+    assert {one.unusual for one in cases if OWN in one.unusual} == {(OWN,), (OWN, HIDDEN), (OWN, HIDDEN, SLOW)}
 
 
 def test_all_that_is_shown_and_tuned_is_trained() -> None:
