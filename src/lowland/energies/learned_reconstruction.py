@@ -1,0 +1,67 @@
+"""A learned prior for under-sampled Fourier data (system V13): an image should be what a network makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowland.data.fourier import fourier
+from lowland.domains import Reals
+from lowland.energies.base import Energy, ReferenceCase, squared_distance
+from lowland.energies.kspace import zero_filled
+from lowland.energies.structure import Structure
+from lowland.nn.unet import UNet
+from lowland.registry import register
+
+
+@register("energy")
+class LearnedReconstruction(Energy):
+    """E(x, y) = ½‖y − U(Fᴴ m k)‖²: y a complex image, x = (k, m) some of its Fourier coefficients, U a U-Net.
+
+    By itself its minimiser is the network's output, and `MinimumEnergy` trains it on pairs (x, y) by least squares, as
+    the baseline of fastMRI (Zbontar et al. 2018) is trained. In a sum, `KSpace(H, W) + w · LearnedReconstruction(H, W)`,
+    it is a prior, and the answer weighs it against what was measured; compare Aggarwal, Mani & Jacob, "MoDL" (2019).
+
+    Args:
+        height, width: H and W, even or odd.
+        maps: feature maps of each scale of U, see `lowland.nn.unet.UNet`.
+        generator: draws the weights.
+
+    x is (B, 3, H, W) and y (B, 2, H, W), as for `KSpace`.
+
+    >>> energy = LearnedReconstruction(8, 6, maps=(4, 8))
+    >>> y = torch.ones(1, 2, 8, 6)
+    >>> round(float(energy(x=torch.cat([fourier(y), torch.ones(1, 1, 8, 6)], dim=1), y=y)), 6)
+    0.0
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        maps: tuple[int, ...] = (16, 32, 64),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(x=Reals(3, height, width), y=Reals(2, height, width))
+        self.network = UNet(2, tuple(maps), generator)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """U of the zero-filled image, (B, 2, H, W): everything the energy needs from x."""
+        return self.network(zero_filled(x))
+
+    def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:
+        return 0.5 * squared_distance(y, x)
+
+    def structure(self, over: tuple[str, ...], x: Tensor | None, y: Any, z: Any) -> Structure:
+        if over != ("y",) or x is None:
+            return Structure()
+        return Structure(minimiser=lambda: x.flatten(1), lipschitz=1.0, convex=True)
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """Before training U is the identity: the image of all coefficients has energy 0."""
+        y = torch.rand(2, 2, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+        x = torch.cat([fourier(y), torch.ones(2, 1, 4, 6)], dim=1)
+        return ReferenceCase(cls(4, 6, maps=(2, 3)), {"x": x}, "y", torch.zeros(2), y.flatten(1))

@@ -1,0 +1,77 @@
+"""Training on simulated k-space: another mask, phase and noise whenever an image is used (system V13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowland.data.kspace import simulate_kspace
+from lowland.energies.base import Energy
+from lowland.shaping.base import Batch
+from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.training.fit import FitResult, fit
+from lowland.training.samples import Lazy
+from lowland.training.schedules import warm_cosine
+
+
+def kspace_batch(images: Tensor, accelerations: Sequence[float], noise: float, seed: int, rows: Tensor) -> Batch:
+    """Simulated pairs (x, y): row r is image r mod N, mirrored for every other pass, by an acceleration drawn for it.
+
+    Args:
+        images: (N, 1, H, W), magnitudes up to about 1.
+        accelerations: to draw from.
+        noise: see `simulate_kspace`.
+        seed: with the row it decides all that is drawn.
+        rows: (B,), of as many as are wanted; the same row always gives the same pair.
+
+    >>> batch = kspace_batch(torch.rand(2, 1, 16, 20), (2.0,), 0.0, 0, torch.tensor([0, 5]))
+    >>> batch.x.shape, batch.y.shape
+    (torch.Size([2, 3, 16, 20]), torch.Size([2, 2, 16, 20]))
+    """
+    pairs = []
+    for row in rows.tolist():
+        draw = torch.Generator().manual_seed(seed * 1_000_003 + row)
+        image = images[row % len(images)][None]
+        image = image.flip(3) if row // len(images) % 2 else image
+        chosen = accelerations[int(torch.randint(len(accelerations), (), generator=draw))]
+        pairs.append(simulate_kspace(image, chosen, noise, [draw]))
+    x, y = (torch.cat(part) for part in zip(*pairs, strict=True))
+    return Batch(y, x)
+
+
+def train_reconstruction(
+    energy: Energy,
+    images: Tensor,
+    accelerations: Sequence[float],
+    noise: float,
+    steps: int,
+    batch: int = 4,
+    rate: float = 1e-3,
+    seed: int = 0,
+    **options: Any,
+) -> FitResult:
+    """Least squares on simulated pairs: `MinimumEnergy` of ½‖y − U(Fᴴ m k)‖², with Adam.
+
+    Args:
+        energy: such as `LearnedReconstruction`; trained in place.
+        images, accelerations, noise: see `kspace_batch`.
+        steps, batch: of the optimiser, and pairs in each.
+        rate: highest learning rate, which rises and falls to 0 (`warm_cosine`).
+        seed: of everything drawn.
+        options: of `ll.fit`, such as `run` and `resume`.
+
+    >>> from lowland.energies.learned_reconstruction import LearnedReconstruction
+    >>> energy = LearnedReconstruction(16, 20, maps=(2, 4))
+    >>> train_reconstruction(energy, torch.rand(4, 1, 16, 20), (2.0,), 0.01, steps=2).steps
+    2
+    """
+    draw = partial(kspace_batch, images, tuple(accelerations), noise, seed)
+    return fit(
+        energy, Lazy(steps * batch, draw, at_once=batch), MinimumEnergy(), steps, batch, rate, clip=5.0,
+        schedule=partial(warm_cosine, steps), validation=0.0, seed=seed, progress=False,
+        log_every=max(1, steps // 60), **options,
+    )  # fmt: skip
