@@ -16,6 +16,10 @@ from lowland.nn.unet import UNet
 from lowland.registry import register
 
 
+_LOW = 0.015
+"""Width of the lowest frequencies, as a share of all: within the middle that is measured in full at 8-fold."""
+
+
 @register("energy")
 class LearnedReconstruction(Energy):
     """E(x, y) = ½‖y − U(Fᴴ m k)‖²: y a complex image, x = (k, m) some of its Fourier coefficients, U a U-Net.
@@ -48,8 +52,10 @@ class LearnedReconstruction(Energy):
         self.network = UNet(2, tuple(maps), generator)
 
     def encode(self, x: Tensor) -> Tensor:
-        """U of the zero-filled image, (B, 2, H, W): everything the energy needs from x."""
-        return self.network(zero_filled(x))
+        """U(x), (B, 2, H, W): everything the energy needs from x."""
+        phase = smooth_phase_of(x)
+        back = phase * phase.new_tensor([1.0, -1.0])[:, None, None]
+        return times(self.network(times(zero_filled(x), back)), phase)
 
     def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:
         return 0.5 * squared_distance(y, x)
@@ -65,3 +71,24 @@ class LearnedReconstruction(Energy):
         y = torch.rand(2, 2, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
         x = torch.cat([fourier(y), torch.ones(2, 1, 4, 6)], dim=1)
         return ReferenceCase(cls(4, 6, maps=(2, 3)), {"x": x}, "y", torch.zeros(2), y.flatten(1))
+
+
+def smooth_phase_of(x: Tensor) -> Tensor:
+    """The phase of the image of the lowest frequencies alone, as numbers of modulus 1: (B, 3, H, W) → (B, 2, H, W).
+
+    >>> y = torch.tensor([0.6, 0.8]).reshape(1, 2, 1, 1).expand(-1, -1, 8, 8)
+    >>> smooth_phase_of(torch.cat([fourier(y), torch.ones(1, 1, 8, 8)], dim=1))[0, :, 3, 3]
+    tensor([0.6000, 0.8000])
+    """
+    rows, columns = (
+        torch.exp(-0.5 * ((torch.arange(size, dtype=x.dtype, device=x.device) - size // 2) / max(1, _LOW * size)) ** 2)
+        for size in x.shape[2:]
+    )
+    low = zero_filled(x * (rows[:, None] * columns))
+    return low / torch.linalg.vector_norm(low, dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+
+
+def times(one: Tensor, other: Tensor) -> Tensor:
+    """The product of complex images in real arithmetic, which exports: (B, 2, H, W) each."""
+    (a, b), (c, d) = one.unbind(dim=1), other.unbind(dim=1)
+    return torch.stack([a * c - b * d, a * d + b * c], dim=1)
