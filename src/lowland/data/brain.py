@@ -74,7 +74,9 @@ def phantoms(count: int, height: int, width: int, seed: int = 0) -> Images:
     Images(name='phantoms', shape=(1, 32, 24), train=8, validation=2, test=2, source='drawn here')
     """
     if count < 4 or min(height, width) < 16:
-        raise OptionError(f"Phantoms need a count of at least 4 and sides of at least 16, not {count}, {height}, {width}.")
+        raise OptionError(
+            f"Phantoms need a count of at least 4 and sides of at least 16, not {count}, {height}, {width}."
+        )
     generator = torch.Generator().manual_seed(seed)
     counts = {"train": count, "validation": count // 4, "test": count // 4}
     drawn = {

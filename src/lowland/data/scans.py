@@ -157,7 +157,9 @@ def _damage(name: str, kind: str) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, DAMAGED) and not type(error).__module__.startswith("nibabel"):
             raise
-        raise DataError(f"{name} is no {kind} that can be read: it is truncated, damaged, or of another kind.") from None
+        raise DataError(
+            f"{name} is no {kind} that can be read: it is truncated, damaged, or of another kind."
+        ) from None
 
 
 def _array(path: Path) -> NDArray[Any]:
@@ -180,7 +182,9 @@ def _fastmri(path: Path) -> _Raw:
                 "the single-coil track of fastMRI."
             )
         if found.size > 2**28:
-            raise DataError(f"{path.name} announces {found.size:,} numbers, more than are read at once: split the file.")
+            raise DataError(
+                f"{path.name} announces {found.size:,} numbers, more than are read at once: split the file."
+            )
         kspace = np.asarray(found)
         columns = np.asarray(file["mask"]).astype(bool).ravel() if "mask" in file else None
     raw = _stack(kspace[:, 0] if kspace.ndim == 4 else kspace, path.name, -1)

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lowland.data.fourier import as_complex, as_pair, fourier, inverse_fourier
 from lowland.domains import Reals
 from lowland.energies.base import Energy, ReferenceCase
 from lowland.energies.structure import Analysis, Structure
 from lowland.errors import DomainError, OptionError
-from lowland.data.fourier import as_complex, as_pair, fourier, inverse_fourier
 from lowland.registry import register
 
 
@@ -71,9 +71,7 @@ class KSpace(Energy):
         if not self.variation:
             heaviest = x[:, 2].flatten(1).amax(dim=1) if x[:, 2].numel() else 1.0
             return Structure(minimiser=lambda: zero_filled(x).flatten(1), lipschitz=heaviest, convex=True)
-        return Structure(
-            analysis=self._analysis(x), warm_start=lambda: zero_filled(x).flatten(1).detach(), convex=True
-        )
+        return Structure(analysis=self._analysis(x), warm_start=lambda: zero_filled(x).flatten(1).detach(), convex=True)
 
     def _lengths(self, steps: Tensor) -> Tensor:
         """The norms of which TV is the sum: (B, 2, 2, H, W) → (B, 1, H, W), or (B, 2, H, W) if not isotropic."""

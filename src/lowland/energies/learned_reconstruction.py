@@ -15,16 +15,15 @@ from lowland.energies.structure import Structure
 from lowland.nn.unet import UNet
 from lowland.registry import register
 
-
 _LOW = 0.015
 """Width of the lowest frequencies, as a share of all: within the middle that is measured in full at 8-fold."""
 
 
 @register("energy")
 class LearnedReconstruction(Energy):
-    """E(x, y) = ½‖y − U(Fᴴ m k)‖²: y a complex image, x = (k, m) some of its Fourier coefficients, U a U-Net.
+    """E(x, y) = ½‖y − e^{iφ} U(e^{−iφ} Fᴴ m k)‖²: y a complex image, x = (k, m) its measured coefficients, U a U-Net.
 
-    By itself its minimiser is the network's output, and `MinimumEnergy` trains it on pairs (x, y) by least squares, as
+    φ is the phase of the lowest frequencies alone. Without it the image is nearly real, so U need not learn phases. By itself its minimiser is the network's output, and `MinimumEnergy` trains it on pairs (x, y) by least squares, as
     the baseline of fastMRI (Zbontar et al. 2018) is trained. In a sum, `KSpace(H, W) + w · LearnedReconstruction(H, W)`,
     it is a prior, and the answer weighs it against what was measured; compare Aggarwal, Mani & Jacob, "MoDL" (2019).
 

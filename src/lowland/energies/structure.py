@@ -203,7 +203,6 @@ _SMOOTH_PROX = Rule(
 )
 
 
-
 def _analysis_times(part: Analysis, weight: float) -> Analysis:
     return Analysis(
         map=part.map,

@@ -23,9 +23,13 @@ _AT_ONCE = 8
 
 
 class Found(NamedTuple):
-    """N images `y` (N, 2, H, W), with `energy`, `gap` and `steps` (N,): E, how far it may be above min E, and steps."""
+    """N images `y` (N, 2, H, W), and of each, (N,), all on the CPU.
+
+    `start` is E of the zero-filled image, `energy` is E, `gap` bounds how far it is above min E; and `steps` taken.
+    """
 
     y: Tensor
+    start: Tensor
     energy: Tensor
     gap: Tensor
     steps: Tensor
@@ -106,9 +110,11 @@ def least_variation(x: Tensor, variation: float, gap: float = 1e-3, max_steps: i
     for part in x.split(_AT_ONCE):
         with torch.no_grad():
             start = energy(x=part, y=infer(KSpace(*part.shape[2:]), x=part, over="y").value)
-        found = infer(energy, x=part, over="y", solver=SplitBregman(tol=gap * float(start.min()), max_steps=max_steps))
-        parts.append(Found(found.value, found.energy, found.residual.clamp_min(0), found.steps))
-    return Found(*(torch.cat(each) for each in zip(*parts, strict=True)))
+        solver = SplitBregman(tol=gap * float(start.min()), max_steps=max_steps)
+        found = infer(energy, x=part, over="y", solver=solver)
+        # Rounding alone can make a gap negative.
+        parts.append(Found(found.value, start, found.energy, found.residual.clamp_min(0), found.steps))
+    return Found(*(torch.cat(each).cpu() for each in zip(*parts, strict=True)))
 
 
 def least_energy(energy: Energy, x: Tensor) -> Tensor:
@@ -121,9 +127,7 @@ def least_energy(energy: Energy, x: Tensor) -> Tensor:
     return torch.cat([infer(energy, x=part, over="y").value.detach() for part in x.split(_AT_ONCE)])
 
 
-def best_weight(
-    weights: Sequence[float], made: Callable[[float], Tensor], truth: Tensor
-) -> tuple[float, list[float]]:
+def best_weight(weights: Sequence[float], made: Callable[[float], Tensor], truth: Tensor) -> tuple[float, list[float]]:
     """The weight of largest PSNR, and the PSNR of each, in dB.
 
     Args:

@@ -40,6 +40,7 @@ class UNet(nn.Module):
         if not maps or min(maps) < 1:
             raise OptionError(f"A U-Net needs at least one scale, with a map or more each, but maps is {maps}.")
         generator = generator or torch.Generator().manual_seed(0)
+        self.maps = tuple(maps)
         self.down = nn.ModuleList(_pair(*sizes, generator) for sizes in itertools.pairwise((channels, *maps)))
         self.up = nn.ModuleList(_pair(low + high, high, generator) for high, low in itertools.pairwise(maps))
         self.last = convolution(maps[0], channels, generator, kernel=1)

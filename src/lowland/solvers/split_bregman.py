@@ -104,9 +104,7 @@ class SplitBregman(Solver):
         return Parted(u, d, b, rho, age), Info(energy, gap)
 
     @torch.no_grad()
-    def _balance(
-        self, rho: Tensor, b: Tensor, mapped: Tensor, apart: Tensor, change: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _balance(self, rho: Tensor, b: Tensor, mapped: Tensor, apart: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
         """The next ρ, and the b for which the dual variable ρ b stays."""
         primal, lag = (one.norm(dim=1, keepdim=True) * other.norm(dim=1, keepdim=True)
                        for one, other in ((apart, b), (change, mapped)))  # fmt: skip

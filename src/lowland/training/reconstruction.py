@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lowland.data.kspace import simulate_kspace
 from lowland.energies.base import Energy
+from lowland.energies.learned_reconstruction import LearnedReconstruction
+from lowland.errors import CheckpointError
+from lowland.files import write_atomically
 from lowland.shaping.base import Batch
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
+from lowland.training.export import load_energy
 from lowland.training.fit import FitResult, fit
 from lowland.training.samples import Lazy
 from lowland.training.schedules import warm_cosine
@@ -75,3 +83,33 @@ def train_reconstruction(
         schedule=partial(warm_cosine, steps), validation=0.0, seed=seed, progress=False,
         log_every=max(1, steps // 60), **options,
     )  # fmt: skip
+
+
+def load_reconstruction(run: Path, height: int, width: int) -> LearnedReconstruction:
+    """The network of a run of `mri`, for images of any size, since it is made of convolutions.
+
+    Args:
+        run: its folder.
+        height, width: of the images to reconstruct.
+
+    Raises:
+        CheckpointError: if the folder is none of such a run, or its network is damaged.
+    """
+    place = run / "checkpoints" / "network"
+    if not place.is_dir():
+        raise CheckpointError(f"{run} has no network: give the folder of a finished run of `lowland run mri`.")
+    found = load_energy(place)
+    if not isinstance(found, LearnedReconstruction):
+        raise CheckpointError(f"{place} holds a {type(found).__name__}, but a LearnedReconstruction is needed.")
+    energy = LearnedReconstruction(height, width, found.network.maps)
+    energy.load_state_dict(found.state_dict())
+    return energy.eval()
+
+
+def write_images(path: Path, images: Mapping[str, NDArray[Any]], rows: Sequence[int]) -> Path:
+    """Write complex images (N, H, W) by name, and the numbers of their slices as `rows`, as an .npz file."""
+    file = io.BytesIO()
+    arrays: dict[str, Any] = {name: np.asarray(image, np.complex64) for name, image in images.items()}
+    np.savez(file, **arrays, rows=np.asarray(rows))
+    write_atomically(path, file.getvalue())
+    return path
