@@ -94,7 +94,7 @@ def test_the_minimum_is_that_of_scipy(isotropic: bool) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("variation", [0.02, 0.2])
 def test_sigpy_finds_the_same_images(variation: float) -> None:
-    """Its TV sums the moduli of both differences. Its energy lies above ours, by less than a thousandth after 2,000 steps.
+    """Its TV sums the moduli of both differences. After 2,000 steps its energy is above ours by under a thousandth.
 
     E is convex with curvature m where k was measured, so that a thousandth of E is about a thirtieth in y; columns that
     were not measured are compared by E alone.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def fourier(image: Tensor) -> Tensor:
-    """F y, the orthonormal transform with frequency 0 and the image's origin in the middle: (B, 2, H, W) → (B, 2, H, W).
+    """F y, the orthonormal transform with frequency 0 and the origin of the image in the middle, (B, 2, H, W).
 
     With this scale F is unitary, ‖F y‖ = ‖y‖. The middle is row H // 2 and column W // 2, as fastMRI has it (Zbontar et
     al. 2018).

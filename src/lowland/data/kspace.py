@@ -1,6 +1,6 @@
-"""Simulated magnetic resonance: Fourier coefficients of an image with a phase and noise, some columns of them measured.
+"""Simulated magnetic resonance: some columns of the Fourier transform of an image with a phase, and noise.
 
-Shape letters: N images, H rows, W columns. Columns of k-space are the phase encodes, each of which takes time to measure.
+Shape letters: N images, H rows, W columns. Columns of k-space are phase encodes; each takes time to measure.
 """
 
 from __future__ import annotations

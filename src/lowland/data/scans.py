@@ -44,7 +44,7 @@ class Scan(NamedTuple):
 
 
 class _Raw(NamedTuple):
-    """Slices (N, H, W): complex for k-space and real for images; the columns that were measured, if the file says so."""
+    """Slices (N, H, W), complex for k-space and real for images, and the measured columns, if the file says so."""
 
     slices: NDArray[Any]
     columns: NDArray[np.bool_] | None
@@ -56,15 +56,15 @@ def read_scan(
 ) -> Scan:
     """Read a scan: k-space as fastMRI stores it, complex arrays, or images.
 
-    Complex numbers are k-space, (H, W) or (N, H, W), with the columns as phase encodes. What is 0 was not measured; where
-    nothing is, some columns are taken for measured (`column_mask`) and the rest gives the truth. Real numbers are images,
-    whose k-space is simulated (`simulate_kspace`).
+    Complex numbers are k-space, (H, W) or (N, H, W), with the columns as phase encodes. What is 0 was not measured;
+    where nothing is, some columns are taken for measured (`column_mask`) and the rest gives the truth. Real numbers are
+    images, whose k-space is simulated (`simulate_kspace`).
 
     Args:
         path: a .h5 file with `kspace` of one coil (fastMRI, Zbontar et al. 2018), a .npy array, or a NIfTI volume.
         slices: at most so many, evenly from all; 0 for all.
-        axis: of the slices in a volume of images, 0 to 2; −1 for the one of the largest voxels of a NIfTI volume, and the
-            first of an array.
+        axis: of the slices in a volume of images, 0 to 2; −1 for the one of the largest voxels of a NIfTI volume, and
+            the first of an array.
         acceleration, noise, seed: of what is simulated; noise in units of the largest pixel.
 
     Raises:
@@ -114,14 +114,15 @@ def nifti_volume(payload: bytes, name: str) -> tuple[NDArray[np.float32], tuple[
     """The values of a NIfTI file (I, J, K), gzipped or not, and the sizes of its voxels in mm.
 
     Raises:
-        DataError: for a damaged file or one of another kind, a volume that is not three-dimensional, or without nibabel.
+        DataError: for a damaged file or one of another kind, a volume without three dimensions, or without nibabel.
     """
     try:
         import nibabel
     except ImportError:
         raise DataError("NIfTI volumes are read by nibabel: pip install 'lowland[medical]'.") from None
     payload = unzip(payload, name)
-    kind: Any = nibabel.Nifti2Image if payload[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image  # pyright: ignore[reportAttributeAccessIssue]
+    second = payload[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    kind: Any = vars(nibabel)["Nifti2Image" if second else "Nifti1Image"]
     with _damage(name, "NIfTI volume"):
         image = kind.from_bytes(payload)
         shape = tuple(image.shape)
@@ -139,8 +140,8 @@ def _slice_axis(spacing: tuple[float, ...], name: str, axis: int) -> tuple[int, 
         return axis, f"Slices along axis {axis}, as given."
     if not all(np.isfinite(size) and size > 0 for size in spacing):
         raise DataError(
-            f"{name} has no voxel sizes ({', '.join(f'{size:g}' for size in spacing)} mm), which say along which axis it "
-            "was sliced: give --axis 0, 1 or 2."
+            f"{name} has no voxel sizes ({', '.join(f'{size:g}' for size in spacing)} mm), which say along which axis "
+            "it was sliced: give --axis 0, 1 or 2."
         )
     found = max(range(3), key=lambda place: (spacing[place], place))
     sizes = " × ".join(f"{size:g}" for size in spacing)
@@ -178,8 +179,8 @@ def _fastmri(path: Path) -> _Raw:
             raise DataError(f"{path.name} has no data set `kspace`, but {', '.join(list(file)[:9]) or 'nothing'}.")
         if found.ndim == 4 and found.shape[1] > 1:
             raise DataError(
-                f"{path.name} holds {found.shape[1]} coils, {found.shape}, but one is read: combine them first, or take "
-                "the single-coil track of fastMRI."
+                f"{path.name} holds {found.shape[1]} coils, {found.shape}, but one is read: combine them first, or "
+                "take the single-coil track of fastMRI."
             )
         if found.size > 2**28:
             raise DataError(
@@ -210,8 +211,8 @@ def _stack(array: NDArray[Any], name: str, axis: int) -> _Raw:
     if min(sides) < SMALLEST or max(sides) > LARGEST:
         more = "" if complex_ else ", and --axis says along which axis the slices lie"
         raise DataError(
-            f"{name} has slices of {sides[0]} × {sides[1]}, but a side must be from {SMALLEST} to {LARGEST}: {what} are "
-            f"(N, H, W){more}."
+            f"{name} has slices of {sides[0]} × {sides[1]}, but a side must be from {SMALLEST} to {LARGEST}: {what} "
+            f"are (N, H, W){more}."
         )
     return _Raw(stack, None, [])
 
@@ -230,8 +231,8 @@ def _from_images(raw: _Raw, acceleration: float, noise: float, seed: int) -> tup
     draws = [torch.Generator().manual_seed(seed * 1_000_003 + row) for row in range(len(images))]
     x, truth = simulate_kspace(images, acceleration, noise * float(images.abs().max()), draws)
     raw.notes.append(
-        f"These are images: their k-space is simulated, with one coil, a smooth phase, noise of {noise:g} of the largest "
-        f"pixel, and {acceleration:g}-fold fewer columns. A real scan is harder."
+        f"These are images: their k-space is simulated, with one coil, a smooth phase, noise of {noise:g} of the "
+        f"largest pixel, and {acceleration:g}-fold fewer columns. A real scan is harder."
     )
     return x, truth
 

@@ -22,11 +22,11 @@ from lowland.registry import register
 class KSpace(Energy):
     """E(x, y) = ½ Σ_ω m_ω |F y − k|²_ω + λ TV(y): y a complex image, x = (k, m) its measured Fourier coefficients.
 
-    F is the orthonormal Fourier transform (`lowland.data.fourier`), k what was measured, and m is 1 where it was measured
-    and 0 elsewhere. What was measured is weighed against the rest of the energy, and not kept as it is, because it has
-    noise. TV(y) = Σ_i ‖(∇y)_i‖, with circular differences to the next row and the next column, is total variation
-    (Rudin, Osher & Fatemi 1992); for magnetic resonance Lustig, Donoho & Pauly, "Sparse MRI" (2007). A learned prior is
-    added as an energy: `KSpace(...) + 0.5 * prior`.
+    F is the orthonormal Fourier transform (`lowland.data.fourier`), and m is 1 where k was measured and 0 elsewhere.
+    What was measured is weighed against the rest of the energy, and not kept as it is, because it has noise. TV(y) =
+    Σ_i ‖(∇y)_i‖, with circular differences to the next row and the next column, is total variation (Rudin, Osher &
+    Fatemi 1992); for magnetic resonance Lustig, Donoho & Pauly, "Sparse MRI" (2007). A learned prior is added as an
+    energy: `KSpace(...) + 0.5 * prior`.
 
     With λ = 0 the minimiser of least norm is known, the zero-filled image Fᴴ(m k). With λ > 0, `SplitBregman` minimises
     E over y with a bound on how far it is above the minimum, for each image.

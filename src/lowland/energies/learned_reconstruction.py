@@ -23,9 +23,10 @@ _LOW = 0.015
 class LearnedReconstruction(Energy):
     """E(x, y) = ½‖y − e^{iφ} U(e^{−iφ} Fᴴ m k)‖²: y a complex image, x = (k, m) its measured coefficients, U a U-Net.
 
-    φ is the phase of the lowest frequencies alone. Without it the image is nearly real, so U need not learn phases. By itself its minimiser is the network's output, and `MinimumEnergy` trains it on pairs (x, y) by least squares, as
-    the baseline of fastMRI (Zbontar et al. 2018) is trained. In a sum, `KSpace(H, W) + w · LearnedReconstruction(H, W)`,
-    it is a prior, and the answer weighs it against what was measured; compare Aggarwal, Mani & Jacob, "MoDL" (2019).
+    φ is the phase of the lowest frequencies alone; without it the image is nearly real, and U need not learn phases. By
+    itself the minimiser is the network's output, and `MinimumEnergy` trains it on pairs (x, y) by least squares, as the
+    baseline of fastMRI is trained (Zbontar et al. 2018). In a sum, `KSpace(H, W) + w * LearnedReconstruction(H, W)`, it
+    is a prior, and the answer weighs it against what was measured; compare Aggarwal, Mani & Jacob, "MoDL" (2019).
 
     Args:
         height, width: H and W, even or odd.

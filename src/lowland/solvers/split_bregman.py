@@ -29,15 +29,15 @@ class Parted(NamedTuple):
 
 @register("solver")
 class SplitBregman(Solver):
-    """u = argmin f + (ρ/2)‖K u − d + b‖², d⁺ = prox_{g/ρ}(r + b), b⁺ = b + r − d⁺, for E = f(u) + g(K u), f = ½‖A u − b‖².
+    """u = argmin f + (ρ/2)‖K u − d + b‖²,   d⁺ = prox_{g/ρ}(r + b),   b⁺ = b + r − d⁺, for E(u) = f(u) + g(K u).
 
-    With r = α K u + (1 − α) d. Goldstein & Osher, "The split Bregman method for L1-regularized problems" (2009), which
-    is the alternating direction method of multipliers for d = K u. The first minimum is exact: for total variation and
-    Fourier coefficients, one division at each frequency. Every `check_every` steps, in the first half of the budget, ρ
-    of each sample is multiplied by √(p / q), p = ‖K u − d⁺‖ / ‖K u‖ and q = ‖d⁺ − d‖ / ‖b⁺‖ (Boyd et al. 2011, section
-    3.4.1; relative as in Wohlberg 2017).
+    With r = α K u + (1 − α) d, a least-squares f, and a norm g. Goldstein & Osher, "The split Bregman method for
+    L1-regularized problems" (2009), which is the alternating direction method of multipliers for d = K u. The first
+    minimum is exact: for total variation and Fourier coefficients, one division at each frequency. Every `check_every`
+    steps, in the first half of the budget, ρ of each sample is multiplied by √(p / q), p = ‖K u − d⁺‖ / ‖K u‖ and q =
+    ‖d⁺ − d‖ / ‖b⁺‖ (Boyd et al. 2011, section 3.4.1; relative as in Wohlberg 2017).
 
-    The residual is the duality gap, an upper bound on E(u) − min E. Since u minimises the first line, p = ρ (K u − d + b)
+    The residual is the duality gap, an upper bound on E(u) − min E. Since u is the first argmin, p = ρ (K u − d + b)
     has Kᵀp = −∇f(u), and so s p is feasible for s = min(1, 1 / g°(p)), with g° the dual norm. The gap is
 
         (1 − s)² f(u) + g(K u) − s ⟨K u, p⟩

@@ -81,8 +81,9 @@ class MriRecipe(SeededRecipe):
             numbers[VARIATION][f"gap {fold}"] = 100 * found["gap"]
             for method, weights in ((VARIATION, self.variations), (PRIOR, self.priors)):
                 chosen, each = found[method]
-                left.tuned.extend([method, f"{fold}-fold", weight, round(value, 2), "chosen" if weight == chosen else ""]
-                                  for weight, value in zip(weights, each, strict=True))  # fmt: skip
+                for weight, value in zip(weights, each, strict=True):
+                    said = "chosen" if weight == chosen else ""
+                    left.tuned.append([method, f"{fold}-fold", weight, round(value, 2), said])
         if seed == 0:
             run.save_energy(NETWORK, energy)
             run.show(sizes={part: len(getattr(data, part)) for part in ("train", "validation", "test")},
