@@ -77,7 +77,7 @@ def test_the_minimum_is_that_of_scipy(isotropic: bool) -> None:
         squares = steps.sum(dim=(1, 2)) if isotropic else steps.sum(dim=2)
         value = (fit + variation * (squares + epsilon**2).sqrt().sum()).sum()
         (gradient,) = torch.autograd.grad(value, y)
-        return float(value), gradient.numpy().ravel()
+        return float(value.detach()), gradient.numpy().ravel()
 
     point = zero_filled(x).numpy().ravel()
     for epsilon in (1e-1, 1e-2, 1e-3, smooth):
@@ -150,3 +150,18 @@ def test_balancing_does_not_change_what_a_sample_gets_alone() -> None:
         alone = run(problem.take(rows), solver, zero_filled(x)[rows].flatten(1), noise.take(rows))
     torch.testing.assert_close(alone.u, whole.u[rows], rtol=0, atol=1e-12)
     assert alone.steps.tolist() == whole.steps[rows].tolist()
+
+
+def test_convolutional_sparse_codes_are_a_prior() -> None:
+    """In the end y is, at each frequency, the mean of what was measured and of what the codes decode to."""
+    height, width, weight = 6, 5, 0.5
+    codes = ll.energies.ConvolutionalSparseCoding((2, height, width), n_filters=3, size=3, sparsity=0.05).double()
+    energy, x = KSpace(height, width) + weight * codes, measured(height, width)
+    solvers = {"z": ll.solvers.FISTA(tol=1e-8), "y": ll.solvers.LBFGS(tol=1e-9)}
+    start = {"y": zero_filled(x), "z": torch.zeros(3, 3, height, width, dtype=torch.float64)}
+    solver = ll.solvers.Alternation(solvers, max_steps=5, tol=None)
+    found = ll.infer(energy, x=x, over=("y", "z"), solver=solver, init=start)
+    assert bool((found.energy < energy(x=x, **start)).all())
+    guess, mask = fourier(codes.reconstruct(None, None, found.value["z"]).detach()), x[:, 2:]
+    expected = inverse_fourier((mask * x[:, :2] + weight * guess) / (mask + weight))
+    torch.testing.assert_close(found.value["y"], expected, rtol=0, atol=1e-6)

@@ -131,7 +131,9 @@ def nifti_volume(payload: bytes, name: str) -> tuple[NDArray[np.float32], tuple[
         if len(shape) != 3:
             raise DataError(f"{name} has the shape {image.shape}: save one volume of three dimensions.")
         volume = np.asarray(image.dataobj, np.float32).reshape(shape)
-        return volume, tuple(float(size) for size in image.header.get_zooms()[:3])
+        # The header of the image is a mended one, in which a size of 0 is 1.
+        header = kind.header_class.from_fileobj(io.BytesIO(payload), check=False)
+        return volume, tuple(float(size) for size in header["pixdim"][1:4])
 
 
 def _slice_axis(spacing: tuple[float, ...], name: str, axis: int) -> tuple[int, str]:
@@ -218,7 +220,8 @@ def _stack(array: NDArray[Any], name: str, axis: int) -> _Raw:
 
 
 def _checked(slices: NDArray[Any], name: str) -> NDArray[Any]:
-    slices = slices.astype(np.complex64 if np.iscomplexobj(slices) else np.float32)
+    with np.errstate(over="ignore"):
+        slices = slices.astype(np.complex64 if np.iscomplexobj(slices) else np.float32)
     if not np.isfinite(slices).all():
         raise DataError(f"{name} contains NaN or infinity, or numbers too large for single precision.")
     if not slices.any():
