@@ -22,6 +22,7 @@ from lowland.shaping.base import Batch
 from lowland.training.reconstruction import kspace_batch, train_reconstruction
 
 ZERO, VARIATION, NETWORK, PRIOR = "zero-filled", "variation", "network", "prior"
+LABELS = {ZERO: ZERO, VARIATION: "total variation", NETWORK: "U-Net", PRIOR: "U-Net and data"}
 FOLDS = (4, 8)
 
 
@@ -69,7 +70,7 @@ class MriRecipe(SeededRecipe):
         data = load(self.data) if self.data == "brain" else phantoms(16, 48, 40, self.seed)
         energy = LearnedReconstruction(*data.shape[1:], self.maps, self.generator(seed)).to(self.device)
         run.stage("train", partial(self._train, run, energy, data.train, seed), [energy])
-        numbers: dict[str, dict[str, Any]] = {method: {} for method in (ZERO, VARIATION, NETWORK, PRIOR)}
+        numbers: dict[str, dict[str, Any]] = {method: {} for method in LABELS}
         left = Left({}, {}, [])
         for fold in FOLDS:
             validation, test = (self._pairs(data, part, fold, seed) for part in ("validation", "test"))
@@ -83,7 +84,7 @@ class MriRecipe(SeededRecipe):
                 chosen, each = found[method]
                 for weight, value in zip(weights, each, strict=True):
                     said = "chosen" if weight == chosen else ""
-                    left.tuned.append([method, f"{fold}-fold", weight, round(value, 2), said])
+                    left.tuned.append([LABELS[method], f"{fold}-fold", weight, round(value, 2), said])
         if seed == 0:
             run.save_energy(NETWORK, energy)
             run.show(sizes={part: len(getattr(data, part)) for part in ("train", "validation", "test")},
@@ -130,6 +131,6 @@ class MriRecipe(SeededRecipe):
     def figures(self, run: Run, first: Left) -> None:
         for fold in FOLDS:
             middle = len(first.truth[fold]) // 2
-            shown = {name: images[middle] for name, images in first.found[fold].items()}
+            shown = {label: first.found[fold][name][middle] for name, label in LABELS.items()}
             run.figure(f"{fold}-fold", partial(reconstructions, first.truth[fold][middle], shown))
         run.table(("energy", "measured", "weight", "PSNR, dB", ""), first.tuned, name="tuning")

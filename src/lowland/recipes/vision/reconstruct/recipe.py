@@ -24,6 +24,7 @@ from lowland.training.reconstruction import load_reconstruction, write_images
 from lowland.words import escaped
 
 ZERO, VARIATION, PRIOR = "zero-filled", "variation", "prior"
+LABELS = {ZERO: ZERO, VARIATION: "total variation", PRIOR: "U-Net and data"}
 
 
 @recipe
@@ -107,6 +108,8 @@ class ReconstructRecipe(Recipe):
         last = len(scan.rows) - 1
         for name, place in {"middle": (last + 1) // 2, **({"first": 0, "last": last} if last > 1 else {})}.items():
             truth = None if scan.truth is None else scan.truth[place]
-            run.figure(name, partial(reconstructions, truth, {way: image[place] for way, image in images.items()}))
+            run.figure(
+                name, partial(reconstructions, truth, {LABELS[way]: image[place] for way, image in images.items()})
+            )
         log = (torch.log10(scan.x[len(scan.rows) // 2, :2].norm(dim=0) + 1e-6) + 6) / 6
         run.figure("kspace", partial(reconstructions, None, {"measured": torch.stack([log, 0 * log])}))
