@@ -77,7 +77,7 @@ class ReconstructRecipe(Recipe):
             numbers[name] = {"residual": 100 * float(kspace_residual(scan.x, y).max())}
             if scan.truth is not None:
                 numbers[name] |= volume_measures(y, scan.truth)
-        share = 100 * found["gap"] / found["energy"]
+        share = 100 * found["gap"] / found["energy"].clamp_min(torch.finfo(torch.float32).tiny)
         numbers[VARIATION] |= {"gap": float(share.max())}
         run.measured.add(numbers)
         made = {name: scan.scale * np.asarray(as_complex(y)) for name, y in images.items()}
@@ -108,8 +108,7 @@ class ReconstructRecipe(Recipe):
         last = len(scan.rows) - 1
         for name, place in {"middle": (last + 1) // 2, **({"first": 0, "last": last} if last > 1 else {})}.items():
             truth = None if scan.truth is None else scan.truth[place]
-            run.figure(
-                name, partial(reconstructions, truth, {LABELS[way]: image[place] for way, image in images.items()})
-            )
+            shown = {LABELS[way]: image[place] for way, image in images.items()}
+            run.figure(name, partial(reconstructions, truth, shown))
         log = (torch.log10(scan.x[len(scan.rows) // 2, :2].norm(dim=0) + 1e-6) + 6) / 6
         run.figure("kspace", partial(reconstructions, None, {"measured": torch.stack([log, 0 * log])}))
