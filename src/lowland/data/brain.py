@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,8 +88,10 @@ def phantoms(count: int, height: int, width: int, seed: int = 0) -> Images:
 
 
 def _images(name: str, where: str, parts: dict[str, Tensor]) -> Images:
-    labels = {f"{part}_labels": torch.zeros(len(images), dtype=torch.int64) for part, images in parts.items()}
-    return Images(name, where, ("head",), **parts, **labels)
+    values: dict[str, Any] = {**parts}
+    for part, images in parts.items():
+        values[f"{part}_labels"] = torch.zeros(len(images), dtype=torch.int64)
+    return Images(name, where, ("head",), **values)
 
 
 def _phantom(height: int, width: int, generator: torch.Generator) -> Tensor:

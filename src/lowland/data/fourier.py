@@ -64,4 +64,5 @@ def _matrix(size: int, like: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
     """Real and imaginary part of the unitary matrix of one axis, (size, size), which is symmetric."""
     place = torch.arange(size, dtype=torch.float64, device=like.device) - size // 2
     angle = (2 if inverse else -2) * torch.pi / size * (place[:, None] * place)
-    return tuple(part.to(like.dtype) / size**0.5 for part in (angle.cos(), angle.sin()))  # pyright: ignore[reportReturnType]
+    cosine, sine = (part.to(like.dtype) / size**0.5 for part in (angle.cos(), angle.sin()))
+    return cosine, sine

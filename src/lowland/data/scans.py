@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -184,10 +185,8 @@ def _fastmri(path: Path) -> _Raw:
                 f"{path.name} holds {found.shape[1]} coils, {found.shape}, but one is read: combine them first, or "
                 "take the single-coil track of fastMRI."
             )
-        if found.size > 2**28:
-            raise DataError(
-                f"{path.name} announces {found.size:,} numbers, more than are read at once: split the file."
-            )
+        if (count := math.prod(found.shape or ())) > 2**28:
+            raise DataError(f"{path.name} announces {count:,} numbers, more than are read at once: split the file.")
         kspace = np.asarray(found)
         columns = np.asarray(file["mask"]).astype(bool).ravel() if "mask" in file else None
     raw = _stack(kspace[:, 0] if kspace.ndim == 4 else kspace, path.name, -1)
@@ -251,7 +250,7 @@ def _from_kspace(raw: _Raw, acceleration: float, noise: float, seed: int) -> tup
         notes.append("The strongest coefficient is the first: frequency 0 was moved from the corner to the middle.")
     elif abs(peak[0] - height // 2) > height // 8 or abs(peak[1] - width // 2) > width // 8:
         notes.append(f"The strongest coefficient is at {peak}, far from the middle: is this k-space?")
-    pairs = torch.stack([torch.from_numpy(part.copy()) for part in (kspace.real, kspace.imag)], dim=1)
+    pairs = torch.view_as_real(torch.from_numpy(np.ascontiguousarray(kspace))).movedim(3, 1).contiguous()
     measured = torch.from_numpy(power > 0)
     columns = measured.any(dim=0) if raw.columns is None else torch.from_numpy(raw.columns)
     truth = None

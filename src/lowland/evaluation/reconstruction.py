@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,7 +72,9 @@ def volume_measures(y: Tensor, truth: Tensor) -> dict[str, float]:
         raise OptionError("SSIM is computed by scikit-image: pip install 'lowland[images]'.") from None
     one, other = (magnitude(part).double().cpu()[:, 0] for part in (y, truth))
     peak, error = float(other.max()), float((one - other).square().mean())
-    alike = [structural_similarity(a.numpy(), b.numpy(), data_range=peak) for a, b in zip(one, other, strict=True)]
+    alike: list[Any] = [
+        structural_similarity(a.numpy(), b.numpy(), data_range=peak) for a, b in zip(one, other, strict=True)
+    ]
     return {
         "psnr": 10 * math.log10(peak**2 / max(error, 1e-20 * peak**2)),
         "ssim": float(sum(alike) / len(alike)),
@@ -109,7 +111,7 @@ def least_variation(x: Tensor, variation: float, gap: float = 1e-3, max_steps: i
     energy, parts = KSpace(x.shape[2], x.shape[3], variation), []
     for part in x.split(_AT_ONCE):
         with torch.no_grad():
-            start = energy(x=part, y=infer(KSpace(*part.shape[2:]), x=part, over="y").value)
+            start = energy(x=part, y=infer(KSpace(part.shape[2], part.shape[3]), x=part, over="y").value)
         solver = SplitBregman(tol=gap * float(start.min()), max_steps=max_steps)
         found = infer(energy, x=part, over="y", solver=solver)
         # Rounding alone can make a gap negative.

@@ -64,13 +64,14 @@ class ReconstructRecipe(Recipe):
 
     def run(self, run: Run) -> None:
         scan = read_scan(self._scan(run), self.slices, self.axis, self.acceleration, self.noise, self.seed)
-        energy = load_reconstruction(Path(self.prior), *scan.x.shape[2:]) if self.prior else None
+        height, width = scan.x.shape[2:]
+        energy = load_reconstruction(Path(self.prior), height, width) if self.prior else None
         run.expect(2 if energy else 1)
         x = scan.x.to(self.device)
         found = run.stage(VARIATION, lambda: least_variation(x, self.variation, self.gap, self.rounds)._asdict())
         images = {ZERO: zero_filled(scan.x), VARIATION: found["y"]}
         if energy is not None:
-            joined = KSpace(*x.shape[2:]) + self.weight * energy.to(self.device)
+            joined = KSpace(height, width) + self.weight * energy.to(self.device)
             images[PRIOR] = run.stage(PRIOR, partial(least_energy, joined, x)).cpu()
         numbers: dict[str, dict[str, Any]] = {}
         for name, y in images.items():
@@ -82,7 +83,6 @@ class ReconstructRecipe(Recipe):
         run.measured.add(numbers)
         made = {name: scan.scale * np.asarray(as_complex(y)) for name, y in images.items()}
         run.made.append(write_images(run.folder / "images.npz", made, scan.rows))
-        height, width = scan.x.shape[2:]
         late = int((found["gap"] > self.gap * found["start"]).sum())
         run.show(
             name=escaped(Path(self.scan).name) or "a drawn head", count=len(scan.rows), sides=f"{height} × {width}",
@@ -99,7 +99,7 @@ class ReconstructRecipe(Recipe):
         return place
 
     def _show(self, run: Run, scan: Scan, images: dict[str, Tensor], found: dict[str, Tensor], share: Tensor) -> None:
-        columns = ["slice", "fit to what was measured, %", "energy", "duality gap, %", "rounds"]
+        columns = ["slice", "difference from what was measured, %", "energy", "duality gap, %", "rounds"]
         fit = 100 * kspace_residual(scan.x, images[VARIATION])
         rows = [list(row) for row in zip(
             scan.rows, fit.tolist(), found["energy"].tolist(), share.tolist(), found["steps"].tolist(), strict=True
