@@ -121,6 +121,8 @@ def _one_run(problem: Problem) -> Solver:
         return known["Gibbs"](temperature=0.0, tol=0.0)
     if isinstance(problem.domain, Sparse):
         return known["OrthogonalMatchingPursuit" if structure.quadratic is not None else "GradientDescent"]()
+    if structure.analysis is not None:
+        return known["SplitBregman"]()
     if structure.penalty is not None:
         exact = known["ActiveSet"]()
         return exact if exact.supports(problem) else known["FISTA"]()

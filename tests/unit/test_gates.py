@@ -278,7 +278,9 @@ def test_every_direct_dependency_is_pinned(repository: Path) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     optional = (
-        line for name in ("driving", "export", "fast", "images", "minari", "plants", "dev") for line in extras[name]
+        line
+        for name in ("driving", "export", "fast", "images", "medical", "minari", "plants", "dev")
+        for line in extras[name]
     )
     listed = {Requirement(line) for line in [*project["dependencies"], *optional]}
     # The back-port of tomllib is for Python 3.10 alone, where the newest releases are not tested.

@@ -39,6 +39,24 @@ class Penalty(NamedTuple):
     weights: Tensor | None = None
 
 
+class Analysis(NamedTuple):
+    """E(u) = f(u) + g(K u): f = ½‖A u − b‖², K a linear map of u (B, D) to (B, M), and g a norm.
+
+    Attributes:
+        map: u ↦ K u.
+        near: v (B, M), ρ (B, 1) ↦ u = argmin f(u) + (ρ/2)‖K u − v‖², exactly, and f there (B,).
+        norm: v ↦ g(v), (B,).
+        dual_norm: p ↦ max {⟨p, v⟩ : g(v) ≤ 1}, (B,).
+        prox: v, step (B, 1) ↦ argmin_w step · g(w) + ½‖w − v‖².
+    """
+
+    map: Callable[[Tensor], Tensor]
+    near: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    norm: Callable[[Tensor], Tensor]
+    dual_norm: Callable[[Tensor], Tensor]
+    prox: Callable[[Tensor, Tensor], Tensor]
+
+
 _ONE_PENALTY = "A sum can hold one term with a non-smooth penalty in a free variable, of positive weight."
 
 
@@ -184,6 +202,20 @@ _SMOOTH_PROX = Rule(
     shift=lambda prox, c: _second(prox, lambda energy: energy + c),
 )
 
+
+def _analysis_times(part: Analysis, weight: float) -> Analysis:
+    return Analysis(
+        map=part.map,
+        near=_second(lambda v, rho: part.near(v, rho / weight), lambda energy: weight * energy),
+        norm=lambda v: weight * part.norm(v),
+        dual_norm=lambda p: part.dual_norm(p) / weight,
+        prox=lambda v, step: part.prox(v, weight * step),
+    )
+
+
+# The gap that it certifies is one of E as it is, without a constant.
+_ANALYSIS = Rule(times=_positive(_analysis_times), shift=_lose)
+
 _POINT = Rule(times=_positive())
 
 _BLOCKS = Rule(times=_keep, plus=lambda one, other: one if one == other else (), take=_keep)
@@ -202,6 +234,7 @@ class Structure:
             that computes it, if that is too expensive to do for solvers that do not need it. Read it with `bound()`.
         smooth_prox: v (B, D), ρ (B, 1) → u − v (B, D) for u = argmin f(u) + (ρ/2)‖u − v‖², and f there (B,), f being
             the smooth part. A quadratic always has it; see `Problem.smooth_prox`.
+        analysis: least squares and a norm of K u, with all that splitting needs; see `Analysis`.
         minimiser: () → (B, D), the exact minimiser.
         warm_start: () → (B, D), a start near the minimum, for instance from an encoder.
         table: () → (B, K), the energies of all K elements of a finite domain, in the order of `Domain.elements`.
@@ -226,6 +259,7 @@ class Structure:
     smooth_prox: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = field(
         default=None, metadata={"rule": _SMOOTH_PROX}
     )
+    analysis: Analysis | None = field(default=None, metadata={"rule": _ANALYSIS})
     minimiser: Callable[[], Tensor] | None = field(default=None, metadata={"rule": _POINT})
     warm_start: Callable[[], Tensor] | None = field(default=None, metadata={"rule": _POINT})
     table: Callable[[], Tensor] | None = field(default=None, metadata={"rule": _VALUES})

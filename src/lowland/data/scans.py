@@ -1,0 +1,270 @@
+"""A user's scan: measured k-space of one coil, or a volume of images from which k-space is simulated.
+
+Shape letters: N slices, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lowland.bounded import DAMAGED, read_bytes, unzip
+from lowland.data.fourier import inverse_fourier
+from lowland.data.kspace import column_mask, simulate_kspace
+from lowland.errors import DataError, LowlandError, OptionError
+from lowland.files import regular
+
+SMALLEST, LARGEST = 16, 2048
+"""Rows and columns of a slice."""
+_FORMATS = "a .h5 file of fastMRI, a .npy array, or a NIfTI volume (.nii, .nii.gz)"
+_FEW = 0.98
+
+
+class Scan(NamedTuple):
+    """N slices that can be reconstructed.
+
+    `x` (N, 3, H, W) is what `lowland.energies.KSpace` takes, divided by `scale`, so that the largest pixel of the
+    zero-filled images is 1. `truth` (N, 2, H, W) are the images of all of k-space, on the same scale, None where only a
+    part was measured. `rows` are the numbers of the slices, from 0; `notes` sentences that say what was assumed.
+    """
+
+    x: Tensor
+    truth: Tensor | None
+    scale: float
+    rows: list[int]
+    notes: list[str]
+
+
+class _Raw(NamedTuple):
+    """Slices (N, H, W), complex for k-space and real for images, and the measured columns, if the file says so."""
+
+    slices: NDArray[Any]
+    columns: NDArray[np.bool_] | None
+    notes: list[str]
+
+
+def read_scan(
+    path: str | Path, slices: int = 16, axis: int = -1, acceleration: float = 4.0, noise: float = 0.02, seed: int = 0
+) -> Scan:
+    """Read a scan: k-space as fastMRI stores it, complex arrays, or images.
+
+    Complex numbers are k-space, (H, W) or (N, H, W), with the columns as phase encodes. What is 0 was not measured;
+    where nothing is, some columns are taken for measured (`column_mask`) and the rest gives the truth. Real numbers are
+    images, whose k-space is simulated (`simulate_kspace`).
+
+    Args:
+        path: a .h5 file with `kspace` of one coil (fastMRI, Zbontar et al. 2018), a .npy array, or a NIfTI volume.
+        slices: at most so many, evenly from all; 0 for all.
+        axis: of the slices in a volume of images, 0 to 2; −1 for the one of the largest voxels of a NIfTI volume, and
+            the first of an array.
+        acceleration, noise, seed: of what is simulated; noise in units of the largest pixel.
+
+    Raises:
+        DataError: for a file of another kind or that is damaged, a shape that is no stack of slices, several coils,
+            numbers that are not finite, a scan without signal, a volume without voxel sizes, or a missing package.
+        OptionError: for an axis that is none, or an acceleration that cannot be.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/images.npy", np.ones((3, 24, 32), np.float32))
+    ...     scan = read_scan(f"{folder}/images.npy", slices=2)
+    >>> scan.x.shape, scan.rows
+    (torch.Size([2, 3, 24, 32]), [0, 2])
+    """
+    path = regular(Path(path))
+    if axis not in (-1, 0, 1, 2):
+        raise OptionError(f"axis must be 0, 1 or 2, or -1 to choose it, but it is {axis}.")
+    name = path.name.lower()
+    if name.endswith((".h5", ".hdf5")):
+        raw = _fastmri(path)
+    elif name.endswith(".npy"):
+        raw = _stack(_array(path), path.name, axis)
+    elif name.endswith((".nii", ".nii.gz")):
+        volume, spacing = nifti_volume(read_bytes(path), path.name)
+        axis, said = _slice_axis(spacing, path.name, axis)
+        raw = _stack(volume, path.name, axis)
+        raw.notes.append(said)
+    else:
+        raise DataError(f"{path} is no scan that can be read: give {_FORMATS}.")
+    count = len(raw.slices)
+    most = min(slices, count) if slices else count
+    rows = np.linspace(0, count - 1, most).round().astype(int).tolist()
+    if most < count:
+        raw.notes.append(f"{most} of {count} slices, evenly from all.")
+    chosen = raw._replace(slices=_checked(raw.slices[rows], path.name))
+    build = _from_kspace if np.iscomplexobj(chosen.slices) else _from_images
+    x, truth = build(chosen, acceleration, noise, seed)
+    scale = float(inverse_fourier(x[:, :2]).square().sum(dim=1).amax().sqrt())
+    if not scale > 0:
+        raise DataError(f"{path.name} has no signal: all that was measured is 0.")
+    return Scan(
+        torch.cat([x[:, :2] / scale, x[:, 2:]], dim=1), None if truth is None else truth / scale, scale, rows, raw.notes
+    )
+
+
+def nifti_volume(payload: bytes, name: str) -> tuple[NDArray[np.float32], tuple[float, ...]]:
+    """The values of a NIfTI file (I, J, K), gzipped or not, and the sizes of its voxels in mm.
+
+    Raises:
+        DataError: for a damaged file or one of another kind, a volume without three dimensions, or without nibabel.
+    """
+    try:
+        import nibabel
+    except ImportError:
+        raise DataError("NIfTI volumes are read by nibabel: pip install 'lowland[medical]'.") from None
+    payload = unzip(payload, name)
+    second = payload[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    kind: Any = vars(nibabel)["Nifti2Image" if second else "Nifti1Image"]
+    with _damage(name, "NIfTI volume"):
+        image = kind.from_bytes(payload)
+        shape = tuple(image.shape)
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) != 3:
+            raise DataError(f"{name} has the shape {image.shape}: save one volume of three dimensions.")
+        volume = np.asarray(image.dataobj, np.float32).reshape(shape)
+        # The header of the image is a mended one, in which a size of 0 is 1.
+        header = kind.header_class.from_fileobj(io.BytesIO(payload), check=False)
+        return volume, tuple(float(size) for size in header["pixdim"][1:4])
+
+
+def _slice_axis(spacing: tuple[float, ...], name: str, axis: int) -> tuple[int, str]:
+    """The axis of the slices and a sentence that says it; voxel sizes choose it where it is not given."""
+    if axis >= 0:
+        return axis, f"Slices along axis {axis}, as given."
+    if not all(np.isfinite(size) and size > 0 for size in spacing):
+        raise DataError(
+            f"{name} has no voxel sizes ({', '.join(f'{size:g}' for size in spacing)} mm), which say along which axis "
+            "it was sliced: give --axis 0, 1 or 2."
+        )
+    found = max(range(3), key=lambda place: (spacing[place], place))
+    sizes = " × ".join(f"{size:g}" for size in spacing)
+    return found, f"Slices along axis {found}, since voxels have {sizes} mm; --axis chooses another."
+
+
+@contextlib.contextmanager
+def _damage(name: str, kind: str) -> Iterator[None]:
+    """Turn what reading a damaged file ends in into one sentence."""
+    try:
+        yield
+    except LowlandError:
+        raise
+    except Exception as error:
+        if not isinstance(error, DAMAGED) and not type(error).__module__.startswith("nibabel"):
+            raise
+        raise DataError(
+            f"{name} is no {kind} that can be read: it is truncated, damaged, or of another kind."
+        ) from None
+
+
+def _array(path: Path) -> NDArray[Any]:
+    with _damage(path.name, "array of NumPy"):
+        return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+
+
+def _fastmri(path: Path) -> _Raw:
+    try:
+        import h5py
+    except ImportError:
+        raise DataError("Files of fastMRI are read by h5py: pip install 'lowland[medical]'.") from None
+    with _damage(path.name, "HDF5 file"), h5py.File(path, "r") as file:
+        found = file.get("kspace")
+        if not isinstance(found, h5py.Dataset):
+            raise DataError(f"{path.name} has no data set `kspace`, but {', '.join(list(file)[:9]) or 'nothing'}.")
+        if found.ndim == 4 and found.shape[1] > 1:
+            raise DataError(
+                f"{path.name} holds {found.shape[1]} coils, {found.shape}, but one is read: combine them first, or "
+                "take the single-coil track of fastMRI."
+            )
+        if (count := math.prod(found.shape or ())) > 2**28:
+            raise DataError(f"{path.name} announces {count:,} numbers, more than are read at once: split the file.")
+        kspace = np.asarray(found)
+        columns = np.asarray(file["mask"]).astype(bool).ravel() if "mask" in file else None
+    raw = _stack(kspace[:, 0] if kspace.ndim == 4 else kspace, path.name, -1)
+    if not np.iscomplexobj(raw.slices):
+        raise DataError(f"{path.name} has real numbers as `kspace`, but k-space is complex.")
+    if columns is not None and len(columns) != raw.slices.shape[2]:
+        raise DataError(f"{path.name} has a mask of {len(columns)} columns for k-space of {raw.slices.shape[2]}.")
+    return raw._replace(columns=columns)
+
+
+def _stack(array: NDArray[Any], name: str, axis: int) -> _Raw:
+    """(H, W) or (N, H, W) as slices (N, H, W)."""
+    if array.dtype.kind not in "fciub":
+        raise DataError(f"{name} holds values of type {array.dtype}, but numbers are needed.")
+    complex_ = np.iscomplexobj(array)
+    what = "k-space" if complex_ else "images"
+    stack = array[None] if array.ndim == 2 else array
+    if stack.ndim != 3 or not stack.size:
+        raise DataError(f"{name} has the shape {array.shape}, but {what} must be (H, W), or (N, H, W) for N slices.")
+    if axis > 0 and not complex_:
+        stack = np.moveaxis(stack, axis, 0)
+    sides = stack.shape[1:]
+    if min(sides) < SMALLEST or max(sides) > LARGEST:
+        more = "" if complex_ else ", and --axis says along which axis the slices lie"
+        raise DataError(
+            f"{name} has slices of {sides[0]} × {sides[1]}, but a side must be from {SMALLEST} to {LARGEST}: {what} "
+            f"are (N, H, W){more}."
+        )
+    return _Raw(stack, None, [])
+
+
+def _checked(slices: NDArray[Any], name: str) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        slices = slices.astype(np.complex64 if np.iscomplexobj(slices) else np.float32)
+    if not np.isfinite(slices).all():
+        raise DataError(f"{name} contains NaN or infinity, or numbers too large for single precision.")
+    if not slices.any():
+        raise DataError(f"{name} has no signal: all of it is 0.")
+    return slices
+
+
+def _from_images(raw: _Raw, acceleration: float, noise: float, seed: int) -> tuple[Tensor, Tensor]:
+    images = torch.from_numpy(np.ascontiguousarray(raw.slices))[:, None]
+    draws = [torch.Generator().manual_seed(seed * 1_000_003 + row) for row in range(len(images))]
+    x, truth = simulate_kspace(images, acceleration, noise * float(images.abs().max()), draws)
+    raw.notes.append(
+        f"These are images: their k-space is simulated, with one coil, a smooth phase, noise of {noise:g} of the "
+        f"largest pixel, and {acceleration:g}-fold fewer columns. A real scan is harder."
+    )
+    return x, truth
+
+
+def _from_kspace(raw: _Raw, acceleration: float, noise: float, seed: int) -> tuple[Tensor, Tensor | None]:
+    kspace, notes = raw.slices, raw.notes
+    height, width = kspace.shape[1:]
+    power = np.abs(kspace).sum(axis=0)
+    peak = tuple(int(place) for place in np.unravel_index(power.argmax(), power.shape))
+    if peak == (0, 0):
+        kspace = np.fft.fftshift(kspace, axes=(1, 2))
+        power = np.fft.fftshift(power)
+        notes.append("The strongest coefficient is the first: frequency 0 was moved from the corner to the middle.")
+    elif abs(peak[0] - height // 2) > height // 8 or abs(peak[1] - width // 2) > width // 8:
+        notes.append(f"The strongest coefficient is at {peak}, far from the middle: is this k-space?")
+    pairs = torch.view_as_real(torch.from_numpy(np.ascontiguousarray(kspace))).movedim(3, 1).contiguous()
+    measured = torch.from_numpy(power > 0)
+    columns = measured.any(dim=0) if raw.columns is None else torch.from_numpy(raw.columns)
+    truth = None
+    if float(columns.float().mean()) <= _FEW:
+        mask = columns.expand(height, width)
+        notes.append(f"{int(columns.sum())} of {width} columns were measured.")
+    elif float(measured.float().mean()) <= _FEW:
+        mask = measured
+        notes.append(f"{float(measured.float().mean()):.0%} of k-space was measured; the rest is 0.")
+    else:
+        columns = column_mask(width, acceleration, torch.Generator().manual_seed(seed))
+        mask, truth = columns.expand(height, width), inverse_fourier(pairs)
+        notes.append(
+            f"All of k-space was measured: {int(columns.sum())} of {width} columns are used, and the rest is the truth."
+        )
+    mask = mask.to(pairs)[None, None].expand(len(pairs), -1, -1, -1)
+    return torch.cat([pairs * mask, mask], dim=1), truth
