@@ -42,8 +42,10 @@ _SKLEARN = Source(
     module="sklearn",
 )
 _PARTS = {"train": (0.0, 0.5), "validation": (0.5, 0.7), "test": (0.7, 1.0)}
-_BOXES = {"sky": (0, 185, 345, 640), "trees": (320, 427, 330, 640)}
+_BOXES = {_SKY: (0, 185, 345, 530), _TREES: (325, 427, 330, 550)}
 """Rows and columns of the photograph of the Summer Palace that show nothing else."""
+_ZOOMS = {_SKY: (1.0, 2.0), _TREES: (1.0, 2.0), _WALL: (2.0, 4.0), _GRASS: (1.0, 2.5), _GRAVEL: (1.0, 3.0)}
+"""Pixels of a photograph for one of a scene, from and to."""
 _TINTS = {
     _WALL: ((0.75, 0.45, 0.35), (0.75, 0.72, 0.65)),
     _GRASS: ((0.40, 0.62, 0.25), (0.72, 0.68, 0.35)),
@@ -132,10 +134,7 @@ def sample_scenes(folder: str | Path, masks: int, others: int, seed: int = 0) ->
 def _textures(part: str) -> dict[int, NDArray[np.float32]]:
     """The texture of each class, (H, W, 3): in colour, or grey at a mean of 1."""
     palace = decode(read(_SKLEARN, ["china.jpg"]).content["china.jpg"], "china.jpg", "RGB").movedim(0, 2).numpy()
-    found = {
-        number: palace[top:bottom, left:right]
-        for number, (top, bottom, left, right) in ((_SKY, _BOXES["sky"]), (_TREES, _BOXES["trees"]))
-    }
+    found = {number: palace[top:bottom, left:right] for number, (top, bottom, left, right) in _BOXES.items()}
     payloads = read(_SKIMAGE, list(_SKIMAGE.sha256)).content
     for number, name in ((_WALL, "brick.png"), (_GRASS, "grass.png"), (_GRAVEL, "gravel.png")):
         grey = decode(payloads[name], name, "L")[0].numpy()
@@ -146,11 +145,12 @@ def _textures(part: str) -> dict[int, NDArray[np.float32]]:
     return {k: one[:, round(first * one.shape[1]) : round(last * one.shape[1])] for k, one in found.items()}
 
 
-def _patch(texture: NDArray[np.float32], size: tuple[int, int], draw: np.random.Generator) -> NDArray[np.float32]:
-    """A piece of a texture at a random place, from half its scale to all of it, (H, W, 3)."""
+def _patch(
+    texture: NDArray[np.float32], zoom: float, size: tuple[int, int], draw: np.random.Generator
+) -> NDArray[np.float32]:
+    """A piece of a texture at a random place, at 1 / zoom of its scale, (H, W, 3)."""
     from PIL import Image
 
-    zoom = draw.uniform(1.0, 2.0)
     wanted = [round(zoom * side) for side in size]
     places = []
     for side, length in zip(wanted, texture.shape[:2], strict=True):
@@ -160,7 +160,9 @@ def _patch(texture: NDArray[np.float32], size: tuple[int, int], draw: np.random.
     if draw.random() < 0.5:
         piece = piece[:, ::-1]
     channels = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(piece[:, :, c])).resize((size[1], size[0]), Image.Resampling.BOX))
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(piece[:, :, c])).resize((size[1], size[0]), Image.Resampling.BOX)
+        )
         for c in range(3)
     ]
     return np.stack(channels, axis=2)
@@ -176,7 +178,9 @@ def _layout(size: tuple[int, int], draw: np.random.Generator) -> NDArray[np.int6
     def wave(low: float, high: float) -> NDArray[np.float64]:
         """A line of hills, from low to high rows above the horizon."""
         phases, periods = draw.uniform(0, 2 * np.pi, 3), width / draw.uniform((0.5, 1.5, 4.0), (1.5, 4.0, 9.0))
-        line = sum(a * np.sin(2 * np.pi * column[0] / p + f) for a, p, f in zip((1, 0.6, 0.3), periods, phases, strict=True))
+        line = sum(
+            a * np.sin(2 * np.pi * column[0] / p + f) for a, p, f in zip((1, 0.6, 0.3), periods, phases, strict=True)
+        )
         return horizon - low - (high - low) * (line + 1.9) / 3.8
 
     if draw.random() < 0.8:
@@ -218,7 +222,8 @@ def _scene(
     labels = _layout(size, draw)
     image = np.zeros((*size, 3), np.float32)
     for number in np.unique(labels):
-        piece = _patch(textures[_SKY if number == _WINDOW else number], size, draw)
+        kind = _SKY if number == _WINDOW else number
+        piece = _patch(textures[kind], draw.uniform(*_ZOOMS[kind]), size, draw)
         if number in _TINTS:
             one, other = map(np.array, _TINTS[number])
             piece = piece * (one + draw.random() * (other - one)) * draw.uniform(0.7, 1.1)

@@ -36,10 +36,10 @@ class GridCRF(Energy):
     optimal boundary and region segmentation of objects in N-D images" (2001), σ as in Rother, Kolmogorov & Blake,
     "GrabCut" (2004).
 
-    At λ = 0 pixels are independent: the best labels are exact, so is log Z, and `MaximumLikelihood` is the cross-entropy
-    of each pixel. A pixel whose y_p is all zeros counts as unlabelled, and is left out of the likelihood. With λ > 0 the
-    best labels are hard to find; `MeanField` and `Gibbs(temperature=0)` use that E is affine in sets of pixels of which
-    no two are neighbours. Between one-hot values, at shares y_p of the classes, E is its own mean.
+    At λ = 0 pixels are independent: the best labels are exact, so is log Z, and `MaximumLikelihood` is the
+    cross-entropy of each pixel. A pixel whose y_p is all zeros counts as unlabelled, and is left out of the likelihood.
+    With λ > 0 the best labels are hard to find; `MeanField` and `Gibbs(temperature=0)` use that E is affine in sets of
+    pixels of which no two are neighbours. At shares y_p of the classes in place of one-hot values E is its own mean.
 
     To use other networks of the same shape, assign `network`; λ is the attribute `smoothness`, and may be changed.
 

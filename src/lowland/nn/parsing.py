@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +79,7 @@ def resized(maps: Tensor, like: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """(B, F, H / 4, W / 4) → (B, K, H, W): two layers at each place, rectifiers between, then bilinear interpolation."""
+    """(B, F, H / 4, W / 4) → (B, K, H, W): two layers at each place, rectifiers between, then interpolation."""
 
     def __init__(self, features: int, hidden: int, classes: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -213,7 +213,8 @@ class EncoderParser(nn.Module):
         self.head = Head(features, hidden, classes, generator or torch.Generator().manual_seed(0))
 
     def forward(self, image: Tensor) -> Tensor:
-        stages: Sequence[Tensor] = self.encoder.stages((image - self.mean) / self.deviation)  # pyright: ignore
+        encoder: Any = self.encoder
+        stages = encoder.stages((image - self.mean) / self.deviation)
         size = [side // STRIDE for side in self.shape[1:]]
         maps = [functional.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in stages]
         return self.head(torch.cat(maps, dim=1))

@@ -52,7 +52,9 @@ class MeanField(Solver):
         if not alike:
             return Support(False, f"{problem.domain!r} is made neither of binary units alone nor of one-hot groups")
         known = bool(problem.structure.blocks)
-        return Support(known, "" if known else "the energy names no blocks of units that are independent given the rest")
+        return Support(
+            known, "" if known else "the energy names no blocks of units that are independent given the rest"
+        )
 
     def init(self, problem: Problem, u: Tensor) -> Point:
         return Point(u)

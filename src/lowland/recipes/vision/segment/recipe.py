@@ -1,0 +1,164 @@
+"""Labels of every pixel of the user's own pictures, from masks of some: the command `lowland segment`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lowland.data.folder import report_skipped
+from lowland.data.mask_folder import MaskFolder, read_mask_folder, write_masks
+from lowland.data.scenes import Scenes, sample_scenes
+from lowland.energies.grid_crf import GridCRF
+from lowland.errors import CheckpointError
+from lowland.evaluation.segmentation import (
+    confusions,
+    folds_of,
+    forest_labels,
+    overlap_gain,
+    position_labels,
+    segmentation_row,
+    smoothed_labels,
+)
+from lowland.files import fingerprint
+from lowland.nn.parsing import MultiScaleParser
+from lowland.plots.label_maps import label_maps
+from lowland.recipes.base import Count, NotNegative, Positive, Recipe, recipe
+from lowland.reports.run import Run
+from lowland.terminal import shell
+from lowland.training.model_card import check_writable
+from lowland.training.parser_files import write_parser
+from lowland.training.segmentation import BATCH, PixelTraining, encoder_parser
+from lowland.words import escaped, verbatim
+
+POSITION, FOREST, SCALES, UNTRAINED, PRETRAINED = "position", "forest", "scales", "untrained", "pretrained"
+FIELD = " and field"
+_SHOWN = 6
+
+
+@recipe
+@dataclass(frozen=True)
+class SegmentRecipe(Recipe):
+    """E(x, y) = −Σ_p f_p(x)·y_p + λ Σ_(p,q) w_pq(x) (1 − y_p·y_q): x a picture, y the classes of all its pixels."""
+
+    folder: str = ""
+    """Folder of pictures, with masks of the same name in `masks/` for some; empty for scenes drawn here."""
+    masks: str = ""
+    """Folder of the masks, if it is another: PNG of class numbers or colours, which `classes.csv` in it may name."""
+    ignore: str = "255"
+    """Value or colour in masks of pixels without a label, such as 255 or #000000; or none."""
+    encoder: str = ""
+    """Encoder of `lowland pretrain` to begin with; the same network without pretraining is trained beside it."""
+    size: int = 96
+    """Pixels of the shorter side to which all pictures are scaled, a multiple of 16."""
+    smoothness: NotNegative = 1.0
+    """λ, what a border between two labels costs; 0 for none."""
+    steps: Count = 150
+    """Training steps of 8 pictures, of each training."""
+    rate: Positive = 0.002
+    """Highest learning rate of Adam."""
+    out: str = ""
+    """Folder for the network; by default `parser` in the folder of the run."""
+    drawn: Count = 20
+    """Scenes with masks, and as many without, that are drawn if no folder is given."""
+
+    files: ClassVar[tuple[str, ...]] = ("encoder",)
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"drawn": 3, "steps": 2, "size": 32}}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("folder", "masks", "encoder", "out"):  # a run is resumed from any place
+            if getattr(self, name):
+                object.__setattr__(self, name, os.path.realpath(getattr(self, name)))
+
+    def run(self, run: Run) -> None:
+        out = check_writable(Path(self.out) if self.out else run.folder / "parser")
+        found = read_mask_folder(self._folder(run), self.masks, self.size, self.ignore, run.doing)
+        report_skipped(found, run.folder / "skipped.txt")
+        self._check_unchanged(run, found)
+        known, names = found.scenes.take(found.masked), (PRETRAINED, UNTRAINED) if self.encoder else (SCALES,)
+        folds = folds_of(len(found.masked), self.seed)
+        run.expect(2 + len(folds) * (1 + len(names)))
+        tested = known.take([row for _, test in folds for row in test])
+        labels = dict[str, Tensor]()
+        for number, (train, test) in enumerate(folds):
+            parts = known.take(train), known.take(test)
+            made = run.stage(f"{number}/baselines", partial(_baselines, *parts, self.seed))
+            for name in names:
+                made |= run.stage(f"{number}/{name}", partial(self._labels, name, *parts))
+            for name, each in made.items():
+                labels[name] = torch.cat([labels[name], each.long()]) if name in labels else each.long()
+        counts = {name: confusions(each, tested.labels, len(known.classes)) for name, each in labels.items()}
+        run.measured.add({name: segmentation_row(each) for name, each in counts.items()})
+        ours = names[0] + FIELD if self.smoothness else names[0]
+        compared = [(ours, POSITION), (ours, FOREST), *zip(names[:1], names[1:], strict=False)]
+        compared += [(ours, names[0])] if self.smoothness else []
+        gains = [(one, other, overlap_gain(counts[one], counts[other])) for one, other in compared]
+        energy = self._energy(names[0], known)
+        new = found.scenes.take(found.unmasked)
+        run.stage("all", partial(self._fit, energy, known), [energy])
+        answers = smoothed_labels(energy.cpu(), new.images, self.smoothness) if len(new.images) else new.labels
+        if len(new.images):
+            run.made.append(write_masks(run.folder / "labelled", found, answers))
+        run.show(
+            name=escaped(Path(self.folder).name) or "drawn scenes", known=len(found.masked), new=len(new.images),
+            size=f"{known.shape[1]} × {known.shape[2]}", classes=[verbatim(one) for one in known.classes],
+            folds=len(folds), tests=len(tested.images), steps=self.steps, batch=BATCH, ours=ours, weights="",
+            notes=found.notes, skipped=len(found.skipped),
+            gains=[[one, other, *gain.difference, gain.word] for one, other, gain in gains],
+        )  # fmt: skip
+        run.part(_show, found, tested, labels, new, answers)
+        facts = {"learned from": f"{len(found.masked):,} masks of {verbatim(Path(self.folder).name or 'drawn scenes')}",
+                 "training": f"{self.steps:,} steps of {BATCH}, rate {self.rate:g}, seed {self.seed}"}  # fmt: skip
+        run.made.append(write_parser(out, energy.network, known.classes, found.values, facts))
+        run.show(weights=shell([str(out)]))
+
+    def _energy(self, name: str, known: Scenes) -> GridCRF:
+        generator, network = self.generator(), nn.Identity()
+        if name == SCALES:
+            network = MultiScaleParser(known.shape, len(known.classes), generator=generator)
+        else:
+            network = encoder_parser(self.encoder, known, name == PRETRAINED, generator)
+        return GridCRF(network).to(self.device)
+
+    def _fit(self, energy: GridCRF, train: Scenes) -> None:
+        PixelTraining(energy, train, self.steps, self.rate, self.seed).fit()
+
+    def _labels(self, name: str, train: Scenes, test: Scenes) -> dict[str, Tensor]:
+        energy = self._energy(name, train)
+        self._fit(energy, train)
+        found = {name: smoothed_labels(energy.cpu(), test.images, 0.0)}
+        if self.smoothness:
+            found[name + FIELD] = smoothed_labels(energy, test.images, self.smoothness)
+        return {name: each.to(torch.uint8) for name, each in found.items()}
+
+    def _folder(self, run: Run) -> Path:
+        if self.folder:
+            return Path(self.folder)
+        run.stand_in("The scenes are drawn here: give a folder of your own to learn from it.")
+        place = run.folder / "scenes"
+        return place if place.is_dir() else sample_scenes(place, self.drawn, self.drawn)
+
+    def _check_unchanged(self, run: Run, found: MaskFolder) -> None:
+        now = {"sha256": fingerprint(found.files, found.values, found.scenes.images, found.scenes.labels)}
+        if run.stage("files", lambda: now) != now:
+            raise CheckpointError("The pictures or masks have changed since the run began: start a new run.")
+
+
+def _baselines(train: Scenes, test: Scenes, seed: int) -> dict[str, Tensor]:
+    found = {POSITION: position_labels(train, len(test.images)), FOREST: forest_labels(train, test.images, seed)}
+    return {name: each.to(torch.uint8) for name, each in found.items()}
+
+
+def _show(run: Run, found: MaskFolder, tested: Scenes, labels: dict[str, Tensor], new: Scenes, answers: Tensor) -> None:
+    if found.skipped:
+        run.table(("file", "why"), [(verbatim(a), verbatim(b, 200)) for a, b in found.skipped[:40]], name="skipped")
+    shown = {"mask": tested.labels[:_SHOWN], **{name: each[:_SHOWN] for name, each in labels.items()}}
+    run.figure("tested", label_maps(tested.images[:_SHOWN], shown, tested.classes))
+    if len(new.images):
+        run.figure("new", label_maps(new.images[:_SHOWN], {"labels": answers[:_SHOWN]}, tested.classes))
