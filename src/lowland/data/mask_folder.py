@@ -80,7 +80,7 @@ def read_mask_folder(
 
     Raises:
         DataError: for a folder without pictures, masks or pairs, fewer than three masks that can be used, one class
-            only, or more than 64 values without a table.
+            only, or more than 64 classes.
         OptionError: for a size that is not a multiple of 16.
     """
     if size < 2 * _MULTIPLE or size % _MULTIPLE:
@@ -289,10 +289,10 @@ def _check(
         raise DataError(f"Labelling pixels needs at least {FEWEST} masks, better twenty, but there are {count}{why}.")
     if len({value.startswith("#") for value in values}) > 1:
         raise DataError("Some masks have numbers of classes and some have colours: save all of them alike.")
-    if len(values) > _MOST and not table:
+    if len(values) > _MOST:
         raise DataError(
-            f"The masks have {len(values):,} different values, such as {', '.join(values[:3])}: save them without "
-            f"smoothing, or name the classes in {TABLE}."
+            f"The masks have {len(values):,} different values, such as {', '.join(values[:3])}: of which at most "
+            f"{_MOST} can be classes: save them without smoothing, and name the classes in {TABLE}."
         )
     if len(values) < 2:
         only = f"one class only, {values[0]}" if values else "no label"

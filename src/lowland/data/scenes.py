@@ -42,7 +42,7 @@ _SKLEARN = Source(
     module="sklearn",
 )
 _PARTS = {"train": (0.0, 0.5), "validation": (0.5, 0.7), "test": (0.7, 1.0)}
-_BOXES = {_SKY: (0, 185, 345, 530), _TREES: (325, 427, 330, 550)}
+_BOXES = {_SKY: (0, 185, 345, 530), _TREES: (325, 427, 385, 550)}
 """Rows and columns of the photograph of the Summer Palace that show nothing else."""
 _ZOOMS = {_SKY: (1.0, 2.0), _TREES: (1.0, 2.0), _WALL: (2.0, 4.0), _GRASS: (1.0, 2.5), _GRAVEL: (1.0, 3.0)}
 """Pixels of a photograph for one of a scene, from and to."""
@@ -204,14 +204,14 @@ def _layout(size: tuple[int, int], draw: np.random.Generator) -> NDArray[np.int6
 def _house(labels: NDArray[np.int64], horizon: float, draw: np.random.Generator) -> None:
     """A wall that stands on the ground, with rows of windows, drawn into the labels."""
     height, width = labels.shape
-    foot = min(height, round(horizon + height * draw.uniform(0.02, 0.15)))
-    top, across = round(horizon - height * draw.uniform(0.1, 0.42)), round(width * draw.uniform(0.25, 0.5))
+    foot = min(height, round(horizon + height * draw.uniform(0.02, 0.2)))
+    top, across = round(horizon - height * draw.uniform(0.15, 0.6)), round(width * draw.uniform(0.25, 0.7))
     left = round(draw.uniform(-0.2 * width, 0.95 * width - across / 2))
     labels[max(0, top) : foot, max(0, left) : max(0, left + across)] = _WALL
-    tall, wide = (round(draw.uniform(0.1, 0.2) * height) for _ in range(2))
-    for upper in range(top + tall // 2, foot - tall - 2, 2 * tall):
-        for side in range(left + wide // 2, left + across - wide - 1, 2 * wide):
-            labels[max(0, upper) : upper + tall, max(0, side) : max(0, side + wide)] = _WINDOW
+    tall, wide = (round(draw.uniform(0.1, 0.45) * height) for _ in range(2))
+    for upper in range(top + tall // 3, foot - tall - 2, round(1.6 * tall)):
+        for side in range(left + wide // 3, left + across - wide - 1, round(1.6 * wide)):
+            labels[max(0, upper) : max(0, upper + tall), max(0, side) : max(0, side + wide)] = _WINDOW
 
 
 def _scene(

@@ -20,6 +20,8 @@ from lowland.inference import infer
 from lowland.nn.layers import evaluating
 from lowland.solvers.mean_field import MeanField
 
+POSITION, FOREST = "position", "forest"
+"""The methods of `baseline_labels`."""
 _AT_ONCE = 8
 _FEW = 40
 _FOREST_PIXELS, _TREES, _LEAF = 30_000, 40, 5
@@ -161,6 +163,12 @@ def _colours(image: Tensor) -> np.ndarray:
     around = gaussian_filter(colours, (2, 2, 0))
     place = np.stack(np.mgrid[: image.shape[1], : image.shape[2]], axis=2)
     return np.concatenate([colours, around, place], axis=2).reshape(-1, 8)
+
+
+def baseline_labels(train: Scenes, test: Scenes, seed: int = 0) -> dict[str, Tensor]:
+    """The labels of test images by place alone and by a forest, uint8 (N, H, W) by method."""
+    found = {POSITION: position_labels(train, len(test.images)), FOREST: forest_labels(train, test.images, seed)}
+    return {name: each.to(torch.uint8) for name, each in found.items()}
 
 
 def folds_of(count: int, seed: int) -> list[tuple[list[int], list[int]]]:

@@ -45,21 +45,23 @@ def halve(image: Tensor) -> Tensor:
     return functional.conv2d(padded, kernel, stride=2, groups=image.shape[1])
 
 
-def laplacian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
-    """L_s = G_s − up(G_s+1), the last one G itself; G_0 is the image, and G_s+1 is half of G_s, see `halve`.
+def pyramid(image: Tensor, levels: int, bands: bool = False) -> list[Tensor]:
+    """The image G_0 at ever smaller scales, G_s+1 half of G_s (see `halve`), or the bands L_s = G_s − up(G_s+1).
 
-    Each level holds one octave of detail, and together they are the image: adding up(L_s+1) to L_s, from the last on,
+    The first is the Gaussian pyramid. The second, of which the last level is G itself, is the Laplacian pyramid: each
+    level holds one octave of detail, and together they are the image, since adding up(L_s+1) to L_s, from the last on,
     gives it back. Source: Burt & Adelson, "The Laplacian pyramid as a compact image code" (1983), with bilinear
     interpolation for `up`.
 
     Args:
         image: (B, C, H, W).
         levels: how many; 1 gives the image.
+        bands: whether it is the Laplacian pyramid.
 
     Raises:
         ShapeError: if H and W cannot be halved so many times.
 
-    >>> [tuple(level.shape[2:]) for level in laplacian_pyramid(torch.zeros(1, 3, 16, 24), 3)]
+    >>> [tuple(level.shape[2:]) for level in pyramid(torch.zeros(1, 3, 16, 24), 3)]
     [(16, 24), (8, 12), (4, 6)]
     """
     if any(side % 2 ** (levels - 1) for side in image.shape[2:]):
@@ -69,8 +71,9 @@ def laplacian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
     blurred = [image]
     for _ in range(levels - 1):
         blurred.append(halve(blurred[-1]))
-    bands = [fine - resized(coarse, fine) for fine, coarse in itertools.pairwise(blurred)]
-    return [*bands, blurred[-1]]
+    if not bands:
+        return blurred
+    return [*(fine - resized(coarse, fine) for fine, coarse in itertools.pairwise(blurred)), blurred[-1]]
 
 
 def resized(maps: Tensor, like: Tensor) -> Tensor:
@@ -96,18 +99,20 @@ class Head(nn.Module):
 
 
 class MultiScaleParser(nn.Module):
-    """Images (B, C, H, W) in [0, 1] → (B, K, H, W): one ConvNet, shared by the scales of a Laplacian pyramid.
+    """Images (B, C, H, W) in [0, 1] → (B, K, H, W): one ConvNet, shared by the scales of a pyramid.
 
     Three stages of 7 × 7 filters, rectifiers, and max pooling of 2 × 2 behind the first two. A place of the last stage
     sees 46 × 46 pixels of its scale, so that three scales see 46, 92 and 184 pixels of the image around it. The maps of
     all scales are brought to the places of the first, and two layers give the scores. Source: Farabet, Couprie, Najman
-    & LeCun, "Learning hierarchical features for scene labeling" (2013), which has tanh, 16, 64 and 256 maps, and a
-    local normalisation of each scale in place of the low-pass last level.
+    & LeCun, "Learning hierarchical features for scene labeling" (2013), which has a Laplacian pyramid (`bands`) whose
+    levels are normalised locally, tanh, and 16, 64 and 256 maps. Bands have no colour but at borders, so that only the
+    coarsest level knows that of a region; here the scales are blurred images instead, unless bands are asked for.
 
     Args:
         shape: (C, H, W); H and W are multiples of 4 · 2^(scales − 1).
         classes: K.
         scales: of the pyramid; 1 is the image alone, with a context of 46 pixels.
+        bands: whether it is a Laplacian pyramid.
         maps: feature maps of the three stages.
         hidden: units of the layer before the scores.
         generator: draws the weights, uniformly as He et al. 2015 have it.
@@ -125,6 +130,7 @@ class MultiScaleParser(nn.Module):
         shape: tuple[int, int, int],
         classes: int,
         scales: int = 3,
+        bands: bool = False,
         maps: tuple[int, int, int] = (16, 32, 64),
         hidden: int = 128,
         generator: torch.Generator | None = None,
@@ -136,7 +142,7 @@ class MultiScaleParser(nn.Module):
                 f"{scales} scales need sides that are multiples of {multiple}, not {shape[1]} × {shape[2]}."
             )
         generator = generator or torch.Generator().manual_seed(0)
-        self.shape, self.classes, self.scales = tuple(shape), classes, scales
+        self.shape, self.classes, self.scales, self.bands = tuple(shape), classes, scales, bands
         self.contexts = tuple(46 * 2**scale for scale in range(scales))
         layers: list[nn.Module] = []
         for number, (inputs, outputs) in enumerate(itertools.pairwise((shape[0], *maps))):
@@ -149,8 +155,8 @@ class MultiScaleParser(nn.Module):
 
     def maps(self, image: Tensor) -> Tensor:
         """The feature maps of all scales, (B, scales · F, H / 4, W / 4)."""
-        # Around zero, as the other levels of the pyramid are.
-        found = [self.stages(level) for level in laplacian_pyramid(4 * image - 2, self.scales)]
+        # Around zero, with a deviation of about 1.
+        found = [self.stages(level) for level in pyramid(4 * image - 2, self.scales, self.bands)]
         return torch.cat([found[0], *(resized(maps, found[0]) for maps in found[1:])], dim=1)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from lowland.data.scenes import Scenes
 from lowland.data.views.colour import adjust, linear
 from lowland.energies.grid_crf import GridCRF
 from lowland.errors import OptionError
-from lowland.nn.parsing import EncoderParser
+from lowland.nn.parsing import EncoderParser, MultiScaleParser
 from lowland.shaping.base import Batch
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
 from lowland.tensors import PerSampleRNG
@@ -86,27 +86,35 @@ class PixelTraining:
             seed=self.seed, progress=False, log_every=max(1, self.steps // 60), **options,
         )  # fmt: skip
 
+    def curve(self) -> dict[str, list[Any]]:
+        """Train; returns "steps", and the "loss" there, −log p of an image over its number of pixels."""
+        line, pixels = self.fit().history["loss/energy"], self.scenes.labels[0].numel()
+        return {"steps": list(line.steps), "loss": [value / pixels for value in line.values]}
 
-def encoder_parser(path: str | Path, scenes: Scenes, trained: bool, generator: torch.Generator) -> EncoderParser:
-    """A network of pixel labels on an encoder of `lowland pretrain`, or on the same one with weights drawn anew.
 
-    Both standardise images as the encoder's training did.
+def pixel_network(
+    scenes: Scenes, generator: torch.Generator, encoder: str | Path = "", pretrained: bool = True
+) -> MultiScaleParser | EncoderParser:
+    """A network for the images and classes of scenes: on three scales, or on an encoder of `lowland pretrain`.
 
     Args:
-        path: of the encoder, see `load_encoder`.
-        scenes: whose images and classes it is for.
-        trained: whether the encoder keeps its weights.
-        generator: draws the other weights.
+        scenes: whose shape and classes it has.
+        generator: draws the weights.
+        encoder: its path, see `load_encoder`; "" for the network on three scales.
+        pretrained: whether the encoder keeps its weights; otherwise they are drawn anew, and only the mean and
+            deviation of images by which it standardises are kept.
 
     Raises:
         CheckpointError: for a file that is no encoder.
         OptionError: for an encoder of something else than images in colour, or one without maps of several sizes.
     """
-    found, card = load_encoder(path)
+    if not encoder:
+        return MultiScaleParser(scenes.shape, len(scenes.classes), generator=generator)
+    found, card = load_encoder(encoder)
     if card["kind"] != "images":
-        raise OptionError(f"The encoder at {path} is one of {card['kind']}: labelling pixels needs one of images.")
-    encoder = found.encoder
-    if not trained:
+        raise OptionError(f"The encoder at {encoder} is one of {card['kind']}: labelling pixels needs one of images.")
+    network = found.encoder
+    if not pretrained:
         options = {**card["options"], "generator": generator}
-        encoder = build_encoder(type(encoder).__name__, tuple(card["shape"]), options)
-    return EncoderParser(encoder, found.mean, found.deviation, scenes.shape, len(scenes.classes), generator=generator)
+        network = build_encoder(type(network).__name__, tuple(card["shape"]), options)
+    return EncoderParser(network, found.mean, found.deviation, scenes.shape, len(scenes.classes), generator=generator)

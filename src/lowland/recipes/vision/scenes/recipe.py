@@ -13,11 +13,10 @@ from lowland.data.scenes import CLASSES, Scenes, draw_scenes
 from lowland.data.superpixels import superpixels
 from lowland.energies.grid_crf import GridCRF
 from lowland.evaluation.segmentation import (
+    baseline_labels,
     best_setting,
     confusions,
-    forest_labels,
     piece_labels,
-    position_labels,
     scores_of,
     segmentation_row,
     smoothed_labels,
@@ -29,7 +28,7 @@ from lowland.recipes.base import Bound, Count, NotNegative, Positive, SeededReci
 from lowland.reports.run import Run
 from lowland.training.segmentation import PixelTraining
 
-POSITION, FOREST, ONE, THREE, PIECES, FIELD = "position", "forest", "one", "three", "superpixels", "field"
+ONE, THREE, PIECES, FIELD = "one", "three", "superpixels", "field"
 SCALES = {ONE: 1, THREE: 3}
 _SHOWN = 6
 
@@ -80,24 +79,21 @@ class ScenesRecipe(SeededRecipe):
             network = MultiScaleParser(train.shape, len(CLASSES), scales, generator=self.generator(seed))
             energies[name] = GridCRF(network).to(self.device)
             work = PixelTraining(energies[name], train, self.steps, self.rate, seed)
-            losses[name] = run.stage(f"train/{name}", partial(_train, work), [energies[name]])
+            losses[name] = run.stage(f"train/{name}", work.curve, [energies[name]])
             energies[name].cpu()
         found = run.stage("label", partial(self._label, energies, train, validation, test, seed))
         labels = {name: each.long() for name, each in found["labels"].items()}
         rows = {name: segmentation_row(confusions(each, test.labels, len(CLASSES))) for name, each in labels.items()}
         for name, value in found["settings"].items():
             rows[name]["setting"] = value
-        pixels = train.labels[0].numel()
-        curve = {name: (each["steps"], [value / pixels for value in each["loss"]]) for name, each in losses.items()}
+        curve = {name: (each["steps"], each["loss"]) for name, each in losses.items()}
         return rows, Left(test, labels, curve)
 
     def _label(
         self, energies: dict[str, GridCRF], train: Scenes, validation: Scenes, test: Scenes, seed: int
     ) -> dict[str, Any]:
         """The labels of the test scenes by each method, and the settings that validation scenes chose."""
-        labels = {
-            POSITION: position_labels(train, len(test.images)), FOREST: forest_labels(train, test.images, seed),
-        }  # fmt: skip
+        labels = baseline_labels(train, test, seed)
         labels |= {name: scores_of(energy, test.images).argmax(dim=1) for name, energy in energies.items()}
         energy = energies[THREE]
 
@@ -118,8 +114,3 @@ class ScenesRecipe(SeededRecipe):
         names = {"truth": first.scenes.labels[rows], **{name: each[rows] for name, each in first.labels.items()}}
         run.figure("labels", label_maps(first.scenes.images[rows], names, CLASSES))
         run.figure("training", curves(first.losses, xlabel="step", ylabel="loss of a pixel"))
-
-
-def _train(work: PixelTraining) -> dict[str, Any]:
-    line = work.fit().history["loss/energy"]
-    return {"steps": list(line.steps), "loss": list(line.values)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lowland.data.folder import report_skipped
 from lowland.data.mask_folder import MaskFolder, read_mask_folder, write_masks
@@ -17,26 +17,26 @@ from lowland.data.scenes import Scenes, sample_scenes
 from lowland.energies.grid_crf import GridCRF
 from lowland.errors import CheckpointError
 from lowland.evaluation.segmentation import (
+    FOREST,
+    POSITION,
+    baseline_labels,
     confusions,
     folds_of,
-    forest_labels,
     overlap_gain,
-    position_labels,
     segmentation_row,
     smoothed_labels,
 )
 from lowland.files import fingerprint
-from lowland.nn.parsing import MultiScaleParser
 from lowland.plots.label_maps import label_maps
 from lowland.recipes.base import Count, NotNegative, Positive, Recipe, recipe
 from lowland.reports.run import Run
 from lowland.terminal import shell
 from lowland.training.model_card import check_writable
 from lowland.training.parser_files import write_parser
-from lowland.training.segmentation import BATCH, PixelTraining, encoder_parser
+from lowland.training.segmentation import BATCH, PixelTraining, pixel_network
 from lowland.words import escaped, verbatim
 
-POSITION, FOREST, SCALES, UNTRAINED, PRETRAINED = "position", "forest", "scales", "untrained", "pretrained"
+SCALES, UNTRAINED, PRETRAINED = "scales", "untrained", "pretrained"
 FIELD = " and field"
 _SHOWN = 6
 
@@ -88,7 +88,7 @@ class SegmentRecipe(Recipe):
         labels = dict[str, Tensor]()
         for number, (train, test) in enumerate(folds):
             parts = known.take(train), known.take(test)
-            made = run.stage(f"{number}/baselines", partial(_baselines, *parts, self.seed))
+            made = run.stage(f"{number}/baselines", partial(baseline_labels, *parts, self.seed))
             for name in names:
                 made |= run.stage(f"{number}/{name}", partial(self._labels, name, *parts))
             for name, each in made.items():
@@ -96,14 +96,14 @@ class SegmentRecipe(Recipe):
         counts = {name: confusions(each, tested.labels, len(known.classes)) for name, each in labels.items()}
         run.measured.add({name: segmentation_row(each) for name, each in counts.items()})
         ours = names[0] + FIELD if self.smoothness else names[0]
-        compared = [(ours, POSITION), (ours, FOREST), *zip(names[:1], names[1:], strict=False)]
+        compared = [(ours, POSITION), (ours, FOREST), *([names] if self.encoder else [])]
         compared += [(ours, names[0])] if self.smoothness else []
         gains = [(one, other, overlap_gain(counts[one], counts[other])) for one, other in compared]
-        energy = self._energy(names[0], known)
-        new = found.scenes.take(found.unmasked)
-        run.stage("all", partial(self._fit, energy, known), [energy])
-        answers = smoothed_labels(energy.cpu(), new.images, self.smoothness) if len(new.images) else new.labels
+        work, new = self._work(names[0], known), found.scenes.take(found.unmasked)
+        run.stage("all", work.curve, [work.energy])
+        energy, answers = work.energy.cpu(), new.labels
         if len(new.images):
+            answers = smoothed_labels(energy, new.images, self.smoothness)
             run.made.append(write_masks(run.folder / "labelled", found, answers))
         run.show(
             name=escaped(Path(self.folder).name) or "drawn scenes", known=len(found.masked), new=len(new.images),
@@ -118,21 +118,15 @@ class SegmentRecipe(Recipe):
         run.made.append(write_parser(out, energy.network, known.classes, found.values, facts))
         run.show(weights=shell([str(out)]))
 
-    def _energy(self, name: str, known: Scenes) -> GridCRF:
-        generator, network = self.generator(), nn.Identity()
-        if name == SCALES:
-            network = MultiScaleParser(known.shape, len(known.classes), generator=generator)
-        else:
-            network = encoder_parser(self.encoder, known, name == PRETRAINED, generator)
-        return GridCRF(network).to(self.device)
-
-    def _fit(self, energy: GridCRF, train: Scenes) -> None:
-        PixelTraining(energy, train, self.steps, self.rate, self.seed).fit()
+    def _work(self, name: str, train: Scenes) -> PixelTraining:
+        network = pixel_network(train, self.generator(), "" if name == SCALES else self.encoder, name == PRETRAINED)
+        return PixelTraining(GridCRF(network).to(self.device), train, self.steps, self.rate, self.seed)
 
     def _labels(self, name: str, train: Scenes, test: Scenes) -> dict[str, Tensor]:
-        energy = self._energy(name, train)
-        self._fit(energy, train)
-        found = {name: smoothed_labels(energy.cpu(), test.images, 0.0)}
+        work = self._work(name, train)
+        work.curve()
+        energy = work.energy.cpu()
+        found = {name: smoothed_labels(energy, test.images, 0.0)}
         if self.smoothness:
             found[name + FIELD] = smoothed_labels(energy, test.images, self.smoothness)
         return {name: each.to(torch.uint8) for name, each in found.items()}
@@ -148,11 +142,6 @@ class SegmentRecipe(Recipe):
         now = {"sha256": fingerprint(found.files, found.values, found.scenes.images, found.scenes.labels)}
         if run.stage("files", lambda: now) != now:
             raise CheckpointError("The pictures or masks have changed since the run began: start a new run.")
-
-
-def _baselines(train: Scenes, test: Scenes, seed: int) -> dict[str, Tensor]:
-    found = {POSITION: position_labels(train, len(test.images)), FOREST: forest_labels(train, test.images, seed)}
-    return {name: each.to(torch.uint8) for name, each in found.items()}
 
 
 def _show(run: Run, found: MaskFolder, tested: Scenes, labels: dict[str, Tensor], new: Scenes, answers: Tensor) -> None:
