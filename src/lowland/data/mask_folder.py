@@ -87,6 +87,7 @@ def read_mask_folder(
         raise OptionError(f"size must be a multiple of {_MULTIPLE} and at least {2 * _MULTIPLE}, but it is {size}.")
     place = Path(masks) if masks else Path(folder) / "masks"
     if not place.is_dir():
+        survey(folder, "images")  # says what is wrong with a folder that is none
         raise DataError(
             f"There is no folder of masks at {place}: put the mask of a.jpg there as a.png, or name --masks."
         )
@@ -140,11 +141,13 @@ def write_masks(folder: Path, found: MaskFolder, labels: Tensor) -> Path:
     Raises:
         CheckpointError: if they cannot be written.
     """
-    for row, each in zip(found.unmasked, labels.numpy(), strict=True):
+    names = [found.files[row].rsplit(".", 1)[0] for row in found.unmasked]
+    for row, name, each in zip(found.unmasked, names, labels.numpy(), strict=True):
         content = io.BytesIO()
         mask_image(each, found.values, found.sizes[row]).save(content, "PNG")
         # Pictures that differ in their suffix alone stay apart.
-        write_atomically(folder / f"{found.files[row]}.png", content.getvalue())
+        name = name if names.count(name) == 1 else found.files[row]
+        write_atomically(folder / f"{name}.png", content.getvalue())
     return folder
 
 

@@ -177,10 +177,9 @@ def _layout(size: tuple[int, int], draw: np.random.Generator) -> NDArray[np.int6
 
     def wave(low: float, high: float) -> NDArray[np.float64]:
         """A line of hills, from low to high rows above the horizon."""
-        phases, periods = draw.uniform(0, 2 * np.pi, 3), width / draw.uniform((0.5, 1.5, 4.0), (1.5, 4.0, 9.0))
-        line = sum(
-            a * np.sin(2 * np.pi * column[0] / p + f) for a, p, f in zip((1, 0.6, 0.3), periods, phases, strict=True)
-        )
+        phases, periods = draw.uniform(0, 2 * np.pi, (3, 1)), width / draw.uniform((0.5, 1.5, 4.0), (1.5, 4.0, 9.0))
+        sizes = np.array([[1.0], [0.6], [0.3]])
+        line = (sizes * np.sin(2 * np.pi * column[0] / periods[:, None] + phases)).sum(axis=0)
         return horizon - low - (high - low) * (line + 1.9) / 3.8
 
     if draw.random() < 0.8:

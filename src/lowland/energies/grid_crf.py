@@ -86,14 +86,15 @@ class GridCRF(Energy):
         return y.argmax(dim=2).unflatten(1, self.size)
 
     def encode(self, x: Tensor) -> dict[str, Tensor]:
-        """Costs −f (B, P, K), and w of each direction, (B, N, H, W) with zeros where the neighbour is outside."""
+        """Costs −f (B, P, K), and at λ > 0 w of each direction, (B, N, H, W), zero where the neighbour is outside."""
         scores = self.network(x)
         if scores.shape[1:] != (self.classes, *self.size):
             raise ShapeError(
                 f"{type(self.network).__name__} gave scores {tuple(scores.shape)}, but (B, {self.classes}, "
                 f"{self.size[0]}, {self.size[1]}) are needed."
             )
-        return {"cost": -scores.flatten(2).transpose(1, 2), "weight": contrast_weights(x)}
+        cost = -scores.flatten(2).transpose(1, 2)
+        return {"cost": cost, "weight": contrast_weights(x)} if self.smoothness else {"cost": cost}
 
     def energy(self, x: dict[str, Tensor], y: Tensor, z: Any) -> Tensor:
         value = (x["cost"] * y).sum(dim=(1, 2))

@@ -129,9 +129,9 @@ def position_labels(train: Scenes, count: int) -> Tensor:
     """
     from scipy.ndimage import gaussian_filter
 
-    known = train.labels[..., None] == torch.arange(len(train.classes))
-    frequency = known.double().mean(dim=0).numpy()
-    blurred = gaussian_filter(frequency, (train.shape[1] / 16, train.shape[2] / 16, 0), mode="nearest")
+    frequency = torch.stack([(train.labels == number).sum(dim=0) for number in range(len(train.classes))], dim=2)
+    reach = (train.shape[1] / 16, train.shape[2] / 16, 0)
+    blurred = gaussian_filter(frequency.double().numpy(), reach, mode="nearest")
     return torch.from_numpy(blurred).argmax(dim=2).expand(count, -1, -1).contiguous()
 
 
@@ -139,18 +139,20 @@ def forest_labels(train: Scenes, images: Tensor, seed: int = 0) -> Tensor:
     """Labels by a random forest of 40 trees, from the colour of a pixel, the mean around it, and its place, (N, H, W).
 
     Args:
-        train: of which 30,000 labelled pixels are drawn.
+        train: of which 30,000 labelled pixels are drawn, as many of each image.
         images: uint8 (N, 3, H, W).
         seed: of the pixels and the forest.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    known = (train.labels.flatten() >= 0).nonzero()[:, 0]
-    generator = torch.Generator().manual_seed(seed)
-    chosen = known[torch.randperm(len(known), generator=generator)[:_FOREST_PIXELS]].numpy()
-    inputs = np.concatenate([_colours(image) for image in train.images])[chosen]
+    draw, each = np.random.default_rng(seed), max(1, _FOREST_PIXELS // len(train.images))
+    inputs, answers = [], []
+    for image, labels in zip(train.images, train.labels.flatten(1).numpy(), strict=True):
+        chosen = draw.permutation(np.flatnonzero(labels >= 0))[:each]
+        inputs.append(_colours(image)[chosen])
+        answers.append(labels[chosen])
     forest = RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, random_state=seed)
-    forest.fit(inputs, train.labels.flatten().numpy()[chosen])
+    forest.fit(np.concatenate(inputs), np.concatenate(answers))
     found = [torch.from_numpy(forest.predict(_colours(image))).reshape(image.shape[1:]) for image in images]
     return torch.stack(found)
 

@@ -71,7 +71,7 @@ def test_masks_are_written_as_they_were_read(tmp_path: Path) -> None:
     for kind, values, mode in (("n", (3, 7, 3), "L"), ("c", ((255, 0, 0), (0, 0, 255), (255, 0, 0)), "RGB")):
         found = read_mask_folder(pictures(tmp_path / kind, mode=mode, values=values), size=32)
         place = write_masks(tmp_path / kind / "new", found, found.scenes.labels[:1])
-        with Image.open(place / "4.png.png") as written:
+        with Image.open(place / "4.png") as written:
             assert written.size == (WIDE, HIGH)
             pixels = np.asarray(written)
         assert pixels[20, 2].tolist() == np.array(values[0]).tolist()
@@ -108,9 +108,9 @@ def test_masks_that_do_not_fit_are_left_out_with_the_reason(tmp_path: Path) -> N
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    (tmp_path / "none").mkdir()
-    assert "There is no folder of masks" in refused(tmp_path / "none")
+    assert "does not exist" in refused(tmp_path / "none")
     folder = pictures(tmp_path / "a")
+    assert "There is no folder of masks" in refused(folder, masks=tmp_path / "none")
     for place in (folder / "masks").glob("*.png"):
         place.rename(place.with_name(f"mask-{place.name}"))
     said = refused(folder)

@@ -10,7 +10,7 @@ from lowland.errors import OptionError
 from lowland.recipes.vision.scenes.recipe import ScenesRecipe
 from lowland.reports.run import Run
 
-METHODS = {"position", "forest", "one", "three", "superpixels", "field"}
+METHODS = {"position", "forest", "one", "bands", "three", "superpixels", "field"}
 
 
 def test_all_methods_are_measured_beside_published_figures(smoke: Callable[[str], Run]) -> None:

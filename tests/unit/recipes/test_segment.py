@@ -45,7 +45,7 @@ def test_a_folder_becomes_labels_and_a_network(say: Callable[..., str], tmp_path
     run = (tmp_path / "runs" / "segment" / "latest").resolve()
     assert "0000.png\tits mask has 10 × 10 pixels" in (run / "skipped.txt").read_text()
     labels = sorted((run / "labelled").glob("*.png"))
-    assert [path.name for path in labels] == ["0004.png.png", "0005.png.png"]
+    assert [path.name for path in labels] == ["0004.png", "0005.png"]
     with Image.open(labels[0]) as mask:
         assert mask.size == (128, 96)
         assert set(np.unique(np.asarray(mask)).tolist()) <= set(range(6))
@@ -64,7 +64,7 @@ def test_a_folder_becomes_labels_and_a_network(say: Callable[..., str], tmp_path
 
 def test_mistakes_are_one_sentence(say: Callable[..., str], tmp_path: Path) -> None:
     assert "needs the FOLDER" in say(code=2)
-    assert "no folder of masks" in say(tmp_path / "none", code=1)
+    assert "does not exist" in say(tmp_path / "none", code=1)
     folder = sample_scenes(tmp_path / "scenes", masks=3, others=0)
     assert "no encoder" in say(folder, "--encoder", tmp_path / "none", "--steps", 1, code=1)
     for place in (folder / "masks").glob("*.png"):

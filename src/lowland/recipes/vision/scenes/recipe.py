@@ -28,8 +28,8 @@ from lowland.recipes.base import Bound, Count, NotNegative, Positive, SeededReci
 from lowland.reports.run import Run
 from lowland.training.segmentation import PixelTraining
 
-ONE, THREE, PIECES, FIELD = "one", "three", "superpixels", "field"
-SCALES = {ONE: 1, THREE: 3}
+ONE, BANDS, THREE, PIECES, FIELD = "one", "bands", "three", "superpixels", "field"
+NETWORKS: dict[str, dict[str, Any]] = {ONE: {"scales": 1}, BANDS: {"scales": 3, "bands": True}, THREE: {"scales": 3}}
 _SHOWN = 6
 
 
@@ -56,12 +56,12 @@ class ScenesRecipe(SeededRecipe):
     """Training steps of 8 scenes."""
     rate: Positive = 0.002
     """Highest learning rate of Adam."""
-    pieces: tuple[Count, ...] = (100, 200, 400)
+    pieces: tuple[Count, ...] = (200, 400, 800)
     """Superpixels of an image, to choose from."""
     smoothness: tuple[NotNegative, ...] = (0.5, 1.0, 2.0, 4.0)
     """λ, to choose from."""
 
-    stages: ClassVar[int] = 3
+    stages: ClassVar[int] = 4
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "trained": 8, "validated": 2, "tested": 6, "steps": 4, "pieces": (50,), "smoothness": (1.0,), "seeds": 1,
@@ -75,8 +75,8 @@ class ScenesRecipe(SeededRecipe):
             for part, count in (("train", self.trained), ("validation", self.validated), ("test", self.tested))
         )
         energies, losses = {}, {}
-        for name, scales in SCALES.items():
-            network = MultiScaleParser(train.shape, len(CLASSES), scales, generator=self.generator(seed))
+        for name, options in NETWORKS.items():
+            network = MultiScaleParser(train.shape, len(CLASSES), **options, generator=self.generator(seed))
             energies[name] = GridCRF(network).to(self.device)
             work = PixelTraining(energies[name], train, self.steps, self.rate, seed)
             losses[name] = run.stage(f"train/{name}", work.curve, [energies[name]])

@@ -31,7 +31,6 @@ from lowland.plots.label_maps import label_maps
 from lowland.recipes.base import Count, NotNegative, Positive, Recipe, recipe
 from lowland.reports.run import Run
 from lowland.terminal import shell
-from lowland.training.model_card import check_writable
 from lowland.training.parser_files import write_parser
 from lowland.training.segmentation import BATCH, PixelTraining, pixel_network
 from lowland.words import escaped, verbatim
@@ -62,8 +61,6 @@ class SegmentRecipe(Recipe):
     """Training steps of 8 pictures, of each training."""
     rate: Positive = 0.002
     """Highest learning rate of Adam."""
-    out: str = ""
-    """Folder for the network; by default `parser` in the folder of the run."""
     drawn: Count = 20
     """Scenes with masks, and as many without, that are drawn if no folder is given."""
 
@@ -72,12 +69,11 @@ class SegmentRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("folder", "masks", "encoder", "out"):  # a run is resumed from any place
+        for name in ("folder", "masks", "encoder"):  # a run is resumed from any place
             if getattr(self, name):
                 object.__setattr__(self, name, os.path.realpath(getattr(self, name)))
 
     def run(self, run: Run) -> None:
-        out = check_writable(Path(self.out) if self.out else run.folder / "parser")
         found = read_mask_folder(self._folder(run), self.masks, self.size, self.ignore, run.doing)
         report_skipped(found, run.folder / "skipped.txt")
         self._check_unchanged(run, found)
@@ -88,15 +84,15 @@ class SegmentRecipe(Recipe):
         labels = dict[str, Tensor]()
         for number, (train, test) in enumerate(folds):
             parts = known.take(train), known.take(test)
-            made = run.stage(f"{number}/baselines", partial(baseline_labels, *parts, self.seed))
+            said = run.stage(f"{number}/baselines", partial(baseline_labels, *parts, self.seed))
             for name in names:
-                made |= run.stage(f"{number}/{name}", partial(self._labels, name, *parts))
-            for name, each in made.items():
+                said |= run.stage(f"{number}/{name}", partial(self._labels, name, *parts))
+            for name, each in said.items():
                 labels[name] = torch.cat([labels[name], each.long()]) if name in labels else each.long()
         counts = {name: confusions(each, tested.labels, len(known.classes)) for name, each in labels.items()}
         run.measured.add({name: segmentation_row(each) for name, each in counts.items()})
         ours = names[0] + FIELD if self.smoothness else names[0]
-        compared = [(ours, POSITION), (ours, FOREST), *([names] if self.encoder else [])]
+        compared = [(ours, POSITION), (ours, FOREST), *([(PRETRAINED, UNTRAINED)] if self.encoder else [])]
         compared += [(ours, names[0])] if self.smoothness else []
         gains = [(one, other, overlap_gain(counts[one], counts[other])) for one, other in compared]
         work, new = self._work(names[0], known), found.scenes.take(found.unmasked)
@@ -115,8 +111,9 @@ class SegmentRecipe(Recipe):
         run.part(_show, found, tested, labels, new, answers)
         facts = {"learned from": f"{len(found.masked):,} masks of {verbatim(Path(self.folder).name or 'drawn scenes')}",
                  "training": f"{self.steps:,} steps of {BATCH}, rate {self.rate:g}, seed {self.seed}"}  # fmt: skip
-        run.made.append(write_parser(out, energy.network, known.classes, found.values, facts))
-        run.show(weights=shell([str(out)]))
+        made = write_parser(run.folder / "parser", energy.network, known.classes, found.values, facts)
+        run.made.append(made)
+        run.show(weights=shell([str(made.parent)]))
 
     def _work(self, name: str, train: Scenes) -> PixelTraining:
         network = pixel_network(train, self.generator(), "" if name == SCALES else self.encoder, name == PRETRAINED)
