@@ -54,7 +54,7 @@ def test_a_folder_becomes_labels_and_a_network(say: Callable[..., str], tmp_path
     scores = session.run(None, {"images": np.zeros((3, 3, 32, 48), np.float32)})[0]
     assert scores.shape == (3, len(values["classes"]), 32, 48)
     assert len(values["gains"]) == 4
-    assert [row[:2] for row in values["gains"]][2] == ["pretrained", "untrained"]
+    assert [row[:2] for row in values["gains"]][3] == ["pretrained", "untrained"]
     page = (run / "report.html").read_text()
     assert "Did pretraining help?" in page
     for name in ("place alone", "random forest", "encoder without pretraining", "pretrained encoder"):

@@ -28,7 +28,7 @@ from lowland.evaluation.segmentation import (
 )
 from lowland.files import fingerprint
 from lowland.plots.label_maps import label_maps
-from lowland.recipes.base import Count, NotNegative, Positive, Recipe, recipe
+from lowland.recipes.base import Count, Positive, Recipe, recipe
 from lowland.reports.run import Run
 from lowland.terminal import shell
 from lowland.training.parser_files import write_parser
@@ -55,8 +55,8 @@ class SegmentRecipe(Recipe):
     """Encoder of `lowland pretrain` to begin with; the same network without pretraining is trained beside it."""
     size: int = 96
     """Pixels of the shorter side to which all pictures are scaled, a multiple of 16."""
-    smoothness: NotNegative = 1.0
-    """λ, what a border between two labels costs; 0 for none."""
+    smoothness: Positive = 1.0
+    """λ, what a border between two labels costs where the picture has no edge."""
     steps: Count = 150
     """Training steps of 8 pictures, of each training."""
     rate: Positive = 0.002
@@ -91,9 +91,9 @@ class SegmentRecipe(Recipe):
                 labels[name] = torch.cat([labels[name], each.long()]) if name in labels else each.long()
         counts = {name: confusions(each, tested.labels, len(known.classes)) for name, each in labels.items()}
         run.measured.add({name: segmentation_row(each) for name, each in counts.items()})
-        ours = names[0] + FIELD if self.smoothness else names[0]
-        compared = [(ours, POSITION), (ours, FOREST), *([(PRETRAINED, UNTRAINED)] if self.encoder else [])]
-        compared += [(ours, names[0])] if self.smoothness else []
+        ours = names[0] + FIELD
+        compared = [(ours, POSITION), (ours, FOREST), (ours, names[0])]
+        compared += [(PRETRAINED, UNTRAINED)] if self.encoder else []
         gains = [(one, other, overlap_gain(counts[one], counts[other])) for one, other in compared]
         work, new = self._work(names[0], known), found.scenes.take(found.unmasked)
         run.stage("all", work.curve, [work.energy])
@@ -109,11 +109,8 @@ class SegmentRecipe(Recipe):
             gains=[[one, other, *gain.difference, gain.word] for one, other, gain in gains],
         )  # fmt: skip
         run.part(_show, found, tested, labels, new, answers)
-        facts = {"learned from": f"{len(found.masked):,} masks of {verbatim(Path(self.folder).name or 'drawn scenes')}",
-                 "training": f"{self.steps:,} steps of {BATCH}, rate {self.rate:g}, seed {self.seed}"}  # fmt: skip
-        made = write_parser(run.folder / "parser", energy.network, known.classes, found.values, facts)
-        run.made.append(made)
-        run.show(weights=shell([str(made.parent)]))
+        how = f"{len(found.masked):,} masks, {self.steps:,} steps of {BATCH}, rate {self.rate:g}, seed {self.seed}"
+        run.part(_write, energy.network, found, {"training": how})
 
     def _work(self, name: str, train: Scenes) -> PixelTraining:
         network = pixel_network(train, self.generator(), "" if name == SCALES else self.encoder, name == PRETRAINED)
@@ -123,10 +120,8 @@ class SegmentRecipe(Recipe):
         work = self._work(name, train)
         work.curve()
         energy = work.energy.cpu()
-        found = {name: smoothed_labels(energy, test.images, 0.0)}
-        if self.smoothness:
-            found[name + FIELD] = smoothed_labels(energy, test.images, self.smoothness)
-        return {name: each.to(torch.uint8) for name, each in found.items()}
+        raw, smooth = (smoothed_labels(energy, test.images, value) for value in (0.0, self.smoothness))
+        return {name: raw.to(torch.uint8), name + FIELD: smooth.to(torch.uint8)}
 
     def _folder(self, run: Run) -> Path:
         if self.folder:
@@ -148,3 +143,9 @@ def _show(run: Run, found: MaskFolder, tested: Scenes, labels: dict[str, Tensor]
     run.figure("tested", label_maps(tested.images[:_SHOWN], shown, tested.classes))
     if len(new.images):
         run.figure("new", label_maps(new.images[:_SHOWN], {"labels": answers[:_SHOWN]}, tested.classes))
+
+
+def _write(run: Run, network: Any, found: MaskFolder, facts: dict[str, str]) -> None:
+    made = write_parser(run.folder / "parser", network, found.scenes.classes, found.values, facts)
+    run.made.append(made)
+    run.show(weights=shell([str(made.parent)]))
