@@ -121,7 +121,7 @@ def read_mask_folder(
             continue
         images.append(pixels)
         files.append(name)
-    values = sorted({value for each in codes.values() for value in np.unique(each) if value}, key=_order)
+    values = sorted({str(value) for each in codes.values() for value in np.unique(each) if value}, key=_order)
     _check(values, len(codes), skipped, ignore, table)
     notes += [
         f"No mask has the class {name}, so that it cannot be learned." for v, name in table.items() if v not in values

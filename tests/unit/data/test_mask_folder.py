@@ -32,7 +32,7 @@ def half(mode: str, values: Any) -> Image.Image:
     if mode != "P":
         return Image.fromarray(pixels)
     image = Image.frombytes("P", (WIDE, HIGH), pixels.tobytes())
-    image.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
+    image.putpalette([level // 3 for level in range(768)])
     return image
 
 

@@ -82,7 +82,7 @@ def halves(count: int = 4, noise: bool = False) -> Scenes:
     labels = torch.zeros(count, 16, 16).long()
     labels[:, 8:] = 1
     if noise:
-        images[:, :, 4, 4], images[:, 2, 4, 4] = 0, 200
+        images[:, :, 4, 4] = torch.tensor([90, 0, 110], dtype=torch.uint8)
     return Scenes(images, labels, ("red", "blue"))
 
 

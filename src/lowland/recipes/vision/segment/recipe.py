@@ -119,8 +119,7 @@ class SegmentRecipe(Recipe):
     def _labels(self, name: str, train: Scenes, test: Scenes) -> dict[str, Tensor]:
         work = self._work(name, train)
         work.curve()
-        energy = work.energy.cpu()
-        raw, smooth = (smoothed_labels(energy, test.images, value) for value in (0.0, self.smoothness))
+        raw, smooth = (smoothed_labels(work.energy.cpu(), test.images, value) for value in (0.0, self.smoothness))
         return {name: raw.to(torch.uint8), name + FIELD: smooth.to(torch.uint8)}
 
     def _folder(self, run: Run) -> Path:
@@ -146,6 +145,6 @@ def _show(run: Run, found: MaskFolder, tested: Scenes, labels: dict[str, Tensor]
 
 
 def _write(run: Run, network: Any, found: MaskFolder, facts: dict[str, str]) -> None:
-    made = write_parser(run.folder / "parser", network, found.scenes.classes, found.values, facts)
-    run.made.append(made)
-    run.show(weights=shell([str(made.parent)]))
+    out = run.folder / "parser"
+    run.made.append(write_parser(out, network, found.scenes.classes, found.values, facts))
+    run.show(weights=shell([str(out)]))
