@@ -81,10 +81,12 @@ def read_mask_folder(
     Raises:
         DataError: for a folder without pictures, masks or pairs, fewer than three masks that can be used, one class
             only, or more than 64 classes.
-        OptionError: for a size that is not a multiple of 16.
+        OptionError: for a size that is not a multiple of 16, or a value to ignore that no mask can have.
     """
     if size < 2 * _MULTIPLE or size % _MULTIPLE:
         raise OptionError(f"size must be a multiple of {_MULTIPLE} and at least {2 * _MULTIPLE}, but it is {size}.")
+    if ignore != "none" and not _is_value(ignore.lower()):
+        raise OptionError(f"ignore must be a number from 0 to 255, a colour such as #000000, or none, not {ignore!r}.")
     place = Path(masks) if masks else Path(folder) / "masks"
     if not place.is_dir():
         survey(folder, "images")  # says what is wrong with a folder that is none
@@ -124,7 +126,7 @@ def read_mask_folder(
     values = sorted({str(value) for each in codes.values() for value in np.unique(each) if value}, key=_order)
     _check(values, len(codes), skipped, ignore, table)
     notes += [
-        f"No mask has the class {name}, so that it cannot be learned." for v, name in table.items() if v not in values
+        f"No mask has the class {name} at this size: it is not learned." for v, name in table.items() if v not in values
     ]
     labels = torch.full((len(images), *work), UNLABELLED)
     for row, mask in codes.items():
@@ -199,19 +201,25 @@ def _classes(path: Path) -> dict[str, str]:
     for number, row in enumerate(rows, start=1):
         cells = [cell.strip() for cell in row]
         value = cells[1].lower() if len(cells) == 2 else ""
-        hexadecimal = len(value) == 7 and value[0] == "#" and set(value[1:]) <= set("0123456789abcdef")
-        if not (hexadecimal or (value.isascii() and value.isdigit() and int(value) < 256)):
+        if not _is_value(value):
             if number == 1 and len(cells) == 2:
                 continue  # a header
             raise DataError(
                 f"{path}, line {number}: there must be a class and its value, such as `sky,3` or `sky,#80c0ff`."
             )
-        value = value if hexadecimal else str(int(value))
+        value = value if value.startswith("#") else str(int(value))
         if table.setdefault(value, escaped(cells[0])) != escaped(cells[0]):
             raise DataError(f"{path}, line {number}: {value} is {table[value]!r} already.")
     if len(set(table.values())) < len(table):
         raise DataError(f"{path} gives a class two values: each class has one.")
     return table
+
+
+def _is_value(text: str) -> bool:
+    """Whether it is a colour such as #00ff00, or a number of a class."""
+    if text.startswith("#"):
+        return len(text) == 7 and set(text[1:]) <= set("0123456789abcdef")
+    return text.isascii() and text.isdigit() and int(text) < 256
 
 
 def _turned(image: Any) -> tuple[int, int]:
@@ -245,7 +253,7 @@ def _mask(
     Raises:
         ValueError: for a mask that cannot be used, with the reason.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if path.suffix.lower() in _LOSSY:
         raise ValueError(f"its mask {path.name} is in a format that blurs: save masks as PNG")
@@ -255,6 +263,7 @@ def _mask(
             raise ValueError(f"its mask has {sizes[0]} pixels, and the picture {sizes[1]}")
         if depth(image):
             raise ValueError("its mask has more than 8 bits: save class numbers as bytes, or colours")
+        ImageOps.exif_transpose(image, in_place=True)
         clear = np.asarray(image.convert("RGBA"))[:, :, 3] < 128 if "A" in image.mode else np.zeros(shape, bool)
         flat = {"1": "1", "P": "P", "PA": "P", "L": "L", "LA": "L"}.get(image.mode, "RGB")
         pixels = np.asarray(image.convert(flat) if image.mode != flat else image).astype(np.int64)

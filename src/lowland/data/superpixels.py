@@ -25,10 +25,8 @@ def superpixels(images: Tensor, pieces: int = 200, compactness: float = 10.0) ->
         OptionError: if scikit-image is not installed.
         ShapeError: for images that are not in colour.
 
-    >>> halves = torch.zeros(1, 3, 16, 16)
-    >>> halves[..., 7:] = 1.0
-    >>> superpixels(halves, pieces=2)[0, 0]
-    tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+    >>> superpixels(torch.rand(2, 3, 16, 16), pieces=4).shape
+    torch.Size([2, 16, 16])
     """
     try:
         from skimage.segmentation import slic

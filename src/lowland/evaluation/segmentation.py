@@ -165,7 +165,7 @@ def _colours(image: Tensor) -> np.ndarray:
 
     colours = image.movedim(0, 2).numpy().astype(np.float32)
     around = gaussian_filter(colours, (2, 2, 0))
-    place = np.stack(np.mgrid[: image.shape[1], : image.shape[2]], axis=2)
+    place = np.moveaxis(np.mgrid[: image.shape[1], : image.shape[2]], 0, 2)
     return np.concatenate([colours, around, place], axis=2).reshape(-1, 8)
 
 
@@ -194,4 +194,4 @@ def overlap_gain(first: Tensor, second: Tensor) -> Verdict:
 
     The interval for 95 % is over the images, in pairs; see `verdict`.
     """
-    return verdict(*(100 * overlap(each).double().numpy() for each in (first, second)))
+    return verdict(100 * overlap(first).double().numpy(), 100 * overlap(second).double().numpy())

@@ -201,7 +201,8 @@ class EncoderParser(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        stages, made = getattr(encoder, "stages", None), getattr(encoder, "shape", ())
+        stages: Any = getattr(encoder, "stages", None)
+        made: Any = getattr(encoder, "shape", (0,))
         if stages is None:
             raise OptionError(
                 f"{type(encoder).__name__} has no maps of several sizes: label pixels with a ConvNet or a ResNet18."

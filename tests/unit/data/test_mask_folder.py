@@ -116,6 +116,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     said = refused(folder)
     assert "No picture has a mask: there are pictures such as 0.png and masks such as mask-0.png" in said
     assert "size must be a multiple of 16" in refused(folder, size=40)
+    assert "ignore must be a number from 0 to 255" in refused(folder, ignore="black")
 
 
 def test_one_class_only(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_folder_becomes_labels_and_a_network(say: Callable[..., str], tmp_path
     said = say(folder, "--steps", 2, "--size", 32, "--encoder", weights)
     assert "1 file could not be used" in said
     run = (tmp_path / "runs" / "segment" / "latest").resolve()
-    assert "0000.png\tits mask has 10 × 10 pixels" in (run / "skipped.txt").read_text()
+    assert "0000.png\tcould not be read (its mask has 10 × 10 pixels" in (run / "skipped.txt").read_text()
     labels = sorted((run / "labelled").glob("*.png"))
     assert [path.name for path in labels] == ["0004.png", "0005.png"]
     with Image.open(labels[0]) as mask:
