@@ -67,13 +67,14 @@ class RBM(Energy):
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         """Units of one layer are independent given the other, so a layer is a block and has an exact minimiser."""
         visible, hidden = self.weight.shape
+        units = torch.arange(visible + hidden, device=self.weight.device)
         if over == ("y", "z"):
-            return Structure(blocks=(slice(0, visible), slice(visible, visible + hidden)))
+            return Structure(blocks=(units[:visible], units[visible:]))
         if over == ("z",):
             drive = y.to(self.weight.dtype) @ self.weight + self.hidden_bias
-            return Structure(blocks=(slice(0, hidden),), minimiser=lambda: (drive > 0).to(drive.dtype))
+            return Structure(blocks=(units[:hidden],), minimiser=lambda: (drive > 0).to(drive.dtype))
         drive = z.to(self.weight.dtype) @ self.weight.T + self.visible_bias
-        return Structure(blocks=(slice(0, visible),), minimiser=lambda: (drive > 0).to(drive.dtype))
+        return Structure(blocks=(units[:visible],), minimiser=lambda: (drive > 0).to(drive.dtype))
 
     def reconstruct(self, x: Any, y: Any, z: Tensor) -> Tensor:
         """p(y = 1 | z) = sigmoid(b + W z), (B, n_visible)."""

@@ -218,7 +218,13 @@ _ANALYSIS = Rule(times=_positive(_analysis_times), shift=_lose)
 
 _POINT = Rule(times=_positive())
 
-_BLOCKS = Rule(times=_keep, plus=lambda one, other: one if one == other else (), take=_keep)
+
+def _blocks_plus(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    same = len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    return one if same else ()
+
+
+_BLOCKS = Rule(times=_keep, plus=_blocks_plus, take=_keep)
 
 _CONVEX = Rule(times=lambda convex, w: convex and w > 0, plus=lambda a, b: a and b, take=_keep, clamp=_keep)
 
@@ -242,8 +248,9 @@ class Structure:
             if this is cheaper than the table. The energy's `statistics` then take the index for z.
         candidates: u (B, N, D) → (B, N), the energies of N points per sample, without repeating the given variables N
             times.
-        blocks: slices of u whose binary units are independent given the rest, with E affine in each slice, so that the
-            log-odds of a unit are −∂E/∂u. For Gibbs sampling.
+        blocks: sets of coordinates of u, (n,) int64 each, whose units are independent given the rest: binary units, or
+            one-hot groups with all their coordinates side by side. E is affine in each set, so that the log-odds of a
+            unit are −∂E/∂u. For Gibbs sampling and mean field.
         convex: E including the penalty is convex in u, and so is its domain: a stationary point is a global minimum.
 
     >>> import torch
@@ -265,7 +272,7 @@ class Structure:
     table: Callable[[], Tensor] | None = field(default=None, metadata={"rule": _VALUES})
     argmin: Callable[[], tuple[Tensor, Tensor]] | None = field(default=None, metadata={"rule": _ARGMIN})
     candidates: Callable[[Tensor], Tensor] | None = field(default=None, metadata={"rule": _VALUES})
-    blocks: tuple[slice, ...] = field(default=(), metadata={"rule": _BLOCKS})
+    blocks: tuple[Tensor, ...] = field(default=(), metadata={"rule": _BLOCKS})
     convex: bool = field(default=False, metadata={"rule": _CONVEX})
 
     def bound(self) -> float | Tensor | None:

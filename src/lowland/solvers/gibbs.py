@@ -18,9 +18,9 @@ class Gibbs(Solver):
     """Draws each unit from its conditional distribution given all others: P(u_j = 1 | rest) = sigmoid(−(E₁ − E₀) / T).
 
     One step is one sweep. If the energy names blocks of units that are independent given the rest, each block is drawn
-    at once from the log-odds −∂E/∂u, as in a restricted Boltzmann machine (Geman & Geman 1984; Hinton 2002). Otherwise
-    each binary unit and each one-hot group is drawn in turn from the energies of all its values. At T = 0 each takes
-    its best value, so E never increases: iterated conditional modes (Besag 1986).
+    at once from the log-odds −∂E/∂u, as in a restricted Boltzmann machine or on a grid (Geman & Geman 1984; Hinton
+    2002). Otherwise each binary unit and each one-hot group is drawn in turn from the energies of all its values. At
+    T = 0 each takes its best value, so E never increases: iterated conditional modes (Besag 1986).
 
     Args:
         temperature: T ≥ 0, in units of E.
@@ -63,17 +63,21 @@ class Gibbs(Solver):
         u, energy = state.u, torch.zeros_like(state.u[:, 0])
         for block in problem.structure.blocks:
             energy, gradient = problem.value_and_gradient(u)
-            chosen = self._units(-gradient[:, block], drawn[:, block]).to(u.dtype)
-            u = torch.cat([u[:, : block.start], chosen, u[:, block.stop :]], dim=1)
+            share = conditional(problem.domain, gradient[:, block], self.temperature)
+            u = u.index_copy(1, block, self._draw(share, drawn[:, block]))
         if not problem.structure.blocks:
             for site, options in _sites(problem.domain, u) or []:
                 u, energy = self._site(problem, u, site, options, drawn[:, site.start])
         return Point(u), Info(energy, (u != state.u).sum(dim=1).to(u.dtype))
 
-    def _units(self, log_odds: Tensor, uniform: Tensor) -> Tensor:
+    def _draw(self, share: Tensor, uniform: Tensor) -> Tensor:
+        """Values of units with the probabilities `share`, see `conditional`."""
         if self.temperature == 0:
-            return log_odds > 0
-        return uniform < torch.sigmoid(log_odds / self.temperature)
+            return share.flatten(1)
+        if share.shape[2] == 1:
+            return (uniform < share[:, :, 0]).to(share.dtype)
+        index = _place(share.cumsum(dim=2), uniform.unflatten(1, share.shape[1:])[:, :, :1])
+        return torch.nn.functional.one_hot(index, share.shape[2]).to(share.dtype).flatten(1)
 
     def _site(
         self, problem: Problem, u: Tensor, site: slice, options: Tensor, uniform: Tensor
@@ -86,13 +90,35 @@ class Gibbs(Solver):
             index = energies.argmin(dim=1)
         else:
             below = torch.softmax(-energies / self.temperature, dim=1).cumsum(dim=1)
-            index = (uniform[:, None] * below[:, -1:] > below).sum(dim=1).clamp_max(len(options) - 1)
+            index = _place(below, uniform[:, None])
         rows = torch.arange(len(u), device=u.device)
         return points[rows, index], energies[rows, index]
 
     @classmethod
     def reference_case(cls) -> SolverCase:
         return SolverCase(cls(temperature=0.0, tol=0.0), RBM.reference_case(), tolerance=1e-5)
+
+
+def conditional(domain: Domain, slope: Tensor, temperature: float) -> Tensor:
+    """P(value | rest) ∝ exp(−E / T) of the units of a block, (B, n, 1) of being 1, or (B, n, K) for one-hot groups.
+
+    Args:
+        domain: of all units.
+        slope: ∂E/∂u of the block's coordinates, (B, n) or (B, n · K).
+        temperature: T ≥ 0; at 0 the best value has all of the probability, the first of several.
+    """
+    width = domain.categories if isinstance(domain, OneHot) else 1
+    slope = slope.unflatten(1, (-1, width))
+    if temperature:
+        return torch.sigmoid(-slope / temperature) if width == 1 else torch.softmax(-slope / temperature, dim=2)
+    if width == 1:
+        return (slope < 0).to(slope.dtype)
+    return torch.nn.functional.one_hot(slope.argmin(dim=2), width).to(slope.dtype)
+
+
+def _place(below: Tensor, uniform: Tensor) -> Tensor:
+    """Which of the values on the last axis is drawn, by their cumulated shares."""
+    return (uniform * below[..., -1:] > below).sum(dim=-1).clamp_max(below.shape[-1] - 1)
 
 
 def _sites(domain: Domain, like: Tensor | None = None, offset: int = 0) -> list[tuple[slice, Tensor]] | None:

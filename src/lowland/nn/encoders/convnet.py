@@ -60,6 +60,14 @@ class ConvNet(nn.Module):
         """The feature maps before the mean, (B, F, h, w), with H and W halved by each stage, rounded up."""
         return self.layers(image.contiguous(memory_format=torch.channels_last))
 
+    def stages(self, image: Tensor) -> list[Tensor]:
+        """The maps after each stage, of an image of any size."""
+        found, maps = [], image.contiguous(memory_format=torch.channels_last)
+        for layer in self.layers:
+            maps = layer(maps)
+            found += [maps] if isinstance(layer, nn.ReLU) else []
+        return found
+
     def forward(self, image: Tensor) -> Tensor:
         maps = self.maps(image)
         return maps.mean(dim=(2, 3)) if self.pooled else maps.flatten(1)

@@ -54,5 +54,13 @@ class ResNet18(nn.Module):
         """The feature maps before the mean, (B, F, H / 8, W / 8)."""
         return self.blocks(self.stem(image.contiguous(memory_format=torch.channels_last)).relu_())
 
+    def stages(self, image: Tensor) -> list[Tensor]:
+        """The maps after each stage of two blocks, of an image of any size."""
+        found, maps = [], self.stem(image.contiguous(memory_format=torch.channels_last)).relu_()
+        for number, block in enumerate(self.blocks):
+            maps = block(maps)
+            found += [maps] if number % 2 else []
+        return found
+
     def forward(self, image: Tensor) -> Tensor:
         return self.maps(image).mean(dim=(2, 3))
