@@ -77,14 +77,14 @@ def test_archives_and_models_that_are_damaged_are_named() -> None:
 
 
 def test_pairs_are_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models = solid_models(2)
-    first = stereo_pairs(models, 3, 16, tmp_path, "solids")
+    models, cache = solid_models(2), tmp_path / "pairs"
+    first = stereo_pairs(models, 3, 16, cache, "solids")
     assert first.pairs.shape == (30, 2, 16, 16)
     assert first.classes == KINDS
     assert first.labels.tolist() == [label for label in range(5) for _ in range(6)]
     assert first.model.tolist() == [model for model in range(10) for _ in range(3)]
     assert bool((first.pairs.flatten(1) < 250).any(dim=1).all())
-    files = sorted(tmp_path.iterdir())
+    files = sorted(cache.iterdir())
     assert len(files) == 10
     files[0].write_bytes(b"damaged")
     files[1].unlink()
@@ -92,10 +92,10 @@ def test_pairs_are_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         stereo_objects, "render", lambda *args, real=stereo_objects.render: drawn.append(args) or real(*args)
     )
-    again = stereo_pairs(models, 3, 16, tmp_path, "solids")
+    again = stereo_pairs(models, 3, 16, cache, "solids")
     assert torch.equal(first.pairs, again.pairs)
     assert len(drawn) == 2
-    assert stereo_pairs(models, 3, 16, tmp_path, "solids", most=1).pairs.shape[0] == 15
+    assert stereo_pairs(models, 3, 16, cache, "solids", most=1).pairs.shape[0] == 15
 
 
 def objects(models: int) -> StereoObjects:

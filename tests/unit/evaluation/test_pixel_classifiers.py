@@ -37,12 +37,12 @@ def test_a_disc_in_a_ring_is_for_neighbours_and_kernels_alone() -> None:
 
 
 def test_a_setting_is_chosen_on_validation_images() -> None:
-    """With labels of the training images wrong at every fourth place, one neighbour is worse than eighteen."""
+    """With labels of the training images wrong at every fifth place, one neighbour is worse than eighteen."""
     draw = torch.Generator().manual_seed(0)
     labels = torch.arange(600) % 2
     pixels = (0.3 + 0.4 * labels[:, None] + 0.05 * torch.randn(600, 4, generator=draw)).clamp(0, 1)
     seen = labels.clone()
-    seen[:200:4] = 1 - seen[:200:4]
+    seen[:200:5] = 1 - seen[:200:5]
     found = pixel_classifiers(pictures(pixels.reshape(-1, 1, 2, 2), seen))["neighbours"]
     assert found["chosen"] != "1 neighbours"
     assert found["error"] < 5

@@ -57,7 +57,7 @@ class WordsRecipe(SeededRecipe):
     """Share of the other folds that is held out for validation."""
 
     stages: ClassVar[int] = len(METHODS)
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"data": "digits", "seeds": 1, "steps": 10, "batch": 8}}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"data": "digits", "seeds": 1, "steps": 40, "batch": 8}}
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         if self.data == "digits":
@@ -69,7 +69,7 @@ class WordsRecipe(SeededRecipe):
         guess = [common * len(answer) for answer in parts["test"].answers]
         numbers: dict[str, dict[str, Any]] = {NOTHING: label_errors(guess, parts["test"].answers)}
         for name, method in METHODS.items():
-            energies[name] = word_energy(method.network, method.chained, self.generator(seed)).to(self.device)
+            energies[name] = word_energy(method.network, method.chained, self.generator(seed))
             work = partial(self._train, energies[name], method, parts, seed)
             found = run.stage(name.replace(" ", "-"), work, [energies[name]])
             numbers[name], answers[name] = found["numbers"], found["answers"]
@@ -77,12 +77,13 @@ class WordsRecipe(SeededRecipe):
             known = set(parts["train"].texts)
             new = sum(text not in known for text in parts["test"].texts)
             run.show(different=len(known), new=new, trained=len(parts["train"].texts), tested=len(parts["test"].texts))
-        return numbers, Left(parts["test"], answers, energies[CHAIN].cpu())
+        return numbers, Left(parts["test"], answers, energies[CHAIN])
 
     def _train(self, energy: Lattice, method: WordMethod, parts: dict[str, Words], seed: int) -> dict[str, Any]:
         began = time.process_time()
-        train_words(energy, parts["train"], method.loss, self.steps, self.batch, self.rate, seed)
+        train_words(energy.to(self.device), parts["train"], method.loss, self.steps, self.batch, self.rate, seed)
         numbers = {"seconds": time.process_time() - began}
+        energy.cpu()
         answers: list[list[int]] = []
         for part in ("validation", "test"):
             answers = read_lines(energy, parts[part].inputs(LONGEST)).answers
