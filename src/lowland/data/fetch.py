@@ -150,7 +150,7 @@ def _keep(source: Source, work: Path) -> None:
     kept = work / source.archive
     for path in work.glob(f"pip-*/{source.archive}"):
         with contextlib.suppress(OSError):
-            kept.exists() or kept.hardlink_to(path)
+            kept.hardlink_to(path)
 
 
 def _size(folder: Path) -> int:

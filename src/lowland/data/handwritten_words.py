@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lowland.data import optical_digits
 from lowland.data.catalogue import dataset
 from lowland.data.lookup import read
+from lowland.data.optical_digits import digits
 from lowland.data.pickled import read_pickled_arrays
 from lowland.data.source import Source
 from lowland.errors import DataError, OptionError
@@ -121,7 +121,7 @@ def digit_words(count: int, generator: torch.Generator) -> Words:
     >>> digit_words(3, torch.Generator().manual_seed(0)).summary
     '3 words of 19 letters'
     """
-    digits, labels = optical_digits.digits().together
+    images, labels = digits().together
     lengths = torch.randint(3, 9, (count,), generator=generator)
     texts = []
     for length in lengths.tolist():
@@ -132,7 +132,7 @@ def digit_words(count: int, generator: torch.Generator) -> Words:
     tickets = torch.rand(len(letters), generator=generator)
     own = [(labels == digit).nonzero()[:, 0] for digit in range(10)]
     rows = [own[digit][int(ticket * len(own[digit]))] for digit, ticket in zip(letters.tolist(), tickets, strict=True)]
-    pixels = digits[torch.stack(rows)].repeat_interleave(2, dim=2)
+    pixels = images[torch.stack(rows)].repeat_interleave(2, dim=2)
     return Words(pixels, letters, lengths, torch.randint(FOLDS, (count,), generator=generator))
 
 

@@ -87,7 +87,7 @@ def small_norb(folder: str | Path) -> Images:
         found |= {part: small[~held], f"{part}_labels": labels[~held].long()}
         if part == "train":
             found |= {"validation": small[held], "validation_labels": labels[held].long()}
-    return Images(name="small NORB", source=f"files in {folder}", classes=CLASSES, **found)
+    return Images(name="small NORB", source=f"files in {folder}", classes=CLASSES, stand_in_for=None, **found)
 
 
 _AXES = {"dat": 4, "cat": 1, "info": 2}

@@ -84,6 +84,7 @@ class StereoRecipe(SeededRecipe):
         if self.folder:
             return small_norb(self.folder)
         run.stand_in("Rendered objects stand in for small NORB: the published errors are of other objects.")
+        run.doing("objects, rendered once")
         if self.data == "stereo":
             return named_objects().split(self.generator(100 + seed))
         return stereo_pairs(solid_models(6), 8, SIZE, run.folder / "solids", "solids").split(self.generator(100 + seed))
