@@ -15,6 +15,7 @@ from lowland.data.images import Images
 from lowland.data.norb import small_norb
 from lowland.data.solids import solid_models
 from lowland.data.stereo_objects import SIZE, named_objects, stereo_pairs
+from lowland.data.views.distortions import Distortions
 from lowland.energies.classifier import Classifier
 from lowland.evaluation.classification import answer_energies, confusion_counts, fit_by_validation, inputs_and_answers
 from lowland.evaluation.pixel_classifiers import pixel_classifiers
@@ -25,11 +26,13 @@ from lowland.plots.confusion import confusion
 from lowland.recipes.base import Count, Positive, SeededRecipe, recipe
 from lowland.reports.run import Run
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
+from lowland.tensors import PerSampleRNG
 from lowland.training.schedules import falling
 from lowland.training.snapshots import check_rising
 
 CONVNET = "ConvNet"
 _AT_ONCE, _SHOWN = 500, 5
+_DISTORT = Distortions(turn=5, shear=0.1, shift=1.5, elastic=0)
 
 
 class Left(NamedTuple):
@@ -55,6 +58,8 @@ class StereoRecipe(SeededRecipe):
     """Pairs in a step of training."""
     rate: Positive = 0.002
     """Learning rate of Adam at first."""
+    distort: bool = True
+    """Whether rendered training pairs are turned, sheared, scaled and moved a little, anew in each step."""
 
     stages: ClassVar[int] = 2
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"data": "solids", "seeds": 1, "epochs": (1, 2)}}
@@ -93,8 +98,9 @@ class StereoRecipe(SeededRecipe):
         """Train, keep the weights that have the least error on validation pairs, and look once at test pairs."""
         began, each = time.process_time(), -(-len(data.train) // self.batch)
         steps = [epochs * each for epochs in self.epochs]
-        schedule = partial(falling, steps[-1])
-        errors = fit_by_validation(energy, data, MaximumLikelihood(), steps, self.batch, seed, self.rate, schedule)
+        views = partial(_changed, data.shape) if self.distort and not self.folder else None
+        shaping, schedule = MaximumLikelihood(views, seed=seed), partial(falling, steps[-1])
+        errors = fit_by_validation(energy, data, shaping, steps, self.batch, seed, self.rate, schedule)
         best = min(errors, key=errors.__getitem__)
         seconds = time.process_time() - began
         with torch.no_grad():
@@ -121,3 +127,8 @@ class StereoRecipe(SeededRecipe):
         run.figure("confusion", partial(confusion, counts, names))
         wrong = partial(hardest_images, data.test[:, :1], first.table, data.test_labels, names, count=16)
         run.figure("wrong", wrong)
+
+
+def _changed(shape: tuple[int, int, int], pairs: Tensor, noise: PerSampleRNG) -> Tensor:
+    """Both eyes of flat pairs (B, 2 · S · S) distorted alike; what comes in from outside is white, as the background."""
+    return 1 - _DISTORT(1 - pairs.unflatten(1, shape), noise).flatten(1)
