@@ -108,7 +108,7 @@ class StereoRecipe(SeededRecipe):
             table = torch.cat([answer_energies(energy, some) for some in x.split(_AT_ONCE)]).cpu()
         wrong = (table.argmin(dim=1) != data.test_labels).double().mean()
         numbers = {"error": 100 * wrong.item(), "validation": 100 * errors[best], "seconds": seconds}
-        return {"numbers": numbers, "table": table, "chosen": f"{best // each} epochs"}
+        return {"numbers": numbers, "table": table, "chosen": f"epochs: {best // each}"}
 
     def figures(self, run: Run, first: Left) -> None:
         data, names, rows = first.images, first.images.classes, {}
@@ -130,5 +130,5 @@ class StereoRecipe(SeededRecipe):
 
 
 def _changed(shape: tuple[int, int, int], pairs: Tensor, noise: PerSampleRNG) -> Tensor:
-    """Both eyes of flat pairs (B, 2 · S · S) distorted alike; what comes in from outside is white, as the background."""
+    """Both eyes of flat pairs (B, 2 · S · S) distorted alike; what comes in from outside is white, as the paper."""
     return 1 - _DISTORT(1 - pairs.unflatten(1, shape), noise).flatten(1)
