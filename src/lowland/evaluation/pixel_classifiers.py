@@ -43,9 +43,9 @@ def pixel_classifiers(data: Images) -> dict[str, dict[str, Any]]:
     whitener = PCA(min(COMPONENTS, *pixels["train"].shape), whiten=True, svd_solver="randomized", random_state=0)
     whitener.fit(pixels["train"])
     codes = {part: whitener.transform(own) * np.sqrt(whitener.explained_variance_) for part, own in pixels.items()}
-    neighbours = {f"{k} neighbours": KNeighborsClassifier(k) for k in _NEIGHBOURS if k <= len(data.train)}
+    neighbours = {f"neighbours: {k}": KNeighborsClassifier(k) for k in _NEIGHBOURS if k <= len(data.train)}
     machines = {f"C = {cost:g}": SVC(C=cost) for cost in _COSTS}
-    lines = {f"penalty {strength:g}": RidgeClassifier(strength) for strength in _STRENGTHS}
+    lines = {f"penalty: {strength:g}": RidgeClassifier(strength) for strength in _STRENGTHS}
     common = np.bincount(labels["train"]).argmax()
     found = {"most frequent": {
         "error": 100 * float((data.test_labels != int(common)).double().mean()), "chosen": data.classes[common],
