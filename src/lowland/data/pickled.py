@@ -56,7 +56,8 @@ def _run(payload: bytes, name: str) -> Any:
         del stack[place:]
         return found
 
-    for code, argument, _ in pickletools.genops(payload):
+    argument: Any
+    for code, argument, _ in pickletools.genops(payload):  # it reads, and runs nothing
         match code.name:
             case "PROTO":
                 pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import zipfile
@@ -207,12 +208,10 @@ def _rendered(model: Model, count: int, size: int, cache: Path) -> NDArray[np.ui
     views = [View(*(int(draw.choice(kind)) for kind in kinds)) for _ in range(count)]
     path = cache / f"{fingerprint(model.path, views, size)[:20]}.npz"
     if path.is_file():
-        try:
+        with contextlib.suppress(DataError, KeyError):  # damaged: it is rendered again
             found = read_arrays(path, path.name)["pairs"]
-        except (DataError, KeyError):
-            found = np.zeros(0)  # damaged: it is rendered again
-        if found.shape == (count, 2, size, size) and found.dtype == np.uint8:
-            return found
+            if found.shape == (count, 2, size, size) and found.dtype == np.uint8:
+                return found
     made = render(model.read(), views, size)
     with replacing(path, DataError) as file:
         np.savez_compressed(file, pairs=made)

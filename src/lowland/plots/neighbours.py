@@ -42,5 +42,5 @@ def neighbour_costs(costs: Tensor, labels: str) -> Figure:
     ax.set_ylabel("after this letter", fontsize=9, color=MUTED)
     bar = drawn.colorbar(image, ax=ax, shrink=0.7)
     bar.ax.tick_params(labelsize=7, colors=MUTED)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    bar.outline.set_visible(False)
     return drawn
