@@ -64,7 +64,7 @@ class Alignment:
     torch.Size([6, 1, 4, 4])
     """
 
-    def __init__(self, images: Tensor, stiffness: float = 0.3) -> None:
+    def __init__(self, images: Tensor, stiffness: float = 1.0) -> None:
         check_number("stiffness", stiffness, least=0)
         if images.ndim != 4 or not len(images):
             raise ShapeError(f"Images to align must be (N, C, H, W), but they are {tuple(images.shape)}.")

@@ -59,7 +59,7 @@ class SiameseRecipe(Recipe):
     """Layers from the representation to the embedding."""
     margins: tuple[Positive, ...] = (2.0, 5.0, 10.0)
     """Margins to choose from on the validation people."""
-    stiffness: NotNegative = 0.3
+    stiffness: NotNegative = 1.0
     """κ of the alignment: how much it costs to move a photograph, against how well it then fits the mean."""
     hardest: Count = 16
     """Negatives of each pair, the nearest first."""
