@@ -1,8 +1,8 @@
 """Reads NumPy arrays out of a pickle without unpickling: a small machine that knows some harmless instructions.
 
-A pickle is a program, and Python's own loader runs whatever it names. Old data sets are published so all the same. Here the
-only names are the three that NumPy's own pickles need; an array is made by its type, shape and bytes alone, and
-anything else is refused before it does something.
+A pickle is a program, and Python's own loader runs whatever it names. Old data sets are published so all the same.
+Here the only names are the three that NumPy's own pickles need; an array is made by its type, shape and bytes alone,
+and anything else is refused before it does something.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read_pickled_arrays(payload: bytes, name: str) -> Any:
     [1, 2]
     >>> read_pickled_arrays(b"\x80\x02cos\nsystem\n.", "this")
     Traceback (most recent call last):
-    lowland.errors.DataError: this asks for 'os system', but only arrays of numbers are read from a pickle.
+    lowland.errors.DataError: this asks for 'os system', but only arrays of numbers are read from pickles.
     """
     try:
         return _run(payload, name)
@@ -101,7 +101,7 @@ def _run(payload: bytes, name: str) -> Any:
                 return stack.pop()
             case other:
                 asked = repr(argument) if other == "GLOBAL" else f"the instruction {other}"
-                raise DataError(f"{name} asks for {asked}, but only arrays of numbers are read from a pickle.")
+                raise DataError(f"{name} asks for {asked}, but only arrays of numbers are read from pickles.")
     raise ValueError("it has no end")
 
 
