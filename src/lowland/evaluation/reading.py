@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowland.energies.lattice import Lattice
-from lowland.errors import DomainError, OptionError
+from lowland.errors import DomainError, OptionError, ShapeError
 from lowland.evaluation.success import wilson
 from lowland.nn.layers import evaluating
 from lowland.tensors import take, tree_leaves
@@ -71,6 +71,23 @@ def edit_distance(one: Sequence[Any], other: Sequence[Any]) -> int:
         # An insertion adds 1 to what stands to the left, over and over.
         row = np.minimum.accumulate(np.concatenate([[i], fresh]) - places) + places
     return int(row[-1])
+
+
+def label_errors(answers: Sequence[Sequence[int]], truths: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Errors of labelled sequences, place by place, in percent: "labels" of all labels, "whole" of all sequences.
+
+    Raises:
+        ShapeError: for an answer that is longer or shorter than the truth.
+
+    >>> label_errors([[1, 2], [3, 0]], [[1, 2], [3, 4]])
+    {'labels': 25.0, 'whole': 50.0}
+    """
+    odd = next((i for i, (one, other) in enumerate(zip(answers, truths, strict=True)) if len(one) != len(other)), None)
+    if odd is not None:
+        raise ShapeError(f"Answer {odd} has {len(answers[odd])} labels, but {len(truths[odd])} are right.")
+    wrong = [sum(a != b for a, b in zip(one, other, strict=True)) for one, other in zip(answers, truths, strict=True)]
+    labels = sum(map(len, truths))
+    return {"labels": 100 * sum(wrong) / labels, "whole": 100 * sum(map(bool, wrong)) / len(wrong)}
 
 
 def threshold(confidence: Tensor, right: Tensor, most: float) -> float:

@@ -152,6 +152,21 @@ def principal_ways(train: Tensor, sizes: Iterable[int]) -> dict[str, Callable[[T
     }
 
 
+def after(
+    first: Callable[[Tensor], Tensor], ways: Mapping[str, Callable[[Tensor], Tensor]]
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The same ways of `verify_best`, of samples that another function has changed before, such as aligned ones.
+
+    >>> after(lambda x: x + 1, {"twice": lambda x: 2 * x})["twice"](torch.ones(1))
+    tensor([4.])
+    """
+
+    def both(way: Callable[[Tensor], Tensor], samples: Tensor) -> Tensor:
+        return way(first(samples))
+
+    return {name: partial(both, way) for name, way in ways.items()}
+
+
 def hardest_pairs(codes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The nearest pairs of different labels and the farthest of one label, as indices (2, count), hardest first.
 

@@ -50,6 +50,33 @@ class FrameCosts(nn.Module):
         return -(frames @ self.weight.T + self.bias)
 
 
+class CellCosts(nn.Module):
+    """Costs of labels for each cell by one network that sees nothing else: the letters of a word, each alone.
+
+    An x is {"cell": (B, C, *shape), "cells": (B,)}; what is behind the cells of a sample is not looked at, and costs 0.
+
+    Args:
+        network: (N, *shape) → scores (N, K), large for what is likely.
+        cells: C.
+        shape: of a cell.
+
+    >>> costs = CellCosts(nn.Sequential(nn.Flatten(), nn.Linear(8, 3)), cells=6, shape=(1, 4, 2))
+    >>> costs({"cell": torch.zeros(2, 6, 1, 4, 2), "cells": torch.tensor([6.0, 2.0])}).shape
+    torch.Size([2, 6, 3])
+    """
+
+    def __init__(self, network: nn.Module, cells: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.counts_cells = True
+        self.network, self.shape = network, {"cell": (cells, *shape)}
+
+    def forward(self, x: dict[str, Tensor]) -> Tensor:
+        cell = x["cell"]
+        there = torch.arange(cell.shape[1], device=cell.device) < x["cells"][:, None]
+        scores = self.network(cell[there])
+        return scores.new_zeros(*there.shape, scores.shape[1]).index_put((there,), -scores)
+
+
 class FrameReader(nn.Module):
     """Costs of a blank and K letters for each frame of four columns: a space-displacement network (SDNN).
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.errors import OptionError, check_number
+from lowland.nn.convolutional import convolution
+from lowland.nn.layers import linear
 from lowland.nn.lista import shrink
 
 _FLOOR = 1e-4
@@ -127,3 +129,56 @@ class Shrinkage(nn.Module):
 
     def forward(self, a: Tensor) -> Tensor:
         return shrink(a, self.thresholds[:, None, None].expand(a.shape[1:]))
+
+
+class StageNet(nn.Module):
+    """Images (B, C, S, S) → scores (B, K): local normalisation, two stages, a bank of filters and a linear layer.
+
+    A stage is filters, tanh, absolute values, local normalisation and averages of 2 × 2, in the order of the layers
+    F_CSG, R_abs, N and P_A of Jarrett et al. (2009), who used it on small NORB. The third bank has filters as large as
+    what is left, and tanh.
+
+    Args:
+        shape: (C, S, S) of an image, S = 4 n + 12.
+        classes: K.
+        maps: of the three banks, of 5 × 5, 5 × 5 and n × n.
+        generator: draws the weights; by default one with seed 0.
+
+    Raises:
+        OptionError: for images of another size.
+
+    >>> StageNet((2, 32, 32), 5)(torch.zeros(3, 2, 32, 32)).shape
+    torch.Size([3, 5])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        maps: tuple[int, int, int] = (16, 48, 96),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        channels, height, width = shape
+        if height != width or height < 16 or height % 4:
+            raise OptionError(f"Images must be squares of 4 n pixels, 16 or more, but they are {height} × {width}.")
+        generator = generator or torch.Generator().manual_seed(0)
+        first, second, third = maps
+        self.banks = nn.ModuleList([
+            convolution(channels, first, generator, 5, padding=0), convolution(first, second, generator, 5, padding=0),
+            convolution(second, third, generator, (height - 12) // 4, padding=0),
+        ])  # fmt: skip
+        self.subtract, self.divide = SubtractiveNormalisation(), DivisiveNormalisation()
+        self.read = linear(third, classes, generator)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, K)."""
+        return self.read(self.maps(image)[-1].flatten(1))
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """The normalised image, and what each stage makes of it."""
+        found = [self.divide(self.subtract(image))]
+        for bank in self.banks[:-1]:
+            rectified = bank(found[-1]).tanh().abs()
+            found.append(functional.avg_pool2d(self.divide(self.subtract(rectified)), 2))
+        return [*found, self.banks[-1](found[-1]).tanh()]

@@ -128,6 +128,27 @@ def test_pip_checks_the_sum_before_it_runs_the_package(
     ]
 
 
+def test_an_archive_that_pip_cannot_build_is_kept(source, offered, cache, programs, monkeypatch, tmp_path):
+    """pip downloads into a folder of its own, and deletes that when the build fails."""
+    programs(
+        "python",
+        f"/bin/mkdir pip-unpack-1 && /bin/cp {offered} pip-unpack-1/tiny-1.0.tgz && /bin/sleep 1 && "
+        "/bin/rm -r pip-unpack-1; echo error: cannot build >&2; exit 1",
+    )
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    with pytest.raises(DataError, match="failed: error: cannot build"):
+        fetch.fetch(replace(source, client="pip"))
+    assert lookup.read(replace(source, client="pip", builds=False), ["a"]).content == {"a": b"first"}
+    assert [path.name for path in cache.iterdir()] == ["tiny-1.0.tgz"]
+
+
+def test_an_archive_that_pip_cannot_build_and_does_not_get(source, programs, monkeypatch, tmp_path):
+    programs("python", "echo error: no network >&2; exit 1")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    with pytest.raises(DataError, match=r"no network.*On a machine with a network run `lowland data get tiny`"):
+        fetch.fetch(replace(source, client="pip", builds=False))
+
+
 @pytest.mark.parametrize(
     ("client", "program", "said"),
     [

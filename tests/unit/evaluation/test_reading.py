@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowland.errors import OptionError
-from lowland.evaluation.reading import edit_distance, rejection, threshold
+from lowland.errors import OptionError, ShapeError
+from lowland.evaluation.reading import edit_distance, label_errors, rejection, threshold
 
 
 def test_a_threshold_holds_on_the_lines_it_was_chosen_on() -> None:
@@ -36,3 +36,10 @@ def test_lines_of_one_confidence_are_taken_together() -> None:
 )
 def test_edit_distance(one: str, other: str, distance: int) -> None:
     assert edit_distance(one, other) == distance
+
+
+def test_labels_are_compared_place_by_place() -> None:
+    found = label_errors([[1, 2, 3], [4], [5, 6]], [[1, 2, 3], [9], [6, 5]])
+    assert found == {"labels": 50.0, "whole": pytest.approx(200 / 3)}
+    with pytest.raises(ShapeError, match="Answer 1 has 1 labels, but 2 are right"):
+        label_errors([[1], [2]], [[1], [2, 3]])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowland.nn.line_readers import FrameReader, PieceReader
+from lowland.nn.line_readers import CellCosts, FrameReader, PieceReader
 
 
 def lines() -> dict[str, Tensor]:
@@ -59,3 +59,12 @@ def test_normalised_costs_leave_room_for_rubbish() -> None:
     torch.testing.assert_close(total, 1 - chances[..., 3])
     assert float(total.max()) < 1.0
     assert math.isfinite(float(total.min()))
+
+
+def test_cells_are_judged_alone_and_only_where_they_are() -> None:
+    network, cell = torch.nn.Linear(3, 5), torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    cell[1, 2:] = math.nan  # behind the end of the second sample
+    costs = CellCosts(network, 4, (3,))({"cell": cell, "cells": torch.tensor([4.0, 2.0])})
+    torch.testing.assert_close(costs[0], -network(cell[0]))
+    torch.testing.assert_close(costs[1, :2], -network(cell[1, :2]))
+    assert not bool(costs[1, 2:].any())

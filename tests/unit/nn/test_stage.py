@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lowland.errors import OptionError
 from lowland.nn.pooling import LogSumExpPool, LpPool
-from lowland.nn.stage import DivisiveNormalisation, ScaledTanh, Shrinkage, SubtractiveNormalisation
+from lowland.nn.stage import DivisiveNormalisation, ScaledTanh, Shrinkage, StageNet, SubtractiveNormalisation
 
 
 def maps(*shape: int, seed: int = 0) -> Tensor:
@@ -156,3 +156,17 @@ def test_bad_options_get_one_sentence() -> None:
     ):
         with pytest.raises(OptionError, match=words):
             make()
+
+
+def test_a_net_of_stages_does_not_see_the_contrast() -> None:
+    net = StageNet((2, 32, 32), 5, maps=(4, 6, 8))
+    images = torch.rand(3, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    maps = net.maps(images)
+    assert [tuple(one.shape[1:]) for one in maps] == [(2, 32, 32), (4, 14, 14), (6, 5, 5), (8, 1, 1)]
+    torch.testing.assert_close(net(images), net.read(maps[-1].flatten(1)))
+    torch.testing.assert_close(net(0.3 * images + 0.2), net(images), rtol=1e-3, atol=1e-4)
+    for size in (30, 12):
+        with pytest.raises(OptionError, match="squares of 4 n pixels, 16 or more"):
+            StageNet((2, size, size), 5)
+    with pytest.raises(OptionError, match="they are 32 × 28"):
+        StageNet((2, 32, 28), 5)

@@ -15,6 +15,9 @@ def test_ten_people_in_four_folds_leave_two_for_each_test(tmp_path: Path) -> Non
     config = dataclasses.replace(load("siamese").preset("smoke"), folds=4, steps=1)
     run = execute(config, start(config, tmp_path, "smoke"))
     assert all(row["seeds"] == 4 and row["measured"] is not None for row in run.results)
+    aligned = {row["method"] for row in run.results if row["id"] == "V12"}
+    assert aligned == {"PCA of aligned photographs (baseline)", "DrLIM on aligned photographs"}
+    assert (run.folder / "figures" / "aligned.png").is_file()
 
 
 def test_more_folds_than_pairs_of_people_are_refused(tmp_path: Path) -> None:

@@ -11,23 +11,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lowland.data.alignment import Alignment
 from lowland.data.catalogue import load
 from lowland.data.groups import first_of_each, group_folds, pairs_within
 from lowland.data.views import ImageViews
 from lowland.energies.joint_embedding import JointEmbedding
 from lowland.errors import OptionError
 from lowland.evaluation import fine_tune, hardest_pairs, plane, represent
-from lowland.evaluation.verification import Verification, principal_ways, verify_best
+from lowland.evaluation.verification import Verification, after, principal_ways, verify_best
 from lowland.nn.encoders.convnet import ConvNet
 from lowland.plots import curves, mosaic, scatter, verification_curves
-from lowland.recipes.base import Bound, Count, Positive, Recipe, recipe, train
+from lowland.recipes.base import Bound, Count, NotNegative, Positive, Recipe, recipe, train
 from lowland.recipes.joint.common import PIXELS, RANDOM, SUPERVISED
 from lowland.reports.run import Run
 from lowland.shaping.contrastive.drlim import DrLIM
 
 PCA, METHOD = "PCA", "DrLIM"
-COMPARED = (PIXELS, PCA, RANDOM, SUPERVISED, METHOD)
+ALIGNED = {PCA: "PCA, aligned", METHOD: "DrLIM, aligned"}
+COMPARED = (PIXELS, PCA, ALIGNED[PCA], RANDOM, SUPERVISED, METHOD, ALIGNED[METHOD])
 COMPONENTS = (8, 16, 32, 64, 128)
+_SHOWN = 12
 Codes = Callable[[Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
 """Images, and who is on them."""
@@ -56,6 +59,8 @@ class SiameseRecipe(Recipe):
     """Layers from the representation to the embedding."""
     margins: tuple[Positive, ...] = (2.0, 5.0, 10.0)
     """Margins to choose from on the validation people."""
+    stiffness: NotNegative = 1.0
+    """κ of the alignment: how much it costs to move a photograph, against how well it then fits the mean."""
     hardest: Count = 16
     """Negatives of each pair, the nearest first."""
     steps: Count = 300
@@ -103,11 +108,17 @@ class SiameseRecipe(Recipe):
             RANDOM: {"untrained": partial(represent, untrained)},
             SUPERVISED: {"a classifier of the training people": self._classify(training, who, number)},
             METHOD: {},
+            ALIGNED[METHOD]: {},
         }
+        align = Alignment(training, self.stiffness)  # knows the training people alone
+        moved = align(training)
+        tried[ALIGNED[PCA]] = after(align, principal_ways(moved, COMPONENTS))
         curve: dict[str, Any] = {}
         for margin in self.margins:
-            energy, curve[str(margin)] = self._learn(training, who, margin, number)
-            tried[METHOD][f"margin {margin:g}"] = partial(represent, energy.branch)
+            for method, images in ((METHOD, training), (ALIGNED[METHOD], moved)):
+                energy, curve[f"{method}, margin {margin:g}"] = self._learn(images, who, margin, number)
+                tried[method][f"margin {margin:g}"] = partial(represent, energy.branch)
+        tried[ALIGNED[METHOD]] = after(align, tried[ALIGNED[METHOD]])
         chosen = {method: verify_best(ways, splits["validation"], splits["test"]) for method, ways in tried.items()}
         measured = {
             method: {
@@ -118,7 +129,10 @@ class SiameseRecipe(Recipe):
         }  # fmt: skip
         test, whose = splits["test"]
         shown = {method: chosen[method].codes for method in (PCA, METHOD)}
-        return {"measured": measured, "codes": shown, "images": test, "who": whose, "loss": curve}
+        faces = {"as they are": test[:_SHOWN], "aligned": align(test[:_SHOWN])}
+        return {
+            "measured": measured, "codes": shown, "images": test, "who": whose, "loss": curve, "faces": faces,
+        }  # fmt: skip
 
     def _encoder(self, images: Tensor, generator: torch.Generator) -> ConvNet:
         """Photographs of faces are aligned, so that each place of the last maps has a meaning of its own."""
@@ -172,5 +186,6 @@ class SiameseRecipe(Recipe):
         pairs = {"different people": strangers, "the same person": friends}
         rows = {name + " " * side: first["images"][pair[side]] for name, pair in pairs.items() for side in (0, 1)}
         run.figure("hardest", mosaic(rows))
-        lines = {f"margin {name}": (line["steps"], line["values"]) for name, line in first["loss"].items()}
-        run.figure("training", curves(lines, title="DrLIM, first fold", xlabel="step", ylabel="loss of a batch"))
+        run.figure("aligned", partial(mosaic, first["faces"]))
+        lines = {name: (line["steps"], line["values"]) for name, line in first["loss"].items()}
+        run.figure("training", curves(lines, title="first fold", xlabel="step", ylabel="loss of a batch"))
