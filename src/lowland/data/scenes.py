@@ -20,7 +20,7 @@ from torch.nn import functional
 from lowland.data.boxes import box_of, overlaps
 from lowland.errors import DataError, OptionError, ShapeError
 
-_TRIES = 20
+_TRIES, _LONGEST = 20, 100
 _OPAQUE, _SEEN = 0.5, 0.02
 _DECOY = 64
 
@@ -95,29 +95,35 @@ class Scenes:
         """The scene of this number."""
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         image = self._background(draw)
-        boxes, angles, masks = torch.zeros(0, 4), [], []
+        taken, boxes, angles, masks = torch.zeros(0, 4), [], [], []
         things = 1 + _below(self.most, draw)
-        for part in range(things + _below(self.decoys + 1, draw)):
-            thing = part < things
+        parts = things + _below(self.decoys + 1, draw)
+        for part in range(_LONGEST):
+            # Where no thing could be put, as where thin lines have faded, one more is tried.
+            thing = part < things or not masks
+            if part >= parts and masks:
+                break
             source = self.cutouts[_below(len(self.cutouts), draw)] if thing else self._decoy(draw)
             piece, angle = self._changed(source, draw)
-            place = self._place(piece, boxes, draw)
+            place = self._place(piece, taken, draw)
             if place is None:
                 continue
             top, left, own = place
             height, width = piece.shape[1:]
             part_of = image[:, top : top + height, left : left + width]
             part_of.copy_(piece[:-1] + (1 - piece[-1]) * part_of)
-            boxes = torch.cat([boxes, own[None]])
+            taken = torch.cat([taken, own[None]])
             if thing:
+                boxes.append(own)
                 mask = torch.zeros(self.side, self.side, dtype=torch.bool)
                 mask[top : top + height, left : left + width] = piece[-1] > _OPAQUE
                 masks.append(mask)
                 angles.append(angle)
         blur, noise = torch.rand(2, generator=draw).tolist()
         image = blurred(image, 0.8 * blur) + 0.04 * noise * torch.randn(image.shape, generator=draw)
-        found = torch.stack(masks) if masks else torch.zeros(0, self.side, self.side, dtype=torch.bool)
-        return Scene(image.clamp_(0, 1), boxes[: len(masks)], torch.tensor(angles), found)
+        if not masks:
+            raise DataError(f"No thing could be put into scene {number}: all cut-outs fade at these sizes.")
+        return Scene(image.clamp_(0, 1), torch.stack(boxes), torch.tensor(angles), torch.stack(masks))
 
     def _background(self, draw: torch.Generator) -> Tensor:
         """A square of a photograph, at random place and scale, as it is or mirrored."""
@@ -213,13 +219,24 @@ def blurred(image: Tensor, deviation: float) -> Tensor:
 
 
 def ellipse(height: int, width: int, ratio: float = 1.0) -> Tensor:
-    """1 inside an ellipse that fills the height, and of that width times the ratio, 0 outside: (height, width).
+    """1 inside an ellipse that fills the height, and the width times the ratio; 0 outside: (height, width).
 
     >>> ellipse(4, 4).tolist()[0]
     [0.0, 1.0, 1.0, 0.0]
     """
     rows, columns = ((2 * torch.arange(length) + 1) / length - 1 for length in (height, width))
     return (rows[:, None].square() + (columns[None] / ratio).square() <= 1).float()
+
+
+def portraits(faces_N1HW: Tensor) -> Tensor:
+    """Portraits (N, 1, H, W) as cut-outs, (N, 2, H, W): opaque in an upright ellipse.
+
+    >>> portraits(torch.rand(3, 1, 12, 10)).shape
+    torch.Size([3, 2, 12, 10])
+    """
+    height, width = faces_N1HW.shape[2:]
+    opacity = ellipse(height, width).expand(len(faces_N1HW), 1, -1, -1)
+    return torch.cat([faces_N1HW, opacity], dim=1)
 
 
 def _below(count: int, draw: torch.Generator) -> int:

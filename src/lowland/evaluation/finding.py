@@ -1,0 +1,125 @@
+"""What a finder finds in scenes, and how good that is, beside an answer that does not look at the image.
+
+Shape letters: N answers of a scene, S pixels along the side of a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lowland.data.boxes import mask_overlaps, overlaps
+from lowland.data.scenes import Scene
+from lowland.energies.box_finder import BoxFinder
+from lowland.energies.masks import Masks
+from lowland.evaluation.detection import (
+    Judged,
+    angle_errors,
+    average_precision,
+    found_at,
+    judge,
+    mean_precision,
+)
+from lowland.nn.boxes import Found, paste_masks
+from lowland.training.finding import inside_boxes
+
+FALSE = (0.5, 1.0, 1.28)
+"""False answers an image at which the share that is found is told; the published figures have 0.5 and 1.28."""
+
+
+class Answers(NamedTuple):
+    """Answers to several scenes: of each `boxes` (N, 4), `scores` (N,), `angles` (N,) or (0,), and `masks`, the
+    overlaps of their masks with those of the things, or none."""
+
+    boxes: list[Tensor]
+    scores: list[Tensor]
+    angles: list[Tensor]
+    masks: list[Tensor]
+
+
+@torch.no_grad()
+def answer(finder: BoxFinder, scenes: Sequence[Scene], masks: Masks | None = None) -> Answers:
+    """What a finder finds in each scene, with the masks in these boxes if `masks` are given."""
+    images = torch.stack([scene.image for scene in scenes])
+    found = finder.find(images)
+    tables = []
+    if masks is not None:
+        for scene, own in zip(scenes, found, strict=True):
+            told = mask_values(masks, finder, scene.image, own)
+            tables.append(mask_overlaps(told > 0.5, scene.masks))
+    return Answers(*([getattr(own, name) for own in found] for name in ("boxes", "scores", "angles")), tables)
+
+
+@torch.no_grad()
+def mask_values(masks: Masks, finder: BoxFinder, image: Tensor, found: Found) -> Tensor:
+    """How likely each pixel of an image belongs to each thing that was found in it, (N, H, W)."""
+    side = finder.cells.side
+    if not len(found.boxes):
+        return torch.zeros(0, side, side)
+    inside = inside_boxes(finder, image[None], [found.boxes], masks.domain("y").shape[0])
+    return paste_masks(masks.encode(inside).sigmoid().cpu(), found.boxes, side)
+
+
+def without_looking(train: Sequence[Scene], count: int) -> Answers:
+    """The same box for each of so many scenes: the mean of all boxes of other scenes, and their mean angle.
+
+    >>> scene = Scene(torch.zeros(1, 4, 4), torch.tensor([[0.0, 0, 2, 2]]), torch.zeros(1), torch.zeros(1, 4, 4) > 0)
+    >>> without_looking([scene], 2).boxes
+    [tensor([[0., 0., 2., 2.]]), tensor([[0., 0., 2., 2.]])]
+    """
+    box = torch.cat([scene.boxes for scene in train]).mean(dim=0, keepdim=True)
+    angle = torch.cat([scene.angles for scene in train]).mean(dim=0, keepdim=True)
+    return Answers([box] * count, [torch.ones(1)] * count, [angle] * count, [])
+
+
+def judged_answers(answers: Answers, scenes: Sequence[Scene], least: float = 0.5) -> Judged:
+    """Which boxes are right: those that overlap a thing by at least so much, see `detection.judge`."""
+    return judge(answers.scores, _tables(answers, scenes), least)
+
+
+def measures(answers: Answers, scenes: Sequence[Scene]) -> dict[str, float]:
+    """Average precision and shares of things found, in percent, and the median error of angles in degrees.
+
+    "ap50" at an overlap of a half, "ap" the mean from 0.5 to 0.95, "found at 1" with at most one false answer an image;
+    "mask ap50" and "mask ap" where there are masks, and "angle" where there are angles.
+    """
+    tables = _tables(answers, scenes)
+    judged = judge(answers.scores, tables)
+    numbers = {"ap50": 100 * average_precision(judged), "ap": 100 * mean_precision(answers.scores, tables)}
+    numbers |= {f"found at {false:g}": 100 * found_at(judged, false) for false in FALSE}
+    if answers.masks:
+        numbers["mask ap50"] = 100 * average_precision(judge(answers.scores, answers.masks))
+        numbers["mask ap"] = 100 * mean_precision(answers.scores, answers.masks)
+    if any(len(own) for own in answers.angles):
+        errors = angle_errors(judged, answers.angles, [scene.angles for scene in scenes])
+        if len(errors):
+            numbers["angle"] = float(errors.median())
+    return numbers
+
+
+def threshold(answers: Answers, scenes: Sequence[Scene], false: float = 1.0) -> float:
+    """The least score at which there is at most so many false answers an image: of validation scenes."""
+    judged = judged_answers(answers, scenes)
+    wrong = (~judged.right).cumsum() / judged.images
+    within = judged.scores[wrong <= false]
+    over = judged.scores[wrong > false]
+    return float(within[within > over.max(initial=0.0)].min(initial=1.0))
+
+
+def accepted(answers: Answers, scenes: Sequence[Scene], least: float) -> dict[str, float]:
+    """Of the answers of at least this score: the share of things "found", in percent, and "false" ones an image."""
+    judged = judged_answers(answers, scenes)
+    taken = judged.right[judged.scores >= least]
+    return {"found": 100 * taken.sum() / judged.things, "false": float((~taken).sum() / judged.images)}
+
+
+def stored(answers: Mapping[str, Any]) -> Answers:
+    """Answers from what a stage of a run stores of them."""
+    return Answers(**answers)
+
+
+def _tables(answers: Answers, scenes: Sequence[Scene]) -> list[Tensor]:
+    return [overlaps(boxes, scene.boxes) for boxes, scene in zip(answers.boxes, scenes, strict=True)]
