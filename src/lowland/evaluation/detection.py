@@ -1,7 +1,7 @@
 """How well boxes or masks are found: average precision, and the share found at so many false ones an image.
 
 A thing counts as found by the surest answer that overlaps it enough and has no better thing to find; every further
-answer is false. The rules are those of the COCO challenge (Lin et al., "Microsoft COCO", 2014, and its evaluation code).
+answer is false. The rules are those of the COCO challenge (Lin et al., "Microsoft COCO", 2014).
 
 Shape letters: I images, N answers and M things of an image, T answers of all images.
 """
@@ -25,8 +25,11 @@ STRICTER = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
 
 class Judged(NamedTuple):
-    """Answers of all images, the surest first: `scores` (T,), `right` (T,) bool, `things` the number of all things,
-    `images` the number of images, and `pairs` the row of the thing that each answer finds in its image, −1 for none."""
+    """Answers of all images, the surest first.
+
+    `scores` (T,); `right` (T,) of booleans; `things` and `images`, how many there are; and for each image `pairs` (N,),
+    the row of the thing that each of its answers finds, −1 for none, in the order in which they were given.
+    """
 
     scores: NDArray[np.float64]
     right: NDArray[np.bool_]

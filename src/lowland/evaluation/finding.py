@@ -5,8 +5,8 @@ Shape letters: N answers of a scene, S pixels along the side of a mask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from lowland.evaluation.detection import (
     judge,
     mean_precision,
 )
-from lowland.nn.boxes import Found, paste_masks
+from lowland.nn.boxes import paste_masks
 from lowland.training.finding import inside_boxes
 
 FALSE = (0.5, 1.0, 1.28)
@@ -31,8 +31,11 @@ FALSE = (0.5, 1.0, 1.28)
 
 
 class Answers(NamedTuple):
-    """Answers to several scenes: of each `boxes` (N, 4), `scores` (N,), `angles` (N,) or (0,), and `masks`, the
-    overlaps of their masks with those of the things, or none."""
+    """Answers to several scenes.
+
+    Of each scene `boxes` (N, 4), `scores` (N,), `angles` (N,) or (0,); and, where there are masks, `masks`, their
+    overlaps with the masks of the things.
+    """
 
     boxes: list[Tensor]
     scores: list[Tensor]
@@ -48,19 +51,19 @@ def answer(finder: BoxFinder, scenes: Sequence[Scene], masks: Masks | None = Non
     tables = []
     if masks is not None:
         for scene, own in zip(scenes, found, strict=True):
-            told = mask_values(masks, finder, scene.image, own)
+            told = mask_values(masks, finder, scene.image, own.boxes)
             tables.append(mask_overlaps(told > 0.5, scene.masks))
     return Answers(*([getattr(own, name) for own in found] for name in ("boxes", "scores", "angles")), tables)
 
 
 @torch.no_grad()
-def mask_values(masks: Masks, finder: BoxFinder, image: Tensor, found: Found) -> Tensor:
-    """How likely each pixel of an image belongs to each thing that was found in it, (N, H, W)."""
+def mask_values(masks: Masks, finder: BoxFinder, image: Tensor, boxes_N4: Tensor) -> Tensor:
+    """How likely each pixel of an image belongs to the thing in each box, (N, H, W)."""
     side = finder.cells.side
-    if not len(found.boxes):
+    if not len(boxes_N4):
         return torch.zeros(0, side, side)
-    inside = inside_boxes(finder, image[None], [found.boxes], masks.domain("y").shape[0])
-    return paste_masks(masks.encode(inside).sigmoid().cpu(), found.boxes, side)
+    inside = inside_boxes(finder, image[None], [boxes_N4], masks.domain("y").shape[0])
+    return paste_masks(masks.encode(inside).sigmoid().cpu(), boxes_N4, side)
 
 
 def without_looking(train: Sequence[Scene], count: int) -> Answers:
@@ -114,11 +117,6 @@ def accepted(answers: Answers, scenes: Sequence[Scene], least: float) -> dict[st
     judged = judged_answers(answers, scenes)
     taken = judged.right[judged.scores >= least]
     return {"found": 100 * taken.sum() / judged.things, "false": float((~taken).sum() / judged.images)}
-
-
-def stored(answers: Mapping[str, Any]) -> Answers:
-    """Answers from what a stage of a run stores of them."""
-    return Answers(**answers)
 
 
 def _tables(answers: Answers, scenes: Sequence[Scene]) -> list[Tensor]:

@@ -22,7 +22,7 @@ _REACH = 2.0
 
 
 class Found(NamedTuple):
-    """Boxes of one image, the surest first: `boxes` (N, 4) in pixels, `scores` (N,) in [0, 1], `angles` (N,) or (0,)."""
+    """Boxes of an image, the surest first: `boxes` (N, 4) in pixels, `scores` (N,) in [0, 1], `angles` (N,) or (0,)."""
 
     boxes: Tensor
     scores: Tensor
@@ -34,10 +34,10 @@ class Cells:
     """The cells of a square image at several scales, and how boxes are written on them and read from them.
 
     A box belongs to the finest scale on which √(width · height) is below eight cells, else to the coarsest. There it
-    paints a Gaussian of one cell standard deviation, 1 at the cell that holds its centre, as in Zhou, Wang & Krähenbühl,
-    "Objects as points" (2019), section 3, and cut off two cells away. The four numbers of a box at a cell are the way
-    from the middle of the cell to the centre of the box, in cells, and the logarithms of width and height over eight
-    cells. An angle is two numbers more, its cosine and sine.
+    paints a Gaussian of one cell standard deviation, 1 at the cell that holds its centre, as in Zhou, Wang &
+    Krähenbühl, "Objects as points" (2019), section 3, and cut off two cells away. The four numbers of a box at a cell
+    are the way from the middle of the cell to the centre of the box, in cells, and the logarithms of width and height
+    over eight cells. An angle is two numbers more, its cosine and sine.
 
     Args:
         side: height and width of the image, in pixels.
@@ -94,7 +94,7 @@ class Cells:
         return (sizes_N[:, None] >= limits).sum(dim=1)
 
     def paint(self, boxes_N4: Tensor, angles_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Heat (M,) in [0, 1], and the numbers (D, M) of the box that is nearest to each cell; both 0 far from all boxes.
+        """Heat (M,) in [0, 1], and the numbers (D, M) of the box nearest to each cell; both are 0 far from all boxes.
 
         Raises:
             DataError: for boxes outside the image or without area.

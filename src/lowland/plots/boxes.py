@@ -58,7 +58,7 @@ def found_boxes(
         for box, good in zip(boxes[number].tolist(), right[number], strict=True):
             _frame(ax, box, BLUE if good else ORANGE, "-")
         for mask, good in zip(masks[number], right[number], strict=True) if masks else ():
-            if 0.5 < float(mask.max()):
+            if float(mask.max()) > 0.5:
                 ax.contour(mask.numpy(), levels=[0.5], colors=[BLUE if good else ORANGE], linewidths=0.8)
     for ax in panels[len(images) :]:
         ax.axis("off")
