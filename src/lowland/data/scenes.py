@@ -28,7 +28,8 @@ _DECOY = 64
 class Scene(NamedTuple):
     """An image and what is in it, exactly.
 
-    `image` (C, H, W) in [0, 1]; `boxes` (N, 4), see `data.boxes`; `angles` (N,) in radians, clockwise; `masks` (N, H, W).
+    `image` (C, H, W) in [0, 1]; `boxes` (N, 4), see `data.boxes`; `angles` (N,) in radians, clockwise; `masks` (N, H,
+    W) of booleans.
     """
 
     image: Tensor

@@ -112,6 +112,25 @@ def threshold(answers: Answers, scenes: Sequence[Scene], false: float = 1.0) -> 
     return float(within[within > over.max(initial=0.0)].min(initial=1.0))
 
 
+class Sure(NamedTuple):
+    """What is accepted in a scene: `boxes` (N, 4), whether each is `right`, and the boxes of what was `missed`."""
+
+    boxes: Tensor
+    right: list[bool]
+    missed: Tensor
+
+
+def sure_answers(answers: Answers, scenes: Sequence[Scene], least: float) -> list[Sure]:
+    """The answers of at least this score, scene by scene."""
+    judged, found = judged_answers(answers, scenes), []
+    for number, scene in enumerate(scenes):
+        sure = answers.scores[number] >= least
+        pairs = torch.from_numpy(judged.pairs[number])[sure]
+        missed = [row for row in range(len(scene.boxes)) if row not in pairs.tolist()]
+        found.append(Sure(answers.boxes[number][sure], (pairs >= 0).tolist(), scene.boxes[missed]))
+    return found
+
+
 def accepted(answers: Answers, scenes: Sequence[Scene], least: float) -> dict[str, float]:
     """Of the answers of at least this score: the share of things "found", in percent, and "false" ones an image."""
     judged = judged_answers(answers, scenes)

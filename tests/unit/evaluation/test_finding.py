@@ -8,7 +8,16 @@ import torch
 from lowland.data.scenes import Scene
 from lowland.energies.box_finder import BoxFinder
 from lowland.energies.masks import Masks
-from lowland.evaluation.finding import Answers, accepted, answer, mask_values, measures, threshold, without_looking
+from lowland.evaluation.finding import (
+    Answers,
+    accepted,
+    answer,
+    mask_values,
+    measures,
+    sure_answers,
+    threshold,
+    without_looking,
+)
 
 
 def scene(*boxes: list[float], angle: float = 0.5) -> Scene:
@@ -52,6 +61,10 @@ def test_the_threshold_is_the_least_with_so_few_false_answers() -> None:
     assert least == pytest.approx(0.35)
     found = accepted(answers, SCENES, least)
     assert found == {"found": 100.0, "false": 1.0}
+    first, second = sure_answers(answers, SCENES, 0.65)
+    assert (first.right, second.right) == ([True, False], [False])
+    assert torch.equal(first.missed, SCENES[0].boxes[1:])
+    assert torch.equal(second.missed, SCENES[1].boxes)
     assert accepted(answers, SCENES, 0.75) == {"found": pytest.approx(100 / 3), "false": 0.5}
 
 

@@ -20,6 +20,7 @@ from lowland.evaluation.finding import (
     judged_answers,
     mask_values,
     measures,
+    sure_answers,
     threshold,
     without_looking,
 )
@@ -90,7 +91,8 @@ class FindRecipe(SeededRecipe):
             with run.below(task):
                 numbers[task], left[task] = self._task(run, task, sets, seed)
             scenes, likely = left[task].scenes, [sets["train"].draw(number) for number in range(self.chosen)]
-            numbers[task + BLIND] = measures(without_looking(likely, len(scenes)), scenes)
+            blind = measures(without_looking(likely, len(scenes)), scenes)
+            numbers[task + BLIND] = {name: blind[name] for name in blind if name in numbers[task]}
         return numbers, left
 
     def _task(self, run: Run, task: str, sets: dict[str, Scenes], seed: int) -> tuple[dict[str, Any], Left]:
@@ -98,13 +100,14 @@ class FindRecipe(SeededRecipe):
         channels, turned = train.photographs.shape[1], task == "faces"
         finder = BoxFinder(train.side, channels, turned, balance=self.balance, generator=generator).to(self.device)
         masks = None if turned else Masks(finder.pyramid.features + channels, generator=generator).to(self.device)
-        folder, options = run.checkpoints / f"{task}-{seed}", {"batch": self.batch, "rate": self.rate, "seed": seed}
+        folder, options = run.folder / "fit", {"batch": self.batch, "rate": self.rate, "seed": seed}
         steps = self.face_steps if turned else self.steps
-        curve = run.stage("train", lambda: _line(train_finder(finder, train, steps, run=folder, **options)), [finder])
+        learn = partial(train_finder, finder, train, steps, run=folder / f"{task}-{seed}", **options)
+        curve = run.stage("train", lambda: _line(learn()), [finder])
         if masks is not None:
-            place = run.checkpoints / f"masks-{seed}"
-            learn = partial(train_masks, masks, finder, train, self.mask_steps, run=place, **options)
-            run.stage("masks", lambda: _line(learn()), [masks])
+            place = folder / f"masks-{seed}"
+            more = partial(train_masks, masks, finder, train, self.mask_steps, run=place, **options)
+            run.stage("masks", lambda: _line(more()), [masks])
         chosen, tested = ([sets[part].draw(number) for number in range(count)]
                           for part, count in (("validation", self.chosen), ("test", self.tested)))  # fmt: skip
         found = run.stage("find", lambda: [answer(finder, part, masks)._asdict() for part in (chosen, tested)])
@@ -138,14 +141,9 @@ def _line(result: Any) -> dict[str, list[float]]:
 
 def _pictures(left: Left) -> Any:
     """The first test scenes, with what was accepted."""
-    scenes, judged = left.scenes[:_SHOWN], judged_answers(left.answers, left.scenes)
-    found, right, missed, masks = [], [], [], []
-    for number, scene in enumerate(scenes):
-        sure = left.answers.scores[number] >= left.least
-        pairs = torch.from_numpy(judged.pairs[number])[sure]
-        found.append(left.answers.boxes[number][sure])
-        right.append((pairs >= 0).tolist())
-        missed.append(scene.boxes[[row for row in range(len(scene.boxes)) if row not in pairs.tolist()]])
-        if left.masks is not None:
-            masks.append(mask_values(left.masks, left.finder, scene.image, found[-1]))
-    return found_boxes([scene.image for scene in scenes], found, right, missed, masks=masks)
+    images = [scene.image for scene in left.scenes[:_SHOWN]]
+    found, right, missed = zip(*sure_answers(left.answers, left.scenes, left.least)[:_SHOWN], strict=True)
+    masks = [] if left.masks is None else [
+        mask_values(left.masks, left.finder, image, boxes) for image, boxes in zip(images, found, strict=True)
+    ]  # fmt: skip
+    return found_boxes(images, found, right, missed, masks=masks)
