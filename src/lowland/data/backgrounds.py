@@ -26,7 +26,6 @@ _MATE = Source(
     archive="mate-backgrounds_1.26.0-1_all.deb",
     size=46_638_500,
     root="usr/share/backgrounds/mate/nature",
-    installed=("/usr/share/backgrounds/mate/nature",),
 )
 _OPENCV = Source(
     name="backgrounds",
@@ -39,7 +38,6 @@ _OPENCV = Source(
     archive="opencv-doc_4.6.0+dfsg-12_all.deb",
     size=95_715_012,
     root="usr/share/doc/opencv-doc/examples/data",
-    installed=("/usr/share/doc/opencv-doc/examples/data",),
 )
 _FILES = (
     (_MATE, (
@@ -58,8 +56,8 @@ SIDE = 192
 
 @dataset(
     what="Photographs without people, whole and in parts, labelled by photograph.",
-    size="26 photographs in 88 squares of 192 × 192",
-    licence="CC and GPL (mate-backgrounds), Apache-2.0 and others (opencv-doc): see the packages",
+    size="126 squares of 192 × 192, from 26 photographs",
+    licence="GPL-2+ and CC-BY-SA-4.0 (mate-backgrounds); that of opencv-doc, see the package",
     source=_MATE,
     also=(_OPENCV,),
 )

@@ -33,7 +33,7 @@ SIDE = 64
 @dataset(
     what="Stamps of Tux Paint: cut-outs in 16 categories, in red, green, blue and opacity.",
     size="796 of 64 × 64",
-    licence="GPL-2+ and public domain (see the package)",
+    licence="GPL-2+",
     source=_SOURCE,
 )
 def stamps(data_dir: str | Path | None = None) -> Images:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from lowland.evaluation.finding import (
     Answers,
     accepted,
     answer,
+    blind_measures,
     mask_values,
     measures,
     sure_answers,
@@ -79,6 +82,9 @@ def test_what_does_nothing_is_the_mean_box() -> None:
     blind = without_looking(SCENES, 2)
     assert torch.equal(blind.boxes[0], torch.cat([one.boxes for one in SCENES]).mean(dim=0, keepdim=True))
     assert measures(blind, SCENES)["ap50"] < 50
+    turned = [SCENES[0]._replace(angles=torch.tensor([0.2, 0.2])), SCENES[1]._replace(angles=torch.tensor([-0.1]))]
+    # The mean is 0.1, so the errors are 0.1, 0.1 and 0.2.
+    assert blind_measures(turned, turned)["angle"] == pytest.approx(math.degrees(0.1), rel=1e-5)
 
 
 def test_answers_of_a_finder_have_the_shapes_that_are_judged() -> None:

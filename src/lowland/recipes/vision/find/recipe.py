@@ -17,12 +17,12 @@ from lowland.evaluation.finding import (
     Answers,
     accepted,
     answer,
+    blind_measures,
     judged_answers,
     mask_values,
     measures,
     sure_answers,
     threshold,
-    without_looking,
 )
 from lowland.plots.boxes import found_boxes, heat_maps
 from lowland.plots.curves import curves
@@ -90,8 +90,7 @@ class FindRecipe(SeededRecipe):
             sets = scene_sets("digits" if self.data == "digits" else task, seed)
             with run.below(task):
                 numbers[task], left[task] = self._task(run, task, sets, seed)
-            scenes, likely = left[task].scenes, [sets["train"].draw(number) for number in range(self.chosen)]
-            blind = measures(without_looking(likely, len(scenes)), scenes)
+            blind = blind_measures([sets["train"].draw(number) for number in range(self.chosen)], left[task].scenes)
             numbers[task + BLIND] = {name: blind[name] for name in blind if name in numbers[task]}
         return numbers, left
 
