@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,10 +77,10 @@ def backgrounds(data_dir: str | Path | None = None) -> Images:
     labels_N = torch.arange(len(names)).repeat_interleave(torch.tensor([len(part) for part in parts]))
     rows = group_folds(labels_N, 4, torch.Generator().manual_seed(0), "photographs")[0]
     images_NCHW = torch.cat(parts)
-    split = {part: images_NCHW[mask_N] for part, mask_N in rows.items()}
-    labels = {f"{part}_labels": labels_N[mask_N] for part, mask_N in rows.items()}
+    split: dict[str, Any] = {part: images_NCHW[mask_N] for part, mask_N in rows.items()}
+    split |= {f"{part}_labels": labels_N[mask_N] for part, mask_N in rows.items()}
     where = " and ".join(source.package for source, _ in _FILES)
-    return Images("backgrounds", where, tuple(name.split(".")[0] for name in names), **split, **labels)
+    return Images("backgrounds", where, tuple(name.split(".")[0] for name in names), **split)
 
 
 def squares(photograph_CHW: Tensor, side: int = SIDE) -> Tensor:

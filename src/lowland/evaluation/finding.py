@@ -53,7 +53,8 @@ def answer(finder: BoxFinder, scenes: Sequence[Scene], masks: Masks | None = Non
         for scene, own in zip(scenes, found, strict=True):
             told = mask_values(masks, finder, scene.image, own.boxes)
             tables.append(mask_overlaps(told > 0.5, scene.masks))
-    return Answers(*([getattr(own, name) for own in found] for name in ("boxes", "scores", "angles")), tables)
+    boxes, scores, angles = ([getattr(own, name) for own in found] for name in ("boxes", "scores", "angles"))
+    return Answers(boxes, scores, angles, tables)
 
 
 @torch.no_grad()
