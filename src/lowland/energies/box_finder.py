@@ -74,7 +74,7 @@ class BoxFinder(Energy):
         self.pyramid = FeaturePyramid(channels, widths, features, generator)
         rare = math.log(_RARE / (1 - _RARE))
         self.heat = CellHead(features, 1, (rare,), generator)
-        self.numbers = CellHead(features, cells.numbers, (0.0, 0.0, -0.5, -0.5, 1.0, 0.0)[: cells.numbers], generator)
+        self.numbers = CellHead(features, cells.numbers, (0.0, 0.0, -0.3, -0.3, 1.0, 0.0)[: cells.numbers], generator)
 
     def encode(self, x: Tensor) -> dict[str, Tensor]:
         """The heat of each cell before its sigmoid, (B, M), and the numbers of its box, (B, D, M)."""

@@ -143,7 +143,7 @@ def accepted(answers: Answers, scenes: Sequence[Scene], least: float) -> dict[st
     """Of the answers of at least this score: the share of things "found", in percent, and "false" ones an image."""
     judged = judged_answers(answers, scenes)
     taken = judged.right[judged.scores >= least]
-    return {"found": 100 * taken.sum() / judged.things, "false": float((~taken).sum() / judged.images)}
+    return {"found": float(100 * taken.sum() / judged.things), "false": float((~taken).sum() / judged.images)}
 
 
 def _tables(answers: Answers, scenes: Sequence[Scene]) -> list[Tensor]:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from lowland.data.boxes import check_boxes, overlaps
 from lowland.errors import OptionError
 
-WIDEST = 8.0
+WIDEST = 6.0
 """Cells that a thing is across at most, on all scales but the coarsest."""
 _REACH = 2.0
 
@@ -33,11 +33,11 @@ class Found(NamedTuple):
 class Cells:
     """The cells of a square image at several scales, and how boxes are written on them and read from them.
 
-    A box belongs to the finest scale on which √(width · height) is below eight cells, else to the coarsest. There it
+    A box belongs to the finest scale on which √(width · height) is below six cells, else to the coarsest. There it
     paints a Gaussian of one cell standard deviation, 1 at the cell that holds its centre, as in Zhou, Wang &
     Krähenbühl, "Objects as points" (2019), section 3, and cut off two cells away. The four numbers of a box at a cell
     are the way from the middle of the cell to the centre of the box, in cells, and the logarithms of width and height
-    over eight cells. An angle is two numbers more, its cosine and sine.
+    over six cells. An angle is two numbers more, its cosine and sine.
 
     Args:
         side: height and width of the image, in pixels.

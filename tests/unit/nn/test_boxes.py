@@ -43,7 +43,7 @@ def test_every_hot_cell_tells_of_its_box(generator: torch.Generator) -> None:
 
 
 def test_a_box_is_on_the_scale_of_its_size() -> None:
-    boxes = torch.tensor([[0.0, 0, 31, 31], [0.0, 0, 32, 32], [0.0, 0, 16, 63], [0.0, 0, 64, 64], [0.0, 0, 128, 128]])
+    boxes = torch.tensor([[0.0, 0, 23, 23], [0.0, 0, 24, 24], [0.0, 0, 12, 47], [0.0, 0, 48, 48], [0.0, 0, 128, 128]])
     assert Cells(128).scale_of(boxes).tolist() == [0, 1, 0, 2, 2]
     heat, _ = Cells(128).paint(boxes[3:4])
     fine, middle, coarse = Cells(128).maps(heat[None])
