@@ -45,22 +45,27 @@ def verify(source: Source, path: Path) -> None:
 def unpack(source: Source, names: Sequence[str], archive: Path) -> dict[str, bytes]:
     """The named files below `source.root` in an archive, after verifying it.
 
+    Args:
+        names: file names, or one text such as ".png" for all files that end so.
+
     Raises:
         DataError: for a wrong checksum, or an archive that cannot be unpacked or lacks a file.
     """
     verify(source, archive)
-    wanted = {f"{source.root}/{name}": name for name in names}
     content: dict[str, bytes] = {}
     try:
         with archive.open("rb") as raw, tarfile.open(fileobj=_tar_inside(raw, archive)) as tar:
             for member in tar:
-                name = wanted.get(member.name.removeprefix("./"))
-                stream = tar.extractfile(member) if name else None
-                if name and stream:
+                path = member.name.removeprefix("./")
+                name = path.removeprefix(f"{source.root}/")
+                wanted = name != path and (name.endswith(names) if isinstance(names, str) else name in names)
+                stream = tar.extractfile(member) if wanted else None
+                if stream:
                     content[name] = stream.read()
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
         raise DataError(f"{archive} could not be unpacked ({error}). {source.remedy}") from error
-    if missing := [name for name in names if name not in content]:
+    sought = [next(iter(content), f"*{names}")] if isinstance(names, str) else names
+    if missing := [name for name in sought if name not in content]:
         raise DataError(f"{archive} lacks {source.root}/{missing[0]}. {source.remedy}")
     return content
 

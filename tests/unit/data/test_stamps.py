@@ -1,0 +1,110 @@
+"""Stamps, and photographs to put them on, from small archives of the same format."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from lowland.data import backgrounds as photographs
+from lowland.data import stamps as module
+from lowland.data.lookup import read_all
+from lowland.data.stamps import cut_out, stamps
+from lowland.errors import DataError
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def stamp(width: int, height: int, mode: str = "RGBA") -> bytes:
+    """A red rectangle with a transparent margin of 3 pixels."""
+    image = Image.new("RGBA", (width + 6, height + 6))
+    image.paste((255, 0, 0, 255), (3, 3, width + 3, height + 3))
+    return png(image.convert(mode))
+
+
+def as_deb(tar: bytes) -> bytes:
+    header = f"{'data.tar.gz':<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(tar):<10}`\n".encode()
+    return b"!<arch>\n" + header + tar
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path,
+    tar: Callable[[dict[str, bytes]], bytes],
+    sha256: Callable[[bytes], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Ten stamps of each of two categories, and other files, in a package as the real one is."""
+    root = f"./{module._SOURCE.root}"
+    members = {f"{root}/{kind}/{number}.png": stamp(20, 10 + number) for kind in ("a", "b") for number in range(10)}
+    payload = as_deb(tar(members | {f"{root}/a/0.txt": b"a stamp", "./usr/share/other/x.png": b"no stamp"}))
+    (tmp_path / module._ARCHIVE).write_bytes(payload)
+    monkeypatch.setattr(
+        module, "_SOURCE", dataclasses.replace(module._SOURCE, sha256={module._ARCHIVE: sha256(payload)})
+    )
+    return tmp_path
+
+
+def test_stamps_of_a_package(folder: Path) -> None:
+    found = stamps(folder)
+    assert found.classes == ("a", "b")
+    assert (len(found.train), len(found.validation), len(found.test)) == (14, 2, 4)
+    assert found.shape == (4, 64, 64)
+    assert torch.equal(found.test_labels.bincount(), torch.tensor([2, 2]))
+
+
+def test_a_package_that_is_missing_damaged_or_empty(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"lacks tuxpaint-stamps-default.*\.deb, the archive of stamps"):
+        stamps(folder / "nowhere")
+    with pytest.raises(DataError, match=r"lacks usr/share/tuxpaint/stamps/\*\.svg"):
+        read_all(module._SOURCE, ".svg", folder)
+    (folder / module._ARCHIVE).write_bytes(b"!<arch>\n")
+    with pytest.raises(DataError, match="is damaged or is another file"):
+        stamps(folder)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_a_cut_out_fills_the_square_and_keeps_its_proportions(mode: str) -> None:
+    pixels = cut_out(stamp(40, 20, mode), "stamp")
+    opaque = pixels[3] > 127
+    assert pixels.shape == (4, 64, 64)
+    assert opaque.any(dim=0).all()
+    assert int(opaque.any(dim=1).sum()) == 32
+    assert bool((pixels[0][opaque] > (200 if mode == "RGBA" else 50)).all())
+
+
+def test_pictures_that_are_no_cut_outs() -> None:
+    with pytest.raises(DataError, match=r"The picture x\.png"):
+        cut_out(b"no picture", "x.png")
+    with pytest.raises(DataError, match="nowhere more than half opaque"):
+        cut_out(png(Image.new("RGBA", (8, 8), (255, 0, 0, 100))), "faint.png")
+
+
+def test_photographs_are_split_by_photograph(tmp_path: Path) -> None:
+    """From unpacked files; large ones give five squares, and no photograph is in two parts."""
+    names = [name for _, files in photographs._FILES for name in files]
+    for number, name in enumerate(names):
+        side = 400 if number % 2 else 200
+        image = Image.new("RGB", (side + 30, side), (9 * number, 255 - 9 * number, 0))
+        image.save(tmp_path / name)
+    found = photographs.backgrounds(tmp_path)
+    parts = [set(getattr(found, f"{part}_labels").tolist()) for part in ("train", "validation", "test")]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == len(names)
+    assert min(map(len, parts)) >= 3
+    labels = torch.cat([found.train_labels, found.validation_labels, found.test_labels]).bincount()
+    assert labels.tolist() == [1, 5] * (len(names) // 2)
+    for image, label in zip(found.test, found.test_labels.tolist(), strict=True):
+        # JPEG changes a flat colour by a level or two.
+        assert float((image.mean(dim=(1, 2)) * 255 - torch.tensor([9 * label, 255 - 9 * label, 0])).abs().max()) < 3
+    (tmp_path / names[0]).unlink()
+    with pytest.raises(DataError, match="only part of backgrounds"):
+        photographs.backgrounds(tmp_path)

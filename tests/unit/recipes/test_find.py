@@ -1,0 +1,32 @@
+"""The recipe `find`: its measures, its pictures, and options that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lowland.errors import OptionError
+from lowland.recipes.vision.find.recipe import BLIND, TASKS, FindRecipe
+from lowland.reports.run import Run
+
+
+def test_measures_and_pictures_are_on_the_page(smoke: Callable[[str], Run]) -> None:
+    run = smoke("find")
+    for task in TASKS:
+        for name in (task, task + BLIND):
+            for measure in ("ap50", "ap", "found at 0.5", "found at 1", "found at 1.28"):
+                assert 0 <= run.measured.mean(name, measure) <= 100
+        assert run.measured.mean(task, "false") >= 0
+    assert run.measured.methods("mask ap") == ["stamps"]
+    drawn = {path.stem for path in (run.folder / "figures").glob("*.png")}
+    assert drawn == {"stamps", "faces", "stamps-heat", "faces-heat", "rates", "training"}
+    assert {path.name for path in (run.folder / "checkpoints").glob("*") if (path / "model.safetensors").exists()} >= {
+        "stamps", "faces"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{"data": "photographs"}, {"steps": 0}, {"balance": 0.0}, {"tested": 0}])
+def test_options_that_cannot_be(options: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        FindRecipe.from_options(options)
