@@ -91,8 +91,8 @@ def mask_batch(finder: BoxFinder, scenes: Sequence[Scene], size: int, seeds: Seq
 
 
 def train_masks(
-    masks: Masks, finder: BoxFinder, scenes: PastedScenes, steps: int, batch: int = 16, rate: float = 2e-3, seed: int = 0,
-    run: Path | None = None,
+    masks: Masks, finder: BoxFinder, scenes: PastedScenes, steps: int, batch: int = 16, rate: float = 2e-3,
+    seed: int = 0, run: Path | None = None,
 ) -> FitResult:  # fmt: skip
     """Train the masks in the boxes of a trained finder, which stays as it is, by `MaximumLikelihood`.
 
