@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from lowland.cli.command import Command
-from lowland.cli.commands.run import Run, show_options
-from lowland.cli.parse import HELP
-from lowland.errors import OptionError
+from lowland.cli.shortcut import Shortcut
 
 
 @dataclass(frozen=True)
-class Pretrain(Run):
+class Pretrain(Shortcut):
     """Learn an encoder from a folder of images or series, without labels.
 
     `lowland pretrain FOLDER ...` is short for `lowland run pretrain --folder FOLDER ...`.
     """
 
-    @classmethod
-    def parse(cls, words: list[str], prog: str) -> Command:
-        if HELP & set(words):
-            show_options("pretrain", f"{prog} FOLDER")
-        if words and not words[0].startswith("-"):
-            words = ["--folder", *words]
-        elif "--resume" not in {word.split("=")[0] for word in words}:
-            raise OptionError(f"`{prog}` needs the FOLDER of your images or series, as its first word.")
-        return super().parse(["pretrain", *words], prog)
+    needs: ClassVar[str] = "your images or series"
