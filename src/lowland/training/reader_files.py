@@ -117,9 +117,16 @@ if __name__ == "__main__":
 
     reader, table = load(Path(__file__).with_name("WEIGHTS")), csv.writer(sys.stdout)
     table.writerow(["file", "text", "confidence", "accepted"])
+    failed = False
     for file in sys.argv[1:]:
-        text, confidence = reader(file)
+        try:
+            text, confidence = reader(file)
+        except Exception as error:  # a damaged picture fails in many ways
+            print(f"{file} cannot be read: {error}", file=sys.stderr)
+            failed = True
+            continue
         table.writerow([file, text, f"{confidence:.4f}", "yes" if reader.sure(confidence) else "no"])
+    sys.exit(failed)
 """
 
 _GRAPH_CODE = '''
@@ -187,9 +194,9 @@ def write_reader(
         alphabet: of its letters.
         threshold: the least confidence, as a logarithm, of what is accepted.
         facts: for the card, Markdown by name.
-        measured: "characters", "whole", "correct" and "wrong", in percent of `tests` test lines.
+        measured: "characters", "whole", "correct" and "wrong", in percent of `tests` test lines, without a grammar.
         tests: lines of the test.
-        grammar: by which the test lines were read, "" for none.
+        grammar: by which Lowland read, "" for none.
         onnx: whether the graph is written too.
 
     Raises:
@@ -201,7 +208,8 @@ def write_reader(
     rows = {**facts, "least confidence": least}
     found = {name: f"{measured[key]:.2f} %" for key, name in _MEASURED.items()}
     tables = ["\n".join(f"| {key} | {value} |" for key, value in table.items()) for table in (rows, found)]
-    unlike = f" Lowland read by the grammar {verbatim(grammar)}; this code does not, and its texts may differ."
+    unlike = f" Lowland read by the grammar {verbatim(grammar)}; this code does not: its texts may differ, and "
+    unlike += "the figures below are those without it."
     text = _CARD.format(
         facts=tables[0], grammar=grammar and unlike, tests=tests, graph=_GRAPH_CARD if onnx else "",
         measured=f"| | |\n|---|---|\n{tables[1]}",

@@ -169,8 +169,9 @@ class TextTraining:
         )  # fmt: skip
 
     def seconds(self) -> float:
-        """CPU time of a step, measured on an energy of its own."""
-        like = text_energy(self.alphabet, STRIDE * self.energy.cells, self.seed)
+        """Seconds of a step, measured on an energy of its own."""
+        device = next(self.energy.parameters()).device
+        like = text_energy(self.alphabet, STRIDE * self.energy.cells, self.seed).to(device)
         began = 0.0
         for steps in (1, _TIMED):  # the first step compiles
             began = time.perf_counter()

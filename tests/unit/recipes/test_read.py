@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from lowland import cli
 from lowland.data.line_samples import sample_lines
@@ -54,8 +55,11 @@ def test_a_folder_becomes_a_reader_without_lowland(say: Callable[..., str], tmp_
     for script, without in (("read.py", "lowland"), ("read_onnx.py", "torch")):
         code = [sys.executable, "-I", "-c", f"import sys; sys.modules['{without}'] = None; import runpy; "
                 "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"]  # fmt: skip
-        words = [*code, str(run / "reader" / script), *files]
-        alone = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+        words = [*code, str(run / "reader" / script), files[0], str(run / "values.json"), *files[1:]]
+        alone = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        assert alone.returncode == 1
+        assert "values.json cannot be read" in alone.stderr
+        assert "Traceback" not in alone.stderr
         rows = {Path(row[0]).name: row[1:] for row in csv.reader(alone.stdout.splitlines()[1:])}
         assert {name: row[0] for name, row in rows.items()} == {name: row[0] for name, row in found.items()}
         for name, row in rows.items():
@@ -72,9 +76,24 @@ def test_a_grammar_limits_what_is_read(say: Callable[..., str], tmp_path: Path) 
     say(folder, "--steps", 2, "--grammar", words)
     run = (tmp_path / "runs" / "read" / "latest").resolve()
     assert {row[0] for row in table(run).values()} <= {"11", "77"}
-    assert "this code does not, and its texts may differ" in (run / "reader" / "README.md").read_text()
+    assert (
+        "this code does not: its texts may differ, and the figures below are those without it"
+        in (run / "reader" / "README.md").read_text()
+    )
     values = json.loads((run / "values.json").read_text())
     assert "refuses" in json.dumps(values)
+    card = json.loads(safe_open(run / "reader" / "reader.safetensors", "pt").metadata()["card"])
+    # The figures taken away are those of reading without the grammar.
+    assert card["measured"]["characters"] == values["results"]["without grammar"]["characters"][0]
+    assert card["measured"]["characters"] != values["results"]["reader"]["characters"][0]
+
+
+def test_lines_that_were_drawn_in_part_are_drawn_anew(say: Callable[..., str], tmp_path: Path) -> None:
+    say("--lines", 20, "--steps", 2, code=2)  # a FOLDER is needed
+    assert cli.main(["run", "read", "--lines", "24", "--steps", "2", "--runs", str(tmp_path / "runs")]) == 0
+    run = (tmp_path / "runs" / "read" / "latest").resolve()
+    assert len(list((run / "lines").glob("*.png"))) == 24 + 2
+    assert not (run / "lines.part").exists()
 
 
 def test_mistakes_are_one_sentence(say: Callable[..., str], tmp_path: Path) -> None:

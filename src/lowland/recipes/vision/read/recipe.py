@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,6 +123,9 @@ class ReadRecipe(Recipe):
         both = {part: Read(**one) for part, one in read[READER].items()}
         numbers, least = measures(read, train.said, validation.said, test.said, self.wrong / 100)
         run.measured.add(numbers)
+        # What is taken away reads without the grammar, and is as sure as it is without.
+        alone = {READER: read[FREE if self.grammar else READER]}
+        own, bound = measures(alone, train.said, validation.said, test.said, self.wrong / 100)
         card = {
             "characters": verbatim(alphabet, 0),
             "learned from": f"{len(train.files):,} lines of {verbatim(self._name)}",
@@ -129,7 +133,7 @@ class ReadRecipe(Recipe):
         }  # fmt: skip
         assert isinstance(energy.network, FrameReader)
         run.made.append(write_reader(
-            out, energy.network, alphabet, least, card, numbers[READER], len(test.files), self.grammar, self.onnx
+            out, energy.network, alphabet, bound, card, own[READER], len(test.files), self.grammar, self.onnx
         ))  # fmt: skip
         found = [both["test"], both["new"]]
         run.made.append(write_readings(run.folder / "read.csv", test.files + new.files, found, least))
@@ -152,8 +156,11 @@ class ReadRecipe(Recipe):
         if self.folder:
             return Path(self.folder)
         run.stand_in("The lines are drawn here: give a folder of your own to learn from it.")
-        place = run.folder / "lines"
-        return place if place.is_dir() else sample_lines(place, self.lines)
+        place, part = run.folder / "lines", run.folder / "lines.part"
+        if not place.is_dir():
+            shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+            sample_lines(part, self.lines).rename(place)
+        return place
 
     def _check_unchanged(self, run: Run, lines: TextLines, energy: Any) -> None:
         now = {"sha256": fingerprint(lines.files, lines.texts, lines.images, repr(energy.automaton))}
