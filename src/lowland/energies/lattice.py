@@ -238,7 +238,7 @@ class Lattice(Energy):
         return {"cost": cost, "cells": self._cells(x, cost.shape[0], cost.shape[1]).to(cost.device)}
 
     def energy(self, x: dict[str, Tensor], y: Tensor, z: Tensor) -> Tensor:
-        if self.automaton.arcs > 2 / torch.finfo(z.dtype).eps:
+        if z.is_floating_point() and self.automaton.arcs > 2 / torch.finfo(z.dtype).eps:
             raise UnsupportedError(f"{z.dtype} cannot count {self.automaton.arcs} arcs: use a lattice of float32.")
         cost, cells = x["cost"], x["cells"]
         length, longest = cost.shape[1:3]
