@@ -240,31 +240,53 @@ def _from_images(raw: _Raw, acceleration: float, noise: float, seed: int) -> tup
 
 
 def _from_kspace(raw: _Raw, acceleration: float, noise: float, seed: int) -> tuple[Tensor, Tensor | None]:
-    kspace, notes = raw.slices, raw.notes
+    kspace, columns, notes = _centred(raw)
     height, width = kspace.shape[1:]
+    measured = kspace != 0
+    # A slice that is 0 says nothing about which columns were measured.
+    some = measured.any(axis=(1, 2))
+    mask = np.broadcast_to((measured.any(axis=1) if columns is None else columns[None])[:, None], kspace.shape)
+    points = columns is None and bool(measured[mask].mean() <= _FEW)
+    mask = measured if points else mask
+    pairs = torch.view_as_real(torch.from_numpy(np.ascontiguousarray(kspace))).movedim(3, 1).contiguous()
+    truth = None
+    if float(mask[some].mean(axis=(1, 2)).min()) > _FEW:
+        drawn = column_mask(width, acceleration, torch.Generator().manual_seed(seed))
+        mask, truth = np.broadcast_to(drawn.numpy(), kspace.shape), inverse_fourier(pairs)
+        notes.append(
+            f"All of k-space was measured: {int(drawn.sum())} of {width} columns are used, and the rest is the truth."
+        )
+    elif points:
+        notes.append(f"{float(mask[some].mean()):.0%} of k-space was measured; the rest is 0.")
+    else:
+        counts = mask[some, 0].sum(axis=1)
+        least, most = int(counts.min()), int(counts.max())
+        notes.append(f"{least if least == most else f'{least} to {most}'} of {width} columns were measured.")
+    known = torch.from_numpy(np.ascontiguousarray(mask)).to(pairs)[:, None]
+    return torch.cat([pairs * known, known], dim=1), truth
+
+
+def _centred(raw: _Raw) -> _Raw:
+    """k-space with frequency 0 and the origin of the image in the middle, as `fourier` has it, and its columns."""
+    kspace, columns, notes = raw
+    sides = height, width = kspace.shape[1:]
     power = np.abs(kspace).sum(axis=0)
     peak = tuple(int(place) for place in np.unravel_index(power.argmax(), power.shape))
     if peak == (0, 0):
-        kspace = np.fft.fftshift(kspace, axes=(1, 2))
-        power = np.fft.fftshift(power)
-        notes.append("The strongest coefficient is the first: frequency 0 was moved from the corner to the middle.")
-    elif abs(peak[0] - height // 2) > height // 8 or abs(peak[1] - width // 2) > width // 8:
-        notes.append(f"The strongest coefficient is at {peak}, far from the middle: is this k-space?")
-    pairs = torch.view_as_real(torch.from_numpy(np.ascontiguousarray(kspace))).movedim(3, 1).contiguous()
-    measured = torch.from_numpy(power > 0)
-    columns = measured.any(dim=0) if raw.columns is None else torch.from_numpy(raw.columns)
-    truth = None
-    if float(columns.float().mean()) <= _FEW:
-        mask = columns.expand(height, width)
-        notes.append(f"{int(columns.sum())} of {width} columns were measured.")
-    elif float(measured.float().mean()) <= _FEW:
-        mask = measured
-        notes.append(f"{float(measured.float().mean()):.0%} of k-space was measured; the rest is 0.")
-    else:
-        columns = column_mask(width, acceleration, torch.Generator().manual_seed(seed))
-        mask, truth = columns.expand(height, width), inverse_fourier(pairs)
+        # The origin moves from the first pixel to the middle: a phase at each frequency.
+        down, across = (np.exp(2j * np.pi * np.fft.fftfreq(size) * (size // 2)) for size in sides)
+        kspace = np.fft.fftshift((kspace * down[:, None] * across).astype(kspace.dtype), axes=(1, 2))
+        columns = None if columns is None else np.fft.fftshift(columns)
         notes.append(
-            f"All of k-space was measured: {int(columns.sum())} of {width} columns are used, and the rest is the truth."
+            "The strongest coefficient is the first: frequency 0 was moved from the corner to the middle, and the "
+            "first pixel is taken for the origin of the image, as numpy.fft.fft2 has it. If the quadrants of the "
+            "picture are swapped, the origin is in its middle: give numpy.fft.fftshift(kspace, axes=(-2, -1))."
         )
-    mask = mask.to(pairs)[None, None].expand(len(pairs), -1, -1, -1)
-    return torch.cat([pairs * mask, mask], dim=1), truth
+        return _Raw(kspace, columns, notes)
+    notes.append(
+        "Frequency 0 and the origin of the image are taken to be in the middle, as fastMRI has them. If the quadrants "
+        "of the picture are swapped, the origin is the first pixel: give numpy.fft.ifftshift(kspace, axes=(-2, -1))."
+    )
+    if abs(peak[0] - height // 2) > height // 8 or abs(peak[1] - width // 2) > width // 8:
+        notes.append(f"The strongest coefficient is at {peak}, far from the middle: is this k-space?")
+    return raw

@@ -36,16 +36,54 @@ def test_kspace_of_which_columns_were_measured(tmp_path: Path) -> None:
     assert any("14 of 21 columns were measured" in note for note in scan.notes)
 
 
-def test_all_of_kspace_gives_the_truth_and_the_corner_is_noticed(tmp_path: Path) -> None:
-    given = kspace(16, 40)
-    np.save(tmp_path / "a.npy", given)
-    np.save(tmp_path / "b.npy", np.fft.ifftshift(given))
-    one, other = (read_scan(tmp_path / f"{name}.npy", acceleration=2.0) for name in "ab")
-    torch.testing.assert_close(one.x, other.x)
-    assert one.truth is not None
-    torch.testing.assert_close(one.x[:, :2], one.x[:, 2:] * fourier(one.truth))
-    assert any("moved from the corner" in note for note in other.notes)
-    assert not any("moved from the corner" in note for note in one.notes)
+def test_each_slice_has_the_mask_of_what_was_measured_in_it(tmp_path: Path) -> None:
+    given = kspace(3, 17, 21)
+    given[0, :, ::3] = given[1, :, 1::4] = given[2] = 0
+    scan = read_scan(npy(tmp_path, given))
+    assert torch.equal(scan.x[:, 2].bool(), torch.from_numpy(given != 0))
+    assert any("14 to 16 of 21 columns were measured" in note for note in scan.notes)
+    assert scan.truth is None
+
+
+def test_one_slice_with_a_gap_is_no_scan_in_full(tmp_path: Path) -> None:
+    given = kspace(40, 16, 16)
+    given[7, :, 3:9:2] = 0
+    assert read_scan(npy(tmp_path, given), slices=0).truth is None
+    given = kspace(3, 16, 40)
+    given[1] = 0
+    scan = read_scan(npy(tmp_path, given))
+    assert scan.truth is not None
+    assert not scan.truth[1].any()
+
+
+def test_points_in_a_part_of_the_columns(tmp_path: Path) -> None:
+    given = kspace(16, 20)
+    given[:, ::3] = given[1::4] = 0
+    assert torch.equal(read_scan(npy(tmp_path, given)).x[0, 2].bool(), torch.from_numpy(given != 0))
+
+
+@pytest.mark.parametrize("sides", [(16, 40), (17, 41)])
+def test_all_of_kspace_gives_the_image(sides: tuple[int, int], tmp_path: Path) -> None:
+    """For both places of frequency 0 and of the origin of the image, the image is as it was."""
+    image = np.random.default_rng(0).random((2, *sides), dtype=np.float32)
+    pair = torch.from_numpy(image)[:, None] * torch.tensor([1.0, 0.0])[:, None, None]
+    scans = [read_scan(npy(tmp_path, made), acceleration=2.0)
+             for made in (as_complex(fourier(pair)).numpy(), np.fft.fft2(image, norm="ortho"))]  # fmt: skip
+    for scan, corner in zip(scans, (False, True), strict=True):
+        assert scan.truth is not None
+        torch.testing.assert_close(scan.scale * scan.truth, pair, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(scan.x[:, :2], scan.x[:, 2:] * fourier(scan.truth))
+        assert any("moved from the corner" in note for note in scan.notes) == corner
+        assert sum("quadrants" in note for note in scan.notes) == 1
+
+
+def test_the_mask_of_a_file_moves_with_frequency_zero(tmp_path: Path) -> None:
+    mask = np.arange(18) % 4 != 3
+    image = np.random.default_rng(0).random((24, 18), dtype=np.float32)
+    given = np.fft.fft2(image, norm="ortho").astype(np.complex64)
+    scan = read_scan(h5(tmp_path, kspace=given[None] * mask, mask=mask))
+    assert torch.equal(scan.x[0, 2, 0].bool(), torch.from_numpy(np.fft.fftshift(mask)))
+    assert torch.equal(scan.x[0, 2].bool(), scan.x[0, :2].norm(dim=0) > 0)
 
 
 def test_points_that_were_not_measured(tmp_path: Path) -> None:
