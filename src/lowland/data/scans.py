@@ -70,8 +70,8 @@ def read_scan(
 
     Raises:
         DataError: for a file of another kind or that is damaged, a shape that is no stack of slices, several coils,
-            numbers that are not finite, a scan without signal, a volume without voxel sizes, or a missing package.
-        OptionError: for an axis that is none, or an acceleration that cannot be.
+            numbers that are not finite, negative images, a scan without signal, a volume without voxel sizes, or a missing package.
+        OptionError: for an axis that is none or is given for k-space, or an acceleration that cannot be.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def read_scan(
         raise OptionError(f"axis must be 0, 1 or 2, or -1 to choose it, but it is {axis}.")
     name = path.name.lower()
     if name.endswith((".h5", ".hdf5")):
-        raw = _fastmri(path)
+        raw = _fastmri(path, axis)
     elif name.endswith(".npy"):
         raw = _stack(_array(path), path.name, axis)
     elif name.endswith((".nii", ".nii.gz")):
@@ -97,7 +97,8 @@ def read_scan(
         raise DataError(f"{path} is no scan that can be read: give {_FORMATS}.")
     count = len(raw.slices)
     most = min(slices, count) if slices else count
-    rows = np.linspace(0, count - 1, most).round().astype(int).tolist()
+    # The middles of equal parts, since a volume has air at both ends.
+    rows = ((np.arange(most) + 0.5) * count / max(most, 1)).astype(int).tolist()
     if most < count:
         raw.notes.append(f"{most} of {count} slices, evenly from all.")
     chosen = raw._replace(slices=_checked(raw.slices[rows], path.name))
@@ -171,7 +172,7 @@ def _array(path: Path) -> NDArray[Any]:
         return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
 
 
-def _fastmri(path: Path) -> _Raw:
+def _fastmri(path: Path, axis: int) -> _Raw:
     try:
         import h5py
     except ImportError:
@@ -189,7 +190,7 @@ def _fastmri(path: Path) -> _Raw:
             raise DataError(f"{path.name} announces {count:,} numbers, more than are read at once: split the file.")
         kspace = np.asarray(found)
         columns = np.asarray(file["mask"]).astype(bool).ravel() if "mask" in file else None
-    raw = _stack(kspace[:, 0] if kspace.ndim == 4 else kspace, path.name, -1)
+    raw = _stack(kspace[:, 0] if kspace.ndim == 4 else kspace, path.name, axis)
     if not np.iscomplexobj(raw.slices):
         raise DataError(f"{path.name} has real numbers as `kspace`, but k-space is complex.")
     if columns is not None and len(columns) != raw.slices.shape[2]:
@@ -206,7 +207,9 @@ def _stack(array: NDArray[Any], name: str, axis: int) -> _Raw:
     stack = array[None] if array.ndim == 2 else array
     if stack.ndim != 3 or not stack.size:
         raise DataError(f"{name} has the shape {array.shape}, but {what} must be (H, W), or (N, H, W) for N slices.")
-    if axis > 0 and not complex_:
+    if complex_ and axis >= 0:
+        raise OptionError(f"--axis is for images; k-space must be (N, H, W), as {name} is: leave --axis out.")
+    if axis > 0:
         stack = np.moveaxis(stack, axis, 0)
     sides = stack.shape[1:]
     if min(sides) < SMALLEST or max(sides) > LARGEST:
@@ -225,6 +228,11 @@ def _checked(slices: NDArray[Any], name: str) -> NDArray[Any]:
         raise DataError(f"{name} contains NaN or infinity, or numbers too large for single precision.")
     if not slices.any():
         raise DataError(f"{name} has no signal: all of it is 0.")
+    if not np.iscomplexobj(slices) and slices.min() < 0:
+        raise DataError(
+            f"{name} has values down to {slices.min():g}, but images must be magnitudes, of at least 0: subtract the "
+            "smallest value first, as for Hounsfield units."
+        )
     return slices
 
 

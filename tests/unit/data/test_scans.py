@@ -153,6 +153,7 @@ def text(path: Path, name: str) -> Path:
         (lambda path: npy(path, np.ones((20, 20, 3))), "a side must be from 16"),
         (lambda path: npy(path, np.zeros((20, 20))), "no signal"),
         (lambda path: npy(path, np.zeros((20, 20), complex)), "no signal"),
+        (lambda path: npy(path, np.linspace(-1000, 2000, 400).reshape(20, 20)), "down to -1000.*subtract the smallest"),
         (lambda path: npy(path, np.full((20, 20), np.nan)), "NaN"),
         (lambda path: npy(path, np.full((20, 20), 1e300)), "NaN"),
         (lambda path: npy(path, np.full((20, 20), "a")), "numbers are needed"),
@@ -189,3 +190,16 @@ def test_a_volume_without_voxel_sizes_is_read_along_an_axis(tmp_path: Path) -> N
 def test_an_axis_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="axis"):
         read_scan(npy(tmp_path, np.ones((20, 20))), axis=3)
+
+
+def test_an_axis_is_for_images(tmp_path: Path) -> None:
+    for path in (npy(tmp_path, kspace(3, 20, 24)), h5(tmp_path, kspace=kspace(3, 20, 24))):
+        with pytest.raises(OptionError, match=r"--axis is for images; k-space must be \(N, H, W\)"):
+            read_scan(path, axis=0)
+
+
+def test_slices_are_the_middles_of_equal_parts(tmp_path: Path) -> None:
+    path = npy(tmp_path, np.ones((20, 16, 16)))
+    assert read_scan(path, slices=4).rows == [2, 7, 12, 17]
+    assert read_scan(path, slices=1).rows == [10]
+    assert read_scan(path, slices=0).rows == list(range(20))
