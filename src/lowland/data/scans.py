@@ -98,7 +98,7 @@ def read_scan(
     count = len(raw.slices)
     most = min(slices, count) if slices else count
     # The middles of equal parts, since a volume has air at both ends.
-    rows = ((np.arange(most) + 0.5) * count / max(most, 1)).astype(int).tolist()
+    rows = ((np.arange(most) + 0.5) * count / most).astype(int).tolist()
     if most < count:
         raw.notes.append(f"{most} of {count} slices, evenly from all.")
     chosen = raw._replace(slices=_checked(raw.slices[rows], path.name))

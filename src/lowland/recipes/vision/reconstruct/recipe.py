@@ -75,7 +75,7 @@ class ReconstructRecipe(Recipe):
             images[PRIOR] = run.stage(PRIOR, partial(least_energy, joined, x)).cpu()
         numbers: dict[str, dict[str, Any]] = {}
         for name, y in images.items():
-            numbers[name] = {"residual": 100 * float(kspace_residual(scan.x, y).max())}
+            numbers[name] = {"residual": 100 * float(kspace_residual(scan.x, y, together=True))}
             if scan.truth is not None:
                 numbers[name] |= volume_measures(y, scan.truth)
         share = 100 * found["gap"] / found["energy"].clamp_min(torch.finfo(torch.float32).tiny)
@@ -83,7 +83,7 @@ class ReconstructRecipe(Recipe):
         run.measured.add(numbers)
         made = {name: scan.scale * np.asarray(as_complex(y)) for name, y in images.items()}
         run.made.append(write_images(run.folder / "images.npz", made, scan.rows))
-        late = int((found["gap"] > self.gap * found["start"]).sum())
+        late = int((~(found["gap"] <= self.gap * found["start"])).sum())
         run.show(
             name=escaped(Path(self.scan).name) or "a drawn head", count=len(scan.rows), sides=f"{height} × {width}",
             notes=scan.notes, known=scan.truth is not None, late=late, scale=scan.scale,
