@@ -64,8 +64,8 @@ def read_scan(
     Args:
         path: a .h5 file with `kspace` of one coil (fastMRI, Zbontar et al. 2018), a .npy array, or a NIfTI volume.
         slices: at most so many, evenly from all; 0 for all.
-        axis: of the slices in a volume of images, 0 to 2; −1 for the one of the largest voxels of a NIfTI volume, and
-            the first of an array.
+        axis: of the slices in a volume of images, 0 to 2, which are left to right, back to front and upwards for a
+            NIfTI volume; −1 for the one of its largest voxels, and the first of an array.
         acceleration, noise, seed: of what is simulated; noise in units of the largest pixel.
 
     Raises:
@@ -89,10 +89,13 @@ def read_scan(
     elif name.endswith(".npy"):
         raw = _stack(_array(path), path.name, axis)
     elif name.endswith((".nii", ".nii.gz")):
-        volume, spacing = nifti_volume(read_bytes(path), path.name)
-        axis, said = _slice_axis(spacing, path.name, axis)
-        raw = _stack(volume, path.name, axis)
+        volume = nifti_volume(read_bytes(path), path.name)
+        axis, said = _slice_axis(volume.spacing, path.name, axis)
+        raw = _stack(volume.values, path.name, axis)
         raw.notes.append(said)
+        raw = _upright(raw, axis) if volume.oriented else raw
+        if not volume.oriented:
+            raw.notes.append("The file does not say how the head lay: slices are as they were stored.")
     else:
         raise DataError(f"{path} is no scan that can be read: give {_FORMATS}.")
     count = len(raw.slices)
@@ -112,11 +115,22 @@ def read_scan(
     )
 
 
-def nifti_volume(payload: bytes, name: str) -> tuple[NDArray[np.float32], tuple[float, ...]]:
-    """The values of a NIfTI file (I, J, K), gzipped or not, and the sizes of its voxels in mm.
+class Volume(NamedTuple):
+    """Values (I, J, K) and the sizes of voxels in mm; if `oriented`, I grows to the right, J to the front and K up."""
+
+    values: NDArray[np.float32]
+    spacing: tuple[float, ...]
+    oriented: bool
+
+
+def nifti_volume(payload: bytes, name: str) -> Volume:
+    """The volume of a NIfTI file, gzipped or not, its axes permuted and flipped to the closest of right, front and up.
+
+    A file that does not say where its axes point is read as it is, and not `oriented`.
 
     Raises:
-        DataError: for a damaged file or one of another kind, a volume without three dimensions, or without nibabel.
+        DataError: for a damaged file or one of another kind, complex numbers, a volume without three dimensions, or
+            without nibabel.
     """
     try:
         import nibabel
@@ -132,10 +146,32 @@ def nifti_volume(payload: bytes, name: str) -> tuple[NDArray[np.float32], tuple[
             shape = shape[:-1]
         if len(shape) != 3:
             raise DataError(f"{name} has the shape {image.shape}: save one volume of three dimensions.")
-        volume = np.asarray(image.dataobj, np.float32).reshape(shape)
+        if image.get_data_dtype().kind == "c":
+            raise DataError(f"{name} holds complex numbers, but a NIfTI volume is read as images: save k-space as .npy.")
+        values = np.asarray(image.dataobj, np.float32).reshape(shape)
         # The header of the image is a mended one, in which a size of 0 is 1.
         header = kind.header_class.from_fileobj(io.BytesIO(payload), check=False)
-        return volume, tuple(float(size) for size in header["pixdim"][1:4])
+        spacing = [float(size) for size in header["pixdim"][1:4]]
+        places = nibabel.orientations.io_orientation(image.affine)
+        if not (int(header["qform_code"]) or int(header["sform_code"])) or not np.isfinite(places).all():
+            return Volume(values, tuple(spacing), False)
+        order = np.argsort(places[:, 0])
+        return Volume(
+            nibabel.orientations.apply_orientation(values, places), tuple(spacing[place] for place in order), True
+        )
+
+
+def _upright(raw: _Raw, axis: int) -> _Raw:
+    """Slices of an oriented volume as one looks at them: its last axis up, and of axial slices the front."""
+    up, side, first = (
+        ("top", "front is on the right", "left"), ("top", "left is on the left", "back"),
+        ("front", "left is on the left", "bottom"),
+    )[axis]  # fmt: skip
+    raw.notes.append(
+        f"Turned by the directions that the file gives its axes: the {up} is up in the picture, the {side}, and slices "
+        f"are counted from the {first}."
+    )
+    return raw._replace(slices=raw.slices.swapaxes(1, 2)[:, ::-1])
 
 
 def _slice_axis(spacing: tuple[float, ...], name: str, axis: int) -> tuple[int, str]:

@@ -111,12 +111,12 @@ def test_a_volume_is_sliced_along_its_largest_voxels(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(volume, np.diag([1.0, 4.0, 1.0, 1.0]))  # pyright: ignore[reportPrivateImportUsage]
     nibabel.save(image, tmp_path / "scan.nii.gz")  # pyright: ignore[reportPrivateImportUsage]
     scan = read_scan(tmp_path / "scan.nii.gz", noise=0.0)
-    assert scan.x.shape == (5, 3, 20, 24)
+    assert scan.x.shape == (5, 3, 24, 20)
     assert any("axis 1" in note for note in scan.notes)
     assert any("simulated" in note for note in scan.notes)
     assert scan.truth is not None
     size = scan.scale * torch.linalg.vector_norm(scan.truth, dim=1)
-    torch.testing.assert_close(size, torch.from_numpy(volume).movedim(1, 0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(size, torch.from_numpy(volume).permute(1, 2, 0).flip(1), rtol=1e-4, atol=1e-5)
 
 
 def npy(path: Path, array: Any) -> Path:
@@ -131,8 +131,8 @@ def h5(path: Path, **parts: Any) -> Path:
     return path / "scan.h5"
 
 
-def nifti(path: Path, shape: tuple[int, ...], size: float = 1.0) -> Path:
-    image = nibabel.Nifti1Image(np.ones(shape, np.float32), np.eye(4))  # pyright: ignore[reportPrivateImportUsage]
+def nifti(path: Path, shape: tuple[int, ...], size: float = 1.0, kind: Any = np.float32) -> Path:
+    image = nibabel.Nifti1Image(np.ones(shape, kind), np.eye(4))  # pyright: ignore[reportPrivateImportUsage]
     image.header["pixdim"][1:4] = size
     payload = bytearray(image.to_bytes())
     (path / "scan.nii").write_bytes(payload)
@@ -164,6 +164,7 @@ def text(path: Path, name: str) -> Path:
         (lambda path: nifti(path, (20, 20, 20), size=0.0), "no voxel sizes"),
         (lambda path: nifti(path, (20, 20, 20), size=float("nan")), "no voxel sizes"),
         (lambda path: nifti(path, (20, 20, 20, 3)), "three dimensions"),
+        (lambda path: nifti(path, (20, 20, 20), kind=np.complex64), "complex numbers"),
         (lambda path: text(path, "scan.h5"), "no HDF5 file"),
         (lambda path: text(path, "scan.npy"), "no array of NumPy"),
         (lambda path: text(path, "scan.nii"), "no NIfTI volume"),
@@ -184,7 +185,7 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
 
 
 def test_a_volume_without_voxel_sizes_is_read_along_an_axis(tmp_path: Path) -> None:
-    assert read_scan(nifti(tmp_path, (17, 20, 3), size=0.0), axis=2).x.shape == (3, 3, 17, 20)
+    assert read_scan(nifti(tmp_path, (17, 20, 3), size=0.0), axis=2).x.shape == (3, 3, 20, 17)
 
 
 def test_an_axis_that_is_none(tmp_path: Path) -> None:
@@ -203,3 +204,37 @@ def test_slices_are_the_middles_of_equal_parts(tmp_path: Path) -> None:
     assert read_scan(path, slices=4).rows == [2, 7, 12, 17]
     assert read_scan(path, slices=1).rows == [10]
     assert read_scan(path, slices=0).rows == list(range(20))
+
+
+@pytest.mark.parametrize(("axis", "words"), [(0, "the top is up"), (1, "the top is up"), (2, "the front is up")])
+def test_slices_do_not_depend_on_how_a_volume_was_stored(axis: int, words: str, tmp_path: Path) -> None:
+    """Stored with its axes to the right, front and up, or back, down and left: the picture is the same."""
+    values = np.random.default_rng(0).random((18, 20, 22), dtype=np.float32)
+    turned = np.eye(4)[[1, 2, 0, 3]].T * [-1, -1, -1, 1]
+    expected = np.moveaxis(values, axis, 0).swapaxes(1, 2)[:, ::-1]
+    for stored, affine in ((values, np.eye(4)), (values.transpose(1, 2, 0)[::-1, ::-1, ::-1], turned)):
+        image = nibabel.Nifti1Image(stored, affine)  # pyright: ignore[reportPrivateImportUsage]
+        nibabel.save(image, tmp_path / "scan.nii")  # pyright: ignore[reportPrivateImportUsage]
+        scan = read_scan(tmp_path / "scan.nii", slices=0, axis=axis, noise=0.0)
+        assert scan.truth is not None
+        size = scan.scale * torch.linalg.vector_norm(scan.truth, dim=1)
+        torch.testing.assert_close(size, torch.from_numpy(expected.copy()), rtol=1e-4, atol=1e-5)
+        assert any(words in note for note in scan.notes)
+
+
+def test_voxel_sizes_move_with_the_axes(tmp_path: Path) -> None:
+    """The slices of the largest voxels, stored first, lie along the axis that points up."""
+    affine = np.eye(4)[[1, 2, 0, 3]] * [5.0, 1.0, 1.0, 1.0]
+    image = nibabel.Nifti1Image(np.ones((4, 18, 20), np.float32), affine)  # pyright: ignore[reportPrivateImportUsage]
+    nibabel.save(image, tmp_path / "scan.nii")  # pyright: ignore[reportPrivateImportUsage]
+    scan = read_scan(tmp_path / "scan.nii")
+    assert len(scan.x) == 4
+    assert any("axis 2" in note and "1 × 1 × 5 mm" in note for note in scan.notes), scan.notes
+
+
+def test_a_volume_that_does_not_say_where_its_axes_point_is_not_turned(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.ones((4, 18, 20), np.float32), None)  # pyright: ignore[reportPrivateImportUsage]
+    nibabel.save(image, tmp_path / "scan.nii")  # pyright: ignore[reportPrivateImportUsage]
+    scan = read_scan(tmp_path / "scan.nii", axis=0)
+    assert scan.x.shape == (4, 3, 18, 20)
+    assert any("as they were stored" in note for note in scan.notes)

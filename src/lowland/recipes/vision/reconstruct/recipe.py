@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.checksums import read_json
 from lowland.data.brain import phantoms
 from lowland.data.fourier import as_complex
 from lowland.data.scans import Scan, read_scan
@@ -53,7 +54,7 @@ class ReconstructRecipe(Recipe):
     weight: Positive = 0.1
     """Weight of that prior."""
 
-    files: ClassVar[tuple[str, ...]] = ("scan",)
+    files: ClassVar[tuple[str, ...]] = ("scan", "prior")
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"slices": 2, "gap": 0.01}}
 
     def __post_init__(self) -> None:
@@ -87,6 +88,7 @@ class ReconstructRecipe(Recipe):
         run.show(
             name=escaped(Path(self.scan).name) or "a drawn head", count=len(scan.rows), sides=f"{height} × {width}",
             notes=scan.notes, known=scan.truth is not None, late=late, scale=scan.scale,
+            trained=read_json(Path(self.prior) / "config.json")["options"]["data"] if self.prior else "",
         )  # fmt: skip
         run.part(self._show, scan, images, found, share)
 
