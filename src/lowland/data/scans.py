@@ -70,7 +70,8 @@ def read_scan(
 
     Raises:
         DataError: for a file of another kind or that is damaged, a shape that is no stack of slices, several coils,
-            numbers that are not finite, negative images, a scan without signal, a volume without voxel sizes, or a missing package.
+            numbers that are not finite, negative images, a scan without signal, a volume without voxel sizes, or a
+            missing package.
         OptionError: for an axis that is none or is given for k-space, or an acceleration that cannot be.
 
     >>> import tempfile
@@ -147,7 +148,9 @@ def nifti_volume(payload: bytes, name: str) -> Volume:
         if len(shape) != 3:
             raise DataError(f"{name} has the shape {image.shape}: save one volume of three dimensions.")
         if image.get_data_dtype().kind == "c":
-            raise DataError(f"{name} holds complex numbers, but a NIfTI volume is read as images: save k-space as .npy.")
+            raise DataError(
+                f"{name} holds complex numbers, but NIfTI volumes are read as images: save k-space as .npy."
+            )
         values = np.asarray(image.dataobj, np.float32).reshape(shape)
         # The header of the image is a mended one, in which a size of 0 is 1.
         header = kind.header_class.from_fileobj(io.BytesIO(payload), check=False)
@@ -285,7 +288,7 @@ def _from_images(raw: _Raw, acceleration: float, noise: float, seed: int) -> tup
 
 def _from_kspace(raw: _Raw, acceleration: float, noise: float, seed: int) -> tuple[Tensor, Tensor | None]:
     kspace, columns, notes = _centred(raw)
-    height, width = kspace.shape[1:]
+    width = kspace.shape[2]
     measured = kspace != 0
     # A slice that is 0 says nothing about which columns were measured.
     some = measured.any(axis=(1, 2))

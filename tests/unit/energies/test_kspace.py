@@ -43,7 +43,7 @@ def test_splitting_needs_a_norm_of_a_linear_map() -> None:
 
 @pytest.mark.parametrize("sides", [(16, 20), (17, 21)])
 def test_a_mean_that_was_not_measured_is_zero(sides: tuple[int, int]) -> None:
-    """E does not depend on it, so the minimum is that of an image without a mean whose frequency 0 was measured as 0."""
+    """E does not depend on it, so its minimum is that of an image whose mean was measured as 0."""
     height, width = sides
     images = phantoms(8, height, width).test
     k, mask = fourier(torch.cat([images, images], dim=1)), torch.ones(len(images), 1, height, width)

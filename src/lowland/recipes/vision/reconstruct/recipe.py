@@ -67,6 +67,7 @@ class ReconstructRecipe(Recipe):
         scan = read_scan(self._scan(run), self.slices, self.axis, self.acceleration, self.noise, self.seed)
         height, width = scan.x.shape[2:]
         energy = load_reconstruction(Path(self.prior), height, width) if self.prior else None
+        trained = read_json(Path(self.prior) / "config.json")["options"]["data"] if self.prior else ""
         run.expect(2 if energy else 1)
         x = scan.x.to(self.device)
         found = run.stage(VARIATION, lambda: least_variation(x, self.variation, self.gap, self.rounds)._asdict())
@@ -88,7 +89,7 @@ class ReconstructRecipe(Recipe):
         run.show(
             name=escaped(Path(self.scan).name) or "a drawn head", count=len(scan.rows), sides=f"{height} × {width}",
             notes=scan.notes, known=scan.truth is not None, late=late, scale=scan.scale,
-            trained=read_json(Path(self.prior) / "config.json")["options"]["data"] if self.prior else "",
+            trained=trained,
         )  # fmt: skip
         run.part(self._show, scan, images, found, share)
 
