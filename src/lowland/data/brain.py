@@ -52,7 +52,7 @@ def brain(data_dir: str | Path | None = None) -> Images:
         DataError: for missing or damaged files, or without nibabel, which reads them.
     """
     found = read(_SOURCE, ["ch2.nii.gz"], data_dir)
-    volume, _ = nifti_volume(found.content["ch2.nii.gz"], "ch2.nii.gz")
+    volume = nifti_volume(found.content["ch2.nii.gz"], "ch2.nii.gz").values
     slices = torch.from_numpy(volume[:_WIDTH, :_HEIGHT] / volume.max()).permute(2, 1, 0).flip(1)[:, None].contiguous()
     parts = {name: slices[[row for block in blocks for row in block]] for name, blocks in _PARTS.items()}
     return _images(_SOURCE.name, found.where, parts)

@@ -64,14 +64,15 @@ def read_scan(
     Args:
         path: a .h5 file with `kspace` of one coil (fastMRI, Zbontar et al. 2018), a .npy array, or a NIfTI volume.
         slices: at most so many, evenly from all; 0 for all.
-        axis: of the slices in a volume of images, 0 to 2; −1 for the one of the largest voxels of a NIfTI volume, and
-            the first of an array.
+        axis: of the slices in a volume of images, 0 to 2, which are left to right, back to front and upwards for a
+            NIfTI volume; −1 for the one of its largest voxels, and the first of an array.
         acceleration, noise, seed: of what is simulated; noise in units of the largest pixel.
 
     Raises:
         DataError: for a file of another kind or that is damaged, a shape that is no stack of slices, several coils,
-            numbers that are not finite, a scan without signal, a volume without voxel sizes, or a missing package.
-        OptionError: for an axis that is none, or an acceleration that cannot be.
+            numbers that are not finite, negative images, a scan without signal, a volume without voxel sizes, or a
+            missing package.
+        OptionError: for an axis that is none or is given for k-space, or an acceleration that cannot be.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -85,19 +86,23 @@ def read_scan(
         raise OptionError(f"axis must be 0, 1 or 2, or -1 to choose it, but it is {axis}.")
     name = path.name.lower()
     if name.endswith((".h5", ".hdf5")):
-        raw = _fastmri(path)
+        raw = _fastmri(path, axis)
     elif name.endswith(".npy"):
         raw = _stack(_array(path), path.name, axis)
     elif name.endswith((".nii", ".nii.gz")):
-        volume, spacing = nifti_volume(read_bytes(path), path.name)
-        axis, said = _slice_axis(spacing, path.name, axis)
-        raw = _stack(volume, path.name, axis)
+        volume = nifti_volume(read_bytes(path), path.name)
+        axis, said = _slice_axis(volume.spacing, path.name, axis)
+        raw = _stack(volume.values, path.name, axis)
         raw.notes.append(said)
+        raw = _upright(raw, axis) if volume.oriented else raw
+        if not volume.oriented:
+            raw.notes.append("The file does not say how the head lay: slices are as they were stored.")
     else:
         raise DataError(f"{path} is no scan that can be read: give {_FORMATS}.")
     count = len(raw.slices)
     most = min(slices, count) if slices else count
-    rows = np.linspace(0, count - 1, most).round().astype(int).tolist()
+    # The middles of equal parts, since a volume has air at both ends.
+    rows = ((np.arange(most) + 0.5) * count / most).astype(int).tolist()
     if most < count:
         raw.notes.append(f"{most} of {count} slices, evenly from all.")
     chosen = raw._replace(slices=_checked(raw.slices[rows], path.name))
@@ -111,11 +116,22 @@ def read_scan(
     )
 
 
-def nifti_volume(payload: bytes, name: str) -> tuple[NDArray[np.float32], tuple[float, ...]]:
-    """The values of a NIfTI file (I, J, K), gzipped or not, and the sizes of its voxels in mm.
+class Volume(NamedTuple):
+    """Values (I, J, K) and the sizes of voxels in mm; if `oriented`, I grows to the right, J to the front and K up."""
+
+    values: NDArray[np.float32]
+    spacing: tuple[float, ...]
+    oriented: bool
+
+
+def nifti_volume(payload: bytes, name: str) -> Volume:
+    """The volume of a NIfTI file, gzipped or not, its axes permuted and flipped to the closest of right, front and up.
+
+    A file that does not say where its axes point is read as it is, and not `oriented`.
 
     Raises:
-        DataError: for a damaged file or one of another kind, a volume without three dimensions, or without nibabel.
+        DataError: for a damaged file or one of another kind, complex numbers, a volume without three dimensions, or
+            without nibabel.
     """
     try:
         import nibabel
@@ -131,10 +147,34 @@ def nifti_volume(payload: bytes, name: str) -> tuple[NDArray[np.float32], tuple[
             shape = shape[:-1]
         if len(shape) != 3:
             raise DataError(f"{name} has the shape {image.shape}: save one volume of three dimensions.")
-        volume = np.asarray(image.dataobj, np.float32).reshape(shape)
+        if image.get_data_dtype().kind == "c":
+            raise DataError(
+                f"{name} holds complex numbers, but NIfTI volumes are read as images: save k-space as .npy."
+            )
+        values = np.asarray(image.dataobj, np.float32).reshape(shape)
         # The header of the image is a mended one, in which a size of 0 is 1.
         header = kind.header_class.from_fileobj(io.BytesIO(payload), check=False)
-        return volume, tuple(float(size) for size in header["pixdim"][1:4])
+        spacing = [float(size) for size in header["pixdim"][1:4]]
+        places = nibabel.orientations.io_orientation(image.affine)
+        if not (int(header["qform_code"]) or int(header["sform_code"])) or not np.isfinite(places).all():
+            return Volume(values, tuple(spacing), False)
+        order = np.argsort(places[:, 0])
+        return Volume(
+            nibabel.orientations.apply_orientation(values, places), tuple(spacing[place] for place in order), True
+        )
+
+
+def _upright(raw: _Raw, axis: int) -> _Raw:
+    """Slices of an oriented volume as one looks at them: its last axis up, and of axial slices the front."""
+    up, side, first = (
+        ("top", "front is on the right", "left"), ("top", "left is on the left", "back"),
+        ("front", "left is on the left", "bottom"),
+    )[axis]  # fmt: skip
+    raw.notes.append(
+        f"Turned by the directions that the file gives its axes: the {up} is up in the picture, the {side}, and slices "
+        f"are counted from the {first}."
+    )
+    return raw._replace(slices=raw.slices.swapaxes(1, 2)[:, ::-1])
 
 
 def _slice_axis(spacing: tuple[float, ...], name: str, axis: int) -> tuple[int, str]:
@@ -171,7 +211,7 @@ def _array(path: Path) -> NDArray[Any]:
         return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
 
 
-def _fastmri(path: Path) -> _Raw:
+def _fastmri(path: Path, axis: int) -> _Raw:
     try:
         import h5py
     except ImportError:
@@ -189,7 +229,7 @@ def _fastmri(path: Path) -> _Raw:
             raise DataError(f"{path.name} announces {count:,} numbers, more than are read at once: split the file.")
         kspace = np.asarray(found)
         columns = np.asarray(file["mask"]).astype(bool).ravel() if "mask" in file else None
-    raw = _stack(kspace[:, 0] if kspace.ndim == 4 else kspace, path.name, -1)
+    raw = _stack(kspace[:, 0] if kspace.ndim == 4 else kspace, path.name, axis)
     if not np.iscomplexobj(raw.slices):
         raise DataError(f"{path.name} has real numbers as `kspace`, but k-space is complex.")
     if columns is not None and len(columns) != raw.slices.shape[2]:
@@ -206,7 +246,9 @@ def _stack(array: NDArray[Any], name: str, axis: int) -> _Raw:
     stack = array[None] if array.ndim == 2 else array
     if stack.ndim != 3 or not stack.size:
         raise DataError(f"{name} has the shape {array.shape}, but {what} must be (H, W), or (N, H, W) for N slices.")
-    if axis > 0 and not complex_:
+    if complex_ and axis >= 0:
+        raise OptionError(f"--axis is for images; k-space must be (N, H, W), as {name} is: leave --axis out.")
+    if axis > 0:
         stack = np.moveaxis(stack, axis, 0)
     sides = stack.shape[1:]
     if min(sides) < SMALLEST or max(sides) > LARGEST:
@@ -225,6 +267,11 @@ def _checked(slices: NDArray[Any], name: str) -> NDArray[Any]:
         raise DataError(f"{name} contains NaN or infinity, or numbers too large for single precision.")
     if not slices.any():
         raise DataError(f"{name} has no signal: all of it is 0.")
+    if not np.iscomplexobj(slices) and slices.min() < 0:
+        raise DataError(
+            f"{name} has values down to {slices.min():g}, but images must be magnitudes, of at least 0: subtract the "
+            "smallest value first, as for Hounsfield units."
+        )
     return slices
 
 
@@ -240,31 +287,53 @@ def _from_images(raw: _Raw, acceleration: float, noise: float, seed: int) -> tup
 
 
 def _from_kspace(raw: _Raw, acceleration: float, noise: float, seed: int) -> tuple[Tensor, Tensor | None]:
-    kspace, notes = raw.slices, raw.notes
-    height, width = kspace.shape[1:]
+    kspace, columns, notes = _centred(raw)
+    width = kspace.shape[2]
+    measured = kspace != 0
+    # A slice that is 0 says nothing about which columns were measured.
+    some = measured.any(axis=(1, 2))
+    mask = np.broadcast_to((measured.any(axis=1) if columns is None else columns[None])[:, None], kspace.shape)
+    points = columns is None and bool(measured[mask].mean() <= _FEW)
+    mask = measured if points else mask
+    pairs = torch.view_as_real(torch.from_numpy(np.ascontiguousarray(kspace))).movedim(3, 1).contiguous()
+    truth = None
+    if float(mask[some].mean(axis=(1, 2)).min()) > _FEW:
+        drawn = column_mask(width, acceleration, torch.Generator().manual_seed(seed))
+        mask, truth = np.broadcast_to(drawn.numpy(), kspace.shape), inverse_fourier(pairs)
+        notes.append(
+            f"All of k-space was measured: {int(drawn.sum())} of {width} columns are used, and the rest is the truth."
+        )
+    elif points:
+        notes.append(f"{float(mask[some].mean()):.0%} of k-space was measured; the rest is 0.")
+    else:
+        counts = mask[some, 0].sum(axis=1)
+        least, most = int(counts.min()), int(counts.max())
+        notes.append(f"{least if least == most else f'{least} to {most}'} of {width} columns were measured.")
+    known = torch.from_numpy(np.ascontiguousarray(mask)).to(pairs)[:, None]
+    return torch.cat([pairs * known, known], dim=1), truth
+
+
+def _centred(raw: _Raw) -> _Raw:
+    """k-space with frequency 0 and the origin of the image in the middle, as `fourier` has it, and its columns."""
+    kspace, columns, notes = raw
+    sides = height, width = kspace.shape[1:]
     power = np.abs(kspace).sum(axis=0)
     peak = tuple(int(place) for place in np.unravel_index(power.argmax(), power.shape))
     if peak == (0, 0):
-        kspace = np.fft.fftshift(kspace, axes=(1, 2))
-        power = np.fft.fftshift(power)
-        notes.append("The strongest coefficient is the first: frequency 0 was moved from the corner to the middle.")
-    elif abs(peak[0] - height // 2) > height // 8 or abs(peak[1] - width // 2) > width // 8:
-        notes.append(f"The strongest coefficient is at {peak}, far from the middle: is this k-space?")
-    pairs = torch.view_as_real(torch.from_numpy(np.ascontiguousarray(kspace))).movedim(3, 1).contiguous()
-    measured = torch.from_numpy(power > 0)
-    columns = measured.any(dim=0) if raw.columns is None else torch.from_numpy(raw.columns)
-    truth = None
-    if float(columns.float().mean()) <= _FEW:
-        mask = columns.expand(height, width)
-        notes.append(f"{int(columns.sum())} of {width} columns were measured.")
-    elif float(measured.float().mean()) <= _FEW:
-        mask = measured
-        notes.append(f"{float(measured.float().mean()):.0%} of k-space was measured; the rest is 0.")
-    else:
-        columns = column_mask(width, acceleration, torch.Generator().manual_seed(seed))
-        mask, truth = columns.expand(height, width), inverse_fourier(pairs)
+        # The origin moves from the first pixel to the middle: a phase at each frequency.
+        down, across = (np.exp(2j * np.pi * np.fft.fftfreq(size) * (size // 2)) for size in sides)
+        kspace = np.fft.fftshift((kspace * down[:, None] * across).astype(kspace.dtype), axes=(1, 2))
+        columns = None if columns is None else np.fft.fftshift(columns)
         notes.append(
-            f"All of k-space was measured: {int(columns.sum())} of {width} columns are used, and the rest is the truth."
+            "The strongest coefficient is the first: frequency 0 was moved from the corner to the middle, and the "
+            "first pixel is taken for the origin of the image, as numpy.fft.fft2 has it. If the quadrants of the "
+            "picture are swapped, the origin is in its middle: give numpy.fft.fftshift(kspace, axes=(-2, -1))."
         )
-    mask = mask.to(pairs)[None, None].expand(len(pairs), -1, -1, -1)
-    return torch.cat([pairs * mask, mask], dim=1), truth
+        return _Raw(kspace, columns, notes)
+    notes.append(
+        "Frequency 0 and the origin of the image are taken to be in the middle, as fastMRI has them. If the quadrants "
+        "of the picture are swapped, the origin is the first pixel: give numpy.fft.ifftshift(kspace, axes=(-2, -1))."
+    )
+    if abs(peak[0] - height // 2) > height // 8 or abs(peak[1] - width // 2) > width // 8:
+        notes.append(f"The strongest coefficient is at {peak}, far from the middle: is this k-space?")
+    return raw

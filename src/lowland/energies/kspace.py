@@ -88,7 +88,6 @@ class KSpace(Energy):
         turns = (torch.arange(size, dtype=x.dtype, device=x.device) / size for size in (height, width))
         down, across = (2 - 2 * torch.cos(2 * torch.pi * turn) for turn in turns)
         curvature = down[:, None] + across
-        # A frequency that nothing determines stays 0.
         tiny = torch.finfo(x.dtype).tiny
 
         def steps(v: Tensor) -> Tensor:
@@ -97,7 +96,9 @@ class KSpace(Energy):
         def near(v: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
             rho = rho[:, :, None]
             right = mask * known + rho * _fft(as_complex(gathered(steps(v))))
-            found = right / (mask + rho * curvature).clamp_min(tiny)
+            weight = mask + rho * curvature
+            # A frequency that nothing determines is 0: the mean, if it was not measured.
+            found = torch.where(weight > 0, right / weight.where(weight > 0, 1.0), 0.0)
             error = torch.view_as_real(found - known).square().sum(dim=3)
             image = as_pair(torch.fft.ifft2(found, norm="ortho")) if len(v) else v.new_zeros(0, 2, height, width)
             return image.flatten(1), 0.5 * (mask * error).sum(dim=(1, 2))

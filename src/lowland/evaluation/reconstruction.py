@@ -82,8 +82,13 @@ def volume_measures(y: Tensor, truth: Tensor) -> dict[str, float]:
     }
 
 
-def kspace_residual(x: Tensor, y: Tensor) -> Tensor:
-    """‖m (F y − k)‖ / ‖m k‖ of each slice, (N,): how far the image is from what was measured.
+def kspace_residual(x: Tensor, y: Tensor, together: bool = False) -> Tensor:
+    """‖m (F y − k)‖ / ‖m k‖: how far the image is from what was measured; 0 where nothing was.
+
+    Args:
+        x: (N, 3, H, W), see `KSpace`.
+        y: (N, 2, H, W).
+        together: one number of all slices, in which those without signal weigh little, and not one of each, (N,).
 
     >>> y = torch.ones(1, 2, 4, 4)
     >>> kspace_residual(torch.cat([fourier(y), torch.ones(1, 1, 4, 4)], dim=1), 0.75 * y)
@@ -91,7 +96,8 @@ def kspace_residual(x: Tensor, y: Tensor) -> Tensor:
     """
     known = x[:, 2:] * x[:, :2]
     error = x[:, 2:] * (fourier(y) - x[:, :2])
-    return error.flatten(1).norm(dim=1) / known.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
+    apart, whole = (part.flatten(0 if together else 1).norm(dim=-1) for part in (error, known))
+    return apart / whole.clamp_min(torch.finfo(x.dtype).tiny)
 
 
 def least_variation(x: Tensor, variation: float, gap: float = 1e-3, max_steps: int = 1000) -> Found:
@@ -112,7 +118,9 @@ def least_variation(x: Tensor, variation: float, gap: float = 1e-3, max_steps: i
     for part in x.split(_AT_ONCE):
         with torch.no_grad():
             start = energy(x=part, y=infer(KSpace(part.shape[2], part.shape[3]), x=part, over="y").value)
-        solver = SplitBregman(tol=gap * float(start.min()), max_steps=max_steps)
+        # A slice without signal starts at its minimum, 0, and asks for nothing.
+        least = float(start.where(start > 0, torch.inf).min())
+        solver = SplitBregman(tol=gap * least, max_steps=max_steps)
         found = infer(energy, x=part, over="y", solver=solver)
         # Rounding alone can make a gap negative.
         parts.append(Found(found.value, start, found.energy, found.residual.clamp_min(0), found.steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,29 @@ def test_measured_kspace_becomes_images_in_its_own_units(
     page = (run / "report.html").read_text()
     assert "can invent" in page
     assert "the truth is not known" in page
+    assert "drawn heads of ellipses" in page
+    assert "one brain" not in page
+
+
+def test_a_changed_prior_is_noticed(say: Callable[..., str], smoke: Callable[[str], Run], tmp_path: Path) -> None:
+    prior = shutil.copytree(smoke("mri").folder, tmp_path / "prior")
+    np.save(tmp_path / "scan.npy", phantoms(4, 32, 40).test[:, 0].numpy())
+    say(tmp_path / "scan.npy", "--prior", prior)
+    (prior / "checkpoints" / "network" / "energy.safetensors").write_bytes(b"other")
+    run = (tmp_path / "runs" / "reconstruct" / "latest").resolve()
+    assert "(--prior) has changed since the run began" in say("--resume", run, code=1)
+
+
+def test_the_page_has_the_fit_of_all_slices_and_says_which_are_late(say: Callable[..., str], tmp_path: Path) -> None:
+    given = phantoms(8, 32, 40).test[:, 0].numpy()
+    given[1] *= 1e-3
+    np.save(tmp_path / "scan.npy", given)
+    say(tmp_path / "scan.npy", "--rounds", 10, "--gap", 1e-6)
+    run = (tmp_path / "runs" / "reconstruct" / "latest").resolve()
+    values = json.loads((run / "values.json").read_text())
+    rows = next(element["rows"] for element in values["elements"] if element.get("name") == "slices")
+    assert values["results"]["variation"]["residual"][0] < 0.5 * max(row[1] for row in rows)
+    assert values["shown"]["late"] == 2
 
 
 def test_images_have_a_truth(smoke: Callable[[str], Run]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.checksums import read_json
 from lowland.data.brain import phantoms
 from lowland.data.fourier import as_complex
 from lowland.data.scans import Scan, read_scan
@@ -53,7 +54,7 @@ class ReconstructRecipe(Recipe):
     weight: Positive = 0.1
     """Weight of that prior."""
 
-    files: ClassVar[tuple[str, ...]] = ("scan",)
+    files: ClassVar[tuple[str, ...]] = ("scan", "prior")
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"slices": 2, "gap": 0.01}}
 
     def __post_init__(self) -> None:
@@ -66,6 +67,7 @@ class ReconstructRecipe(Recipe):
         scan = read_scan(self._scan(run), self.slices, self.axis, self.acceleration, self.noise, self.seed)
         height, width = scan.x.shape[2:]
         energy = load_reconstruction(Path(self.prior), height, width) if self.prior else None
+        trained = read_json(Path(self.prior) / "config.json")["options"]["data"] if self.prior else ""
         run.expect(2 if energy else 1)
         x = scan.x.to(self.device)
         found = run.stage(VARIATION, lambda: least_variation(x, self.variation, self.gap, self.rounds)._asdict())
@@ -75,7 +77,7 @@ class ReconstructRecipe(Recipe):
             images[PRIOR] = run.stage(PRIOR, partial(least_energy, joined, x)).cpu()
         numbers: dict[str, dict[str, Any]] = {}
         for name, y in images.items():
-            numbers[name] = {"residual": 100 * float(kspace_residual(scan.x, y).max())}
+            numbers[name] = {"residual": 100 * float(kspace_residual(scan.x, y, together=True))}
             if scan.truth is not None:
                 numbers[name] |= volume_measures(y, scan.truth)
         share = 100 * found["gap"] / found["energy"].clamp_min(torch.finfo(torch.float32).tiny)
@@ -83,10 +85,11 @@ class ReconstructRecipe(Recipe):
         run.measured.add(numbers)
         made = {name: scan.scale * np.asarray(as_complex(y)) for name, y in images.items()}
         run.made.append(write_images(run.folder / "images.npz", made, scan.rows))
-        late = int((found["gap"] > self.gap * found["start"]).sum())
+        late = int((~(found["gap"] <= self.gap * found["start"])).sum())
         run.show(
             name=escaped(Path(self.scan).name) or "a drawn head", count=len(scan.rows), sides=f"{height} × {width}",
             notes=scan.notes, known=scan.truth is not None, late=late, scale=scan.scale,
+            trained=trained,
         )  # fmt: skip
         run.part(self._show, scan, images, found, share)
 
