@@ -80,7 +80,7 @@ def read_mask_folder(
 
     Raises:
         DataError: for a folder without pictures, masks or pairs, fewer than three masks that can be used, one class
-            only, or more than 64 classes.
+            only, more than 64 classes, or palettes in which a number has two colours.
         OptionError: for a size that is not a multiple of 16, or a value to ignore that no mask can have.
     """
     if size < 2 * _MULTIPLE or size % _MULTIPLE:
@@ -110,6 +110,7 @@ def read_mask_folder(
         raise DataError(f"No picture in {folder} can be used: {' '.join(skipped[0])}.")
     work = _working_size(list(shapes.values()), size)
     images, files, codes = list[NDArray[np.uint8]](), list[str](), dict[int, NDArray[Any]]()
+    palettes = dict[str, dict[str, str]]()
     for number, name in enumerate(shapes):
         if number % _SAID_EVERY == 0:
             watch(f"pictures: {number:,} of {len(shapes):,}")
@@ -117,12 +118,13 @@ def read_mask_folder(
             with opened(pictures[name]) as image:
                 pixels = _scaled(image, work)
             if name in pairs:
-                codes[len(images)] = _mask(pairs[name], shapes[name], work, ignore, table)
+                codes[len(images)], palettes[name] = _mask(pairs[name], shapes[name], work, ignore, table)
         except Exception as error:  # noqa: BLE001  see above
             skipped.append((name, reason(error, str(pictures[name]))))
             continue
         images.append(pixels)
         files.append(name)
+    _check_palettes(palettes)
     values = sorted({str(value) for each in codes.values() for value in np.unique(each) if value}, key=_order)
     _check(values, len(codes), skipped, ignore, table)
     notes += [
@@ -247,8 +249,10 @@ def _scaled(image: Any, work: tuple[int, int]) -> NDArray[np.uint8]:
 
 def _mask(
     path: Path, shape: tuple[int, int], work: tuple[int, int], ignore: str, table: Mapping[str, str]
-) -> NDArray[Any]:
-    """The values of a mask at the working size, as text (H, W), empty where there is no label.
+) -> tuple[NDArray[Any], dict[str, str]]:
+    """The values of a mask at the working size, as text (H, W), empty where there is no label; and its palette.
+
+    The palette is the colour of each value that has pixels; empty for a mask without one.
 
     Raises:
         ValueError: for a mask that cannot be used, with the reason.
@@ -265,32 +269,45 @@ def _mask(
             raise ValueError("its mask has more than 8 bits: save class numbers as bytes, or colours")
         ImageOps.exif_transpose(image, in_place=True)
         clear = np.asarray(image.convert("RGBA"))[:, :, 3] < 128 if "A" in image.mode else np.zeros(shape, bool)
-        flat = {"1": "1", "P": "P", "PA": "P", "L": "L", "LA": "L"}.get(image.mode, "RGB")
-        pixels = np.asarray(image.convert(flat) if image.mode != flat else image).astype(np.int64)
-    if flat == "RGB":
-        pixels = (pixels << np.array([16, 8, 0])).sum(axis=2)
+        colours = (np.asarray(image.convert("RGB")).astype(np.int64) << np.array([16, 8, 0])).sum(axis=2)
+        numbered, palette = image.mode in ("1", "L", "LA", "P", "PA"), image.mode in ("P", "PA")
+        pixels = np.asarray(image).reshape(*shape, -1)[:, :, 0].astype(np.int64) if numbered else colours
     present, index = np.unique(pixels, return_inverse=True)
     if len(present) > _MOST and not table:
         raise ValueError(
             f"its mask has {len(present):,} different values: masks must not be smoothed, or name classes in {TABLE}"
         )
-    names = np.array([f"#{value:06x}" if flat == "RGB" else str(value) for value in present], dtype="U7")
+    names = np.array([str(value) if numbered else f"#{value:06x}" for value in present], dtype="U7")
     for number, name in enumerate(names):
         if name == ignore.lower():
             names[number] = ""
         elif table and name not in table:
             count = int((index == number).sum())
             raise ValueError(f"its mask has {count:,} pixels of {name}, which {TABLE} does not name")
+    used = np.unique(np.stack([pixels[~clear], colours[~clear]]), axis=1).T.tolist() if palette else []
     values = np.where(clear, "", names[index.reshape(shape)])
     numbers = np.unique(values, return_inverse=True)
     small = Image.fromarray(numbers[1].reshape(shape).astype(np.int32)).resize(
         (work[1], work[0]), Image.Resampling.NEAREST
     )
-    return numbers[0][np.asarray(small)]
+    return numbers[0][np.asarray(small)], {str(value): f"#{colour:06x}" for value, colour in used}
 
 
 def _order(value: str) -> tuple[bool, int]:
     return (True, int(value[1:], 16)) if value.startswith("#") else (False, int(value))
+
+
+def _check_palettes(palettes: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise a DataError if a number has two colours: then it is no class, but a place in the palette of one file."""
+    first = dict[str, tuple[str, str]]()
+    for name, palette in palettes.items():
+        for value, colour in palette.items():
+            before, where = first.setdefault(value, (colour, name))
+            if before != colour:
+                raise DataError(
+                    f"Masks have palettes of their own: {value} is {before} in that of {where} and {colour} in that of "
+                    f"{name}. Save masks as colours, or as numbers in one channel."
+                )
 
 
 def _check(

@@ -145,6 +145,19 @@ def test_numbers_and_colours_do_not_mix(tmp_path: Path) -> None:
     assert "save all of them alike" in refused(folder)
 
 
+def test_a_number_with_two_colours_is_no_class(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "a", mode="P", values=(3, 7, 3))
+    image = half("P", (3, 7, 3))
+    image.putpalette([level // 3 for level in range(9)] + [9, 9, 9] + [level // 3 for level in range(12, 768)])
+    image.save(folder / "masks" / "2.png")
+    said = refused(folder)
+    assert "3 is #030303 in that of 0.png and #090909 in that of 2.png" in said
+    assert "as colours, or as numbers in one channel" in said
+    image.putpalette([level // 3 for level in range(60)] + [9] * 708)  # where no pixel is
+    image.save(folder / "masks" / "2.png")
+    assert read_mask_folder(folder, size=32).values == ["3", "7"]
+
+
 def test_two_of_one_name(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "a")
     half("L", (0, 1, 255)).save(folder / "masks" / "0.bmp")
