@@ -29,6 +29,8 @@ TABLE = "classes.csv"
 """In the folder of masks: which value is which class."""
 FEWEST = 3
 """Masks that are needed."""
+_USUAL = "255"
+"""What stands for no label in masks of numbers, unless the user says otherwise."""
 _MOST = 64
 _MULTIPLE = 16
 _LOSSY = (".jpg", ".jpeg", ".webp", ".avif", ".jp2")
@@ -60,7 +62,7 @@ def read_mask_folder(
     folder: str | Path,
     masks: str | Path = "",
     size: int = 96,
-    ignore: str = "255",
+    ignore: str = _USUAL,
     watch: Callable[[str], None] = lambda text: None,
 ) -> MaskFolder:
     """The pictures of a folder, and the masks of some: that of `a/b.jpg` is `masks/a/b.png`.
@@ -81,11 +83,13 @@ def read_mask_folder(
     Raises:
         DataError: for a folder without pictures, masks or pairs, fewer than three masks that can be used, one class
             only, more than 64 classes, or palettes in which a number has two colours.
-        OptionError: for a size that is not a multiple of 16, or a value to ignore that no mask can have.
+        OptionError: for a size that is not a multiple of 16, or a value to ignore that no mask can have: a colour if
+            masks have numbers, or a number other than 255 if they have colours.
     """
     if size < 2 * _MULTIPLE or size % _MULTIPLE:
         raise OptionError(f"size must be a multiple of {_MULTIPLE} and at least {2 * _MULTIPLE}, but it is {size}.")
-    if ignore != "none" and not _is_value(ignore.lower()):
+    unlabelled = _value(ignore)
+    if not unlabelled and ignore != "none":
         raise OptionError(f"ignore must be a number from 0 to 255, a colour such as #000000, or none, not {ignore!r}.")
     place = Path(masks) if masks else Path(folder) / "masks"
     if not place.is_dir():
@@ -118,7 +122,7 @@ def read_mask_folder(
             with opened(pictures[name]) as image:
                 pixels = _scaled(image, work)
             if name in pairs:
-                codes[len(images)], palettes[name] = _mask(pairs[name], shapes[name], work, ignore, table)
+                codes[len(images)], palettes[name] = _mask(pairs[name], shapes[name], work, unlabelled, table)
         except Exception as error:  # noqa: BLE001  see above
             skipped.append((name, reason(error, str(pictures[name]))))
             continue
@@ -126,7 +130,7 @@ def read_mask_folder(
         files.append(name)
     _check_palettes(palettes)
     values = sorted({str(value) for each in codes.values() for value in np.unique(each) if value}, key=_order)
-    _check(values, len(codes), skipped, ignore, table)
+    _check(values, len(codes), skipped, unlabelled)
     notes += [
         f"No mask has the class {name} at this size: it is not learned." for v, name in table.items() if v not in values
     ]
@@ -202,14 +206,13 @@ def _classes(path: Path) -> dict[str, str]:
     table = dict[str, str]()
     for number, row in enumerate(rows, start=1):
         cells = [cell.strip() for cell in row]
-        value = cells[1].lower() if len(cells) == 2 else ""
-        if not _is_value(value):
+        value = _value(cells[1]) if len(cells) == 2 else ""
+        if not value:
             if number == 1 and len(cells) == 2:
                 continue  # a header
             raise DataError(
                 f"{path}, line {number}: there must be a class and its value, such as `sky,3` or `sky,#80c0ff`."
             )
-        value = value if value.startswith("#") else str(int(value))
         if table.setdefault(value, escaped(cells[0])) != escaped(cells[0]):
             raise DataError(f"{path}, line {number}: {value} is {table[value]!r} already.")
     if len(set(table.values())) < len(table):
@@ -217,11 +220,11 @@ def _classes(path: Path) -> dict[str, str]:
     return table
 
 
-def _is_value(text: str) -> bool:
-    """Whether it is a colour such as #00ff00, or a number of a class."""
+def _value(text: str) -> str:
+    """A colour such as #00ff00 or the number of a class, as values of masks are written; empty if it is neither."""
     if text.startswith("#"):
-        return len(text) == 7 and set(text[1:]) <= set("0123456789abcdef")
-    return text.isascii() and text.isdigit() and int(text) < 256
+        return text.lower() if len(text) == 7 and set(text[1:].lower()) <= set("0123456789abcdef") else ""
+    return str(int(text)) if text.isascii() and text.isdigit() and int(text) < 256 else ""
 
 
 def _turned(image: Any) -> tuple[int, int]:
@@ -248,7 +251,7 @@ def _scaled(image: Any, work: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _mask(
-    path: Path, shape: tuple[int, int], work: tuple[int, int], ignore: str, table: Mapping[str, str]
+    path: Path, shape: tuple[int, int], work: tuple[int, int], unlabelled: str, table: Mapping[str, str]
 ) -> tuple[NDArray[Any], dict[str, str]]:
     """The values of a mask at the working size, as text (H, W), empty where there is no label; and its palette.
 
@@ -268,8 +271,8 @@ def _mask(
         if depth(image):
             raise ValueError("its mask has more than 8 bits: save class numbers as bytes, or colours")
         ImageOps.exif_transpose(image, in_place=True)
-        clear = np.asarray(image.convert("RGBA"))[:, :, 3] < 128 if "A" in image.mode else np.zeros(shape, bool)
-        colours = (np.asarray(image.convert("RGB")).astype(np.int64) << np.array([16, 8, 0])).sum(axis=2)
+        colours_HWC = np.asarray(image.convert("RGBA")).astype(np.int64)
+        clear, colours = colours_HWC[:, :, 3] < 128, (colours_HWC[:, :, :3] << np.array([16, 8, 0])).sum(axis=2)
         numbered, palette = image.mode in ("1", "L", "LA", "P", "PA"), image.mode in ("P", "PA")
         pixels = np.asarray(image).reshape(*shape, -1)[:, :, 0].astype(np.int64) if numbered else colours
     present, index = np.unique(pixels, return_inverse=True)
@@ -279,7 +282,7 @@ def _mask(
         )
     names = np.array([str(value) if numbered else f"#{value:06x}" for value in present], dtype="U7")
     for number, name in enumerate(names):
-        if name == ignore.lower():
+        if name == unlabelled:
             names[number] = ""
         elif table and name not in table:
             count = int((index == number).sum())
@@ -310,14 +313,18 @@ def _check_palettes(palettes: Mapping[str, Mapping[str, str]]) -> None:
                 )
 
 
-def _check(
-    values: list[str], count: int, skipped: list[tuple[str, str]], ignore: str, table: Mapping[str, str]
-) -> None:
+def _check(values: list[str], count: int, skipped: list[tuple[str, str]], unlabelled: str) -> None:
     why = f"; {len(skipped)} files were left out: {' '.join(skipped[0])}" if skipped else ""
     if count < FEWEST:
         raise DataError(f"Labelling pixels needs at least {FEWEST} masks, better twenty, but there are {count}{why}.")
     if len({value.startswith("#") for value in values}) > 1:
         raise DataError("Some masks have numbers of classes and some have colours: save all of them alike.")
+    if unlabelled not in ("", _USUAL) and values and values[0].startswith("#") != unlabelled.startswith("#"):
+        have, way = ("numbers", "number") if unlabelled.startswith("#") else ("colours", "colour, such as #000000,")
+        raise OptionError(
+            f"ignore is {unlabelled}, but the masks have {have} of classes, such as {values[0]}: give the {way} of "
+            "pixels without a label, or none."
+        )
     if len(values) > _MOST:
         raise DataError(
             f"The masks have {len(values):,} different values, such as {', '.join(values[:3])}: of which at most "
@@ -325,7 +332,6 @@ def _check(
         )
     if len(values) < 2:
         only = f"one class only, {values[0]}" if values else "no label"
-        raise DataError(
-            f"The masks have {only}, apart from {ignore!r} for pixels without a label: there is nothing to tell apart. "
-            "If that value is a class, pass --ignore none."
-        )
+        apart = f", apart from {unlabelled} for pixels without a label" if unlabelled else ""
+        hint = " If that value is a class, pass --ignore none." if unlabelled else ""
+        raise DataError(f"The masks have {only}{apart}: there is nothing to tell apart.{hint}")

@@ -67,6 +67,35 @@ def test_transparent_pixels_have_no_label(tmp_path: Path) -> None:
     assert found.scenes.labels[0, 0].eq(-1).all()
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_one_value_may_be_the_transparent_one(tmp_path: Path, mode: str) -> None:
+    colours = mode == "RGB"
+    folder = pictures(tmp_path / "a", mode=mode, values=[(k,) * 3 for k in (1, 2, 0)] if colours else (1, 2, 0))
+    for path in (folder / "masks").iterdir():
+        with Image.open(path) as image:
+            image.load()
+        image.save(path, transparency=(0, 0, 0) if colours else 0)
+    found = read_mask_folder(folder, size=32)
+    assert found.values == (["#010101", "#020202"] if colours else ["1", "2"])
+    assert found.scenes.labels[0, 0].eq(-1).all()
+    assert found.scenes.labels[0, 5, 2] == 0
+
+
+@pytest.mark.parametrize("ignore", ["2", "02"])
+def test_a_number_to_ignore(tmp_path: Path, ignore: str) -> None:
+    found = read_mask_folder(pictures(tmp_path / "a", values=(0, 1, 2)), size=32, ignore=ignore)
+    assert found.values == ["0", "1"]
+    assert found.scenes.labels[0, 0].eq(-1).all()
+
+
+def test_a_value_to_ignore_of_the_other_kind(tmp_path: Path) -> None:
+    for mode in ("L", "P"):
+        said = refused(pictures(tmp_path / mode, mode=mode, values=(0, 1, 2)), ignore="#000000")
+        assert "ignore is #000000, but the masks have numbers of classes, such as 0: give the number" in said
+    folder = pictures(tmp_path / "c", mode="RGB", values=((255, 0, 0), (0, 0, 255), (0, 0, 0)))
+    assert "ignore is 0, but the masks have colours of classes, such as #000000" in refused(folder, ignore="0")
+
+
 def test_masks_are_written_as_they_were_read(tmp_path: Path) -> None:
     for kind, values, mode in (("n", (3, 7, 3), "L"), ("c", ((255, 0, 0), (0, 0, 255), (255, 0, 0)), "RGB")):
         found = read_mask_folder(pictures(tmp_path / kind, mode=mode, values=values), size=32)
