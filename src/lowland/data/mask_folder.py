@@ -293,7 +293,10 @@ def _mask(
     small = Image.fromarray(numbers[1].reshape(shape).astype(np.int32)).resize(
         (work[1], work[0]), Image.Resampling.NEAREST
     )
-    return numbers[0][np.asarray(small)], {str(value): f"#{colour:06x}" for value, colour in used}
+    found = numbers[0][np.asarray(small)]
+    if not (found != "").any():
+        raise ValueError("its mask labels no pixel at this size")
+    return found, {str(value): f"#{colour:06x}" for value, colour in used}
 
 
 def _order(value: str) -> tuple[bool, int]:
@@ -319,7 +322,7 @@ def _check(values: list[str], count: int, skipped: list[tuple[str, str]], unlabe
         raise DataError(f"Labelling pixels needs at least {FEWEST} masks, better twenty, but there are {count}{why}.")
     if len({value.startswith("#") for value in values}) > 1:
         raise DataError("Some masks have numbers of classes and some have colours: save all of them alike.")
-    if unlabelled not in ("", _USUAL) and values and values[0].startswith("#") != unlabelled.startswith("#"):
+    if unlabelled not in ("", _USUAL) and values[0].startswith("#") != unlabelled.startswith("#"):
         have, way = ("numbers", "number") if unlabelled.startswith("#") else ("colours", "colour, such as #000000,")
         raise OptionError(
             f"ignore is {unlabelled}, but the masks have {have} of classes, such as {values[0]}: give the {way} of "
@@ -331,7 +334,6 @@ def _check(values: list[str], count: int, skipped: list[tuple[str, str]], unlabe
             f"{_MOST} can be classes: save them without smoothing, and name the classes in {TABLE}."
         )
     if len(values) < 2:
-        only = f"one class only, {values[0]}" if values else "no label"
         apart = f", apart from {unlabelled} for pixels without a label" if unlabelled else ""
         hint = " If that value is a class, pass --ignore none." if unlabelled else ""
-        raise DataError(f"The masks have {only}{apart}: there is nothing to tell apart.{hint}")
+        raise DataError(f"The masks have one class only, {values[0]}{apart}: there is nothing to tell apart.{hint}")

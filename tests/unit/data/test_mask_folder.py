@@ -153,7 +153,21 @@ def test_one_class_only(tmp_path: Path) -> None:
     assert "one class only, 0" in said
     assert "--ignore none" in said
     assert read_mask_folder(tmp_path / "a", size=32, ignore="none").values == ["0", "255"]
-    assert "no label" in refused(pictures(tmp_path / "b", values=(255, 255, 255)))
+
+
+def test_masks_without_a_label_do_not_count(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "a", masks=5)
+    half("L", (255, 255, 255)).save(folder / "masks" / "0.png")
+    speck = np.full((HIGH, WIDE), 255, np.uint8)
+    speck[2, 2] = 1  # lost when the mask is scaled
+    Image.fromarray(speck).save(folder / "masks" / "1.png")
+    found = read_mask_folder(folder, size=32)
+    assert found.files == ["2.png", "3.png", "4.png"]
+    assert all("its mask labels no pixel at this size" in why for _, why in found.skipped)
+    half("L", (255, 255, 255)).save(folder / "masks" / "2.png")
+    said = refused(folder)
+    assert "at least 3 masks, better twenty, but there are 2; 3 files were left out: 0.png" in said
+    assert "labels no pixel" in said
 
 
 def test_colours_without_end(tmp_path: Path) -> None:
