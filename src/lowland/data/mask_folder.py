@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lowland.bounded import read_bytes
-from lowland.data.pixels import depth, opened, reason, span, upright
+from lowland.data.picture_files import scale_note
+from lowland.data.pixels import depth, one_scale, opened, reason, span, upright
 from lowland.data.scenes import UNLABELLED, Scenes
 from lowland.data.survey import shown, survey
 from lowland.errors import DataError, LowlandError, OptionError
@@ -42,7 +43,8 @@ class MaskFolder(NamedTuple):
 
     `scenes` all pictures, with −1 as the label of what no mask labels; `masked` and `unmasked` the rows with a mask and
     without; `files` their names in the folder; `sizes` (height, width) of the files; `values` what stands for each
-    class in masks, such as 3 or #ff0000; `skipped` what was left out, and why; `notes` sentences for the user.
+    class in masks, such as 3 or #ff0000; `skipped` what was left out, and why; `notes` sentences for the user; `levels`
+    black and white of pictures of more than eight bits, None if there are none.
     """
 
     scenes: Scenes
@@ -52,6 +54,7 @@ class MaskFolder(NamedTuple):
     values: list[str]
     skipped: list[tuple[str, str]]
     notes: list[str]
+    levels: tuple[float, float] | None
 
     @property
     def unmasked(self) -> list[int]:
@@ -72,7 +75,8 @@ def read_mask_folder(
     names them; without it every value is a class. Transparent pixels have no label.
 
     All pictures are scaled to the median of their shapes, with `size` pixels on the shorter side and sides that are
-    multiples of 16; masks are scaled by the nearest pixel.
+    multiples of 16; masks are scaled by the nearest pixel. Pictures of more than eight bits share one black and white,
+    see `one_scale`.
 
     Args:
         masks: folder of the masks; by default `masks` in the folder.
@@ -82,7 +86,8 @@ def read_mask_folder(
 
     Raises:
         DataError: for a folder without pictures, masks or pairs, fewer than three masks that can be used, one class
-            only, more than 64 classes, or palettes in which a number has two colours.
+            only, more than 64 classes, palettes in which a number has two colours, or pictures
+            that no one scale fits.
         OptionError: for a size that is not a multiple of 16, or a value to ignore that no mask can have: a colour if
             masks have numbers, or a number other than 255 if they have colours.
     """
@@ -103,15 +108,21 @@ def read_mask_folder(
     pairs, notes = _paired(pictures, {shown(owners.root, path): path for path in owners.chosen})
     table = _classes(place / TABLE)
     skipped = [*found.skipped, *owners.skipped]
-    shapes = dict[str, tuple[int, int]]()
+    shapes, spans = dict[str, tuple[int, int]](), dict[str, list[tuple[float, float]]]()
     for name, path in pictures.items():
         try:
             with opened(path) as image:
+                if kind := depth(image):
+                    spans.setdefault(kind, []).append(span(image))
                 shapes[name] = _turned(image)
         except Exception as error:  # noqa: BLE001  a damaged picture fails in many ways
             skipped.append((name, reason(error, str(path))))
     if not shapes:
         raise DataError(f"No picture in {folder} can be used: {' '.join(skipped[0])}.")
+    levels = one_scale(spans)
+    if levels:
+        kind, deep = next(iter(spans.items()))
+        notes.append(f"{len(deep):,} of {len(shapes):,} pictures have {scale_note(kind, levels, False)}")
     work = _working_size(list(shapes.values()), size)
     images, files, codes = list[NDArray[np.uint8]](), list[str](), dict[int, NDArray[Any]]()
     palettes = dict[str, dict[str, str]]()
@@ -120,7 +131,7 @@ def read_mask_folder(
             watch(f"pictures: {number:,} of {len(shapes):,}")
         try:
             with opened(pictures[name]) as image:
-                pixels = _scaled(image, work)
+                pixels = _scaled(image, work, levels)
             if name in pairs:
                 codes[len(images)], palettes[name] = _mask(pairs[name], shapes[name], work, unlabelled, table)
         except Exception as error:  # noqa: BLE001  see above
@@ -140,7 +151,7 @@ def read_mask_folder(
             labels[row][torch.from_numpy(mask == value)] = number
     classes = tuple(table.get(value, value) for value in values)
     scenes = Scenes(torch.from_numpy(np.stack(images)).movedim(3, 1).contiguous(), labels, classes)
-    return MaskFolder(scenes, sorted(codes), files, [shapes[name] for name in files], values, skipped, notes)
+    return MaskFolder(scenes, sorted(codes), files, [shapes[name] for name in files], values, skipped, notes, levels)
 
 
 def write_masks(folder: Path, found: MaskFolder, labels: Tensor) -> Path:
@@ -240,12 +251,9 @@ def _working_size(shapes: list[tuple[int, int]], size: int) -> tuple[int, int]:
     return (size, longer) if ratio >= 1 else (longer, size)
 
 
-def _scaled(image: Any, work: tuple[int, int]) -> NDArray[np.uint8]:
+def _scaled(image: Any, work: tuple[int, int], levels: tuple[float, float] | None) -> NDArray[np.uint8]:
     from PIL import Image
 
-    levels = span(image) if depth(image) else None
-    if levels is not None and levels[0] >= levels[1]:
-        raise ValueError("all of it has one level")
     ready = upright(image, levels).convert("RGB")
     return np.asarray(ready.resize((work[1], work[0]), Image.Resampling.BICUBIC))
 

@@ -226,6 +226,20 @@ def test_tables_of_classes(tmp_path: Path, table: str, sentence: str) -> None:
     assert sentence in refused(folder)
 
 
+def test_pictures_of_more_than_eight_bits_share_one_scale(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "a")
+    for number, level in enumerate((500, 1000, 4000)):
+        Image.fromarray(np.full((HIGH, WIDE), level, np.uint16)).save(folder / f"{number}.png")
+    found = read_mask_folder(folder, size=32)
+    assert found.levels == (0.0, 4095.0)
+    for row, level in enumerate((500, 1000, 4000)):
+        assert found.scenes.images[row].eq(round(255 * level / 4095)).all()
+    assert found.scenes.images[3, 0].eq(30).all()  # of eight bits: as it is
+    assert found.notes == ["3 of 5 pictures have more than 8 bits: level 0 was taken for black and 4,095 for white."]
+    Image.fromarray(np.full((HIGH, WIDE), 0.5, np.float32)).save(folder / "6.tif")
+    assert "no one scale fits both" in refused(folder)
+
+
 def test_a_turned_photograph_has_the_mask_of_what_is_seen(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "a")
     exif = Image.Exif()
