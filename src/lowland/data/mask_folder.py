@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lowland.bounded import read_bytes
-from lowland.data.pixels import depth, opened, reason, span, upright
+from lowland.data.picture_files import scale_note
+from lowland.data.pixels import depth, one_scale, opened, reason, span, upright
 from lowland.data.scenes import UNLABELLED, Scenes
 from lowland.data.survey import shown, survey
 from lowland.errors import DataError, LowlandError, OptionError
@@ -29,6 +30,8 @@ TABLE = "classes.csv"
 """In the folder of masks: which value is which class."""
 FEWEST = 3
 """Masks that are needed."""
+_USUAL = "255"
+"""What stands for no label in masks of numbers, unless the user says otherwise."""
 _MOST = 64
 _MULTIPLE = 16
 _LOSSY = (".jpg", ".jpeg", ".webp", ".avif", ".jp2")
@@ -40,7 +43,8 @@ class MaskFolder(NamedTuple):
 
     `scenes` all pictures, with −1 as the label of what no mask labels; `masked` and `unmasked` the rows with a mask and
     without; `files` their names in the folder; `sizes` (height, width) of the files; `values` what stands for each
-    class in masks, such as 3 or #ff0000; `skipped` what was left out, and why; `notes` sentences for the user.
+    class in masks, such as 3 or #ff0000; `skipped` what was left out, and why; `notes` sentences for the user; `levels`
+    black and white of pictures of more than eight bits, None if there are none.
     """
 
     scenes: Scenes
@@ -50,6 +54,7 @@ class MaskFolder(NamedTuple):
     values: list[str]
     skipped: list[tuple[str, str]]
     notes: list[str]
+    levels: tuple[float, float] | None
 
     @property
     def unmasked(self) -> list[int]:
@@ -60,7 +65,7 @@ def read_mask_folder(
     folder: str | Path,
     masks: str | Path = "",
     size: int = 96,
-    ignore: str = "255",
+    ignore: str = _USUAL,
     watch: Callable[[str], None] = lambda text: None,
 ) -> MaskFolder:
     """The pictures of a folder, and the masks of some: that of `a/b.jpg` is `masks/a/b.png`.
@@ -70,7 +75,8 @@ def read_mask_folder(
     names them; without it every value is a class. Transparent pixels have no label.
 
     All pictures are scaled to the median of their shapes, with `size` pixels on the shorter side and sides that are
-    multiples of 16; masks are scaled by the nearest pixel.
+    multiples of 16; masks are scaled by the nearest pixel. Pictures of more than eight bits share one black and white,
+    see `one_scale`.
 
     Args:
         masks: folder of the masks; by default `masks` in the folder.
@@ -80,12 +86,15 @@ def read_mask_folder(
 
     Raises:
         DataError: for a folder without pictures, masks or pairs, fewer than three masks that can be used, one class
-            only, or more than 64 classes.
-        OptionError: for a size that is not a multiple of 16, or a value to ignore that no mask can have.
+            only, more than 64 classes, palettes in which a number has two colours, or pictures
+            that no one scale fits.
+        OptionError: for a size that is not a multiple of 16, or a value to ignore that no mask can have: a colour if
+            masks have numbers, or a number other than 255 if they have colours.
     """
     if size < 2 * _MULTIPLE or size % _MULTIPLE:
         raise OptionError(f"size must be a multiple of {_MULTIPLE} and at least {2 * _MULTIPLE}, but it is {size}.")
-    if ignore != "none" and not _is_value(ignore.lower()):
+    unlabelled = _value(ignore)
+    if not unlabelled and ignore != "none":
         raise OptionError(f"ignore must be a number from 0 to 255, a colour such as #000000, or none, not {ignore!r}.")
     place = Path(masks) if masks else Path(folder) / "masks"
     if not place.is_dir():
@@ -99,32 +108,40 @@ def read_mask_folder(
     pairs, notes = _paired(pictures, {shown(owners.root, path): path for path in owners.chosen})
     table = _classes(place / TABLE)
     skipped = [*found.skipped, *owners.skipped]
-    shapes = dict[str, tuple[int, int]]()
+    shapes, spans = dict[str, tuple[int, int]](), dict[str, list[tuple[float, float]]]()
     for name, path in pictures.items():
         try:
             with opened(path) as image:
+                if kind := depth(image):
+                    spans.setdefault(kind, []).append(span(image))
                 shapes[name] = _turned(image)
         except Exception as error:  # noqa: BLE001  a damaged picture fails in many ways
             skipped.append((name, reason(error, str(path))))
     if not shapes:
         raise DataError(f"No picture in {folder} can be used: {' '.join(skipped[0])}.")
+    levels = one_scale(spans)
+    if levels:
+        kind, deep = next(iter(spans.items()))
+        notes.append(f"{len(deep):,} of {len(shapes):,} pictures have {scale_note(kind, levels, False)}")
     work = _working_size(list(shapes.values()), size)
     images, files, codes = list[NDArray[np.uint8]](), list[str](), dict[int, NDArray[Any]]()
+    palettes = dict[str, dict[str, str]]()
     for number, name in enumerate(shapes):
         if number % _SAID_EVERY == 0:
             watch(f"pictures: {number:,} of {len(shapes):,}")
         try:
             with opened(pictures[name]) as image:
-                pixels = _scaled(image, work)
+                pixels = _scaled(image, work, levels)
             if name in pairs:
-                codes[len(images)] = _mask(pairs[name], shapes[name], work, ignore, table)
+                codes[len(images)], palettes[name] = _mask(pairs[name], shapes[name], work, unlabelled, table)
         except Exception as error:  # noqa: BLE001  see above
             skipped.append((name, reason(error, str(pictures[name]))))
             continue
         images.append(pixels)
         files.append(name)
+    _check_palettes(palettes)
     values = sorted({str(value) for each in codes.values() for value in np.unique(each) if value}, key=_order)
-    _check(values, len(codes), skipped, ignore, table)
+    _check(values, len(codes), skipped, unlabelled)
     notes += [
         f"No mask has the class {name} at this size: it is not learned." for v, name in table.items() if v not in values
     ]
@@ -134,7 +151,7 @@ def read_mask_folder(
             labels[row][torch.from_numpy(mask == value)] = number
     classes = tuple(table.get(value, value) for value in values)
     scenes = Scenes(torch.from_numpy(np.stack(images)).movedim(3, 1).contiguous(), labels, classes)
-    return MaskFolder(scenes, sorted(codes), files, [shapes[name] for name in files], values, skipped, notes)
+    return MaskFolder(scenes, sorted(codes), files, [shapes[name] for name in files], values, skipped, notes, levels)
 
 
 def write_masks(folder: Path, found: MaskFolder, labels: Tensor) -> Path:
@@ -200,14 +217,13 @@ def _classes(path: Path) -> dict[str, str]:
     table = dict[str, str]()
     for number, row in enumerate(rows, start=1):
         cells = [cell.strip() for cell in row]
-        value = cells[1].lower() if len(cells) == 2 else ""
-        if not _is_value(value):
+        value = _value(cells[1]) if len(cells) == 2 else ""
+        if not value:
             if number == 1 and len(cells) == 2:
                 continue  # a header
             raise DataError(
                 f"{path}, line {number}: there must be a class and its value, such as `sky,3` or `sky,#80c0ff`."
             )
-        value = value if value.startswith("#") else str(int(value))
         if table.setdefault(value, escaped(cells[0])) != escaped(cells[0]):
             raise DataError(f"{path}, line {number}: {value} is {table[value]!r} already.")
     if len(set(table.values())) < len(table):
@@ -215,11 +231,11 @@ def _classes(path: Path) -> dict[str, str]:
     return table
 
 
-def _is_value(text: str) -> bool:
-    """Whether it is a colour such as #00ff00, or a number of a class."""
+def _value(text: str) -> str:
+    """A colour such as #00ff00 or the number of a class, as values of masks are written; empty if it is neither."""
     if text.startswith("#"):
-        return len(text) == 7 and set(text[1:]) <= set("0123456789abcdef")
-    return text.isascii() and text.isdigit() and int(text) < 256
+        return text.lower() if len(text) == 7 and set(text[1:].lower()) <= set("0123456789abcdef") else ""
+    return str(int(text)) if text.isascii() and text.isdigit() and int(text) < 256 else ""
 
 
 def _turned(image: Any) -> tuple[int, int]:
@@ -235,20 +251,19 @@ def _working_size(shapes: list[tuple[int, int]], size: int) -> tuple[int, int]:
     return (size, longer) if ratio >= 1 else (longer, size)
 
 
-def _scaled(image: Any, work: tuple[int, int]) -> NDArray[np.uint8]:
+def _scaled(image: Any, work: tuple[int, int], levels: tuple[float, float] | None) -> NDArray[np.uint8]:
     from PIL import Image
 
-    levels = span(image) if depth(image) else None
-    if levels is not None and levels[0] >= levels[1]:
-        raise ValueError("all of it has one level")
     ready = upright(image, levels).convert("RGB")
     return np.asarray(ready.resize((work[1], work[0]), Image.Resampling.BICUBIC))
 
 
 def _mask(
-    path: Path, shape: tuple[int, int], work: tuple[int, int], ignore: str, table: Mapping[str, str]
-) -> NDArray[Any]:
-    """The values of a mask at the working size, as text (H, W), empty where there is no label.
+    path: Path, shape: tuple[int, int], work: tuple[int, int], unlabelled: str, table: Mapping[str, str]
+) -> tuple[NDArray[Any], dict[str, str]]:
+    """The values of a mask at the working size, as text (H, W), empty where there is no label; and its palette.
+
+    The palette is the colour of each value that has pixels; empty for a mask without one.
 
     Raises:
         ValueError: for a mask that cannot be used, with the reason.
@@ -264,51 +279,69 @@ def _mask(
         if depth(image):
             raise ValueError("its mask has more than 8 bits: save class numbers as bytes, or colours")
         ImageOps.exif_transpose(image, in_place=True)
-        clear = np.asarray(image.convert("RGBA"))[:, :, 3] < 128 if "A" in image.mode else np.zeros(shape, bool)
-        flat = {"1": "1", "P": "P", "PA": "P", "L": "L", "LA": "L"}.get(image.mode, "RGB")
-        pixels = np.asarray(image.convert(flat) if image.mode != flat else image).astype(np.int64)
-    if flat == "RGB":
-        pixels = (pixels << np.array([16, 8, 0])).sum(axis=2)
+        colours_HWC = np.asarray(image.convert("RGBA")).astype(np.int64)
+        clear, colours = colours_HWC[:, :, 3] < 128, (colours_HWC[:, :, :3] << np.array([16, 8, 0])).sum(axis=2)
+        numbered, palette = image.mode in ("1", "L", "LA", "P", "PA"), image.mode in ("P", "PA")
+        pixels = np.asarray(image).reshape(*shape, -1)[:, :, 0].astype(np.int64) if numbered else colours
     present, index = np.unique(pixels, return_inverse=True)
     if len(present) > _MOST and not table:
         raise ValueError(
             f"its mask has {len(present):,} different values: masks must not be smoothed, or name classes in {TABLE}"
         )
-    names = np.array([f"#{value:06x}" if flat == "RGB" else str(value) for value in present], dtype="U7")
+    names = np.array([str(value) if numbered else f"#{value:06x}" for value in present], dtype="U7")
     for number, name in enumerate(names):
-        if name == ignore.lower():
+        if name == unlabelled:
             names[number] = ""
         elif table and name not in table:
             count = int((index == number).sum())
             raise ValueError(f"its mask has {count:,} pixels of {name}, which {TABLE} does not name")
+    used = np.unique(np.stack([pixels[~clear], colours[~clear]]), axis=1).T.tolist() if palette else []
     values = np.where(clear, "", names[index.reshape(shape)])
     numbers = np.unique(values, return_inverse=True)
     small = Image.fromarray(numbers[1].reshape(shape).astype(np.int32)).resize(
         (work[1], work[0]), Image.Resampling.NEAREST
     )
-    return numbers[0][np.asarray(small)]
+    found = numbers[0][np.asarray(small)]
+    if not (found != "").any():
+        raise ValueError("its mask labels no pixel at this size")
+    return found, {str(value): f"#{colour:06x}" for value, colour in used}
 
 
 def _order(value: str) -> tuple[bool, int]:
     return (True, int(value[1:], 16)) if value.startswith("#") else (False, int(value))
 
 
-def _check(
-    values: list[str], count: int, skipped: list[tuple[str, str]], ignore: str, table: Mapping[str, str]
-) -> None:
+def _check_palettes(palettes: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise a DataError if a number has two colours: then it is no class, but a place in the palette of one file."""
+    first = dict[str, tuple[str, str]]()
+    for name, palette in palettes.items():
+        for value, colour in palette.items():
+            before, where = first.setdefault(value, (colour, name))
+            if before != colour:
+                raise DataError(
+                    f"Masks have palettes of their own: {value} is {before} in that of {where} and {colour} in that of "
+                    f"{name}. Save masks as colours, or as numbers in one channel."
+                )
+
+
+def _check(values: list[str], count: int, skipped: list[tuple[str, str]], unlabelled: str) -> None:
     why = f"; {len(skipped)} files were left out: {' '.join(skipped[0])}" if skipped else ""
     if count < FEWEST:
         raise DataError(f"Labelling pixels needs at least {FEWEST} masks, better twenty, but there are {count}{why}.")
     if len({value.startswith("#") for value in values}) > 1:
         raise DataError("Some masks have numbers of classes and some have colours: save all of them alike.")
+    if unlabelled not in ("", _USUAL) and values[0].startswith("#") != unlabelled.startswith("#"):
+        have, way = ("numbers", "number") if unlabelled.startswith("#") else ("colours", "colour, such as #000000,")
+        raise OptionError(
+            f"ignore is {unlabelled}, but the masks have {have} of classes, such as {values[0]}: give the {way} of "
+            "pixels without a label, or none."
+        )
     if len(values) > _MOST:
         raise DataError(
             f"The masks have {len(values):,} different values, such as {', '.join(values[:3])}: of which at most "
             f"{_MOST} can be classes: save them without smoothing, and name the classes in {TABLE}."
         )
     if len(values) < 2:
-        only = f"one class only, {values[0]}" if values else "no label"
-        raise DataError(
-            f"The masks have {only}, apart from {ignore!r} for pixels without a label: there is nothing to tell apart. "
-            "If that value is a class, pass --ignore none."
-        )
+        apart = f", apart from {unlabelled} for pixels without a label" if unlabelled else ""
+        hint = " If that value is a class, pass --ignore none." if unlabelled else ""
+        raise DataError(f"The masks have one class only, {values[0]}{apart}: there is nothing to tell apart.{hint}")

@@ -69,7 +69,8 @@ def segmentation_row(confusion: Tensor) -> dict[str, float]:
     """Accuracies in percent from confusions (N, K, K) of N images.
 
     "pixels": share of right pixels. "classes": mean over the classes that are there of the share of their pixels that
-    are right. "mIoU": `overlap`, of all images together. "mIoU of an image": the mean over images of that of each.
+    are right. "mIoU": `overlap`, of all images together. "mIoU of an image": the mean of that of each image
+    with a labelled pixel.
 
     >>> segmentation_row(torch.tensor([[[3, 1], [0, 4]]]))["pixels"]
     87.5
@@ -81,7 +82,7 @@ def segmentation_row(confusion: Tensor) -> dict[str, float]:
         "pixels": 100 * float(right.sum() / total.sum().clamp_min(1)),
         "classes": 100 * float((right[there] / of_class[there]).mean()),
         "mIoU": 100 * float(overlap(total)),
-        "mIoU of an image": 100 * float(overlap(confusion).mean()),
+        "mIoU of an image": 100 * float(overlap(confusion[_labelled(confusion)]).mean()),
     }
 
 
@@ -192,6 +193,12 @@ def folds_of(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
 def overlap_gain(first: Tensor, second: Tensor) -> Verdict:
     """How much more the mIoU of an image is with one method than with another, in points, from confusions (N, K, K).
 
-    The interval for 95 % is over the images, in pairs; see `verdict`.
+    The interval for 95 % is over the images with a labelled pixel, in pairs; see `verdict`.
     """
-    return verdict(100 * overlap(first).double().numpy(), 100 * overlap(second).double().numpy())
+    one, other = (100 * overlap(each[_labelled(first)]).double().numpy() for each in (first, second))
+    return verdict(one, other)
+
+
+def _labelled(confusion: Tensor) -> Tensor:
+    """Which images have a pixel with a truth: without one there is nothing to overlap."""
+    return confusion.sum(dim=(1, 2)) > 0

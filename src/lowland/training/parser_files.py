@@ -23,9 +23,14 @@ Made by `lowland segment`. `parser.onnx` takes images, float32 (B, {shape}) in [
 ```python
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
-picture = Image.open("a.jpg").convert("RGB").resize(({width}, {height}), Image.Resampling.BICUBIC)
+picture = ImageOps.exif_transpose(Image.open("a.jpg"))
+if picture.mode == "F" or picture.mode.startswith("I"):  # more than 8 bits
+{deep}
+picture = picture.convert("RGBA")
+picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+picture = picture.resize(({width}, {height}), Image.Resampling.BICUBIC)
 image = np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / 255
 labels = onnxruntime.InferenceSession("parser.onnx").run(None, {{"images": image}})[0][0].argmax(axis=0)
 ```
@@ -43,10 +48,19 @@ labels = onnxruntime.InferenceSession("parser.onnx").run(None, {{"images": image
 The page of the run says how well it does on pictures that it has not seen; the file here has learned from all masks.
 It does without the field of labels, which `lowland segment` adds. On other pictures, measure before you rely on it.
 """
+_DEEP = """    black, white = {0!r}, {1!r}  # as in the pictures that it has learned from
+    levels = (np.asarray(picture, np.float64) - black) / (white - black)
+    picture = Image.fromarray((levels.clip(0, 1) * 255).round().astype(np.uint8))"""
+_SHALLOW = '    raise ValueError("the network has learned from pictures of 8 bits: which levels are black and white?")'
 
 
 def write_parser(
-    folder: Path, network: nn.Module, classes: Sequence[str], values: Sequence[str], facts: Mapping[str, str]
+    folder: Path,
+    network: nn.Module,
+    classes: Sequence[str],
+    values: Sequence[str],
+    facts: Mapping[str, str],
+    levels: tuple[float, float] | None = None,
 ) -> Path:
     """Write `parser.onnx` and the card `README.md`; returns the path of the first.
 
@@ -55,6 +69,7 @@ def write_parser(
         network: trained, (B, 3, H, W) → (B, K, H, W), with the attribute `shape`.
         classes, values: K names, and what stands for each in masks.
         facts: for the card, Markdown by name.
+        levels: black and white of the pictures of more than eight bits, if there were any.
 
     Raises:
         OptionError, UnsupportedError, CheckpointError: see `export_onnx`.
@@ -66,7 +81,7 @@ def write_parser(
     rows = [f"| {k} | {verbatim(one)} | {value} |" for k, (one, value) in enumerate(zip(classes, values, strict=True))]
     text = _CARD.format(
         shape=", ".join(map(str, shape)), sides=f"{shape[1]}, {shape[2]}", height=shape[1], width=shape[2],
-        classes=len(classes), table="\n".join(rows),
+        classes=len(classes), table="\n".join(rows), deep=_DEEP.format(*levels) if levels else _SHALLOW,
         facts="\n".join(f"| {key} | {value} |" for key, value in facts.items()),
     )  # fmt: skip
     write_atomically(folder / "README.md", text.encode())

@@ -67,6 +67,35 @@ def test_transparent_pixels_have_no_label(tmp_path: Path) -> None:
     assert found.scenes.labels[0, 0].eq(-1).all()
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_one_value_may_be_the_transparent_one(tmp_path: Path, mode: str) -> None:
+    colours = mode == "RGB"
+    folder = pictures(tmp_path / "a", mode=mode, values=[(k,) * 3 for k in (1, 2, 0)] if colours else (1, 2, 0))
+    for path in (folder / "masks").iterdir():
+        with Image.open(path) as image:
+            image.load()
+        image.save(path, transparency=(0, 0, 0) if colours else 0)
+    found = read_mask_folder(folder, size=32)
+    assert found.values == (["#010101", "#020202"] if colours else ["1", "2"])
+    assert found.scenes.labels[0, 0].eq(-1).all()
+    assert found.scenes.labels[0, 5, 2] == 0
+
+
+@pytest.mark.parametrize("ignore", ["2", "02"])
+def test_a_number_to_ignore(tmp_path: Path, ignore: str) -> None:
+    found = read_mask_folder(pictures(tmp_path / "a", values=(0, 1, 2)), size=32, ignore=ignore)
+    assert found.values == ["0", "1"]
+    assert found.scenes.labels[0, 0].eq(-1).all()
+
+
+def test_a_value_to_ignore_of_the_other_kind(tmp_path: Path) -> None:
+    for mode in ("L", "P"):
+        said = refused(pictures(tmp_path / mode, mode=mode, values=(0, 1, 2)), ignore="#000000")
+        assert "ignore is #000000, but the masks have numbers of classes, such as 0: give the number" in said
+    folder = pictures(tmp_path / "c", mode="RGB", values=((255, 0, 0), (0, 0, 255), (0, 0, 0)))
+    assert "ignore is 0, but the masks have colours of classes, such as #000000" in refused(folder, ignore="0")
+
+
 def test_masks_are_written_as_they_were_read(tmp_path: Path) -> None:
     for kind, values, mode in (("n", (3, 7, 3), "L"), ("c", ((255, 0, 0), (0, 0, 255), (255, 0, 0)), "RGB")):
         found = read_mask_folder(pictures(tmp_path / kind, mode=mode, values=values), size=32)
@@ -124,7 +153,21 @@ def test_one_class_only(tmp_path: Path) -> None:
     assert "one class only, 0" in said
     assert "--ignore none" in said
     assert read_mask_folder(tmp_path / "a", size=32, ignore="none").values == ["0", "255"]
-    assert "no label" in refused(pictures(tmp_path / "b", values=(255, 255, 255)))
+
+
+def test_masks_without_a_label_do_not_count(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "a", masks=5)
+    half("L", (255, 255, 255)).save(folder / "masks" / "0.png")
+    speck = np.full((HIGH, WIDE), 255, np.uint8)
+    speck[2, 2] = 1  # lost when the mask is scaled
+    Image.fromarray(speck).save(folder / "masks" / "1.png")
+    found = read_mask_folder(folder, size=32)
+    assert found.files == ["2.png", "3.png", "4.png"]
+    assert all("its mask labels no pixel at this size" in why for _, why in found.skipped)
+    half("L", (255, 255, 255)).save(folder / "masks" / "2.png")
+    said = refused(folder)
+    assert "at least 3 masks, better twenty, but there are 2; 3 files were left out: 0.png" in said
+    assert "labels no pixel" in said
 
 
 def test_colours_without_end(tmp_path: Path) -> None:
@@ -143,6 +186,19 @@ def test_numbers_and_colours_do_not_mix(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "a")
     half("RGB", ((255, 0, 0), (0, 0, 255), (0, 0, 0))).save(folder / "masks" / "0.png")
     assert "save all of them alike" in refused(folder)
+
+
+def test_a_number_with_two_colours_is_no_class(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "a", mode="P", values=(3, 7, 3))
+    image = half("P", (3, 7, 3))
+    image.putpalette([level // 3 for level in range(9)] + [9, 9, 9] + [level // 3 for level in range(12, 768)])
+    image.save(folder / "masks" / "2.png")
+    said = refused(folder)
+    assert "3 is #030303 in that of 0.png and #090909 in that of 2.png" in said
+    assert "as colours, or as numbers in one channel" in said
+    image.putpalette([level // 3 for level in range(60)] + [9] * 708)  # where no pixel is
+    image.save(folder / "masks" / "2.png")
+    assert read_mask_folder(folder, size=32).values == ["3", "7"]
 
 
 def test_two_of_one_name(tmp_path: Path) -> None:
@@ -168,6 +224,20 @@ def test_tables_of_classes(tmp_path: Path, table: str, sentence: str) -> None:
     folder = pictures(tmp_path / "a")
     (folder / "masks" / "classes.csv").write_text(table)
     assert sentence in refused(folder)
+
+
+def test_pictures_of_more_than_eight_bits_share_one_scale(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "a")
+    for number, level in enumerate((500, 1000, 4000)):
+        Image.fromarray(np.full((HIGH, WIDE), level, np.uint16)).save(folder / f"{number}.png")
+    found = read_mask_folder(folder, size=32)
+    assert found.levels == (0.0, 4095.0)
+    for row, level in enumerate((500, 1000, 4000)):
+        assert found.scenes.images[row].eq(round(255 * level / 4095)).all()
+    assert found.scenes.images[3, 0].eq(30).all()  # of eight bits: as it is
+    assert found.notes == ["3 of 5 pictures have more than 8 bits: level 0 was taken for black and 4,095 for white."]
+    Image.fromarray(np.full((HIGH, WIDE), 0.5, np.float32)).save(folder / "6.tif")
+    assert "no one scale fits both" in refused(folder)
 
 
 def test_a_turned_photograph_has_the_mask_of_what_is_seen(tmp_path: Path) -> None:

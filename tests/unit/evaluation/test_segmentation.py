@@ -58,7 +58,8 @@ def test_measures_are_those_of_scikit_learn(generator: torch.Generator) -> None:
 
 def test_an_image_without_labels_does_not_break_the_measures() -> None:
     found = confusions(torch.zeros(2, 2, 2).long(), torch.tensor([[[0, 0], [0, 0]], [[-1, -1], [-1, -1]]]), 2)
-    assert segmentation_row(found)["pixels"] == 100.0
+    row = segmentation_row(found)
+    assert row["pixels"] == row["mIoU of an image"] == 100.0
     with pytest.raises(ShapeError, match="from 0 to 1"):
         confusions(torch.full((1, 2, 2), 2), torch.zeros(1, 2, 2).long(), 2)
     with pytest.raises(ShapeError, match="from 0 to 1"):
@@ -73,6 +74,8 @@ def test_gains_are_of_the_same_images_in_pairs() -> None:
     assert gain.difference.low <= gain.difference.value <= gain.difference.high
     assert gain.difference.value == pytest.approx(float(100 * (1 - overlap(worse)).mean()))
     assert overlap_gain(worse, better).word == "less"
+    empty = torch.zeros(6, 2, 2, dtype=torch.int64)
+    assert overlap_gain(torch.cat([better, empty]), torch.cat([worse, empty])) == gain
 
 
 def halves(count: int = 4, noise: bool = False) -> Scenes:

@@ -48,6 +48,18 @@ def test_a_place_of_the_last_stage_sees_46_pixels() -> None:
     assert MultiScaleParser((1, 96, 96), 2).contexts == (46, 92, 184)
 
 
+@pytest.mark.parametrize(("column", "seen"), [(64, (0, 127)), (2, (0, 102)), (125, (22, 127))])
+def test_only_places_in_the_middle_see_all_of_a_scene(
+    column: int, seen: tuple[int, int], generator: torch.Generator
+) -> None:
+    parser = MultiScaleParser((3, 96, 128), 6, generator=generator).eval()
+    image = torch.rand(1, 3, 96, 128, generator=generator).requires_grad_()
+    parser(image)[0, :, 48, column].sum().backward()
+    assert image.grad is not None
+    columns = torch.nonzero(image.grad[0].abs().sum(dim=(0, 1)))
+    assert (int(columns.min()), int(columns.max())) == seen
+
+
 def test_all_scales_share_one_convnet() -> None:
     one, three = (MultiScaleParser((3, 32, 32), 4, scales, hidden=8) for scales in (1, 3))
     extra = sum(p.numel() for p in three.parameters()) - sum(p.numel() for p in one.parameters())

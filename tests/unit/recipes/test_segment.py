@@ -57,6 +57,7 @@ def test_a_folder_becomes_labels_and_a_network(say: Callable[..., str], tmp_path
     assert [row[:2] for row in values["gains"]][3] == ["pretrained", "untrained"]
     page = (run / "report.html").read_text()
     assert "Did pretraining help?" in page
+    assert "pretrained on the same folder, it has seen the test pictures, without their masks" in page
     for name in ("place alone", "random forest", "encoder without pretraining", "pretrained encoder"):
         assert name in page
     assert "onnxruntime" in (run / "parser" / "README.md").read_text()

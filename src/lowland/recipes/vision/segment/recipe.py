@@ -146,5 +146,5 @@ def _show(run: Run, found: MaskFolder, tested: Scenes, labels: dict[str, Tensor]
 
 def _write(run: Run, network: Any, found: MaskFolder, facts: dict[str, str]) -> None:
     out = run.folder / "parser"
-    run.made.append(write_parser(out, network, found.scenes.classes, found.values, facts))
+    run.made.append(write_parser(out, network, found.scenes.classes, found.values, facts, found.levels))
     run.show(weights=shell([str(out)]))
