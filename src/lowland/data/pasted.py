@@ -1,8 +1,8 @@
 """Scenes with things to find: cut-outs put on photographs so that no pasted border gives them away.
 
 Every thing is scaled, turned, its light changed, and blended in with a soft edge. Beside the things there are decoys,
-pieces of another photograph that are put in the same way, so that an edge alone says nothing. Last, the whole scene gets
-one blur and one noise. A scene depends on its seed and number alone, so a training run can have a fresh one each time.
+pieces of another photograph put in the same way, so that an edge alone says nothing. Last, the whole scene gets one
+blur and one noise. A scene depends on its seed and number alone, so a training run can have a fresh one each time.
 
 Shape letters: K cut-outs, N things in a scene, C channels, H × W pixels.
 """

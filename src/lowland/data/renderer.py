@@ -22,7 +22,10 @@ ELEVATIONS = tuple(range(30, 75, 5))
 """Degrees above the ground, as in small NORB."""
 LIGHTS = ((1, 1, 2), (-1, 1, 2), (1, -1, 2), (-1, -1, 2), (0, 0, 1), (2, 0, 1))
 """Directions that light comes from, x and y along the ground: six, as in small NORB."""
-_APART, _DISTANCE, _FIELD, _FINER = 5.0, 2.0, 30.0, 2
+_APART, _DISTANCE, _FIELD, _FINER, _GREY = 5.0, 2.0, 30.0, 2, 0.8
+_SHADING = {"lightAmbientCoeff": 0.35, "lightDiffuseCoeff": 0.6, "lightSpecularCoeff": 0.05, "shadow": 0}
+SETTINGS = (LIGHTS, _APART, _DISTANCE, _FIELD, _FINER, _GREY, _SHADING)
+"""All that an image depends on beside the mesh, the view and the size."""
 
 
 class Mesh(NamedTuple):
@@ -107,7 +110,7 @@ def render(mesh: Mesh, views: Sequence[View], size: int) -> NDArray[np.uint8]:
             path = Path(folder) / "model.obj"
             path.write_text(_as_obj(mesh.placed()))
             shape = pybullet.createVisualShape(
-                pybullet.GEOM_MESH, fileName=str(path), rgbaColor=[0.8, 0.8, 0.8, 1], physicsClientId=world
+                pybullet.GEOM_MESH, fileName=str(path), rgbaColor=[_GREY] * 3 + [1], physicsClientId=world
             )
             if shape < 0:
                 raise DataError("A model could not be drawn: its file was refused by PyBullet.")
@@ -118,8 +121,8 @@ def render(mesh: Mesh, views: Sequence[View], size: int) -> NDArray[np.uint8]:
                     [0, 0, 0], _DISTANCE, view.azimuth + turn, -view.elevation, 0, 2
                 )
                 seen = pybullet.getCameraImage(
-                    fine, fine, camera, lens, LIGHTS[view.light], lightAmbientCoeff=0.35, lightDiffuseCoeff=0.6,
-                    lightSpecularCoeff=0.05, shadow=0, renderer=pybullet.ER_TINY_RENDERER, physicsClientId=world,
+                    fine, fine, camera, lens, LIGHTS[view.light], renderer=pybullet.ER_TINY_RENDERER,
+                    physicsClientId=world, **_SHADING,
                 )[2]  # fmt: skip
                 grey = np.reshape(seen, (size, _FINER, size, _FINER, 4))[..., :3].mean(axis=(1, 3, 4))
                 found[row, eye] = grey.round().astype(np.uint8)

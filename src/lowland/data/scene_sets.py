@@ -25,9 +25,9 @@ def scene_sets(kind: Kind, seed: int = 0) -> dict[str, PastedScenes]:
     """Scenes of 128 × 128 pixels for each part: "train", "validation" and "test".
 
     "stamps" are in colour, turned by up to 20°, and mirrored or not. Stamps and photographs of a part are the same for
-    all seeds, which draw other scenes of them. "faces" are grey, in an ellipse, turned by up to
-    45°; five seeds in a row, from a multiple of five on, test on other people each. "digits", in scenes of 64 × 64, are a stand-in for both that
-    needs nothing to be downloaded: their photographs are crops of the same two in all parts.
+    all seeds, which draw other scenes of them. "faces" are grey, in an ellipse, turned by up to 45°; five seeds in a
+    row, from a multiple of five on, test on other people each. "digits", in scenes of 64 × 64, are a stand-in for both
+    that needs nothing to be downloaded: their photographs are crops of the same two in all parts.
 
     Raises:
         DataError: if a data set is missing or damaged.
