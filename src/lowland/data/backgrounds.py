@@ -63,7 +63,7 @@ SIDE = 192
     also=(_OPENCV,),
 )
 def backgrounds(data_dir: str | Path | None = None) -> Images:
-    """Squares of photographs, split by photograph: 16 train, 4 validation, 6 or 7 test.
+    """Squares of photographs, split by photograph: 16 train, 3 validation, 7 test.
 
     Args:
         data_dir: folder with both Debian packages, or with the files of both. Without it, see `lookup`.

@@ -39,19 +39,20 @@ def fetch(source: Source) -> Path:
         with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-", ignore_cleanup_errors=True) as work:
             _log.info("getting %s: %s", source.name, source.command)
             failure = _run(source, Path(work))
-            if not source.builds and (Path(work) / source.archive).is_file():
+            archive, wanted = Path(work) / source.archive, source.sha256[source.archive]
+            found = checksum(archive) if archive.is_file() else None
+            if not source.builds and found == wanted:
                 failure = None  # it was downloaded, and then could not be built
-            if failure is None and not (Path(work) / source.archive).is_file():
+            if failure is None and found is None:
                 failure = f"it left no file {source.archive}"
             if failure is not None:
                 raise DataError(_absent(source, f"`{source.command}` was run, but {failure}"))
-            if (found := checksum(Path(work) / source.archive)) != source.sha256[source.archive]:
+            if found != wanted:
                 raise DataError(
-                    f"`{source.command}` brought a {source.archive} whose SHA-256 is {found}, expected "
-                    f"{source.sha256[source.archive]}. It was not kept. Try again, or give the folder of a good copy "
-                    "as data_dir."
+                    f"`{source.command}` brought a {source.archive} whose SHA-256 is {found}, expected {wanted}. It "
+                    "was not kept. Try again, or give the folder of a good copy as data_dir."
                 )
-            return (Path(work) / source.archive).replace(cache / source.archive)
+            return archive.replace(cache / source.archive)
     except DataError:
         raise
     except OSError as error:

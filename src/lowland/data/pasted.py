@@ -1,8 +1,8 @@
 """Scenes with things to find: cut-outs put on photographs so that no pasted border gives them away.
 
 Every thing is scaled, turned, its light changed, and blended in with a soft edge. Beside the things there are decoys,
-pieces of other photographs that are put in the same way, so that an edge alone says nothing. Last, the whole scene gets
-one blur and one noise. A scene depends on its seed and number alone, so a training run can have a fresh one each time.
+pieces of another photograph put in the same way, so that an edge alone says nothing. Last, the whole scene gets one
+blur and one noise. A scene depends on its seed and number alone, so a training run can have a fresh one each time.
 
 Shape letters: K cut-outs, N things in a scene, C channels, H × W pixels.
 """
@@ -52,9 +52,10 @@ class PastedScenes:
         turn: largest angle by which things are turned either way, in degrees.
         mirror: whether half of the things are mirrored.
         seed: of all scenes.
+        labels: (P,) which photograph each of `photographs` is a part of; without them each is one of its own.
 
     Raises:
-        ShapeError: for cut-outs or photographs of another shape.
+        ShapeError: for cut-outs, photographs or labels of another shape.
         DataError: for no cut-outs, fewer than two photographs, or a cut-out that is nowhere opaque.
         OptionError: for sizes that the scene cannot hold.
 
@@ -73,6 +74,7 @@ class PastedScenes:
     turn: float = 20.0
     mirror: bool = True
     seed: int = 0
+    labels: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.photographs.shape)
@@ -81,10 +83,13 @@ class PastedScenes:
                 "Scenes need cut-outs (K, C + 1, S, S) and photographs (P, C, R, R), but they are "
                 f"{tuple(self.cutouts.shape)} and {shape}."
             )
-        if not len(self.cutouts) or len(self.photographs) < 2:
+        if self.labels is not None and self.labels.shape != shape[:1]:
+            raise ShapeError(f"Scenes need a label for each of {shape[0]} photographs, but they are of shape "
+                             f"{tuple(self.labels.shape)}.")  # fmt: skip
+        if not len(self.cutouts) or self.different < 2:
             raise DataError(
                 f"Scenes need a cut-out and two photographs, one of them for decoys, but there are "
-                f"{len(self.cutouts)} and {len(self.photographs)}."
+                f"{len(self.cutouts)} and {self.different}."
             )
         if not bool((self.cutouts[:, -1] > _OPAQUE).flatten(1).any(dim=1).all()):
             raise DataError("A cut-out is nowhere more than half opaque: there is nothing to find. Leave it out.")
@@ -95,10 +100,16 @@ class PastedScenes:
                 f"{min(shape[2:])}: a thing needs 4 pixels at least, and room to be turned."
             )
 
+    @property
+    def different(self) -> int:
+        """How many different photographs there are."""
+        return len(self.photographs) if self.labels is None else len(self.labels.unique())
+
     def draw(self, number: int) -> Scene:
         """The scene of this number."""
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        image = self._background(draw)
+        behind = _below(len(self.photographs), draw)
+        image = self._background(self.photographs[behind], draw)
         taken, boxes, angles, masks = torch.zeros(0, 4), [], [], []
         things = 1 + _below(self.most, draw)
         parts = things + _below(self.decoys + 1, draw)
@@ -107,7 +118,7 @@ class PastedScenes:
             thing = part < things or not masks
             if part >= parts and masks:
                 break
-            source = self.cutouts[_below(len(self.cutouts), draw)] if thing else self._decoy(draw)
+            source = self.cutouts[_below(len(self.cutouts), draw)] if thing else self._decoy(behind, draw)
             piece, angle = self._changed(source, draw)
             place = self._place(piece, taken, draw)
             if place is None:
@@ -129,9 +140,8 @@ class PastedScenes:
             raise DataError(f"No thing could be put into scene {number}: all cut-outs fade at these sizes.")
         return Scene(image.clamp_(0, 1), torch.stack(boxes), torch.tensor(angles), torch.stack(masks))
 
-    def _background(self, draw: torch.Generator) -> Tensor:
+    def _background(self, photograph: Tensor, draw: torch.Generator) -> Tensor:
         """A square of a photograph, at random place and scale, as it is or mirrored."""
-        photograph = self.photographs[_below(len(self.photographs), draw)]
         whole = photograph.shape[1]
         size = self.side + _below(whole - self.side + 1, draw)
         top, left = (_below(whole - size + 1, draw) for _ in range(2))
@@ -141,9 +151,11 @@ class PastedScenes:
         part = part.flip(3) if _below(2, draw) else part
         return self._lit(part[0], 1.0, draw).clamp(0, 1)
 
-    def _decoy(self, draw: torch.Generator) -> Tensor:
-        """An ellipse of a photograph, as a cut-out."""
-        photograph = self.photographs[_below(len(self.photographs), draw)]
+    def _decoy(self, behind: int, draw: torch.Generator) -> Tensor:
+        """An ellipse of another photograph than that of row `behind`, as a cut-out."""
+        labels = torch.arange(len(self.photographs)) if self.labels is None else self.labels
+        others = (labels != labels[behind]).nonzero()[:, 0]
+        photograph = self.photographs[others[_below(len(others), draw)]]
         size = min(_DECOY, photograph.shape[1])
         top, left = (_below(photograph.shape[1] - size + 1, draw) for _ in range(2))
         part = photograph[:, top : top + size, left : left + size]

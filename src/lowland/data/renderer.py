@@ -22,7 +22,10 @@ ELEVATIONS = tuple(range(30, 75, 5))
 """Degrees above the ground, as in small NORB."""
 LIGHTS = ((1, 1, 2), (-1, 1, 2), (1, -1, 2), (-1, -1, 2), (0, 0, 1), (2, 0, 1))
 """Directions that light comes from, x and y along the ground: six, as in small NORB."""
-_APART, _DISTANCE, _FIELD, _FINER = 5.0, 2.0, 30.0, 2
+_APART, _DISTANCE, _FIELD, _FINER, _GREY = 5.0, 2.0, 30.0, 2, 0.8
+_SHADING = {"lightAmbientCoeff": 0.35, "lightDiffuseCoeff": 0.6, "lightSpecularCoeff": 0.05, "shadow": 0}
+SETTINGS = (LIGHTS, _APART, _DISTANCE, _FIELD, _FINER, _GREY, _SHADING)
+"""All that an image depends on beside the mesh, the view and the size."""
 
 
 class Mesh(NamedTuple):
@@ -54,23 +57,32 @@ def read_obj(text: str, name: str) -> Mesh:
     r"""The vertices and faces of an OBJ file, whose second axis points upwards.
 
     Raises:
-        DataError: for a file without faces, or with numbers that cannot be read or are not there.
+        DataError: for a file without faces, a vertex of fewer than three numbers, or numbers that cannot be read or
+            are not there.
 
     >>> read_obj("v 0 0 0\nv 1 0 0\nv 0 2 0\nf 1/7 2 -1", "tiny").faces
     [(0, 1, 2)]
     """
+    points: list[tuple[float, ...]] = []
+    faces: list[tuple[int, ...]] = []
     try:
-        lines = [line.split() for line in re.findall(r"^(?:v|f)[ \t].*$", text, re.MULTILINE)]
-        points = np.array([list(map(float, line[1:4])) for line in lines if line[0] == "v"]).reshape(-1, 3)
-        numbers = [[int(part.split("/")[0]) for part in line[1:]] for line in lines if line[0] == "f"]
+        for kind, *words in (line.split() for line in re.findall(r"^(?:v|f)[ \t].*$", text, re.MULTILINE)):
+            if kind == "v":
+                points.append(tuple(map(float, words[:3])))
+            else:
+                # A number below zero counts back from the last vertex so far.
+                numbers = [int(word.split("/")[0]) for word in words]
+                faces.append(tuple(one - 1 if one >= 0 else one + len(points) for one in numbers))
     except ValueError as error:
         raise DataError(f"{name} is no readable OBJ file ({error}).") from error
+    if (least := min(map(len, points), default=3)) < 3:
+        raise DataError(f"{name} has a vertex of {least} numbers, where three are needed.")
     # Some files have faces of two vertices, which cannot be seen.
-    faces = [tuple(one - 1 if one > 0 else one + len(points) for one in face) for face in numbers if len(face) >= 3]
+    faces = [face for face in faces if len(face) >= 3]
     there = (min(face) >= 0 and max(face) < len(points) for face in faces)
     if not faces or not np.isfinite(points).all() or not all(there):
         raise DataError(f"{name} has no faces, or faces of vertices that are not there.")
-    return Mesh(points[:, [0, 2, 1]] * (1, -1, 1), faces)
+    return Mesh(np.array(points)[:, [0, 2, 1]] * (1, -1, 1), faces)
 
 
 def render(mesh: Mesh, views: Sequence[View], size: int) -> NDArray[np.uint8]:
@@ -98,7 +110,7 @@ def render(mesh: Mesh, views: Sequence[View], size: int) -> NDArray[np.uint8]:
             path = Path(folder) / "model.obj"
             path.write_text(_as_obj(mesh.placed()))
             shape = pybullet.createVisualShape(
-                pybullet.GEOM_MESH, fileName=str(path), rgbaColor=[0.8, 0.8, 0.8, 1], physicsClientId=world
+                pybullet.GEOM_MESH, fileName=str(path), rgbaColor=[_GREY] * 3 + [1], physicsClientId=world
             )
             if shape < 0:
                 raise DataError("A model could not be drawn: its file was refused by PyBullet.")
@@ -109,8 +121,8 @@ def render(mesh: Mesh, views: Sequence[View], size: int) -> NDArray[np.uint8]:
                     [0, 0, 0], _DISTANCE, view.azimuth + turn, -view.elevation, 0, 2
                 )
                 seen = pybullet.getCameraImage(
-                    fine, fine, camera, lens, LIGHTS[view.light], lightAmbientCoeff=0.35, lightDiffuseCoeff=0.6,
-                    lightSpecularCoeff=0.05, shadow=0, renderer=pybullet.ER_TINY_RENDERER, physicsClientId=world,
+                    fine, fine, camera, lens, LIGHTS[view.light], renderer=pybullet.ER_TINY_RENDERER,
+                    physicsClientId=world, **_SHADING,
                 )[2]  # fmt: skip
                 grey = np.reshape(seen, (size, _FINER, size, _FINER, 4))[..., :3].mean(axis=(1, 3, 4))
                 found[row, eye] = grey.round().astype(np.uint8)

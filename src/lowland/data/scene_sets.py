@@ -1,4 +1,4 @@
-"""Scenes to learn from, to choose on and to test on, which share no thing, no person and no photograph."""
+"""Scenes to learn from, to choose on and to test on, which share no series of stamps, no person and no photograph."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _GREY = (0.299, 0.587, 0.114)
 def scene_sets(kind: Kind, seed: int = 0) -> dict[str, PastedScenes]:
     """Scenes of 128 × 128 pixels for each part: "train", "validation" and "test".
 
-    "stamps" are in colour, turned by up to 20°, and mirrored or not. "faces" are grey, in an ellipse, turned by up to
-    45°; each fold of seeds 0 to 4 tests on 8 other people. "digits", in scenes of 64 × 64, are a stand-in for both that
-    needs nothing to be downloaded: their photographs are crops of the same two in all parts.
+    "stamps" are in colour, turned by up to 20°, and mirrored or not. Stamps and photographs of a part are the same for
+    all seeds, which draw other scenes of them. "faces" are grey, in an ellipse, turned by up to 45°; five seeds in a
+    row, from a multiple of five on, test on other people each. "digits", in scenes of 64 × 64, are a stand-in for both
+    that needs nothing to be downloaded: their photographs are crops of the same two in all parts.
 
     Raises:
         DataError: if a data set is missing or damaged.
@@ -43,13 +44,19 @@ def scene_sets(kind: Kind, seed: int = 0) -> dict[str, PastedScenes]:
         return {part: PastedScenes(things[part], crops[part], 64, (12.0, 36.0), 3, seed=seeds[part]) for part in PARTS}
     photographs = backgrounds()
     behind: dict[str, Tensor] = {part: getattr(photographs, part) for part in PARTS}
+    labels = {part: getattr(photographs, f"{part}_labels") for part in PARTS}
     if kind == "stamps":
         cutouts = stamps()
-        return {part: PastedScenes(getattr(cutouts, part), behind[part], seed=seeds[part]) for part in PARTS}
+        return {
+            part: PastedScenes(getattr(cutouts, part), behind[part], seed=seeds[part], labels=labels[part])
+            for part in PARTS
+        }
     images_N1HW, people_N = faces().together
-    fold = group_folds(people_N, _FOLDS, torch.Generator().manual_seed(0), "people")[seed % _FOLDS]
+    fold = group_folds(people_N, _FOLDS, torch.Generator().manual_seed(seed // _FOLDS), "people")[seed % _FOLDS]
     return {
-        part: PastedScenes(portraits(images_N1HW[fold[part]]), _grey(behind[part]), turn=45.0, seed=seeds[part])
+        part: PastedScenes(
+            portraits(images_N1HW[fold[part]]), _grey(behind[part]), turn=45.0, seed=seeds[part], labels=labels[part]
+        )
         for part in PARTS
     }
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lowland.data.renderer import Mesh
 from lowland.data.stereo_objects import Model
+from lowland.files import fingerprint
 
 KINDS = ("boxes", "cylinders", "cones", "balls", "rings")
 _SIDES = 24
@@ -21,10 +21,12 @@ def solid_models(count: int) -> dict[str, list[Model]]:
     >>> solid_models(2)["cones"][1].read().vertices.shape
     (72, 3)
     """
-    return {
-        kind: [Model(f"{kind}/{number}", kind, partial(_solid, kind, number)) for number in range(count)]
-        for kind in KINDS
-    }
+    return {kind: [_model(kind, number) for number in range(count)] for kind in KINDS}
+
+
+def _model(kind: str, number: int) -> Model:
+    mesh = _solid(kind, number)
+    return Model(f"{kind}/{number}", kind, fingerprint(mesh.vertices, mesh.faces), lambda: mesh)
 
 
 def _solid(kind: str, number: int) -> Mesh:

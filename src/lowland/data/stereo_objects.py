@@ -20,7 +20,7 @@ from lowland.bounded import read_arrays
 from lowland.data import lookup
 from lowland.data.catalogue import dataset
 from lowland.data.images import Images
-from lowland.data.renderer import AZIMUTHS, ELEVATIONS, LIGHTS, Mesh, View, read_obj, render
+from lowland.data.renderer import AZIMUTHS, ELEVATIONS, LIGHTS, SETTINGS, Mesh, View, read_obj, render
 from lowland.data.source import Source, cache_folder
 from lowland.errors import DataError, OptionError
 from lowland.files import fingerprint, replacing
@@ -60,10 +60,11 @@ _LARGEST = 1_500_000
 
 
 class Model(NamedTuple):
-    """A named model: where it lies, what it is called, and how to read it."""
+    """A named model: where it lies, what it is called, a checksum of what it holds, and how to read it."""
 
     path: str
     name: str
+    checksum: str
     read: Callable[[], Mesh]
 
 
@@ -144,21 +145,21 @@ def named_models(archives: Mapping[str, bytes]) -> dict[str, list[Model]]:
     """
     found: dict[str, list[Model]] = {kind: [] for kind in _KINDS}
     for archive, payload in archives.items():
-        for path, name, category, read in _catalogue(archive, payload):
+        for path, name, category, checksum, read in _catalogue(archive, payload):
             for kind, (wanted, has, lacks) in _KINDS.items():
                 said = name.lower()
                 if wanted in ("", category) and re.search(has, said) and not re.search(lacks, said):
-                    found[kind].append(Model(f"{archive}/{path}", name, read))
+                    found[kind].append(Model(f"{archive}/{path}", name, checksum, read))
                     break
     return {kind: sorted(models, key=lambda one: zlib.crc32(one.path.encode())) for kind, models in found.items()}
 
 
-def _catalogue(archive: str, payload: bytes) -> Iterator[tuple[str, str, str, Callable[[], Mesh]]]:
-    """(path, name, category, reader) of the models of one archive."""
+def _catalogue(archive: str, payload: bytes) -> Iterator[tuple[str, str, str, str, Callable[[], Mesh]]]:
+    """(path, name, category, checksum, reader) of the models of one archive."""
     try:
         folder = zipfile.ZipFile(io.BytesIO(payload))
         text = folder.read("PluginFurnitureCatalog.properties").decode("latin-1")
-        sizes = {one.filename: one.file_size for one in folder.infolist()}
+        inside = {one.filename: one for one in folder.infolist()}
     except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
         raise DataError(f"{archive} is no archive of models ({error}). {_SOURCE.remedy}") from error
 
@@ -168,12 +169,15 @@ def _catalogue(archive: str, payload: bytes) -> Iterator[tuple[str, str, str, Ca
     names, categories, turned = values("name"), values("category"), values("modelRotation")
     for number, path in values("model").items():
         inner = path.lstrip("/")
-        if inner.endswith(".obj") and 0 < sizes.get(inner, 0) <= _LARGEST and number not in turned:
+        size = inside[inner].file_size if inner in inside else 0
+        if inner.endswith(".obj") and 0 < size <= _LARGEST and number not in turned:
 
             def read(inner: str = inner) -> Mesh:
                 return read_obj(folder.read(inner).decode("latin-1"), f"{archive}/{inner}")
 
-            yield inner, names[number], categories.get(number, ""), read
+            # The archive has a checksum of each file, so that none need be read to know that it is the same.
+            checksum = f"{size}, {inside[inner].CRC:08x}"
+            yield inner, names[number], categories.get(number, ""), checksum, read
 
 
 def stereo_pairs(
@@ -206,7 +210,7 @@ def _rendered(model: Model, count: int, size: int, cache: Path) -> NDArray[np.ui
     draw = np.random.default_rng(zlib.crc32(model.path.encode()))
     kinds = AZIMUTHS, ELEVATIONS, range(len(LIGHTS))
     views = [View(*(int(draw.choice(kind)) for kind in kinds)) for _ in range(count)]
-    path = cache / f"{fingerprint(model.path, views, size)[:20]}.npz"
+    path = cache / f"{fingerprint(model.path, model.checksum, views, size, SETTINGS)[:20]}.npz"
     if path.is_file():
         with contextlib.suppress(DataError, KeyError):  # damaged: it is rendered again
             found = read_arrays(path, path.name)["pairs"]

@@ -92,19 +92,20 @@ def mask_batch(finder: BoxFinder, scenes: Sequence[Scene], size: int, seeds: Seq
 
 def train_masks(
     masks: Masks, finder: BoxFinder, scenes: PastedScenes, steps: int, batch: int = 16, rate: float = 2e-3,
-    seed: int = 0, run: Path | None = None,
+    seed: int = 0, run: Path | None = None, first: int = 0,
 ) -> FitResult:  # fmt: skip
     """Train the masks in the boxes of a trained finder, which stays as it is, by `MaximumLikelihood`.
 
     Args:
         steps, batch: steps of so many boxes, each from a scene of its own.
         rate, seed, run: see `train_finder`.
+        first: number of the first scene, behind those of the finder if no scene shall be seen twice.
     """
     size = masks.domain("y").shape[0]
 
     def draw(rows: Tensor) -> Batch:
         numbers = rows.tolist()
-        return mask_batch(finder, [_one(scenes.draw(row), row) for row in numbers], size, numbers)
+        return mask_batch(finder, [_one(scenes.draw(first + row), row) for row in numbers], size, numbers)
 
     data = Lazy(steps * batch, draw, at_once=2)
     return fit(

@@ -149,6 +149,14 @@ def test_an_archive_that_pip_cannot_build_and_does_not_get(source, programs, mon
         fetch.fetch(replace(source, client="pip", builds=False))
 
 
+def test_a_broken_download_is_not_taken_for_one_that_cannot_be_built(source, cache, programs, monkeypatch, tmp_path):
+    programs("python", "echo half > tiny-1.0.tgz; echo error: connection broken >&2; exit 1")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    with pytest.raises(DataError, match="was run, but it failed: error: connection broken"):
+        fetch.fetch(replace(source, client="pip", builds=False))
+    assert not list(cache.iterdir())
+
+
 @pytest.mark.parametrize(
     ("client", "program", "said"),
     [

@@ -56,6 +56,20 @@ def test_decoys_come_and_are_no_things() -> None:
     assert any(0.02 < share < 0.5 for share in seen)
 
 
+def test_decoys_are_of_another_photograph_than_the_one_behind(generator: torch.Generator) -> None:
+    levels = torch.tensor([0.1, 0.2, 0.3, 0.7, 0.8])
+    photographs = levels[:, None, None, None].expand(-1, 1, 48, 48)
+    parts = PastedScenes(DISC, photographs, side=48, sizes=(8, 12), labels=torch.tensor([0, 0, 0, 1, 1]))
+    whole = PastedScenes(DISC, photographs, side=48, sizes=(8, 12))
+    for scenes, behind, others in (
+        (parts, 1, {0.7, 0.8}),
+        (parts, 4, {0.1, 0.2, 0.3}),
+        (whole, 1, {0.1, 0.3, 0.7, 0.8}),
+    ):
+        drawn = {round(float(scenes._decoy(behind, generator)[0, 0, 0]), 3) for _ in range(60)}
+        assert drawn == others
+
+
 def test_angles_are_those_of_the_things() -> None:
     """A bar is turned clockwise by its angle: the direction of its pixels' largest spread."""
     bar = torch.cat([torch.ones(1, 1, 8, 64), torch.ones(1, 1, 8, 64)], dim=1)
@@ -100,6 +114,10 @@ def test_scenes_that_cannot_be() -> None:
         PastedScenes(DISC[:, :1], DARK, side=48)
     with pytest.raises(DataError, match="a cut-out and two photographs, one of them for decoys, but there are 1 and 1"):
         PastedScenes(DISC, DARK[:1], side=48, sizes=(8, 12))
+    with pytest.raises(DataError, match="but there are 1 and 1"):
+        PastedScenes(DISC, DARK, side=48, sizes=(8, 12), labels=torch.zeros(2))
+    with pytest.raises(ShapeError, match=r"a label for each of 2 photographs, but they are of shape \(3,\)"):
+        PastedScenes(DISC, DARK, side=48, sizes=(8, 12), labels=torch.zeros(3))
     with pytest.raises(DataError, match="nowhere more than half opaque"):
         PastedScenes(DISC * 0.4, DARK, side=48, sizes=(8, 12))
     for sizes in ((2, 12), (20, 10), (10, 40)):

@@ -34,6 +34,12 @@ def test_a_file_is_read_and_put_upright() -> None:
     assert np.isclose(np.linalg.norm(np.ptp(placed, axis=0)), 1)
 
 
+def test_numbers_below_zero_count_back_from_their_line() -> None:
+    """Two triangles, each right behind its own three vertices."""
+    triangle = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\n"
+    assert read_obj(2 * triangle, "two").faces == [(0, 1, 2), (3, 4, 5)]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -42,7 +48,9 @@ def test_a_file_is_read_and_put_upright() -> None:
         ("v 0 0 0\nv 1 0 0\nv 1 1 0\nf 1 2\n", "has no faces"),
         ("v 0 0 nan\nv 1 0 0\nv 1 1 0\nf 1 2 3\n", "has no faces"),
         ("v 0 zero 0\nf 1 1 1\n", "is no readable OBJ file"),
-        ("v 0 0\nv 1 0\nf 1 2 2\n", "is no readable OBJ file|faces of vertices"),
+        ("v 0 0\nv 1 0\nv 1 1\nf 1 2 2\n", "has a vertex of 2 numbers, where three are needed"),
+        ("v\t\nv 1 0 0\nf 1 1 1\n", "has a vertex of 0 numbers"),
+        ("v 0 0 0\nv 1 0 0\nf 0 1 2\nv 1 1 0\n", "faces of vertices that are not there"),
     ],
 )
 def test_damaged_files_are_named(text: str, words: str) -> None:

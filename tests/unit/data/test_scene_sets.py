@@ -42,8 +42,18 @@ def test_no_person_is_in_two_parts_and_each_is_tested_once() -> None:
         tested += people["test"]
         levels = [set((100 * sets[part].photographs[:, 0, 0, 0]).round().int().tolist()) for part in PARTS]
         assert levels == [{0, 1, 2, 3, 4}, {5, 6}, {7, 8}]
+        assert [sets[part].different for part in PARTS] == [5, 2, 2]
         assert len({sets[part].seed for part in PARTS}) == 3
     assert sorted(tested) == list(range(40))
+
+
+@pytest.mark.usefixtures("_people")
+def test_seeds_far_apart_fold_people_anew() -> None:
+    first, other = (
+        set((100 * scene_sets("faces", seed)["test"].cutouts[:, 0, 0, 0]).round().int().tolist()) for seed in (0, 1000)
+    )
+    assert len(first) == len(other) == 8
+    assert first != other
 
 
 def test_seeds_of_parts_never_meet() -> None:

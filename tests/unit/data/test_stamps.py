@@ -14,7 +14,7 @@ from PIL import Image
 from lowland.data import backgrounds as photographs
 from lowland.data import stamps as module
 from lowland.data.lookup import read_all
-from lowland.data.stamps import cut_out, stamps
+from lowland.data.stamps import cut_out, series, stamps
 from lowland.errors import DataError
 
 
@@ -24,10 +24,10 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def stamp(width: int, height: int, mode: str = "RGBA") -> bytes:
+def stamp(width: int, height: int, mode: str = "RGBA", level: int = 255) -> bytes:
     """A red rectangle with a transparent margin of 3 pixels."""
     image = Image.new("RGBA", (width + 6, height + 6))
-    image.paste((255, 0, 0, 255), (3, 3, width + 3, height + 3))
+    image.paste((level, 0, 0, 255), (3, 3, width + 3, height + 3))
     return png(image.convert(mode))
 
 
@@ -43,10 +43,15 @@ def folder(
     sha256: Callable[[bytes], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """Ten stamps of each of two categories, and other files, in a package as the real one is."""
+    """Four stamps of each of ten series in two categories, what is no stamp of its own, and other files."""
     root = f"./{module._SOURCE.root}"
-    members = {f"{root}/{kind}/{number}.png": stamp(20, 10 + number) for kind in ("a", "b") for number in range(10)}
-    payload = as_deb(tar(members | {f"{root}/a/0.txt": b"a stamp", "./usr/share/other/x.png": b"no stamp"}))
+    members = {
+        f"{root}/{name}": stamp(20, 10 + number, level=250 - 20 * row)
+        for row, word in enumerate(("cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lark"))
+        for number, name in enumerate(f"{'ab'[row % 2]}/{word}{end}.png" for end in ("", "-2", "_red", "3"))
+    }
+    members |= {f"{root}/b/cow_mirror.png": stamp(9, 9), f"{root}/b/same.png": members[f"{root}/a/cow.png"]}
+    payload = as_deb(tar(members | {f"{root}/a/cow.txt": b"a stamp", "./usr/share/other/x.png": b"no stamp"}))
     (tmp_path / module._ARCHIVE).write_bytes(payload)
     monkeypatch.setattr(
         module, "_SOURCE", dataclasses.replace(module._SOURCE, sha256={module._ARCHIVE: sha256(payload)})
@@ -55,11 +60,29 @@ def folder(
 
 
 def test_stamps_of_a_package(folder: Path) -> None:
+    """No mirror image, no file twice, and no series, each of its own red, in two parts."""
     found = stamps(folder)
     assert found.classes == ("a", "b")
-    assert (len(found.train), len(found.validation), len(found.test)) == (14, 2, 4)
     assert found.shape == (4, 64, 64)
-    assert torch.equal(found.test_labels.bincount(), torch.tensor([2, 2]))
+    assert torch.equal(found.together[1].bincount(), torch.tensor([20, 20]))
+    seen = []
+    for part in ("train", "validation", "test"):
+        reds = (255 * getattr(found, part)[:, 0].amax(dim=(1, 2))).round().int()
+        assert len(reds) == 4 * len(reds.unique())
+        seen.append(set(reds.tolist()))
+    assert [len(reds) for reds in seen] == [6, 2, 2]
+    assert len(set.union(*seen)) == 10
+
+
+def test_series_are_of_the_first_word() -> None:
+    letters = ("a_filled", "A_outline", "a_with_umlaut_filled")
+    assert {series(f"symbols/alphabets/english/{name}.png") for name in letters} == {"a"}
+    assert {series(f"seasonal/halloween/grave-{letter}.png") for letter in "abj"} == {"grave"}
+    assert {series(f"town/roadsigns/stoplight_{name}.png") for name in ("01_red", "03_green")} == {"stoplight"}
+    assert {series(f"town/flags/{name}flag.png") for name in ("red", "blue-and-yellow")} == {"town/flags"}
+    assert {series(f"symbols/chess/{name}_1_king.png") for name in "bw"} == {"symbols/chess"}
+    assert {series(f"symbols/money/euro/coins/{name}.png") for name in ("001", "200")} == {"symbols/money"}
+    assert series("symbols/math/7.png") == "symbols/math"
 
 
 def test_a_package_that_is_missing_damaged_or_empty(folder: Path) -> None:
@@ -99,7 +122,7 @@ def test_photographs_are_split_by_photograph(tmp_path: Path) -> None:
     found = photographs.backgrounds(tmp_path)
     parts = [set(getattr(found, f"{part}_labels").tolist()) for part in ("train", "validation", "test")]
     assert sum(map(len, parts)) == len(set.union(*parts)) == len(names)
-    assert min(map(len, parts)) >= 3
+    assert [len(part) for part in parts] == [16, 3, 7]
     labels = torch.cat([found.train_labels, found.validation_labels, found.test_labels]).bincount()
     assert labels.tolist() == [1, 5] * (len(names) // 2)
     for image, label in zip(found.test, found.test_labels.tolist(), strict=True):

@@ -98,6 +98,22 @@ def test_pairs_are_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert stereo_pairs(models, 3, 16, cache, "solids", most=1).pairs.shape[0] == 15
 
 
+def test_another_model_or_renderer_is_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same path and views, but a pyramid four times as high; then the same with another renderer."""
+
+    def chairs(model: str) -> torch.Tensor:
+        models = named_models({"Small.sh3f": archive(model=model)})["chairs"]
+        return stereo_pairs({"chairs": models}, 2, 16, tmp_path / "pairs", "test").pairs
+
+    low, high = chairs(PYRAMID), chairs(PYRAMID.replace("v .5 1 .5", "v .5 4 .5"))
+    assert not torch.equal(low, high)
+    assert torch.equal(chairs(PYRAMID), low)
+    assert len(list((tmp_path / "pairs").iterdir())) == 2
+    monkeypatch.setattr(stereo_objects, "SETTINGS", ())
+    chairs(PYRAMID)
+    assert len(list((tmp_path / "pairs").iterdir())) == 3
+
+
 def objects(models: int) -> StereoObjects:
     """Pairs whose pixels are the number of their model."""
     model = torch.arange(2 * models).repeat_interleave(4)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from lowland.errors import OptionError
+from lowland.recipes.vision.find import recipe as module
 from lowland.recipes.vision.find.recipe import BLIND, TASKS, FindRecipe
 from lowland.reports.run import Run
 
@@ -24,6 +26,24 @@ def test_measures_and_pictures_are_on_the_page(smoke: Callable[[str], Run]) -> N
     assert {path.name for path in (run.folder / "checkpoints").glob("*") if (path / "model.safetensors").exists()} >= {
         "stamps", "faces"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("own", "expected"), [(0, [0, 1]), (2, [2000, 2001])])
+def test_scenes_take_the_seed_of_the_run(monkeypatch: pytest.MonkeyPatch, own: int, expected: list[int]) -> None:
+    class Enough(Exception):
+        pass
+
+    seen: list[int] = []
+
+    def scenes(kind: str, seed: int) -> None:
+        seen.append(seed)
+        raise Enough
+
+    monkeypatch.setattr(module, "scene_sets", scenes)
+    for seed in range(2):
+        with pytest.raises(Enough):
+            FindRecipe(seed=own).measure(cast("Run", None), seed)
+    assert seen == expected
 
 
 @pytest.mark.parametrize("options", [{"data": "photographs"}, {"steps": 0}, {"balance": 0.0}, {"tested": 0}])

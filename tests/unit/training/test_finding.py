@@ -72,6 +72,20 @@ def test_masks_learn_and_the_finder_stays(scenes: PastedScenes) -> None:
     assert finder.training
 
 
+def test_masks_learn_from_scenes_behind_those_of_the_finder(
+    scenes: PastedScenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    draw = PastedScenes.draw
+    monkeypatch.setattr(PastedScenes, "draw", lambda self, number: seen.append(number) or draw(self, number))
+    finder = small()
+    train_finder(finder, scenes, 3, 2)
+    count = len(seen)
+    train_masks(Masks(7, 14, 8), finder, scenes, 2, 2, first=6)
+    assert set(seen[:count]) == set(range(6))
+    assert set(seen[count:]) == set(range(6, 10))
+
+
 def test_a_folder_to_resume_from_changes_nothing(scenes: PastedScenes, tmp_path: Path) -> None:
     whole, again = small(), small()
     train_finder(whole, scenes, 4, 2, run=tmp_path / "whole")

@@ -81,31 +81,33 @@ class FindRecipe(SeededRecipe):
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], dict[str, Left]]:
         if self.data == "digits":
-            run.stand_in(
-                "Small digits stand in for stamps and faces, and crops of two photographs for all photographs."
-            )
-        numbers: dict[str, dict[str, Any]] = {}
-        left: dict[str, Left] = {}
+            run.stand_in("Small digits stand in for stamps and faces, and crops of two photographs for all the others.")
+        numbers, left = dict[str, dict[str, Any]](), dict[str, Left]()
         for task in TASKS:
-            sets = scene_sets("digits" if self.data == "digits" else task, seed)
+            sets = scene_sets("digits" if self.data == "digits" else task, self._first(seed))
+            run.show(photographs={part: scenes.different for part, scenes in sets.items()})
             with run.below(task):
                 numbers[task], left[task] = self._task(run, task, sets, seed)
             blind = blind_measures([sets["train"].draw(number) for number in range(self.chosen)], left[task].scenes)
             numbers[task + BLIND] = {name: blind[name] for name in blind if name in numbers[task]}
         return numbers, left
 
+    def _first(self, seed: int) -> int:
+        """The seed of scenes, people and training, another one for each seed of the recipe; `fit` takes 40 bits."""
+        return (1000 * self.seed + seed) % 2**40
+
     def _task(self, run: Run, task: str, sets: dict[str, PastedScenes], seed: int) -> tuple[dict[str, Any], Left]:
         train, generator = sets["train"], self.generator(seed)
         channels, turned = train.photographs.shape[1], task == "faces"
         finder = BoxFinder(train.side, channels, turned, balance=self.balance, generator=generator).to(self.device)
         masks = None if turned else Masks(finder.pyramid.features + channels, generator=generator).to(self.device)
-        folder, options = run.folder / "fit", {"batch": self.batch, "rate": self.rate, "seed": seed}
+        folder, options = run.folder / "fit", {"batch": self.batch, "rate": self.rate, "seed": self._first(seed)}
         steps = self.face_steps if turned else self.steps
         learn = partial(train_finder, finder, train, steps, run=folder / f"{task}-{seed}", **options)
         curve = run.stage("train", lambda: _line(learn()), [finder])
         if masks is not None:
-            place = folder / f"masks-{seed}"
-            more = partial(train_masks, masks, finder, train, self.mask_steps, run=place, **options)
+            more = partial(train_masks, masks, finder, train, self.mask_steps, run=folder / f"masks-{seed}",
+                           first=steps * self.batch, **options)  # fmt: skip
             run.stage("masks", lambda: _line(more()), [masks])
         chosen, tested = ([sets[part].draw(number) for number in range(count)]
                           for part, count in (("validation", self.chosen), ("test", self.tested)))  # fmt: skip
