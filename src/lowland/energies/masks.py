@@ -62,12 +62,13 @@ class Masks(Energy):
     def reference_case(cls) -> ReferenceCase:
         """Where f is the first map minus 1, the mask is where that map is above 1."""
         energy = cls(maps=1, size=2, width=1)
+        network: Any = energy.network
         with torch.no_grad():
-            for layer in (energy.network[0], energy.network[2]):
-                layer.weight.zero_()  # type: ignore[union-attr]
-                layer.weight[0, 0, 1, 1] = 1.0  # type: ignore[index]
-                layer.bias.zero_()  # type: ignore[union-attr]
-            energy.network[4].weight.fill_(1.0)  # type: ignore[union-attr]
-            energy.network[4].bias.fill_(-1.0)  # type: ignore[union-attr]
+            for layer in (network[0], network[2]):
+                layer.weight.zero_()
+                layer.weight[0, 0, 1, 1] = 1.0
+                layer.bias.zero_()
+            network[4].weight.fill_(1.0)
+            network[4].bias.fill_(-1.0)
         x = torch.tensor([[[[3.0, 0.25], [0.5, 2.0]]]])
         return ReferenceCase(energy, {"x": x}, "y", torch.tensor([-3.0]), torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
