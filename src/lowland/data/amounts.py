@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lowland.data.cuts import deslant, reach
+from lowland.data.cuts import deslant, inked, reach
 from lowland.data.handwriting import DigitPool, handwriting
 from lowland.data.images import Images
 from lowland.errors import DomainError, check_number
@@ -33,9 +33,13 @@ class AmountLines(NamedTuple):
     boundaries: list[Tensor]
 
     def upright(self) -> AmountLines:
-        """The same lines without their slant (see `deslant`), each 16 columns wider."""
-        images = [deslant(image)[0] for image in self.images]
-        moved = [columns + reach(len(image)) for columns, image in zip(self.boundaries, images, strict=True)]
+        """The same lines without their slant (see `deslant`), and without paper far from their ink (see `inked`)."""
+        images, moved = list[Tensor](), list[Tensor]()
+        for image, columns in zip(self.images, self.boundaries, strict=True):
+            whole, _ = deslant(image)
+            begin, end = inked(whole.numpy())
+            images.append(whole[:, begin:end])
+            moved.append(columns + reach(len(image)) - begin)
         return self._replace(images=images, boundaries=moved)
 
 

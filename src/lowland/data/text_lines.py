@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowland.bounded import read_bytes
+from lowland.data.cuts import inked
 from lowland.data.pixels import depth, opened, reason, span, upright
 from lowland.data.survey import shown, survey
 from lowland.errors import DataError, LowlandError
@@ -71,7 +72,7 @@ def line_image(image: Any) -> tuple[NDArray[np.uint8], bool]:
 
     The paper is the median of the border of one pixel. Ink is dark if the paper is in the lighter half of the levels,
     and the reverse. Paper becomes 0 and the strongest ink 255, so that pale and dark scans look alike; the proportions
-    are kept.
+    are kept. Paper far to the left and right of the ink is cut off (see `inked`).
 
     Raises:
         ValueError: for a picture without ink, or one that is wider than `WIDEST` at 32 rows.
@@ -93,7 +94,9 @@ def line_image(image: Any) -> tuple[NDArray[np.uint8], bool]:
     light = paper < (low + high) / 2
     ink = (value - paper) / (high - paper) if light else (paper - value) / (paper - low)
     ready = Image.fromarray(np.round(255 * ink.clip(0, 1)).astype(np.uint8))
-    return np.asarray(ready.resize((wide, HEIGHT), Image.Resampling.BICUBIC)), bool(light)
+    line = np.asarray(ready.resize((wide, HEIGHT), Image.Resampling.BICUBIC))
+    begin, end = inked(line / np.float32(255))
+    return line[:, begin:end], bool(light)
 
 
 def read_text_lines(

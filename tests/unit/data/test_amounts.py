@@ -77,6 +77,7 @@ def test_cuts_come_near_the_boundaries() -> None:
     away, even = [], []
     for image, boundaries in zip(lines.images, lines.boundaries, strict=True):
         found = cuts(image)
+        assert int(found[0]) == image.shape[1] - int(found[-1]) == 2
         evenly = torch.linspace(int(found[0]), int(found[-1]), len(found))
         away.append((boundaries[:, None] - found).abs().amin(dim=1))
         even.append((boundaries[:, None] - evenly).abs().amin(dim=1))
