@@ -67,6 +67,7 @@ class ChecksRecipe(SeededRecipe):
     stages: ClassVar[int] = 13
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"data": "digits", "lines": 32, "tested": 24, "steps": 4, "frame_steps": 4, "batch": 8, "seeds": 1},
+        "short": {"steps": 200, "frame_steps": 400},
         "long": {"lines": 40000, "steps": 8000, "frame_steps": 12000},
     }
 
