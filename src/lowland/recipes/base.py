@@ -47,7 +47,8 @@ class Recipe:
     A subclass is a frozen dataclass whose fields, each with a default and a line of documentation below it, are its
     options. It defines `run`, does its work in `run.stage(...)` so that a killed run resumes, and takes all randomness
     from `self.seed`. `presets` may change defaults for `smoke` (seconds, for tests), `cpu` and `gpu`, and may add
-    presets of its own. `files` names the options that are paths of the user's files.
+    presets of its own. `files` names the options that are paths of the user's files, and `accelerated` says whether the
+    recipe computes on `self.device`.
     """
 
     seed: int = 0
@@ -60,6 +61,8 @@ class Recipe:
     entry: ClassVar[Entry]
     files: ClassVar[tuple[str, ...]] = ()
     """Options that name a file or folder of the user's: a resumed run is refused where its content has changed."""
+    accelerated: ClassVar[bool] = True
+    """Whether it computes on the chosen device; if not, any other than cpu is refused."""
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def __post_init__(self) -> None:
@@ -257,11 +260,13 @@ def start(
         axes: values of options, if the run is a sweep over them; see `recipes.sweep`.
 
     Raises:
-        OptionError: if the device is not there, a whole number is out of range, or an option differs from
-            that of the run to resume.
+        OptionError: if the device is not there or not used by the recipe, a whole number is out of range, or an option
+            differs from that of the run to resume.
         CheckpointError: if the run to resume is corrupt or of another recipe.
     """
     check_device(config.device)
+    if not config.accelerated and torch.device(config.device).type != "cpu":
+        raise OptionError(f"{config.entry.name} computes on the processor only: leave out --device {config.device}.")
     if not 0 <= config.seed <= LARGEST_SEED:
         raise OptionError(f"The seed must be from 0 to {LARGEST_SEED}, but it is {config.seed}.")
     entry, options = config.entry, dataclasses.asdict(config)

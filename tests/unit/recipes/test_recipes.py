@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -53,6 +54,21 @@ def test_catalogue_classes_and_presets_agree(name: str) -> None:
         config = cls.preset(preset)
         # What a run stores as JSON comes back as the same configuration.
         assert cls.from_options(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+@pytest.mark.parametrize("name", list(catalogue()))
+def test_a_recipe_that_does_not_look_at_its_device_says_so(name: str) -> None:
+    cls = load(name)
+    own = {base.__module__ for base in cls.__mro__ if base.__module__.startswith("lowland.recipes.")}
+    own -= {"lowland.recipes.base"}
+    assert cls.accelerated is any("self.device" in inspect.getsource(sys.modules[module]) for module in own)
+
+
+def test_a_device_that_would_not_be_used_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowland.recipes.base.check_device", lambda device: None)
+    config = load("pendulum").from_options({"device": "cuda"})
+    with pytest.raises(OptionError, match="pendulum computes on the processor only: leave out --device cuda"):
+        start(config, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["ellipse", "one-one-one"])

@@ -39,6 +39,7 @@ class HierarchyRecipe(LevelOptions, SeededRecipe):
     limit: Count = 150
     """Actions after which an episode has failed."""
 
+    accelerated: ClassVar[bool] = False
     stages: ClassVar[int] = 14
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {

@@ -66,6 +66,7 @@ class LatentRecipe(LatentOptions, SeededRecipe):
     compared_updates: Count = 3000
     """Updates of the auto-encoder, and of the predictors of its codes and of pixels."""
 
+    accelerated: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("log", "goal")
     stages: ClassVar[int] = 18
     presets: ClassVar[dict[str, dict[str, Any]]] = {

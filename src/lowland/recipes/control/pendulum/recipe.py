@@ -78,6 +78,7 @@ class PendulumRecipe(SeededRecipe):
     length: Annotated[int, Bound(least=LAST + 1)] = 180
     """Steps of a real episode."""
 
+    accelerated: ClassVar[bool] = False
     stages: ClassVar[int] = 10
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {

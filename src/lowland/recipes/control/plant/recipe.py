@@ -63,6 +63,7 @@ class PlantRecipe(OfflineControl, Recipe):
     rival_updates: tuple[Annotated[int, Bound(least=1)], ...] = (4800, 4000, 600)
     """Updates of TD3+BC, IQL and CQL."""
 
+    accelerated: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("log",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {

@@ -46,6 +46,7 @@ class WorldOptions(LogOptions):
     """Futures drawn from each start."""
 
     files: ClassVar[tuple[str, ...]] = ("log",)
+    accelerated: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "transitions": 600, "seeds": 1, "steps": 10, "evaluated": 10, "hidden": 16, "futures": 9,

@@ -38,6 +38,7 @@ class LogRecipe(LogOptions):
     seconds: NotNegative = 0.0
     """Read only this much of the beginning of the log; 0 for all of it."""
 
+    accelerated: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("tracks",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"episodes": 8, "seconds": 60.0}}
 

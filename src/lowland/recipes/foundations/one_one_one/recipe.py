@@ -38,6 +38,7 @@ class OneOneOneRecipe(Recipe):
     resolution: Count = 120
     """Cells along each side of the landscape."""
 
+    accelerated: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"starts": 20, "steps": 500, "step": 0.01, "frames": 6, "resolution": 40}
     }

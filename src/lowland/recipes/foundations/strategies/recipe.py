@@ -43,6 +43,7 @@ class Strategies(Recipe):
     resolution: Annotated[int, Bound(least=2)] = 96
     """Cells along each side of a landscape."""
 
+    accelerated: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"methods": ("pca", "kmeans", "score-matching", "denoising"), "effort": 0.05, "resolution": 24},
         "gpu": {"sets": ("spiral", "ellipse", "two_moons", "pinwheel"), "seeds": 3},

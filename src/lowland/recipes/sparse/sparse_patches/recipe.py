@@ -53,6 +53,7 @@ class SparsePatchesRecipe(SeededRecipe):
     data_dir: str = ""
     """Folder with photographs of your own; by default scikit-learn's two."""
 
+    accelerated: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("data_dir",)
     stages: ClassVar[int] = 2
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -64,6 +64,7 @@ class ChecksRecipe(SeededRecipe):
     wrong: Annotated[float, Bound(least=0, most=100)] = 1.0
     """Percent of all lines that may be read wrongly; less sure ones are rejected."""
 
+    accelerated: ClassVar[bool] = False
     stages: ClassVar[int] = 13
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"data": "digits", "lines": 32, "tested": 24, "steps": 4, "frame_steps": 4, "batch": 8, "seeds": 1},
