@@ -136,31 +136,24 @@ def ngrams(
     return Automaton.of(arcs, [state[(_BEGIN,) if order > 1 else ()]], final, len(state))
 
 
-def classes(language: Automaton, members: Sequence[int], weights: Sequence[float]) -> Automaton:
-    """Sequences of letters at the cost of their classes in a language, and of each letter in its class.
+def classes(language: Automaton, members: Sequence[int]) -> Automaton:
+    """Sequences of letters at the cost that their classes have in a language; letters of one class cost the same.
 
-    With −log p(class | classes before) in the language and −log p(letter | class) as weights, it is the class n-gram of
-    Brown et al., "Class-based n-gram models of natural language" (1992), equation 3. It gives a letter that no example
-    has the context of its class.
+    With n-grams of classes, a letter that no example has costs what others of its class do. Source: Brown et al.,
+    "Class-based n-gram models of natural language" (1992), section 3, without the share of a letter in its class.
 
     Args:
         language: of the classes.
         members: (K,) the class of each letter.
-        weights: (K,) the cost of each letter in its class.
 
-    Raises:
-        OptionError: for another number of weights than letters.
-
-    >>> abb = words(["abb"], "ab")
-    >>> either = classes(abb, [0, 1, 1], [0.0, 0.7, 0.7])  # letters 1 and 2 both are a b
+    >>> either = classes(words(["abb"], "ab"), [0, 1, 1])  # letters 1 and 2 both are a b
     >>> either.accepts([0, 1, 2]), either.accepts([1, 0, 0])
     (True, False)
     """
-    if len(members) != len(weights):
-        raise OptionError(f"Each letter has a class and a cost, but there are {len(members)} and {len(weights)}.")
     same, every = np.zeros(len(members), np.int64), np.arange(len(members))
-    found = compose(Automaton(same, every, same, np.asarray(weights), np.zeros(1), np.zeros(1), members), language)
-    return dataclasses.replace(found, output=found.label, origin=None)
+    named = Automaton(same, every, same, np.zeros(len(members)), np.zeros(1), np.zeros(1), np.asarray(members))
+    found = compose(named, language)
+    return dataclasses.replace(found, output=found.label, origin=np.arange(found.arcs))
 
 
 def check_alphabet(alphabet: Sequence[str]) -> list[str]:

@@ -44,8 +44,8 @@ class CaptionedScenes(NamedTuple):
 def held_out(scene: Described) -> bool:
     """Whether a scene has a thing, or a kind of thing before a background, that scenes to learn from do not have.
 
-    >>> held_out(Described((Thing("square", "red"),), "grass")), held_out(Described((Thing("square", "blue"),), "grass"))
-    (True, False)
+    >>> [held_out(Described((Thing("square", colour),), "grass")) for colour in ("red", "blue")]
+    [True, False]
     """
     kinds = {(thing.kind, scene.ground) for thing in scene.things}
     return bool(HELD_OUT_THINGS.intersection(scene.things) or HELD_OUT_PLACES & kinds)

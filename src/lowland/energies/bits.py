@@ -20,9 +20,9 @@ class Bits(Energy):
     """E(x, y) = −Σ_k y_k f_k(x), with y_k = 0 or 1: independent given x, f from a network.
 
     So log Z(x) = Σ_k log(1 + exp f_k(x)), the least energy is that of [f > 0], and `MaximumLikelihood` is the logistic
-    loss of each answer, summed. With y the phrases that are said of an image x, it is the training of Lebret, Pinheiro &
-    Collobert, "Phrase-based image captioning" (2015), with all phrases that are not said as negatives in place of a few
-    that are drawn.
+    loss of each answer, summed. With y the phrases that are said of an image x, it is the training of Lebret, Pinheiro
+    & Collobert, "Phrase-based image captioning" (2015), with all phrases that are not said as negatives in place of a
+    few that are drawn.
 
     Args:
         network: (B, *inputs) → f, (B, *answers).

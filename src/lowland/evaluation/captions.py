@@ -6,14 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from torch import Tensor
+from torch.nn import functional
+
 from lowland.data.caption_grammar import Caption, fits, grammatical, named, true_of, words
 from lowland.data.captioned_scenes import CaptionedScenes
 from lowland.errors import OptionError, ShapeError
 
 
-def bleu(
-    texts: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], order: int = 4
-) -> float:
+def bleu(texts: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], order: int = 4) -> float:
     """100 · BP · (Π_n p_n)^(1/N): BLEU of a whole set of texts, from 0 to 100.
 
     p_n is the share of the n-grams of all texts that a reference of the same text has, each counted no more often than
@@ -71,8 +72,8 @@ def caption_bleu(captions: Sequence[Caption], scenes: CaptionedScenes) -> float:
 def caption_row(captions: Sequence[Caption], scenes: CaptionedScenes) -> dict[str, float]:
     """BLEU-4, and in percent what is exact where scenes are drawn.
 
-    "true" of the captions are grammatical and say nothing wrong, "grammatical" are accepted by the grammar, "phrases" of
-    the noun phrases that are said fit the scene, and "named" are the things of the scenes that are said.
+    "true" of the captions are grammatical and say nothing wrong, "grammatical" are accepted by the grammar, "phrases"
+    of the noun phrases that are said fit the scene, and "named" are the things of the scenes that are said.
 
     """
     pairs = list(zip(captions, scenes.scenes, strict=True))
@@ -89,6 +90,18 @@ def caption_row(captions: Sequence[Caption], scenes: CaptionedScenes) -> dict[st
 
 def _share(each: Sequence[bool]) -> float:
     return 100 * sum(each) / len(each) if each else 0.0
+
+
+def nearest_captions(known: Tensor, scenes: CaptionedScenes, wanted: Tensor) -> list[Caption]:
+    """The first caption of the scene whose description is closest in angle, for each of M descriptions.
+
+    Args:
+        known: (N, D) descriptions of scenes, such as scores of phrases.
+        scenes: the N scenes.
+        wanted: (M, D).
+    """
+    angles = functional.normalize(wanted, dim=1) @ functional.normalize(known, dim=1).T
+    return [scenes.captions[row][0] for row in angles.argmax(dim=1).tolist()]
 
 
 def best_captions(

@@ -17,10 +17,10 @@ from lowland.tensors import soft_minimum
 class PhraseScores(nn.Module):
     """f_k(x) = log mean_p exp Σ_w n_kw (v_w·h_p(x) + b_w): how well each phrase fits an image, (B, K).
 
-    h_p are the maps of a ConvNet at place p, v_w a vector of word w, and n_kw how often word w is in phrase k: a bilinear
-    score of image and phrase, whose vector is the sum of those of its words (Lebret, Pinheiro & Collobert 2015). Where a
-    phrase is, p, is a latent that is summed over, so that all words of a phrase must fit the same place. Without
-    `places`, h is the mean over the image instead.
+    h_p are the maps of a ConvNet at place p, v_w a vector of word w, and n_kw how often word w is in phrase k: a
+    bilinear score of image and phrase, whose vector is the sum of those of its words (Lebret, Pinheiro & Collobert
+    2015). Where a phrase is, p, is a latent that is summed over, so that all words of a phrase must fit the same place.
+    Without `places`, h is the mean over the image instead.
 
     Args:
         network: pooled; its maps before that are h.
@@ -47,6 +47,12 @@ class PhraseScores(nn.Module):
         self.network, self.places, self.shape = network, places, network.shape
         self.register_buffer("words", words.float())
         self.vectors = linear(network.size, words.shape[1], generator)
+
+    def of(self, phrases: Tensor) -> PhraseScores:
+        """The scores of some of the phrases, given as a mask or by number, with the same weights."""
+        found = PhraseScores(self.network, self.words[phrases], self.places)
+        found.vectors = self.vectors
+        return found
 
     def at_places(self, image: Tensor) -> Tensor:
         """The score of each phrase at each place, (B, P, K), or of the whole image, (B, 1, K)."""

@@ -1,11 +1,9 @@
-"""Captions as paths of least energy: phrases that fit an image, in an order that a language model likes (system V14)."""
+"""Captions as paths of least energy: phrases that fit an image, in the order of a language model (system V14)."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -40,14 +38,17 @@ _SLOTS = 5
 class Lexicon(NamedTuple):
     """K phrases that may be said.
 
-    `classes` (K,) are the names of their classes, `costs` (K,) −log of their share in the class, and `seen` (K,) says
-    whether captions have them.
+    `classes` (K,) are the names of their classes, and `seen` (K,) says whether captions have them.
     """
 
     phrases: tuple[Phrase, ...]
     classes: tuple[str, ...]
-    costs: tuple[float, ...]
     seen: tuple[bool, ...]
+
+    def heard(self) -> Lexicon:
+        """The phrases that captions have, alone."""
+        columns = ([value for value, seen in zip(column, self.seen, strict=True) if seen] for column in self)
+        return Lexicon(*map(tuple, columns))
 
     def words(self) -> Tensor:
         """How often each word is in each phrase, (K, V)."""
@@ -79,27 +80,21 @@ def lexicon(captions: Iterable[Caption]) -> Lexicon:
     >>> [phrase.text for phrase, seen in zip(found.phrases, found.seen) if not seen]
     ['a red ring', 'a blue disc']
     """
-    counts = Counter(phrase for caption in captions for phrase in caption)
-    if not counts:
+    seen = dict.fromkeys(phrase for caption in captions for phrase in caption)
+    if not seen:
         raise DataError("A lexicon needs captions to take its phrases from.")
     groups: dict[tuple[str, int], list[Phrase]] = {}
-    for phrase in counts:
+    for phrase in seen:
         groups.setdefault((phrase.kind, len(phrase.text.split())), []).append(phrase)
-    rows: list[tuple[Phrase, str, float]] = []
+    rows: dict[Phrase, str] = {}
     for (kind, length), own in groups.items():
-        places = [Counter[str]() for _ in range(length)]
-        for phrase in own:
-            for place, word in zip(places, phrase.text.split(), strict=True):
-                place[word] += counts[phrase]
+        places = [list(dict.fromkeys(place)) for place in zip(*(phrase.text.split() for phrase in own), strict=True)]
         if sum(len(place) > 1 for place in places) < 2:
-            rows += [(phrase, phrase.text, 0.0) for phrase in own]
-            continue
-        total = sum(counts[phrase] for phrase in own)
-        for chosen in itertools.product(*places):
-            cost = -sum(math.log(place[word] / total) for place, word in zip(places, chosen, strict=True))
-            rows.append((Phrase(kind, " ".join(chosen)), f"{kind} of {length} words", cost))
-    phrases, names, costs = zip(*rows, strict=True)
-    return Lexicon(phrases, names, costs, tuple(phrase in counts for phrase in phrases))
+            rows |= {phrase: phrase.text for phrase in own}
+        else:
+            mixed = (Phrase(kind, " ".join(chosen)) for chosen in itertools.product(*places))
+            rows |= dict.fromkeys(mixed, f"{kind} of {length} words")
+    return Lexicon(tuple(rows), tuple(rows.values()), tuple(phrase in seen for phrase in rows))
 
 
 def phrase_order(known: Lexicon, captions: Iterable[Caption], order: int = 3, weight: float = 1.0) -> Automaton:
@@ -123,7 +118,7 @@ def phrase_order(known: Lexicon, captions: Iterable[Caption], order: int = 3, we
     names = list(dict.fromkeys(known.classes))
     of = dict(zip(known.phrases, known.classes, strict=True))
     language = ngrams([[of[phrase] for phrase in caption] for caption in captions], names, order)
-    found = classes(language, [names.index(name) for name in known.classes], known.costs)
+    found = classes(language, [names.index(name) for name in known.classes])
     scaled = {name: weight * getattr(found, name) for name in ("weight", "start", "final")}
     return ended(dataclasses.replace(found, **scaled), len(known.phrases))
 
@@ -143,6 +138,32 @@ def phrase_energy(
     words = torch.eye(len(known.phrases)) if own_vectors else known.words()
     scores = PhraseScores(ConvNet(_SHAPE, _MAPS, generator=generator), words, places, generator)
     return Bits(scores, _SHAPE, (len(known.phrases),))
+
+
+def train_phrases(
+    energy: Bits,
+    known: Lexicon,
+    scenes: CaptionedScenes,
+    steps: int,
+    batch: int = 32,
+    rate: float = 3e-3,
+    seed: int = 0,
+) -> FitResult:
+    """Train an energy of `phrase_energy` in place: those of the phrases that some caption of a scene has are said.
+
+    The others are its negatives, but for phrases that no caption at all has: that they are never said of a red thing
+    would teach that a red thing is none of theirs.
+
+    Args:
+        energy: of the phrases.
+        known: the phrases.
+        scenes: with their captions.
+        steps, batch, rate, seed: see `train_on_scenes`.
+    """
+    scores, seen = energy.network, torch.tensor(known.seen)
+    assert isinstance(scores, PhraseScores)
+    heard = Bits(scores.of(seen), _SHAPE, (int(seen.sum()),))
+    return train_on_scenes(heard, scenes.pixels(), known.said(scenes.captions)[:, seen], steps, batch, rate, seed)
 
 
 def caption_energy(energy: Bits, order: Automaton, most: int) -> Lattice:
