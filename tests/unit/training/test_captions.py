@@ -68,17 +68,15 @@ def silent(known: Lexicon) -> Bits:
     return energy.eval()
 
 
-def test_the_order_is_a_probability_of_classes():
-    """exp(−cost) sums to 1 over sequences of classes: here to the share of those of at most three phrases."""
+def test_the_order_costs_what_n_grams_of_classes_cost():
+    """Two captions of one form: each of four steps, the end too, has 2 of 2 counts, less ¾, and ¾/2 of a share of ¼."""
     told = [caption_of("a red ring on the grass"), caption_of("a blue disc on the grass")]
     known = lexicon(told)
     order = phrase_order(known, told, order=2)
-    one_each = {name: known.phrases[known.classes.index(name)] for name in known.classes}
-    total = 0.0
-    for length in range(5):
-        for caption in itertools.product(one_each.values(), repeat=length):
-            total += math.exp(-cost(order, known, caption, 4))
-    assert 0.85 < total < 1.0
+    heard, other = 0.625 + 0.375 * 0.25, 0.375 * 0.25
+    assert cost(order, known, told[0], 4) == pytest.approx(-4 * math.log(heard), rel=1e-5)
+    turned = caption_of("on a red ring the grass")
+    assert cost(order, known, turned, 4) == pytest.approx(-3 * math.log(other) - math.log(heard), rel=1e-5)
     red, blue = (cost(order, known, caption_of(f"a {text} on the grass"), 4) for text in ("red ring", "blue ring"))
     assert red == pytest.approx(blue)  # never heard, but of the same class
     double = phrase_order(known, told, order=2, weight=2.0)
