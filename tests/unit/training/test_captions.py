@@ -8,11 +8,12 @@ import math
 import pytest
 import torch
 
+from lowland.automata import Automaton
 from lowland.data.caption_grammar import COLOURS, GROUNDS, KINDS, Caption, Described, Phrase, Thing, caption_of
 from lowland.data.captioned_scenes import draw_captioned
 from lowland.energies.bits import Bits
 from lowland.errors import DataError, OptionError
-from lowland.nn.phrases import PhraseScores
+from lowland.nn.phrases import PhraseScores, SlotCosts
 from lowland.training.captions import (
     Lexicon,
     attribute_energy,
@@ -49,10 +50,10 @@ def test_words_are_exchanged_where_phrases_differ_in_two_places():
         lexicon([])
 
 
-def cost(order: object, known: Lexicon, caption: Caption, cells: int) -> float:
+def cost(order: Automaton, known: Lexicon, caption: Caption, cells: int) -> float:
     """What an energy without an image makes of a caption, by the lattice."""
     energy = silent(known)
-    lattice = caption_energy(energy, order, cells)  # pyright: ignore[reportArgumentType]
+    lattice = caption_energy(energy, order, cells)
     y = lattice.transcripts([[known.phrases.index(phrase) for phrase in caption]])
     with torch.no_grad():
         return float(lattice.marginal(lattice.encode(torch.zeros(1, 3, 40, 40)), y, math.inf))
@@ -124,9 +125,11 @@ def test_attributes_there_and_back():
     y = energy.transcripts([attributes(one), attributes(two)])
     assert energy.possible(torch.zeros(2, 3, 40, 40), y).all()
     # 25 first things, 25 or none behind, 5 backgrounds: the sum over all answers of equal cost.
+    costs = energy.network
+    assert isinstance(costs, SlotCosts)
     with torch.no_grad():
-        energy.network.read.weight.zero_()  # pyright: ignore[reportAttributeAccessIssue]
-        energy.network.read.bias.zero_()  # pyright: ignore[reportAttributeAccessIssue]
+        costs.read.weight.zero_()
+        costs.read.bias.zero_()
         total = energy.log_partition(energy.encode(torch.zeros(1, 3, 40, 40))).exp()
     assert float(total) == pytest.approx(len(KINDS) * len(COLOURS) * (len(KINDS) * len(COLOURS) + 1) * len(GROUNDS))
 
