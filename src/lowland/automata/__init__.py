@@ -7,7 +7,10 @@ pieces), `languages.py` those of a user's text: regular expressions, word lists 
 from __future__ import annotations
 
 from lowland.automata.automaton import Automaton, compose, spelling, union
-from lowland.automata.languages import ngrams, regular, words
-from lowland.automata.topologies import chain, frames, pieces
+from lowland.automata.languages import classes, ngrams, regular, words
+from lowland.automata.topologies import chain, ended, frames, pieces
 
-__all__ = ["Automaton", "chain", "compose", "frames", "ngrams", "pieces", "regular", "spelling", "union", "words"]
+__all__ = [
+    "Automaton", "chain", "classes", "compose", "ended", "frames", "ngrams", "pieces", "regular", "spelling", "union",
+    "words",
+]  # fmt: skip

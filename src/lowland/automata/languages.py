@@ -1,17 +1,18 @@
-"""Automata of what a user may write: a regular expression, a list of words, or n-grams of examples.
+"""Automata of what a user may write: a regular expression, a list of words, or n-grams of examples or of their classes.
 
 They are deterministic, so that each sequence has one path and is counted once.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lowland.automata.automaton import Automaton
+from lowland.automata.automaton import Automaton, compose
 from lowland.automata.expressions import Positions, parse
 from lowland.errors import DomainError, OptionError, nearest
 
@@ -76,7 +77,9 @@ def words(texts: Iterable[str], alphabet: Sequence[str], weights: Iterable[float
     return _automaton(table, final)
 
 
-def ngrams(texts: Iterable[str], alphabet: Sequence[str], order: int = 2, discount: float = 0.75) -> Automaton:
+def ngrams(
+    texts: Iterable[Sequence[str]], alphabet: Sequence[str], order: int = 2, discount: float = 0.75
+) -> Automaton:
     """Any text of the alphabet at the cost −log p(text) under n-grams of letters, learned from examples.
 
     p(k | context) = (max(c − d, 0) + d·n₊ p(k | shorter context)) / Σ c, with n₊ the letters seen after the context:
@@ -84,8 +87,8 @@ def ngrams(texts: Iterable[str], alphabet: Sequence[str], order: int = 2, discou
     The start and the end of a text are letters of their own. Source: Ney, Essen & Kneser 1994.
 
     Args:
-        texts: examples.
-        alphabet: letter k is its k-th character.
+        texts: examples; lists of words or phrases, where a letter of the alphabet is one.
+        alphabet: letter k is its k-th character, word or phrase.
         order: n, letters of a context plus one.
         discount: d, in (0, 1).
 
@@ -100,7 +103,7 @@ def ngrams(texts: Iterable[str], alphabet: Sequence[str], order: int = 2, discou
     if order < 1 or not 0 < discount < 1:
         raise OptionError(f"n-grams need an order of at least 1 and a discount in (0, 1), not {order} and {discount}.")
     _check_list(texts)
-    number = {letter: k for k, letter in enumerate(check_alphabet(alphabet))}
+    number = {letter: k for k, letter in enumerate(_different(alphabet))}
     listed, end = [spell(text, number) for text in texts], len(number)
     if not listed:
         raise DomainError("n-grams need at least one example to learn from.")
@@ -133,6 +136,26 @@ def ngrams(texts: Iterable[str], alphabet: Sequence[str], order: int = 2, discou
     return Automaton.of(arcs, [state[(_BEGIN,) if order > 1 else ()]], final, len(state))
 
 
+def classes(language: Automaton, members: Sequence[int]) -> Automaton:
+    """Sequences of letters at the cost that their classes have in a language; letters of one class cost the same.
+
+    With n-grams of classes, a letter that no example has costs what others of its class do. Source: Brown et al.,
+    "Class-based n-gram models of natural language" (1992), section 3, without the share of a letter in its class.
+
+    Args:
+        language: of the classes.
+        members: (K,) the class of each letter.
+
+    >>> either = classes(words(["abb"], "ab"), [0, 1, 1])  # letters 1 and 2 both are a b
+    >>> either.accepts([0, 1, 2]), either.accepts([1, 0, 0])
+    (True, False)
+    """
+    same, every = np.zeros(len(members), np.int64), np.arange(len(members))
+    named = Automaton(same, every, same, np.zeros(len(members)), np.zeros(1), np.zeros(1), np.asarray(members))
+    found = compose(named, language)
+    return dataclasses.replace(found, output=found.label, origin=np.arange(found.arcs))
+
+
 def check_alphabet(alphabet: Sequence[str]) -> list[str]:
     """The letters as a list; an OptionError if they are not single different characters."""
     letters = list(alphabet)
@@ -141,12 +164,19 @@ def check_alphabet(alphabet: Sequence[str]) -> list[str]:
     return letters
 
 
-def _check_list(texts: Iterable[str]) -> None:
+def _different(alphabet: Sequence[str]) -> list[str]:
+    letters = list(alphabet)
+    if not letters or len(set(letters)) < len(letters):
+        raise OptionError(f"An alphabet is a list of different characters, words or phrases, not {alphabet!r}.")
+    return letters
+
+
+def _check_list(texts: Iterable[Sequence[str]]) -> None:
     if isinstance(texts, str):
         raise OptionError(f"A list of texts is needed, but {texts[:20]!r} is one: put it into a list.")
 
 
-def spell(text: str, number: dict[str, int]) -> list[int]:
+def spell(text: Sequence[str], number: dict[str, int]) -> list[int]:
     """The numbers of the letters of a text; a DomainError that names the ones that the alphabet lacks."""
     missing = sorted({letter for letter in text if letter not in number})
     if missing:

@@ -69,3 +69,34 @@ def frames(letters: int) -> Automaton:
     start = np.full(letters + 1, np.inf)
     start[0] = 0.0
     return Automaton(source, target, target, np.zeros(len(source)), start, np.zeros(letters + 1), written)
+
+
+def ended(automaton: Automaton, label: int) -> Automaton:
+    """The same sequences, with any number of cells left over behind them: these read a label, and write nothing.
+
+    A lattice reads all cells of a sample. With this its answers may have fewer letters than cells.
+
+    Args:
+        automaton: what may be written.
+        label: read by the cells that are left over; no arc of the automaton has it.
+
+    Raises:
+        OptionError: for a label that the automaton reads.
+
+    >>> short = ended(pieces(2), label=2)
+    >>> short.states, short.labels, short.letters, short.accepts([0, 1])
+    (2, 3, 2, True)
+    """
+    if label < 0 or bool((automaton.label == label).any()):
+        raise OptionError(f"The label of what is left over must be one that no arc reads, not {label}.")
+    able, end = np.flatnonzero(np.isfinite(automaton.final)), automaton.states
+    source, more = np.append(able, end), len(able) + 1
+    return Automaton(
+        source=np.concatenate([automaton.source, source]),
+        label=np.concatenate([automaton.label, np.full(more, label)]),
+        target=np.concatenate([automaton.target, np.full(more, end)]),
+        weight=np.concatenate([automaton.weight, automaton.final[able], [0.0]]),
+        start=np.append(automaton.start, np.inf),
+        final=np.append(automaton.final, 0.0),
+        output=np.concatenate([automaton.output, np.full(more, -1)]),
+    )

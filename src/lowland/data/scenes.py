@@ -98,13 +98,11 @@ def draw_scenes(part: str, count: int, generator: torch.Generator, size: tuple[i
     >>> scenes.images.shape, scenes.labels.shape, scenes.classes[int(scenes.labels[0, 0, 0])]
     (torch.Size([2, 3, 96, 128]), torch.Size([2, 96, 128]), 'sky')
     """
-    if part not in _PARTS:
-        raise OptionError(f"There is no part called {part!r}. {nearest(part, _PARTS)}")
     if min(size) < 32 or count < 1:
         raise OptionError(f"Scenes need a count of at least 1 and sides of at least 32, not {count} of {size}.")
-    textures = _textures(part)
+    found = textures(part)
     draw = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
-    made = [_scene(textures, size, draw) for _ in range(count)]
+    made = [_scene(found, size, draw) for _ in range(count)]
     images = torch.from_numpy(np.stack([image for image, _ in made])).movedim(3, 1).contiguous()
     return Scenes(images, torch.from_numpy(np.stack([labels for _, labels in made])), CLASSES)
 
@@ -131,8 +129,15 @@ def sample_scenes(folder: str | Path, masks: int, others: int, seed: int = 0) ->
     return Path(folder)
 
 
-def _textures(part: str) -> dict[int, NDArray[np.float32]]:
-    """The texture of each class, (H, W, 3): in colour, or grey at a mean of 1."""
+def textures(part: str) -> dict[int, NDArray[np.float32]]:
+    """The texture of each class but windows, by its number: (H, W, 3), in colour, or grey at a mean of 1.
+
+    Raises:
+        OptionError: for a part other than "train", "validation" or "test".
+        DataError: if scikit-image is not installed.
+    """
+    if part not in _PARTS:
+        raise OptionError(f"There is no part called {part!r}. {nearest(part, _PARTS)}")
     palace = decode(read(_SKLEARN, ["china.jpg"]).content["china.jpg"], "china.jpg", "RGB").movedim(0, 2).numpy()
     found = {number: palace[top:bottom, left:right] for number, (top, bottom, left, right) in _BOXES.items()}
     payloads = read(_SKIMAGE, list(_SKIMAGE.sha256)).content
@@ -143,6 +148,17 @@ def _textures(part: str) -> dict[int, NDArray[np.float32]]:
         found[number] = np.repeat(grey[:, :, None] / grey.mean(), 3, axis=2)
     first, last = _PARTS[part]
     return {k: one[:, round(first * one.shape[1]) : round(last * one.shape[1])] for k, one in found.items()}
+
+
+def surface(
+    textures: dict[int, NDArray[np.float32]], kind: int, size: tuple[int, int], draw: np.random.Generator
+) -> NDArray[np.float32]:
+    """A piece of the texture of a class at a random place, scale and tint, (H, W, 3)."""
+    piece = _patch(textures[kind], draw.uniform(*_ZOOMS[kind]), size, draw)
+    if kind in _TINTS:
+        one, other = map(np.array, _TINTS[kind])
+        piece = piece * (one + draw.random() * (other - one)) * draw.uniform(0.7, 1.1)
+    return piece
 
 
 def _patch(
@@ -221,11 +237,7 @@ def _scene(
     labels = _layout(size, draw)
     image = np.zeros((*size, 3), np.float32)
     for number in np.unique(labels):
-        kind = _SKY if number == _WINDOW else number
-        piece = _patch(textures[kind], draw.uniform(*_ZOOMS[kind]), size, draw)
-        if number in _TINTS:
-            one, other = map(np.array, _TINTS[number])
-            piece = piece * (one + draw.random() * (other - one)) * draw.uniform(0.7, 1.1)
+        piece = surface(textures, _SKY if number == _WINDOW else number, size, draw)
         image = np.where((labels == number)[:, :, None], piece, image)
     row, column = np.mgrid[: size[0], : size[1]]
     angle = draw.uniform(0, 2 * np.pi)

@@ -6,17 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from lowland.domains import Binary, Reals
-from lowland.energies.base import Energy, ReferenceCase
-from lowland.energies.structure import Structure
+from lowland.energies.base import ReferenceCase
+from lowland.energies.bits import Bits
 from lowland.nn.convolutional import convolution
 from lowland.registry import register
 
 
 @register("energy")
-class Masks(Energy):
+class Masks(Bits):
     """E(x, y) = −Σ over the pixels p of a box of y_p f_p(x): x the maps inside the box, y its mask of zeros and ones.
 
     f is a small ConvNet. Pixels are independent given x, so log Z(x) = Σ_p log(1 + exp f_p(x)), the least energy is
@@ -35,28 +33,17 @@ class Masks(Energy):
     """
 
     def __init__(self, maps: int, size: int = 28, width: int = 32, generator: torch.Generator | None = None) -> None:
-        super().__init__(x=Reals(maps, size, size), y=Binary(size, size))
         generator = generator or torch.Generator().manual_seed(0)
-        self.network = nn.Sequential(
+        network = nn.Sequential(
             convolution(maps, width, generator), nn.ReLU(),
             convolution(width, width, generator), nn.ReLU(),
             convolution(width, 1, generator, kernel=1),
         )  # fmt: skip
+        super().__init__(network, (maps, size, size), (size, size))
 
     def encode(self, x: Tensor) -> Tensor:
         """f(x), (B, S, S)."""
         return self.network(x)[:, 0]
-
-    def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:
-        return -(x * y).flatten(1).sum(dim=1)
-
-    def log_partition(self, x: Tensor) -> Tensor:
-        return functional.softplus(x).flatten(1).sum(dim=1)
-
-    def structure(self, over: tuple[str, ...], x: Tensor | None, y: Any, z: Any) -> Structure:
-        if over != ("y",) or x is None:
-            return Structure()
-        return Structure(minimiser=lambda: (x > 0).to(x.dtype).flatten(1))
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:

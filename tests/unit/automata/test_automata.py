@@ -6,11 +6,25 @@ import itertools
 import math
 import random
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from lowland.automata import Automaton, chain, compose, frames, ngrams, regular, spelling, union, words
+from lowland.automata import (
+    Automaton,
+    chain,
+    classes,
+    compose,
+    ended,
+    frames,
+    ngrams,
+    pieces,
+    regular,
+    spelling,
+    union,
+    words,
+)
 from lowland.automata.automaton import Automaton as Same
 from lowland.errors import DomainError, OptionError
 
@@ -178,3 +192,40 @@ def test_more_automata_that_are_none() -> None:
     with pytest.raises(OptionError, match="has costs"):
         chain(3, np.zeros((2, 2)))
     assert Automaton.of([(0, 0, 0, 0.0, -1)], [0], [0]).accepts([])
+
+
+def test_phrases_are_letters_where_texts_are_lists() -> None:
+    letters = ngrams(["abab", "aba"], "ab", order=3)
+    phrases = ngrams([["a dog", "is"] * 2, ["a dog", "is", "a dog"]], ["a dog", "is"], order=3)
+    np.testing.assert_array_equal(phrases.weight, letters.weight)
+    np.testing.assert_array_equal(phrases.target, letters.target)
+    with pytest.raises(OptionError, match="different characters, words or phrases"):
+        ngrams([["a", "b"]], ["a", "a"])
+    with pytest.raises(DomainError, match="a cat"):
+        ngrams([["a cat"]], ["a dog"])
+
+
+def test_letters_cost_what_their_class_costs() -> None:
+    """Every text of three letters, against the costs of the classes of its letters."""
+    language = ngrams(["aba", "abb", "a"], "ab", order=2)
+    members = [1, 0, 1]
+    wide = classes(language, members)
+    for letters in itertools.product(range(3), repeat=3):
+        assert _cost(wide, letters) == pytest.approx(_cost(language, [members[k] for k in letters]))
+
+
+def _cost(automaton: Automaton, letters: Sequence[int]) -> float:
+    """Of a text that has one path."""
+    one = compose(automaton, spelling(letters))
+    return float(one.weight.sum() + one.start.min() + one.final.min())
+
+
+def test_cells_are_left_over_behind_the_end_alone() -> None:
+    short = ended(regular("ab?", "ab"), label=2)
+    reads = {letters for length in range(4) for letters in itertools.product(range(3), repeat=length)
+             if not compose(spelling(letters), short).empty}  # fmt: skip
+    assert reads == {(0,), (0, 1), (0, 2), (0, 1, 2), (0, 2, 2)}
+    costly = Automaton.of([(0, 0, 1, 2.0)], [0], {1: 3.0})
+    assert sorted(ended(costly, 1).weight.tolist()) == [0.0, 2.0, 3.0]
+    with pytest.raises(OptionError, match="no arc reads"):
+        ended(pieces(2), label=1)
