@@ -44,11 +44,13 @@ class GridCRF(Energy):
     To use other networks of the same shape, assign `network`; λ is the attribute `smoothness`, and may be changed.
 
     Args:
-        network: (B, C, H, W) → scores (B, K, H, W), with the attributes `shape` (C, H, W) and `classes`.
+        network: (B, C, H, W) → scores (B, K, H, W), with the attributes `shape` (C, H, W) and `classes`; and `slices`
+            if an image is a volume, its slices below each other, which allows λ = 0 alone.
         smoothness: λ ≥ 0, in units of the scores (log-odds).
 
     Raises:
         OptionError: for a network without `shape` or `classes`, or a negative λ.
+        UnsupportedError: when a volume is labelled with λ > 0.
 
     >>> energy = GridCRF(PointwiseScores((3, 2, 2), classes=2), smoothness=1.0)
     >>> y = energy.one_hot(torch.tensor([[[0, 0], [1, 1]]]))
@@ -92,6 +94,11 @@ class GridCRF(Energy):
             raise ShapeError(
                 f"{type(self.network).__name__} gave scores {tuple(scores.shape)}, but (B, {self.classes}, "
                 f"{self.size[0]}, {self.size[1]}) are needed."
+            )
+        if self.smoothness and getattr(self.network, "slices", 1) > 1:
+            raise UnsupportedError(
+                f"{type(self.network).__name__} labels volumes as slices below each other, of which the first row of "
+                "one is no neighbour of the last row of another: set smoothness to 0."
             )
         cost = -scores.flatten(2).transpose(1, 2)
         return {"cost": cost, "weight": contrast_weights(x)} if self.smoothness else {"cost": cost}

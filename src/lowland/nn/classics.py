@@ -7,7 +7,7 @@ Dropout, which training adds, is left out: it has no weights.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,7 @@ class Full(NamedTuple):
     units: int = 0
 
 
+L = TypeVar("L", bound=nn.Module)
 Layer: TypeAlias = Filters | Normed | Blocks | Mixed | Largest | Across | Mean | Full
 
 
@@ -230,15 +231,19 @@ def _after(side: int, layer: Filters | Largest) -> int:
 
 def _filters(layer: Filters, inputs: int, generator: torch.Generator | None) -> list[nn.Module]:
     made = nn.Conv2d(inputs, *layer[:4], groups=layer.groups, device="meta")
-    return [_drawn(made, layer.maps * layer.kernel**2 // layer.groups, generator), nn.ReLU()]
+    return [he_drawn(made, layer.maps * layer.kernel**2 // layer.groups, generator), nn.ReLU()]
 
 
 def _full(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Module:
-    return _drawn(nn.Linear(inputs, outputs, device="meta"), outputs, generator)
+    return he_drawn(nn.Linear(inputs, outputs, device="meta"), outputs, generator)
 
 
 @torch.no_grad()
-def _drawn(layer: nn.Module, fan: int, generator: torch.Generator | None) -> nn.Module:
+def he_drawn(layer: L, fan: int, generator: torch.Generator | None) -> L:
+    """A layer that was made on the meta device, with normal weights of variance 2 / fan and biases of 0.
+
+    Without a generator it stays there. Source: He et al. 2015, equations 10 and 14, by the fan in or out.
+    """
     if generator is not None:
         weight, bias = layer.to_empty(device="cpu").parameters()
         weight.normal_(0, math.sqrt(2 / fan), generator=generator)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowland.data.brain import brain, phantoms
+from lowland.data.brain import brain, hemispheres, phantom_hemispheres, phantoms
 from lowland.errors import OptionError
 
 
@@ -40,3 +40,23 @@ def test_phantoms_differ_and_repeat() -> None:
 def test_phantoms_that_cannot_be() -> None:
     with pytest.raises(OptionError, match="at least 4"):
         phantoms(3, 20, 16)
+
+
+def test_hemispheres_have_the_middle_on_the_same_side(tmp_path: Path) -> None:
+    """Each voxel of the stand-in holds how far it is from the middle of the head, and 50 more on the right."""
+    across = np.abs(np.arange(181) - 89.5) + 50 * (np.arange(181) > 89)
+    volume = np.broadcast_to(across[:, None, None], (181, 217, 181)).astype(np.float32)
+    image = nibabel.Nifti1Image(volume, np.eye(4))  # pyright: ignore[reportPrivateImportUsage]
+    nibabel.save(image, tmp_path / "ch2bet.nii.gz")  # pyright: ignore[reportPrivateImportUsage]
+    left, right = hemispheres(tmp_path)
+    assert left.shape == right.shape == (76, 92, 36)
+    torch.testing.assert_close(right - left, torch.full_like(left, 50 / 112))
+    assert bool((left[0, 0].diff() < 0).all())
+
+
+def test_phantom_hemispheres_have_all_tissues_and_differ() -> None:
+    left, right = phantom_hemispheres()
+    assert sorted({round(value, 2) for value in left.unique().tolist()}) == [0.0, 0.36, 0.77, 1.0]
+    assert not torch.equal(left, right)
+    with pytest.raises(OptionError, match="at least 16"):
+        phantom_hemispheres((15, 20, 20))

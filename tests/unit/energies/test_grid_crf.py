@@ -142,6 +142,9 @@ def test_what_cannot_be_is_refused() -> None:
         GridCRF(PointwiseScores((1, 2, 2), 2), smoothness=-1.0)
     with pytest.raises(OptionError, match="must state its input shape"):
         GridCRF(nn.Identity())
+    energy.network.slices = 2
+    with pytest.raises(UnsupportedError, match="volumes as slices"):
+        energy.encode(x)
     energy.network = PointwiseScores((2, SIDE, SIDE), 5).double()
     with pytest.raises(ShapeError, match="gave scores"):
         energy(x=x, y=energy.one_hot(torch.zeros(2, SIDE, SIDE).long()))
