@@ -158,7 +158,7 @@ def surface(
     if kind in _TINTS:
         one, other = map(np.array, _TINTS[kind])
         piece = piece * (one + draw.random() * (other - one)) * draw.uniform(0.7, 1.1)
-    return piece
+    return piece.astype(np.float32, copy=False)
 
 
 def _patch(

@@ -47,8 +47,9 @@ class Lexicon(NamedTuple):
 
     def heard(self) -> Lexicon:
         """The phrases that captions have, alone."""
-        columns = ([value for value, seen in zip(column, self.seen, strict=True) if seen] for column in self)
-        return Lexicon(*map(tuple, columns))
+        rows = [row for row, seen in enumerate(self.seen) if seen]
+        some = tuple(self.phrases[row] for row in rows), tuple(self.classes[row] for row in rows)
+        return Lexicon(*some, (True,) * len(rows))
 
     def words(self) -> Tensor:
         """How often each word is in each phrase, (K, V)."""
