@@ -22,9 +22,9 @@ class MaskedText(Energy):
 
     The rest of word i are the L lines before, x, the words that are not hidden, and the hidden ones before i. So E is
     −log p(hidden words | shown words, x) by the chain rule. With a single 1 in z it is the masked language model of
-    Devlin et al., "BERT" (2019), section 3.1, and the sum over these T energies is the pseudo-likelihood (Salazar et al.
-    2020, equation 2); with z = 1 everywhere it is −log p(y | x). It is normalised for each word, so that it cannot be low
-    for all of them; `Masked` trains it on random z.
+    Devlin et al., "BERT" (2019), section 3.1, and the sum over these T energies is the pseudo-likelihood (Salazar et
+    al. 2020, equation 2); with z = 1 everywhere it is −log p(y | x). It is normalised for each word, so that it cannot
+    be low for all of them; `Masked` trains it on random z.
 
     Args:
         network: p, its number of words, T and L.

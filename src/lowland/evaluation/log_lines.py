@@ -152,7 +152,7 @@ def rivals(train: Sequence[str], test: Sequence[str], seed: int = 0) -> dict[str
 
 def _grams(text: str) -> list[str]:
     words = text.split()
-    return [*words, *map(" ".join, zip(words, words[1:], strict=False))]
+    return [*words, *map(" ".join, pairwise(words))]
 
 
 def bigrams(old: Sequence[Sequence[str]], new: Sequence[Sequence[str]], added: float = 0.1) -> list[float]:

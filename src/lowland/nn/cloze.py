@@ -39,10 +39,10 @@ class ClozeTransformer(nn.Module):
 
     A query stands at each place and never sees the word there; keys and values are the words with their places. It sees
     all words before it, and those behind it that are shown. If all are shown, one pass gives all T predictions of a
-    word from the others, which takes T passes elsewhere; if none is shown, it gives p(y) by the chain rule. Each earlier
-    line is one key besides, of the mean of its words. Source: Shin, Lee & Jung, "Fast and accurate deep bidirectional
-    language representations for unsupervised learning" (2020), section 3; hidden words that are seen by those behind
-    them, and the keys of earlier lines, are our additions.
+    word from the others, which takes T passes elsewhere; if none is shown, it gives p(y) by the chain rule. Each
+    earlier line is one key besides, of the mean of its words. Source: Shin, Lee & Jung, "Fast and accurate deep
+    bidirectional language representations for unsupervised learning" (2020), section 3; hidden words that are seen by
+    those behind them, and the keys of earlier lines, are our additions.
 
     Args:
         words: K.

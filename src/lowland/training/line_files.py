@@ -41,8 +41,8 @@ On the command line: `tail -f a.log | python lines.py`.
 |---|---|
 {facts}
 
-Each word of a line is predicted from the others, and from what stands before it; the lines before are seen as well. The \
-score says how much worse that goes than on normal lines, in standard deviations.
+Each word of a line is predicted from the others, and from what stands before it; the lines before are seen as well. \
+The score says how much worse that goes than on normal lines, in standard deviations.
 
 ## Measured
 
@@ -52,8 +52,8 @@ On {tests:,} lines that it has not seen:
 
 ## Limits
 
-It knows what this log looked like when it was trained. What changed since then, such as a new version of a program, is \
-unusual to it, and what was wrong already is not.
+It knows what this log looked like when it was trained. What changed since then, such as a new version of a program, \
+is unusual to it, and what was wrong already is not.
 """
 
 _CODE = '''

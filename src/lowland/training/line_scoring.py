@@ -35,7 +35,7 @@ class LineScore(NamedTuple):
 
 
 class LineScorer:
-    """Scores lines in their order: a score is the mean, over some ways to look at a line, of (value − mean) / deviation.
+    """Scores lines in their order: the mean, over some ways to look at a line, of (value − mean) / deviation.
 
     Lines longer than the network are scored in pieces, of which no token is left out.
 
@@ -44,7 +44,8 @@ class LineScorer:
         vocabulary: numbers of words.
         ways: which of `WAYS`, each with the mean and the standard deviation that it has on normal lines.
 
-    >>> scorer = LineScorer(ClozeTransformer(8, 4, 2, 8, heads=2), Vocabulary(["a", "b"]), {"cost others max": (0.0, 1.0)})
+    >>> network, words = ClozeTransformer(8, 4, 2, 8, heads=2), Vocabulary(["a", "b"])
+    >>> scorer = LineScorer(network, words, {"cost others max": (0.0, 1.0)})
     >>> found = list(scorer.stream(["a b a b a", "b"]))
     >>> [len(one.tokens) for one in found], found[0].score > 0
     ([5, 1], True)

@@ -1,4 +1,4 @@
-"""`lowland lines FILE`: the recipe `lines` on a log of the user's; `lowland lines --model RUN`: its model on a stream."""
+"""`lowland lines FILE`: the recipe `lines` on a log of the user's; with `--model RUN`, its model on a stream."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Masked(Shaping):
     The loss of `MaskedAutoencoder` under random masks: Devlin et al., "BERT" (2019), for vectors. Each sample draws its
     own visible fraction from `visible`, so r learns to predict from little and from much.
 
-    Energies: `Completing` ones: `MaskedAutoencoder`, and `MaskedText`, whose error is the cross-entropy of hidden words.
+    Energies: `Completing` ones: `MaskedAutoencoder`, and `MaskedText`, whose error is −log p of the hidden words.
 
     Args:
         visible: (smallest, largest) fraction of visible coordinates.

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lowland.data.log_lines import LogLines, read_log
 from lowland.data.simulated_log import LabelledLog, simulated_log
-from lowland.energies.masked_text import MaskedText
 from lowland.errors import DataError, OptionError
 from lowland.evaluation.log_lines import OURS, judge, plant
 from lowland.files import write_atomically
@@ -29,6 +28,19 @@ from lowland.words import escaped, verbatim
 
 _SHOWN = 20
 _LONGEST = 240
+
+
+class _Trained(NamedTuple):
+    """What one training left."""
+
+    model: LineModel
+    validation: LabelledLog
+    test: LabelledLog
+    rows: dict[str, dict[str, float]]
+    scores: list[float]
+    chosen: float
+    cost: dict[str, float]
+    curve: dict[str, Any]
 
 
 @recipe
@@ -79,11 +91,36 @@ class LinesRecipe(Recipe):
             run.stand_in("The log is simulated: give a log of your own to learn from it.")
         seeds = self.seeds or (1 if own else 3)
         run.expect(2 * seeds)
-        for seed in range(seeds):
+        trained = []
+        for seed in range(self.seed, self.seed + seeds):
             with run.below(f"seed-{seed}"):
-                self._seed(run, own, new, out, self.seed + seed, first=seed == 0)
+                trained.append(self._seed(run, own, seed))
+            run.measured.add(trained[-1].rows)
+        first = trained[0]
+        run.made.append(self._files(out, first))
+        notes = [note for log in (own, new) if log for note in log.notes]
+        kinds, scores, least = first.test.kinds, first.scores, first.model.threshold
+        missed = [row for row, kind in enumerate(kinds) if kind and scores[row] < least]
+        run.show(
+            name=self._name, chosen_on=len(first.validation.texts), tests=len(kinds), faults=len(kinds) - kinds.count(""),
+            ways=list(first.model.scorer.ways), chosen=first.chosen, weights=shell([str(out)]), notes=notes,
+            missed=len(missed), new=0, unusual=0,
+        )  # fmt: skip
+        run.table(("", "first training"), list(first.cost.items()), name="cost")
+        run.part(_show, first, missed)
+        if new is not None:
+            scored = list(first.model.scorer.stream(new.texts))
+            run.made.append(_write(run.folder / "scored.csv", new, scored, first.model))
+            run.show(new=len(scored), unusual=sum(one.score >= least for one in scored))
+            run.part(_show_new, first.model, new, scored)
+        line = {"loss": (first.curve["steps"], first.curve["loss"])}
+        run.part(Run.figure, "training", partial(curves, line, xlabel="step", ylabel="energy of a line, nats"))
 
-    def _seed(self, run: Run, own: LogLines | None, new: LogLines | None, out: Path, seed: int, first: bool) -> None:
+    @property
+    def _name(self) -> str:
+        return escaped(Path(self.file).name) or "a simulated log"
+
+    def _seed(self, run: Run, own: LogLines | None, seed: int) -> _Trained:
         train, validation, test = self._logs(own, seed)
         words = vocabulary_of(train)
         energy = line_energy(words, train, self.before, seed=seed).to(self.device)
@@ -91,35 +128,16 @@ class LinesRecipe(Recipe):
         work = LineTraining(energy, words, train, steps, self.rate, seed=seed)
         curve = run.stage("train", partial(self._train, run, work), [energy])
         scorer = LineScorer(energy.network.cpu(), words, {})
-        found = run.stage("judge", lambda: self._judge(scorer, train, validation, test, seed))
+        found = run.stage("judge", partial(self._judge, scorer, train, validation, test, seed))
         scorer.ways = {way: tuple(pair) for way, pair in found["ways"].items()}
-        rows = found["rows"]
+        rows, model = found["rows"], LineModel(scorer, found["least"], found["mark"])
         rows[OURS]["milliseconds"] = found["milliseconds"]
-        run.measured.add(rows)
-        if not first:
-            return
-        model = LineModel(scorer, found["least"], found["mark"])
-        self._files(run, out, model, energy, train, test, rows[OURS], steps)
-        run.show(
-            name=escaped(Path(self.file).name) or "a simulated log", trained=len(train), chosen_on=len(validation.texts),
-            tests=len(test.texts), faults=sum(kind != "" for kind in test.kinds), ways=list(found["ways"]), chosen=max(found["choices"].values()), weights=shell([str(out)]),
-            notes=[*(own.notes if own else []), *(new.notes if new else [])], new=0, unusual=0,
-            missed=sum(score < model.threshold and kind != "" for score, kind in zip(found["scores"], test.kinds, strict=True)),
-        )  # fmt: skip
         cost = {
             "training, s": run.seconds("train"), "lines to learn from": len(train), f"steps of {BATCH} lines": steps,
             "parameters": sum(part.numel() for part in energy.parameters()), "words": len(words),
             "a line of a stream, ms": found["milliseconds"],
         }  # fmt: skip
-        run.table(("", "first training"), list(cost.items()), name="cost")
-        run.part(_show, model, test, found["scores"])
-        if new is not None:
-            scored = list(scorer.stream(new.texts))
-            run.made.append(_write(run.folder / "scored.csv", new, scored, model))
-            run.show(new=len(scored), unusual=sum(one.score >= model.threshold for one in scored))
-            run.part(_show_new, model, new, scored)
-        line = {"loss": (curve["steps"], curve["loss"])}
-        run.part(Run.figure, "training", partial(curves, line, xlabel="step", ylabel="energy of a line, nats"))
+        return _Trained(model, validation, test, rows, found["scores"], max(found["choices"].values()), cost, curve)
 
     def _logs(self, own: LogLines | None, seed: int) -> tuple[list[str], LabelledLog, LabelledLog]:
         """Normal lines to learn from, and lines with faults to choose and to test on, later in the log."""
@@ -150,25 +168,22 @@ class LinesRecipe(Recipe):
         found = judge(scorer, train, validation, test, self.alarms / 100, seed)
         return {**found._asdict(), "ways": {way: list(pair) for way, pair in scorer.ways.items()}}
 
-    def _files(
-        self, run: Run, out: Path, model: LineModel, energy: MaskedText, train: Sequence[str], test: LabelledLog,
-        row: dict[str, float], steps: int,
-    ) -> None:  # fmt: skip
+    def _files(self, out: Path, first: _Trained) -> Path:
+        row = first.rows[OURS]
         facts = {
-            "learned from": f"{len(train):,} lines of {verbatim(escaped(Path(self.file).name) or 'a simulated log')}",
-            "training": f"{steps:,} steps of {BATCH}, rate {self.rate:g}, seed {self.seed}",
-            "words": f"{len(model.scorer.vocabulary):,}",
-            "parameters": f"{sum(part.numel() for part in energy.parameters()):,}",
-            "score": ", ".join(model.scorer.ways),
-            "least score of an unusual line": f"{model.threshold:.3f}",
+            name: f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for name, value in first.cost.items()
         }
+        facts |= {
+            "learned from": verbatim(self._name), "rate, seed": f"{self.rate:g}, {self.seed}",
+            "score": ", ".join(first.model.scorer.ways), "least score": f"{first.model.threshold:.3f}",
+        }  # fmt: skip
         measured = {
             "AUC of planted faults": f"{row['AUC']:.4f}",
             "average precision": f"{row['average precision']:.4f}",
             "faults called unusual": f"{row['caught']:.1f} %",
             "normal lines called unusual": f"{row['false alarms']:.2f} %",
         }
-        run.made.append(write_lines(out, model, facts, measured, len(test.texts)))
+        return write_lines(out, first.model, facts, measured, len(first.test.texts))
 
 
 def _write(path: Path, new: LogLines, scored: Sequence[LineScore], model: LineModel) -> Path:
@@ -183,17 +198,17 @@ def _write(path: Path, new: LogLines, scored: Sequence[LineScore], model: LineMo
     return path
 
 
-def _show(run: Run, model: LineModel, test: LabelledLog, scores: Sequence[float]) -> None:
+def _show(run: Run, first: _Trained, missed: Sequence[int]) -> None:
     """Test lines of the highest scores, and the faults that were missed."""
-    order = sorted(range(len(scores)), key=lambda row: -scores[row])
-    scored = list(model.scorer.stream(test.texts))
-    texts = {row: marked(test.texts[row], scored[row], model.mark) for row in order[:_SHOWN]}
-    rows = [(scores[row], test.kinds[row] or "none", verbatim(text, _LONGEST)) for row, text in texts.items()]
-    run.table(("score", "fault", "line"), rows, name="highest")
-    missed = [row for row in order if test.kinds[row] and scores[row] < model.threshold][:_SHOWN]
-    rows = [(scores[row], test.kinds[row], verbatim(test.texts[row], _LONGEST)) for row in missed]
-    if rows:
-        run.table(("score", "fault", "line"), rows, name="missed")
+    kinds, texts, scores = first.test.kinds, first.test.texts, first.scores
+    scored = list(first.model.scorer.stream(texts))
+    columns = ("score", "fault", "line")
+    for name, chosen in (("highest", range(len(scores))), ("missed", missed)):
+        order = sorted(chosen, key=lambda row: -scores[row])[:_SHOWN]
+        lines = {row: marked(texts[row], scored[row], first.model.mark) for row in order}
+        rows = [(scores[row], kinds[row] or "none", verbatim(line, _LONGEST)) for row, line in lines.items()]
+        if rows:
+            run.table(columns, rows, name=name)
 
 
 def _show_new(run: Run, model: LineModel, new: LogLines, scored: Sequence[LineScore]) -> None:
