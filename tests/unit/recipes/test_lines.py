@@ -68,7 +68,7 @@ def test_a_log_becomes_a_model_of_a_stream(say: Say, tmp_path: Path, monkeypatch
 def test_mistakes_are_one_sentence(say: Say, tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     assert "needs the FILE" in say(code=2)[1]
-    assert "does not exist" in say(log, code=1)[1]
+    assert "No such file" in say(log, code=1)[1]
     cases = {
         "is empty": b"",
         "at least 100 normal lines": b"a b c\n" * 60,

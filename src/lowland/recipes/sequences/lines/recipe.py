@@ -102,7 +102,8 @@ class LinesRecipe(Recipe):
         kinds, scores, least = first.test.kinds, first.scores, first.model.threshold
         missed = [row for row, kind in enumerate(kinds) if kind and scores[row] < least]
         run.show(
-            name=self._name, chosen_on=len(first.validation.texts), tests=len(kinds), faults=len(kinds) - kinds.count(""),
+            name=self._name, chosen_on=len(first.validation.texts), tests=len(kinds),
+            faults=len(kinds) - kinds.count(""),
             ways=list(first.model.scorer.ways), chosen=first.chosen, weights=shell([str(out)]), notes=notes,
             missed=len(missed), new=0, unusual=0,
         )  # fmt: skip
