@@ -33,12 +33,12 @@ _FEWEST_WORDS = 2
 
 
 def usual_steps(count: int) -> int:
-    """Training steps where nothing is said: eight passes over the lines, at least 300 and at most 3,000.
+    """Training steps where nothing is said: ten passes over the lines, at least 400 and at most 4,000.
 
-    >>> usual_steps(1000), usual_steps(8000), usual_steps(10**6)
-    (300, 1000, 3000)
+    >>> usual_steps(1000), usual_steps(6000), usual_steps(10**6)
+    (400, 937, 4000)
     """
-    return min(3000, max(300, 8 * count // BATCH))
+    return min(4000, max(400, 10 * count // BATCH))
 
 
 def vocabulary_of(lines: list[str]) -> Vocabulary:
@@ -84,8 +84,8 @@ class LineTraining:
     words: Vocabulary
     lines: list[str]
     steps: int
-    rate: float = 3e-3
-    hidden: float = 0.1
+    rate: float = 5e-3
+    hidden: float = 0.5
     seed: int = 0
 
     def fit(self, **options: Any) -> FitResult:

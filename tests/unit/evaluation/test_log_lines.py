@@ -49,7 +49,8 @@ def test_each_kind_is_measured_among_normal_lines() -> None:
 def test_rivals_find_a_line_that_is_new() -> None:
     train = ["open door one", "shut door two", "open gate two"] * 20
     found = rivals(train, ["open door one", "open window three"])
-    assert found[TFIDF][0] == pytest.approx(0, abs=1e-9) < found[TFIDF][1]
+    assert found[TFIDF][0] == pytest.approx(0, abs=1e-9)
+    assert found[TFIDF][1] > 0.1
     assert found[BIGRAM][0] < found[BIGRAM][1]
 
 
@@ -57,7 +58,7 @@ def test_a_scorer_is_judged_on_lines_that_it_was_not_chosen_on() -> None:
     train = simulated_log(400, 0).texts
     words = vocabulary_of(train)
     energy = line_energy(words, train, 2, 16)
-    LineTraining(energy, words, train, 20, 1e-2).fit()
+    LineTraining(energy, words, train, 60, 1e-2).fit()
     scorer = LineScorer(energy.network, words, {})
     validation, test = simulated_log(150, 1, 0.2, 0), simulated_log(150, 2, 0.2, 1)
     found = judge(scorer, train, validation, test, alarms=0.05)
