@@ -27,7 +27,7 @@ class ClozeBlock(nn.Module):
     def forward(self, query: Tensor, key: Tensor, allowed: Tensor) -> Tensor:
         """(B, T, D) from queries (B, T, D), keys (B, S, D) and which of them each query may see, (B, T, S)."""
         batch, count, width = query.shape
-        parts = self.keys(key).reshape(batch, -1, 2, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        parts = self.keys(key).reshape(batch, key.shape[1], 2, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         asked = self.query(self.norms[0](query)).reshape(batch, count, self.heads, width // self.heads).transpose(1, 2)
         mixed = functional.scaled_dot_product_attention(asked, parts[0], parts[1], attn_mask=allowed[:, None])
         query = query + self.out(mixed.transpose(1, 2).reshape(batch, count, width))
