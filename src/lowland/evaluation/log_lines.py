@@ -138,7 +138,7 @@ def rivals(train: Sequence[str], test: Sequence[str], seed: int = 0) -> dict[str
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     old, new = ([[token.word for token in tokens_of(line)] for line in lines] for lines in (train, test))
-    vectors = TfidfVectorizer(analyzer=_grams, sublinear_tf=True)
+    vectors = TfidfVectorizer(token_pattern=r"\S+", lowercase=False, ngram_range=(1, 2), sublinear_tf=True)
     known = vectors.fit_transform(sorted({" ".join(line) for line in old}))
     asked = vectors.transform([" ".join(line) for line in new])
     near = np.concatenate([(asked[k : k + 256] @ known.T).max(axis=1).toarray()[:, 0] for k in range(0, len(new), 256)])
@@ -148,11 +148,6 @@ def rivals(train: Sequence[str], test: Sequence[str], seed: int = 0) -> dict[str
         BIGRAM: bigrams(old, new),
         FOREST: (-forest.score_samples(asked)).tolist(),
     }
-
-
-def _grams(text: str) -> list[str]:
-    words = text.split()
-    return [*words, *map(" ".join, pairwise(words))]
 
 
 def bigrams(old: Sequence[Sequence[str]], new: Sequence[Sequence[str]], added: float = 0.1) -> list[float]:

@@ -52,7 +52,8 @@ class LineScorer:
     """
 
     def __init__(self, network: ClozeTransformer, vocabulary: Vocabulary, ways: Mapping[str, Sequence[float]]) -> None:
-        self.network, self.vocabulary, self.ways = network.eval(), vocabulary, dict(ways)
+        self.network, self.vocabulary = network.eval(), vocabulary
+        self.ways: Mapping[str, Sequence[float]] = dict(ways)
 
     def stream(self, lines: Iterable[str]) -> Iterator[LineScore]:
         """Scores of lines, each as soon as it comes; the lines before it are those of this stream."""

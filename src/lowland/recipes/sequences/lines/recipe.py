@@ -157,8 +157,8 @@ class LinesRecipe(Recipe):
                 f"A model needs at least {FEWEST} normal lines, better some thousand, but {self.file} has {count}."
             )
         first, second = 6 * count // 10, 8 * count // 10
-        held = [own.texts[first:second], own.texts[second:]]
-        return own.texts[:first], *(plant(part, self.planted, 2 * seed + k) for k, part in enumerate(held))
+        held, last = own.texts[first:second], own.texts[second:]
+        return own.texts[:first], plant(held, self.planted, 2 * seed), plant(last, self.planted, 2 * seed + 1)
 
     def _train(self, run: Run, work: LineTraining) -> dict[str, Any]:
         clock: list[tuple[int, float]] = []
