@@ -62,8 +62,8 @@ class MaskedAutoencoder(Energy):
         """r(m ⊙ y, m), (B, D): the prediction of y from its visible part; `mask` is (B, D), 1 where y is visible."""
         return self.network(torch.cat([mask * y, mask], dim=1))
 
-    def hidden_error(self, y: Tensor, mask: Tensor) -> Tensor:
-        """(B,), the squared error on the hidden coordinates, scaled up to D coordinates."""
+    def hidden_error(self, y: Tensor, mask: Tensor, x: Any = None) -> Tensor:
+        """(B,), the squared error on the hidden coordinates, scaled up to D coordinates; there is no x."""
         hidden = 1 - mask
         error = (hidden * (y - self.fill(y, mask))).square().sum(dim=1)
         return error * y.shape[1] / hidden.sum(dim=1).clamp_min(1)

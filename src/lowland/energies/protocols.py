@@ -70,8 +70,11 @@ class Saturating(Protocol):
 class Completing(Protocol):
     """It fills in the hidden coordinates of y from those it sees: for `Masked`."""
 
-    def hidden_error(self, y: Tensor, mask: Tensor) -> Tensor:
-        """The energy of y under one mask (B, D), 1 where y is visible: the error of the hidden coordinates, (B,)."""
+    def hidden_error(self, y: Tensor, mask: Tensor, x: Any = None) -> Tensor:
+        """The energy of y under one mask (B, D), 1 where y is visible: the error of the hidden coordinates, (B,).
+
+        x is as in the batch, None for an energy that has none.
+        """
         ...
 
 

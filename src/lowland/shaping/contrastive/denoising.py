@@ -96,7 +96,7 @@ class Masked(Shaping):
     The loss of `MaskedAutoencoder` under random masks: Devlin et al., "BERT" (2019), for vectors. Each sample draws its
     own visible fraction from `visible`, so r learns to predict from little and from much.
 
-    Energies: `Completing` ones: `MaskedAutoencoder`.
+    Energies: `Completing` ones: `MaskedAutoencoder`, and `MaskedText`, whose error is −log p of the hidden words.
 
     Args:
         visible: (smallest, largest) fraction of visible coordinates.
@@ -122,7 +122,7 @@ class Masked(Shaping):
         noise, (low, high) = self.noise(batch.y), self.visible
         share = low + (high - low) * noise.uniform(1)
         mask = (noise.uniform(*batch.y.shape[1:]) < share).to(batch.y.dtype)
-        loss = weight * core.hidden_error(batch.y, mask).mean()
+        loss = weight * core.hidden_error(batch.y, mask, batch.x).mean()
         return Losses({"energy": loss}, {"hidden": (1 - mask).mean()})
 
     @classmethod

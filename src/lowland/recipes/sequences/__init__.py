@@ -1,0 +1,1 @@
+"""Sequences of words and symbols: lines of logs."""
