@@ -1,0 +1,1 @@
+"""Sequences: what follows from what came before, memory, and answers that need several looks."""
