@@ -93,16 +93,15 @@ def counting_stream(name: str, most: int, length: int, generator: torch.Generato
 
 class Trials(NamedTuple):
     """N tests: `symbols` (N, T) int64, −1 behind the last one, and `judged` (N, T), the symbols that follow from those
-    before in the word that is tested; `sizes` (N,) of these words."""
+    before in the word that is tested; `sizes` (N,) of these words.
+    """
 
     symbols: Tensor
     judged: Tensor
     sizes: Tensor
 
 
-def counting_trials(
-    name: str, sizes: Sequence[int], most: int, generator: torch.Generator, before: int = 2
-) -> Trials:
+def counting_trials(name: str, sizes: Sequence[int], most: int, generator: torch.Generator, before: int = 2) -> Trials:
     """One test for each size: some words of sizes that were trained, the word, and the first symbol of the next word.
 
     Args:

@@ -25,7 +25,8 @@ _LARGEST = 1 << 26
 
 class Question(NamedTuple):
     """A question with the sentences told before it, all as words in lower case, its answer, and which sentences, counted
-    from 0, support it."""
+    from 0, support it.
+    """
 
     story: tuple[tuple[str, ...], ...]
     words: tuple[str, ...]
@@ -82,10 +83,10 @@ def tokens(sentence: str) -> tuple[str, ...]:
 
 
 def told(lines: Sequence[Line]) -> str:
-    """A story in the format of the files.
+    r"""A story in the format of the files.
 
     >>> told(["Mary went home.", Ask("Where is Mary?", "home", (0,))])
-    '1 Mary went home.\\n2 Where is Mary? \\thome\\t1\\n'
+    '1 Mary went home.\n2 Where is Mary? \thome\t1\n'
     """
     found = []
     for number, line in enumerate(lines, start=1):
@@ -98,7 +99,7 @@ def told(lines: Sequence[Line]) -> str:
 
 
 def read_stories(text: str, name: str = "the text") -> list[Question]:
-    """The questions of a file.
+    r"""The questions of a file.
 
     Args:
         text: what the file holds.
@@ -108,7 +109,7 @@ def read_stories(text: str, name: str = "the text") -> list[Question]:
         DataError: for a line without a number, numbers that do not follow one another, a question without an answer or
             with support that is not among the sentences before it, or no question at all.
 
-    >>> read_stories("1 Mary went home.\\n2 Where is Mary? \\thome\\t1\\n")[0].answer
+    >>> read_stories("1 Mary went home.\n2 Where is Mary? \thome\t1\n")[0].answer
     'home'
     """
     found: list[Question] = []
@@ -122,8 +123,8 @@ def read_stories(text: str, name: str = "the text") -> list[Question]:
         number = int(parts[1]) if parts else 0
         if parts is None or number not in (1, last + 1):
             raise DataError(
-                f"Line {row} of {name} is not the next sentence of a story: a number, from 1 on, a space, and a sentence "
-                "or a question with a tab and its answer."
+                f"Line {row} of {name} is not the next sentence of a story: a number, from 1 on, a space, and a "
+                "sentence or a question with a tab and its answer."
             )
         if number == 1:
             story, places = [], {}
@@ -158,8 +159,8 @@ def load_stories(folder: str | Path, kind: int, part: str) -> list[Question]:
     files = sorted(Path(folder).glob(f"qa{kind}_*{part}.txt"))
     if len(files) != 1:
         raise DataError(
-            f"{folder} has {len(files) or 'no'} files qa{kind}_*{part}.txt, but one is needed: give the folder of the bAbI "
-            "tasks that holds them, such as tasks_1-20_v1-2/en."
+            f"{folder} has {len(files) or 'no'} files qa{kind}_*{part}.txt, but one is needed: give the folder of the "
+            "bAbI tasks that holds them, such as tasks_1-20_v1-2/en."
         )
     try:
         if files[0].stat().st_size > _LARGEST:

@@ -30,7 +30,7 @@ class StoryAnswer(Energy):
     Raises:
         OptionError: for a network of several copies, which has several energies.
 
-    >>> energy = StoryAnswer(MemoryNetwork(words=9, answers=4, memory=5), longest=6)
+    >>> energy = StoryAnswer(MemoryNetwork(words=9, answers=(0, 2, 5, 8), memory=5), longest=6)
     >>> x = {"story": torch.zeros(2, 30), "question": torch.zeros(2, 6)}
     >>> energy(x=x, y=torch.eye(4)[:2]).shape
     torch.Size([2])
@@ -66,7 +66,7 @@ class StoryAnswer(Energy):
     @classmethod
     def reference_case(cls) -> ReferenceCase:
         """Without hops the score of an answer is that of the words of the question: here each word has its answer."""
-        network = MemoryNetwork(words=3, answers=3, memory=2, features=3, hops=0, encoding="words")
+        network = MemoryNetwork(3, (0, 1, 2), memory=2, features=3, hops=0, encoding="words")
         with torch.no_grad():
             network.tables.copy_(torch.eye(3)[None])
             network.answer.copy_(torch.eye(3)[None])

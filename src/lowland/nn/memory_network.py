@@ -7,6 +7,7 @@ sentence, V words of the vocabulary, D features, K answers, H hops, N sentences.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,7 +23,8 @@ _SPREAD = 0.1
 
 class Bags(NamedTuple):
     """Sentences as counts of words, (N, V): `plain`, and `turned`, which the sentence encoding multiplies with the
-    number of the feature."""
+    number of the feature.
+    """
 
     plain: Tensor
     turned: Tensor
@@ -55,13 +57,13 @@ class MemoryNetwork(nn.Module):
 
     m_hi = A_h x_i + T^A_h(i) and c_hi = C_h x_i + T^C_h(i): x_i are the words of sentence i and T a vector for how long
     ago it was told. "adjacent": A_{h+1} = C_h and B = A_1; "layer-wise": one A and C for all hops, and u_{h+1} = L u_h +
-    o_h. With `linear` set there is no softmax over sentences, in which training may start. Source: Sukhbaatar, Szlam,
-    Weston & Fergus, "End-to-end memory networks" (2015), equations 1 to 5 and section 2.2. W is a matrix of its own in
-    both, since answers are words of an alphabet of their own here; the paper ties it to C_H where hops are adjacent.
+    o_h. Where hops are adjacent W holds the rows of C_H for the words that are answers; without hops, and layer-wise,
+    it is a matrix of its own. With `linear` set there is no softmax over sentences, in which training may start.
+    Source: Sukhbaatar, Szlam, Weston & Fergus, "End-to-end memory networks" (2015), equations 1 to 5 and section 2.2.
 
     Args:
         words: V.
-        answers: K.
+        answers: the numbers of the K words that are answers.
         memory: M.
         features: D.
         hops: H; 0 answers from the question alone.
@@ -71,9 +73,9 @@ class MemoryNetwork(nn.Module):
         generator: draws the weights.
 
     Raises:
-        OptionError: for a size below 1, or fewer than 0 hops.
+        OptionError: for a size below 1, fewer than 0 hops, or an answer that is no word.
 
-    >>> network = MemoryNetwork(words=9, answers=4, memory=5, copies=2)
+    >>> network = MemoryNetwork(words=9, answers=(0, 2, 5, 8), memory=5, copies=2)
     >>> network(torch.zeros(3, 5, 6), torch.zeros(3, 6)).shape
     torch.Size([2, 3, 4])
     """
@@ -81,7 +83,7 @@ class MemoryNetwork(nn.Module):
     def __init__(
         self,
         words: int,
-        answers: int,
+        answers: Sequence[int],
         memory: int = 50,
         features: int = 20,
         hops: int = 3,
@@ -91,22 +93,28 @@ class MemoryNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if min(words, answers, memory, features, copies) < 1 or hops < 0:
+        if min(words, len(answers), memory, features, copies) < 1 or hops < 0:
             raise OptionError("A memory network needs sizes of at least 1, and at least 0 hops.")
+        if not all(0 <= answer < words for answer in answers):
+            raise OptionError(f"The answers must be numbers of words, from 0 to {words - 1}.")
         generator = generator or torch.Generator().manual_seed(0)
-        self.words, self.answers, self.memory, self.features = words, answers, memory, features
+        self.words, self.answers, self.memory, self.features = words, len(answers), memory, features
         self.hops, self.encoding, self.tying, self.copies = hops, encoding, tying, copies
         self.linear = False
         tables = hops + 1 if tying == "adjacent" else 3
         self.tables = _normal(generator, copies, words, tables * features)
         self.times = _normal(generator, copies, memory, tables * features)
-        self.answer = _normal(generator, copies, features, answers)
+        self.tied = tying == "adjacent" and hops > 0
+        if not self.tied:
+            self.answer = _normal(generator, copies, features, len(answers))
         if tying == "layer-wise":
             self.between = nn.Parameter(torch.eye(features).expand(copies, -1, -1).clone())
         share = torch.arange(1, features + 1) / features
+        self.register_buffer("answer_words", torch.tensor(list(answers)), persistent=False)
         self.register_buffer("share", share.repeat(tables), persistent=False)
 
     share: Tensor
+    answer_words: Tensor
 
     def copy(self, number: int) -> MemoryNetwork:
         """One of the copies, alone, with weights of its own."""
@@ -140,7 +148,10 @@ class MemoryNetwork(nn.Module):
             attention.append(match)
             found = (match[..., None, :] @ outward)[..., 0, :]
             state = (state if adjacent else torch.bmm(state, self.between)) + found
-        return torch.bmm(state, self.answer), attention
+        if not self.tied:
+            return torch.bmm(state, self.answer), attention
+        last = self.tables.index_select(1, self.answer_words)[..., -width:]
+        return torch.bmm(state, last.transpose(1, 2)), attention
 
     def attend(self, story: Tensor, question: Tensor) -> tuple[Tensor, list[Tensor]]:
         """`look` for stories (B, M, W) and questions (B, W) of numbers of words, −1 for none."""

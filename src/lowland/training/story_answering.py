@@ -26,7 +26,8 @@ questions of a step; and epochs without a lower validation loss that end a linea
 
 class StorySet(NamedTuple):
     """N questions as numbers: `sentences` (U, W) words of each different sentence, `memory` (N, M) which were told, the
-    last one first, −1 for none, `question` (N, W), and `answer` (N,), −1 for one that training does not have."""
+    last one first, −1 for none, `question` (N, W), and `answer` (N,), −1 for one that training does not have.
+    """
 
     sentences: Tensor
     memory: Tensor
@@ -40,7 +41,10 @@ class StorySet(NamedTuple):
 
 
 class Spelling(NamedTuple):
-    """What the numbers of words and answers mean, and M and W, the sizes of a memory and a sentence."""
+    """What the numbers of words and answers mean, and M and W, the sizes of a memory and a sentence.
+
+    Answers are words too, those that no sentence has, such as "milk,football", behind the others.
+    """
 
     words: list[str]
     answers: list[str]
@@ -70,8 +74,9 @@ def story_sets(
     if empty := [name for name, part in parts.items() if not part]:
         raise DataError(f"There are no questions to be used for {empty[0]}.")
     known = parts[trained]
-    words = sorted({word for one in known for sentence in (*one.story, one.words) for word in sentence})
     answers = sorted({one.answer for one in known})
+    words = sorted({word for one in known for sentence in (*one.story, one.words) for word in sentence})
+    words += [answer for answer in answers if answer not in set(words)]
     every = [one for part in parts.values() for one in part]
     longest = max(len(sentence) for one in every for sentence in (*one.story, one.words))
     memory = max(1, min(memory, max(len(one.story) for one in every)))
@@ -99,8 +104,8 @@ def story_sets(
 class StoryTraining(NamedTuple):
     """What a network is and how it is trained: the choices of the paper, section 4.
 
-    `encoding` and `tying` see `MemoryNetwork`; `linear_start` trains without the softmax over sentences first, until the
-    loss on validation questions has stopped falling; `noise` adds a tenth of empty sentences in training.
+    `encoding` and `tying` see `MemoryNetwork`; `linear_start` trains without the softmax over sentences first, until
+    the loss on validation questions has stopped falling; `noise` adds a tenth of empty sentences in training.
     """
 
     encoding: Encoding = "positions"
@@ -135,8 +140,8 @@ def train_on_stories(
     if min(settings.epochs, settings.restarts) < 1 or settings.rate <= 0:
         raise OptionError("Training on stories needs epochs, restarts and a rate above 0.")
     network = MemoryNetwork(
-        len(spelling.words), len(spelling.answers), spelling.memory, settings.features, settings.hops,
-        settings.encoding, settings.tying, settings.restarts, generator,
+        len(spelling.words), [spelling.words.index(answer) for answer in spelling.answers], spelling.memory,
+        settings.features, settings.hops, settings.encoding, settings.tying, settings.restarts, generator,
     )  # fmt: skip
     rate = settings.rate / (2 if settings.linear_start else 1)
     linear = 0
@@ -158,9 +163,7 @@ def train_on_stories(
     return network.copy(chosen), found | {"chosen": chosen, "linear": linear}
 
 
-def _epoch(
-    network: MemoryNetwork, data: StorySet, rate: float, noise: bool, generator: torch.Generator
-) -> None:
+def _epoch(network: MemoryNetwork, data: StorySet, rate: float, noise: bool, generator: torch.Generator) -> None:
     parameters = list(network.parameters())
     table = _table(network, data)
     memory = emptied(data.memory, generator) if noise else data.memory
@@ -178,8 +181,9 @@ def _epoch(
 
 
 def emptied(memory: Tensor, generator: torch.Generator, share: float = 0.1) -> Tensor:
-    """Memories (N, M) with empty sentences between the others, before each with this probability; the earliest ones
-    leave where there is no room.
+    """Memories (N, M) with empty sentences between the others, before each with this probability.
+
+    Where there is no room, the sentences that were told first leave.
 
     >>> emptied(torch.tensor([[4, 5, -1]]), torch.Generator().manual_seed(0), share=1.0).tolist()
     [[-1, 4, -1]]
@@ -225,3 +229,9 @@ def story_errors(network: MemoryNetwork, data: StorySet) -> Tensor:
 def answering(network: MemoryNetwork, spelling: Spelling) -> StoryAnswer:
     """The energy of a trained network."""
     return StoryAnswer(network, spelling.longest)
+
+
+def most_frequent_errors(sets: Mapping[str, StorySet]) -> float:
+    """Test questions, in percent, that are wrong if the most frequent answer of training is always given."""
+    common = int(sets["train"].answer.bincount().argmax())
+    return 100 * float((sets["test"].answer != common).float().mean())
