@@ -92,8 +92,10 @@ def counting_stream(name: str, most: int, length: int, generator: torch.Generato
 
 
 class Trials(NamedTuple):
-    """N tests: `symbols` (N, T) int64, −1 behind the last one, and `judged` (N, T), the symbols that follow from those
-    before in the word that is tested; `sizes` (N,) of these words.
+    """N tests.
+
+    `symbols` (N, T) int64, −1 behind the last one; `judged` (N, T), the symbols that follow from those before in the
+    word that is tested; `sizes` (N,) of these words.
     """
 
     symbols: Tensor

@@ -24,8 +24,9 @@ _LARGEST = 1 << 26
 
 
 class Question(NamedTuple):
-    """A question with the sentences told before it, all as words in lower case, its answer, and which sentences, counted
-    from 0, support it.
+    """A question with the sentences told before it, all as words in lower case, and its answer.
+
+    `support` holds the places of the sentences that the answer needs, counted from 0.
     """
 
     story: tuple[tuple[str, ...], ...]

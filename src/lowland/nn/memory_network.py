@@ -22,8 +22,9 @@ _SPREAD = 0.1
 
 
 class Bags(NamedTuple):
-    """Sentences as counts of words, (N, V): `plain`, and `turned`, which the sentence encoding multiplies with the
-    number of the feature.
+    """Sentences as counts of words, (N, V).
+
+    The encoding of positions multiplies `turned` with the number of the feature, d/D, and adds it to `plain`.
     """
 
     plain: Tensor
@@ -56,9 +57,9 @@ class MemoryNetwork(nn.Module):
         u_1 = B q,  p_h = softmax(m_h u_h),  o_h = Σ_i p_hi c_hi,  u_{h+1} = u_h + o_h,  scores W (u_H + o_H),
 
     m_hi = A_h x_i + T^A_h(i) and c_hi = C_h x_i + T^C_h(i): x_i are the words of sentence i and T a vector for how long
-    ago it was told. "adjacent": A_{h+1} = C_h and B = A_1; "layer-wise": one A and C for all hops, and u_{h+1} = L u_h +
-    o_h. Where hops are adjacent W holds the rows of C_H for the words that are answers; without hops, and layer-wise,
-    it is a matrix of its own. With `linear` set there is no softmax over sentences, in which training may start.
+    ago it was told. "adjacent": A_{h+1} = C_h and B = A_1; "layer-wise": one A and C for all hops, and u_{h+1} is
+    L u_h + o_h. Where hops are adjacent W holds the rows of C_H for the words that are answers; without hops, and
+    layer-wise, it is a matrix of its own. With `linear` set there is no softmax over sentences, in which training may start.
     Source: Sukhbaatar, Szlam, Weston & Fergus, "End-to-end memory networks" (2015), equations 1 to 5 and section 2.2.
 
     Args:

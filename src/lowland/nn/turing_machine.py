@@ -20,8 +20,10 @@ _NOTHING = 1e-6
 
 
 class Tape(NamedTuple):
-    """What is carried from place to place: `memory` (S, B, N, M), `write` and `read` (S, B, N), the addresses of the
-    two heads, and `found` (S, B, M), what was read.
+    """What is carried from place to place.
+
+    `memory` (S, B, N, M); `write` and `read` (S, B, N), the addresses of the two heads; `found` (S, B, M), what was
+    read.
     """
 
     memory: Tensor
