@@ -59,7 +59,7 @@ class MemoryNetwork(nn.Module):
     m_hi = A_h x_i + T^A_h(i) and c_hi = C_h x_i + T^C_h(i): x_i are the words of sentence i and T a vector for how long
     ago it was told. "adjacent": A_{h+1} = C_h and B = A_1; "layer-wise": one A and C for all hops, and u_{h+1} is
     L u_h + o_h. Where hops are adjacent W holds the rows of C_H for the words that are answers; without hops, and
-    layer-wise, it is a matrix of its own. With `linear` set there is no softmax over sentences, in which training may start.
+    layer-wise, it is a matrix of its own. With `linear` set there is no softmax over sentences: training may start so.
     Source: Sukhbaatar, Szlam, Weston & Fergus, "End-to-end memory networks" (2015), equations 1 to 5 and section 2.2.
 
     Args:
