@@ -20,11 +20,11 @@ _HELD, _HELD_PLACES = 8, 500
 
 
 @contextmanager
-def tested(network: SymbolNetwork, capacity: int) -> Iterator[None]:
+def likeliest_actions(network: SymbolNetwork, capacity: int) -> Iterator[None]:
     """A stack network takes its likeliest action alone within, on stacks of another capacity, and is as before behind.
 
     >>> network = StackNetwork(symbols=2)
-    >>> with tested(network, 99):
+    >>> with likeliest_actions(network, 99):
     ...     network.discrete, network.capacity
     (True, 99)
     >>> network.discrete, network.capacity
@@ -49,7 +49,7 @@ def right_words(network: SymbolNetwork, trials: Trials) -> Tensor:
     follows from how it began. Stacks have room for the whole test.
     """
     symbols = trials.symbols.expand(network.copies, -1, -1)
-    with tested(network, max(2, symbols.shape[2])):
+    with likeliest_actions(network, max(2, symbols.shape[2])):
         scores, _ = network(behind(symbols))
     return ((scores.argmax(dim=3) == symbols) | ~trials.judged).all(dim=2)
 
@@ -71,7 +71,7 @@ def counting_rows(
     """
     least = language(name).least
     held = torch.stack([counting_stream(name, most, _HELD_PLACES, generator) for _ in range(_HELD)])
-    with tested(network, _HELD_PLACES):
+    with likeliest_actions(network, _HELD_PLACES):
         entropy = stream_entropy(network, held)
     trials = counting_trials(name, range(least, longest + 1), most, generator)
     right = right_words(network, trials)
@@ -117,7 +117,7 @@ def stack_depths(network: StackNetwork, symbols: Tensor) -> Tensor:
     [[1], [2], [3]]
     """
     found = []
-    with tested(network, len(symbols) + network.depth):
+    with likeliest_actions(network, len(symbols) + network.depth):
         memory = None
         for symbol in behind(symbols[None, None]).unbind(2):
             memory = network(symbol[..., None], memory)[1]

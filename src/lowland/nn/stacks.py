@@ -74,17 +74,16 @@ class SymbolNetwork(nn.Module):
             inputs: (S, B, T) numbers of symbols; −1 where there is none yet.
             memory: what an earlier call returned, or None at the beginning of the sequences.
         """
-        copies, rows, places = inputs.shape
+        rows, places = inputs.shape[1:]
         memory = self.begin(rows) if memory is None else memory
         own = next(self.parameters())
         one_hot = (inputs[..., None] == torch.arange(self.symbols, device=inputs.device)).to(own.dtype)
-        seen = self.look(one_hot.reshape(copies, rows * places, self.symbols)).reshape(copies, rows, places, -1)
+        seen = self.look(one_hot.flatten(1, 2)).unflatten(1, (rows, places))
         hidden = []
         for look in seen.unbind(2):
             one, memory = self.step(look, memory)
             hidden.append(one)
-        scores = self.decide(torch.stack(hidden, dim=2).reshape(copies, rows * places, self.hidden))
-        return scores.reshape(copies, rows, places, self.symbols), memory
+        return self.decide(torch.stack(hidden, dim=2).flatten(1, 2)).unflatten(1, (rows, places)), memory
 
 
 class StackNetwork(SymbolNetwork):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.errors import ShapeError
-from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, figure, ruled
+from lowland.plots.style import BLUE, FAINT, INK, MUTED, ORANGE, SCORE, figure, ruled
 from lowland.words import plotted
 
 _RIGHT = ListedColormap([ORANGE, BLUE])
@@ -80,4 +80,29 @@ def right_sizes(panels: Mapping[str, Tensor], trained: int, least: Sequence[int]
         for spine in ax.spines.values():
             spine.set_visible(False)
     axes[-1].set_xlabel("size of the word", fontsize=8.5, color=MUTED)
+    return drawn
+
+
+def tape_heads(written: Tensor, read: Tensor) -> Figure:
+    """Where a Turing machine writes and reads, cells upwards and places of a sequence to the right.
+
+    Args:
+        written, read: addresses (T, N), see `lowland.nn.turing_machine.TuringMachine.trace`.
+
+    Raises:
+        ShapeError: where the two have other sizes.
+
+    >>> import torch
+    >>> len(tape_heads(torch.eye(4), torch.eye(4)).axes)
+    2
+    """
+    if written.shape != read.shape or written.ndim != 2:
+        raise ShapeError(f"Both heads need addresses (T, N), but they are {written.shape} and {read.shape}.")
+    drawn = figure(7.2, 3.2)
+    for ax, (name, each) in zip(drawn.subplots(1, 2), {"writes": written, "reads": read}.items(), strict=True):
+        ax.imshow(each.T.numpy(), cmap=SCORE, vmin=0, vmax=1, origin="lower", aspect="auto", interpolation="none")
+        ax.tick_params(labelsize=7, colors=MUTED)
+        ax.set_title(name, fontsize=9, color=INK, loc="left", pad=3)
+        ax.set_xlabel("place of the sequence", fontsize=8, color=MUTED)
+        ax.set_ylabel("cell", fontsize=8, color=MUTED)
     return drawn

@@ -18,7 +18,7 @@ def counter() -> StackNetwork:
         for parameter in network.parameters():
             parameter.zero_()
         network.look_weight[0, 0, 0] = network.look_weight[0, 1, 1] = 20.0
-        network.bias[0, 0] = torch.tensor([-10.0, -10.0, 0.0])
+        network.bias[0, 0] = torch.tensor([-10.0, -9.0, 0.0])  # without a symbol it pops
         network.read_weight[0, 1, 2] = 20.0
         network.act_weight[0, 0, 1] = network.act_weight[0, 1, 2] = 10.0
         network.decide_weight[0, 2, 1] = 20.0
@@ -50,7 +50,7 @@ def test_one_wrong_letter_makes_a_word_wrong(counter: StackNetwork) -> None:
 def test_who_says_one_letter_is_wrong_wherever_two_are_needed() -> None:
     found = most_frequent_rows("anbn", 10, 5, torch.Generator().manual_seed(0))
     assert found["all"] == 0.0
-    assert found["right"] in (0.0, 10.0)  # a is right after ab alone
+    assert found["right"] == pytest.approx(0.0) or found["right"] == pytest.approx(10.0)  # a is right after ab alone
     assert found["validation"] == pytest.approx(0.693, abs=1e-3)
     rows, right = counting_rows(LSTM(2, copies=2), "anbn", 6, 4, torch.Generator().manual_seed(0))
     assert [row["right"] for row in rows] == [pytest.approx(100 * float(one.float().mean())) for one in right]

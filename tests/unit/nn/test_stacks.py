@@ -21,6 +21,7 @@ def drawn(copies: int, rows: int = 4, places: int = 9) -> Tensor:
     return torch.randint(3, (copies, rows, places), generator=torch.Generator().manual_seed(0))
 
 
+@torch.no_grad()
 @pytest.mark.parametrize(("keep", "discrete"), [(False, False), (True, False), (False, True), (True, True)])
 def test_stacks_move_as_the_equations_say(keep: bool, discrete: bool) -> None:
     """One copy and one sequence, entry by entry."""
@@ -43,7 +44,7 @@ def test_stacks_move_as_the_equations_say(keep: bool, discrete: bool) -> None:
             held[k] = [push * (value if i == 0 else old[i - 1]) + pop * old[i + 1] + share * old[i] for i in range(6)]
         expected = hidden @ network.decide_weight[0] + network.decide_bias[0, 0]
         torch.testing.assert_close(scores[0, 0, place], expected)
-    torch.testing.assert_close(stack[0, 0].detach(), torch.tensor(held).double())
+    torch.testing.assert_close(stack[0, 0], torch.tensor(held).double())
 
 
 def test_lstm_is_that_of_torch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def test_every_network_is_measured(smoke: Callable[[str], Run]) -> None:
         both = [run.measured.mean(name, f"kind {kind}") for kind in (1, 16)]
         assert run.measured.mean(name, "mean") == pytest.approx(sum(map(float, filter(None, both))) / 2)
     assert {path.stem for path in (run.folder / "figures").glob("*.png")} == {"attention-1"}
-    assert run.stand_ins
+    assert json.loads((run.folder / "page.json").read_text())["stand_ins"]
 
 
 def test_published_files_are_read(tmp_path: Path) -> None:
