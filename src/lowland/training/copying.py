@@ -93,7 +93,8 @@ def train_copying(
     nats per bit, to `most`.
 
     Args:
-        network: (S, B, T, K + 2) → (S, B, T, K), such as `TuringMachine`.
+        network: (S, B, T, K + 2) → (S, B, T, K), such as `TuringMachine`. A weight with three axes is one of all copies,
+            others belong to one copy.
         copies: S.
         settings: sizes and rates.
         generator: draws the sequences.
@@ -116,7 +117,7 @@ def train_copying(
         each.sum().backward()
         for parameter in network.parameters():
             if parameter.grad is not None:
-                own = parameter.grad.flatten(1) if parameter.shape[0] == copies else parameter.grad.reshape(1, -1)
+                own = parameter.grad.flatten(1) if parameter.ndim == 3 else parameter.grad.reshape(1, -1)
                 scale = (settings.clip / own.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
                 parameter.grad.copy_((own * scale).reshape(parameter.shape))
         optimiser.step()
