@@ -5,7 +5,7 @@ The kinds and words are those of Weston et al. (2015); the simulation is Lowland
 
 from __future__ import annotations
 
-from lowland.data.stories import Ask, Draw, Line
+from lowland.data.stories import Ask, Draw, Line, World
 
 PEOPLE = ("Mary", "John", "Sandra", "Daniel")
 HE = ("John", "Daniel", "Fred", "Jeff", "Bill")
@@ -123,12 +123,11 @@ def where_was_something(draw: Draw) -> list[Line]:
     return _asked(world, where_was_something)
 
 
-def _asked(world: _People, again: object) -> list[Line]:
+def _asked(world: _People, again: World) -> list[Line]:
     """The lines up to the last question, or those of another story if none could be asked."""
     asked = [place for place, line in enumerate(world.lines) if isinstance(line, Ask)]
     if asked:
         return world.lines[: asked[-1] + 1]
-    assert callable(again)
     return again(world.draw)
 
 

@@ -22,7 +22,7 @@ def what_is_north(draw: Draw) -> list[Line]:
     """Kind 4: three places in a row, two sentences, one question."""
     places, way = draw.some(people.PLACES, 3), draw.one(list(_BACK))
     lines = list[Line]()
-    order = draw.some((0, 1), 2)
+    order = draw.some(range(2), 2)
     for place in order:  # `places[k + 1]` lies to the `way` of `places[k]`
         first, second = places[place], places[place + 1]
         turned = draw.below(2)
@@ -57,7 +57,7 @@ def what_is_it_afraid_of(draw: Draw) -> list[Line]:
 
 def what_colour_is_it(draw: Draw) -> list[Line]:
     """Kind 16: animals of one kind have one colour, and the last one's colour was not told."""
-    names = draw.some(("Lily", "Bernhard", "Greg", "Brian", "Julius"), 5)
+    names: list[str] = draw.some(("Lily", "Bernhard", "Greg", "Brian", "Julius"), 5)
     kinds = draw.some(("swan", "lion", "frog", "rhino"), 4)
     colours = {kind: draw.one(("white", "yellow", "green", "gray")) for kind in kinds}
     owned = dict(zip(names, [*kinds[:3], draw.one(kinds[:3]), draw.one(kinds[:3])], strict=True))

@@ -46,14 +46,14 @@ class NextSymbol(Energy):
         return -scores.log_softmax(dim=2).gather(2, y.round().long()[..., None])[..., 0].sum(dim=1)
 
     def log_partition(self, x: Any) -> Tensor:
-        return self.network.decide_bias.new_zeros(())
+        return next(self.network.parameters()).new_zeros(())
 
     @classmethod
     def reference_case(cls) -> ReferenceCase:
         """With no weights from hidden units to symbols, each place has the same probabilities, those of the biases."""
-        energy = cls(StackNetwork(symbols=3, hidden=4, stacks=2, capacity=4), length=3)
+        network = StackNetwork(symbols=3, hidden=4, stacks=2, capacity=4)
         with torch.no_grad():
-            energy.network.decide_weight.zero_()
-            energy.network.decide_bias.copy_(torch.tensor([0.0, 1.0, 0.5]))
+            network.decide_weight.zero_()
+            network.decide_bias.copy_(torch.tensor([0.0, 1.0, 0.5]))
             least = -3 * torch.tensor([0.0, 1.0, 0.5]).log_softmax(dim=0)[1]
-        return ReferenceCase(energy, {}, "y", least[None], torch.ones(1, 3))
+        return ReferenceCase(cls(network, length=3), {}, "y", least[None], torch.ones(1, 3))

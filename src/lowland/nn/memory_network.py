@@ -114,6 +114,7 @@ class MemoryNetwork(nn.Module):
         self.register_buffer("answer_words", torch.tensor(list(answers)), persistent=False)
         self.register_buffer("share", share.repeat(tables), persistent=False)
 
+    encoding: Encoding
     share: Tensor
     answer_words: Tensor
 

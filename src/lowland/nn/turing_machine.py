@@ -84,6 +84,13 @@ class TuringMachine(nn.Module):
             self.register_parameter(f"{name}_weight", nn.Parameter(weight))
             self.register_parameter(f"{name}_bias", nn.Parameter(torch.zeros(copies, 1, after)))
 
+    see_weight: nn.Parameter
+    see_bias: nn.Parameter
+    act_weight: nn.Parameter
+    act_bias: nn.Parameter
+    say_weight: nn.Parameter
+    say_bias: nn.Parameter
+
     def begin(self, rows: int) -> Tape:
         """The tape before the first place of B sequences."""
         like, first = self.see_weight, torch.zeros(self.cells, dtype=torch.long)

@@ -129,7 +129,7 @@ class BabiRecipe(SeededRecipe):
         began = time.process_time()
         network, found = train_on_stories(sets, spelling, plan, self.generator(seed))
         seconds = time.process_time() - began
-        numbers = {"error": float(story_errors(network, sets["test"])[0]), "seconds": seconds}
+        numbers: dict[str, Any] = {"error": float(story_errors(network, sets["test"])[0]), "seconds": seconds}
         numbers["validation"] = found["validation"].tolist()
         if shown:
             energy, x = answering(network, spelling), sets["test"].inputs(torch.tensor([0]))
