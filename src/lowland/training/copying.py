@@ -93,8 +93,8 @@ def train_copying(
     nats per bit, to `most`.
 
     Args:
-        network: (S, B, T, K + 2) → (S, B, T, K), such as `TuringMachine`. A weight with three axes is one of all copies,
-            others belong to one copy.
+        network: (S, B, T, K + 2) → (S, B, T, K), such as `TuringMachine`. A weight with three axes is one of all
+            copies, others belong to one copy.
         copies: S.
         settings: sizes and rates.
         generator: draws the sequences.
