@@ -1,1 +1,1 @@
-"""Sequences of words and symbols: lines of logs."""
+"""Sequences: what follows from what came before, lines of text, memory, and answers that need several looks."""
