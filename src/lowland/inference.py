@@ -34,8 +34,9 @@ class Solution:
         status: (B,) int8, a `Status`: CONVERGED 0, MAX_STEPS 1, NON_FINITE 2 (value is then the last finite one),
             COLLAPSED 3, WARM_START 4, OVERFLOW 5. Only the first certifies anything.
         exact: (B,) of booleans, whether it is the global minimum, to the solver's tolerance: found by a closed form or
-            a whole search, certified by a duality gap, or stationary where E is known to be convex. Elsewhere a sample
-            that has converged is at a local minimum, or a saddle, and a lower one may exist.
+            a whole search, certified by a duality gap or by a beam that dropped nothing cheaper, or stationary where E
+            is known to be convex. Elsewhere a sample that has converged is at a local minimum, or a saddle, and a lower
+            one may exist.
         steps: (B,) steps taken by each sample.
         residual: (B,) distance from stationarity at the end, in the solver's own measure; infinite for samplers and
             warm starts.
@@ -87,7 +88,7 @@ def _solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: b
     if not bool(torch.isfinite(energy).all()):
         status = torch.where(torch.isinf(energy), int(Status.OVERFLOW), status)
         status = torch.where(torch.isnan(energy), int(Status.NON_FINITE), status).to(torch.int8)
-    best = (status == Status.CONVERGED) & exact
+    best = (status == Status.CONVERGED) & (exact if trace.exact is None else trace.exact)
     rest = trace.steps, trace.residual, trace.trajectory, trace.accepted
     return Solution(value, energy, status, best, *rest, solver)
 
@@ -105,8 +106,9 @@ def default_solver(problem: Problem, starts: int = _STARTS) -> Solver:
 
     A local one goes from several starts, unless the energy's own warm start says where to start.
     """
-    solver = _one_run(problem)
-    if starts < 2 or solver.direct or solver.exact(problem) or problem.structure.warm_start is not None:
+    solver, known = _one_run(problem), problem.structure
+    startless = solver.direct or known.warm_start is not None or known.continuation is not None
+    if starts < 2 or startless or solver.exact(problem):
         return solver
     return registered("solver")["MultiStart"](solver, starts)
 
@@ -117,6 +119,8 @@ def _one_run(problem: Problem) -> Solver:
         return known["ClosedForm"]()
     if structure.table is not None or problem.domain.cardinality is not None:
         return known["Exhaustive"]()
+    if structure.continuation is not None:
+        return known["BeamSearch"]()
     if problem.domain.discrete:
         return known["Gibbs"](temperature=0.0, tol=0.0)
     if isinstance(problem.domain, Sparse):

@@ -279,7 +279,7 @@ def test_every_direct_dependency_is_pinned(repository: Path) -> None:
     extras = project["optional-dependencies"]
     optional = (
         line
-        for name in ("driving", "export", "fast", "images", "medical", "minari", "plants", "objects", "dev")
+        for name in ("driving", "export", "fast", "images", "medical", "minari", "plants", "objects", "search", "dev")
         for line in extras[name]
     )
     listed = {Requirement(line) for line in [*project["dependencies"], *optional]}

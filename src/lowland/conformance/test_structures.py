@@ -22,7 +22,7 @@ from lowland.energies.structure import Structure
 from lowland.errors import LowlandError
 from lowland.registry import registered
 from lowland.solvers.base import Problem
-from lowland.tensors import PerSampleRNG
+from lowland.tensors import PerSampleRNG, repeat_rows, take
 
 SCALED = pytest.mark.parametrize("weight", [None, 2.0], ids=["E", "2 E"])
 
@@ -200,3 +200,35 @@ def test_the_warm_start_lies_in_the_domain(name: str, weight: float | None) -> N
     warm_start = problem.structure.warm_start()
     assert warm_start.shape == (problem.batch, problem.size)
     assert problem.domain.contains(warm_start).all()
+
+
+@having(lambda case, known: known.continuation is not None)
+@SCALED
+def test_costs_of_one_token_after_another_add_up_to_the_energy(name: str, weight: float | None) -> None:
+    """Up to a constant of each sample, for three sequences; and a row of a memory is a prefix of its own."""
+    problem, _ = problem_times(name, weight)
+    domain, continuation = problem.domain, problem.structure.continuation
+    constants = []
+    with torch.no_grad():
+        for seed in range(3):
+            u = domain.sample(PerSampleRNG(seed, torch.arange(problem.batch), problem.dtype), 1)[:, 0]
+            costs, memory = continuation.begin()
+            if len(costs) < problem.batch:
+                costs, memory = repeat_rows(costs, problem.batch), repeat_rows(memory, problem.batch)
+            assert costs.shape == (problem.batch, domain.categories + (domain.empty == "end"))
+            total, ended = torch.zeros(problem.batch, dtype=u.dtype), torch.zeros(problem.batch, dtype=torch.bool)
+            for place in range(domain.length):
+                assert bool((costs >= 0).all())
+                end = u[:, place] < 0
+                token = u[:, place].long().clamp_min(0)
+                entry = torch.where(end, costs.shape[1] - 1, token)
+                total = total + torch.where(ended, 0, costs.gather(1, entry[:, None])[:, 0])
+                ended = ended | end
+                if place + 1 < domain.length:
+                    order = torch.arange(problem.batch).flip(0)
+                    turned = continuation.extend(take(memory, order), token[order])[0]
+                    costs, memory = continuation.extend(memory, token)
+                    torch.testing.assert_close(turned, costs[order], rtol=1e-9, atol=1e-9)
+            constants.append(problem.value(u) - total)
+    for other in constants[1:]:
+        torch.testing.assert_close(other, constants[0], rtol=1e-9, atol=1e-9)

@@ -57,6 +57,26 @@ class Analysis(NamedTuple):
     prox: Callable[[Tensor, Tensor], Tensor]
 
 
+class Continuation(NamedTuple):
+    """E(u) = Σ_t c_t(u_t | u_1 … u_t−1) + a constant, for `Tokens`: what each token costs after those before it.
+
+    A memory holds all that the costs of later tokens depend on, the given variables included: a tensor with a prefix in
+    each row, or a dictionary of memories. A decoder repeats, reorders and drops its rows.
+
+    Attributes:
+        begin: () → the costs of the first token (B, K), and the memory of B empty prefixes; one row where nothing is
+            given. Costs are at least 0, +∞ for what cannot follow. A domain with `empty="end"` has K + 1 costs, the
+            last of which is that of ending; a sequence that fills all places ends there for nothing.
+        extend: the memory of N prefixes, and a token for each, (N,) int64 → the costs of the token after it, (N, K) or
+            (N, K + 1), and the memory of the longer prefixes. It changes nothing that it was given.
+        whole: whether the costs add up to all of E; in a sum it may be to some of its terms alone.
+    """
+
+    begin: Callable[[], tuple[Tensor, Any]]
+    extend: Callable[[Any, Tensor], tuple[Tensor, Any]]
+    whole: bool = True
+
+
 _ONE_PENALTY = "A sum can hold one term with a non-smooth penalty in a free variable, of positive weight."
 
 
@@ -219,6 +239,34 @@ _ANALYSIS = Rule(times=_positive(_analysis_times), shift=_lose)
 _POINT = Rule(times=_positive())
 
 
+def _continuation_times(part: Continuation, weight: float) -> Continuation:
+    def scaled(costs: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        return weight * costs, memory
+
+    return part._replace(
+        begin=lambda: scaled(*part.begin()), extend=lambda memory, token: scaled(*part.extend(memory, token))
+    )
+
+
+def _continuation_plus(one: Continuation | None, other: Continuation | None) -> Continuation | None:
+    """Of both together, or of one as a part of the sum: its sequences are then proposals."""
+    if one is None or other is None:
+        found = one or other
+        return None if found is None else found._replace(whole=False)
+
+    def both(first: tuple[Tensor, Any], second: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+        return first[0] + second[0], {"one": first[1], "other": second[1]}
+
+    return Continuation(
+        begin=lambda: both(one.begin(), other.begin()),
+        extend=lambda memory, token: both(one.extend(memory["one"], token), other.extend(memory["other"], token)),
+        whole=one.whole and other.whole,
+    )
+
+
+_CONTINUATION = Rule(times=_positive(_continuation_times), plus=_continuation_plus, alone=True)
+
+
 def _blocks_plus(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     same = len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     return one if same else ()
@@ -251,6 +299,7 @@ class Structure:
         blocks: sets of coordinates of u, (n,) int64 each, whose units are independent given the rest: binary units, or
             one-hot groups with all their coordinates side by side. E is affine in each set, so that the log-odds of a
             unit are −∂E/∂u. For Gibbs sampling and mean field.
+        continuation: the costs of one token after another, for decoders of a domain of `Tokens`.
         convex: E including the penalty is convex in u, and so is its domain: a stationary point is a global minimum.
 
     >>> import torch
@@ -273,6 +322,7 @@ class Structure:
     argmin: Callable[[], tuple[Tensor, Tensor]] | None = field(default=None, metadata={"rule": _ARGMIN})
     candidates: Callable[[Tensor], Tensor] | None = field(default=None, metadata={"rule": _VALUES})
     blocks: tuple[Tensor, ...] = field(default=(), metadata={"rule": _BLOCKS})
+    continuation: Continuation | None = field(default=None, metadata={"rule": _CONTINUATION})
     convex: bool = field(default=False, metadata={"rule": _CONVEX})
 
     def bound(self) -> float | Tensor | None:

@@ -54,10 +54,13 @@ class Problem:
         )
         self.size = domain.size
         self.compiling = False
-        tensors = (*energy.parameters(), *tree_leaves(given), *energy.buffers())
-        reference = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
-        self.dtype = torch.get_default_dtype() if reference is None else reference.dtype
-        self.device = torch.device("cpu") if reference is None else reference.device
+        weight = next((tensor for tensor in energy.parameters() if tensor.is_floating_point()), None)
+        # What is given has the dtype of the weights; where there are none, it and the buffers may differ.
+        others = [*tree_leaves(given), *energy.buffers()] if weight is None else [weight]
+        tensors = [tensor for tensor in others if tensor.is_floating_point()]
+        dtypes = [tensor.dtype for tensor in tensors]
+        self.dtype = functools.reduce(torch.promote_types, dtypes) if dtypes else torch.get_default_dtype()
+        self.device = tensors[0].device if tensors else torch.device("cpu")
         self._structure: Structure | None = None
         self._ones: Tensor | None = None
         self._spectrum: tuple[Tensor, Tensor] | None = None
@@ -242,12 +245,13 @@ class Info(NamedTuple):
 
     `energy` (B,), before or after the step, to check that it is finite; `residual` (B,), the distance from stationarity
     to compare with `tol`, or None for samplers and warm starts; `accepted` (B,) of 0 or 1, for samplers with a
-    Metropolis test.
+    Metropolis test; `exact` (B,) of booleans, for solvers that certify some samples and others not.
     """
 
     energy: Tensor
     residual: Tensor | None
     accepted: Tensor | None = None
+    exact: Tensor | None = None
 
 
 class Support(NamedTuple):
@@ -261,7 +265,10 @@ class Support(NamedTuple):
 
 
 class State(Protocol):
-    """A named tuple of tensors, each with the sample as first axis; `u` (B, D) is the current solution."""
+    """A named tuple of tensors, each with the sample as first axis; `u` (B, D) is the current solution.
+
+    A part may be None, or a dictionary of such parts.
+    """
 
     @property
     def u(self) -> Tensor: ...
@@ -303,7 +310,10 @@ class Solver:
         return Status.CONVERGED
 
     def exact(self, problem: Problem) -> bool:
-        """Whether a converged sample is at the global minimum; if E is convex, every stationary point is."""
+        """Whether a converged sample is at the global minimum; if E is convex, every stationary point is.
+
+        A solver that knows it of each sample says so in `Info.exact` instead.
+        """
         return problem.structure.convex
 
     def init(self, problem: Problem, u: Tensor) -> Any:

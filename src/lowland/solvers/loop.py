@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lowland.solvers.base import Info, Problem, Solver, Status
-from lowland.tensors import PerSampleRNG
+from lowland.tensors import PerSampleRNG, take
 
 # Entering a compiled graph costs as much as a small step, so several share one; more would take longer to compile.
 _COMPILED_STEPS = 5
@@ -28,7 +28,8 @@ class Trace(NamedTuple):
     """What the loop returns.
 
     `u` (B, D), `status`, `steps` and `residual` (B,), `trajectory` (T + 1, B, D) or None, and `accepted` (B,), the
-    acceptance rate of a sampler, or None. `energy` (B,) is E at u if the solver has computed it.
+    acceptance rate of a sampler, or None. `energy` (B,) is E at u if the solver has computed it, and `exact` (B,) says
+    of each sample whether it has a certificate, if the solver knows that of each.
     """
 
     u: Tensor
@@ -38,6 +39,7 @@ class Trace(NamedTuple):
     trajectory: Tensor | None
     accepted: Tensor | None
     energy: Tensor | None = None
+    exact: Tensor | None = None
 
 
 def run(
@@ -57,7 +59,8 @@ def run(
     steps = torch.zeros(batch, dtype=torch.int64, device=start.device)
     residual = torch.full((batch,), torch.inf, dtype=start.dtype, device=start.device)
     accepted = torch.zeros(batch, dtype=start.dtype, device=start.device)
-    energy, frames = None, [start] if record else []
+    exact = torch.zeros(batch, dtype=torch.bool, device=start.device)
+    energy, certifies, frames = None, False, [start] if record else []
     rows, real, taken = torch.arange(batch, device=start.device), batch, 0
     state, samples = solver.init(problem, start), False
     advance = _compiled(problem, solver) if compiled else functools.partial(_several, step or solver.step)
@@ -90,6 +93,8 @@ def run(
                 u[out] = torch.where(ok[:, None], state.u[:real][leaving], before.u[:real][leaving])
             if info.residual is not None:
                 residual[out] = info.residual[:real][leaving].to(residual.dtype)
+            if info.exact is not None:
+                exact[out], certifies = info.exact[:real][leaving], True
             steps[out] = taken
             verdict = torch.where(ended[:real][leaving], int(solver.verdict), int(Status.MAX_STEPS))
             status[out] = torch.where(ok, verdict, int(Status.NON_FINITE)).to(torch.int8)
@@ -99,10 +104,11 @@ def run(
                 if compiled:
                     stay = _padded(stay, len(rows))
                 rows, problem, noise = rows[stay], problem.take(stay), noise.take(stay)
-                state = type(state)(*(part if part is None else part[stay] for part in state))
+                state = type(state)(*(take(part, stay) for part in state))
     u = problem.domain.project(u)
     rate = accepted / steps.clamp_min(1) if samples else None
-    return Trace(u, status, steps, residual, torch.stack(frames) if record else None, rate, energy)
+    trajectory = torch.stack(frames) if record else None
+    return Trace(u, status, steps, residual, trajectory, rate, energy, exact if certifies else None)
 
 
 def _some_ended(solver: Solver, state: Any, info: Info) -> bool:

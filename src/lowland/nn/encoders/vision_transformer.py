@@ -27,18 +27,27 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.queries, self.out = _linear(width, 3 * width, generator), _linear(width, width, generator)
-        self.widen, self.narrow = _linear(width, 4 * width, generator), _linear(4 * width, width, generator)
+        self.queries, self.out = glorot(width, 3 * width, generator), glorot(width, width, generator)
+        self.widen, self.narrow = glorot(width, 4 * width, generator), glorot(4 * width, width, generator)
 
     def forward(self, token: Tensor, seen: Tensor | None = None) -> Tensor:
-        batch, count, width = token.shape
-        parts = self.queries(self.norms[0](token)).reshape(batch, count, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
         allowed = None
         if seen is not None:
-            allowed = (seen[:, None, :] | torch.eye(count, dtype=torch.bool, device=seen.device))[:, None]
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
-        token = token + self.out(mixed.transpose(1, 2).reshape(batch, count, width))
+            itself = torch.eye(token.shape[1], dtype=torch.bool, device=seen.device)
+            allowed = (seen[:, None, :] | itself)[:, None]
+        query, key, value = self.parts(token)
+        return self.rest(token, functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed))
+
+    def parts(self, token: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of all heads, (B, heads, K, D / heads) each."""
+        batch, count, width = token.shape
+        found = self.queries(self.norms[0](token)).reshape(batch, count, 3, self.heads, width // self.heads)
+        query, key, value = found.permute(2, 0, 3, 1, 4).unbind(0)
+        return query, key, value
+
+    def rest(self, token: Tensor, mixed: Tensor) -> Tensor:
+        """What follows the attention, from what it mixed (B, heads, K, D / heads)."""
+        token = token + self.out(mixed.transpose(1, 2).flatten(2))
         return token + self.narrow(functional.gelu(self.widen(self.norms[1](token))))
 
 
@@ -91,7 +100,7 @@ class VisionTransformer(nn.Module):
         generator = generator or torch.Generator().manual_seed(0)
         self.shape, self.size, self.patch = tuple(shape), width, patch
         self.grid = (height // patch, across // patch)
-        self.embedding = _linear(channels * patch**2, width, generator)
+        self.embedding = glorot(channels * patch**2, width, generator)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, generator) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.register_buffer("places", places(self.grid, width), persistent=False)
@@ -150,7 +159,7 @@ def places(grid: tuple[int, int], width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+def glorot(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer with Glorot's uniform weights, as MAE has them, and no offset at first."""
     layer = linear(inputs, outputs, generator)
     bound = math.sqrt(6 / (inputs + outputs))
