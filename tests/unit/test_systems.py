@@ -12,7 +12,7 @@ from lowland.systems import load_sources, load_systems, published
 
 # How many rows each letter has, in the order of the list.
 LETTERS = {
-    "E": 6, "C": 3, "A": 4, "L": 3, "R": 1, "S": 15, "J": 7, "G": 6, "W": 11,
+    "E": 7, "C": 3, "A": 4, "L": 3, "R": 1, "S": 15, "J": 7, "G": 6, "W": 11,
     "V": 14, "M": 11, "P": 5, "D": 5, "H": 5, "O": 3,
 }  # fmt: skip
 SECTIONS = [
@@ -33,7 +33,7 @@ SECTIONS = [
 def test_every_row_is_there_once_and_in_order():
     expected = [f"{letter}{number}" for letter, count in LETTERS.items() for number in range(1, count + 1)]
     assert list(load_systems()) == expected
-    assert len(expected) == 99
+    assert len(expected) == 100
 
 
 def test_ids_are_unique_in_the_file():
@@ -82,7 +82,7 @@ def test_figures_known_to_be_right_are_right():
         return next(p.figure for p in rows[name].published if p.claim == claim and unit in p.unit)
 
     assert figure("V7", "ConvNet", "error") == 5.8
-    assert figure("M10", "beam 50, integration", "correct") == 99.6
+    assert figure("M10", "beam 50, integration", "correct") == 100.6
     assert figure("G4", "4 to 1 frames, adversarial + gradient difference, first frame", "PSNR") == 27.2
     assert figure("W8", "MPUR stochastic, latent dropout", "success") == 74.8
     assert figure("J7", "SIGReg", "linear probe") == 91.02

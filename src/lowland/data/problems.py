@@ -1,4 +1,4 @@
-"""Problems with exact answers, made here in any number and any difficulty: inverses of matrices, shortest paths.
+"""Problems with exact answers, made here in any number and any difficulty: sums, inverses of matrices, shortest paths.
 
 Shape letters: B problems, N unknowns or nodes.
 """
@@ -15,6 +15,25 @@ from lowland.errors import OptionError
 _ATTEMPTS = 100
 _DENSITY = 10.0
 """Nodes per unit of area: edges are about as long in large graphs as in small ones, and paths have more of them."""
+
+
+def additions(count: int, size: int, largest: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Sums: x = [a, b], (B, 2 N), with entries uniform between ± the largest, and y = a + b, (B, N).
+
+    Du, Mao & Tenenbaum (2024) train with numbers up to 1 and test with numbers up to 2.5 too, with N = 400.
+
+    Raises:
+        OptionError: for a count below 1, a size below 2 or a largest number that is not positive.
+
+    >>> x, y = additions(2, 3, 1.0, torch.Generator().manual_seed(0))
+    >>> bool((x[:, :3] + x[:, 3:] == y).all())
+    True
+    """
+    _check(count, size)
+    if not (largest > 0 and math.isfinite(largest)):
+        raise OptionError(f"largest must be a positive number, but it is {largest}.")
+    x = largest * (2 * torch.rand(count, 2 * size, generator=generator) - 1)
+    return x, x[:, :size] + x[:, size:]
 
 
 def inverse_columns(count: int, size: int, ridge: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -58,9 +77,7 @@ def columns_of(matrix: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([unit, matrix.flatten(1)], dim=1).float(), answer.float()
 
 
-def shortest_paths(
-    count: int, size: int, generator: torch.Generator, neighbours: int = 3
-) -> tuple[Tensor, Tensor]:
+def shortest_paths(count: int, size: int, generator: torch.Generator, neighbours: int = 3) -> tuple[Tensor, Tensor]:
     """Distances from node 0: x = [1 at the source, a, w], (B, N + 2 N²), and y (B, N), the lengths of shortest paths.
 
     The nodes are points drawn uniformly from a square that grows with N, 10 to a unit of area. Each is joined to its

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lowland.errors import OptionError, nearest
 
-ZERO, ONE, FIRST = 0, 1, 2
-"""Places in [0, 1, x]: two constants, and the first entry of x."""
+ONE, FIRST = 1, 2
+"""Places in [0, 1, x]: of the constant 1, and of the first entry of x."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,22 @@ class Scope:
         n_inputs, n_answers: sizes of x and y.
         given: (F, M, R) places in [0, 1, x] that an element sees.
         free: (F, M, S) places in y that an element sees.
+        origin: (F, M, S) places in [0, y], from which the values at `free` are counted: at place 0 they are as they are.
         gate: (F, M) places in [0, 1, x]: the weight of each element, such as 0 where there is no edge.
         context: (F, C) places in [0, 1, x] that the factor itself sees.
         own: (F, O) places in y that the factor itself sees.
+        own_gate: (F, O) places in [0, 1, x]: the weight of each of these.
     """
 
     n_inputs: int
     n_answers: int
     given: Tensor
     free: Tensor
+    origin: Tensor
     gate: Tensor
     context: Tensor
     own: Tensor
+    own_gate: Tensor
 
 
 def linear_system(size: int) -> Scope:
@@ -49,25 +53,42 @@ def linear_system(size: int) -> Scope:
     """
     row, column = _pairs(size)
     every, ones = torch.arange(size)[:, None], torch.full((size, size), ONE)
-    entry = FIRST + size + row * size + column
-    return Scope(size + size**2, size, entry[:, :, None], column[:, :, None], ones, FIRST + every, every)
+    entry, values = FIRST + size + row * size + column, column[:, :, None]
+    nowhere, always = torch.zeros_like(values), torch.full_like(every, ONE)
+    return Scope(size + size**2, size, entry[:, :, None], values, nowhere, ones, FIRST + every, every, always)
+
+
+def addition(size: int) -> Scope:
+    """y = a + b: factor i is an entry, and its one element is (a_i, b_i, y_i). x = [a, b].
+
+    >>> addition(3).given[1]
+    tensor([[3, 6]])
+    """
+    every = torch.arange(size)[:, None]
+    terms, answer = torch.cat([FIRST + every, FIRST + size + every], dim=1), every[:, :, None]
+    ones = torch.full_like(every, ONE)
+    return Scope(2 * size, size, terms[:, None], answer, torch.zeros_like(answer), ones, terms, every, ones)
 
 
 def shortest_path(size: int) -> Scope:
-    """Distances y from a source: factor i is a node, its elements are the edges to nodes j, with (w_ij, y_j, y_i).
+    """Distances y from a source: factor i is a node, its elements are the edges to nodes j, with (w_ij, y_j − y_i).
 
-    x = [1 at the source, adjacency a, lengths w]; a_ij is the gate.
+    x = [s, adjacency a, lengths w], s = 1 at the source; a_ij is the gate. The factor sees y_i itself at the source only,
+    since distances are relative everywhere else.
 
-    >>> shortest_path(4).free.shape
-    torch.Size([4, 4, 2])
+    >>> shortest_path(4).origin[2, :, 0]
+    tensor([3, 3, 3, 3])
     """
     row, column = _pairs(size)
     every, edge = torch.arange(size)[:, None], FIRST + size + row * size + column
-    ends = torch.stack([column, row], dim=2)
-    return Scope(size + 2 * size**2, size, (edge + size**2)[:, :, None], ends, edge, FIRST + every, every)
+    length, source = (edge + size**2)[:, :, None], FIRST + every
+    inputs, ends, here = size + 2 * size**2, column[:, :, None], 1 + row[:, :, None]
+    return Scope(inputs, size, length, ends, here, edge, source, every, source)
 
 
-SCOPES = {"linear_system": linear_system, "shortest_path": shortest_path}
+PLACES = ("given", "free", "origin", "gate", "context", "own", "own_gate")
+"""The tensors of a scope."""
+SCOPES = {"addition": addition, "linear_system": linear_system, "shortest_path": shortest_path}
 
 
 def scope_of(kind: str, size: int) -> Scope:

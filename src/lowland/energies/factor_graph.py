@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lowland.data.scopes import scope_of
+from lowland.data.scopes import PLACES, scope_of
 from lowland.domains import Reals
 from lowland.energies.base import Energy, ReferenceCase
 from lowland.errors import OptionError
-from lowland.nn.factor_network import places, with_constants
+from lowland.nn.factor_network import differences, places, with_constants
 from lowland.nn.layers import linear
 from lowland.registry import register
 
 
 @register("energy")
 class FactorGraph(Energy):
-    """E(x, y) = Σ_f tᵀ(Q t + q) + v·σ(U t + u), t = [Σ_e g_e (W x_e + w) ⊙ σ(A x_e + B y_e + a), x_f, y_f].
+    """E(x, y) = Σ_f tᵀ(Q t + q) + v·σ(U t + u), t = [Σ_e g_e (W x_e + w) ⊙ σ(A x_e + B y_e + a), x_f, g_f y_f].
 
     σ(s) = s / (1 + e^{−s}). The factors f and their elements e are fixed by the kind of problem
     (`lowland.data.scopes`); what is learned is shared by all of them. So the weights serve problems of any size, and E
@@ -50,9 +50,11 @@ class FactorGraph(Energy):
 
     given: Tensor
     free: Tensor
+    origin: Tensor
     gate: Tensor
     context: Tensor
     own: Tensor
+    own_gate: Tensor
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class FactorGraph(Energy):
         channels: int = 8,
         hidden: int = 16,
         scale: float = 0.1,
+        squared: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         scope = scope_of(kind, size)
@@ -69,8 +72,9 @@ class FactorGraph(Energy):
                 f"channels and hidden must be at least 1 and scale positive, not {channels}, {hidden} and {scale}."
             )
         super().__init__(x=Reals(scope.n_inputs), y=Reals(scope.n_answers))
-        self.kind, self.channels, self.hidden, self.scale = kind, channels, hidden, scale
-        for name in ("given", "free", "gate", "context", "own"):
+        self.kind, self.squared = kind, squared
+        self.channels, self.hidden, self.scale = channels, hidden, scale
+        for name in PLACES:
             self.register_buffer(name, getattr(scope, name), persistent=False)  # another size has other places
         generator = generator or torch.Generator().manual_seed(0)
         features = channels + scope.context.shape[1] + scope.own.shape[1]
@@ -87,22 +91,26 @@ class FactorGraph(Energy):
 
     def resized(self, size: int) -> FactorGraph:
         """A copy with the same weights for problems of another size."""
-        other = FactorGraph(self.kind, size, self.channels, self.hidden, self.scale)
+        other = FactorGraph(self.kind, size, self.channels, self.hidden, self.scale, self.squared)
         own = next(self.parameters())
         other.to(device=own.device, dtype=own.dtype).load_state_dict(self.state_dict())
         return other
 
     def encode(self, x: Tensor) -> dict[str, Tensor]:
-        """What depends on x: g (W x_e + w) and A x_e + a, each (B, F, M, channels), and x_f, (B, F, C)."""
+        """What depends on x: g_e (W x_e + w) and A x_e + a, each (B, F, M, channels), x_f (B, F, C) and g_f (B, F, O)."""
         padded = with_constants(x)
         seen = places(padded, self.given)
         weights = places(padded, self.gate)[..., None] * self.weigh(seen)
-        return {"weights": weights, "seen": self.see_given(seen), "context": places(padded, self.context)}
+        context, own = places(padded, self.context), places(padded, self.own_gate)
+        return {"weights": weights, "seen": self.see_given(seen), "context": context, "own": own}
 
     def energy(self, x: dict[str, Tensor], y: Tensor, z: Any) -> Tensor:
-        elements = functional.silu(x["seen"] + self.see_free(places(y, self.free)))
-        t = torch.cat([(x["weights"] * elements).sum(dim=2), x["context"], places(y, self.own)], dim=2)
-        value = (self.quadratic(t) * t).sum(dim=2) + self.readout(functional.silu(self.units(t)))[..., 0]
+        elements = functional.silu(x["seen"] + self.see_free(differences(y, self.free, self.origin)))
+        t = torch.cat([(x["weights"] * elements).sum(dim=2), x["context"], x["own"] * places(y, self.own)], dim=2)
+        bent = self.quadratic(t)
+        value = (0.5 * bent * bent if self.squared else bent * t).sum(dim=2) + self.readout(
+            functional.silu(self.units(t))
+        )[..., 0]
         return value.sum(dim=1)
 
     @classmethod
@@ -114,4 +122,3 @@ class FactorGraph(Energy):
         energy.quadratic.weight.data[1:, 1:] = torch.tensor([[0.5, -0.5], [-0.5, 0.5]])
         x = torch.randn(2, 12, generator=torch.Generator().manual_seed(0))
         return ReferenceCase(energy, {"x": x}, "y", torch.zeros(2), x[:, :3])
-

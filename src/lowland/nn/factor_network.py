@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowland.data.scopes import Scope, scope_of
+from lowland.data.scopes import PLACES, Scope, scope_of
 from lowland.errors import OptionError
 from lowland.nn.layers import linear
 
@@ -18,6 +18,16 @@ def places(values: Tensor, index: Tensor) -> Tensor:
     tensor([[[7., 7., 5.]]])
     """
     return values.index_select(1, index.flatten()).unflatten(1, index.shape)
+
+
+def differences(values: Tensor, index: Tensor, origin: Tensor) -> Tensor:
+    """Entries of (B, N, ...) at places, less those of [0, values] at other places.
+
+    >>> differences(torch.tensor([[5.0, 7.0]]), torch.tensor([1, 1]), torch.tensor([0, 1]))
+    tensor([[7., 2.]])
+    """
+    zero = torch.zeros_like(values[:, :1])
+    return places(values, index) - places(torch.cat([zero, values], dim=1), origin)
 
 
 def with_constants(x: Tensor) -> Tensor:
@@ -95,13 +105,14 @@ class _Layer(nn.Module):
 
     given: Tensor
     free: Tensor
+    origin: Tensor
     gate: Tensor
     context: Tensor
     own: Tensor
 
     def __init__(self, scope: Scope, width: int, channels: int, generator: torch.Generator) -> None:
         super().__init__()
-        for name in ("given", "free", "gate", "context", "own"):
+        for name in PLACES:
             self.register_buffer(name, getattr(scope, name), persistent=False)
         seen, states, own = scope.given.shape[2], scope.free.shape[2] * width, scope.own.shape[1] * width
         self.weigh = linear(seen, channels, generator)
@@ -116,7 +127,7 @@ class _Layer(nn.Module):
 
     def forward(self, padded: Tensor, state: Tensor) -> Tensor:
         seen, gate = places(padded, self.given), places(padded, self.gate)[..., None]
-        near = places(state, self.free).flatten(3)
+        near = differences(state, self.free, self.origin).flatten(3)
         elements = self.weigh(seen) * functional.silu(self.see_given(seen) + self.see_free(near))
         own = places(state, self.own).flatten(2)
         t = torch.cat([(gate * elements).sum(dim=2), places(padded, self.context), own], dim=2)
