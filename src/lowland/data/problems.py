@@ -1,6 +1,6 @@
-"""Problems with exact answers, made here in any number and any difficulty: sums, inverses of matrices, shortest paths.
+"""Problems with exact answers, made here in any number and any difficulty: sums, and inverses of matrices.
 
-Shape letters: B problems, N unknowns or nodes.
+Shape letters: B problems, N unknowns or sums.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ import torch
 from torch import Tensor
 
 from lowland.errors import OptionError
-
-_ATTEMPTS = 100
-_DENSITY = 10.0
-"""Nodes per unit of area: edges are about as long in large graphs as in small ones, and paths have more of them."""
 
 
 def additions(count: int, size: int, largest: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -75,64 +71,6 @@ def columns_of(matrix: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
     unit = torch.eye(matrix.shape[1], dtype=matrix.dtype)[which]
     answer = torch.linalg.solve(matrix, unit)
     return torch.cat([unit, matrix.flatten(1)], dim=1).float(), answer.float()
-
-
-def shortest_paths(count: int, size: int, generator: torch.Generator, neighbours: int = 3) -> tuple[Tensor, Tensor]:
-    """Distances from node 0: x = [1 at the source, a, w], (B, N + 2 N²), and y (B, N), the lengths of shortest paths.
-
-    The nodes are points drawn uniformly from a square that grows with N, 10 to a unit of area. Each is joined to its
-    nearest neighbours; a is the symmetric adjacency of 0 and 1, and w the length of each edge, 0 where there is none.
-    Graphs that are not connected are drawn again. The distances are those of Floyd (1962).
-
-    Args:
-        count: B.
-        size: N, more than `neighbours`.
-        generator: draws the points.
-        neighbours: of each node.
-
-    Raises:
-        OptionError: for a count below 1, neighbours below 1 or not below the size, or if connected graphs are so rare
-            that they cannot be drawn.
-
-    >>> x, y = shortest_paths(4, 6, torch.Generator().manual_seed(0))
-    >>> x.shape, y.shape, y[:, 0]
-    (torch.Size([4, 78]), torch.Size([4, 6]), tensor([0., 0., 0., 0.]))
-    """
-    _check(count, size)
-    if not 1 <= neighbours < size:
-        raise OptionError(f"neighbours must be from 1 to {size - 1} in a graph of {size} nodes, not {neighbours}.")
-    found: list[tuple[Tensor, Tensor]] = []
-    left = count
-    for _ in range(_ATTEMPTS):
-        points = math.sqrt(size / _DENSITY) * torch.rand(max(left, 16), size, 2, generator=generator)
-        length = (points[:, :, None] - points[:, None]).square().sum(dim=3).sqrt()
-        nearest = length.argsort(dim=2)[:, :, 1 : neighbours + 1]
-        edge = torch.zeros_like(length).scatter_(2, nearest, 1.0)
-        edge = torch.maximum(edge, edge.mT)
-        distance = all_distances(torch.where(edge > 0, length, torch.inf))
-        good = torch.isfinite(distance).all(dim=2).all(dim=1).nonzero()[:left, 0]
-        source = torch.zeros(len(good), size).index_fill_(1, torch.tensor([0]), 1.0)
-        x = torch.cat([source, edge[good].flatten(1), (edge * length)[good].flatten(1)], dim=1)
-        found.append((x, distance[good][:, 0]))
-        left -= len(good)
-        if not left:
-            return torch.cat([x for x, _ in found]), torch.cat([y for _, y in found])
-    raise OptionError(
-        f"Graphs of {size} nodes with {neighbours} neighbours each are hardly ever connected: use more neighbours."
-    )
-
-
-def all_distances(lengths: Tensor) -> Tensor:
-    """The shortest paths between all nodes, (B, N, N), from the lengths of edges, infinite where there is none.
-
-    >>> all_distances(torch.tensor([[[0.0, 1.0, 5.0], [1.0, 0.0, 1.0], [5.0, 1.0, 0.0]]]))[0, 0]
-    tensor([0., 1., 2.])
-    """
-    distance = lengths.clone()
-    distance.diagonal(dim1=1, dim2=2).zero_()
-    for middle in range(distance.shape[1]):
-        distance = torch.minimum(distance, distance[:, :, middle, None] + distance[:, None, middle])
-    return distance
 
 
 def _check(count: int, size: int) -> None:

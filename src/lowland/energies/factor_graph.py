@@ -12,14 +12,14 @@ from lowland.data.scopes import PLACES, scope_of
 from lowland.domains import Reals
 from lowland.energies.base import Energy, ReferenceCase
 from lowland.errors import OptionError
-from lowland.nn.factor_network import differences, places, with_constants
+from lowland.nn.factor_network import places
 from lowland.nn.layers import linear
 from lowland.registry import register
 
 
 @register("energy")
 class FactorGraph(Energy):
-    """E(x, y) = Σ_f tᵀ(Q t + q) + v·σ(U t + u), t = [Σ_e g_e (W x_e + w) ⊙ σ(A x_e + B y_e + a), x_f, g_f y_f].
+    """E(x, y) = Σ_f tᵀ(Q t + q) + v·σ(U t + u), t = [Σ_e (W x_e + w) ⊙ σ(A x_e + B y_e + a), x_f, y_f].
 
     σ(s) = s / (1 + e^{−s}). The factors f and their elements e are fixed by the kind of problem
     (`lowland.data.scopes`); what is learned is shared by all of them. So the weights serve problems of any size, and E
@@ -29,8 +29,8 @@ class FactorGraph(Energy):
     & Tenenbaum, "Learning iterative reasoning through energy diffusion" (2024), for reasoning as energy minimisation.
 
     Args:
-        kind: of problem, "linear_system" or "shortest_path".
-        size: unknowns or nodes.
+        kind: of problem, "linear_system" or "addition".
+        size: unknowns or sums.
         channels: of the sum over elements, the length of W x_e.
         hidden: units of U t.
         scale: factor on the first Q, q and v; descent with a step of 1 must not diverge at first.
@@ -41,8 +41,8 @@ class FactorGraph(Energy):
     Raises:
         OptionError: for an unknown kind, a size below 2, channels or hidden below 1, or a scale that is not positive.
 
-    >>> energy = FactorGraph("shortest_path", 5)
-    >>> energy(x=torch.zeros(2, 55), y=torch.zeros(2, 5)).shape
+    >>> energy = FactorGraph("linear_system", 5)
+    >>> energy(x=torch.zeros(2, 30), y=torch.zeros(2, 5)).shape
     torch.Size([2])
     >>> energy.resized(30).domain("y")
     Reals(30)
@@ -50,11 +50,8 @@ class FactorGraph(Energy):
 
     given: Tensor
     free: Tensor
-    origin: Tensor
-    gate: Tensor
     context: Tensor
     own: Tensor
-    own_gate: Tensor
 
     def __init__(
         self,
@@ -63,7 +60,6 @@ class FactorGraph(Energy):
         channels: int = 8,
         hidden: int = 16,
         scale: float = 0.1,
-        squared: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         scope = scope_of(kind, size)
@@ -72,7 +68,7 @@ class FactorGraph(Energy):
                 f"channels and hidden must be at least 1 and scale positive, not {channels}, {hidden} and {scale}."
             )
         super().__init__(x=Reals(scope.n_inputs), y=Reals(scope.n_answers))
-        self.kind, self.squared = kind, squared
+        self.kind = kind
         self.channels, self.hidden, self.scale = channels, hidden, scale
         for name in PLACES:
             self.register_buffer(name, getattr(scope, name), persistent=False)  # another size has other places
@@ -91,26 +87,20 @@ class FactorGraph(Energy):
 
     def resized(self, size: int) -> FactorGraph:
         """A copy with the same weights for problems of another size."""
-        other = FactorGraph(self.kind, size, self.channels, self.hidden, self.scale, self.squared)
+        other = FactorGraph(self.kind, size, self.channels, self.hidden, self.scale)
         own = next(self.parameters())
         other.to(device=own.device, dtype=own.dtype).load_state_dict(self.state_dict())
         return other
 
     def encode(self, x: Tensor) -> dict[str, Tensor]:
-        """What depends on x: g_e (W x_e + w) and A x_e + a, each (B, F, M, channels), x_f (B, F, C) and g_f (B, F, O)."""
-        padded = with_constants(x)
-        seen = places(padded, self.given)
-        weights = places(padded, self.gate)[..., None] * self.weigh(seen)
-        context, own = places(padded, self.context), places(padded, self.own_gate)
-        return {"weights": weights, "seen": self.see_given(seen), "context": context, "own": own}
+        """What depends on x: W x_e + w and A x_e + a, (B, F, M, channels), and x_f, (B, F, C)."""
+        seen = places(x, self.given)
+        return {"weights": self.weigh(seen), "seen": self.see_given(seen), "context": places(x, self.context)}
 
     def energy(self, x: dict[str, Tensor], y: Tensor, z: Any) -> Tensor:
-        elements = functional.silu(x["seen"] + self.see_free(differences(y, self.free, self.origin)))
-        t = torch.cat([(x["weights"] * elements).sum(dim=2), x["context"], x["own"] * places(y, self.own)], dim=2)
-        bent = self.quadratic(t)
-        value = (0.5 * bent * bent if self.squared else bent * t).sum(dim=2) + self.readout(
-            functional.silu(self.units(t))
-        )[..., 0]
+        elements = functional.silu(x["seen"] + self.see_free(places(y, self.free)))
+        t = torch.cat([(x["weights"] * elements).sum(dim=2), x["context"], places(y, self.own)], dim=2)
+        value = (self.quadratic(t) * t).sum(dim=2) + self.readout(functional.silu(self.units(t)))[..., 0]
         return value.sum(dim=1)
 
     @classmethod

@@ -20,31 +20,11 @@ def places(values: Tensor, index: Tensor) -> Tensor:
     return values.index_select(1, index.flatten()).unflatten(1, index.shape)
 
 
-def differences(values: Tensor, index: Tensor, origin: Tensor) -> Tensor:
-    """Entries of (B, N, ...) at places, less those of [0, values] at other places.
-
-    >>> differences(torch.tensor([[5.0, 7.0]]), torch.tensor([1, 1]), torch.tensor([0, 1]))
-    tensor([[7., 2.]])
-    """
-    zero = torch.zeros_like(values[:, :1])
-    return places(values, index) - places(torch.cat([zero, values], dim=1), origin)
-
-
-def with_constants(x: Tensor) -> Tensor:
-    """[0, 1, x], in which a `Scope` counts its places.
-
-    >>> with_constants(torch.tensor([[5.0]]))
-    tensor([[0., 1., 5.]])
-    """
-    zeros = torch.zeros_like(x[:, :1])
-    return torch.cat([zeros, zeros + 1, x], dim=1)
-
-
 class FactorNetwork(nn.Module):
     """f(x): each entry of y has a state of `width` numbers, and each layer, with weights of its own, passes messages.
 
-        t = [Σ_e g_e (W x_e + w) ⊙ σ(A x_e + B h_e + a), x_f, h_f],  s = σ(U t + u)
-        h_e ← h_e + g_e C σ(D s + F x_e + G h_e),  h_f ← h_f + H s
+        t = [Σ_e (W x_e + w) ⊙ σ(A x_e + B h_e + a), x_f, h_f],  s = σ(U t + u)
+        h_e ← h_e + C σ(D s + F x_e + G h_e),  h_f ← h_f + H s
 
     It sees what an element and a factor see in `FactorGraph`, and its messages have the form of the gradient of that
     energy, but no energy ties them together and the number of layers is fixed. Source: Gilmer et al., "Neural message
@@ -93,10 +73,9 @@ class FactorNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_inputs) → (B, n_answers)."""
-        padded = with_constants(x)
         state = x.new_zeros(len(x), self.answers, self.width)
         for layer in self.layers:
-            state = layer(padded, state)
+            state = layer(x, state)
         return self.readout(state)[..., 0]
 
 
@@ -105,8 +84,6 @@ class _Layer(nn.Module):
 
     given: Tensor
     free: Tensor
-    origin: Tensor
-    gate: Tensor
     context: Tensor
     own: Tensor
 
@@ -125,14 +102,14 @@ class _Layer(nn.Module):
         self.to_free = linear(channels, states, generator, bias=False)
         self.to_own = linear(channels, own, generator, bias=False)
 
-    def forward(self, padded: Tensor, state: Tensor) -> Tensor:
-        seen, gate = places(padded, self.given), places(padded, self.gate)[..., None]
-        near = differences(state, self.free, self.origin).flatten(3)
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        seen = places(x, self.given)
+        near = places(state, self.free).flatten(3)
         elements = self.weigh(seen) * functional.silu(self.see_given(seen) + self.see_free(near))
         own = places(state, self.own).flatten(2)
-        t = torch.cat([(gate * elements).sum(dim=2), places(padded, self.context), own], dim=2)
+        t = torch.cat([elements.sum(dim=2), places(x, self.context), own], dim=2)
         factor = functional.silu(self.factor(t))
         back = functional.silu(self.back(factor)[:, :, None] + self.back_given(seen) + self.back_free(near))
         width = state.shape[2]
-        state = state.index_add(1, self.free.flatten(), (gate * self.to_free(back)).reshape(len(state), -1, width))
+        state = state.index_add(1, self.free.flatten(), self.to_free(back).reshape(len(state), -1, width))
         return state.index_add(1, self.own.flatten(), self.to_own(factor).reshape(len(state), -1, width))

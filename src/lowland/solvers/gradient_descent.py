@@ -38,8 +38,8 @@ class GradientDescent(Solver):
     """Projected gradient descent: v ← μ v − η ∇E(u), u ← project(u + v) (Polyak 1964).
 
     With `monotone`, a step that would raise E(u) is not taken: the row stays, loses its velocity, and halves its η.
-    After a step that is taken its η grows by 2 %. So the energy never rises, on landscapes whose curvature nobody knows,
-    such as learned ones. Sources: Vogl et al., "Accelerating the convergence of the back-propagation method" (1988),
+    After a step that is taken its η grows by 2 %. So the energy never rises, on landscapes of unknown curvature, such
+    as learned ones. Sources: Vogl et al., "Accelerating the convergence of the back-propagation method" (1988),
     for η; Du, Mao & Tenenbaum, "Learning iterative reasoning through energy diffusion" (2024), algorithm 2, which
     rejects such steps too.
 

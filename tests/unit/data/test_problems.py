@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from scipy.sparse.csgraph import dijkstra
 
-from lowland.data.problems import all_distances, columns_of, inverse_columns, shortest_paths
-from lowland.data.scopes import FIRST, ONE, linear_system, scope_of, shortest_path
+from lowland.data.problems import additions, columns_of, inverse_columns
+from lowland.data.scopes import addition, linear_system, scope_of
 from lowland.errors import OptionError
 
 
@@ -39,29 +37,10 @@ def test_a_smaller_ridge_has_a_worse_condition() -> None:
     assert bool((conditions[1] > conditions[0]).all())
 
 
-def test_distances_agree_with_dijkstra() -> None:
-    x, y = shortest_paths(5, 12, _generator())
-    assert torch.equal(x[:, :12], torch.eye(12)[:1].expand(5, 12))
-    for row, distance in zip(x, y, strict=True):
-        edge, length = row[12:].reshape(2, 12, 12)
-        assert torch.equal(edge, edge.T)
-        assert bool((length[edge == 0] == 0).all())
-        np.testing.assert_allclose(distance, dijkstra(length.numpy(), indices=0), rtol=1e-5)
-
-
-def test_larger_graphs_have_longer_paths_but_edges_as_long() -> None:
-    (small, near), (large, far) = (shortest_paths(40, size, _generator()) for size in (10, 30))
-
-    def edge(x: torch.Tensor, size: int) -> float:
-        lengths = x[:, size + size**2 :]
-        return lengths[lengths > 0].mean().item()
-
-    assert far.amax(dim=1).mean() > 1.3 * near.amax(dim=1).mean()
-    assert 0.7 < edge(large, 30) / edge(small, 10) < 1.3
-
-
-def test_a_node_that_cannot_be_reached_is_infinitely_far() -> None:
-    assert all_distances(torch.full((1, 2, 2), torch.inf))[0, 0, 1] == torch.inf
+def test_sums_are_sums_and_fill_their_range() -> None:
+    x, y = additions(500, 4, 2.5, _generator())
+    assert torch.equal(x[:, :4] + x[:, 4:], y)
+    assert 2.4 < x.abs().max().item() <= 2.5
 
 
 @pytest.mark.parametrize(
@@ -71,9 +50,8 @@ def test_a_node_that_cannot_be_reached_is_infinitely_far() -> None:
         (lambda: inverse_columns(1, 1, 0.5, _generator()), "size"),
         (lambda: inverse_columns(1, 4, 0.0, _generator()), "ridge"),
         (lambda: inverse_columns(1, 4, float("nan"), _generator()), "ridge"),
-        (lambda: shortest_paths(1, 4, _generator(), neighbours=4), "neighbours"),
-        (lambda: shortest_paths(3, 200, _generator(), neighbours=1), "hardly ever connected"),
-        (lambda: scope_of("shortest_paths", 4), "shortest_path"),
+        (lambda: additions(1, 4, -1.0, _generator()), "largest"),
+        (lambda: scope_of("linear_systems", 4), "linear_system"),
         (lambda: scope_of("linear_system", 1), "at least 2"),
         (lambda: scope_of("linear_system", True), "at least 2"),
     ],
@@ -84,13 +62,11 @@ def test_bad_options_are_named(call, words: str) -> None:
 
 
 def test_scopes_name_the_entries_that_meet() -> None:
-    x = torch.cat([torch.zeros(1), torch.ones(1), torch.arange(12.0)])  # [0, 1, b, A] with b = 0 … 2, A = 3 … 11
+    x = torch.arange(12)  # b = 0 … 2, A = 3 … 11
     scope = linear_system(3)
-    assert x[scope.given[1, :, 0]].tolist() == [6.0, 7.0, 8.0]
+    assert x[scope.given[1, :, 0]].tolist() == [6, 7, 8]
     assert scope.free[1, :, 0].tolist() == [0, 1, 2]
-    assert bool((scope.gate == ONE).all())
-    assert scope.context[:, 0].tolist() == [FIRST, FIRST + 1, FIRST + 2]
-    graph = shortest_path(3)
-    assert graph.free[1, :, 0].tolist() == [0, 1, 2]
-    assert graph.origin[1, :, 0].tolist() == [2, 2, 2]
-    assert bool((graph.given[:, :, 0] - graph.gate == 9).all())
+    assert scope.context[:, 0].tolist() == scope.own[:, 0].tolist() == [0, 1, 2]
+    sums = addition(3)
+    assert sums.given[2].tolist() == [[2, 5]]
+    assert sums.free[2].tolist() == [[2]]

@@ -5,27 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowland.data.problems import inverse_columns, shortest_paths
+from lowland.data.problems import additions, inverse_columns
 from lowland.energies.factor_graph import FactorGraph
 from lowland.errors import OptionError
 from lowland.training.export import load_energy, save_energy
 
 
-def test_renamed_nodes_have_the_same_energy() -> None:
-    x, y = shortest_paths(3, 7, torch.Generator().manual_seed(0))
-    order = torch.tensor([3, 0, 4, 6, 1, 2, 5])
-    parts = [x[:, :7][:, order]]
-    parts += [part.reshape(-1, 7, 7)[:, order][:, :, order].flatten(1) for part in x[:, 7:].split(49, dim=1)]
-    energy = FactorGraph("shortest_path", 7)
-    torch.testing.assert_close(energy(x=torch.cat(parts, dim=1), y=y[:, order]), energy(x=x, y=y), rtol=1e-4, atol=1e-5)
-
-
-def test_distances_are_relative_except_at_the_source() -> None:
-    x, y = shortest_paths(2, 6, torch.Generator().manual_seed(0))
-    energy = FactorGraph("shortest_path", 6)
-    assert not torch.allclose(energy(x=x, y=y + 1), energy(x=x, y=y))
-    x = torch.cat([torch.zeros(2, 6), x[:, 6:]], dim=1)
-    torch.testing.assert_close(energy(x=x, y=y + 1), energy(x=x, y=y), rtol=1e-4, atol=1e-5)
+def test_renamed_unknowns_have_the_same_energy() -> None:
+    x, y = inverse_columns(3, 5, 0.5, torch.Generator().manual_seed(0))
+    order = torch.tensor([3, 0, 4, 1, 2])
+    renamed = torch.cat([x[:, :5][:, order], x[:, 5:].reshape(-1, 5, 5)[:, order][:, :, order].flatten(1)], dim=1)
+    energy = FactorGraph("linear_system", 5)
+    torch.testing.assert_close(energy(x=renamed, y=y[:, order]), energy(x=x, y=y), rtol=1e-4, atol=1e-5)
 
 
 def test_it_can_be_the_energy_whose_minimum_solves_the_system() -> None:
@@ -45,8 +36,8 @@ def test_it_can_be_the_energy_whose_minimum_solves_the_system() -> None:
 
 
 def test_a_copy_of_another_size_has_the_same_weights_and_its_own_domain() -> None:
-    energy = FactorGraph("shortest_path", 6, channels=3, hidden=5, generator=torch.Generator().manual_seed(1)).double()
-    x, y = shortest_paths(2, 9, torch.Generator().manual_seed(0))
+    energy = FactorGraph("addition", 6, channels=3, hidden=5, generator=torch.Generator().manual_seed(1)).double()
+    x, y = additions(2, 9, 1.0, torch.Generator().manual_seed(0))
     large = energy.resized(9)
     assert large(x=x.double(), y=y.double()).shape == (2,)
     for own, other in zip(energy.parameters(), large.parameters(), strict=True):
@@ -54,8 +45,8 @@ def test_a_copy_of_another_size_has_the_same_weights_and_its_own_domain() -> Non
 
 
 def test_it_is_saved_and_loaded(tmp_path) -> None:
-    energy = FactorGraph("shortest_path", 5, channels=3, hidden=4, generator=torch.Generator().manual_seed(2))
-    x, y = shortest_paths(2, 5, torch.Generator().manual_seed(0))
+    energy = FactorGraph("addition", 5, channels=3, hidden=4, generator=torch.Generator().manual_seed(2))
+    x, y = additions(2, 5, 1.0, torch.Generator().manual_seed(0))
     again = load_energy(save_energy(energy, tmp_path / "energy"))
     assert torch.equal(again(x=x, y=y), energy(x=x, y=y))
 

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lowland.data.problems import columns_of, inverse_columns, shortest_paths
+from lowland.data.problems import additions, columns_of, inverse_columns
 from lowland.energies.base import Energy
 from lowland.energies.factor_graph import FactorGraph
 from lowland.energies.prediction import Prediction
@@ -27,20 +27,22 @@ from lowland.shaping.predictive.descent import Descent
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.solvers.gradient_descent import GradientDescent
 
-TASKS = ("inverse", "paths")
-KINDS = {"inverse": "linear_system", "paths": "shortest_path"}
+KINDS = {"inverse": "linear_system", "addition": "addition"}
+"""The kind of problem of each task, as `lowland.data.scopes` has it."""
 LAYERS = 4
 NETWORKS = {"network": (3, 3), "large network": (8, 8)}
-"""Width and channels of the feed-forward networks: about as many parameters as the energy, and several times as many."""
+"""Width and channels of the feed-forward networks: about as many parameters as the energy, or several times as many."""
+TIMES = {"inverse": {"network": 2.8, "large network": 1.4}, "addition": {"network": 4.0, "large network": 4.0}}
+"""Steps of the networks, of 64 problems each, for each of the energy: they get no less processor time than it does."""
 MOMENTUM = 0.8
 """Of the steps in training; in use it is 0.9."""
 
 
 class Task(NamedTuple):
-    """Problems of one kind: sizes of those to train on and of the harder ones, and draws of each."""
+    """Problems of one kind: their size, the training steps of the energy, and draws of easy and of harder ones."""
 
     size: int
-    harder: int
+    steps: int
     draw: Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
     draw_harder: Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
@@ -63,30 +65,30 @@ class ReasonRecipe(SeededRecipe):
     """δ of A = (2 R Rᵀ + δ I) / N in training."""
     harder_ridge: Positive = 0.1
     """δ of the harder matrices."""
-    nodes: Annotated[int, Bound(least=5)] = 10
-    """Nodes of the graphs to train on."""
-    harder_nodes: Annotated[int, Bound(least=5)] = 30
-    """Nodes of the larger graphs."""
-    problems: Count = 6000
+    entries: Annotated[int, Bound(least=2)] = 20
+    """Sums in each problem of addition."""
+    largest: Positive = 1.0
+    """Largest number to add in training."""
+    harder_largest: Positive = 2.5
+    """Largest number of the harder additions."""
+    problems: Count = 10000
     """Problems to train on, of each kind."""
     tested: Count = 100
     """Test problems of each kind and difficulty."""
-    steps: Count = 1000
-    """Training steps of the energy, of 32 problems each."""
-    network_steps: Count = 3000
-    """Training steps of the network of equal size, of 64 problems each."""
-    large_steps: Count = 1500
-    """Training steps of the large network, of 64 problems each."""
+    steps: Count = 600
+    """Training steps of the energy for the inverse, of 32 problems each."""
+    addition_steps: Count = 300
+    """The same for addition."""
     unrolled: Count = 10
     """Steps of descent in training."""
-    doublings: Count = 6
+    doublings: Count = 5
     """How often the number of steps of descent is doubled in use."""
 
-    stages: ClassVar[int] = 8
+    stages: ClassVar[int] = 9
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
-            "seeds": 2, "problems": 64, "tested": 6, "steps": 3, "network_steps": 3, "large_steps": 2,
-            "unrolled": 2, "doublings": 2, "harder_nodes": 12,
+            "seeds": 2, "problems": 64, "tested": 6, "steps": 3, "addition_steps": 2,
+            "unrolled": 2, "doublings": 2,
         },
     }  # fmt: skip
 
@@ -96,17 +98,23 @@ class ReasonRecipe(SeededRecipe):
         return [self.unrolled * 2**power for power in range(self.doublings + 1)]
 
     def task(self, name: str) -> Task:
+        """The problems of a task."""
         if name == "inverse":
-            easy = partial(_inverses, size=self.unknowns, ridge=self.ridge)
-            hard = partial(_inverses, size=self.unknowns, ridge=self.harder_ridge)
-            return Task(self.unknowns, self.unknowns, easy, hard)
-        easy = partial(_paths, size=self.nodes)
-        return Task(self.nodes, self.harder_nodes, easy, partial(_paths, size=self.harder_nodes))
+            size, steps, draw = self.unknowns, self.steps, inverse_columns
+            easy, hard = self.ridge, self.harder_ridge
+        else:
+            size, steps, draw = self.entries, self.addition_steps, additions
+            easy, hard = self.largest, self.harder_largest
+
+        def drawing(how: float) -> Callable[[int, torch.Generator], tuple[Tensor, Tensor]]:
+            return lambda count, generator: draw(count, size, how, generator)
+
+        return Task(size, steps, drawing(easy), drawing(hard))
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         numbers: dict[str, dict[str, Any]] = {}
         pictured: list[Left] = []
-        for index, name in enumerate(TASKS):
+        for index, name in enumerate(KINDS):
             with run.below(name):
                 found, left = self._measure(run, name, 10 * seed + index)
             numbers |= {f"{name}: {method}": row for method, row in found.items()}
@@ -118,18 +126,18 @@ class ReasonRecipe(SeededRecipe):
         x, y = task.draw(self.problems, self.generator(1000 + seed))
         solver = GradientDescent(1.0, momentum=MOMENTUM, max_steps=self.unrolled, tol=None)
         energy = FactorGraph(kind, task.size, generator=self.generator(seed))
-        learn = partial(self._train, energy, (x, y), Descent(solver, seed=seed), self.steps, 32, seed)
+        learn = partial(self._train, energy, (x, y), Descent(solver, seed=seed), task.steps, 32, seed)
         seconds = {"energy": run.stage("energy", learn, [energy])}
         networks: dict[str, FactorNetwork] = {}
-        for method, steps in (("network", self.network_steps), ("large network", self.large_steps)):
-            width, channels = NETWORKS[method]
+        for method, (width, channels) in NETWORKS.items():
+            steps = round(TIMES[name][method] * task.steps)
             network = FactorNetwork(kind, task.size, LAYERS, width, channels, self.generator(seed))
             wrapped = Prediction(x.shape[1], y.shape[1], hidden=())
             wrapped.network = network
             learn = partial(self._train, wrapped, (x, y), MinimumEnergy(), steps, 64, seed)
             seconds[method] = run.stage(method, learn, [network])
             networks[method] = network
-        if seed < len(TASKS):
+        if seed < len(KINDS):
             run.save_energy(name, energy)
         tested = run.stage("test", partial(self._test, task, energy, networks, y, seed))
         numbers: dict[str, dict[str, Any]] = tested["numbers"]
@@ -157,12 +165,12 @@ class ReasonRecipe(SeededRecipe):
         easy = task.draw(self.tested, self.generator(2000 + seed))
         hard = task.draw_harder(self.tested, self.generator(3000 + seed))
         numbers: dict[str, dict[str, float]] = {"mean answer": {}, "energy": {}}
-        for measure, size, (x, truth) in (("same", task.size, easy), ("harder", task.harder, hard)):
+        for measure, (x, truth) in (("same", easy), ("harder", hard)):
             numbers["mean answer"][measure] = squared_error(y.mean().expand_as(truth), truth)
             for method, network in networks.items():
                 with torch.no_grad():
-                    numbers.setdefault(method, {})[measure] = squared_error(network.resized(size)(x), truth)
-            found = descended(energy.resized(size), x, truth, self.marks).errors
+                    numbers.setdefault(method, {})[measure] = squared_error(network(x), truth)
+            found = descended(energy, x, truth, self.marks).errors
             numbers["energy"] |= {f"{measure} after {mark}": error for mark, error in found.items()}
             numbers["energy"] |= {measure: found[self.marks[-1]], f"{measure} as trained": found[self.marks[0]]}
         return {"numbers": numbers}
@@ -170,14 +178,14 @@ class ReasonRecipe(SeededRecipe):
     def _picture(self, energy: FactorGraph, seed: int) -> dict[str, Tensor]:
         """All columns of the inverse of one harder matrix."""
         size = self.unknowns
-        x, _ = _inverses(1, self.generator(4000 + seed), size=size, ridge=self.harder_ridge)
+        x, _ = inverse_columns(1, size, self.harder_ridge, self.generator(4000 + seed))
         matrix = x[:, size:].reshape(1, size, size).double().expand(size, size, size)
         x, y = columns_of(matrix, torch.arange(size))
         found: Descended = descended(energy, x, y, self.marks)
         return {"truth": y.T, "answers": found.answers.transpose(1, 2)}
 
     def figures(self, run: Run, first: Left) -> None:
-        for name in TASKS:
+        for name in KINDS:
             run.grid(name, [(partial(self._curves, run, name, measure), "") for measure in ("same", "harder")])
         run.show(pictured=", ".join(str(mark) for mark in self.marks))
         tiles = torch.stack([*first.answers, first.truth])
@@ -189,11 +197,3 @@ class ReasonRecipe(SeededRecipe):
         for method in ("network", "large network"):
             lines[method] = (self.marks, [results.mean(f"{name}: {method}", measure)] * len(self.marks))
         return curves(lines, xlabel="steps of descent", ylabel="squared error", log="xy")
-
-
-def _inverses(count: int, generator: torch.Generator, size: int, ridge: float) -> tuple[Tensor, Tensor]:
-    return inverse_columns(count, size, ridge, generator)
-
-
-def _paths(count: int, generator: torch.Generator, size: int) -> tuple[Tensor, Tensor]:
-    return shortest_paths(count, size, generator)
