@@ -39,9 +39,9 @@ class GradientDescent(Solver):
 
     With `monotone`, a step that would raise E(u) is not taken: the row stays, loses its velocity, and halves its η.
     After a step that is taken its η grows by 2 %. So the energy never rises, on landscapes of unknown curvature, such
-    as learned ones. Sources: Vogl et al., "Accelerating the convergence of the back-propagation method" (1988),
-    for η; Du, Mao & Tenenbaum, "Learning iterative reasoning through energy diffusion" (2024), algorithm 2, which
-    rejects such steps too.
+    as learned ones. Sources: Vogl et al., "Accelerating the convergence of the back-propagation method" (1988), for η;
+    Du, Mao & Tenenbaum, "Learning iterative reasoning through energy diffusion" (2024), whose inference rejects such
+    steps too.
 
     Args:
         step_size: η, in squared units of u per unit of E. It must be below 2 / L for curvature L (1 / L is safe).

@@ -21,12 +21,12 @@ class Descent(Shaping):
     """L = mean log(1 + ‖y_T − y‖² / ‖y_0 − y‖²): T steps of a solver from y_0 should end close to the answer y.
 
     The loss is differentiated through the steps (`Unroll`), as energy-based transformers are trained: Gladstone et al.,
-    "Energy-based transformers are scalable learners and thinkers" (2025), section 3. A part of the rows starts where
-    `infer` does. The others start at y + s e, e normal, with s between the spread and a hundredth of it: the denoising
-    of Du, Mao & Tenenbaum, "Learning iterative reasoning through energy diffusion" (2024), section 3.2, but in one
-    landscape for all noise levels. So the late steps of a long descent are trained by short ones. The error is relative
-    to that of the start, so that every step counts, near the answer or far away; the logarithm bounds the pull of rows
-    that diverge.
+    "Energy-based transformers are scalable learners and thinkers" (2025). A part of the rows starts where `infer` does.
+    The others start at y + s e, e normal, with s between the spread and a hundredth of it: the denoising of Du, Mao &
+    Tenenbaum, "Learning iterative reasoning through energy diffusion" (2024), but in one landscape for all noise
+    levels, and without their contrastive term. So the late steps of a long descent are trained by short ones. The error
+    is relative to that of the start, so that every step counts, near the answer or far away; the logarithm bounds the
+    pull of rows that diverge.
 
     Energies: any E(x, y) with a continuous y, one tensor, and no z, twice differentiable.
 
