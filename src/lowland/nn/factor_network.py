@@ -59,15 +59,14 @@ class FactorNetwork(nn.Module):
                 f"layers, width and channels must be at least 1, but they are {layers}, {width} and {channels}."
             )
         super().__init__()
-        self.options = {"layers": layers, "width": width, "channels": channels}
-        self.kind, self.width, self.answers = kind, width, scope.n_answers
+        self.kind, self.width, self.channels, self.answers = kind, width, channels, scope.n_answers
         generator = generator or torch.Generator().manual_seed(0)
         self.layers = nn.ModuleList(_Layer(scope, width, channels, generator) for _ in range(layers))
         self.readout = linear(width, 1, generator)
 
     def resized(self, size: int) -> FactorNetwork:
         """A copy with the same weights for problems of another size."""
-        other = FactorNetwork(self.kind, size, **self.options).to(self.readout.weight)
+        other = FactorNetwork(self.kind, size, len(self.layers), self.width, self.channels).to(self.readout.weight)
         other.load_state_dict(self.state_dict())
         return other
 

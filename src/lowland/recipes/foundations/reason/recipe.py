@@ -33,7 +33,7 @@ LAYERS = 4
 NETWORKS = {"network": (3, 3), "large network": (8, 8)}
 """Width and channels of the feed-forward networks: about as many parameters as the energy, or several times as many."""
 TIMES = {"inverse": {"network": 2.8, "large network": 1.4}, "addition": {"network": 4.0, "large network": 4.0}}
-"""Steps of the networks, of 64 problems each, for each of the energy: they take about as much processor time, or more."""
+"""Steps of the networks, of 64 problems each, for each of the energy: about as much processor time, or more."""
 MOMENTUM = 0.8
 """Of the steps in training; in use it is 0.9."""
 
