@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowland.domains import Reals
 from lowland.energies.base import Energy, ReferenceCase, squared_distance
@@ -21,6 +21,9 @@ class Prediction(Energy):
     The only minimiser is f(x). Trained with `ll.shaping.MinimumEnergy()`, which is least squares, f(x) becomes the mean
     of all y for an x, however unlikely that mean is; `ConditionalAutoencoder` has a latent variable for what x does not
     determine. Source: textbook.
+
+    To use any other module (B, n_inputs) → (B, n_features) as f, assign it to `network`; `save_energy` stores only the
+    arguments below.
 
     Args:
         n_inputs: size of x.
@@ -41,7 +44,7 @@ class Prediction(Energy):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(x=Reals(n_inputs), y=Reals(n_features))
-        self.network = mlp(n_inputs, *hidden, n_features, generator=generator)
+        self.network: nn.Module = mlp(n_inputs, *hidden, n_features, generator=generator)
 
     def encode(self, x: Tensor) -> Tensor:
         """f(x), (B, n_features)."""

@@ -39,6 +39,7 @@ from lowland.evaluation.negatives import (
 )
 from lowland.evaluation.neighbours import knn, nearest_neighbours
 from lowland.evaluation.probe import Probe, probe
+from lowland.evaluation.reasoning import Descended, descended
 from lowland.evaluation.representations import principal_reconstruction, represent
 from lowland.evaluation.restoration import psnr, restore_images
 from lowland.evaluation.steepness import curvature, slope
@@ -68,6 +69,7 @@ from lowland.shaping.collapse import effective_rank
 __all__ = [
     "CLOSE",
     "Chosen",
+    "Descended",
     "EnergyGap",
     "ErrorPath",
     "FineTuned",
@@ -97,6 +99,7 @@ __all__ = [
     "crps",
     "curvature",
     "densest_share",
+    "descended",
     "effective_rank",
     "energy_gap",
     "energy_spread",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lowland.nn.connections import RadialBasis, TableConvolution, count_connections
 from lowland.nn.convolutional import FilmEncoder, FilmEyes, FrameDecoder
 from lowland.nn.convolutional_lista import ConvolutionalLinear, ConvolutionalLISTA
+from lowland.nn.factor_network import FactorNetwork
 from lowland.nn.layers import linear, mlp
 from lowland.nn.learned_coordinate_descent import LearnedCoordinateDescent
 from lowland.nn.lista import LISTA
@@ -21,6 +22,7 @@ __all__ = [
     "ConvolutionalLISTA",
     "ConvolutionalLinear",
     "DivisiveNormalisation",
+    "FactorNetwork",
     "FilmEncoder",
     "FilmEyes",
     "FrameDecoder",

@@ -1,0 +1,61 @@
+"""How the error of an answer falls with the steps of descent that look for it (system E7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lowland.energies.base import Energy
+from lowland.errors import OptionError
+from lowland.inference import infer
+from lowland.solvers.gradient_descent import GradientDescent
+
+
+class Descended(NamedTuple):
+    """The mean squared error of an entry of y after each number of steps, and the answers then, (len(marks), B, D)."""
+
+    errors: dict[int, float]
+    answers: Tensor
+
+
+def descended(energy: Energy, x: Tensor, y: Tensor, marks: Sequence[int], momentum: float = 0.9) -> Descended:
+    """Answers after so many steps of monotone gradient descent from the domain's starting point.
+
+    Args:
+        energy: E(x, y), trained so that a step size of 1 suits it, as by `lowland.shaping.Descent`.
+        x, y: problems and their exact answers.
+        marks: numbers of steps, at least 1 each.
+        momentum: of the descent.
+
+    Raises:
+        OptionError: without marks, or for one below 1.
+
+    >>> from lowland.energies.factor_graph import FactorGraph
+    >>> case = FactorGraph.reference_case()
+    >>> found = descended(case.energy, case.given["x"], case.minimiser, marks=(1, 100))
+    >>> found.errors[100] < 1e-6, found.answers.shape
+    (True, torch.Size([2, 2, 3]))
+    """
+    if not marks or min(marks) < 1:
+        raise OptionError(f"marks must be numbers of steps of at least 1, not {tuple(marks)}.")
+    solver = GradientDescent(1.0, momentum=momentum, max_steps=max(marks), tol=None, monotone=True)
+    start = energy.domain("y").start(len(y), y.dtype, y.device)
+    with torch.no_grad():
+        found = infer(energy, x=x, over="y", solver=solver, init=energy.domain("y").unpack(start), record=True)
+    assert found.trajectory is not None
+    answers = found.trajectory[list(marks)]
+    truth = energy.domain("y").pack(y)
+    errors = {mark: squared_error(answer, truth) for mark, answer in zip(marks, answers, strict=True)}
+    return Descended(errors, answers)
+
+
+def squared_error(found: Tensor, truth: Tensor) -> float:
+    """The mean squared error of an entry.
+
+    >>> squared_error(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0]))
+    2.0
+    """
+    return (found - truth).square().mean().item()
