@@ -226,8 +226,26 @@ def _paths(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...],
         yield path, value
 
 
-def _exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tensor, ...], list[str]]:
-    """The module, its inputs in order, and their names. For an energy, `example` has the keys x, y and z."""
+def example_of(energy: Energy, samples: int = 2) -> dict[str, Any]:
+    """Values of all variables of an energy, drawn from a normal and projected onto their domains.
+
+    >>> from lowland.energies import Ellipse
+    >>> {name: tuple(value.shape) for name, value in example_of(Ellipse()).items()}
+    {'y': (2, 2), 'z': (2, 1)}
+    """
+    example = {}
+    for name, domain in energy.domains.items():
+        normal = torch.randn(samples, domain.size, generator=torch.Generator().manual_seed(0))
+        example[name] = domain.unpack(domain.project(normal))
+    return example
+
+
+def exportable(module: nn.Module, example: Any) -> tuple[nn.Module, tuple[Tensor, ...], list[str]]:
+    """The module, its inputs in order, and their names. For an energy, `example` has the keys x, y and z.
+
+    Raises:
+        OptionError: for example inputs that do not fit.
+    """
     if isinstance(module, Energy):
         if not isinstance(example, Mapping) or set(example) != set(module.domains):
             raise OptionError(
@@ -290,7 +308,7 @@ def export_program(module: nn.Module, example: Any, path: str | Path) -> Path:
         CheckpointError: if the file cannot be written.
     """
     path = Path(path)
-    wrapped, values, _ = _exportable(module, example)
+    wrapped, values, _ = exportable(module, example)
     with _evaluating(module):
         program = _program(wrapped, values)
         try:
@@ -333,7 +351,7 @@ def export_onnx(
     except ImportError as error:
         raise OptionError(f"ONNX export needs the package {error.name}: pip install lowland[export]") from error
     path = Path(path)
-    wrapped, values, names = _exportable(module, example)
+    wrapped, values, names = exportable(module, example)
     names = list(inputs) or names
     if len(names) != len(values):
         raise OptionError(f"There are {len(values)} inputs, but {len(names)} names: {', '.join(names)}.")

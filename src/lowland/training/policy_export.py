@@ -66,9 +66,9 @@ def export_policy(policy: Policy, method: str, to: str, folder: str | Path) -> l
         return [save_policy(policy, path.with_name(f"{path.name}.safetensors")), code]
     if to == "onnx":
         states = example_states(policy)
-        return [export_onnx(_InUnits(policy), states, path.with_name(f"{path.name}.onnx"), _TOLERANCE, list(states))]
+        return [export_onnx(InUnits(policy), states, path.with_name(f"{path.name}.onnx"), _TOLERANCE, list(states))]
     if to == "program":
-        return [export_program(_InUnits(policy), example_states(policy), path.with_name(f"{path.name}.pt2"))]
+        return [export_program(InUnits(policy), example_states(policy), path.with_name(f"{path.name}.pt2"))]
     raise OptionError(f"There is no format {to!r}. {nearest(to, FORMATS)}")
 
 
@@ -198,7 +198,7 @@ def example_states(policy: Policy, count: int = 2) -> dict[str, Tensor]:
     return {name: state[name] for name in shapes}
 
 
-class _InUnits(nn.Module):
+class InUnits(nn.Module):
     """A policy as `act` computes it, for a batch of tensors."""
 
     def __init__(self, policy: Policy) -> None:

@@ -56,7 +56,7 @@ class Snapshots:
         self.energy.load_state_dict(self.weights[step])
 
 
-def check_rising(name: str, steps: Sequence[int]) -> None:
+def check_rising(name: str, steps: Sequence[float]) -> None:
     """Raise an OptionError unless there is a number or more, each larger than the one before.
 
     >>> check_rising("steps", (10, 10))

@@ -104,12 +104,9 @@ def _is_policy(path: Path) -> bool:
 
 def _part(energy: Energy, part: str | None) -> tuple[nn.Module, Any]:
     """An energy, or a part of it such as its encoder, with an input of two samples to trace it with."""
-    import torch
+    from lowland.training.export import example_of
 
-    example = {}
-    for name, domain in energy.domains.items():
-        normal = torch.randn(2, domain.size, generator=torch.Generator().manual_seed(0))
-        example[name] = domain.unpack(domain.project(normal))
+    example = example_of(energy)
     if part is None:
         return energy, example
     parts = dict(energy.named_children())
