@@ -31,6 +31,7 @@ class PathsRecipe(Recipe):
     samples: Annotated[int, Bound(least=1, most=100)] = 20
     """Normal inputs of each network."""
 
+    accelerated: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {"smoke": {"nets": 8, "widest": 4, "samples": 4}}
 
     def run(self, run: Run) -> None:

@@ -84,6 +84,7 @@ class ReasonRecipe(SeededRecipe):
     doublings: Count = 5
     """How often the number of steps of descent is doubled in use."""
 
+    accelerated: ClassVar[bool] = False
     stages: ClassVar[int] = 9
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {

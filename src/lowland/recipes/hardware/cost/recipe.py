@@ -56,6 +56,7 @@ class CostRecipe(Recipe):
     rounds: Count = 20
     """Copies in memory, and 20 times as many matrix products, of which the best makes the roof."""
 
+    accelerated: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("file",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"networks": ("lenet5",), "onnx": False, "seconds": 0.01, "rounds": 1}

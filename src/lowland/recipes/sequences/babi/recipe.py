@@ -75,6 +75,7 @@ class BabiRecipe(SeededRecipe):
     )  # fmt: skip
     """Which networks; PE LS RN is always among them."""
 
+    accelerated: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("data_dir",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"kinds": (1, 16), "questions": 40, "restarts": 2, "epochs": 2},

@@ -63,6 +63,7 @@ class MemoryRecipe(SeededRecipe):
     sharpness: tuple[Positive, ...] = (10.0, 30.0, 100.0)
     """β for patches."""
 
+    accelerated: ClassVar[bool] = False
     stages: ClassVar[int] = 3
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"seeds": 2, "tried": 10, "units": 40, "covered": 10, "keys": 500, "queries": 10}

@@ -50,6 +50,7 @@ class StacksRecipe(Recipe):
     stacks: Count = 10
     """Stacks."""
 
+    accelerated: ClassVar[bool] = False
     stages: ClassVar[int] = 2 * len(NAMES)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {

@@ -40,6 +40,7 @@ class TapeRecipe(Recipe):
     tested: Count = 100
     """Sequences of each length in the test."""
 
+    accelerated: ClassVar[bool] = False
     stages: ClassVar[int] = 2
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"seeds": 2, "most": 3, "bits": 2, "steps": 5, "batch": 2, "tested": 4},
