@@ -74,9 +74,7 @@ def stream_log(file: IO[bytes], name: str = "the input") -> Iterator[str]:
         if number == 1 and raw.startswith(b"\x1f\x8b"):
             raise DataError(f"{name} is packed: unpack it first, as in `zcat FILE | lowland lines --model RUN`.")
         if number == 1 and raw.startswith(b"__CURSOR="):
-            raise DataError(
-                f"{name} is an export of the journal: stream it with `journalctl -f -o short` or `-o json`."
-            )
+            raise DataError(f"{name} is an export of the journal: stream it with `journalctl -f -o json`.")
         text, _ = _decoded(raw, f"{name}, line {number}")
         if text:
             yield text
@@ -120,7 +118,8 @@ def _journal(text: str, place: str) -> str:
     message = entry.get("MESSAGE", "")
     if isinstance(message, list):  # bytes, where it is not UTF-8
         message = bytes(letter for letter in message if isinstance(letter, int) and 0 <= letter < 256).decode("latin-1")
-    return _line({key: str(value) for key, value in entry.items()} | {"MESSAGE": str(message or "")})
+    line = _line({key: str(value) for key, value in entry.items()} | {"MESSAGE": str(message or "")})
+    return line.encode("utf-8", "replace").decode()  # JSON may have half of a pair of surrogates
 
 
 def _line(entry: dict[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -217,7 +218,7 @@ def _table(path: Path, files: Mapping[str, Path]) -> tuple[dict[str, str], list[
     try:
         text = read_bytes(path).decode("utf-8-sig")
         first = text.split("\n", 1)[0]
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count)) if row]
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count)) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"The transcripts in {path} cannot be read ({error}): they must be CSV, in UTF-8.") from None
     bare = Counter(name.rsplit("/", 1)[-1] for name in files)

@@ -23,8 +23,8 @@ from lowland.evaluation.success import wilson
 from lowland.training.line_scoring import WAYS, LineScore, LineScorer, scaled
 
 PLANTED = ("words", "number", "corrupted", "shuffled")
-"""Faults that can be planted into any line: a word of another line, a number thousands of times as large, letters
-overwritten or the rest cut off, words in another order."""
+"""Faults that can be planted into any line: a word of another line, a number of up to eight digits in place of another,
+letters overwritten or the rest cut off, words in another order."""
 TFIDF, BIGRAM, FOREST = "TF-IDF and nearest neighbour", "bigrams", "isolation forest"
 OURS, NOTHING = "energy", "nothing"
 _TIMED, _MARKED = 200, 600
@@ -44,7 +44,8 @@ def plant(lines: Sequence[str], share: float, seed: int) -> LabelledLog:
     chosen = draw.permutation(len(lines))[: max(1, round(share * len(lines)))]
     for number, row in enumerate(chosen.tolist()):
         for kind in (PLANTED[number % len(PLANTED)], "corrupted"):  # a line without a number or of one word is garbled
-            if (changed := _changed(texts[row], kind, words, draw)) != texts[row]:
+            changed = _changed(texts[row], kind, words, draw)
+            if [one.word for one in tokens_of(changed)] != [one.word for one in tokens_of(texts[row])]:
                 texts[row], kinds[row] = changed, kind
                 break
     return LabelledLog(texts, kinds)
@@ -131,7 +132,8 @@ def choose_ways(scorer: LineScorer, log: LabelledLog) -> dict[str, float]:
 def rivals(train: Sequence[str], test: Sequence[str], seed: int = 0) -> dict[str, list[float]]:
     """Scores of test lines by what people use, each on the same masked tokens, higher for unusual lines.
 
-    The distance to the nearest normal line in TF-IDF, over words and pairs of words; the mean −log p of a word after
+    The distance to the nearest normal line in TF-IDF, over words and pairs of words, those of the test lines too, so
+    that a new word counts; the mean −log p of a word after
     the one before it, with 0.1 added to each count; scikit-learn's isolation forest on TF-IDF.
     """
     from sklearn.ensemble import IsolationForest
@@ -139,12 +141,13 @@ def rivals(train: Sequence[str], test: Sequence[str], seed: int = 0) -> dict[str
 
     old, new = ([[token.word for token in tokens_of(line)] for line in lines] for lines in (train, test))
     vectors = TfidfVectorizer(token_pattern=r"\S+", lowercase=False, ngram_range=(1, 2), sublinear_tf=True)
-    known = vectors.fit_transform(sorted({" ".join(line) for line in old}))
-    asked = vectors.transform([" ".join(line) for line in new])
+    distinct, tested = sorted({" ".join(line) for line in old}), [" ".join(line) for line in new]
+    vectors.fit([*distinct, *tested])
+    known, asked = vectors.transform(distinct), vectors.transform(tested)
     near = np.concatenate([(asked[k : k + 256] @ known.T).max(axis=1).toarray()[:, 0] for k in range(0, len(new), 256)])
     forest = IsolationForest(random_state=seed).fit(vectors.transform([" ".join(line) for line in old]))
     return {
-        TFIDF: (1 - near).tolist(),
+        TFIDF: (1 - near).round(9).tolist(),
         BIGRAM: bigrams(old, new),
         FOREST: (-forest.score_samples(asked)).tolist(),
     }

@@ -194,10 +194,13 @@ def _operation(node: Any, weights: list[str], stored: Mapping[str, Shaped], shap
     if complete and made:
         products, window = _products(node, [one for one in given if one is not None], made[0] or Shaped((), "float32"))
     simple = name in SIMPLE
+    held = sum(stored[each].bytes for each in weights)
+    if name in MOVES and all(one is not None for one in made):  # a look-up reads what it copies, not the whole table
+        held = min(held, sum(one.bytes for one in made if one is not None))
     largest = max((one.numel for one in (*given, *made) if one is not None), default=0)
     return Operation(
         name, node.name or node.output[0], products or 0, largest if simple else 0, tuple(weights),
-        sum(stored[each].bytes for each in weights), activation, made[0].dtype if made and made[0] else "",
+        held, activation, made[0].dtype if made and made[0] else "",
         complete and (products is not None or simple or name in MOVES), window,
     )  # fmt: skip
 

@@ -116,10 +116,12 @@ class _Counter(fx.Interpreter):
         products, window = _products(name, args, outputs[0])
         largest = max([one.numel() for one in outputs] + [value.numel() for _, value in tensors])
         read = [value for node, value in tensors if node not in self._from]
+        held = sum(_bytes(value) for node, value in tensors if node in self._from)
+        if name in MOVES | VIEWS:  # a look-up reads the rows that it copies, not the whole table
+            held = min(held, sum(map(_bytes, outputs)))
         self.operations.append(
             Operation(
-                name, _layer(n), products or 0, largest if name in SIMPLE else 0, weights,
-                sum(_bytes(value) for node, value in tensors if node in self._from),
+                name, _layer(n), products or 0, largest if name in SIMPLE else 0, weights, held,
                 sum(map(_bytes, [*read, *outputs])), f"{outputs[0].dtype}".removeprefix("torch."),
                 products is not None or name in SIMPLE | MOVES | VIEWS, window,
             )

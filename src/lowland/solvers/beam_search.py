@@ -41,7 +41,7 @@ class Beams(NamedTuple):
 
 @register("solver")
 class BeamSearch(Solver):
-    """u* ≈ argmin_u Σ_t c_t(u_t | u_<t): of all prefixes one token longer the W cheapest go on (Lowerre 1976).
+    """u ← argmin_u Σ_t c_t(u_t | u_<t): of all prefixes one token longer the W cheapest go on (Lowerre 1976).
 
     Costs are at least 0, so a prefix never becomes cheaper. The residual is the cost of the best finished sequence less
     that of the cheapest open prefix, at least 0: once it is 0 no prefix of the beam can win, and the sample leaves the

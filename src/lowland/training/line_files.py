@@ -177,7 +177,8 @@ def load_lines(path: Path) -> LineModel:
             )
         words = Vocabulary(card["vocabulary"])
         network = ClozeTransformer(*(card[name] for name in _SIZES))
-        if len(words) != network.words or not set(card["ways"]) <= set(WAYS):
+        known = isinstance(card["ways"], dict) and card["ways"] and set(card["ways"]) <= set(WAYS)
+        if len(words) != network.words or not known or any(pair[1] <= 0 for pair in card["ways"].values()):
             raise CheckpointError(f"{place} is damaged: its words or ways do not fit its weights. Train again.")
         network.load_state_dict(load_file(place))
         ways = {way: (float(mean), float(deviation)) for way, (mean, deviation) in card["ways"].items()}

@@ -31,6 +31,12 @@ _TARGETS = re.compile(
     r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_)|math\.\w+"
 )
 _EXPRESSION = re.compile(r"[\w\s+\-*/(),<>=%!&|~]*")
+_INPUTS = re.compile(r"[^/]+/data/sample_inputs/.+")
+_PARTS = re.compile(
+    r"[^/]+/(archive_format|archive_version|version|byteorder|\.data/.*|\.format/.*|models/[^/]+\.json|"
+    r"data/(weights|constants|sample_inputs|aotinductor)/.*|extra/.*)"
+)
+"""What an archive may hold; torch reads parts of other names by an older way, which unpickles."""
 _QUOTED = re.compile(r"'\w+'")
 _CALLS = re.compile(r"([A-Za-z_]\w*)\s*\(")
 _FUNCTIONS = frozenset(
@@ -77,11 +83,15 @@ def runnable(program: torch.export.ExportedProgram) -> nn.Module:
 
 
 def _copy(archive: zipfile.ZipFile) -> io.BytesIO:
-    """The parts as they were read: another reader might see other parts in the same file."""
+    """The parts as they were read, and those that are archives too: another reader might see other parts in a file."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as copy:
         for name in archive.namelist():
-            copy.writestr(name, archive.read(name))
+            content = archive.read(name)
+            if _INPUTS.fullmatch(name) and content:
+                with zipfile.ZipFile(io.BytesIO(content)) as inside:
+                    content = _copy(inside).getvalue()
+            copy.writestr(name, content)
     made.seek(0)
     return made
 
@@ -99,8 +109,12 @@ def _faults(archive: zipfile.ZipFile) -> Iterator[str]:
         yield f"it holds {len(models)} programs, not one"
     if len(set(names)) < len(names):
         yield "it holds two parts of the same name"
+    if len({name.partition("/")[0] for name in names}) > 1:
+        yield "it holds more than one program"
     for name in names:
         _, _, inner = name.partition("/")
+        if not _PARTS.fullmatch(name):
+            yield f"it holds {name[:80]!r}, which a program of torch.export does not"
         if inner.startswith("data/aotinductor"):
             yield "it holds compiled code"
         if re.fullmatch(r"data/(weights|constants)/.*(\.pt|custom_obj.*|opaque_obj.*)", inner):

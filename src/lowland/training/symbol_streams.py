@@ -72,7 +72,7 @@ def train_streams(
         _one_round(network, name, most, rate, settings, generator)
         updates += settings.windows
         entropy = stream_entropy(network, held)
-        better = (entropy < lowest) | (most < settings.most)
+        better = ((entropy < lowest) | (most < settings.most)) & entropy.isfinite()
         lowest = torch.where(better, entropy, lowest)
         with torch.no_grad():
             for parameter, kept in zip(parameters, best, strict=True):

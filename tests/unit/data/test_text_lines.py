@@ -131,3 +131,14 @@ def test_drawn_lines_are_read_back(tmp_path: Path) -> None:
     assert alphabet_of(found) == "ab"
     with pytest.raises(OptionError, match="at least 1"):
         sample_lines(tmp_path, 0)
+
+
+def test_a_quoted_text_of_several_lines_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    for name in "ab":
+        picture(folder / f"{name}.png")
+    (tmp_path / "t.csv").write_text('a.png,"two\nlines"\nb.png,one\n')
+    found = read_text_lines(folder, str(tmp_path / "t.csv"))
+    assert found.texts == ["one"]
+    assert "several lines" in dict(found.skipped)["a.png"]

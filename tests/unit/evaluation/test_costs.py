@@ -141,6 +141,13 @@ class Odd(nn.Module):
         return torch.linalg.inv(self.layer(x) + 5 * torch.eye(4))
 
 
+def test_a_look_up_reads_the_rows_that_it_copies() -> None:
+    """Three rows of 64 numbers of four bytes, not 50,000."""
+    found = counted(nn.Embedding(50_000, 64), torch.tensor([1, 2, 3]))
+    assert found.weight_bytes == 3 * 64 * 4
+    assert found.stored_bytes == 50_000 * 64 * 4
+
+
 def test_unknown_operators_are_named_and_the_rest_is_counted() -> None:
     found = counted(Odd(), torch.rand(4, 4))
     assert found.products == 64

@@ -34,6 +34,19 @@ def test_planted_lines_differ_and_the_others_do_not() -> None:
     assert {kind for kind in short.kinds if kind} == {"corrupted"}
 
 
+def test_other_spaces_alone_are_no_fault() -> None:
+    lines = ["INFO    started", "WARN    stopped"] * 100
+    log = plant(lines, 0.5, seed=0)
+    for before, after, kind in zip(lines, log.texts, log.kinds, strict=True):
+        assert not kind or before.split() != after.split()
+
+
+def test_a_new_word_is_far_from_all_normal_lines() -> None:
+    scores = rivals(["opened session", "closed session"] * 20, ["opened session", "opened sesame"])[TFIDF]
+    assert scores[0] == 0
+    assert scores[1] > 0.3
+
+
 def test_average_precision_needs_both() -> None:
     assert average_precision([0.0, 0.0, 0.0, 0.0], [True, False, False, False]) == 0.25
     for faulty in ([True], [False]):

@@ -79,6 +79,30 @@ def test_pickled_inputs_are_not_unpickled(program: Path, tmp_path: Path) -> None
     assert not witness.exists()
 
 
+def test_nothing_before_the_example_inputs_is_unpickled(program: Path, tmp_path: Path) -> None:
+    """An archive may have anything before it, and torch would take that for what it is about."""
+    witness = tmp_path / "was run"
+
+    def change(name: str, content: bytes) -> bytes:
+        return pickle.dumps(Evil(witness), protocol=2) + content if "sample_inputs" in name else content
+
+    assert load_program(changed(program, tmp_path / "b.pt2", change)).example_inputs is not None
+    assert not witness.exists()
+
+
+def test_the_older_layout_of_programs_is_refused(program: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "was run"
+    parts = ("state_dict.pt", "constants.pt", "example_inputs.pt")
+    more = {f"serialized_{name}": pickle.dumps(Evil(witness), protocol=2) for name in parts}
+    more |= {"version": b"8.8", "serialized_exported_program.json": b"{}"}
+    with pytest.raises(CheckpointError, match="more than one program"):
+        load_program(changed(program, tmp_path / "b.pt2", same, more))
+    below = {f"archive/{name}": content for name, content in more.items()}
+    with pytest.raises(CheckpointError, match=r"which a program of torch\.export does not"):
+        load_program(changed(program, tmp_path / "c.pt2", same, below))
+    assert not witness.exists()
+
+
 def test_pickled_weights_are_not_unpickled(program: Path, tmp_path: Path) -> None:
     def change(name: str, content: bytes) -> bytes:
         return content.replace(b'"use_pickle": false', b'"use_pickle": true') if "weights_config" in name else content

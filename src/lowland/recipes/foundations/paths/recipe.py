@@ -19,6 +19,10 @@ from lowland.reports.run import Run
 SHOWN = 6
 
 
+PLACES = 12
+"""Decimals of distances: those behind them differ from one sum to the same one again."""
+
+
 @recipe
 @dataclass(frozen=True)
 class PathsRecipe(Recipe):
@@ -42,12 +46,12 @@ class PathsRecipe(Recipe):
             paths = sum(row["paths"] for row in each)
             run.measured.add({
                 f"{name}": {
-                    "difference": max(row["difference"] for row in each),
+                    "difference": round(max(row["difference"] for row in each), PLACES),
                     "size": max(row["size"] for row in each),
                     "paths": paths / len(each),
                     "active": 100 * sum(row["active"] for row in each) / paths,
-                    "excess": max(row["excess"] for row in each),
-                    "below": min(row["below"] for row in each),
+                    "excess": round(max(row["excess"] for row in each), PLACES),
+                    "below": round(min(row["below"] for row in each), PLACES),
                 }
             })  # fmt: skip
         run.show(worst=max(row["difference"] for row in found), paths=sum(row["paths"] for row in found))

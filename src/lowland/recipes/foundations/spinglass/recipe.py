@@ -126,7 +126,7 @@ class SpinglassRecipe(Recipe):
 
         def end(rate: float) -> float:
             trained = self._descend(splits, start, rate, self.epochs, offset + 1)
-            return losses(trained, *splits["validation"]).mean().item()
+            return losses(trained, *splits["validation"]).mean().nan_to_num(float("inf")).item()
 
         return min(self.rates, key=end)
 

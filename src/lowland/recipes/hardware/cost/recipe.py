@@ -145,7 +145,8 @@ class CostRecipe(Recipe):
             numbers, each = row["numbers"], 1 / row["samples"]
             operations = each * (2 * numbers["products"] + numbers["others"])
             # Weights are read once for a whole batch.
-            moved = {n: numbers["stored"] / n + each * numbers["activations"] for n in BATCHES}
+            weights = sum(one["weights"] for one in row["layers"])
+            moved = {n: weights / n + each * numbers["activations"] for n in BATCHES}
             measured[name] = [
                 (operations / moved[n], operations * numbers[key])
                 for runtime in RUNTIMES for n in BATCHES if (key := f"rate {n} {runtime}") in numbers

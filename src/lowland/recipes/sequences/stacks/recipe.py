@@ -75,7 +75,8 @@ class StacksRecipe(Recipe):
                     row.setdefault(kind, {}).update(_named(one, name))
                 rights[f"{NAMES[name]}, {kind}"] = found["right"]
                 whole[f"{kind} {name}"] = sum(one["all"] > 0 for one in found["rows"])
-                first = min(range(self.seeds), key=lambda copy: found["rows"][copy]["validation"])
+                entropies = torch.tensor([row["validation"] for row in found["rows"]])
+                first = int(entropies.nan_to_num(float("inf")).argmin())
                 best.setdefault(f"{kind}, chosen", {}).update(_named(found["rows"][first], name))
                 run.measured.set(kind, f"seconds {name}", found["seconds"])
                 if kind == STACKS:

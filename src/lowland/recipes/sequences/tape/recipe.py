@@ -57,7 +57,7 @@ class TapeRecipe(Recipe):
         for kind in (TAPE, RECURRENT):
             network = machine if kind == TAPE else self._network(kind)
             found = run.stage(kind, partial(self._compare, network, kind, lengths), [network])
-            first = int(found["loss"].argmin())
+            first = int(found["loss"].nan_to_num(float("inf")).argmin())
             chosen = first if kind == TAPE else chosen
             for copy, row in enumerate(rows):
                 at, beyond = (found["errors"][str(length)] for length in (self.most, 2 * self.most))
