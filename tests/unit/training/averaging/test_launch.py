@@ -46,14 +46,14 @@ def test_the_example_goes_on_from_the_centre_when_a_process_is_killed(repository
     ]
     with (tmp_path / "said").open("w") as said:
         agent = subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", *words, "1000"], env=environment, stdout=said, stderr=said
+            [sys.executable, "-m", "torch.distributed.run", *words, "6000"], env=environment, stdout=said, stderr=said
         )
     try:
         until = time.monotonic() + 100
         while (tmp_path / "said").read_text().count("joins after") < 2:
             assert time.monotonic() < until, (tmp_path / "said").read_text()
             time.sleep(0.1)
-        time.sleep(0.5)
+        time.sleep(1.5)  # both meet the centre, and are not at their end
         victim = process_of(1, agent.pid)
         assert victim is not None, "the other process has ended too early"
         os.kill(victim, signal.SIGKILL)
