@@ -5,8 +5,8 @@
 700 amounts on checks, of handwritten digits, and 2,000 printed lines of English in five typefaces that come with
 matplotlib, in several sizes, a little turned and noisy. A reader learns from the pictures with a transcript for at most
 so many minutes and reads new ones: amounts of digits that no line to learn from has, and two to five neighbouring words
-of other texts (365 words in all, so that lines overlap). The least confidence is chosen so that 1 % of all lines may be
-read wrongly.
+of the same texts, or of other texts (365 words in all, so that lines overlap). The least confidence is chosen so that
+1 % of all lines may be read wrongly; that can be promised for lines of the same kind alone.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from lowland.evaluation.text_reading import text_row
 from lowland.recipes.base import execute, start
 from lowland.recipes.vision.read.recipe import ReadRecipe
 
+SAME, OTHER = "print of the same texts", "print of other texts"
 FONTS = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "cmr10")
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:()-' "
 
 
-def checks(folder: Path, count: int, new: int) -> dict[str, str]:
-    """Pictures of amounts, `count` of them with a transcript; what the new ones say."""
+def checks(folder: Path, count: int, new: int) -> dict[str, dict[str, str]]:
+    """Pictures of amounts, `count` of them with a transcript; what the new ones say, by kind."""
     digits, draw = load("mnist10k"), torch.Generator().manual_seed(0)
     said = {}
     for part, many in (("train", count), ("test", new)):
@@ -48,11 +49,11 @@ def checks(folder: Path, count: int, new: int) -> dict[str, str]:
                 (folder / f"{name}.txt").write_text(text, encoding="utf-8")
             else:
                 said[f"{name}.png"] = text
-    return said
+    return {"checks": said}
 
 
-def print_(folder: Path, count: int, new: int) -> dict[str, str]:
-    """Pictures of printed lines, `count` of them with a transcript; what the new ones say."""
+def print_(folder: Path, count: int, new: int) -> dict[str, dict[str, str]]:
+    """Pictures of printed lines, `count` of them with a transcript; what the new ones say, by kind."""
     from matplotlib import get_data_path
     from sklearn import datasets
 
@@ -62,9 +63,9 @@ def print_(folder: Path, count: int, new: int) -> dict[str, str]:
         [word for text in some for word in text.split() if set(word) <= set(LETTERS)] for some in (texts[:4], texts[4:])
     )
     draw = np.random.default_rng(0)
-    said = {}
-    for number in range(count + new):
-        source = old if number < count else other
+    said: dict[str, dict[str, str]] = {SAME: {}, OTHER: {}}
+    for number in range(count + 2 * new):
+        source = other if number >= count + new else old
         first = int(draw.integers(len(source) - 6))
         text = " ".join(source[first : first + int(draw.integers(2, 6))])
         name = FONTS[number % len(FONTS)]
@@ -79,12 +80,12 @@ def print_(folder: Path, count: int, new: int) -> dict[str, str]:
         if number < count:
             (folder / f"{number:05d}.txt").write_text(text, encoding="utf-8")
         else:
-            said[file] = text
+            said[OTHER if source is other else SAME][file] = text
     return said
 
 
-def measure(kind: str, count: int, new: int, minutes: float, steps: int) -> dict[str, Any]:
-    """Learn, read the new lines, and compare."""
+def measure(kind: str, count: int, new: int, minutes: float, steps: int) -> list[dict[str, Any]]:
+    """Learn, read the new lines, and compare: a row for each kind of new lines."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "lines")
         folder.mkdir()
@@ -95,17 +96,24 @@ def measure(kind: str, count: int, new: int, minutes: float, steps: int) -> dict
         run = execute(config, start(config, Path(place, "runs")))
         took, spent = time.perf_counter() - began, time.process_time() - spent
         rows = list(csv.DictReader((run.folder / "read.csv").read_text(encoding="utf-8").splitlines()))
-    found = {row["file"]: row for row in rows if row["file"] in said}
+    found, times = {row["file"]: row for row in rows}, {"minutes": took / 60, "CPU minutes": spent / 60}
+    return [
+        {"case": f"{count} lines to learn from: {name}", **times, **judged(found, some)} for name, some in said.items()
+    ]
+
+
+def judged(found: dict[str, dict[str, str]], said: dict[str, str]) -> dict[str, Any]:
+    """What was read of these lines, beside what they say."""
     missing = {"text": "", "accepted": "no"}  # a picture that was skipped is not read
     rows = [found.get(file, missing) for file in said]
     truths, texts = list(said.values()), [row["text"] for row in rows]
     taken = [row["accepted"] == "yes" for row in rows]
     wrong = wilson(sum(t and a != b for t, a, b in zip(taken, texts, truths, strict=True)), len(rows))
-    found = text_row(texts, truths)
+    right = text_row(texts, truths)
     return {
-        "case": f"{count} {kind} lines", "new lines": len(rows), "minutes": took / 60, "CPU minutes": spent / 60,
-        "lines read, %": found["whole"], "from": found["whole low"], "to": found["whole high"],
-        "character error, %": found["characters"], "accepted, %": 100 * sum(taken) / len(taken),
+        "new lines": len(rows),
+        "lines read, %": right["whole"], "from": right["whole low"], "to": right["whole high"],
+        "character error, %": right["characters"], "accepted, %": 100 * sum(taken) / len(taken),
         "accepted and wrong, %": 100 * wrong.value, "wrong from": 100 * wrong.low, "wrong to": 100 * wrong.high,
     }  # fmt: skip
 
@@ -122,9 +130,10 @@ def main() -> None:
     rows = []
     for kind in options.kind:
         many = (40, 10) if options.quick else counts[kind]
-        rows.append(measure(kind, *many, options.minutes, 4 if options.quick else 0))
-        said = {name: value if isinstance(value, str) else f"{value:.4g}" for name, value in rows[-1].items()}
-        print(", ".join(f"{name}: {value}" for name, value in said.items()))
+        for row in measure(kind, *many, options.minutes, 4 if options.quick else 0):
+            said = {name: value if isinstance(value, str) else f"{value:.4g}" for name, value in row.items()}
+            print(", ".join(f"{name}: {value}" for name, value in said.items()))
+            rows.append(row)
     if options.json:
         write(options.json, "Reading lines of a folder", device(), versions(), rows)
 
