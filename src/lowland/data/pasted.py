@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lowland.data.boxes import box_of, overlaps
+from lowland.data.boxes import box_of
 from lowland.errors import DataError, OptionError, ShapeError
 
 _TRIES, _LONGEST = 20, 100
@@ -192,7 +192,7 @@ class PastedScenes:
         for _ in range(_TRIES):
             top, left = _below(self.side - height + 1, draw), _below(self.side - width + 1, draw)
             moved = own + torch.tensor([left, top, left, top])
-            if not bool((overlaps(moved[None], boxes) > 0).any()):
+            if not bool(((moved[:2] < boxes[:, 2:]) & (boxes[:, :2] < moved[2:])).all(dim=1).any()):
                 return top, left, moved
         return None
 
@@ -228,10 +228,18 @@ def blurred(image: Tensor, deviation: float) -> Tensor:
     reach = math.ceil(2.5 * deviation)
     steps = torch.arange(-reach, reach + 1, dtype=image.dtype)
     kernel = (-0.5 * (steps / deviation).square()).exp()
-    kernel = (kernel / kernel.sum()).expand(len(image), 1, 1, -1)
-    padded = functional.pad(image[None], (reach, reach, reach, reach), mode="replicate")
-    across = functional.conv2d(padded, kernel, groups=len(image))
-    return functional.conv2d(across, kernel.transpose(2, 3), groups=len(image))[0]
+    weights = (kernel / kernel.sum()).tolist()
+    padded = functional.pad(image[None], (reach, reach, reach, reach), mode="replicate")[0]
+    # Sums of shifted images: a convolution of each channel alone takes several times as long for images so small.
+    across = _mixed([padded[:, :, step : step + image.shape[2]] for step in range(2 * reach + 1)], weights)
+    return _mixed([across[:, step : step + image.shape[1]] for step in range(2 * reach + 1)], weights)
+
+
+def _mixed(images: list[Tensor], weights: list[float]) -> Tensor:
+    total = images[0] * weights[0]
+    for image, weight in zip(images[1:], weights[1:], strict=True):
+        total.add_(image, alpha=weight)
+    return total
 
 
 def ellipse(height: int, width: int, ratio: float = 1.0) -> Tensor:
