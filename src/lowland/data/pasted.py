@@ -51,6 +51,9 @@ class PastedScenes:
         decoys: at most.
         turn: largest angle by which things are turned either way, in degrees.
         mirror: whether half of the things are mirrored.
+        varied: whether scenes vary more than those they stand for, so that few photographs and things teach more: half
+            of all things, decoys and photographs have their colours in another order, photographs stand on any side,
+            and half of the scenes lie on two of them, which meet at a straight line.
         seed: of all scenes.
         labels: (P,) which photograph each of `photographs` is a part of; without them each is one of its own.
 
@@ -73,6 +76,7 @@ class PastedScenes:
     decoys: int = 3
     turn: float = 20.0
     mirror: bool = True
+    varied: bool = False
     seed: int = 0
     labels: Tensor | None = None
 
@@ -110,6 +114,8 @@ class PastedScenes:
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         behind = _below(len(self.photographs), draw)
         image = self._background(self.photographs[behind], draw)
+        if self.varied and _below(2, draw):
+            image = _joined(image, self._background(self.photographs[_below(len(self.photographs), draw)], draw), draw)
         taken, boxes, angles, masks = torch.zeros(0, 4), [], [], []
         things = 1 + _below(self.most, draw)
         parts = things + _below(self.decoys + 1, draw)
@@ -149,7 +155,15 @@ class PastedScenes:
         if size > self.side:
             part = functional.interpolate(part, (self.side, self.side), mode="bilinear", antialias=True)
         part = part.flip(3) if _below(2, draw) else part
-        return self._lit(part[0], 1.0, draw).clamp(0, 1)
+        if self.varied:
+            part = torch.rot90(part, _below(4, draw), (2, 3))
+        return self._lit(self._coloured(part[0], draw), 1.0, draw).clamp(0, 1)
+
+    def _coloured(self, image: Tensor, draw: torch.Generator) -> Tensor:
+        """Half of all images with their colours in another order, if scenes are varied."""
+        if not self.varied or _below(2, draw):
+            return image
+        return image[torch.randperm(len(image), generator=draw)]
 
     def _decoy(self, behind: int, draw: torch.Generator) -> Tensor:
         """An ellipse of another photograph than that of row `behind`, as a cut-out."""
@@ -175,7 +189,8 @@ class PastedScenes:
         piece = functional.interpolate(piece, shape, mode="bilinear", antialias=True)
         piece = blurred(turned(piece[0], angle), 0.4 + 0.6 * _unit(draw))
         opacity = piece[-1:]
-        return torch.cat([self._lit(piece[:-1], opacity, draw).clamp(torch.zeros(()), opacity), opacity]), angle
+        colours = self._coloured(piece[:-1], draw)
+        return torch.cat([self._lit(colours, opacity, draw).clamp(torch.zeros(()), opacity), opacity]), angle
 
     def _lit(self, image: Tensor, opacity: Tensor | float, draw: torch.Generator) -> Tensor:
         """Another light: contrast by up to a fifth, brightness by a tenth, of colours that are times `opacity`."""
@@ -195,6 +210,14 @@ class PastedScenes:
             if not bool(((moved[:2] < boxes[:, 2:]) & (boxes[:, :2] < moved[2:])).all(dim=1).any()):
                 return top, left, moved
         return None
+
+
+def _joined(one: Tensor, other: Tensor, draw: torch.Generator) -> Tensor:
+    """Two images (C, H, H), each on one side of a straight line near the middle."""
+    side, angle, shift = one.shape[1], 2 * math.pi * _unit(draw), 0.6 * (_unit(draw) - 0.5)
+    steps = (torch.arange(side) + 0.5) / side - 0.5
+    beyond = math.cos(angle) * steps + math.sin(angle) * steps[:, None] > shift
+    return torch.where(beyond, one, other)
 
 
 def turned(image: Tensor, angle: float) -> Tensor:

@@ -24,7 +24,8 @@ _GREY = (0.299, 0.587, 0.114)
 def scene_sets(kind: Kind, seed: int = 0) -> dict[str, PastedScenes]:
     """Scenes of 128 × 128 pixels for each part: "train", "validation" and "test".
 
-    "stamps" are in colour, turned by up to 20°, and mirrored or not. Stamps and photographs of a part are the same for
+    "stamps" are in colour, turned by up to 20°, and mirrored or not; those to learn from are `varied`, since there are
+    few photographs. Stamps and photographs of a part are the same for
     all seeds, which draw other scenes of them. "faces" are grey, in an ellipse, turned by up to 45°; five seeds in a
     row, from a multiple of five on, test on other people each. "digits", in scenes of 64 × 64, are a stand-in for both
     that needs nothing to be downloaded: their photographs are crops of the same two in all parts.
@@ -48,7 +49,9 @@ def scene_sets(kind: Kind, seed: int = 0) -> dict[str, PastedScenes]:
     if kind == "stamps":
         cutouts = stamps()
         return {
-            part: PastedScenes(getattr(cutouts, part), behind[part], seed=seeds[part], labels=labels[part])
+            part: PastedScenes(
+                getattr(cutouts, part), behind[part], varied=part == "train", seed=seeds[part], labels=labels[part]
+            )
             for part in PARTS
         }
     images_N1HW, people_N = faces().together

@@ -44,6 +44,25 @@ def test_a_scene_depends_on_its_number_and_seed_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_varied_scenes_reorder_colours_and_join_photographs() -> None:
+    """Photographs of one colour each: plain scenes show one of two colours, varied ones all orders, and two at once."""
+    red = torch.tensor([0.9, 0.5, 0.1])[:, None, None].expand(3, 48, 48)
+    disc = torch.cat([torch.full((1, 3, 16, 16), 0.5), ellipse(16, 16)[None, None]], dim=1)
+
+    def brightest(varied: bool) -> list[set[int]]:
+        scenes = PastedScenes(disc, torch.stack([red, red]), side=48, sizes=(8, 9), most=1, decoys=0, varied=varied)
+        drawn = [scenes.draw(number) for number in range(40)]
+        # Two pixels of soft edge on each side of the thing are left out.
+        far = [blurred(scene.masks.float(), 2.0)[0] == 0 for scene in drawn]
+        return [set(scene.image.argmax(dim=0)[away].tolist()) for scene, away in zip(drawn, far, strict=True)]
+
+    assert set.union(*brightest(False)) == {0}
+    found = brightest(True)
+    assert set.union(*found) == {0, 1, 2}
+    assert any(len(one) > 1 for one in found)
+    assert any(one == {0} for one in found)
+
+
 def test_decoys_come_and_are_no_things() -> None:
     """On black photographs but one, decoys are pieces of the bright one; boxes count things only."""
     photographs = torch.cat([DARK, torch.ones(1, 1, 48, 48)])
