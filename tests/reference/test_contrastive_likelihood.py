@@ -145,10 +145,10 @@ def test_nce_finds_log_z_of_the_gaussian() -> None:
 
 
 def test_the_noise_of_nce_has_the_density_that_it_says() -> None:
-    from lowland.shaping.contrastive.noise_contrastive import Noise
+    from lowland.shaping.contrastive.known_noise import Gaussians
 
     y = samples(500)
-    noise = Noise.fit(y, 3, 1.0, 0.1, torch.Generator().manual_seed(0))
+    noise = Gaussians.fit(y, 3, 1.0, 0.1, torch.Generator().manual_seed(0))
     covariance = noise.factor @ noise.factor.T
     laws = [torch.distributions.MultivariateNormal(mean, covariance) for mean in noise.means]
     expected = torch.stack([law.log_prob(y) for law in laws]).logsumexp(dim=0) - math.log(3)

@@ -25,7 +25,7 @@ from lowland.nn.encoders import Perceptron
 from lowland.nn.standardised import Standardised
 from lowland.shaping import Batch
 from lowland.shaping.collapse import effective_rank
-from lowland.shaping.contrastive.noise_contrastive import Noise
+from lowland.shaping.contrastive.known_noise import Gaussians
 from lowland.worlds.base import standardise
 
 
@@ -136,7 +136,7 @@ def test_codes_far_from_zero(generator: np.random.Generator) -> None:
 def test_the_noise_of_points_far_from_zero(generator: np.random.Generator) -> None:
     """A component for each of 30 samples, each nearest to its own seed: the cells are single points."""
     y = torch.from_numpy(generator.normal(size=(30, 2)) + 1e4).float()
-    noise = Noise.fit(y, 30, widen=1.0, floor=0.1, generator=torch.Generator().manual_seed(0))
+    noise = Gaussians.fit(y, 30, widen=1.0, floor=0.1, generator=torch.Generator().manual_seed(0))
     assert torch.equal(noise.means.sort(dim=0).values, y.sort(dim=0).values)
     expected = 0.1 * y.double().var(dim=0).mean().sqrt()
     assert noise.factor.diagonal().tolist() == pytest.approx([float(expected)] * 2, rel=1e-5)
@@ -320,13 +320,13 @@ def test_data_that_are_all_the_same_are_refused() -> None:
     with pytest.raises(DomainError, match="the same"):
         ll.shaping.MinimumEnergy().prepare(ll.energies.NormalisingFlow(3), Batch(same))
     with pytest.raises(DomainError, match="the same"):
-        Noise.fit(torch.ones(20, 3), 1, 1.0, 0.1, torch.Generator())
+        Gaussians.fit(torch.ones(20, 3), 1, 1.0, 0.1, torch.Generator())
 
 
 def test_seeds_of_noise_that_are_the_same_sample() -> None:
     """An empty cell has no mean: log p_n was NaN."""
     y = torch.tensor([[0.0, 0.0], [1.0, 3.0]]).repeat_interleave(20, dim=0)
-    noise = Noise.fit(y, 8, 1.0, 0.1, torch.Generator().manual_seed(0))
+    noise = Gaussians.fit(y, 8, 1.0, 0.1, torch.Generator().manual_seed(0))
     assert noise.means.tolist() == [[0.0, 0.0], [1.0, 3.0]]
     assert noise.log_density(y).isfinite().all()
 
