@@ -16,7 +16,7 @@ from lowland.energies.base import Energy, ReferenceCase
 from lowland.errors import DomainError, OptionError, nearest
 from lowland.registry import register
 
-_NEAR, _FAR, _FEWEST = 0.3, 7.0, 2
+_NEAR, _FAR, _MOST, _FEWEST = 0.3, 7.0, 40.0, 2
 _STEP, _INDEPENDENT = 1e-4, 1e-6
 _LEAVES = {INTEGRAL: ("x",), FIRST: ("x", "y", "y'"), SECOND: ("x", "y", "y'", "y''")}
 _CONSTANTS = {INTEGRAL: (), FIRST: ("c1",), SECOND: ("c1", "c2")}
@@ -32,7 +32,7 @@ class FormulaResidual(Energy):
     at random points t, three of four in [0.3, 7] and the others in [−7, −0.3], small ones as likely as large ones.
     Points where a side is not real are left out. A y that is no formula, or is real at fewer than two points, has
     E = +∞. So has one that is not the general solution of an equation, which y = 0 often solves: ∂y/∂c1 must not
-    vanish, and for two constants neither must ∂y/∂c1 · ∂y′/∂c2 − ∂y/∂c2 · ∂y′/∂c1.
+    vanish, and with two constants neither must ∂y/∂c1 · ∂y′/∂c2 − ∂y/∂c2 · ∂y′/∂c1.
 
     Candidates are tested by differentiating back in Lample & Charton, "Deep learning for symbolic mathematics" (2019),
     where symbols decide; here the test is a number. In a sum with a model that proposes formulas, `BeamSearch` ranks
@@ -57,7 +57,7 @@ class FormulaResidual(Energy):
     [0.0, 0.25]
     """
 
-    def __init__(self, kind: str, prompt: int, length: int, points: int = 8, seed: int = 0) -> None:
+    def __init__(self, kind: str, prompt: int, length: int, points: int = 16, seed: int = 0) -> None:
         if kind not in KINDS:
             raise OptionError(f"A problem cannot be of the kind {kind!r}. {nearest(kind, KINDS)}")
         if points < _FEWEST:
@@ -67,8 +67,9 @@ class FormulaResidual(Energy):
         draw = torch.rand(3, points, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         place = _NEAR * (_FAR / _NEAR) ** draw[0]
         place = torch.where(torch.arange(points) % 4 == 3, -place, place)
-        # Constants are positive, so that most roots and logarithms of them are real.
-        self.places = torch.stack([place, 0.5 + draw[1], 0.5 + draw[2]])
+        # Small and large constants of both signs: for some of them most roots and logarithms are real.
+        signs = 1 - 2 * (torch.arange(points) // 2 % 2)
+        self.places = torch.stack([place, signs * 0.5 * _MOST ** draw[1], -signs * 0.5 * _MOST ** draw[2]])
 
     def encode(self, x: Tensor) -> Tensor:
         """X itself, once it is known to be a problem."""
@@ -137,7 +138,6 @@ class FormulaResidual(Energy):
     def reference_case(cls) -> ReferenceCase:
         """Of all formulas of two tokens, sin x has the derivative cos x."""
         x, start, minimiser = (
-            padded([tokens_of(read_formula(text))], length, front=length == 3)
-            for text, length in (("cos(x)", 3), ("exp(x)", 2), ("sin(x)", 2))
+            padded([tokens_of(read_formula(text))], 2) for text in ("cos(x)", "exp(x)", "sin(x)")
         )
-        return ReferenceCase(cls(INTEGRAL, 3, 2), {"x": x}, "y", torch.zeros(1), minimiser, start)
+        return ReferenceCase(cls(INTEGRAL, 2, 2), {"x": x}, "y", torch.zeros(1), minimiser, start)

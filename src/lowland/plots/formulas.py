@@ -42,7 +42,7 @@ def proposed_formulas(problems: Sequence[tuple[str, Sequence[Proposed]]], right:
     heights = [_HEAD + _ROW * len(own) for _, own in problems]
     total = sum(heights) + 0.15
     drawn = figure(_WIDE, total)
-    ax = drawn.add_axes((0, 0, 1, 1))
+    ax = drawn.add_subplot()
     ax.set(xlim=(0, _WIDE), ylim=(total, 0))
     ax.axis("off")
     top = 0.1

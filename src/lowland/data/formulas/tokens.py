@@ -152,7 +152,7 @@ def bare(row: Tensor) -> list[int]:
     return [token for token in map(int, row.tolist()) if 0 <= token < PAD]
 
 
-_PIECE = re.compile(r"\s*(?:(\d+)|([A-Za-z]\w*'*)|(\*\*|[-+*/^()]))")
+_PIECE = re.compile(r"(?:(\d+)|([A-Za-z]\w*'*)|(\*\*|[-+*/^()]))")
 
 
 def read_formula(text: str, variables: Sequence[str] = ("x",)) -> Tree:
@@ -171,13 +171,14 @@ def read_formula(text: str, variables: Sequence[str] = ("x",)) -> Tree:
     text = text.strip()
     if not text or len(text) > _LONGEST:
         raise DataError(f"A formula has 1 to {_LONGEST} characters, but this has {len(text)}.")
-    pieces: list[tuple[str, int]] = []
+    pieces: list[str] = []
     place = 0
     while place < len(text):
+        place += len(text[place:]) - len(text[place:].lstrip())
         found = _PIECE.match(text, place)
         if found is None:
             raise DataError(f"The formula {text!r} has {text[place]!r} at place {place + 1}, which no formula here has.")
-        pieces.append((found.group().strip(), found.end()))
+        pieces.append(found.group())
         place = found.end()
     try:
         return _Reader(text, pieces, tuple(variables)).all()
@@ -188,7 +189,7 @@ def read_formula(text: str, variables: Sequence[str] = ("x",)) -> Tree:
 class _Reader:
     """Descends through the pieces of a text: sums of products of powers of atoms."""
 
-    def __init__(self, text: str, pieces: list[tuple[str, int]], variables: tuple[str, ...]) -> None:
+    def __init__(self, text: str, pieces: list[str], variables: tuple[str, ...]) -> None:
         self.text, self.pieces, self.variables, self.place = text, pieces, variables, 0
 
     def all(self) -> Tree:
@@ -198,7 +199,7 @@ class _Reader:
         return tree
 
     def _next(self) -> str:
-        return self.pieces[self.place][0] if self.place < len(self.pieces) else ""
+        return self.pieces[self.place] if self.place < len(self.pieces) else ""
 
     def _take(self, *wanted: str) -> str:
         piece = self._next()

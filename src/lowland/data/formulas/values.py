@@ -6,7 +6,7 @@ size of its terms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor
 from lowland.data.formulas.tokens import BINARY, LAST, LEADING, MINUS, NAMES, NUMBER, PAD, VARIABLES
 from lowland.data.formulas.trees import FUNCTIONS
 
-_UNARY = (*FUNCTIONS, MINUS)
 
 
 class Values(NamedTuple):
@@ -38,7 +37,7 @@ def evaluate(tokens: Tensor, leaves: Mapping[str, Tensor]) -> Values:
 
     Every value carries (u, u′, u″) through the operators, by the rules of the derivative: (u v)″ = u″v + 2u′v′ + uv″,
     g(u)″ = g″(u) u′² + g′(u) u″. Source: forward-mode differentiation (Wengert 1964), to second order. All formulas
-    take each step together: every operator is computed for all, and the one that is wanted is taken.
+    take each step together: an operator that some of them want is computed for all, and taken where it is wanted.
 
     Args:
         tokens: (N, L), of `lowland.data.formulas.tokens`; negative entries and `pad` are passed over.
@@ -62,6 +61,13 @@ def evaluate(tokens: Tensor, leaves: Mapping[str, Tensor]) -> Values:
     valid = height == 0
     for place in reversed(range(tokens.shape[1])):
         kind = tokens[:, place]
+        if torch.compiler.is_exporting():  # a program has no look at the tokens: all that have operands
+            behind = tokens.shape[1] - 1 - place
+            wanted = {NUMBER[name] for name in NAMES[:PAD] if _ARITY.get(name, 0) <= behind}
+        else:
+            wanted = set(kind.tolist()) - {PAD}
+        if not wanted:
+            continue
         passed = kind >= PAD
         leads, needed = (kind >= _FIRST_LEADING) & ~passed, arity[kind]
         fits = (height >= needed) & (height - needed < stack.shape[1])
@@ -69,13 +75,16 @@ def evaluate(tokens: Tensor, leaves: Mapping[str, Tensor]) -> Values:
         above, below = _taken(stack, height - 1), _taken(stack, height - 2)
         new = _constant(digit[kind], points)
         for number, value in variables.items():
-            new = torch.where(_column(kind == number), value, new)
+            if number in wanted:
+                new = torch.where(_column(kind == number), value, new)
         tens = _constant(digit[kind].double() * 10.0 ** digits.double(), points)
         new = torch.where(_column(leads), above + tens, new)
-        for name, value in zip(_UNARY, _unary(above), strict=True):
-            new = torch.where(_column(kind == NUMBER[name]), value, new)
-        for name, value in zip(BINARY, _binary(above, below), strict=True):
-            new = torch.where(_column(kind == NUMBER[name]), value, new)
+        for number, rule in _UNARY.items():
+            if number in wanted:
+                new = torch.where(_column(kind == number), rule(above), new)
+        for number, operation in _BINARY.items():
+            if number in wanted:
+                new = torch.where(_column(kind == number), operation(above, below), new)
         height = torch.where(passed, height, height - needed + 1)
         at = (height - 1).clamp(0, stack.shape[1] - 1)[:, None, None, None].expand(-1, 1, 4, points)
         old = stack.gather(1, at)
@@ -127,37 +136,49 @@ def _through(u: Tensor, value: Tensor, slope: Tensor, bend: Tensor) -> Tensor:
     return _joined(value, slope * b, bend * b * b + slope * c)
 
 
-def _unary(u: Tensor) -> tuple[Tensor, ...]:
-    """The functions and the minus sign, in the order of `_UNARY`."""
-    a = u[:, 0]
-    sine, cosine, raised, one = a.sin(), a.cos(), a.exp(), 1 / a
-    size = u[:, 3:]
-    return (
-        _through(u, sine, cosine, -sine),
-        _through(u, cosine, -sine, -cosine),
-        _through(u, raised, raised, raised),
-        _through(u, a.log(), one, -one * one),
-        torch.cat([-u[:, :3], size], dim=1),
-    )
+def _sin(u: Tensor) -> Tensor:
+    sine = u[:, 0].sin()
+    return _through(u, sine, u[:, 0].cos(), -sine)
 
 
-def _binary(u: Tensor, v: Tensor) -> tuple[Tensor, ...]:
-    """The operators of two operands, in the order of `BINARY`; u is the left one."""
+def _cos(u: Tensor) -> Tensor:
+    cosine = u[:, 0].cos()
+    return _through(u, cosine, -u[:, 0].sin(), -cosine)
+
+
+def _exp(u: Tensor) -> Tensor:
+    raised = u[:, 0].exp()
+    return _through(u, raised, raised, raised)
+
+
+def _log(u: Tensor) -> Tensor:
+    one = 1 / u[:, 0]
+    return _through(u, u[:, 0].log(), one, -one * one)
+
+
+def _minus(u: Tensor) -> Tensor:
+    return torch.cat([-u[:, :3], u[:, 3:]], dim=1)
+
+
+def _quotient(u: Tensor, v: Tensor) -> Tensor:
     one = 1 / v[:, 0]
-    below = _through(v, one, -one * one, 2 * one * one * one)
-    return u + v, _product(u, v), _product(u, below), _power(u, v)
+    return _product(u, _through(v, one, -one * one, 2 * one * one * one))
 
 
 def _power(u: Tensor, v: Tensor) -> Tensor:
     """u to the power v: n u^(n−1) for a number, and otherwise through exp(v log u)."""
     a, n = u[:, 0], v[:, 0]
     plain = _through(u, a**n, n * a ** (n - 1), n * (n - 1) * a ** (n - 2))
-    one = 1 / a
-    inner = _product(v, _through(u, a.log(), one, -one * one))
-    raised = inner[:, 0].exp()
-    return torch.where(_column((v[:, 1:3] == 0).all(dim=2).all(dim=1)), plain, _through(inner, raised, raised, raised))
+    constant = _column((v[:, 1:3] == 0).all(dim=2).all(dim=1))
+    return torch.where(constant, plain, _exp(_product(v, _log(u))))
 
 
 _DIGIT = {name: int(name[0]) for name in (*LAST, *LEADING)}
-_ARITY = {**dict.fromkeys(_UNARY, 1), **dict.fromkeys(LEADING, 1), **dict.fromkeys(BINARY, 2)}
+_UNARY: dict[int, Callable[[Tensor], Tensor]] = {
+    NUMBER[name]: rule for name, rule in zip((*FUNCTIONS, MINUS), (_sin, _cos, _exp, _log, _minus), strict=True)
+}
+_BINARY: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
+    NUMBER[name]: rule for name, rule in zip(BINARY, (torch.add, _product, _quotient, _power), strict=True)
+}
+_ARITY = {**dict.fromkeys((*FUNCTIONS, MINUS), 1), **dict.fromkeys(LEADING, 1), **dict.fromkeys(BINARY, 2)}
 _FIRST_LAST, _FIRST_LEADING = NUMBER[LAST[0]], NUMBER[LEADING[0]]
