@@ -137,7 +137,5 @@ class FormulaResidual(Energy):
     @classmethod
     def reference_case(cls) -> ReferenceCase:
         """Of all formulas of two tokens, sin x has the derivative cos x."""
-        x, start, minimiser = (
-            padded([tokens_of(read_formula(text))], 2) for text in ("cos(x)", "exp(x)", "sin(x)")
-        )
+        x, start, minimiser = (padded([tokens_of(read_formula(text))], 2) for text in ("cos(x)", "exp(x)", "sin(x)"))
         return ReferenceCase(cls(INTEGRAL, 2, 2), {"x": x}, "y", torch.zeros(1), minimiser, start)

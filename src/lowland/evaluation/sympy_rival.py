@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -84,12 +85,9 @@ class Sympy:
     def _end(self) -> None:
         if self.process is not None:
             self.process.kill()
-            for pipe in (self.process.stdin,):
-                if pipe is not None:
-                    try:
-                        pipe.close()
-                    except BrokenPipeError:
-                        pass
+            with contextlib.suppress(BrokenPipeError):
+                if self.process.stdin is not None:
+                    self.process.stdin.close()
             self.process.wait()
             self.process = None
 
@@ -137,7 +135,12 @@ def integrated(rival: Sympy, problems: Sequence[Solved]) -> list[Solved]:
     for one in problems:
         right, answer = rival.solve(INTEGRAL, one.problem)
         try:
-            if right and answer is not None and not is_number(answer) and len(tokens_of(answer)) <= LONGEST[INTEGRAL][1]:
+            if (
+                right
+                and answer is not None
+                and not is_number(answer)
+                and len(tokens_of(answer)) <= LONGEST[INTEGRAL][1]
+            ):
                 found.append(Solved(one.problem, answer))
         except LowlandError:
             continue

@@ -1,7 +1,7 @@
 """A process of its own in which sympy solves problems: a line of JSON comes in, and one goes out.
 
-It imports nothing of Lowland, so that it starts quickly. A problem that takes more processor seconds than it may ends the
-process, by the timer of the system: no exception could be caught by sympy on its way.
+It imports nothing of Lowland, so that it starts quickly. A problem that takes more processor seconds than it may ends
+the process, by the timer of the system: an exception could be caught by sympy on its way.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             found = answered(json.loads(line))
-        except Exception as error:  # noqa: BLE001: sympy raises whatever it likes
+        except Exception as error:  # noqa: BLE001 (sympy raises whatever it likes)
             found = {"right": False, "error": f"{type(error).__name__}: {error}"[:200]}
         _limit(0)
         sys.stdout.write(json.dumps(found) + "\n")

@@ -70,7 +70,7 @@ def _mathematics(text: str) -> str:
 
 def _residual(value: float) -> str:
     if value == float("inf"):
-        return "no formula"
+        return "∞"
     if value == 0:
         return "0"
     return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"

@@ -50,8 +50,8 @@ class BeamSearch(Solver):
 
     In a sum whose other terms do not say what a token costs, the sequences are proposals. The W cheapest that are
     finished are then compared by all of E, and the residual is that of the last of them: to re-rank an n-best list, add
-    what it is to be ranked by. `Solution.candidates` is that list, the cheapest proposal first; what was never finished is
-    a copy of the start.
+    what it is to be ranked by. `Solution.candidates` is that list, the cheapest proposal first; what was never finished
+    is a copy of the start.
 
     Args:
         width: W.

@@ -29,8 +29,8 @@ class Trace(NamedTuple):
 
     `u` (B, D), `status`, `steps` and `residual` (B,), `trajectory` (T + 1, B, D) or None, and `accepted` (B,), the
     acceptance rate of a sampler, or None. `energy` (B,) is E at u if the solver has computed it, and `exact` (B,) says
-    of each sample whether it has a certificate, if the solver knows that of each; `candidates` (B, N, D) are the answers
-    that it compared at the end, if it did.
+    of each sample whether it has a certificate, if the solver knows that of each; `candidates` (B, N, D) are the
+    answers that it compared at the end, if it did.
     """
 
     u: Tensor

@@ -33,7 +33,9 @@ def test_a_factor_of_the_answer_is_the_residual() -> None:
 
 
 def test_equations_want_their_general_solution() -> None:
-    second = residuals("second", "y'' + y", ("c1*sin(x) + c2*cos(x)", "c1*sin(x)", "0", "c1*sin(x) + c2*sin(x)", "c1 + c2*x"))
+    second = residuals(
+        "second", "y'' + y", ("c1*sin(x) + c2*cos(x)", "c1*sin(x)", "0", "c1*sin(x) + c2*sin(x)", "c1 + c2*x")
+    )
     assert float(second[0]) < 1e-25
     assert second[1:4].tolist() == [math.inf] * 3
     assert 0.01 < float(second[4]) < math.inf
@@ -53,7 +55,14 @@ def test_what_is_no_formula_or_outside_costs_infinity() -> None:
     energy = FormulaResidual("integral", 3, 4)
     x = padded([tokens_of("x")], 3, front=True)
     plus = tokens_of(read_formula("x + 1"))[0]
-    for row in ([plus, 0, -1, -1], [-1, -1, -1, -1], [0, 0, -1, -1], [0, -1, 0, -1], [0.5, -1, -1, -1], [99, -1, -1, -1]):
+    for row in (
+        [plus, 0, -1, -1],
+        [-1, -1, -1, -1],
+        [0, 0, -1, -1],
+        [0, -1, 0, -1],
+        [0.5, -1, -1, -1],
+        [99, -1, -1, -1],
+    ):
         assert float(energy(x=x, y=torch.tensor([row], dtype=torch.float32))) == math.inf
 
 

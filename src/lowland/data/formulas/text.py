@@ -21,10 +21,10 @@ def plain(tree: Tree) -> str:
 
 
 def mathematics(tree: Tree) -> str:
-    """A formula as mathematical text of matplotlib, without the dollar signs.
+    r"""A formula as mathematical text of matplotlib, without the dollar signs.
 
     >>> mathematics(("*", 2, ("sin", "x")))
-    '2\\\\, \\\\sin\\\\left(x\\\\right)'
+    '2\\, \\sin\\left(x\\right)'
     """
     return _Text(typeset=True).of(tree)
 
@@ -80,5 +80,5 @@ class _Text:
     def _tight(self, tree: Tree) -> str:
         """A factor: a sum or a negative number in brackets."""
         text = self.of(tree)
-        loose = isinstance(tree, tuple) and tree[0] == "+" or text[0] == "-" or isinstance(tree, Fraction)
+        loose = (isinstance(tree, tuple) and tree[0] == "+") or text[0] == "-" or isinstance(tree, Fraction)
         return f"{self.open}{text}{self.close}" if loose else text

@@ -1,8 +1,8 @@
 """Formulas as prefix tokens, and as text that people write and read.
 
-Each operator stands before its operands, so no brackets are needed: 3 x + sin x is `+ * 3 x sin x`. Operators are + * /
-and ^ of two operands, and the minus sign and the functions of one. A number is its digits, of which all but the last are
-tokens of their own: 12 is `1_ 2`. Source: Lample & Charton, "Deep learning for symbolic mathematics" (2019), section 2,
+Each operator stands before its operands, so no brackets are needed: 3 x + sin x is `+ * 3 x sin x`. Operators are + *
+/ and ^ of two operands, and the minus sign and the functions of one. A number is its digits, of which all but the last
+are tokens of their own: 12 is `1_ 2`. Source: Lample & Charton, "Deep learning for symbolic mathematics" (2019), section 2,
 with other tokens for numbers.
 """
 
@@ -177,7 +177,9 @@ def read_formula(text: str, variables: Sequence[str] = ("x",)) -> Tree:
         place += len(text[place:]) - len(text[place:].lstrip())
         found = _PIECE.match(text, place)
         if found is None:
-            raise DataError(f"The formula {text!r} has {text[place]!r} at place {place + 1}, which no formula here has.")
+            raise DataError(
+                f"The formula {text!r} has {text[place]!r} at place {place + 1}, which no formula here has."
+            )
         pieces.append(found.group())
         place = found.end()
     try:

@@ -16,7 +16,6 @@ from lowland.data.formulas.tokens import BINARY, LAST, LEADING, MINUS, NAMES, NU
 from lowland.data.formulas.trees import FUNCTIONS
 
 
-
 class Values(NamedTuple):
     """What formulas are at P points.
 
@@ -166,7 +165,7 @@ def _quotient(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _power(u: Tensor, v: Tensor) -> Tensor:
-    """u to the power v: n u^(n−1) for a number, and otherwise through exp(v log u)."""
+    """The power u^v: n u^(n−1) for a number, and otherwise through exp(v log u)."""
     a, n = u[:, 0], v[:, 0]
     plain = _through(u, a**n, n * a ** (n - 1), n * (n - 1) * a ** (n - 2))
     constant = _column((v[:, 1:3] == 0).all(dim=2).all(dim=1))

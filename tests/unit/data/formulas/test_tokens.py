@@ -22,7 +22,8 @@ def test_a_number_is_its_digits() -> None:
 @pytest.mark.parametrize(
     ("names", "wrong"),
     [
-        ("+ x", "'\\+' at place 0 has too few"), ("sin", "too few"), ("x x", "these tokens are 2"), ("", "these tokens are 0"),
+        ("+ x", "'\\+' at place 0 has too few"), ("sin", "too few"), ("x x", "these tokens are 2"),
+        ("", "these tokens are 0"),
         ("1_ x", "'1_' at place 0"), ("/ x 0", "positive powers"), ("log 0", "logarithm of 0"),
     ],
 )  # fmt: skip
@@ -46,7 +47,8 @@ def test_padding_and_back() -> None:
     ("text", "wrong"),
     [
         ("", "1 to 200 characters"), ("x" * 201, "1 to 200"), ("x +", "its end"), ("(x", "closing bracket"),
-        ("sin x", "bracket after sin"), ("sinn(x)", "unknown name 'sinn'. Did you mean 'sin'"), ("y + 1", "unknown name 'y'"),
+        ("sin x", "bracket after sin"), ("sinn(x)", "unknown name 'sinn'. Did you mean 'sin'"),
+        ("y + 1", "unknown name 'y'"),
         ("x $ 2", "'\\$' at place 3"), ("2 x", "an operator"), ("1/0", "no value"), ("log(0)", "no value"),
         ("9999999999", "10⁹"), ("__import__('os')", "'_' at place 1"), ("2^100", "power 100"),
     ],

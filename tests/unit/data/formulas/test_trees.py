@@ -13,7 +13,7 @@ from lowland.data.formulas.trees import add, call, cleared, count, derivative, e
 from lowland.errors import DomainError, UnsupportedError
 
 FORMULAS = (
-    "x^3 - 2*x + 7", "x*sin(2*x + 1)*exp(-x)", "log(3*x + 2)^2/x", "sqrt(x)*cos(x)", "x^x", "2^x", "exp(sin(x))/(x + 1)",
+    "x^3 - 2*x + 7", "x*sin(2*x + 1)*exp(-x)", "log(3*x + 2)^2/x", "sqrt(x)*cos(x)", "x^x", "2^x", "exp(sin(x))/x",
 )  # fmt: skip
 
 

@@ -9,7 +9,15 @@ import torch
 from lowland.data.formulas.tokens import NUMBER, PAD, padded, read_formula, tokens_of
 from lowland.data.formulas.values import evaluate
 
-TEXTS = ("x^3 - 105*x", "x*cos(2*x) + 1/x", "exp(3*x - 1)/(x + 12)^2", "log(x + 5)*x^x", "sqrt(x)*sin(x)^2", "17/4", "2^x")
+TEXTS = (
+    "x^3 - 105*x",
+    "x*cos(2*x) + 1/x",
+    "exp(3*x - 1)/(x + 12)^2",
+    "log(x + 5)*x^x",
+    "sqrt(x)*sin(x)^2",
+    "17/4",
+    "2^x",
+)
 PLACES = (0.3, 1.7, 2.9)
 
 

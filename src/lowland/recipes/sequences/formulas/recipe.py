@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from lowland.data.formulas.draws import INTEGRAL, KINDS, LONGEST, Solved, draw_problems
 from lowland.data.formulas.text import mathematics, plain
-from lowland.data.formulas.tokens import bare, padded, read_formula, tokens_of, tree_of
+from lowland.data.formulas.tokens import padded, read_formula, tokens_of, tree_of
 from lowland.data.formulas.trees import Tree
 from lowland.energies.autoregressive import Autoregressive
 from lowland.errors import OptionError
@@ -109,7 +109,9 @@ class FormulasRecipe(SeededRecipe):
             cost = run.stage(f"train-{kind}", partial(self._train, model, kind, train, seed), [model])
             parts = {kind: test} | ({FORWARD: forward} if kind == INTEGRAL else {})
             tests |= parts
-            found[kind] = run.stage(f"judge-{kind}", partial(judged, model, kind, parts, chosen, train, self.beams, self.gammas))
+            found[kind] = run.stage(
+                f"judge-{kind}", partial(judged, model, kind, parts, chosen, train, self.beams, self.gammas)
+            )
             for method, row in found[kind]["rows"].items():
                 numbers.setdefault(method, {}).update(row)
             numbers["checked 10"] |= {f"seconds {kind}": cost["seconds"], f"gamma {kind}": found[kind]["gamma"]}
@@ -150,7 +152,6 @@ class FormulasRecipe(SeededRecipe):
 
     def _sympy(self, run: Run, tests: dict[str, list[Solved]], found: dict[str, Any]) -> None:
         """Sympy on the first problems of each test, and our own answers to the same ones."""
-
         tested = {part: problems[: self.rival] for part, problems in tests.items() if problems}
         ours = {part: found[_kind(part)][part] for part in tested}
         rows = run.stage("sympy", partial(rivalled, tested, ours, self.seconds))
@@ -184,7 +185,9 @@ class FormulasRecipe(SeededRecipe):
             for row in (changed or ours["right"].nonzero()[:, 0].tolist() or [0])[: 2 if part == INTEGRAL else 1]:
                 asked = mathematics(first.problems[part][row].problem)
                 title = f"\\int {asked}\\, dx" if part in (INTEGRAL, FORWARD) else f"{asked} = 0"
-                drawn.append((title, [Proposed(*one) for one in candidate_texts(lists, row, ours["answer"][row], mathematics)]))
+                drawn.append(
+                    (title, [Proposed(*one) for one in candidate_texts(lists, row, ours["answer"][row], mathematics)])
+                )
         run.figure("candidates", partial(proposed_formulas, drawn))
         widths = sorted({10, *self.beams})
         lines = {}
