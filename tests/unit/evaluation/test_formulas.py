@@ -44,7 +44,7 @@ def test_sympy_solves_checks_and_is_stopped(generator: torch.Generator) -> None:
     with Sympy(seconds=20.0) as rival:
         found = integrated(rival, easy)
         assert [one.answer for one in found] == [one.answer for one in easy]
-        assert rival.solve("integral", read_formula("exp(x)*log(x)/(sin(x) + 2)"))[0] is False
+        assert rival.solve("integral", read_formula("x^x"))[0] is False
         first = draw_problems("first", 1, generator)[0]
         assert rival.right("first", first.problem, first.answer)
         x, y = as_tensors("integral", easy)

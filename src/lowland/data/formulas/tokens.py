@@ -1,8 +1,8 @@
 """Formulas as prefix tokens, and as text that people write and read.
 
-Each operator stands before its operands, so no brackets are needed: 3 x + sin x is `+ * 3 x sin x`. Operators are + *
-/ and ^ of two operands, and the minus sign and the functions of one. A number is its digits, of which all but the last
-are tokens of their own: 12 is `1_ 2`. Source: Lample & Charton, "Deep learning for symbolic mathematics" (2019), section 2,
+Each operator stands before its operands, so no brackets are needed: 3 x + sin x is `+ * 3 x sin x`. The operators + * /
+and ^ have two operands, the minus sign and the functions one. A number is its digits, of which all but the last are
+tokens of their own: 12 is `1_ 2`. Source: Lample & Charton, "Deep learning for symbolic mathematics" (2019), section 2,
 with other tokens for numbers.
 """
 
