@@ -43,6 +43,8 @@ class Solution:
         trajectory: (T + 1, B, D) of flat u where `record=True`, else None.
         accepted: (B,) share of accepted proposals, for samplers that propose, else None.
         solver: the solver that did it.
+        candidates: (B, N, D) of flat u, the answers that were compared at the end, where the solver compares some; see
+            `BeamSearch`. Else None.
     """
 
     value: Any
@@ -54,6 +56,7 @@ class Solution:
     trajectory: Tensor | None
     accepted: Tensor | None
     solver: Solver
+    candidates: Tensor | None = None
 
     @property
     def converged(self) -> Tensor:
@@ -90,7 +93,7 @@ def _solution(value: Any, energy: Tensor, trace: Trace, solver: Solver, exact: b
         status = torch.where(torch.isnan(energy), int(Status.NON_FINITE), status).to(torch.int8)
     best = (status == Status.CONVERGED) & (exact if trace.exact is None else trace.exact)
     rest = trace.steps, trace.residual, trace.trajectory, trace.accepted
-    return Solution(value, energy, status, best, *rest, solver)
+    return Solution(value, energy, status, best, *rest, solver, trace.candidates)
 
 
 class FreeEnergy(NamedTuple):

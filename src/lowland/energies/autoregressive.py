@@ -82,6 +82,9 @@ class Autoregressive(Energy):
         total = torch.where(right.all(dim=1), total, torch.inf)
         return total + self._nothing(y, total) + (0 if x is None else self._nothing(x, total))
 
+    def log_partition(self, x: Any) -> Tensor:
+        return next(self.network.parameters()).new_zeros(())
+
     def structure(self, over: tuple[str, ...], x: Any, y: Any, z: Any) -> Structure:
         if over != ("y",) or (x is None and "x" in self.domains):
             return Structure()

@@ -245,13 +245,15 @@ class Info(NamedTuple):
 
     `energy` (B,), before or after the step, to check that it is finite; `residual` (B,), the distance from stationarity
     to compare with `tol`, or None for samplers and warm starts; `accepted` (B,) of 0 or 1, for samplers with a
-    Metropolis test; `exact` (B,) of booleans, for solvers that certify some samples and others not.
+    Metropolis test; `exact` (B,) of booleans, for solvers that certify some samples and others not; `candidates`
+    (B, N, D), for solvers that compare N answers at the end.
     """
 
     energy: Tensor
     residual: Tensor | None
     accepted: Tensor | None = None
     exact: Tensor | None = None
+    candidates: Tensor | None = None
 
 
 class Support(NamedTuple):

@@ -50,7 +50,8 @@ class BeamSearch(Solver):
 
     In a sum whose other terms do not say what a token costs, the sequences are proposals. The W cheapest that are
     finished are then compared by all of E, and the residual is that of the last of them: to re-rank an n-best list, add
-    what it is to be ranked by.
+    what it is to be ranked by. `Solution.candidates` is that list, the cheapest proposal first; what was never finished
+    is a copy of the start.
 
     Args:
         width: W.
@@ -133,7 +134,7 @@ class BeamSearch(Solver):
         if not continuation.whole:
             u, energy = _ranked(problem, residual <= 0, done, done_cost, u, energy)
         state = Beams(u, done, done_cost, prefix, cost, following, memory, dropped, state.place + 1)
-        return state, Info(energy, residual, exact=exact)
+        return state, Info(energy, residual, exact=exact, candidates=None if continuation.whole else done)
 
     @classmethod
     def reference_case(cls) -> SolverCase:

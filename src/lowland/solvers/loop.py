@@ -29,7 +29,8 @@ class Trace(NamedTuple):
 
     `u` (B, D), `status`, `steps` and `residual` (B,), `trajectory` (T + 1, B, D) or None, and `accepted` (B,), the
     acceptance rate of a sampler, or None. `energy` (B,) is E at u if the solver has computed it, and `exact` (B,) says
-    of each sample whether it has a certificate, if the solver knows that of each.
+    of each sample whether it has a certificate, if the solver knows that of each; `candidates` (B, N, D) are the
+    answers that it compared at the end, if it did.
     """
 
     u: Tensor
@@ -40,6 +41,7 @@ class Trace(NamedTuple):
     accepted: Tensor | None
     energy: Tensor | None = None
     exact: Tensor | None = None
+    candidates: Tensor | None = None
 
 
 def run(
@@ -60,7 +62,7 @@ def run(
     residual = torch.full((batch,), torch.inf, dtype=start.dtype, device=start.device)
     accepted = torch.zeros(batch, dtype=start.dtype, device=start.device)
     exact = torch.zeros(batch, dtype=torch.bool, device=start.device)
-    energy, certifies, frames = None, False, [start] if record else []
+    energy, certifies, candidates, frames = None, False, None, [start] if record else []
     rows, real, taken = torch.arange(batch, device=start.device), batch, 0
     state, samples = solver.init(problem, start), False
     advance = _compiled(problem, solver) if compiled else functools.partial(_several, step or solver.step)
@@ -95,6 +97,10 @@ def run(
                 residual[out] = info.residual[:real][leaving].to(residual.dtype)
             if info.exact is not None:
                 exact[out], certifies = info.exact[:real][leaving], True
+            if info.candidates is not None:
+                if candidates is None:
+                    candidates = info.candidates.new_zeros(batch, *info.candidates.shape[1:])
+                candidates[out] = info.candidates[:real][leaving]
             steps[out] = taken
             verdict = torch.where(ended[:real][leaving], int(solver.verdict), int(Status.MAX_STEPS))
             status[out] = torch.where(ok, verdict, int(Status.NON_FINITE)).to(torch.int8)
@@ -108,7 +114,7 @@ def run(
     u = problem.domain.project(u)
     rate = accepted / steps.clamp_min(1) if samples else None
     trajectory = torch.stack(frames) if record else None
-    return Trace(u, status, steps, residual, trajectory, rate, energy, exact if certifies else None)
+    return Trace(u, status, steps, residual, trajectory, rate, energy, exact if certifies else None, candidates)
 
 
 def _some_ended(solver: Solver, state: Any, info: Info) -> bool:

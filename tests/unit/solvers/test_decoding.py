@@ -217,6 +217,12 @@ def test_proposals_are_ranked_by_all_of_a_sum(generator: torch.Generator) -> Non
     assert float(checked.value.sum()) % 2 == 0
     torch.testing.assert_close(checked.energy, exhaustive.energy)
     assert not bool(checked.exact), "a list certifies nothing"
+    assert plain.candidates is None
+    assert checked.candidates is not None
+    assert checked.candidates.shape == (1, 10, 4)
+    torch.testing.assert_close(checked.candidates[:, 0], plain.value)
+    energies = both(y=checked.candidates[0])
+    torch.testing.assert_close(energies.min(dim=0).values[None], checked.energy)
     with pytest.raises(UnsupportedError, match="some terms"):
         ll.infer(both, over="y", solver=ll.solvers.Ancestral())
 

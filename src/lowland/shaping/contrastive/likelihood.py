@@ -29,8 +29,8 @@ class MaximumLikelihood(FreeEnergyShaping):
     Its gradient is ∂F/∂θ at the data minus the mean of ∂F/∂θ under exp(−F) / Z. Source: LeCun et al., "A tutorial on
     energy-based learning" (2006), section on the negative log-likelihood loss.
 
-    Energies: those with `log_partition`: `Gaussian`, `Classifier`, `LeNet`, `Lattice`, `Bits`, `NextSymbol`, and a
-    small `RBM`.
+    Energies: those with `log_partition`: `Gaussian`, `Classifier`, `LeNet`, `Lattice`, `Bits`, `NextSymbol`,
+    `Autoregressive`, and a small `RBM`.
 
     Args:
         views: changes each x at random, anew in each step, where the answer y stays right, such as

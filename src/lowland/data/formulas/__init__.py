@@ -1,0 +1,1 @@
+"""Formulas as trees, as tokens and as numbers, and problems whose solutions are formulas (system M10)."""
