@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -107,6 +108,13 @@ class Automaton:
         columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.zeros(0)] * 5
         source, label, target, weight, output = columns
         return cls(source, label, target, weight, costs[0], costs[1], output)
+
+    @cached_property
+    def arrivals(self) -> dict[str, Any]:
+        """The arcs ordered by target, and how many enter each state: what sums over paths need of an automaton."""
+        order = np.argsort(self.target, kind="stable")
+        found = {name: getattr(self, name)[order] for name in ("source", "label", "weight", "origin")}
+        return found | {"entering": np.bincount(self.target, minlength=self.states)}
 
     @property
     def states(self) -> int:

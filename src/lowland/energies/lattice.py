@@ -228,8 +228,8 @@ class Lattice(Energy):
         # What masks scores with the least number there is means: this cannot be.
         cost = torch.where(cost >= _NEVER, math.inf, cost)
         if not torch.compiler.is_exporting():
-            far = (cost.detach().abs() > _FARTHEST) & ~(cost == math.inf)
-            if bool(far.any()):
+            far = cost.detach().abs() > _FARTHEST
+            if bool(far.any()) and bool((far := far & ~(cost == math.inf)).any()):
                 first = float(cost.detach()[far][0])
                 raise DomainError(
                     f"{type(self.network).__name__} gives costs beyond {_FARTHEST:g}, such as {first:g}, whose sums "

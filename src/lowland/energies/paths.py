@@ -49,12 +49,11 @@ class Group:
         """Of one automaton for each sample; what is the same object stands there once."""
         kept = list({id(each): each for each in automata}.values())
         places = {id(each): place for place, each in enumerate(kept)}
-        orders = [np.argsort(each.target, kind="stable") for each in kept]
+        arrivals = [each.arrivals for each in kept]
         arcs = {
-            name: np.concatenate([getattr(each, name)[order] for each, order in zip(kept, orders, strict=True)])
-            for name in ("source", "label", "weight", "origin")
+            name: np.concatenate([each[name] for each in arrivals]) for name in ("source", "label", "weight", "origin")
         }
-        entering = np.concatenate([np.bincount(each.target, minlength=each.states) for each in kept])
+        entering = np.concatenate([each["entering"] for each in arrivals])
         return cls(
             which=np.array([places[id(each)] for each in automata]),
             first=np.cumsum([0, *(each.states for each in kept)]),
