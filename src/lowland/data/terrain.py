@@ -101,7 +101,8 @@ class Course:
         world = self._world
         draw = np.random.default_rng((*world.key, round(1000 * at)))
         nod, roll = draw.normal(0, 0.006), draw.normal(0, 0.01)
-        horizon_W = LEVEL + FOCAL * nod + roll * (np.arange(SIZE[1]) - SIZE[1] / 2 + 0.5)
+        middle = (SIZE[1] - 1) / 2
+        horizon_W = np.array([LEVEL + FOCAL * nod + roll * (u - middle) for u in range(SIZE[1])])
         seen = _cast(world, at, horizon_W)
         image = _shade(world, seen, draw)
         kind_HW = np.where(seen.sky, SKY, np.where(seen.kind <= _LAWN, DRIVABLE, OBSTACLE))

@@ -144,7 +144,7 @@ def learn_online(
     data = TensorDataset(torch.cat(inputs), functional.one_hot(torch.cat(answers), 2).float())
     size = len(inputs[0])
     fit(energy, DataLoader(data, batch_size=size), MaximumLikelihood(), max_steps=steps * len(learned),
-        lr=rate, validation=0.0, progress=False, callback=kept)  # fmt: skip
+        lr=rate, validation=0.0, progress=False, log_every=steps, callback=kept)  # fmt: skip
     for number, x_NF in enumerate(features):
         done = sum(one <= number for one in learned)
         if done:

@@ -45,7 +45,7 @@ NETWORKS = {
 """Of each network, how its features were learned, and whether its windows are scaled by distance."""
 MAIN = "courses"
 NOTHING, COLOUR, OFFLINE, BLANK, TOLD = "nothing", "colour", "offline", "near labels alone", "told"
-_LENGTH, _SHOWN, _SKIPPED, _WINDOWS = 56.0, 4, 30, 24_000
+_LENGTH, _SHOWN, _SKIPPED, _WINDOWS = 56.0, 4, 30, 16_000
 _CURVES = (COLOUR, OFFLINE, MAIN, TOLD)
 
 
@@ -63,17 +63,17 @@ class Left(NamedTuple):
 class LongRangeRecipe(SeededRecipe):
     """E(x, y) = −y·(W f(x)): x a window along the ground, y whether it can be driven on, W learned on the way."""
 
-    courses: Annotated[int, Bound(least=1, most=1000)] = 24
+    courses: Annotated[int, Bound(least=1, most=1000)] = 16
     """Courses on which features are learned beforehand, three frames of each."""
     validated: Count = 2
     """Courses on which the learning rate on the way is chosen."""
-    tested: Count = 4
+    tested: Count = 3
     """Courses of the test."""
-    frames: Annotated[int, Bound(least=2, most=100)] = 10
+    frames: Annotated[int, Bound(least=2, most=100)] = 8
     """Frames of a drive of 56 metres."""
     edges: tuple[Positive, ...] = (12.0, 20.0, 30.0, 45.0, 60.0)
     """Metres: how far stereo reaches, and ends of ranges beyond for which errors are given."""
-    steps: Count = 300
+    steps: Count = 250
     """Training steps of 128 windows of each network, beforehand."""
     online: Count = 8
     """Training steps of 32 places with each frame, on the way."""
@@ -105,7 +105,7 @@ class LongRangeRecipe(SeededRecipe):
             learn = partial(self._learn, taught, kind, view, networks[name][1], heads[name], self._first(seed))
             run.stage(f"train/{name}", learn, [networks[name][1], heads[name]])
         found = run.stage("drive", partial(self._drive, run, networks, heads, seed))
-        sights = [Sight(Places(*one[:3]), *one[3:], {}) for one in found["sights"]]
+        sights = [Sight(Places(u, v, far), share, truth, {}) for u, v, far, share, truth in found["sights"]]
         left = Left(found["pictures"], sights, found["answers"], found["by_frame"])
         if seed == 0:
             run.show(near=found["near"], places=found["places"], edges=list(self.edges))
@@ -116,7 +116,7 @@ class LongRangeRecipe(SeededRecipe):
         return (1000 * self.seed + 100 * seed) % 2**30
 
     def _taught(self, run: Run, seed: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """24,000 windows by view, their labels, and the numbers of their courses, of courses that are not driven on."""
+        """Windows by view, their labels, and the numbers of their courses, of courses that are not driven on."""
         run.doing("courses to learn from beforehand")
         sights, numbers = [], []
         for number in range(self.courses):
@@ -202,7 +202,7 @@ class LongRangeRecipe(SeededRecipe):
         wrong, far = far_errors(said, seen, self.edges[0])
         found = {"far": far, "wrong": wrong, "near": far_errors(said, seen, 0.0, self.edges[0])[1]}
         for low, high in zip(self.edges[:-1], self.edges[1:], strict=True):
-            found[f"{low:g}"] = far_errors(said, seen, low, high)[1]
+            found[f"to {high} m"] = far_errors(said, seen, low, high)[1]
         return found
 
     def figures(self, run: Run, first: Left) -> None:
@@ -215,9 +215,10 @@ class LongRangeRecipe(SeededRecipe):
         shown = np.linspace(0, self.frames - 1, min(_SHOWN, self.frames)).round().astype(int)
         rows = {title: [self._painted(first, each, k) for k in shown] for title, each in labels.items()}
         run.figure("drive", partial(ground_labels, rows, ("can be driven on", "cannot")))
-        middles = [(low * high) ** 0.5 for low, high in zip(self.edges[:-1], self.edges[1:], strict=True)]
-        lines = {name: (middles, [run.measured.mean(name, f"{low:g}") for low in self.edges[:-1]]) for name in _CURVES}
-        run.figure("distance", partial(curves, lines, xlabel="distance, m", ylabel="error, mean of both labels, %"))
+        lines = {name: run.measured.curve(name, "to {} m", self.edges[1:]) for name in _CURVES}
+        run.figure(
+            "distance", partial(curves, lines, xlabel="distance up to, m", ylabel="error, mean of both labels, %")
+        )
         stops = np.linspace(0, _LENGTH, self.frames).tolist()
         way = {name: (stops, each) for name, each in first.by_frame.items()}
         run.figure("way", partial(curves, way, xlabel="metres driven", ylabel="error, mean of both labels, %"))
