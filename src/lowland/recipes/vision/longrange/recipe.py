@@ -46,7 +46,8 @@ NETWORKS = {
 MAIN = "courses"
 NOTHING, COLOUR, OFFLINE, BLANK, TOLD = "nothing", "colour", "offline", "near labels alone", "told"
 _LENGTH, _SHOWN, _SKIPPED, _WINDOWS = 56.0, 4, 30, 16_000
-_CURVES = (COLOUR, OFFLINE, MAIN, TOLD)
+_CURVES = {OFFLINE: "not adapted", MAIN: "adapted", COLOUR: "colours", TOLD: "told the truth"}
+"""Names in the pictures."""
 
 
 class Left(NamedTuple):
@@ -209,18 +210,18 @@ class LongRangeRecipe(SeededRecipe):
         near = [torch.where(one.share.isnan(), -1.0, (one.share > 0.5).float()).long() for one in first.sights]
         far = [sight.places.distance >= self.edges[0] for sight in first.sights]
         labels = {"stereo, near": near}
-        for name, title in ((OFFLINE, "not adapted"), (MAIN, "adapted"), (COLOUR, "colours")):
-            labels[title] = [torch.where(f, one, -1) for f, one in zip(far, first.answers[name], strict=True)]
+        for name in (OFFLINE, MAIN, COLOUR):
+            labels[_CURVES[name]] = [torch.where(f, one, -1) for f, one in zip(far, first.answers[name], strict=True)]
         labels["truth"] = [sight.truth for sight in first.sights]
         shown = np.linspace(0, self.frames - 1, min(_SHOWN, self.frames)).round().astype(int)
         rows = {title: [self._painted(first, each, k) for k in shown] for title, each in labels.items()}
         run.figure("drive", partial(ground_labels, rows, ("can be driven on", "cannot")))
-        lines = {name: run.measured.curve(name, "to {} m", self.edges[1:]) for name in _CURVES}
+        lines = {title: run.measured.curve(name, "to {} m", self.edges[1:]) for name, title in _CURVES.items()}
         run.figure(
             "distance", partial(curves, lines, xlabel="distance up to, m", ylabel="error, mean of both labels, %")
         )
         stops = np.linspace(0, _LENGTH, self.frames).tolist()
-        way = {name: (stops, each) for name, each in first.by_frame.items()}
+        way = {_CURVES[name]: (stops, each) for name, each in first.by_frame.items()}
         run.figure("way", partial(curves, way, xlabel="metres driven", ylabel="error, mean of both labels, %"))
         both = [torch.where(f, said, one) for f, said, one in zip(far, first.answers[MAIN], near, strict=True)]
         film = (self._painted(first, both, k) for k in range(self.frames))
