@@ -7,10 +7,19 @@ from collections.abc import Callable
 import pytest
 
 from lowland.errors import OptionError
-from lowland.recipes.vision.longrange.recipe import BLANK, COLOUR, NETWORKS, NOTHING, OFFLINE, TOLD, LongRangeRecipe
+from lowland.recipes.vision.longrange.recipe import (
+    BLANK,
+    COLOUR,
+    NETWORKS,
+    NOTHING,
+    OFFLINE,
+    PLAIN,
+    TOLD,
+    LongRangeRecipe,
+)
 from lowland.reports.run import Run
 
-METHODS = {*NETWORKS, NOTHING, COLOUR, OFFLINE, BLANK, TOLD}
+METHODS = {*NETWORKS, NOTHING, COLOUR, OFFLINE, PLAIN, BLANK, TOLD}
 
 
 def test_all_methods_are_measured_near_and_far(smoke: Callable[[str], Run]) -> None:

@@ -44,7 +44,9 @@ NETWORKS = {
 }
 """Of each network, how its features were learned, and whether its windows are scaled by distance."""
 MAIN = "courses"
-NOTHING, COLOUR, OFFLINE, BLANK, TOLD = "nothing", "colour", "offline", "near labels alone", "told"
+NOTHING, COLOUR, OFFLINE, PLAIN, BLANK, TOLD = (
+    "nothing", "colour", "offline", "labels offline", "near labels alone", "told",
+)  # fmt: skip
 _LENGTH, _SHOWN, _SKIPPED, _WINDOWS = 56.0, 4, 30, 16_000
 _CURVES = {OFFLINE: "not adapted", MAIN: "adapted", COLOUR: "colours", TOLD: "told the truth"}
 """Names in the pictures."""
@@ -175,7 +177,8 @@ class LongRangeRecipe(SeededRecipe):
             run.doing(f"test course {number + 1} of {self.tested}")
             sights = self._sights("test", first + number, networks)
             said = {NOTHING: [torch.zeros_like(sight.truth) for sight in sights], COLOUR: colour_answers(sights, seed)}
-            said[OFFLINE] = [heads[MAIN].network(sight.inputs[MAIN]).argmax(dim=1) for sight in sights]
+            for name, network in ((OFFLINE, MAIN), (PLAIN, "learned")):
+                said[name] = [heads[network].network(sight.inputs[network]).argmax(dim=1) for sight in sights]
             for name, (head, network, told) in ways.items():
                 said[name] = self._online(head, network, rates[name], sights, told)
             for name, each in said.items():
