@@ -47,8 +47,11 @@ MAIN = "courses"
 NOTHING, COLOUR, OFFLINE, PLAIN, BLANK, TOLD = (
     "nothing", "colour", "offline", "labels offline", "near labels alone", "told",
 )  # fmt: skip
-_LENGTH, _SHOWN, _SKIPPED, _WINDOWS = 56.0, 4, 30, 16_000
-_CURVES = {OFFLINE: "not adapted", MAIN: "adapted", COLOUR: "colours", TOLD: "told the truth"}
+_LENGTH, _SHOWN, _SKIPPED, _WINDOWS = 56.0, 3, 30, 16_000
+_CURVES = {
+    PLAIN: "labels, not adapted", "learned": "labels, adapted", OFFLINE: "courses, not adapted",
+    MAIN: "courses, adapted", COLOUR: "colours", TOLD: "told the truth",
+}  # fmt: skip
 """Names in the pictures."""
 
 
@@ -213,7 +216,7 @@ class LongRangeRecipe(SeededRecipe):
         near = [torch.where(one.share.isnan(), -1.0, (one.share > 0.5).float()).long() for one in first.sights]
         far = [sight.places.distance >= self.edges[0] for sight in first.sights]
         labels = {"stereo, near": near}
-        for name in (OFFLINE, MAIN, COLOUR):
+        for name in (PLAIN, "learned", MAIN, COLOUR):
             labels[_CURVES[name]] = [torch.where(f, one, -1) for f, one in zip(far, first.answers[name], strict=True)]
         labels["truth"] = [sight.truth for sight in first.sights]
         shown = np.linspace(0, self.frames - 1, min(_SHOWN, self.frames)).round().astype(int)
@@ -226,7 +229,7 @@ class LongRangeRecipe(SeededRecipe):
         stops = np.linspace(0, _LENGTH, self.frames).tolist()
         way = {_CURVES[name]: (stops, each) for name, each in first.by_frame.items()}
         run.figure("way", partial(curves, way, xlabel="metres driven", ylabel="error, mean of both labels, %"))
-        both = [torch.where(f, said, one) for f, said, one in zip(far, first.answers[MAIN], near, strict=True)]
+        both = [torch.where(f, said, one) for f, said, one in zip(far, first.answers["learned"], near, strict=True)]
         film = (self._painted(first, both, k) for k in range(self.frames))
         run.video(lambda: write_video(run.folder / "figures" / "drive.mp4", film, rate=2))
 
