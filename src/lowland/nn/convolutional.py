@@ -33,14 +33,15 @@ def convolution(
     inputs: int,
     outputs: int,
     generator: torch.Generator,
-    kernel: int = 3,
+    kernel: int | tuple[int, int] = 3,
     stride: int = 1,
     padding: int | None = None,
 ) -> nn.Conv2d:
     """A convolution that keeps the size of its images, or divides it by the stride, with weights from a generator."""
-    padding = (kernel - 1) // 2 if padding is None else padding
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=padding, device="meta")
-    return _drawn(layer, inputs * kernel**2, generator)
+    rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
+    border = ((rows - 1) // 2, (columns - 1) // 2) if padding is None else padding
+    layer = nn.Conv2d(inputs, outputs, (rows, columns), stride, padding=border, device="meta")
+    return _drawn(layer, inputs * rows * columns, generator)
 
 
 def _transposed(inputs: int, outputs: int, odd: tuple[int, int], generator: torch.Generator) -> nn.ConvTranspose2d:

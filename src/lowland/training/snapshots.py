@@ -14,7 +14,7 @@ from lowland.training.recorder import Row
 class Snapshots:
     """A callback for `fit` that keeps the weights of an energy, and the metrics, after some numbers of steps.
 
-    Use it with the default `log_every=1`, so that it is called after each step.
+    It is called after steps that are logged: use the default `log_every=1`, or one that meets all of them.
 
     Args:
         energy: that is trained.
