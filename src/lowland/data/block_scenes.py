@@ -39,7 +39,7 @@ _RGB = {
     "grey": (0.46, 0.46, 0.46),
 }
 _FINER = 3
-_RADII = {"large": 3.6, "small": 2.4}
+_RADII = {"large": 3.6, "small": 2.5}
 
 
 class Block(NamedTuple):
@@ -149,7 +149,7 @@ def _picture(scene: Scene, draw: np.random.Generator) -> NDArray[np.uint8]:
     image = np.repeat(0.72 * light[:, :, None], 3, axis=2)
     for block in sorted(scene, key=lambda block: block.row):
         radius = _RADII[block.value("size")] * draw.uniform(0.94, 1.06)
-        slack = max(0.0, CELL / 2 - 0.3 - radius)
+        slack = min(0.6, CELL / 2 - 0.1 - radius)
         left, top = (CELL * (place + 0.5) + draw.uniform(-slack, slack) for place in (block.column, block.row))
         columns, rows = (
             slice(place * CELL * _FINER, (place + 1) * CELL * _FINER) for place in (block.column, block.row)

@@ -5,6 +5,7 @@ Legend: N pictures or questions, G columns and rows of places, C pixels of a pla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +18,7 @@ from lowland.nn.translation import lstm
 
 
 class PlaceScores(nn.Module):
-    """Scores of what stands at each place, (N, 3 · C², G, G) → (N, K, G, G), by three convolutions of stride 2.
+    """Scores of what stands at each place, (N, 3 · C², G, G) → (N, K, G, G), by a perceptron of the pixels of a place.
 
     Its pictures have the C × C pixels of a place as channels (`pixel_unshuffle`), so that it is a network of a
     `GridCRF` with a label for each place. The score of a kind of thing is the sum of scores of its values; 0 is the
@@ -26,7 +27,7 @@ class PlaceScores(nn.Module):
     Args:
         places: G.
         sizes: how many values each attribute has; K is 1 + their product.
-        maps: of the convolutions.
+        hidden: units of the two hidden layers.
         generator: draws the weights.
 
     >>> PlaceScores(4, (2, 3))(torch.zeros(1, 192, 4, 4)).shape
@@ -34,25 +35,26 @@ class PlaceScores(nn.Module):
     """
 
     def __init__(
-        self, places: int, sizes: Sequence[int], maps: tuple[int, int, int] = (16, 32, 48),
+        self,
+        places: int,
+        sizes: Sequence[int],
+        hidden: tuple[int, int] = (128, 64),
         generator: torch.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         generator = generator or torch.Generator().manual_seed(0)
-        self.cell, self.sizes = 8, tuple(sizes)
-        self.shape = 3 * self.cell**2, places, places
-        self.classes = 1 + int(torch.tensor(self.sizes).prod())
-        first, second, third = maps
+        self.sizes, self.shape = tuple(sizes), (3 * 8**2, places, places)
+        self.classes = 1 + math.prod(self.sizes)
         self.layers = nn.Sequential(
-            convolution(3, first, generator, kernel=4, stride=2, padding=1), nn.ReLU(),
-            convolution(first, second, generator, kernel=4, stride=2, padding=1), nn.ReLU(),
-            convolution(second, third, generator, kernel=4, stride=2, padding=1), nn.ReLU(),
-            convolution(third, sum(self.sizes) + 1, generator, kernel=1),
-        )  # fmt: skip
+            convolution(self.shape[0], hidden[0], generator, kernel=1),
+            nn.ReLU(),
+            convolution(hidden[0], hidden[1], generator, kernel=1),
+            nn.ReLU(),
+            convolution(hidden[1], sum(self.sizes) + 1, generator, kernel=1),
+        )
 
     def forward(self, places: Tensor) -> Tensor:
-        image = functional.pixel_shuffle(places, self.cell)
-        something, *values = self.layers(4 * image - 2).split([1, *self.sizes], dim=1)
+        something, *values = self.layers(4 * places - 2).split([1, *self.sizes], dim=1)
         total = something
         for own in values:
             total = (total[:, :, None] + own[:, None]).flatten(1, 2)
