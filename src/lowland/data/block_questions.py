@@ -38,7 +38,7 @@ _PLACES = {
 }
 _ORDER = ("size", "colour", "material", "shape")
 _SHARES = {"yes": 0.52, "no": 0.52, "large": 0.6, "small": 0.6, "metal": 0.6, "rubber": 0.6}
-_TRIES = 20_000
+_TRIES = 3_000
 Phrase: TypeAlias = tuple[str, str, int]
 """Words, a program, and the set of blocks, as bits."""
 

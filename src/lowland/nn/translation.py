@@ -107,15 +107,14 @@ class AttentiveDecoder(nn.Module):
     def _read(self, words: Tensor) -> dict[str, Tensor]:
         blank = words == self.blank
         embedded = self._thin("words", self.words[words])
-        length = max([1, *(~blank).sum(dim=1).tolist()])
-        # Blanks are all at the end: what is beyond the longest sequence is not read.
-        read, _ = self.reader(embedded[:, :length])
-        shown = (~blank[:, :length, None]).to(read.dtype)
+        # Blanks are read too, so that a row does not depend on how long the others of its batch are.
+        read, _ = self.reader(embedded)
+        shown = (~blank[:, :, None]).to(read.dtype)
         mean = (read * shown).sum(dim=1) / shown.sum(dim=1).clamp_min(1)
         hidden, cell = self.begin(mean).chunk(2, dim=1)
-        parts = {"keys": self.key(read), "read": read, "embedded": embedded[:, :length], "blank": blank[:, :length]}
         # A row of blanks alone attends to them.
-        parts["blank"] = parts["blank"] & ~parts["blank"].all(dim=1, keepdim=True)
+        unseen = blank & ~blank.all(dim=1, keepdim=True)
+        parts = {"keys": self.key(read), "read": read, "embedded": embedded, "blank": unseen}
         return parts | {"hidden": hidden.tanh()[:, None], "cell": cell[:, None]}
 
     def _write(self, tokens: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

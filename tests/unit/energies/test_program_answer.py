@@ -51,20 +51,20 @@ def test_a_wide_beam_finds_the_least_of_all_programs(answer: str) -> None:
 def test_the_parts_of_the_energy() -> None:
     model, values = energy(), given("2")
     z = torch.tensor([[*parsed("count scene"), -1]]).float()
-    proposal = float(model.proposal(x=values["x"]["question"], y=z))
-    assert float(model(**values, z=z)) == pytest.approx(proposal)
+    proposal = model.proposal(x=values["x"]["question"], y=z).item()
+    assert model(**values, z=z).item() == pytest.approx(proposal)
     for wrong in ("exist scene", "unique scene", "count count"):
         z = torch.tensor([[*parsed(wrong), -1]]).float()
-        proposal = float(model.proposal(x=values["x"]["question"], y=z))
-        assert float(model(**values, z=z)) == pytest.approx(proposal + 6.0, abs=1e-5)
+        proposal = model.proposal(x=values["x"]["question"], y=z).item()
+        assert model(**values, z=z).item() == pytest.approx(proposal + 6.0, abs=1e-5)
 
 
 def test_without_an_answer_any_will_do() -> None:
     model, values = energy(answered=False), given("2")
     for program, cost in (("exist scene", 0.0), ("unique scene", 6.0)):
         z = torch.tensor([[*parsed(program), -1]]).float()
-        proposal = float(model.proposal(x=values["x"]["question"], y=z))
-        assert float(model(x=values["x"], z=z)) == pytest.approx(proposal + cost, abs=1e-5)
+        proposal = model.proposal(x=values["x"]["question"], y=z).item()
+        assert model(x=values["x"], z=z).item() == pytest.approx(proposal + cost, abs=1e-5)
 
 
 def test_the_answer_of_least_energy_is_that_of_the_program() -> None:

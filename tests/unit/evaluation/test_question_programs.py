@@ -17,14 +17,14 @@ from lowland.evaluation.question_programs import (
     listed_programs,
     seen_rightly,
 )
-from lowland.training.question_programs import program_energy, question_set
+from lowland.training.question_programs import QuestionSet, program_energy, question_set
 
 ONE, TWO = (Block(0, 0, 0, 0, 1, 5),), (Block(0, 0, 0, 0, 1, 5), Block(1, 2, 0, 1, 2, 3))
 SCENES = [ONE, TWO]
 WORDS = ["how", "many", "any"]
 
 
-def of(*rows: tuple[str, str, int]) -> object:
+def of(*rows: tuple[str, str, int]) -> QuestionSet:
     questions = [BlockQuestion(("how", "many"), tuple(parsed(text)), answer, scene) for text, answer, scene in rows]
     return question_set(questions, SCENES, WORDS)
 
