@@ -159,8 +159,8 @@ class ProgramAnswer(Energy):
         scenes = [(Block(0, 1, 0, 1, 2, 3), Block(2, 0, 1, 0, 4, 1))] * 2
         y = torch.nn.functional.one_hot(torch.tensor([ANSWERS.index("2")] * 2), len(ANSWERS)).float()
         x = {"question": torch.tensor([[0.0, 1.0], [2.0, 3.0]]), "scene": scene_table(scenes)}
-        z = torch.tensor([[NUMBERS["count"], NUMBERS["scene"], EMPTY, EMPTY]]).float().expand(2, -1)
-        energy = cls(Autoregressive(network, length=4, prompt=2, ends=True))
+        z = torch.tensor([[NUMBERS["count"], NUMBERS["scene"], EMPTY]]).float().expand(2, -1)
+        energy = cls(Autoregressive(network, length=3, prompt=2, ends=True))
         return ReferenceCase(energy, {"x": x, "y": y}, "z", 3 * torch.full((2,), 6.0).log(), z)
 
 

@@ -14,7 +14,10 @@ from lowland.data.block_programs import ANSWERS, FUNCTIONS, Function
 from lowland.data.block_scenes import ATTRIBUTES, MOST, Block
 
 _TYPES = ("", "blocks", "block", "number", "truth", *ATTRIBUTES)
-_KINDS = tuple(dict.fromkeys(function.kind for function in FUNCTIONS))
+_MAKE = ("scene", "filter", "relate", "same", "and", "or")
+"""Kinds of functions whose result is a set of blocks."""
+_COUNT = ("unique", "count", "exist", "query", "greater", "less", "equal")
+"""Those whose result is a number: of a block, of blocks, of a value, or 1 for what is true."""
 _SIDES = {"left": ("column", -1.0), "right": ("column", 1.0), "front": ("row", 1.0), "behind": ("row", -1.0)}
 _VALUES = {value: number for values in ATTRIBUTES.values() for number, value in enumerate(values)}
 _OF = {value: attribute for attribute, values in ATTRIBUTES.items() for value in values}
@@ -28,8 +31,10 @@ def _row(function: Function) -> list[float]:
     feature, sign = _SIDES.get(about, (_OF.get(about, about), 1.0))
     place = Block._fields.index(feature) if feature in Block._fields else 0
     arguments = [_TYPES.index(name) for name in (*function.arguments, "", "")[:2]]
-    kind, result = _KINDS.index(function.kind), _TYPES.index(function.result)
-    return [kind, result, *arguments, len(function.arguments), place, _VALUES.get(about, 0), sign]
+    makes = _MAKE.index(function.kind) if function.kind in _MAKE else 0
+    counts = _COUNT.index(function.kind) if function.kind in _COUNT else len(_COUNT)
+    kinds, result = (makes, counts), _TYPES.index(function.result)
+    return [*kinds, result, *arguments, len(function.arguments), place, _VALUES.get(about, 0), sign]
 
 
 _TABLE = torch.tensor([_row(function) for function in FUNCTIONS])
@@ -59,15 +64,15 @@ def answers_of(programs: Tensor, scenes: Tensor) -> Tensor:
     slots = torch.arange(deep, device=scenes.device)
     for place in reversed(range(length)):
         used = programs[:, place] >= 0
-        kind, result, first, second, arity, feature, value, sign = table[numbers[:, place]].unbind(dim=1)
+        makes, counts, result, first, second, arity, feature, value, sign = table[numbers[:, place]].unbind(dim=1)
         one, two = (top - back for back in (1, 2))
         given = [_at(at, sets, values, types) for at in (one, two)]
         fits = (top >= arity) & ((arity < 1) | (given[0][2] == first)) & ((arity < 2) | (given[1][2] == second))
-        found = _applied(kind, feature, value, sign, [part[:2] for part in given], blocks, there)
+        found = _applied((makes, counts), (feature, value, sign), [part[:2] for part in given], blocks, there)
         right = right & (~used | (fits & found[2]))
         to = (top - arity.long()).clamp(0, deep - 1)
         here = (slots == to[:, None]) & (used & right)[:, None]
-        sets = torch.where(here[:, :, None], found[0][:, None], sets)
+        sets = (here[:, :, None] & found[0][:, None]) | (~here[:, :, None] & sets)  # ONNX has no `where` of booleans
         values, types = torch.where(here, found[1][:, None], values), torch.where(here, result[:, None], types)
         top = torch.where(used & right, to + 1, top)
     kind, number = types[:, 0].long(), values[:, 0].long()
@@ -84,41 +89,29 @@ def _at(at: Tensor, sets: Tensor, values: Tensor, types: Tensor) -> tuple[Tensor
 
 
 def _applied(
-    kind: Tensor,
-    feature: Tensor,
-    value: Tensor,
-    sign: Tensor,
+    kinds: tuple[Tensor, Tensor],
+    about: tuple[Tensor, Tensor, Tensor],
     given: list[tuple[Tensor, Tensor]],
     blocks: Tensor,
     there: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A set of blocks (N, M), a number (N,), and whether there is a result (N,), of one function of each row."""
+    """A set of blocks (N, M), a number (N,), and whether there is a result (N,), of one function of each row.
+
+    The set says nothing where the result is a number, and the other way round: types tell which is meant.
+    """
     (those, number), (others, other) = given
+    feature, value, sign = about
     own = blocks.gather(2, feature.long()[:, None, None].expand(-1, blocks.shape[1], 1))[:, :, 0]
     block = number.long().clamp(0, MOST - 1)[:, None]
     reference = own.gather(1, block)
     alone = torch.arange(MOST, device=block.device) != block
     size = those.sum(dim=1).to(number)
-    made = {
-        "scene": there,
-        "filter": those & (own == value[:, None]),
-        "relate": there & (sign[:, None] * (own - reference) > 0),
-        "same": there & (own == reference) & alone,
-        "and": those & others,
-        "or": those | others,
-    }
-    counted = {
-        "unique": those.to(number).argmax(dim=1).to(number),
-        "count": size,
-        "exist": (size > 0).to(number),
-        "query": reference[:, 0],
-        "greater": (number > other).to(number),
-        "less": (number < other).to(number),
-        "equal": (number == other).to(number),
-    }
-    blocks_of, result = torch.zeros_like(those), torch.zeros_like(number)
-    for name, found in made.items():
-        blocks_of = torch.where((kind == _KINDS.index(name))[:, None], found, blocks_of)
-    for name, found in counted.items():
-        result = torch.where(kind == _KINDS.index(name), found, result)
-    return blocks_of, result, (kind != _KINDS.index("unique")) | (size == 1)
+    beyond = there & (sign[:, None] * (own - reference) > 0)
+    equal = there & (own == reference) & alone
+    made = torch.stack([there, those & (own == value[:, None]), beyond, equal, those & others, those | others], dim=1)
+    first = those.to(number).argmax(dim=1).to(number)
+    compared = [each.to(number) for each in (number > other, number < other, number == other)]
+    counted = torch.stack([first, size, (size > 0).to(number), reference[:, 0], *compared, 0 * size], dim=1)
+    makes, counts = (kind.long()[:, None] for kind in kinds)
+    found = made.gather(1, makes[:, :, None].expand(-1, -1, MOST))[:, 0]
+    return found, counted.gather(1, counts)[:, 0], (counts[:, 0] != _COUNT.index("unique")) | (size == 1)

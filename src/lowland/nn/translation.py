@@ -62,7 +62,7 @@ class AttentiveDecoder(nn.Module):
         self.masks: dict[str, Tensor] | None = None
         self.words = nn.Parameter(torch.randn(words, width, generator=generator) / math.sqrt(width))
         self.written = nn.Parameter(torch.randn(self.categories + 1, width, generator=generator) / math.sqrt(width))
-        self.reader = lstm(width, width // 2, generator, both=True)
+        self.reader, self.backwards = (lstm(width, width // 2, generator) for _ in range(2))
         self.writer = lstm(width, width, generator)
         self.begin, self.key = linear(width, 2 * width, generator), linear(width, width, generator, bias=False)
         self.mixed = linear(3 * width, width, generator)
@@ -107,8 +107,13 @@ class AttentiveDecoder(nn.Module):
     def _read(self, words: Tensor) -> dict[str, Tensor]:
         blank = words == self.blank
         embedded = self._thin("words", self.words[words])
-        # Blanks are read too, so that a row does not depend on how long the others of its batch are.
-        read, _ = self.reader(embedded)
+        # Each row backwards from its own last word, so that it does not depend on the blanks behind it.
+        count = (~blank).sum(dim=1, keepdim=True)
+        place = torch.arange(words.shape[1], device=words.device)
+        turned = torch.where(place < count, count - 1 - place, place)[:, :, None]
+        back, _ = self.backwards(embedded.gather(1, turned.expand(-1, -1, self.width)))
+        onward, _ = self.reader(embedded)
+        read = torch.cat([onward, back.gather(1, turned.expand(-1, -1, back.shape[2]))], dim=2)
         shown = (~blank[:, :, None]).to(read.dtype)
         mean = (read * shown).sum(dim=1) / shown.sum(dim=1).clamp_min(1)
         hidden, cell = self.begin(mean).chunk(2, dim=1)
@@ -133,9 +138,9 @@ class AttentiveDecoder(nn.Module):
         return given if self.masks is None else given * self.masks[name]
 
 
-def lstm(inputs: int, width: int, generator: torch.Generator, both: bool = False) -> nn.LSTM:
-    """An LSTM over (N, L, inputs), in both directions if `both`, with weights from a generator."""
-    layer = nn.LSTM(inputs, width, batch_first=True, bidirectional=both, device="meta").to_empty(device="cpu")
+def lstm(inputs: int, width: int, generator: torch.Generator) -> nn.LSTM:
+    """An LSTM over (N, L, inputs), with weights from a generator."""
+    layer = nn.LSTM(inputs, width, batch_first=True, device="meta").to_empty(device="cpu")
     bound = 1 / math.sqrt(width)
     with torch.no_grad():
         for parameter in layer.parameters():

@@ -64,15 +64,15 @@ class ProgramsRecipe(SeededRecipe):
     """Questions of the test."""
     deeper: Annotated[int, Bound(least=1)] = 100
     """Questions of the test with a relation more than any to learn from."""
-    scenes: Annotated[int, Bound(least=10)] = 250
+    scenes: Annotated[int, Bound(least=10)] = 400
     """Pictures to ask about, as many others with labels to learn to see from, and two thirds as many for the test."""
-    steps: Count = 400
+    steps: Count = 450
     """Training steps on programs."""
     rounds: Count = 1
     """Searches for programs that explain the answers."""
-    more: Count = 250
+    more: Count = 300
     """Training steps after each search."""
-    seeing: Count = 300
+    seeing: Count = 600
     """Training steps of the network that sees."""
     rewarded: Count = 100
     """Training steps with drawn programs, of the rival."""
