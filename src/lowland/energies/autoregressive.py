@@ -70,13 +70,16 @@ class Autoregressive(Energy):
         return x
 
     def energy(self, x: Tensor | None, y: Tensor, z: Any) -> Tensor:
-        scores, _ = self.network(torch.cat([self._opening(x, y.shape[0]), self._numbers(y)[:, :-1]], dim=1))
-        costs = self._costs(scores[:, -self.length :])
         gone = (y < 0).cumsum(dim=1)
-        wanted = torch.where(y < 0, costs.shape[2] - 1, self._numbers(y))
+        # What stands behind the end costs nothing, so that the places where all have ended are not read.
+        whole = torch.compiler.is_exporting() or not len(y)
+        places = self.length if whole else max(1, int((gone <= 1).sum(dim=1).max()))
+        read = y[:, :places]
+        scores, _ = self.network(torch.cat([self._opening(x, y.shape[0]), self._numbers(read)[:, :-1]], dim=1))
+        costs = self._costs(scores[:, -places:])
+        wanted = torch.where(read < 0, costs.shape[2] - 1, self._numbers(read))
         each = costs.gather(2, wanted[:, :, None])[:, :, 0]
-        # What stands behind the end costs nothing.
-        total = torch.where(gone > 1, 0.0, each).sum(dim=1)
+        total = torch.where(gone[:, :places] > 1, 0.0, each).sum(dim=1)
         least = -1 if self.ends else 0
         right = (y == y.round()) & (y >= least) & (y < self.categories) & ((gone == 0) | (y == -1))
         total = torch.where(right.all(dim=1), total, torch.inf)
