@@ -125,7 +125,7 @@ def scenes_of(labels: Tensor) -> tuple[Scene, ...]:
     sizes, found = tuple(len(values) for values in ATTRIBUTES.values()), []
     for each in labels.tolist():
         blocks = [
-            Block(*map(int, np.unravel_index(label - 1, sizes)), column, row)
+            Block._make((*map(int, np.unravel_index(label - 1, sizes)), column, row))
             for row, line in enumerate(each)
             for column, label in enumerate(line)
             if label

@@ -66,7 +66,7 @@ class ProgramsRecipe(SeededRecipe):
     """Questions of the test with a relation more than any to learn from."""
     scenes: Annotated[int, Bound(least=10)] = 400
     """Pictures to ask about, as many others with labels to learn to see from, and two thirds as many for the test."""
-    steps: Count = 450
+    steps: Count = 600
     """Training steps on programs."""
     rounds: Count = 1
     """Searches for programs that explain the answers."""
