@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from lowland.errors import DomainError, UnsupportedError
 
@@ -35,7 +35,7 @@ def number(value: int | Fraction) -> Tree:
     return value.numerator if value.denominator == 1 else value
 
 
-def is_number(tree: Tree) -> bool:
+def is_number(tree: Tree) -> TypeGuard[int | Fraction]:
     """Whether a tree is a number."""
     kind = type(tree)
     return kind is int or kind is Fraction  # quicker than the abstract classes of numbers
