@@ -60,7 +60,7 @@ def solve(kind: str, problem: Any) -> Any:
     if kind == "integral":
         answer = sympy.integrate(problem, X)
         return None if answer.has(sympy.Integral) else answer
-    found = sympy.dsolve(sympy.Eq(problem, 0), Y(X))
+    found: Any = sympy.dsolve(sympy.Eq(problem, 0), Y(X))
     for one in found if isinstance(found, list) else [found]:
         if one.lhs == Y(X) and not one.rhs.has(Y, sympy.Integral):
             return one.rhs

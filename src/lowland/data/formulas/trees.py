@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from lowland.errors import DomainError, UnsupportedError
 
@@ -35,7 +35,7 @@ def number(value: int | Fraction) -> Tree:
     return value.numerator if value.denominator == 1 else value
 
 
-def is_number(tree: Tree) -> bool:
+def is_number(tree: Tree) -> TypeGuard[int | Fraction]:
     """Whether a tree is a number."""
     kind = type(tree)
     return kind is int or kind is Fraction  # quicker than the abstract classes of numbers
@@ -87,7 +87,8 @@ def times(*factors: Tree) -> Tree:
     powers: dict[Tree, Tree] = {}
     exponents: list[Tree] = []
     for factor in factors:
-        for part in factor[1:] if isinstance(factor, tuple) and factor[0] == "*" else (factor,):
+        inner: Iterable[Tree] = factor[1:] if isinstance(factor, tuple) and factor[0] == "*" else (factor,)
+        for part in inner:
             if is_number(part):
                 front = front * part
             elif part[0] == "exp" and isinstance(part, tuple):

@@ -47,13 +47,13 @@ class FormulasRecipe(SeededRecipe):
 
     kinds: tuple[Literal["integral", "first", "second"], ...] = KINDS
     """Integrals, and differential equations of first and second order; integrals are always among them."""
-    trained: Count = 16_000
+    trained: Count = 20_000
     """Problems to learn from, of integrals; of each kind of equation there are a quarter as many."""
     tested: Count = 100
     """Problems of each test, and half as many on which γ is chosen."""
     rival: int = 60
     """Of the first seed's test, so many problems for sympy; 0 leaves it out."""
-    steps: Count = 1600
+    steps: Count = 2000
     """Training steps for integrals; for each kind of equation there are half as many."""
     batch: Count = 32
     """Problems of a step."""
