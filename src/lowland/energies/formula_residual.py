@@ -65,7 +65,8 @@ class FormulaResidual(Energy):
         super().__init__(x=Tokens(PAD + 1, prompt), y=Tokens(PAD + 1, length, "end"))
         self.kind = kind
         draw = torch.rand(3, points, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        place = _NEAR * (_FAR / _NEAR) ** draw[0]
+        # One in each of as many equal parts of log t, so that a formula that is real in some range has points there.
+        place = _NEAR * (_FAR / _NEAR) ** ((torch.arange(points) + draw[0]) / points)
         place = torch.where(torch.arange(points) % 4 == 3, -place, place)
         # Small and large constants of both signs: for some of them most roots and logarithms are real.
         signs = 1 - 2 * (torch.arange(points) // 2 % 2)
