@@ -76,3 +76,10 @@ def test_problems_that_are_none() -> None:
         FormulaResidual("integrals", 2, 2)
     with pytest.raises(OptionError, match="at least 2 points"):
         FormulaResidual("integral", 2, 2, points=1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_formula_that_is_real_beyond_three_alone_is_judged(seed: int) -> None:
+    x, y = (tokens_of(read_formula(text)) for text in ("2*log(x - 3) + 2*x/(x - 3)", "2*x*log(x - 3)"))
+    energy = FormulaResidual("integral", 30, 24, seed=seed)
+    assert float(energy(x=padded([x], 30, front=True), y=padded([y], 24))) < 1e-20

@@ -87,7 +87,8 @@ def times(*factors: Tree) -> Tree:
     powers: dict[Tree, Tree] = {}
     exponents: list[Tree] = []
     for factor in factors:
-        for part in factor[1:] if isinstance(factor, tuple) and factor[0] == "*" else (factor,):
+        inner: Iterable[Tree] = factor[1:] if isinstance(factor, tuple) and factor[0] == "*" else (factor,)
+        for part in inner:
             if is_number(part):
                 front = front * part
             elif part[0] == "exp" and isinstance(part, tuple):

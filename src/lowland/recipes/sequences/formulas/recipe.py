@@ -47,13 +47,13 @@ class FormulasRecipe(SeededRecipe):
 
     kinds: tuple[Literal["integral", "first", "second"], ...] = KINDS
     """Integrals, and differential equations of first and second order; integrals are always among them."""
-    trained: Count = 16_000
+    trained: Count = 20_000
     """Problems to learn from, of integrals; of each kind of equation there are a quarter as many."""
     tested: Count = 100
     """Problems of each test, and half as many on which γ is chosen."""
     rival: int = 60
     """Of the first seed's test, so many problems for sympy; 0 leaves it out."""
-    steps: Count = 1600
+    steps: Count = 2000
     """Training steps for integrals; for each kind of equation there are half as many."""
     batch: Count = 32
     """Problems of a step."""
@@ -93,6 +93,7 @@ class FormulasRecipe(SeededRecipe):
         return tree
 
     def run(self, run: Run) -> None:
+        run.stand_in("A small family of formulas stands in for the published one.")
         run.show(agreed=0, judged=0, own="", solved=False, chosen="")
         super().run(run)
 
@@ -170,7 +171,7 @@ class FormulasRecipe(SeededRecipe):
         x = padded([tokens_of(self._own())], LONGEST[INTEGRAL][0], front=True)
         best, lists = answered(checked(model, INTEGRAL, gamma), x, max(10, *self.beams))
         solved = bool(right_answers(INTEGRAL, x, best)[0])
-        rows = [(text, cost, residual) for text, cost, residual, _ in candidate_texts(lists, 0, best[0], plain)][:10]
+        rows = [(text, cost, residual) for text, cost, residual, _ in candidate_texts(lists, 0, best[0], plain, 10)]
         run.table(("candidate", "−log p", "residual"), [(verbatim(text), *rest) for text, *rest in rows], name="own")
         run.show(own=plain(self._own()), solved=solved, chosen=candidate_text(best[0], plain))
 
@@ -184,7 +185,7 @@ class FormulasRecipe(SeededRecipe):
             changed = (ours["right"] & ~ours["greedy"]).nonzero()[:, 0].tolist()
             for row in (changed or ours["right"].nonzero()[:, 0].tolist() or [0])[: 2 if part == INTEGRAL else 1]:
                 asked = mathematics(first.problems[part][row].problem)
-                title = f"\\int {asked}\\, dx" if part in (INTEGRAL, FORWARD) else f"{asked} = 0"
+                title = f"\\int \\left({asked}\\right) dx" if part in (INTEGRAL, FORWARD) else f"{asked} = 0"
                 drawn.append(
                     (title, [Proposed(*one) for one in candidate_texts(lists, row, ours["answer"][row], mathematics)])
                 )
