@@ -1,7 +1,7 @@
 """A functional language of questions about blocks: its words, its types, and what a program answers.
 
 A program is the sequence of its functions in the order in which a tree is read from its root: `count filter[red]
-scene` is count(filter[red](scene)). This is the language of CLEVR (Johnson et al., "CLEVR: a diagnostic dataset for
+scene` is `count(filter[red](scene))`. This is the language of CLEVR (Johnson et al., "CLEVR: a diagnostic dataset for
 compositional language and elementary visual reasoning", 2017), with the prefix order of Johnson et al., "Inferring and
 executing programs for visual reasoning" (2017).
 """
