@@ -151,15 +151,16 @@ class ProgramAnswer(Energy):
     @classmethod
     def reference_case(cls) -> ReferenceCase:
         """`count`, `scene` and the end each have probability ⅙ anywhere: with 2 blocks "2" costs 2 log 6, by both."""
+        dtype = torch.get_default_dtype()
         network = TransformerDecoder(len(FUNCTIONS), width=4, depth=1, heads=1)
         with torch.no_grad():
             for parameter in (network.out.weight, network.out.bias):
                 parameter.zero_()
             network.out.bias[[NUMBERS["count"], NUMBERS["scene"], len(FUNCTIONS)]] = torch.tensor(12.0).log()
         scenes = [(Block(0, 1, 0, 1, 2, 3), Block(2, 0, 1, 0, 4, 1))] * 2
-        y = torch.nn.functional.one_hot(torch.tensor([ANSWERS.index("2")] * 2), len(ANSWERS)).float()
+        y = torch.nn.functional.one_hot(torch.tensor([ANSWERS.index("2")] * 2), len(ANSWERS)).to(dtype)
         x = {"question": torch.tensor([[0.0, 1.0], [2.0, 3.0]]), "scene": scene_table(scenes)}
-        z = torch.tensor([[NUMBERS["count"], NUMBERS["scene"]]]).float().expand(2, -1)
+        z = torch.tensor([[NUMBERS["count"], NUMBERS["scene"]]], dtype=dtype).expand(2, -1)
         energy = cls(Autoregressive(network, length=2, prompt=2, ends=True))
         return ReferenceCase(energy, {"x": x, "y": y}, "z", 2 * torch.full((2,), 6.0).log(), z)
 

@@ -144,7 +144,7 @@ def padded(rows: Sequence[Sequence[int]], length: int, front: bool = False) -> T
         raise DataError(f"A formula has {longest} tokens, but the model takes at most {length}: give a shorter one.")
     filler = [float(PAD if front else -1)]
     filled = [filler * (length - len(row)) + [*row] if front else [*row] + filler * (length - len(row)) for row in rows]
-    return torch.tensor(filled, dtype=torch.float32).reshape(len(rows), length)
+    return torch.tensor(filled, dtype=torch.get_default_dtype()).reshape(len(rows), length)
 
 
 def bare(row: Tensor) -> list[int]:
