@@ -64,6 +64,7 @@ class Facts:
     Args:
         scene: its blocks.
 
+    >>> from lowland.data.block_scenes import Block
     >>> Facts((Block(0, 0, 0, 0, 1, 5), Block(1, 0, 0, 0, 2, 3))).sets["left"]
     [0, 1]
     """
@@ -160,6 +161,7 @@ def execute(program: Sequence[int], scene: Scene) -> str:
     Raises:
         DataError: for a program that has no answer: ill-formed, or with `unique` where there is not exactly one.
 
+    >>> from lowland.data.block_scenes import Block
     >>> execute(parsed("count filter[red] scene"), (Block(0, 0, 0, 0, 1, 5), Block(1, 2, 0, 0, 2, 3)))
     '1'
     """

@@ -212,7 +212,7 @@ class ProgramsRecipe(SeededRecipe):
             # One of each kind, the longest first, and two that are wrong.
             longest = sorted(good, key=lambda row: -len(own[row].program))
             kinds = {own[row].kind: row for row in reversed(longest)}
-            rows = [*list(kinds.values())[:_SHOWN], *bad[:2]]
+            rows = [*list(kinds.values())[:_SHOWN], *bad[:2]] or [0]
             run.grid(part, [(self._panel(first, part, row), "") for row in rows], columns=2)
         row = max(range(len(first.questions["test"])), key=lambda row: first.questions["test"][row].depth)
         listed = first.listed(row=row)
@@ -223,6 +223,8 @@ class ProgramsRecipe(SeededRecipe):
 
     def _panel(self, first: Left, part: str, row: int) -> Any:
         question, found = first.questions[part][row], first.programs[part]
-        program = [int(number) for number in found.program[row].tolist() if number >= 0]
         image = first.pictures.pixels(question.scene)
+        if found.answer[row] < 0:  # no program that can be run was found: the right one is drawn
+            return program_tree(image, asked(question), list(question.program), "none", question.answer)
+        program = [int(number) for number in found.program[row].tolist() if number >= 0]
         return program_tree(image, asked(question), program, ANSWERS[found.answer[row]], question.answer)
