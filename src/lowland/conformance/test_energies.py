@@ -297,7 +297,7 @@ def test_no_samples_have_no_energies(name: str) -> None:
 
 @EVERY
 def test_an_energy_that_returns_the_wrong_shape_raises(name: str) -> None:
-    class Wrong(ENERGIES[name]):  # type: ignore[misc]
+    class Wrong(ENERGIES[name]):  # type: ignore[misc]  the base is looked up by name
         def energy(self, x: Any, y: Any, z: Any) -> Tensor:
             return super().energy(x, y, z).sum()
 

@@ -56,7 +56,7 @@ def offline_policy(
         try:
             return _trained(name, paths, updates, seed, batch)
         finally:
-            np.random.set_state(before)  # noqa: NPY002
+            np.random.set_state(before)  # noqa: NPY002  the same
 
 
 def _trained(
