@@ -53,7 +53,7 @@ class FindRecipe(SeededRecipe):
 
     data: Literal["packages", "digits"] = "packages"
     """Stamps, faces and photographs from packages, or small digits as a stand-in for both."""
-    steps: Count = 1500
+    steps: Count = 5000
     """Training steps of the finder of stamps."""
     face_steps: Count = 700
     """Training steps of the finder of faces."""
@@ -63,6 +63,10 @@ class FindRecipe(SeededRecipe):
     """Scenes of a step, or boxes for masks."""
     rate: Positive = 0.002
     """Highest learning rate of Adam."""
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    """Maps of the stem of the network, and of each scale."""
+    features: Count = 64
+    """Maps of each scale of the pyramid."""
     balance: Positive = 0.3
     """λ."""
     chosen: Count = 150
@@ -74,9 +78,9 @@ class FindRecipe(SeededRecipe):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "data": "digits", "steps": 12, "face_steps": 6, "mask_steps": 6, "batch": 8, "chosen": 6, "tested": 8,
-            "seeds": 1,
+            "seeds": 1, "widths": (8, 16, 24), "features": 16,
         },
-        "long": {"steps": 8000, "face_steps": 3000, "mask_steps": 2000},
+        "long": {"steps": 12000, "face_steps": 3000, "mask_steps": 2000},
     }  # fmt: skip
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], dict[str, Left]]:
@@ -99,7 +103,9 @@ class FindRecipe(SeededRecipe):
     def _task(self, run: Run, task: str, sets: dict[str, PastedScenes], seed: int) -> tuple[dict[str, Any], Left]:
         train, generator = sets["train"], self.generator(seed)
         channels, turned = train.photographs.shape[1], task == "faces"
-        finder = BoxFinder(train.side, channels, turned, balance=self.balance, generator=generator).to(self.device)
+        finder = BoxFinder(train.side, channels, turned, self.widths, self.features, self.balance, generator).to(
+            self.device
+        )
         masks = None if turned else Masks(finder.pyramid.features + channels, generator=generator).to(self.device)
         folder, options = run.folder / "fit", {"batch": self.batch, "rate": self.rate, "seed": self._first(seed)}
         steps = self.face_steps if turned else self.steps
