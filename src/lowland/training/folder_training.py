@@ -17,12 +17,12 @@ from lowland.nn.standardised import Standardised
 from lowland.shaping.base import Batch
 from lowland.shaping.joint import JointShaping
 from lowland.training.fit import FitResult, fit
+from lowland.training.pace import pace
 from lowland.training.pretraining import AUTO, Plan, build
 from lowland.training.samples import Lazy
 from lowland.training.schedules import warm_cosine
 
 _MEASURED, _NUMBERS = 4096, 2**25
-_TIMED = 6
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ class FolderTraining:
         }  # fmt: skip
 
     def seconds(self) -> float:
-        """Wall time of a step in seconds, without the first, which includes set-up."""
+        """Wall time of a step in seconds, measured on an energy of its own; see `pace`."""
         energy, shaping, _ = self.build()
-        short, long = (self.fit(energy, shaping, max_steps=count).seconds for count in (1, 1 + _TIMED))
-        return max(1e-4, (long - short) / _TIMED)
+        return pace(partial(self.fit, energy, shaping))

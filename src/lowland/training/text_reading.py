@@ -6,7 +6,6 @@ Legend: N lines, W columns, C frames.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,13 +27,13 @@ from lowland.nn.line_readers import AROUND, STRIDE, FrameReader
 from lowland.shaping.base import Batch
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
 from lowland.training.fit import FitResult, fit
+from lowland.training.pace import STEPS, pace
 from lowland.training.samples import Lazy
 from lowland.training.schedules import warm_cosine
 
 BATCH = 16
 """Lines of a step."""
 _ROOM = 1.1
-_TIMED = 4
 
 
 class Parts(NamedTuple):
@@ -162,21 +161,17 @@ class TextTraining:
             return Batch(y[rows], line_batch([images[row] for row in rows.tolist()], width))
 
         shaping = MaximumLikelihood(LineChanges() if self.distort else None, seed=self.seed)
+        options = {"max_steps": self.steps, "log_every": max(1, self.steps // 60), **options}
         return fit(
-            self.energy, Lazy(len(images), draw), shaping, self.steps, min(BATCH, len(images)), self.rate, clip=5.0,
-            schedule=partial(warm_cosine, self.steps), validation=0.0, seed=self.seed, progress=False,
-            log_every=max(1, self.steps // 60), **options,
+            self.energy, Lazy(len(images), draw), shaping, batch_size=min(BATCH, len(images)), lr=self.rate, clip=5.0,
+            schedule=partial(warm_cosine, self.steps), validation=0.0, seed=self.seed, progress=False, **options,
         )  # fmt: skip
 
     def seconds(self) -> float:
-        """Seconds of a step, measured on an energy of its own."""
+        """Wall time of a step in seconds, measured on an energy of its own; see `pace`."""
         device = next(self.energy.parameters()).device
         like = text_energy(self.alphabet, STRIDE * self.energy.cells, self.seed).to(device)
-        began = 0.0
-        for steps in (1, _TIMED):  # the first step compiles
-            began = time.perf_counter()
-            dataclasses.replace(self, energy=like, steps=steps).fit()
-        return (time.perf_counter() - began) / _TIMED
+        return pace(dataclasses.replace(self, energy=like, steps=STEPS).fit)
 
 
 def read_grammar(grammar: str, alphabet: str) -> tuple[Automaton, list[str]]:
