@@ -32,13 +32,15 @@ def answer_row(
     """The share of right answers in percent, "right"; at each depth, "depth 0" …; and of deeper questions, "deep".
 
     Args:
-        said: numbers of answers (N,), of "test" and "deep".
+        said: numbers of answers (N,), of "test" and "deep"; with "validation", its share is "validation".
         sets: the questions.
         programs: (N, T) of both; adds "written", the share of programs that are the ones written for the questions, and
             "none", that of those without an answer.
     """
     test = sets["test"]
     row = {"right": right(said["test"], test), "deep": right(said["deep"], sets["deep"])}
+    if "validation" in said:
+        row["validation"] = right(said["validation"], sets["validation"])
     depth = depths(test)
     for level in depth.unique().tolist():
         rows = (depth == level).nonzero()[:, 0]
@@ -60,7 +62,7 @@ def frequent_answers(sets: Mapping[str, QuestionSet]) -> dict[str, dict[str, flo
     by_kind = {
         kind: Counter(train.answer[kinds == kind].tolist()).most_common(1)[0][0] for kind in kinds.unique().tolist()
     }
-    parts = ("test", "deep")
+    parts = [part for part in sets if part != "train"]
     always = {part: torch.full_like(sets[part].answer, common) for part in parts}
     told = {part: torch.tensor([by_kind.get(kind, common) for kind in _kinds(sets[part]).tolist()]) for part in parts}
     return {"most frequent": answer_row(always, sets), "by kind": answer_row(told, sets)}

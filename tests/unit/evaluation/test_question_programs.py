@@ -43,6 +43,8 @@ def test_rows_count_answers_by_depth() -> None:
     assert row["none"] == pytest.approx(100 / 3)
     assert (row["depth 0"], row["depth 1"], row["deep"], row["written"]) == (50.0, 0.0, 100.0, 100.0)
     assert depths(test).tolist() == [0, 0, 1]
+    row = answer_row({**said, "validation": said["deep"]}, {"test": test, "deep": deep, "validation": deep})
+    assert row["validation"] == 100.0
 
 
 def test_the_most_frequent_answers() -> None:

@@ -40,6 +40,8 @@ from lowland.training.question_programs import (
 
 NOTHING, BY_KIND, NEAREST, DIRECT, REINFORCE = "most frequent", "by kind", "nearest", "direct", "reinforce"
 _SHOWN, _LISTED, _DEEP = 4, 6, (3,)
+PARTS = ("validation", "test", "deep")
+"""Questions that are not learned from. Nothing is chosen on the last two."""
 
 
 class Left(NamedTuple):
@@ -60,12 +62,14 @@ class ProgramsRecipe(SeededRecipe):
     """Numbers of questions that come with a program."""
     questions: Annotated[int, Bound(least=20)] = 2000
     """Questions to learn from; those beyond the largest number of programs come with answers alone."""
+    chosen: Annotated[int, Bound(least=10)] = 300
+    """Questions to choose settings on, about pictures of their own."""
     tested: Annotated[int, Bound(least=10)] = 400
     """Questions of the test."""
     deeper: Annotated[int, Bound(least=1)] = 100
     """Questions of the test with a relation more than any to learn from."""
     scenes: Annotated[int, Bound(least=10)] = 400
-    """Pictures to ask about, as many others with labels to learn to see from, and two thirds as many for the test."""
+    """Pictures to ask about, as many to learn to see from, and two thirds as many each to choose on and to test on."""
     steps: Count = 600
     """Training steps on programs."""
     rounds: Count = 1
@@ -88,8 +92,8 @@ class ProgramsRecipe(SeededRecipe):
     accelerated: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
-            "programs": (10,), "questions": 30, "tested": 10, "deeper": 2, "scenes": 20, "steps": 4, "rounds": 1,
-            "more": 2, "seeing": 2, "rewarded": 2, "straight": 2, "beam": 2, "width": 8, "seeds": 1,
+            "programs": (10,), "questions": 30, "chosen": 10, "tested": 10, "deeper": 2, "scenes": 20, "steps": 4,
+            "rounds": 1, "more": 2, "seeing": 2, "rewarded": 2, "straight": 2, "beam": 2, "width": 8, "seeds": 1,
         },
         "long": {"programs": (30, 100, 300, 1000, 3000), "questions": 8000, "steps": 1500, "more": 1000, "rounds": 3},
     }  # fmt: skip
@@ -108,10 +112,10 @@ class ProgramsRecipe(SeededRecipe):
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         counts = sorted(set(self.programs))
         run.expect((len(counts) + 4) * self.seeds)
-        pictures, tests, questions = self._drawn(seed)
+        pictures, questions = self._drawn(seed)
         eyes = seeing_energy(self.generator(10 + seed))
-        looked = run.stage("see", partial(self._see, eyes, pictures, tests, seed), [eyes])
-        sets = self._sets(questions, seen(eyes, pictures["ask"]), seen(eyes, tests))
+        looked = run.stage("see", partial(self._see, eyes, pictures, seed), [eyes])
+        sets = self._sets(questions, {part: seen(eyes, pictures[part]) for part in ("ask", "validation", "test")})
         known, words = sets["train"], int(sets["train"].words.max())
         alone = known.take(slice(counts[-1], None))
         rows: dict[str, dict[str, Any]] = frequent_answers(sets)
@@ -134,37 +138,40 @@ class ProgramsRecipe(SeededRecipe):
         work = partial(self._rival, energy, first, known.take(slice(0, chosen)), alone, sets, seed)
         rows[REINFORCE] = run.stage("reinforce", work)
         rows[DIRECT] = run.stage("direct", partial(self._straight, known, words, sets, seed))
-        nearest = {part: nearest_programs(known.take(slice(0, chosen)), sets[part]) for part in ("test", "deep")}
+        nearest = {part: nearest_programs(known.take(slice(0, chosen)), sets[part]) for part in PARTS}
         said = {part: energy.answers(sets[part].x(), nearest[part]) for part in nearest}
         rows[NEAREST] = answer_row(said, sets, nearest)
         rows["seen"] = looked
         if listed is None:
             raise OptionError("programs needs at least one number.")
-        return rows, Left(tests, questions, left, listed)
+        return rows, Left(pictures["test"], questions, left, listed)
 
-    def _drawn(self, seed: int) -> tuple[dict[str, BlockScenes], BlockScenes, dict[str, list[BlockQuestion]]]:
-        draw = self.generator(1000 + seed)
-        pictures = {part: draw_blocks(self.scenes, draw) for part in ("see", "ask")}
-        tests = draw_blocks(max(2, 2 * self.scenes // 3), draw)
+    def _drawn(self, seed: int) -> tuple[dict[str, BlockScenes], dict[str, list[BlockQuestion]]]:
+        draw, fewer = self.generator(2000 + seed), max(2, 2 * self.scenes // 3)
+        counts = {"see": self.scenes, "ask": self.scenes, "validation": fewer, "test": fewer}
+        pictures = {part: draw_blocks(count, draw) for part, count in counts.items()}
         questions = {
             "train": ask(pictures["ask"].scenes, self.questions, draw),
-            "test": ask(tests.scenes, self.tested, draw),
-            "deep": ask(tests.scenes, self.deeper, draw, _DEEP),
+            "validation": ask(pictures["validation"].scenes, self.chosen, draw),
+            "test": ask(pictures["test"].scenes, self.tested, draw),
+            "deep": ask(pictures["test"].scenes, self.deeper, draw, _DEEP),
         }
-        return pictures, tests, questions
+        return pictures, questions
 
     def _sets(
-        self, questions: dict[str, list[BlockQuestion]], asked: tuple[Scene, ...], tested: tuple[Scene, ...]
+        self, questions: dict[str, list[BlockQuestion]], scenes: dict[str, tuple[Scene, ...]]
     ) -> dict[str, QuestionSet]:
         """The questions as numbers, with the scenes as they are seen."""
         words = words_of([question for own in questions.values() for question in own])
-        scenes = {"train": asked, "test": tested, "deep": tested}
-        return {part: question_set(own, scenes[part], words) for part, own in questions.items()}
+        about = {"train": "ask", "deep": "test"}
+        return {part: question_set(own, scenes[about.get(part, part)], words) for part, own in questions.items()}
 
-    def _see(self, eyes: Any, pictures: dict[str, BlockScenes], tests: BlockScenes, seed: int) -> dict[str, float]:
+    def _see(self, eyes: Any, pictures: dict[str, BlockScenes], seed: int) -> dict[str, float]:
         began = time.process_time()
         train_to_see(eyes, pictures["see"], self.seeing, seed)
-        return seen_rightly(seen(eyes, tests), tests.scenes) | {"seconds": time.process_time() - began}
+        return seen_rightly(seen(eyes, pictures["test"]), pictures["test"].scenes) | {
+            "seconds": time.process_time() - began
+        }
 
     def _learn(
         self, energy: ProgramAnswer, known: QuestionSet, asked: QuestionSet, sets: dict[str, QuestionSet], seed: int
@@ -191,12 +198,12 @@ class ProgramsRecipe(SeededRecipe):
     def _straight(self, known: QuestionSet, words: int, sets: dict[str, QuestionSet], seed: int) -> dict[str, float]:
         began = time.process_time()
         energy = train_directly(known, words, self.straight, self.width, seed, self.generator(60 + seed))
-        said = {part: direct_answers(energy, sets[part]) for part in ("test", "deep")}
+        said = {part: direct_answers(energy, sets[part]) for part in PARTS}
         return answer_row(said, sets) | {"seconds": time.process_time() - began}
 
     def _row(self, energy: ProgramAnswer, sets: dict[str, QuestionSet], began: float) -> dict[str, float]:
         seconds = time.process_time() - began
-        found = {part: programs_of(energy, sets[part], BeamSearch(self.beam)) for part in ("test", "deep")}
+        found = {part: programs_of(energy, sets[part], BeamSearch(self.beam)) for part in PARTS}
         programs = {part: own.program for part, own in found.items()}
         return answer_row({part: own.answer for part, own in found.items()}, sets, programs) | {"seconds": seconds}
 
