@@ -2,8 +2,9 @@
 
     python benchmarks/words.py [--quick] [--json FILE] [--epochs E] [--seeds S]
 
-The Brown corpus, 100 numbers a word, a window of 5, 5 drawn words for each pair, and as many passes over the text for
-all. Everyone runs in one process on one thread, and processor time counts. gensim is not a dependency of Lowland.
+The Brown corpus, 100 numbers a word, a window of 5, 5 drawn words for each pair, as many passes over the text for
+all, and each at two rates. Everyone runs in one process on one thread, and processor time counts. gensim is not a
+dependency of Lowland.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +27,32 @@ from lowland.data.similar_words import similar_words
 from lowland.data.word_pairs import NumberedText, pair_counts
 from lowland.energies.word_pairs import WordPairs
 from lowland.evaluation.word_vectors import agreement
-from lowland.shaping.contrastive.noise_contrastive import NoiseContrastive
-from lowland.training.word_vectors import mutual_information_vectors, train_word_pairs
+from lowland.training.word_vectors import descend_word_pairs, mutual_information_vectors
 
 FEATURES, WINDOW, NOISE, LEAST, FREQUENT = 100, 5, 5, 5, 1e-3
+RATES = (0.025, 0.05)
 Vectors = Callable[[str], Tensor | None]
 
 
-def sampled(text: NumberedText, epochs: int, seed: int, buckets: int = 0) -> Vectors:
+def sampled(text: NumberedText, epochs: int, seed: int, rate: float, buckets: int = 0) -> Vectors:
     energy = WordPairs(text.words, FEATURES, buckets, generator=torch.Generator().manual_seed(seed))
-    shaping = NoiseContrastive(ratio=NOISE, matched=False, seed=seed)
-    train_word_pairs(energy, text, shaping, epochs, WINDOW, FREQUENT, seed=seed)
+    descend_word_pairs(
+        energy, text, NOISE, epochs=epochs, window=WINDOW, frequent=FREQUENT, rate=rate, seed=seed
+    )  # fmt: skip
     return energy.vector
 
 
-def closed(text: NumberedText, epochs: int, seed: int) -> Vectors:
+def closed(text: NumberedText) -> Vectors:
     table = mutual_information_vectors(pair_counts(text, WINDOW), FEATURES)
     return {word: table[row] for row, word in enumerate(text.words)}.get
 
 
-def gensims(kind: str, sentences: list[list[str]], epochs: int, seed: int) -> Vectors:
+def gensims(kind: str, sentences: list[list[str]], epochs: int, seed: int, rate: float) -> Vectors:
     from gensim import models
 
     model = getattr(models, kind)(
         sentences, vector_size=FEATURES, window=WINDOW, min_count=LEAST, sg=1, negative=NOISE, epochs=epochs,
-        sample=FREQUENT, workers=1, seed=seed + 1,
+        sample=FREQUENT, workers=1, seed=seed + 1, alpha=rate,
     )  # fmt: skip
     known = model.wv.key_to_index
     return lambda word: torch.from_numpy(model.wv[word].copy()) if kind == "FastText" or word in known else None
@@ -66,13 +69,18 @@ def main() -> None:
     sentences, lists = list(brown().words), similar_words().lists
     sentences = sentences[:: 20 if options.quick else 1]
     text = NumberedText.of(sentences, LEAST)
-    ways: dict[str, tuple[Callable[[int], Vectors], int]] = {
-        "Lowland, negative sampling": (lambda seed: sampled(text, options.epochs, seed), options.seeds),
-        "gensim Word2Vec": (lambda seed: gensims("Word2Vec", sentences, options.epochs, seed), options.seeds),
-        "Lowland, with parts": (lambda seed: sampled(text, options.epochs, seed, 20_000), options.seeds),
-        "gensim FastText": (lambda seed: gensims("FastText", sentences, options.epochs, seed), options.seeds),
-        "Lowland, closed form": (lambda seed: closed(text, options.epochs, seed), 1),
-    }
+    ways: dict[str, tuple[Callable[[int], Vectors], int]] = {}
+    for rate in RATES:
+        for ours, theirs, buckets in (("", "Word2Vec", 0), (", with parts", "FastText", 20_000)):
+            ways |= {
+                f"Lowland{ours}, rate {rate:g}": (
+                    partial(sampled, text, options.epochs, rate=rate, buckets=buckets), options.seeds
+                ),
+                f"gensim {theirs}, rate {rate:g}": (
+                    partial(gensims, theirs, sentences, options.epochs, rate=rate), options.seeds
+                ),
+            }  # fmt: skip
+    ways["Lowland, closed form"] = (lambda seed: closed(text), 1)
     rows: list[dict[str, Any]] = []
     for name, (way, seeds) in ways.items():
         try:

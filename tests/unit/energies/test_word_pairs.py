@@ -13,12 +13,12 @@ from scipy import sparse
 import lowland as ll
 from lowland.data.word_pairs import NumberedText, pair_counts
 from lowland.energies.word_pairs import WordPairs
-from lowland.errors import DomainError, OptionError
+from lowland.errors import DomainError, OptionError, TrainingError
 from lowland.evaluation.word_vectors import agreement, nearest_words
 from lowland.shaping.base import Batch
 from lowland.shaping.contrastive.known_noise import Frequencies
 from lowland.training.export import load_energy, save_energy
-from lowland.training.word_vectors import mutual_information_vectors, train_word_pairs
+from lowland.training.word_vectors import descend_word_pairs, mutual_information_vectors, train_word_pairs
 
 # Counts of pairs of three words; rows are x, columns y.
 COUNTS = torch.tensor([[0.0, 6.0, 2.0], [6.0, 1.0, 3.0], [2.0, 3.0, 4.0]])
@@ -130,6 +130,61 @@ def test_words_that_meet_become_alike_and_training_resumes(tmp_path: Path) -> No
     lonely = NumberedText.of([["a"], ["b"]], least=1)
     with pytest.raises(OptionError, match="No two words of the text stand near"):
         train_word_pairs(WordPairs(("a", "b")), lonely, shaping, frequent=0.0)
+
+
+@pytest.mark.parametrize("buckets", [0, 7])
+def test_descent_pair_by_pair_is_descent_on_the_loss(buckets: int) -> None:
+    """One compiled step is that of autograd on the loss of one pair; each part takes the whole step of the mean."""
+    from lowland.compiled.word_pairs import descend
+
+    draw = torch.Generator().manual_seed(0)
+    energy = WordPairs(("one", "two", "three", "four"), 5, buckets, generator=draw).double()
+    with torch.no_grad():
+        energy.vectors.copy_(torch.randn(energy.vectors.shape, generator=draw, dtype=torch.float64))
+        energy.near.copy_(torch.randn(energy.near.shape, generator=draw, dtype=torch.float64))
+    pair, noise, rate = torch.tensor([[2, 1]]), torch.tensor([[0, 3]]), 0.1
+    x = torch.full((3, 1), 2.0, dtype=torch.float64)
+    cost = energy(x=x, y=torch.tensor([[1.0], [0.0], [3.0]], dtype=torch.float64))
+    loss = torch.nn.functional.softplus(cost * torch.tensor([1.0, -1.0, -1.0])).sum()
+    loss.backward()
+    there = energy.parts >= 0
+    many = int(there[2].sum())
+    assert (many > 1) == bool(buckets)
+    assert energy.vectors.grad is not None
+    assert energy.near.grad is not None
+    expected = [energy.vectors - many * rate * energy.vectors.grad, energy.near - rate * energy.near.grad]
+    begin = torch.cat([torch.zeros(1, dtype=torch.int64), there.sum(dim=1).cumsum(0)])
+    arrays = [energy.vectors.detach(), energy.near.detach(), energy.parts[there], begin, pair, noise]
+    assert descend(*(part.numpy() for part in arrays), rate, rate) == pytest.approx(float(loss.detach()))
+    torch.testing.assert_close([energy.vectors.detach(), energy.near.detach()], [part.detach() for part in expected])
+
+
+def test_descent_pair_by_pair_finds_who_stands_together() -> None:
+    sentences = [[*"abcabc"], [*"xyzxyz"]] * 40
+    text = NumberedText.of(sentences, least=1)
+    tables = []
+    for _ in range(2):
+        energy = WordPairs(text.words, 8, generator=torch.Generator().manual_seed(0))
+        losses = descend_word_pairs(energy, text, epochs=4, frequent=0.0, rate=0.1)
+        assert losses[-1] < losses[0]
+        tables.append(energy.table())
+        for word in "ax":
+            near = [other for other, _ in nearest_words(energy.table(), text.words, word, 2)]
+            assert set(near) | {word} in ({"a", "b", "c"}, {"x", "y", "z"})
+    assert torch.equal(*tables)
+    with pytest.raises(TrainingError, match="became infinite in pass 1"):
+        descend_word_pairs(energy, text, frequent=0.0, rate=1e30)
+    with pytest.raises(OptionError, match="a ratio and a rate above 0, not 0"):
+        descend_word_pairs(energy, text, ratio=0)
+    with pytest.raises(OptionError, match="other words than the text"):
+        descend_word_pairs(WordPairs(("a", "b")), text)
+
+
+def test_descent_pair_by_pair_needs_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = NumberedText.of([["a", "b"]], least=1)
+    monkeypatch.setattr("lowland.training.word_vectors.usable", lambda *_: False)
+    with pytest.raises(OptionError, match=r"pip install 'lowland\[fast\]'"):
+        descend_word_pairs(WordPairs(text.words, 2), text, frequent=0.0)
 
 
 def test_the_closed_form_keeps_the_table_of_information() -> None:
