@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ _KEPT = 1 << 16
 
 
 class BytePairs:
-    r"""Tokens 0 … 255 are bytes, and each further one is two earlier tokens in a row, learned as the most frequent pair.
+    r"""Tokens 0 … 255 are bytes, and each further one stands for two earlier ones in a row, the most frequent pair.
 
     Source: Sennrich, Haddow & Birch, "Neural machine translation of rare words with subword units" (2016), over bytes
     as Radford et al. (2019) do, so that no text has an unknown token. A merge never crosses the boundary of a word, a
@@ -68,7 +69,7 @@ class BytePairs:
         frequency: Counter[tuple[int, int]] = Counter()
         where: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
         for row, word in enumerate(words):
-            for pair in zip(word, word[1:], strict=False):
+            for pair in itertools.pairwise(word):
                 frequency[pair] += weights[row]
                 where[pair].add(row)
         # Entries of the heap may be out of date: a count that has fallen meanwhile is put back as it is now.
@@ -86,9 +87,9 @@ class BytePairs:
             risen = set()
             for row in where.pop(best):
                 before, after = words[row], _merged(words[row], best, BYTES + len(merges))
-                for pair in zip(before, before[1:], strict=False):
+                for pair in itertools.pairwise(before):
                     frequency[pair] -= weights[row]
-                for pair in zip(after, after[1:], strict=False):
+                for pair in itertools.pairwise(after):
                     frequency[pair] += weights[row]
                     where[pair].add(row)
                     risen.add(pair)
@@ -117,7 +118,7 @@ class BytePairs:
     def _split(self, word: str) -> tuple[int, ...]:
         tokens = list(word.encode())
         while len(tokens) > 1:
-            first = min(zip(tokens, tokens[1:], strict=False), key=lambda pair: self._rank.get(pair, len(self)))
+            first = min(itertools.pairwise(tokens), key=lambda pair: self._rank.get(pair, len(self)))
             if first not in self._rank:
                 break
             tokens = _merged(tokens, first, self._rank[first])

@@ -1,4 +1,4 @@
-"""Parallel text: sentences with their translations, from two files of one's own, split by groups that belong together."""
+"""Parallel text: lines with their translations, from two files of one's own, split by groups that belong together."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ParallelText:
 
 
 class SplitText(NamedTuple):
-    """Pairs to learn from, to choose settings on, and to test on; `dropped` is how many were left out, as known ones."""
+    """Pairs to learn from, to choose settings on, and to test on; `dropped` how many others were left out."""
 
     train: ParallelText
     validation: ParallelText
@@ -137,8 +137,10 @@ def split_text(text: ParallelText, generator: torch.Generator, held: float = 0.1
     return SplitText(train, validation, test, len(text) - sum(map(len, kept)))
 
 
-_NOUNS = {"car": ("Auto", "n"), "house": ("Haus", "n"), "man": ("Mann", "m"), "dog": ("Hund", "m"), "lamp": ("Lampe", "f"),
-          "street": ("Straße", "f")}  # fmt: skip
+_NOUNS = {
+    "car": ("Auto", "n"), "house": ("Haus", "n"), "man": ("Mann", "m"), "dog": ("Hund", "m"), "lamp": ("Lampe", "f"),
+    "street": ("Straße", "f"),
+}  # fmt: skip
 _COLOURS = {"red": "rote", "old": "alte", "small": "kleine", "green": "grüne"}
 _VERBS = {"stops": "hält", "falls": "fällt", "waits": "wartet", "stands there": "steht dort"}
 _ARTICLES = {"n": "das", "m": "der", "f": "die"}

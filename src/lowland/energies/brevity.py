@@ -16,8 +16,8 @@ from lowland.registry import register
 class Brevity(Energy):
     """E(y) = T − |y|, |y| the number of tokens of a sequence that may end before its T places.
 
-    In a sum with −log p(y | x) its weight is the reward of a token (He et al., "Improved neural machine translation with
-    SMT features", 2016, section 3.3): each further token costs something, so that the least −log p is often too short. It says
+    In a sum with −log p(y | x) its weight is the reward of a token (He et al., "Improved neural machine translation
+    with SMT features", 2016): each further token costs something, so that the least −log p is often too short. It says
     nothing of single tokens, so that a beam proposes by the other terms and its list is ranked by the sum.
 
     Args:

@@ -76,10 +76,10 @@ def bleu_counts(answers: Sequence[str], references: Sequence[str]) -> npt.NDArra
 def bleu_of_counts(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """BLEU from sums of `bleu_counts` over sentences, (..., 10) → (...).
 
-    BLEU = 100 · min(1, exp(1 − r/c)) · exp(¼ Σ_n log p_n), p_n the share of n-grams that are right, c and r the lengths of
-    answers and references (Papineni et al., "BLEU: a method for automatic evaluation of machine translation", 2002).
-    The k-th p_n without a right n-gram is 1 / (2^k · all n-grams), the smoothing "exp" of sacrebleu; without any right word, or
-    any n-gram of some length, it is 0.
+    BLEU = 100 · min(1, exp(1 − r/c)) · exp(¼ Σ_n log p_n), p_n the share of n-grams that are right, c and r the lengths
+    of answers and references (Papineni et al., "BLEU: a method for automatic evaluation of machine translation", 2002).
+    The k-th p_n without a right n-gram is 1 / (2^k · all n-grams), the smoothing "exp" of sacrebleu. Without any right
+    word, or without n-grams of some length, BLEU is 0.
     """
     right, every = counts[..., :ORDER].astype(float), counts[..., ORDER : 2 * ORDER].astype(float)
     none = right == 0

@@ -54,7 +54,7 @@ def model_answers(
     return {
         "greedy": decoded(greedy(energy, test.x), pieces), "beam": decoded(lists.best(), pieces),
         "rewarded": decoded(lists.best(reward), pieces), "reward": reward,
-        "validation": {"greedy": first, **{f"{value:g}": score for value, score in zip(rewards, by_reward, strict=True)}},
+        "validation": {"greedy": first} | {f"{value:g}": by_reward[row] for row, value in enumerate(rewards)},
     }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def gains(
 def by_length(
     answers: Mapping[str, Sequence[str]], test: ParallelText, step: int = _BIN
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """BLEU by the words and signs of the reference, rounded up to a multiple of the step; those of fewer than 4 left out.
+    """BLEU by the words and signs of the reference, rounded up to a multiple of the step, from 4 on.
 
     >>> text = ParallelText(("a",), ("one two three four five",), ("1",))
     >>> by_length({"same": list(text.target)}, text)

@@ -25,8 +25,8 @@ def nearest_translations(source: Sequence[str], target: Sequence[str], asked: Se
     Raises:
         DataError: if no sentence holds a word.
 
-    >>> nearest_translations(["the red car", "a green house"], ["das rote Auto", "ein grünes Haus"], ["green car house"])
-    ['ein grünes Haus']
+    >>> nearest_translations(["red car", "green house"], ["rotes Auto", "grünes Haus"], ["a green car house"])
+    ['grünes Haus']
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -44,9 +44,9 @@ def nearest_translations(source: Sequence[str], target: Sequence[str], asked: Se
 class WordTranslation:
     """t(f | e), the chance that word e becomes word f, and sentences translated by argmax_f t(f | e), word by word.
 
-    IBM model 1 (Brown et al., "The mathematics of statistical machine translation", 1993, section 4.1): every word f of a
-    translation comes from a word e of the sentence, or from nothing, each place as likely as another. Expectation
-    maximisation from equal chances; its likelihood has one maximum only.
+    IBM model 1 (Brown et al., "The mathematics of statistical machine translation: parameter estimation", 1993): every
+    word f of a translation comes from a word e of the sentence, or from nothing, each place as likely as another.
+    Expectation maximisation from equal chances.
 
     Args:
         source, target: sentences with their translations.

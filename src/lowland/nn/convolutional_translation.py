@@ -27,7 +27,7 @@ class ConvolutionalTranslator(Translator):
         h ← (v(W [h_t−… … h_t+…]) + h) √½.
 
     The reader's convolution sees both sides, the writer's only what is before it. In each layer of the writer, with the
-    vectors g_t of its tokens (equation 1 to 3 there), z_s what the reader has read and e_s the vectors of the words,
+    vectors g_t of its tokens (section 3.3 there), z_s what the reader has read and e_s the vectors of the words,
 
         d_t = (W_d h_t + g_t) √½,   a_t = softmax_s(d_t · z_s / √D),   c_t = √m · W_c Σ_s a_ts (z_s + e_s) √½,
 

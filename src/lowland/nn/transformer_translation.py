@@ -47,8 +47,8 @@ class TransformerTranslator(Translator):
     ) -> None:  # fmt: skip
         if depth < 1 or heads < 1 or width % 2 or width % heads:
             raise OptionError(
-                f"A transformer needs a block and a width that 2 and its heads divide, not {depth}, {width} and {heads} "
-                "heads."
+                f"A transformer needs a block, and a width that 2 and its heads divide, not {depth}, {width} "
+                f"and {heads}."
             )
         generator = generator or torch.Generator().manual_seed(0)
         super().__init__(words, tokens, prompt, width, generator, tied)

@@ -43,8 +43,8 @@ class Translator(nn.Module):
         super().__init__()
         if min(words, tokens, prompt, width) < 1:
             raise OptionError(
-                f"{type(self).__name__} needs words, tokens, a prompt and a width of at least 1, not {words}, {tokens}, "
-                f"{prompt} and {width}."
+                f"{type(self).__name__} needs words, tokens, a prompt and a width of at least 1, not {words}, "
+                f"{tokens}, {prompt} and {width}."
             )
         if tied and words != tokens:
             raise OptionError(f"Tied words and tokens must be as many, but there are {words} and {tokens}.")

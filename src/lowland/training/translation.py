@@ -131,8 +131,8 @@ def train_translation(
 ) -> Trained:
     """Train in place by the likelihood of a token, for some seconds of the processor or so many steps.
 
-    AdamW; the rate rises over the first 5 % of the seconds, and falls along half a cosine. Pairs of similar length make a
-    batch, so that little is filled up. With a file, training goes on from there if it was ended before.
+    AdamW; the rate rises over the first 5 % of the seconds, and falls along half a cosine. Pairs of similar length make
+    a batch, so that little is filled up. With a file, training goes on from there if it was ended before.
 
     Args:
         energy: of `translation_energy`.

@@ -187,8 +187,8 @@ class TranslateRecipe(SeededRecipe):
             return numbered(ParallelText((line,), (line,), ("own",)), pieces, self.longest)
         except DataError:
             raise OptionError(
-                f"translate has {len(pieces.encode(line))} pieces, but the models read from 1 to {self.longest}: give one "
-                "sentence, or raise longest."
+                f"translate has {len(pieces.encode(line))} pieces, but the models read from 1 to {self.longest}: give "
+                "one sentence, or raise longest."
             ) from None
 
     def figures(self, run: Run, first: Left) -> None:
@@ -228,7 +228,7 @@ class TranslateRecipe(SeededRecipe):
             run.show(own=self.translate)
 
     def _examples(self, run: Run, first: Left, best: str, ranked: list[int]) -> None:
-        """The worst translation of the best model, the one in the middle, and the two beside it, with those of others."""
+        """The worst translations of the best model, those in the middle, and the best, with those of the others."""
         middle = len(ranked) // 2
         chosen = {"worst": ranked[:2], "median": ranked[max(0, middle - 1) : middle + 1], "best": ranked[-1:]}
         cells = []
