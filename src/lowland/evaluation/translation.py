@@ -13,6 +13,7 @@ from lowland.data.parallel_text import ParallelText
 from lowland.energies.autoregressive import Autoregressive
 from lowland.evaluation.bleu import bleu_counts, bleu_interval, bleu_of_counts, corpus_bleu, tokenised
 from lowland.evaluation.translation_baselines import WordTranslation, nearest_translations
+from lowland.nn.translation import Translator
 from lowland.training.translation import Numbers, decoded, greedy, proposed
 
 COPY, NEAREST, BY_WORD = "copy", "nearest", "by word"
@@ -113,5 +114,7 @@ def ranked_rows(answers: Sequence[str], test: ParallelText) -> list[int]:
 def looked_at(energy: Autoregressive, pieces: BytePairs, source: str, target: str) -> torch.Tensor:
     """Attention of the pieces of a translation to those of its source, (T, S); see `Translator.attention`."""
     words, tokens = (torch.tensor([pieces.encode(line)]) for line in (source, target))
+    network = energy.network
+    assert isinstance(network, Translator)
     with torch.no_grad():
-        return energy.network.attention(words, tokens)[0, :-1]
+        return network.attention(words, tokens)[0, :-1]

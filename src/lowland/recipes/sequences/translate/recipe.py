@@ -97,7 +97,7 @@ class TranslateRecipe(SeededRecipe):
 
     accelerated: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("source", "target")
-    stages: ClassVar[int] = 8
+    stages: ClassVar[int] = 9
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"data": "made", "steps": 3, "pieces": 300, "longest": 32, "width": 8, "depth": 1, "batch": 400,
                   "tested": 10, "beam": 2, "rewards": (0.0, 0.5)},
@@ -118,7 +118,7 @@ class TranslateRecipe(SeededRecipe):
     def run(self, run: Run) -> None:
         if self.data == "made" and not self.source:
             run.stand_in("Sentences by a grammar of a few words stand in for text.")
-        run.show(own="", languages="English to German" if not self.source else "the user's text")
+        run.show(own="")
         super().run(run)
 
     def _text(self) -> ParallelText:
@@ -154,7 +154,8 @@ class TranslateRecipe(SeededRecipe):
             answers |= {f"{kind} {way}": found[way] for way in _WRITERS}
             costs[f"{kind} greedy"] = {
                 "seconds": trained["seconds"], "steps": trained["steps"],
-                "pace": trained["tokens"] / trained["seconds"], "passes": trained["tokens"] / int((train.y >= 0).sum()),
+                "pace": trained["tokens"] / trained["seconds"],
+                "passes": trained["tokens"] / (int((train.y >= 0).sum()) + len(train.y)),
                 "parameters": sum(part.numel() for part in energy.parameters()),
                 "nats": trained["curve"][-1][1], "reward": found["reward"],
             }  # fmt: skip
