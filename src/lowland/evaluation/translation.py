@@ -107,7 +107,7 @@ def ranked_rows(answers: Sequence[str], test: ParallelText) -> list[int]:
     """The rows of a test from the worst answer to the best by the BLEU of each; short references are left out."""
     counts = bleu_counts(answers, test.target)
     score = bleu_of_counts(counts)
-    long = np.flatnonzero((counts[:, -1] >= _FEWEST) & (counts[:, -2] >= _FEWEST))
+    long = np.flatnonzero(counts[:, -1] >= _FEWEST)
     return long[np.argsort(score[long], kind="stable")].tolist()
 
 

@@ -21,8 +21,10 @@ def test_every_network_and_baseline_is_measured(smoke: Callable[[str], Run]) -> 
     }
     assert set(run.measured.methods("bleu")) == models | {"copy", "nearest", "by word"}
     assert run.measured.mean("by word", "bleu") > run.measured.mean("copy", "bleu")
-    assert run.measured.mean("lstm greedy", "steps") == 3
-    assert {"length", "training"} <= {path.stem for path in (run.folder / "figures").glob("*.png")}
+    assert run.measured.mean("lstm", "steps") == 3
+    assert {"length", "training", "attention-1", "attention-2", "attention-3"} == {
+        path.stem for path in (run.folder / "figures").glob("*.png")
+    }
 
 
 def test_files_and_a_sentence_of_the_user(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ class TranslateRecipe(SeededRecipe):
     """Of vectors and layers, a multiple of four."""
     depth: Count = 3
     """Layers that read and as many that write, or blocks of the transformer."""
-    batch: Count = 2500
+    batch: Count = 1500
     """Places of a batch, of both languages together."""
-    rate: Positive = 0.003
+    rate: Positive = 0.002
     """Highest learning rate of AdamW."""
     left_out: Annotated[float, Bound(least=0, below=1)] = 0.1
     """Share of the inputs of layers that are left out in training."""
@@ -152,7 +152,7 @@ class TranslateRecipe(SeededRecipe):
             ))  # fmt: skip
             energies[kind], lines[kind] = energy, trained["curve"]
             answers |= {f"{kind} {way}": found[way] for way in _WRITERS}
-            costs[f"{kind} greedy"] = {
+            costs[kind] = {
                 "seconds": trained["seconds"], "steps": trained["steps"],
                 "pace": trained["tokens"] / trained["seconds"],
                 "passes": trained["tokens"] / (int((train.y >= 0).sum()) + len(train.y)),
@@ -160,9 +160,7 @@ class TranslateRecipe(SeededRecipe):
                 "nats": trained["curve"][-1][1], "reward": found["reward"],
             }  # fmt: skip
         rows = run.stage("judge", partial(translation_rows, answers, test[0], seed))
-        return {name: row | costs.get(name, {}) for name, row in rows.items()}, Left(
-            test[0], answers, lines, energies, pieces
-        )
+        return rows | costs, Left(test[0], answers, lines, energies, pieces)
 
     def _pieces(self, split: SplitText) -> dict[str, Any]:
         merges = BytePairs.learn(split.train.source + split.train.target, self.pieces).merges
@@ -205,12 +203,11 @@ class TranslateRecipe(SeededRecipe):
         run.show(best=best, shown=test.source[row], reference=test.target[row])
         panels = []
         for kind in KINDS:
-            answer = answers[f"{kind} rewarded"][row]
-            if answer:
-                share = looked_at(first.energies[kind], first.pieces, test.source[row], answer)
-                names = [[first.pieces.decode([token]) for token in first.pieces.encode(line)]
-                         for line in (test.source[row], answer)]  # fmt: skip
-                panels.append((attention_map(share, *names), kind))
+            # A network that has learned nothing may write nothing.
+            lines_of = test.source[row], answers[f"{kind} rewarded"][row] or test.target[row]
+            share = looked_at(first.energies[kind], first.pieces, *lines_of)
+            names = [[first.pieces.decode([token]) for token in first.pieces.encode(line)] for line in lines_of]
+            panels.append((attention_map(share, *names), kind))
         run.grid("attention", panels, columns=3)
         methods = {kind: answers[f"{kind} rewarded"] for kind in KINDS} | {"nearest": answers["nearest"]}
         run.figure("length", partial(
@@ -222,7 +219,7 @@ class TranslateRecipe(SeededRecipe):
             x = self._own(first.pieces).x
             rows: list[Sequence[str]] = []
             for kind in KINDS:
-                reward = run.measured.mean(f"{kind} greedy", "reward") or 0.0
+                reward = run.measured.mean(kind, "reward") or 0.0
                 said = decoded(proposed(first.energies[kind], x, self.beam).best(reward), first.pieces)[0]
                 rows.append((kind, verbatim(said, _LONGEST_LINE)))
             run.table(("network", "translation"), rows, name="own")
