@@ -184,13 +184,15 @@ class AttentiveDecoder(Translator):
         self.begin, self.key = linear(width, 2 * width, generator), linear(width, width, generator, bias=False)
         self.mixed = linear(3 * width, width, generator)
         self.out = None if tied else linear(width, tokens + 1, generator)
+        # Vectors that give scores as well are short, and would hardly move an LSTM.
+        self.scale = math.sqrt(width) if tied else 1.0
 
     def thinned_sizes(self) -> dict[str, int]:
         return {"words": self.width, "written": self.width, "seen": 3 * self.width, "mixed": self.width}
 
     def read(self, words: Tensor) -> dict[str, Tensor]:
         blank = words == self.blank
-        embedded = self.thin("words", self.table()[words])
+        embedded = self.thin("words", self.table()[words] * self.scale)
         # Each row backwards from its own last word, so that it does not depend on the blanks behind it.
         count = (~blank).sum(dim=1, keepdim=True)
         place = torch.arange(words.shape[1], device=words.device)
@@ -208,7 +210,7 @@ class AttentiveDecoder(Translator):
         self, tokens: Tensor, memory: dict[str, Tensor], looking: bool = False
     ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
         state = tuple(memory[name].transpose(0, 1).contiguous() for name in ("hidden", "cell"))
-        states, (hidden, cell) = self.writer(self.thin("written", self.written[tokens]), state)
+        states, (hidden, cell) = self.writer(self.thin("written", self.written[tokens] * self.scale), state)
         fit = states @ memory["keys"].transpose(1, 2) / math.sqrt(states.shape[2])
         share = fit.masked_fill(memory["blank"][:, None], -torch.inf).softmax(dim=2)
         seen = torch.cat([states, share @ memory["read"], share @ memory["embedded"]], dim=2)

@@ -41,6 +41,7 @@ from lowland.training.translation import (
 )
 from lowland.words import verbatim
 
+_NAMES: dict[Kind, str] = {"lstm": "LSTM", "convolutions": "ConvS2S", "transformer": "transformer"}
 _WRITERS = ("greedy", "beam", "rewarded")
 _LONGEST_LINE = 400
 
@@ -200,14 +201,14 @@ class TranslateRecipe(SeededRecipe):
         self._examples(run, first, best, ranked)
         kept = [row for row in ranked if 6 <= len(first.pieces.encode(test.source[row])) <= 20] or ranked or [0]
         row = kept[len(kept) // 2]
-        run.show(best=best, shown=test.source[row], reference=test.target[row])
+        run.show(best=_NAMES[best], shown=test.source[row], reference=test.target[row])
         panels = []
         for kind in KINDS:
             # A network that has learned nothing may write nothing.
             lines_of = test.source[row], answers[f"{kind} rewarded"][row] or test.target[row]
             share = looked_at(first.energies[kind], first.pieces, *lines_of)
             names = [[first.pieces.decode([token]) for token in first.pieces.encode(line)] for line in lines_of]
-            panels.append((attention_map(share, *names), kind))
+            panels.append((attention_map(share, *names), _NAMES[kind]))
         run.grid("attention", panels, columns=3)
         methods = {kind: answers[f"{kind} rewarded"] for kind in KINDS} | {"nearest": answers["nearest"]}
         run.figure("length", partial(
