@@ -29,11 +29,11 @@ class ConvolutionalTranslator(Translator):
     The reader's convolution sees both sides, the writer's only what is before it. In each layer of the writer, with the
     vectors g_t of its tokens (section 3.3 there), z_s what the reader has read and e_s the vectors of the words,
 
-        d_t = (W_d h_t + g_t) √½,   a_t = softmax_s(d_t · z_s / √D),   c_t = √m · W_c Σ_s a_ts (z_s + e_s) √½,
+        d_t = (W_d v_t + g_t) √½,   a_t = softmax_s(d_t · z_s / √D),   c_t = √m · W_c Σ_s a_ts (z_s + e_s) √½,
 
-    and c_t is added before the residual connection; m is the number of words. Vectors of words and tokens have those of
-    their place added. Differences from the paper: the weights are not normalised, d · z is divided by √D, and vectors
-    and layers are of one width.
+    and (v_t + c_t) √½ is what the residual connection adds to h_t; m is the number of words. Vectors of words and
+    tokens have those of their place added. Differences from the paper: the weights are not normalised, d · z is divided
+    by √D, and vectors and layers are of one width.
 
     The memory of the writer is, for each layer, its last k − 1 inputs, so that a token is computed once.
 

@@ -36,7 +36,8 @@ def test_files_and_a_sentence_of_the_user(tmp_path: Path) -> None:
     config = TranslateRecipe.from_options(options)
     run = execute(config, start(config, tmp_path, "smoke"))
     assert run.shown["own"] == "The house 25 *now*."
-    assert any(one.get("name") == "own" for one in run.elements) or "own" in str(run.elements)
+    (own,) = (one for one in run.elements if one.get("name") == "own")
+    assert [row[0] for row in own["rows"]] == ["LSTM", "ConvS2S", "transformer"]
     assert not run.stand_ins
 
 

@@ -222,7 +222,7 @@ class TranslateRecipe(SeededRecipe):
             for kind in KINDS:
                 reward = run.measured.mean(kind, "reward") or 0.0
                 said = decoded(proposed(first.energies[kind], x, self.beam).best(reward), first.pieces)[0]
-                rows.append((kind, verbatim(said, _LONGEST_LINE)))
+                rows.append((_NAMES[kind], verbatim(said, _LONGEST_LINE)))
             run.table(("network", "translation"), rows, name="own")
             run.show(own=self.translate)
 
