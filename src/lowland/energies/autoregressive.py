@@ -28,7 +28,8 @@ class Autoregressive(Energy):
 
     Args:
         network: tokens (N, L) int64 and the memory of those read before, or None → scores (N, L, K + 1), and the memory
-            of all; with an attribute `categories`, K. See `lowland.nn.decoders`. K marks the beginning and the end.
+            of all; with an attribute `categories`, K. See `lowland.nn.decoders`. K marks the beginning and the end. A
+            network that reads its prompt apart may leave out the scores of the prompt; see `lowland.nn.translation`.
         length: T.
         prompt: S, the length of x; 0 for an energy of y alone.
         ends: whether sequences may be shorter than T.
@@ -76,9 +77,9 @@ class Autoregressive(Energy):
         places = self.length if whole else max(1, int((gone <= 1).sum(dim=1).max()))
         read = y[:, :places]
         scores, _ = self.network(torch.cat([self._opening(x, y.shape[0]), self._numbers(read)[:, :-1]], dim=1))
-        costs = self._costs(scores[:, -places:])
-        wanted = torch.where(read < 0, costs.shape[2] - 1, self._numbers(read))
-        each = costs.gather(2, wanted[:, :, None])[:, :, 0]
+        likely = self._likely(scores[:, -places:])
+        wanted = torch.where(read < 0, likely.shape[2] - 1, self._numbers(read))
+        each = -likely.gather(2, wanted[:, :, None])[:, :, 0]
         total = torch.where(gone[:, :places] > 1, 0.0, each).sum(dim=1)
         least = -1 if self.ends else 0
         right = (y == y.round()) & (y >= least) & (y < self.categories) & ((gone == 0) | (y == -1))
@@ -114,7 +115,10 @@ class Autoregressive(Energy):
 
     def _costs(self, scores: Tensor) -> Tensor:
         """−log p of the tokens that may follow, from scores (..., K + 1)."""
-        return -(scores if self.ends else scores[..., : self.categories]).log_softmax(dim=-1)
+        return -self._likely(scores)
+
+    def _likely(self, scores: Tensor) -> Tensor:
+        return (scores if self.ends else scores[..., : self.categories]).log_softmax(dim=-1)
 
     def _nothing(self, tokens: Tensor, like: Tensor) -> Tensor:
         """0 for each row, or NaN where a token is none."""

@@ -68,18 +68,28 @@ class TransformerDecoder(nn.Module):
 
     def forward(self, tokens: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
         before = 0 if memory is None else memory["0"]["key"].shape[2]
-        token = self.embedding[tokens] * math.sqrt(self.width) + self._places(before, tokens.shape[1])
+        token = self.embedding[tokens] * math.sqrt(self.width) + sinusoids(before, tokens.shape[1], self.embedding)
         kept = {}
         for number, block in enumerate(self.blocks):
             token, kept[str(number)] = _causal(block, token, None if memory is None else memory[str(number)])
         return self.out(self.norm(token)), kept
 
-    def _places(self, before: int, count: int) -> Tensor:
-        """Sines and cosines of the places of L tokens after P others, (L, D)."""
-        like = self.embedding
-        rates = 10_000 ** (-torch.arange(self.width // 2, dtype=like.dtype, device=like.device) / (self.width // 2))
-        angles = torch.arange(before, before + count, dtype=like.dtype, device=like.device)[:, None] * rates
-        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+def sinusoids(before: int, count: int, like: Tensor) -> Tensor:
+    """Sines and cosines of the places of L tokens after P others, (L, D), D even (Vaswani et al. 2017, section 3.5).
+
+    Args:
+        before: P.
+        count: L.
+        like: a tensor of D columns, whose type and device are taken.
+
+    >>> sinusoids(0, 2, torch.zeros(1, 4))[0]
+    tensor([0., 0., 1., 1.])
+    """
+    half = like.shape[1] // 2
+    rates = 10_000 ** (-torch.arange(half, dtype=like.dtype, device=like.device) / half)
+    angles = torch.arange(before, before + count, dtype=like.dtype, device=like.device)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def _causal(block: nn.Module, token: Tensor, memory: Any) -> tuple[Tensor, dict[str, Tensor]]:

@@ -20,7 +20,7 @@ def test_token_by_token_is_as_all_at_once() -> None:
     whole, _ = network()(tokens)
     scores, memory = network()(tokens[:, :4])
     for place in (4, 5):
-        torch.testing.assert_close(scores[:, -1], whole[:, place - 1])
+        torch.testing.assert_close(scores[:, -1], whole[:, place - 4])
         scores, memory = network()(tokens[:, place : place + 1], memory)
     torch.testing.assert_close(scores[:, -1], whole[:, -1])
 
