@@ -13,8 +13,8 @@ _UNDERLINE = re.compile(r"""([=\-~^"'#*+:`_.])\1{2,}\s*""")
 _FENCE = ("```", "~~~")
 _HIDDEN = {"script", "style", "head", "template", "noscript", "svg"}
 _BREAKS = {
-    "p", "div", "li", "ul", "ol", "tr", "table", "section", "article", "pre", "blockquote", "dt", "dd", "br", "hr", "td",
-    "header", "footer", "nav", "main", "figure", "figcaption", "body",
+    "p", "div", "li", "ul", "ol", "tr", "table", "section", "article", "pre", "blockquote", "dt", "dd", "br", "hr",
+    "td", "header", "footer", "nav", "main", "figure", "figcaption", "body",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -95,10 +96,10 @@ def read_documents(folder: str | Path) -> Documents:
         passages += found
         other += [] if utf8 else [name]
     if not passages:
-        what = f"{len(skipped)} other file{'s' * (len(skipped) != 1)}, of which {skipped[0][0]} {skipped[0][1]}"
+        what = f"{len(skipped)} other file{'s' * (len(skipped) != 1)}" if skipped else "nothing"
         raise DataError(
-            f"{root} has no document in it, but {what if skipped else 'nothing'}: what can be read is "
-            f"{', '.join(READERS)}, packed by gzip or not."
+            f"{root} has no document in it that can be read, but {what}: what is read is {', '.join(READERS)}, packed by "
+            "gzip or not, with text in it."
         )
     notes = [f"{other[0]} and {len(other) - 1} more are not UTF-8 and read as Latin-1."] if len(other) > 1 else [
         f"{name} is not UTF-8 and read as Latin-1." for name in other
@@ -191,7 +192,7 @@ def _sentences(paragraph: Sequence[Line]) -> list[Sentence]:
         text = f"{text} {line.text}" if text else line.text
     cuts = [0, *(match.end() for match in _END.finditer(text)), len(text)]
     found = []
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in itertools.pairwise(cuts):
         piece = text[first:last].strip()
         if re.search(r"[^\W\d_]", piece):
             line = next(number for start, number in reversed(starts) if start <= first)

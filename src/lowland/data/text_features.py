@@ -15,6 +15,10 @@ from torch import Tensor
 
 from lowland.errors import DataError, OptionError
 
+_ASKING = frozenset(
+    "a an are be can could did do does for had has have how i in is it me my of on or should tell the there to was we "
+    "were what when where which who whom whose why will with would you your".split()
+)
 PART = 4
 """Letters of a part of a word."""
 
@@ -45,6 +49,18 @@ def words_of(text: str) -> list[str]:
             if len(pieces) > 1:
                 found += [piece.lower() for piece in pieces]
     return found
+
+
+def asked_words(question: str) -> list[str]:
+    """The words of a question without those that ask, such as "how do I", where others remain.
+
+    In documents that only state things they are rare, and would count for much.
+
+    >>> asked_words("How do I scale values?"), asked_words("What is it?")
+    (['scale', 'values'], ['what', 'is', 'it'])
+    """
+    words = words_of(question)
+    return [word for word in words if word not in _ASKING] or words
 
 
 def parts_of(word: str) -> list[str]:

@@ -42,7 +42,8 @@ class PassageMatch(Energy):
         OptionError: for a negative γ, or no passage.
         ShapeError: for entries beyond the features or passages, or other numbers of keys.
 
-    >>> entries = Entries(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]))
+    >>> number, weight = torch.tensor([0, 1]), torch.tensor([1.0, 2.0])
+    >>> entries = Entries(number, number, weight, weight)
     >>> energy = PassageMatch(entries, passages=2, length=3)
     >>> energy(x=torch.tensor([[0.0, -1.0, -1.0]]), z=torch.tensor([[1.0, 0.0]]))
     tensor([-1.])

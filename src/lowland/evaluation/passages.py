@@ -6,7 +6,7 @@ Legend: Q questions, N passages.
 from __future__ import annotations
 
 import dataclasses
-import math
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -147,7 +147,7 @@ def best_threshold(with_answer: Sequence[float], without: Sequence[float]) -> fl
     -1.0
     """
     values = sorted({*with_answer, *without})
-    cuts = [(one + other) / 2 for one, other in zip(values, values[1:], strict=False)] or values
+    cuts = [(one + other) / 2 for one, other in itertools.pairwise(values)] or values
 
     def balanced(cut: float) -> float:
         kept = sum(one <= cut for one in with_answer) / max(1, len(with_answer))
@@ -183,8 +183,3 @@ def chance_row(documents: Documents, questions: Sequence[Question], generator: t
 def features_of(documents: Documents) -> TextFeatures:
     """The features of passages without their headings."""
     return TextFeatures([passage_words(one, False) for one in documents.passages])
-
-
-def usable(questions: Sequence[Question], least: int = 10) -> bool:
-    """Whether there are questions enough to choose settings and to measure."""
-    return len(questions) >= least and math.isfinite(least)

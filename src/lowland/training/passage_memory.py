@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowland.data.documents import Documents, Passage, Sentence
-from lowland.data.text_features import TextFeatures, words_of
+from lowland.data.text_features import TextFeatures, asked_words, words_of
 from lowland.data.word_pairs import NumberedText, pair_counts
 from lowland.domains.tokens import EMPTY
 from lowland.energies.associative_memory import AssociativeMemory
@@ -69,7 +69,7 @@ class Answer(NamedTuple):
 
 
 class PassageMemory:
-    """Passages in a memory, and questions to it.
+    r"""Passages in a memory, and questions to it.
 
     The energy of a passage is `PassageMatch`. The vector of a text is the mean of those of its words, weighed by how
     rare they are, less that of all passages, with unit length. Before the look-up with `hop`, one step of descent in an
@@ -87,7 +87,7 @@ class PassageMemory:
 
     >>> from lowland.data.documents import passages_of
     >>> from lowland.data.document_text import markdown_lines
-    >>> text = "# Cats\\nA cat sleeps most of the day.\\n# Dogs\\nA dog barks at night."
+    >>> text = "# Cats\nA cat sleeps most of the day.\n# Dogs\nA dog barks at night."
     >>> memory = PassageMemory(Documents(("pets.md",), tuple(passages_of(markdown_lines(text)))))
     >>> found = memory.ask("Which animal barks?")
     >>> found.sentence, memory.place(found)
@@ -117,7 +117,7 @@ class PassageMemory:
 
     def read(self, questions: Sequence[str]) -> Any:
         """The x of the energy for some questions."""
-        words = [words_of(question) for question in questions]
+        words = [asked_words(question) for question in questions]
         x = self._tokens(words)
         if self.energy.keys is None:
             return x
@@ -143,7 +143,7 @@ class PassageMemory:
             question: in words.
             without: numbers of passages that are left out.
         """
-        known = [name for name in self.features.words(words_of(question)) if name != self.features.unknown]
+        known = [name for name in self.features.words(asked_words(question)) if name != self.features.unknown]
         if not known:
             return Answer(None, -1, 0.0, (), "no word of the question stands in these documents")
         energy = self.energies([question])[0]
@@ -173,7 +173,7 @@ class PassageMemory:
         match = PassageMatch(entries, len(some), LONGEST)
         passage = energy[[row for row, _ in some]]
         with torch.no_grad():
-            total = passage - match.encode(self._tokens([words_of(question)]))[0]
+            total = passage - match.encode(self._tokens([asked_words(question)]))[0]
         best = int(total.argmin())
         return some[best][0], some[best][1], float(total[best])
 
@@ -222,3 +222,11 @@ def word_table(documents: Documents, vocabulary: Sequence[str], features: int = 
     there = [row for row, word in enumerate(text.words) if word in number]
     table[[number[text.words[row]] for row in there]] = functional.normalize(vectors[there], dim=1)
     return table
+
+
+def told(memory: PassageMemory, answer: Answer) -> str:
+    """An answer in one line: the sentence and where it stands, or why there is none."""
+    if answer.why:
+        return f"{answer.why}."
+    assert answer.sentence is not None
+    return f"{answer.sentence.text} ({memory.place(answer)}; energy {answer.energy:.2f})"
