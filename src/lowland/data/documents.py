@@ -98,8 +98,8 @@ def read_documents(folder: str | Path) -> Documents:
     if not passages:
         what = f"{len(skipped)} other file{'s' * (len(skipped) != 1)}" if skipped else "nothing"
         raise DataError(
-            f"{root} has no document in it that can be read, but {what}: what is read is {', '.join(READERS)}, packed by "
-            "gzip or not, with text in it."
+            f"{root} has no document in it that can be read, but {what}: what is read is {', '.join(READERS)}, packed "
+            "by gzip or not, with text in it."
         )
     notes = [f"{other[0]} and {len(other) - 1} more are not UTF-8 and read as Latin-1."] if len(other) > 1 else [
         f"{name} is not UTF-8 and read as Latin-1." for name in other

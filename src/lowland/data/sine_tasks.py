@@ -48,7 +48,12 @@ def sine_tasks(count: int, points: int, generator: torch.Generator) -> SineTasks
 
 
 def best_sine(x: Tensor, y: Tensor, at: Tensor, ridge: float = 1e-3) -> Tensor:
-    """What knows that the function is a sine says at other points: least squares of sin x and cos x, (N, S), (T,) → (N, T).
+    """Least squares of sin x and cos x: what is said at other points if the function is known to be a sine.
+
+    Args:
+        x, y: known points, (N, S).
+        at: points that are asked, (T,); the answer is (N, T).
+        ridge: of the squares of both weights.
 
     >>> tasks = sine_tasks(2, 5, torch.Generator().manual_seed(0))
     >>> at = torch.linspace(-5, 5, 7)

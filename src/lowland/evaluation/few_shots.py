@@ -37,7 +37,7 @@ def grid() -> Tensor:
 
 
 def predicted(network: Conditional, x: Tensor, y: Tensor, way: Way, seed: int = 0) -> Tensor:
-    """What a network says at the grid of functions with known points, (N, S) → (N, T): z from the least energy found."""
+    """What a network says at the grid of functions with known points, (N, S) → (N, T), by the best z found."""
     energy = FewShots(network, x.shape[1], way.prior)
     solver = Adam(way.rate, max_steps=way.steps, tol=None)
     many = solver if way.starts == 1 else MultiStart(solver, way.starts)

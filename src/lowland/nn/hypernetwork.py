@@ -7,6 +7,7 @@ Legend: B samples, S points, I inputs, O outputs, C numbers of a code, P weights
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,13 +24,13 @@ def weight_count(sizes: Sequence[int]) -> int:
     >>> weight_count((1, 16, 16, 1))
     321
     """
-    return sum((first + 1) * second for first, second in zip(sizes, sizes[1:], strict=False))
+    return sum((first + 1) * second for first, second in itertools.pairwise(sizes))
 
 
 def with_weights(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
     """A fully connected network, SiLU between its layers, whose weights (B, P) differ from sample to sample."""
     place, last = 0, len(sizes) - 2
-    for layer, (first, second) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for layer, (first, second) in enumerate(itertools.pairwise(sizes)):
         matrix = weights[:, place : place + first * second].unflatten(1, (first, second))
         place += first * second
         x = torch.baddbmm(weights[:, None, place : place + second], x, matrix)
@@ -40,7 +41,7 @@ def with_weights(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
 
 def first_weights(sizes: Sequence[int], generator: torch.Generator) -> Tensor:
     """Weights of a network (P,), drawn as `linear` draws them."""
-    layers = [linear(first, second, generator=generator) for first, second in zip(sizes, sizes[1:], strict=False)]
+    layers = [linear(first, second, generator=generator) for first, second in itertools.pairwise(sizes)]
     return torch.cat([part.detach().reshape(-1) for one in layers for part in (one.weight.T, one.bias)])
 
 
@@ -117,7 +118,7 @@ class FilmNetwork(Conditional):
     def __init__(self, code: int, sizes: Sequence[int], generator: torch.Generator | None = None) -> None:
         super().__init__(code, sizes)
         generator = generator or torch.Generator().manual_seed(0)
-        pairs = zip(sizes, sizes[1:], strict=False)
+        pairs = itertools.pairwise(sizes)
         self.layers = nn.ModuleList(linear(first, second, generator=generator) for first, second in pairs)
         self.changes = nn.ModuleList(linear(code, 2 * size, generator=generator) for size in sizes[1:-1])
 

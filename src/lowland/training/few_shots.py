@@ -62,4 +62,3 @@ def train_conditional(
         energy, (tasks.x, tasks.y), shaping, steps, min(batch, len(tasks.x)), rate, validation=0.0, seed=seed,
         progress=False, log_every=max(1, steps // 60), schedule=partial(falling, steps),
     )  # fmt: skip
-
