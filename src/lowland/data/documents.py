@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import importlib.util
 import itertools
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import NamedTuple
 
 from lowland.bounded import read_bytes, unzip
 from lowland.data.document_text import READERS, Line, plain_lines
+from lowland.data.survey import shown, walk_folder
 from lowland.errors import DataError, OptionError
-from lowland.words import escaped
 
 LEAST, MOST = 40, 120
 """Words of a passage: a paragraph is added to one with fewer than the first, if both have no more than the second."""
@@ -62,8 +61,9 @@ class Documents(NamedTuple):
 def read_documents(folder: str | Path) -> Documents:
     """The passages of all texts in a folder and those inside it: txt, md, rst and html, each packed by gzip or not.
 
-    Hidden files are not looked at, and links to folders not followed. A file of another kind, one that is binary, or
-    that cannot be read, is among `skipped`. Text that is not UTF-8 is read as Latin-1, and a note says so.
+    Hidden files and those of runs are not looked at, and links to folders not followed. A file of another kind, one
+    that is binary, or that cannot be read, is among `skipped`. Text that is not UTF-8 is read as Latin-1, and a note
+    says so.
 
     Raises:
         DataError: for a folder that is not there, or without a passage.
@@ -75,9 +75,10 @@ def read_documents(folder: str | Path) -> Documents:
         raise DataError(f"{root} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
     if not inside:
         raise DataError(f"{root} is not a folder that is there: name the folder that holds your documents.")
-    names, passages, skipped, other = list[str](), list[Passage](), list[tuple[str, str]](), list[str]()
-    for path in _walk(root, skipped):
-        name = escaped(path.relative_to(root).as_posix())
+    names, passages, other = list[str](), list[Passage](), list[str]()
+    paths, skipped = walk_folder(root)
+    for path in paths:
+        name = shown(root, path)
         suffixes = [suffix.lower() for suffix in path.suffixes]
         kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
         if kind not in READERS:
@@ -88,7 +89,8 @@ def read_documents(folder: str | Path) -> Documents:
         except DataError as error:
             skipped.append((name, str(error)))
             continue
-        found = passages_of(READERS[kind](text), len(names), len(passages))
+        section = passages[-1].section + 1 if passages else 0
+        found = passages_of(READERS[kind](text), len(names), section)
         if not found:
             skipped.append((name, "has no sentence in it"))
             continue
@@ -105,18 +107,6 @@ def read_documents(folder: str | Path) -> Documents:
         f"{name} is not UTF-8 and read as Latin-1." for name in other
     ]  # fmt: skip
     return Documents(tuple(names), tuple(passages), tuple(notes), tuple(skipped))
-
-
-def _walk(root: Path, skipped: list[tuple[str, str]]) -> list[Path]:
-    def note(error: OSError) -> None:
-        name = escaped(Path(error.filename).relative_to(root).as_posix())
-        skipped.append((name, f"could not be opened ({error.strerror})"))
-
-    found = []
-    for place, folders, names in os.walk(root, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(found)
 
 
 def _decoded(payload: bytes, name: str) -> tuple[str, bool]:
