@@ -177,7 +177,7 @@ def passages_of(lines: Iterable[Line], document: int = 0, section: int = 0) -> l
 def _sentences(paragraph: Sequence[Line]) -> list[Sentence]:
     """The sentences of a paragraph, each with the line on which it begins; those without a letter are left out."""
     text, starts = "", list[tuple[int, int]]()
-    for line in paragraph:
+    for line in (line for line in paragraph if re.search(r"[^\W_]", line.text)):  # not the rules of tables
         starts.append((len(text) + bool(text), line.number))
         text = f"{text} {line.text}" if text else line.text
     cuts = [0, *(match.end() for match in _END.finditer(text)), len(text)]
