@@ -47,7 +47,7 @@ def survey(folder: str | Path, kind: str = "", leave: Sequence[str | Path] = ())
     if not inside:
         what = "is a file, not a folder" if there else "does not exist"
         raise DataError(f"{root} {what}: name the folder that holds your images or series.")
-    files, skipped = _walk(root, {_real(path) for path in leave})
+    files, skipped = walk_folder(root, leave)
     groups = {name: [path for path in files if path.suffix.lower() in known] for name, known in _KINDS.items()}
     kind = kind or next((name for name, found in groups.items() if found), "")
     chosen = groups.get(kind, [])
@@ -91,9 +91,14 @@ def _real(path: str | Path) -> str:
     return os.path.realpath(path)
 
 
-def _walk(root: Path, leave: set[str]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """All files by name except hidden ones and those of runs, and the folders that were not entered."""
-    closed: list[tuple[str, str]] = []
+def walk_folder(root: Path, leave: Sequence[str | Path] = ()) -> tuple[list[Path], list[tuple[str, str]]]:
+    """All files by name except hidden ones and those of runs, and the folders that were not entered, with the reason.
+
+    Args:
+        root: the folder.
+        leave: files that are left out.
+    """
+    left, closed = {_real(path) for path in leave}, list[tuple[str, str]]()
 
     def note(error: OSError) -> None:
         closed.append((shown(root, Path(error.filename)), f"could not be opened ({error.strerror})"))
@@ -105,7 +110,7 @@ def _walk(root: Path, leave: set[str]) -> tuple[list[Path], list[tuple[str, str]
         closed += [(shown(root, path), _LINK) for path in links]
         folders[:] = [name for name in inside if Path(place, name) not in links]
         found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in found if not leave or _real(path) not in leave), closed
+    return sorted(path for path in found if not left or _real(path) not in left), closed
 
 
 def _is_run(folder: Path) -> bool:
