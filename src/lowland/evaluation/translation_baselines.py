@@ -30,12 +30,13 @@ def nearest_translations(source: Sequence[str], target: Sequence[str], asked: Se
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    weights = TfidfVectorizer(tokenizer=tokenised, token_pattern=None)
+    weights = TfidfVectorizer(analyzer=lambda line: tokenised(line.lower()))
     try:
         known = weights.fit_transform(source)
     except ValueError as error:
         raise DataError(f"The known sentences hold no word ({error}): give more text.") from error
-    vectors, best = weights.transform(asked), []
+    vectors = weights.transform(asked)
+    best: list[int] = []
     for first in range(0, len(asked), _AT_ONCE):
         best += np.asarray((vectors[first : first + _AT_ONCE] @ known.T).argmax(axis=1)).ravel().tolist()
     return [target[row] for row in best]

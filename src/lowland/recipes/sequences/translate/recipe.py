@@ -207,8 +207,8 @@ class TranslateRecipe(SeededRecipe):
             # A network that has learned nothing may write nothing.
             lines_of = test.source[row], answers[f"{kind} rewarded"][row] or test.target[row]
             share = looked_at(first.energies[kind], first.pieces, *lines_of)
-            names = [[first.pieces.decode([token]) for token in first.pieces.encode(line)] for line in lines_of]
-            panels.append((attention_map(share, *names), _NAMES[kind]))
+            words, tokens = ([first.pieces.decode([token]) for token in first.pieces.encode(line)] for line in lines_of)
+            panels.append((attention_map(share, words, tokens), _NAMES[kind]))
         run.grid("attention", panels, columns=3)
         methods = {kind: answers[f"{kind} rewarded"] for kind in KINDS} | {"nearest": answers["nearest"]}
         run.figure("length", partial(
