@@ -86,7 +86,7 @@ class TextFeatures:
 
     >>> features = TextFeatures([["mean", "value"], ["mean"]])
     >>> features.words(["mean", "koala"]), features.size
-    ([0, 8], 9)
+    ([0, 9], 10)
     """
 
     def __init__(self, texts: Sequence[Sequence[str]]) -> None:
