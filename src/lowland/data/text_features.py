@@ -174,9 +174,9 @@ class TextFeatures:
 
 
 class _Counted(NamedTuple):
-    """How often each feature (E,) is in each text (E,), `count` (E,), and the number of features of each text."""
+    """How often each feature (E,) is in each text (E,), `times` (E,), and the number of features of each text."""
 
     feature: Tensor
     text: Tensor
-    count: Tensor
+    times: Tensor
     sizes: Tensor
