@@ -85,9 +85,9 @@ def rst_lines(text: str) -> list[Line]:
 def html_lines(text: str) -> list[Line]:
     r"""The lines of HTML: what a browser shows, h1 to h6 as headings.
 
-    >>> html_lines("<h1>Title</h1><script>no</script><p>Some <b>bold</b> text &amp; more.")
-    [Line(number=1, text='Title', heading=True), Line(number=1, text='', heading=False),
-     Line(number=1, text='Some bold text & more.', heading=False)]
+    >>> found = html_lines("<h1>Title</h1><script>no</script><p>Some <b>bold</b> text &amp; more.")
+    >>> [(line.text, line.heading) for line in found if line.text]
+    [('Title', True), ('Some bold text & more.', False)]
     """
     reader = _Html()
     reader.feed(text)

@@ -86,7 +86,7 @@ class TextFeatures:
 
     >>> features = TextFeatures([["mean", "value"], ["mean"]])
     >>> features.words(["mean", "koala"]), features.size
-    ([0, 8], 9)
+    ([0, 9], 10)
     """
 
     def __init__(self, texts: Sequence[Sequence[str]]) -> None:
@@ -174,9 +174,9 @@ class TextFeatures:
 
 
 class _Counted(NamedTuple):
-    """How often each feature (E,) is in each text (E,), `count` (E,), and the number of features of each text."""
+    """How often each feature (E,) is in each text (E,), `times` (E,), and the number of features of each text."""
 
     feature: Tensor
     text: Tensor
-    count: Tensor
+    times: Tensor
     sizes: Tensor

@@ -43,11 +43,11 @@ class FewShots(Energy):
         check_number("prior", prior, least=0)
         self.inputs = network.sizes[0]
         super().__init__(x=Reals(shots * self.inputs), y=Reals(shots), z=Reals(network.code))
-        self.network, self.shots, self.prior = network, shots, float(prior)
+        self.network, self.shots, self.penalty = network, shots, float(prior)
 
     def energy(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         wrong = y - self.reconstruct(x, None, z)
-        return 0.5 * wrong.square().sum(dim=1) + 0.5 * self.prior * z.square().sum(dim=1)
+        return 0.5 * wrong.square().sum(dim=1) + 0.5 * self.penalty * z.square().sum(dim=1)
 
     def reconstruct(self, x: Tensor, y: Any, z: Tensor) -> Tensor:
         """h_z at the points of x, (B, S · I) → (B, S)."""

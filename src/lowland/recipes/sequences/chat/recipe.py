@@ -177,6 +177,7 @@ class ChatRecipe(Recipe):
             "chance": chance_row(documents, test, self.generator(1000 + seed)),
             "tfidf": kind_rows(tfidf_energies(documents, test), test),
         }
+        least: dict[str, list[Any]] = {}
         for name, one in chosen.items():
             memory = PassageMemory(documents, one, False, table, features=features)
             rows[name] = kind_rows(memory.energies(texts), test)
