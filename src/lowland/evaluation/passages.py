@@ -79,7 +79,7 @@ def kind_rows(energies: Tensor, questions: Sequence[Question]) -> dict[str, floa
 def tfidf_energies(documents: Documents, questions: Sequence[Question]) -> Tensor:
     """Minus the cosine of the TF-IDF vectors of scikit-learn, (Q, N): a rival from elsewhere."""
     analyzer: Any = words_of
-    work = TfidfVectorizer(analyzer=analyzer, sublinear_tf=True)
+    work: Any = TfidfVectorizer(analyzer=analyzer, sublinear_tf=True)
     keys = work.fit_transform([one.text for one in documents.passages])
     return -torch.from_numpy((work.transform([one.text for one in questions]) @ keys.T).toarray()).float()
 

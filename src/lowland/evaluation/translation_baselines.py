@@ -6,6 +6,7 @@ Legend: N pairs, E pairs of words that stand in a pair of sentences, V words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def nearest_translations(source: Sequence[str], target: Sequence[str], asked: Se
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    weights = TfidfVectorizer(analyzer=lambda line: tokenised(line.lower()))
+    weights: Any = TfidfVectorizer(tokenizer=tokenised, token_pattern=None)  # lower case is its own doing
     try:
         known = weights.fit_transform(source)
     except ValueError as error:
