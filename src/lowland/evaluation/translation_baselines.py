@@ -31,7 +31,8 @@ def nearest_translations(source: Sequence[str], target: Sequence[str], asked: Se
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    weights: Any = TfidfVectorizer(tokenizer=tokenised, token_pattern=None)  # lower case is its own doing
+    make: Any = TfidfVectorizer  # its types know no tokenizer without a pattern
+    weights = make(tokenizer=tokenised, token_pattern=None)
     try:
         known = weights.fit_transform(source)
     except ValueError as error:
