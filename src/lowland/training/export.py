@@ -15,6 +15,7 @@ from lowland.energies.base import VARIABLES, Energy
 from lowland.errors import CheckpointError, OptionError, UnsupportedError
 from lowland.files import replacing, write_atomically
 from lowland.nn.layers import evaluating
+from lowland.nn.quantised import requantise, settings_of
 from lowland.quiet import no_records_below_error, warnings_from
 from lowland.registry import find
 from lowland.version import __version__
@@ -22,12 +23,15 @@ from lowland.worlds.base import World
 
 _REGISTRATION = "torch.onnx._internal.exporter._registration"
 """Its logger warns about missing packages; the first export imports it."""
+_QUANTISED = "quantised"
+"""Of `config.json`: the bits of each layer that `lowland.nn.quantised` replaced."""
 
 
 def save_energy(energy: Energy, folder: str | Path) -> Path:
     """Write an energy as `config.json` (its class and constructor arguments) and `model.safetensors`, in a folder.
 
-    The files have the layout of the Hugging Face hub, so `type(energy).from_pretrained(folder)` reads them too.
+    The files have the layout of the Hugging Face hub, so `type(energy).from_pretrained(folder)` reads them too, except
+    those of a quantised energy.
 
     Raises:
         CheckpointError: if the folder cannot be written.
@@ -91,6 +95,9 @@ def _save(kind: str, module: Energy | World, folder: str | Path) -> Path:
     try:
         with torch.random.fork_rng(devices=[]):
             again = type(module)(**{name: _plain(value) for name, value in given.items()})
+        if (quantised := settings_of(module)) is not None:
+            requantise(again, quantised)
+            given = {**given, _QUANTISED: quantised}
         reason = _difference(again.state_dict(), weights)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         reason = f"it cannot be built from them: {' '.join(str(error).split())}"
@@ -110,8 +117,11 @@ def _load(kind: str, folder: str | Path) -> Any:
     try:
         config = read_json(folder / "config.json", keys=(kind,))
         found = find(kind, config[kind])
+        quantised = config.pop(_QUANTISED, None)
         given = {name: _plain(value) for name, value in config.items() if name not in (kind, "lowland")}
         module = found(**given)
+        if quantised is not None:
+            requantise(module, quantised)
         weights, _ = read_tensors(folder / "model.safetensors")
         _fill(module, weights)
     except OptionError:

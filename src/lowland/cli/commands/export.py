@@ -31,11 +31,15 @@ class Export(RunsCommand):
     """Only this energy or policy."""
     part: Annotated[str | None, arg(metavar="PART", help_behavior_hint="")] = None
     """Only a part of the energy that takes y, such as encoder."""
+    int8: Annotated[str | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Also write an encoder's ONNX graph in 8 bits, with ranges from samples of this folder, and say what it costs."""
 
     def run(self) -> int:
         from lowland.planning.policy_files import PREFIX, policy_files
 
         given = Path(self.name)
+        if self.int8 is not None and self.to != "onnx":
+            raise OptionError("--int8 writes an ONNX graph of 8 bits: add --to onnx.")
         if self.name == "shipped":
             return self._policies(policy_files("shipped"), Path("exports"))
         if given.suffix == ".safetensors" and _is_policy(given):
@@ -54,6 +58,7 @@ class Export(RunsCommand):
     def _energies(self, kept: dict[str, Path], folder: Path) -> int:
         from lowland import training
 
+        self._only_encoders()
         if self.energy is not None and self.energy not in kept:
             raise OptionError(f"{folder} keeps no energy called {self.energy!r}. {nearest(self.energy, kept)}")
         for name in kept if self.energy is None else [self.energy]:
@@ -73,6 +78,7 @@ class Export(RunsCommand):
         from lowland.training.policy_export import export_policy
 
         wanted = None if self.energy is None else self.energy.replace(" ", "-")
+        self._only_encoders()
         if self.part is not None:
             raise OptionError("A policy is exported as a whole: leave out --part.")
         if wanted is not None and wanted not in kept:
@@ -90,8 +96,17 @@ class Export(RunsCommand):
             raise OptionError("An encoder is exported as a whole: leave out --energy and --part.")
         if self.to == "safetensors":
             raise OptionError(f"{path} is a safetensors file already, with encoder.py beside it to load it.")
-        say(export_encoder(path, self.to))
+        say(written := export_encoder(path, self.to))
+        if self.int8 is not None:
+            from lowland.training.int8 import export_encoder_int8
+
+            found = export_encoder_int8(path, written, self.int8)
+            say(found.path, found.text)
         return 0
+
+    def _only_encoders(self) -> None:
+        if self.int8 is not None:
+            raise OptionError("--int8 is for an encoder of lowland pretrain: leave it out for energies and policies.")
 
 
 def _is_policy(path: Path) -> bool:
