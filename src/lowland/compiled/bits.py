@@ -17,14 +17,16 @@ _FEW = 4
 jit = njit(nogil=True, cache=True, error_model="numpy")
 
 
-@intrinsic
-def _ones(typing: Any, word: Any) -> Any:
+def _count(typing: Any, word: Any) -> Any:
     """Population count of a word of 64 bits: one instruction, which LLVM widens to whole vectors where it can."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), build
+
+
+_ones: Any = intrinsic(_count)
 
 
 @jit

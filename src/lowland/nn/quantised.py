@@ -261,10 +261,10 @@ def _inputs(module: nn.Module, layers: Mapping[str, nn.Module], x: Any) -> dict[
         # An odd stride falls on all channels in turn, whose number is often a power of two.
         found.setdefault(name, []).extend([numbers.min()[None], numbers[:: numbers.numel() // _LOOKED_AT | 1].clone()])
 
-    handles = [
-        layer.register_forward_pre_hook(lambda _, values, name=name: look(name, values[0]))
-        for name, layer in layers.items()
-    ]
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, values: look(name, values[0])
+
+    handles = [layer.register_forward_pre_hook(hook(name)) for name, layer in layers.items()]
     try:
         with torch.no_grad(), evaluating(module):
             _call(module, x)

@@ -105,7 +105,7 @@ def straight(u: Tensor, step: Tensor, least: int, most: int, signs: bool = False
     tensor([-1.0000,  0.5000,  0.5000,  0.5000])
     """
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        return _Straight.apply(u, step, least, most, signs, scale)  # pyright: ignore[reportReturnType]
+        return _Straight.apply(u, step, least, most, signs, scale)
     return step * rounded(u / step, least, most, signs)
 
 
