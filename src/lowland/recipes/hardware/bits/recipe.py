@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
+from torch import Tensor
 
 from lowland.compiled import usable
 from lowland.data.catalogue import load
 from lowland.data.images import Images
 from lowland.energies.lenet import LeNet
 from lowland.errors import OptionError
-from lowland.evaluation.classification import fit_by_validation, inferred_accuracy, inputs_and_answers
-from lowland.evaluation.machine import latency, timings
+from lowland.evaluation.classification import fit_by_validation
+from lowland.evaluation.low_precision import error_of, errors_by_bits, lines_by_bits, sign_product_rate
+from lowland.evaluation.machine import latency
 from lowland.nn.quantised import quantised
-from lowland.nn.quantisers import MOST_BITS, Bits, precision_of
-from lowland.nn.sign_product import pack_signs, sign_product
+from lowland.nn.quantisers import precision_of
 from lowland.plots import curves
 from lowland.recipes.base import Count, Positive, SeededRecipe, recipe
 from lowland.reports.run import Run
@@ -30,14 +30,6 @@ from lowland.training.snapshots import check_rising
 
 Numbers: TypeAlias = dict[str, dict[str, Any]]
 COMMON, FLOAT = "most frequent class", "float"
-_SIDE = 1024
-"""Rows and columns of the matrices of signs whose product is timed."""
-
-
-class Left(NamedTuple):
-    """What the pictures need of the first seed: for each data set the errors by bits, in points, of three lines."""
-
-    errors: dict[str, dict[str, list[float]]]
 
 
 @recipe
@@ -90,12 +82,12 @@ class BitsRecipe(SeededRecipe):
         fast = usable(torch.zeros(1)) and "1/1" in self.settings
         run.show(product=fast)
         if fast:
-            seconds = run.stage("product", self._product)["seconds"]
-            run.measured.add({"1/1 trained": {"rate": 2e-9 * _SIDE**3 / seconds}})
+            rate = run.stage("product", sign_product_rate)
+            run.measured.add({"1/1 trained": {"rate": 1e-9 * rate}})
 
-    def measure(self, run: Run, seed: int) -> tuple[Numbers, Left]:
+    def measure(self, run: Run, seed: int) -> tuple[Numbers, dict[str, dict[str, list[float]]]]:
         numbers: Numbers = {}
-        curves_of: dict[str, dict[str, list[float]]] = {}
+        by_bits: dict[str, dict[str, list[float]]] = {}
         for name in self.data:
             data = self._images(run, name, seed)
             energy = LeNet(data.shape[1:], output="linear", modern=True, generator=self.generator(seed)).to(self.device)
@@ -106,7 +98,7 @@ class BitsRecipe(SeededRecipe):
             for setting in (FLOAT, *self.settings):
                 small = self._rounded(energy, setting, data)
                 if setting != FLOAT:
-                    found[f"{setting} after"] = self._error(small, data, "test")
+                    found[f"{setting} after"] = error_of(small, data)
                 train = partial(self._train, small, data, seed, tuple(self.further), self.further_rate)
                 found[f"{setting} trained"] = run.stage(f"{name}-{setting.replace('/', '-')}", train, [small])["error"]
                 if seed == 0 and name == self.data[0]:
@@ -118,9 +110,9 @@ class BitsRecipe(SeededRecipe):
                 if method not in (COMMON, FLOAT):
                     numbers[method][f"gap {name}"] = error - found[FLOAT]
             if seed == 0:
-                curves_of[name] = run.stage(f"{name}-bits", partial(self._by_bits, energy, data))
+                by_bits[name] = run.stage(f"{name}-bits", partial(errors_by_bits, energy, data, self._known(data)))
                 run.show(**{f"{name}_counts": [len(data.train), len(data.validation), len(data.test)]})
-        return numbers, Left(curves_of)
+        return numbers, by_bits
 
     def _images(self, run: Run, name: str, seed: int) -> Images:
         whole = load(name)
@@ -132,7 +124,10 @@ class BitsRecipe(SeededRecipe):
     def _rounded(self, energy: LeNet, setting: str, data: Images) -> LeNet:
         if setting == FLOAT:
             return copy.deepcopy(energy)
-        return quantised(energy, *precision_of(setting), x=data.train[: self.calibration].to(self.device))
+        return quantised(energy, *precision_of(setting), x=self._known(data))
+
+    def _known(self, data: Images) -> Tensor:
+        return data.train[: self.calibration].to(self.device)
 
     def _train(self, energy: LeNet, data: Images, seed: int, epochs: tuple[int, ...], rate: float) -> dict[str, float]:
         """Train, keep the weights with the least error on validation images, and look once at test images."""
@@ -141,62 +136,23 @@ class BitsRecipe(SeededRecipe):
         fit_by_validation(
             energy, data, MaximumLikelihood(seed=seed), steps, self.batch, seed, rate, partial(falling, steps[-1])
         )
-        return {"error": self._error(energy, data, "test")}
-
-    def _error(self, energy: LeNet, data: Images, split: str) -> float:
-        with torch.no_grad():
-            return 100 * (1 - inferred_accuracy(energy, *inputs_and_answers(energy, data, split)))
+        return {"error": error_of(energy, data)}
 
     def _costs(self, numbers: Numbers, setting: str, small: LeNet, data: Images) -> None:
         """Bits of a weight and of an activation, bytes of the whole network, and its latency as it is simulated."""
-        bits: list[tuple[str, Bits]] = []
+        row = numbers.setdefault(f"{setting} trained", {})
         if setting == FLOAT:
-            size = sum(one.numel() * one.element_size() for one in small.state_dict().values())
+            row["kilobytes"] = sum(one.numel() * one.element_size() for one in small.state_dict().values()) / 1000
         else:
-            size, precision = packed_bytes(small), precision_of(setting)
-            bits = [(name, one) for name, one in precision._asdict().items() if isinstance(one, int)]
+            row["kilobytes"] = packed_bytes(small) / 1000
+            bits = precision_of(setting)._asdict()
+            row |= {f"bits of {name}": one for name, one in bits.items() if isinstance(one, int)}
         one = data.test[:1].to(self.device)
         with torch.no_grad():
-            seconds = latency(lambda: small.encode(one), self.seconds)
-        row = numbers.setdefault(f"{setting} trained", {})
-        row |= {"kilobytes": size / 1000, "milliseconds": 1e3 * seconds} | {
-            f"bits of {name}": one for name, one in bits
-        }
+            row["milliseconds"] = 1e3 * latency(lambda: small.encode(one), self.seconds)
 
-    def _by_bits(self, energy: LeNet, data: Images) -> dict[str, list[float]]:
-        """Errors for 1 to 8 bits after training alone, of weights, of activations, and of both."""
-        x = data.train[: self.calibration].to(self.device)
-        found: dict[str, list[float]] = {}
-        for line, pair in _lines():
-            errors = [
-                self._error(quantised(energy, *pair(bits), x=x), data, "test") for bits in range(1, MOST_BITS + 1)
-            ]
-            found[line] = errors
-        return found
-
-    def _product(self) -> dict[str, float]:
-        signs = [pack_signs(torch.randn(_SIDE, _SIDE, generator=self.generator(k))) for k in range(2)]
-        return {"seconds": min(timings(partial(sign_product, *signs), 10))}
-
-    def figures(self, run: Run, first: Left) -> None:
-        for name, lines in first.errors.items():
-            bits = [float(one) for one in range(1, MOST_BITS + 1)]
-            drawn = {line: (bits, errors) for line, errors in lines.items()}
-            trained = [
-                (float(weights), run.measured.mean(f"{setting} trained", f"error {name}"))
-                for setting in self.settings if isinstance(weights := precision_of(setting).weights, int)
-            ]  # fmt: skip
-            best: dict[float, float] = {}
-            for where, error in trained:
-                best[where] = min(error, best.get(where, error))
-            drawn["trained on"] = (sorted(best), [best[where] for where in sorted(best)])
-            run.figure(
-                f"bits-{name}",
-                partial(curves, drawn, xlabel="bits", ylabel="test images answered wrongly, %", log="y", plain=True),
-            )
-
-
-def _lines() -> Iterator[tuple[str, Any]]:
-    yield "weights", lambda bits: (bits, None)
-    yield "activations", lambda bits: (None, bits)
-    yield "both", lambda bits: (bits, bits)
+    def figures(self, run: Run, first: dict[str, dict[str, list[float]]]) -> None:
+        axes = {"xlabel": "bits", "ylabel": "test images answered wrongly, %", "log": "y", "plain": True}
+        for name, after in first.items():
+            trained = {one: run.measured.mean(f"{one} trained", f"error {name}") for one in self.settings}
+            run.figure(f"bits-{name}", partial(curves, lines_by_bits(after, trained), **axes))
