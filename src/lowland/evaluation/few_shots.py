@@ -5,8 +5,9 @@ Legend: N functions, S points that are known, T points that are asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -77,3 +78,48 @@ def simple_rows(tasks: SineTasks, shots: Sequence[int]) -> dict[str, dict[int, T
         for name, one in said.items():
             rows.setdefault(name, {})[count] = errors(one, tasks)
     return rows
+
+
+def judged(
+    networks: Mapping[str, Conditional],
+    choosing: SineTasks,
+    test: SineTasks,
+    shots: Sequence[int],
+    shown: int,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Rows of errors for each number of known points, and what is said of the first functions with five of them.
+
+    Args:
+        networks: trained, by name.
+        choosing: functions on which the way of each network is chosen.
+        test: others.
+        shots: numbers of known points.
+        shown: how many functions.
+        seed: of the starts.
+
+    Returns:
+        "rows", with "error n", "median n", "half n" (of the interval for 95 %), "setting n" and "milliseconds n" for
+        each network, and "error n" for the others; and "said", (shown, T) of each network and of "sine".
+    """
+    rows: dict[str, dict[str, float]] = {}
+    said: dict[str, Tensor] = {}
+    for name, row in simple_rows(test, shots).items():
+        rows[name] = {f"error {count}": float(one.mean()) for count, one in row.items()}
+    for name, network in networks.items():
+        rows[name] = {}
+        for count in shots:
+            way = chosen_way(network, choosing, count, seed)
+            began = time.process_time()
+            found = predicted(network, test.x[:, :count], test.y[:, :count], way, seed)
+            each = errors(found, test)
+            half = 1.96 * float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
+            rows[name] |= {
+                f"error {count}": float(each.mean()), f"median {count}": float(each.median()), f"half {count}": half,
+                f"setting {count}": way.steps if isinstance(network, OwnWeights) else way.prior,
+                f"milliseconds {count}": 1000 * (time.process_time() - began) / len(each),
+            }  # fmt: skip
+            if count == 5:
+                said[name] = found[:shown]
+    said["sine"] = best_sine(test.x[:shown, :5], test.y[:shown, :5], grid())
+    return {"rows": rows, "said": said}

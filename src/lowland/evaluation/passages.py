@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -184,3 +184,70 @@ def chance_row(documents: Documents, questions: Sequence[Question], generator: t
 def features_of(documents: Documents) -> TextFeatures:
     """The features of passages without their headings."""
     return TextFeatures([passage_words(one, False) for one in documents.passages])
+
+
+def chosen_settings(
+    documents: Documents, questions: Sequence[Question], table: Tensor | None, support: int, features: TextFeatures
+) -> dict[str, Any]:
+    """What `choose` finds, as "chosen" by the name of a method, and the best "threshold" of the whole energy."""
+    chosen = choose(documents, questions, table, support, features)
+    memory = PassageMemory(documents, chosen.whole, False, table, features=features)
+    found = least_energies(memory, questions)
+    threshold = best_threshold(found["with"], found["without"])
+    return {"chosen": {name: dataclasses.asdict(one) for name, one in chosen._asdict().items()}, "threshold": threshold}
+
+
+def measured_rows(
+    documents: Documents, questions: Sequence[Question], chosen: Mapping[str, MatchSettings], threshold: float,
+    table: Tensor | None, features: TextFeatures, generator: torch.Generator,
+) -> dict[str, Any]:  # fmt: skip
+    """Measures of all methods on questions of the test.
+
+    Args:
+        documents, table, features: see `choose`.
+        questions: of the test.
+        chosen: settings by the name of a method; "whole" is the one that answers and refuses.
+        threshold: above which nothing is said.
+        generator: of the random order.
+
+    Returns:
+        "rows" by method, with "chance" and "tfidf", and "least", what `least_energies` finds for "whole".
+    """
+    rows = {
+        "chance": chance_row(documents, questions, generator),
+        "tfidf": kind_rows(tfidf_energies(documents, questions), questions),
+    }
+    least: dict[str, list[Any]] = {}
+    for name, one in chosen.items():
+        memory = PassageMemory(documents, one, False, table, features=features)
+        rows[name] = kind_rows(memory.energies([question.text for question in questions]), questions)
+        if name == "whole":
+            least = least_energies(memory, questions)
+            rows[name] |= refusal_row(least, questions, threshold)
+    return {"rows": rows, "least": least}
+
+
+def recall_bars(
+    rows: Mapping[str, Mapping[str, float]], kind: str, names: Mapping[str, str]
+) -> dict[str, tuple[float, float, float]]:
+    """Recall at 1 of a kind of question with its interval, by the name of the method; {} where it was not measured.
+
+    >>> row = {"cloze recall 1": 5, "cloze recall 1 low": 3, "cloze recall 1 high": 8}
+    >>> recall_bars({"a": row}, "cloze", {"a": "A"})
+    {'A': (5, 3, 8)}
+    """
+    one = f"{kind} recall 1"
+    return {names[name]: (row[one], row[f"{one} low"], row[f"{one} high"]) for name, row in rows.items() if one in row}
+
+
+def answered_by_threshold(least: Mapping[str, Sequence[float]]) -> dict[str, tuple[list[float], list[float]]]:
+    """Thresholds, and the share of questions in percent that they answer, with the answer stored and without.
+
+    >>> answered_by_threshold({"with": [-1.0, -3.0], "without": [-0.5]})["answer stored"]
+    ([-3.0, -1.0], [50.0, 100.0])
+    """
+    lines = {}
+    for name, part in (("answer stored", "with"), ("answer not stored", "without")):
+        values = sorted(least[part])
+        lines[name] = values, [100 * (row + 1) / len(values) for row in range(len(values))]
+    return lines

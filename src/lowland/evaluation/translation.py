@@ -14,7 +14,8 @@ from lowland.energies.autoregressive import Autoregressive
 from lowland.evaluation.bleu import bleu_counts, bleu_interval, bleu_of_counts, corpus_bleu, tokenised
 from lowland.evaluation.translation_baselines import WordTranslation, nearest_translations
 from lowland.nn.translation import Translator
-from lowland.training.translation import Numbers, decoded, greedy, proposed
+from lowland.training.translation import KINDS, Numbers, decoded, greedy, proposed
+from lowland.words import verbatim
 
 COPY, NEAREST, BY_WORD = "copy", "nearest", "by word"
 _FEWEST, _BIN = 4, 8
@@ -111,10 +112,41 @@ def ranked_rows(answers: Sequence[str], test: ParallelText) -> list[int]:
     return long[np.argsort(score[long], kind="stable")].tolist()
 
 
-def looked_at(energy: Autoregressive, pieces: BytePairs, source: str, target: str) -> torch.Tensor:
-    """Attention of the pieces of a translation to those of its source, (T, S); see `Translator.attention`."""
+def looked_at(
+    energy: Autoregressive, pieces: BytePairs, source: str, target: str
+) -> tuple[torch.Tensor, list[str], list[str]]:
+    """Attention of the pieces of a translation to those of its source, (T, S), and the pieces of both as text.
+
+    See `Translator.attention`.
+    """
     words, tokens = (torch.tensor([pieces.encode(line)]) for line in (source, target))
     network = energy.network
     assert isinstance(network, Translator)
     with torch.no_grad():
-        return network.attention(words, tokens)[0, :-1]
+        share = network.attention(words, tokens)[0, :-1]
+    read, written = ([pieces.decode([number]) for number in one[0].tolist()] for one in (words, tokens))
+    return share, read, written
+
+
+def example_cells(
+    answers: Mapping[str, Sequence[str]], text: ParallelText, ranked: Sequence[int], best: str, longest: int = 400
+) -> list[tuple[str, str, str]]:
+    """Rows of a table: the worst translations of a model, those in the middle and the best, with those of the others.
+
+    Args:
+        answers: by method, those of the models as "KIND rewarded".
+        text: sources and references.
+        ranked: rows of the text, from the worst translation to the best.
+        best: kind of the model by which they are ranked, which comes first.
+        longest: letters of a cell.
+    """
+    middle = len(ranked) // 2
+    chosen = {"worst": ranked[:2], "median": ranked[max(0, middle - 1) : middle + 1], "best": ranked[-1:]}
+    cells = []
+    for name, rows in chosen.items():
+        for row in rows:
+            cells += [(name, "source", verbatim(text.source[row], longest)),
+                      ("", "reference", verbatim(text.target[row], longest))]  # fmt: skip
+            own = [best, *(kind for kind in KINDS if kind != best)]
+            cells += [("", kind, verbatim(answers[f"{kind} rewarded"][row], longest)) for kind in own]
+    return cells

@@ -162,3 +162,31 @@ def width_of(make: Callable[[int], nn.Module], count: int, most: int = 400) -> i
     if count < 1 or most < 1:
         raise OptionError(f"A network has at least one weight and a width of at least 1, not {count} and {most}.")
     return min(range(1, most + 1), key=lambda width: abs(parameters_of(make(width)) - count))
+
+
+def rivals(code: int, target: int, hidden: int, seed: int = 0) -> tuple[Conditional, ...]:
+    """A hypernetwork for functions of one number, and three others of as many weights, as far as whole widths allow.
+
+    They are a `Hypernetwork`, a `Concatenated`, a `FilmNetwork` and an `OwnWeights`, each with two hidden layers.
+
+    Args:
+        code: C.
+        target: units of both hidden layers of the network whose weights are made.
+        hidden: units of the network that makes them.
+        seed: of the weights.
+
+    >>> [parameters_of(network) for network in rivals(2, 8, 4)]
+    [517, 521, 513, 526]
+    """
+
+    def draw() -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    hyper = Hypernetwork(code, (1, target, target, 1), hidden, generator=draw())
+    makers: tuple[Callable[[int], Conditional], ...] = (
+        lambda width: Concatenated(code, (1, width, width, 1), draw()),
+        lambda width: FilmNetwork(code, (1, width, width, 1), draw()),
+        lambda width: OwnWeights((1, width, width, 1), draw()),
+    )
+    count = parameters_of(hyper)
+    return hyper, *(make(width_of(make, count, round(count**0.5) + 2)) for make in makers)

@@ -26,6 +26,7 @@ from lowland.errors import DataError, ShapeError
 from lowland.inference import infer
 from lowland.solvers.gradient_descent import GradientDescent
 from lowland.training.word_vectors import mutual_information_vectors
+from lowland.words import verbatim
 
 LONGEST = 512
 """Features of a question that are read; the rest of a longer one is not."""
@@ -230,3 +231,29 @@ def told(memory: PassageMemory, answer: Answer) -> str:
         return f"{answer.why}."
     assert answer.sentence is not None
     return f"{answer.sentence.text} ({memory.place(answer)}; energy {answer.energy:.2f})"
+
+
+def with_headings(
+    documents: Documents, settings: MatchSettings, features: TextFeatures, table: Tensor | None, threshold: float = 0.0
+) -> PassageMemory:
+    """A memory in which headings are part of their passages, with vectors that were made without them.
+
+    Args:
+        documents, settings, threshold: see `PassageMemory`.
+        features: of the passages without headings.
+        table: (W, D), vectors of the words of these features, or None.
+    """
+    memory = PassageMemory(documents, MatchSettings(), True)
+    if table is None:
+        return PassageMemory(documents, settings, True, None, threshold, memory.features)
+    known = {word: row for row, word in enumerate(features.vocabulary)}
+    rows = torch.tensor([known.get(word, -1) for word in memory.features.vocabulary])
+    carried = torch.where((rows >= 0)[:, None], table[rows], 0.0)
+    return PassageMemory(documents, settings, True, carried, threshold, memory.features)
+
+
+def answer_cells(memory: PassageMemory, answer: Answer, longest: int = 240) -> tuple[str, str, float | None]:
+    """Cells of a table: the sentence, or why there is none, where it stands, and its energy."""
+    if answer.why or answer.sentence is None:
+        return answer.why, "", answer.energy if answer.sentence is not None else None
+    return verbatim(answer.sentence.text, longest), verbatim(memory.place(answer), 80), answer.energy

@@ -5,7 +5,7 @@ Legend: N questions, S words of a question, T functions of a program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.data.block_programs import ANSWERS, FUNCTIONS
-from lowland.data.block_questions import LONGEST_PROGRAM, LONGEST_QUESTION, BlockQuestion
-from lowland.data.block_scenes import ATTRIBUTES, CELL, PLACES, BlockScenes, Scene, labels_of, scenes_of
+from lowland.data.block_questions import LONGEST_PROGRAM, LONGEST_QUESTION, BlockQuestion, ask
+from lowland.data.block_scenes import ATTRIBUTES, CELL, PLACES, BlockScenes, Scene, draw_blocks, labels_of, scenes_of
 from lowland.domains.tokens import EMPTY
 from lowland.energies.autoregressive import Autoregressive
 from lowland.energies.classifier import Classifier
@@ -34,6 +34,8 @@ from lowland.training.fit import fit
 from lowland.training.schedules import falling
 
 _CLIP, _AT_ONCE, _SHARE = 5.0, 250, 0.3
+_ABOUT, _DEEP = {"train": "ask", "deep": "test"}, (3,)
+"""Pictures that some questions are about, and how many relations follow one another in the deep ones."""
 
 
 class QuestionSet(NamedTuple):
@@ -93,6 +95,35 @@ def question_set(questions: Sequence[BlockQuestion], scenes: Sequence[Scene], wo
         program[row, : len(question.program)] = torch.tensor(question.program, dtype=program.dtype)
     answers = torch.tensor([ANSWERS.index(question.answer) for question in questions])
     return QuestionSet(asked, scene_table([scenes[question.scene] for question in questions]), program, answers)
+
+
+def drawn_questions(
+    scenes: int, counts: Mapping[str, int], generator: torch.Generator
+) -> tuple[dict[str, BlockScenes], dict[str, list[BlockQuestion]]]:
+    """Pictures to learn to see from and to ask about, and questions about them.
+
+    Args:
+        scenes: pictures "see", and as many "ask"; "validation" and "test" have two thirds as many each.
+        counts: of questions "train", about the pictures "ask", and "validation", "test" and "deep", which has a
+            relation more than any of the others and is about the pictures "test".
+        generator: draws everything.
+    """
+    fewer = max(2, 2 * scenes // 3)
+    sizes = {"see": scenes, "ask": scenes, "validation": fewer, "test": fewer}
+    pictures = {part: draw_blocks(size, generator) for part, size in sizes.items()}
+    questions = {
+        part: ask(pictures[_ABOUT.get(part, part)].scenes, count, generator, *([_DEEP] if part == "deep" else []))
+        for part, count in counts.items()
+    }
+    return pictures, questions
+
+
+def question_sets(
+    questions: Mapping[str, list[BlockQuestion]], scenes: Mapping[str, tuple[Scene, ...]]
+) -> dict[str, QuestionSet]:
+    """The questions of `drawn_questions` as numbers, with the scenes of their pictures as they are seen."""
+    words = words_of([question for own in questions.values() for question in own])
+    return {part: question_set(own, scenes[_ABOUT.get(part, part)], words) for part, own in questions.items()}
 
 
 def program_energy(

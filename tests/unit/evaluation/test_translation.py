@@ -63,7 +63,9 @@ def test_what_a_model_writes_and_looks_at(kind: Kind) -> None:
     found = model_answers(energy, pieces, numbers, TEXT.target, numbers, 2, (0.0, 0.5))
     assert all(len(found[way]) == 3 for way in ("greedy", "beam", "rewarded"))
     assert set(found["validation"]) == {"greedy", "0", "0.5"}
-    share = looked_at(energy, pieces, TEXT.source[0], TEXT.target[0])
+    share, read, written = looked_at(energy, pieces, TEXT.source[0], TEXT.target[0])
+    assert "".join(read) == TEXT.source[0]
+    assert len(written) == len(share)  # a letter may be two pieces
     assert share.shape == tuple(len(pieces.encode(side[0])) for side in (TEXT.target, TEXT.source))
     sums = share.sum(dim=1)
     assert bool((sums <= 1 + 1e-5).all())

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
-from lowland.data.sine_tasks import SineTasks, best_sine, sine_tasks
-from lowland.evaluation.few_shots import chosen_way, errors, grid, predicted, simple_rows
-from lowland.nn.hypernetwork import (
-    Concatenated,
-    Conditional,
-    FilmNetwork,
-    Hypernetwork,
-    OwnWeights,
-    parameters_of,
-    width_of,
-)
+from lowland.data.sine_tasks import SineTasks, sine_tasks
+from lowland.evaluation.few_shots import grid, judged
+from lowland.nn.hypernetwork import Conditional, parameters_of, rivals
 from lowland.plots.curves import curves
 from lowland.recipes.base import Bound, Count, Positive, SeededRecipe, recipe
 from lowland.reports.run import Run
 from lowland.training.few_shots import train_conditional
 
-HYPER, CONCATENATED, FILM, TUNED = "hyper", "concatenated", "film", "tuned"
-SHOTS = (1, 5, 10)
-TITLES = {HYPER: "weights from z", CONCATENATED: "z as input", FILM: "scales from z", TUNED: "fine-tuned",
-          "sine": "knows the sine"}  # fmt: skip
+NAMES, SHOTS = ("hyper", "concatenated", "film", "tuned"), (1, 5, 10)
+TITLES = dict(zip((*NAMES, "sine"), ("weights from z", "z as input", "scales from z", "fine-tuned", "knows the sine"),
+                  strict=True))  # fmt: skip
 _SHOWN = 3
 
 
@@ -75,30 +65,17 @@ class HypernetRecipe(SeededRecipe):
         train = sine_tasks(self.tasks, self.points, self.generator(1000 + seed))
         choosing = sine_tasks(max(1, self.tested // 2), max(SHOTS), self.generator(2000 + seed))
         test = sine_tasks(self.tested, max(SHOTS), self.generator(3000 + seed))
-        networks = self._networks(seed)
+        networks = dict(zip(NAMES, rivals(self.code, self.target, self.hidden, self.seed + seed), strict=True))
         numbers: dict[str, dict[str, Any]] = {}
         losses = {}
         for name, network in networks.items():
             found = run.stage(f"train-{name}", partial(self._train, network, train, seed), [network])
             numbers[name] = {"weights": parameters_of(network), "seconds": found["seconds"]}
             losses[TITLES[name]] = found["steps"], found["loss"]
-        found = run.stage("judge", partial(self._judge, networks, choosing, test, seed))
+        found = run.stage("judge", partial(judged, networks, choosing, test, SHOTS, _SHOWN, seed))
         for name, row in found["rows"].items():
             numbers.setdefault(name, {}).update(row)
         return numbers, Left(test, found["said"], losses)
-
-    def _networks(self, seed: int) -> dict[str, Conditional]:
-        """All of as many weights as the one that makes weights, as far as whole widths allow."""
-        sizes = (1, self.target, self.target, 1)
-        hyper = Hypernetwork(self.code, sizes, self.hidden, generator=self.generator(seed))
-        makers: dict[str, Callable[[int], Conditional]] = {
-            CONCATENATED: lambda width: Concatenated(self.code, (1, width, width, 1), self.generator(seed)),
-            FILM: lambda width: FilmNetwork(self.code, (1, width, width, 1), self.generator(seed)),
-            TUNED: lambda width: OwnWeights((1, width, width, 1), self.generator(seed)),
-        }
-        count = parameters_of(hyper)
-        most = round(count**0.5) + 2
-        return {HYPER: hyper} | {name: make(width_of(make, count, most)) for name, make in makers.items()}
 
     def _train(self, network: Conditional, train: SineTasks, seed: int) -> dict[str, Any]:
         began = time.process_time()
@@ -108,31 +85,6 @@ class HypernetRecipe(SeededRecipe):
         line = found.history["loss/energy"]
         seconds = time.process_time() - began
         return {"seconds": seconds, "steps": list(map(float, line.steps)), "loss": list(line.values)}
-
-    def _judge(
-        self, networks: dict[str, Conditional], choosing: SineTasks, test: SineTasks, seed: int
-    ) -> dict[str, Any]:
-        rows: dict[str, dict[str, float]] = {}
-        said: dict[str, Tensor] = {}
-        for name, row in simple_rows(test, SHOTS).items():
-            rows[name] = {f"error {shots}": float(one.mean()) for shots, one in row.items()}
-        for name, network in networks.items():
-            rows[name] = {}
-            for shots in SHOTS:
-                way = chosen_way(network, choosing, shots, seed)
-                began = time.process_time()
-                found = predicted(network, test.x[:, :shots], test.y[:, :shots], way, seed)
-                each = errors(found, test)
-                half = 1.96 * float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
-                rows[name] |= {
-                    f"error {shots}": float(each.mean()), f"median {shots}": float(each.median()),
-                    f"half {shots}": half, f"setting {shots}": way.steps if name == TUNED else way.prior,
-                    f"milliseconds {shots}": 1000 * (time.process_time() - began) / len(each),
-                }  # fmt: skip
-                if shots == 5:
-                    said[name] = found[:_SHOWN]
-        said["sine"] = best_sine(test.x[:_SHOWN, :5], test.y[:_SHOWN, :5], grid())
-        return {"rows": rows, "said": said}
 
     def figures(self, run: Run, first: Left) -> None:
         at = grid().tolist()

@@ -129,9 +129,8 @@ class BabiRecipe(SeededRecipe):
     ) -> dict[str, Any]:
         began = time.process_time()
         network, found = train_on_stories(sets, spelling, plan, self.generator(seed))
-        seconds = time.process_time() - began
-        numbers: dict[str, Any] = {"error": float(story_errors(network, sets["test"])[0]), "seconds": seconds}
-        numbers["validation"] = found["validation"].tolist()
+        numbers: dict[str, Any] = {"seconds": time.process_time() - began, "validation": found["validation"].tolist()}
+        numbers["error"] = float(story_errors(network, sets["test"])[0])
         if shown:
             energy, x = answering(network, spelling), sets["test"].inputs(torch.tensor([0]))
             with torch.no_grad():
@@ -143,9 +142,8 @@ class BabiRecipe(SeededRecipe):
         panels = []
         for kind in [kind for kind in _SHOWN if kind in self.kinds] or [self.kinds[0]]:
             text = f"{kind}: {WORLDS[kind][0]}"
-            asked = first.asked[text]
+            asked, look, answer = first.asked[text], first.attention[text], first.answers[text]
             story, question = [" ".join(one) for one in asked.story], " ".join(asked.words)
-            answer = first.answers[text]
-            drawn = attention_by_hop(first.attention[text], story, question, answer, asked.answer, asked.support)
+            drawn = attention_by_hop(look, story, question, answer, asked.answer, asked.support)
             panels.append((drawn, f"Kind {text}"))
         run.grid("attention", panels)

@@ -14,26 +14,10 @@ from torch import Tensor
 
 from lowland.data.documents import Documents, docstrings, read_documents
 from lowland.data.folder import report_skipped
-from lowland.data.self_questions import (
-    CLOZE,
-    HEADING,
-    Question,
-    cloze_questions,
-    heading_questions,
-    split_questions,
-)
+from lowland.data.self_questions import CLOZE, HEADING, Question, cloze_questions, heading_questions, split_questions
 from lowland.data.text_features import TextFeatures
 from lowland.errors import OptionError
-from lowland.evaluation.passages import (
-    best_threshold,
-    chance_row,
-    choose,
-    features_of,
-    kind_rows,
-    least_energies,
-    refusal_row,
-    tfidf_energies,
-)
+from lowland.evaluation.passages import answered_by_threshold, chosen_settings, features_of, measured_rows, recall_bars
 from lowland.plots.bars import interval_bars
 from lowland.plots.curves import curves
 from lowland.plots.style import BLUE
@@ -42,7 +26,14 @@ from lowland.reports.run import Run
 from lowland.terminal import say, shell
 from lowland.training.memory_files import write_memory
 from lowland.training.model_card import check_writable
-from lowland.training.passage_memory import MatchSettings, PassageMemory, told, word_table
+from lowland.training.passage_memory import (
+    MatchSettings,
+    PassageMemory,
+    answer_cells,
+    told,
+    with_headings,
+    word_table,
+)
 from lowland.words import escaped, verbatim
 
 WHOLE, BM25 = "whole", "bm25"
@@ -109,7 +100,7 @@ class ChatRecipe(Recipe):
             run.measured.add(one.rows)
         first = judged[0] if judged else None
         settings = first.chosen[WHOLE] if first else MatchSettings(support=self.support)
-        memory = self._memory(documents, settings, features, table, first.threshold if first else 0.0)
+        memory = with_headings(documents, settings, features, table, first.threshold if first else 0.0)
         run.made.append(write_memory(out, memory))
         begun = time.process_time()
         asked = [(question, memory.ask(question)) for question in self.ask]
@@ -152,56 +143,16 @@ class ChatRecipe(Recipe):
         if min(len(choosing), len(test)) < _FEWEST:
             return None
         with run.below(f"seed-{seed}"):
-            found = run.stage("choose", partial(self._choose, documents, features, table, choosing))
-            chosen = {name: MatchSettings(**one) for name, one in found["chosen"].items()}
-            least = run.stage(
-                "test", partial(self._test, documents, features, table, test, chosen, found["threshold"], seed)
-            )
-        return _Judged(least["rows"], chosen, found["threshold"], test, least["least"])
-
-    def _choose(
-        self, documents: Documents, features: TextFeatures, table: Tensor | None, questions: list[Question]
-    ) -> dict[str, Any]:
-        chosen = choose(documents, questions, table, self.support, features)
-        memory = PassageMemory(documents, chosen.whole, False, table, features=features)
-        found = least_energies(memory, questions)
-        threshold = best_threshold(found["with"], found["without"])
-        return {"chosen": {name: asdict(one) for name, one in chosen._asdict().items()}, "threshold": threshold}
-
-    def _test(
-        self, documents: Documents, features: TextFeatures, table: Tensor | None, test: list[Question],
-        chosen: dict[str, MatchSettings], threshold: float, seed: int,
-    ) -> dict[str, Any]:  # fmt: skip
-        texts = [question.text for question in test]
-        rows = {
-            "chance": chance_row(documents, test, self.generator(1000 + seed)),
-            "tfidf": kind_rows(tfidf_energies(documents, test), test),
-        }
-        least: dict[str, list[Any]] = {}
-        for name, one in chosen.items():
-            memory = PassageMemory(documents, one, False, table, features=features)
-            rows[name] = kind_rows(memory.energies(texts), test)
-            if name == WHOLE:
-                least = least_energies(memory, test)
-                rows[name] |= refusal_row(least, test, threshold)
-        return {"rows": rows, "least": least}
-
-    def _memory(
-        self, documents: Documents, settings: MatchSettings, features: TextFeatures, table: Tensor | None, least: float
-    ) -> PassageMemory:
-        """The memory that is kept, in which headings are part of their passages."""
-        memory = PassageMemory(documents, MatchSettings(), True)
-        if table is None:
-            return PassageMemory(documents, settings, True, None, least, memory.features)
-        known = {word: row for row, word in enumerate(features.vocabulary)}
-        rows = torch.tensor([known.get(word, -1) for word in memory.features.vocabulary])
-        carried = torch.where((rows >= 0)[:, None], table[rows], 0.0)
-        return PassageMemory(documents, settings, True, carried, least, memory.features)
+            found = run.stage("choose", partial(chosen_settings, documents, choosing, table, self.support, features))
+            chosen, least = {name: MatchSettings(**one) for name, one in found["chosen"].items()}, found["threshold"]
+            draw = self.generator(1000 + seed)
+            tested = run.stage("test", partial(measured_rows, documents, test, chosen, least, table, features, draw))
+        return _Judged(tested["rows"], chosen, least, test, tested["least"])
 
     def _show(
         self, run: Run, memory: PassageMemory, documents: Documents, first: _Judged | None, asked: list[Any]
     ) -> None:
-        rows = [(verbatim(question, _LONGEST), *_cells(memory, answer)) for question, answer in asked]
+        rows = [(verbatim(question, _LONGEST), *answer_cells(memory, answer)) for question, answer in asked]
         if rows:
             run.table(("question", "answer", "where", "energy"), rows, name="asked")
         if documents.skipped:
@@ -212,25 +163,13 @@ class ChatRecipe(Recipe):
             run.figure("lengths", curves({"words": length}, xlabel="passage, sorted", ylabel="words"))
             return
         questions = first.test[:_SHOWN] + first.test[-_SHOWN:]
-        rows = [(verbatim(one.text, _LONGEST), *_cells(memory, memory.ask(one.text))) for one in questions]
+        rows = [(verbatim(one.text, _LONGEST), *answer_cells(memory, memory.ask(one.text))) for one in questions]
         run.table(("question", "answer", "where", "energy"), rows, name="examples")
         for kind in (HEADING, CLOZE):
-            bars = {
-                SHORT[name]: (row[f"{kind} recall 1"], row[f"{kind} recall 1 low"], row[f"{kind} recall 1 high"])
-                for name, row in first.rows.items()
-                if f"{kind} recall 1" in row
-            }
-            if bars:
+            if bars := recall_bars(first.rows, kind, SHORT):
                 run.figure(kind, partial(interval_bars, bars, xlabel="first passage right, %",
                                          colours={SHORT[WHOLE]: BLUE}))  # fmt: skip
-        lines = {}
-        for name, part in (("answer stored", "with"), ("answer not stored", "without")):
-            values = sorted(first.least[part])
-            lines[name] = values, [100 * (row + 1) / len(values) for row in range(len(values))]
-        run.figure("threshold", partial(curves, lines, xlabel="threshold", ylabel="questions answered, %"))
-
-
-def _cells(memory: PassageMemory, answer: Any) -> tuple[str, str, float | None]:
-    if answer.why:
-        return answer.why, "", answer.energy if answer.sentence is not None else None
-    return verbatim(answer.sentence.text, _LONGEST), verbatim(memory.place(answer), 80), answer.energy
+        run.figure(
+            "threshold",
+            partial(curves, answered_by_threshold(first.least), xlabel="threshold", ylabel="questions answered, %"),
+        )

@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from torch import Tensor
 
 from lowland.data.block_programs import ANSWERS
-from lowland.data.block_questions import BlockQuestion, ask
-from lowland.data.block_scenes import BlockScenes, Scene, draw_blocks
+from lowland.data.block_questions import BlockQuestion
+from lowland.data.block_scenes import BlockScenes
 from lowland.energies.program_answer import ProgramAnswer
 from lowland.errors import OptionError
 from lowland.evaluation.question_programs import answer_row, asked, frequent_answers, listed_programs, seen_rightly
@@ -24,10 +24,11 @@ from lowland.training.question_programs import (
     Found,
     QuestionSet,
     direct_answers,
+    drawn_questions,
     nearest_programs,
     program_energy,
     programs_of,
-    question_set,
+    question_sets,
     reinforce,
     seeing_energy,
     seen,
@@ -35,11 +36,10 @@ from lowland.training.question_programs import (
     train_on_answers,
     train_on_programs,
     train_to_see,
-    words_of,
 )
 
 NOTHING, BY_KIND, NEAREST, DIRECT, REINFORCE = "most frequent", "by kind", "nearest", "direct", "reinforce"
-_SHOWN, _LISTED, _DEEP = 4, 6, (3,)
+_SHOWN, _LISTED = 4, 6
 PARTS = ("validation", "test", "deep")
 """Questions that are not learned from. Nothing is chosen on the last two."""
 
@@ -112,10 +112,12 @@ class ProgramsRecipe(SeededRecipe):
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         counts = sorted(set(self.programs))
         run.expect((len(counts) + 4) * self.seeds)
-        pictures, questions = self._drawn(seed)
+        counts_of = {"train": self.questions, "validation": self.chosen, "test": self.tested, "deep": self.deeper}
+        pictures, questions = drawn_questions(self.scenes, counts_of, self.generator(2000 + seed))
         eyes = seeing_energy(self.generator(10 + seed))
         looked = run.stage("see", partial(self._see, eyes, pictures, seed), [eyes])
-        sets = self._sets(questions, {part: seen(eyes, pictures[part]) for part in ("ask", "validation", "test")})
+        looked_at = {part: seen(eyes, pictures[part]) for part in ("ask", "validation", "test")}
+        sets = question_sets(questions, looked_at)
         known, words = sets["train"], int(sets["train"].words.max())
         alone = known.take(slice(counts[-1], None))
         rows: dict[str, dict[str, Any]] = frequent_answers(sets)
@@ -145,26 +147,6 @@ class ProgramsRecipe(SeededRecipe):
         if listed is None:
             raise OptionError("programs needs at least one number.")
         return rows, Left(pictures["test"], questions, left, listed)
-
-    def _drawn(self, seed: int) -> tuple[dict[str, BlockScenes], dict[str, list[BlockQuestion]]]:
-        draw, fewer = self.generator(2000 + seed), max(2, 2 * self.scenes // 3)
-        counts = {"see": self.scenes, "ask": self.scenes, "validation": fewer, "test": fewer}
-        pictures = {part: draw_blocks(count, draw) for part, count in counts.items()}
-        questions = {
-            "train": ask(pictures["ask"].scenes, self.questions, draw),
-            "validation": ask(pictures["validation"].scenes, self.chosen, draw),
-            "test": ask(pictures["test"].scenes, self.tested, draw),
-            "deep": ask(pictures["test"].scenes, self.deeper, draw, _DEEP),
-        }
-        return pictures, questions
-
-    def _sets(
-        self, questions: dict[str, list[BlockQuestion]], scenes: dict[str, tuple[Scene, ...]]
-    ) -> dict[str, QuestionSet]:
-        """The questions as numbers, with the scenes as they are seen."""
-        words = words_of([question for own in questions.values() for question in own])
-        about = {"train": "ask", "deep": "test"}
-        return {part: question_set(own, scenes[about.get(part, part)], words) for part, own in questions.items()}
 
     def _see(self, eyes: Any, pictures: dict[str, BlockScenes], seed: int) -> dict[str, float]:
         began = time.process_time()

@@ -19,6 +19,7 @@ from lowland.errors import DataError, OptionError
 from lowland.evaluation.translation import (
     baseline_answers,
     by_length,
+    example_cells,
     gains,
     looked_at,
     model_answers,
@@ -198,18 +199,13 @@ class TranslateRecipe(SeededRecipe):
         pairs += [(f"{kind} rewarded", "copy") for kind in KINDS]
         run.table(("method", "above", "BLEU", "from", "to"), gains(answers, pairs, test), name="gains")
         ranked = ranked_rows(answers[f"{best} rewarded"], test)
-        self._examples(run, first, best, ranked)
+        run.table(("", "", "text"), example_cells(answers, test, ranked, best), name="examples")
         kept = [row for row in ranked if 6 <= len(first.pieces.encode(test.source[row])) <= 20] or ranked or [0]
         row = kept[len(kept) // 2]
         run.show(best=_NAMES[best], shown=test.source[row], reference=test.target[row])
-        panels = []
-        for kind in KINDS:
-            # A network that has learned nothing may write nothing.
-            lines_of = test.source[row], answers[f"{kind} rewarded"][row] or test.target[row]
-            share = looked_at(first.energies[kind], first.pieces, *lines_of)
-            words, tokens = ([first.pieces.decode([token]) for token in first.pieces.encode(line)] for line in lines_of)
-            panels.append((attention_map(share, words, tokens), _NAMES[kind]))
-        run.grid("attention", panels, columns=3)
+        said = {kind: answers[f"{kind} rewarded"][row] or test.target[row] for kind in KINDS}  # it may write nothing
+        looks = {kind: looked_at(first.energies[kind], first.pieces, test.source[row], said[kind]) for kind in KINDS}
+        run.grid("attention", [(attention_map(*look), _NAMES[kind]) for kind, look in looks.items()], columns=3)
         methods = {kind: answers[f"{kind} rewarded"] for kind in KINDS} | {"nearest": answers["nearest"]}
         run.figure("length", partial(
             curves, by_length(methods, test), xlabel="words and signs of the reference, at most", ylabel="BLEU"
@@ -221,20 +217,7 @@ class TranslateRecipe(SeededRecipe):
             rows: list[Sequence[str]] = []
             for kind in KINDS:
                 reward = run.measured.mean(kind, "reward") or 0.0
-                said = decoded(proposed(first.energies[kind], x, self.beam).best(reward), first.pieces)[0]
-                rows.append((_NAMES[kind], verbatim(said, _LONGEST_LINE)))
+                own = decoded(proposed(first.energies[kind], x, self.beam).best(reward), first.pieces)[0]
+                rows.append((_NAMES[kind], verbatim(own, _LONGEST_LINE)))
             run.table(("network", "translation"), rows, name="own")
             run.show(own=self.translate)
-
-    def _examples(self, run: Run, first: Left, best: str, ranked: list[int]) -> None:
-        """The worst translations of the best model, those in the middle, and the best, with those of the others."""
-        middle = len(ranked) // 2
-        chosen = {"worst": ranked[:2], "median": ranked[max(0, middle - 1) : middle + 1], "best": ranked[-1:]}
-        cells = []
-        for name, rows in chosen.items():
-            for row in rows:
-                cells += [(name, "source", verbatim(first.test.source[row], _LONGEST_LINE)),
-                          ("", "reference", verbatim(first.test.target[row], _LONGEST_LINE))]  # fmt: skip
-                own = [best, *(kind for kind in KINDS if kind != best)]
-                cells += [("", kind, verbatim(first.answers[f"{kind} rewarded"][row], _LONGEST_LINE)) for kind in own]
-        run.table(("", "", "text"), cells, name="examples")

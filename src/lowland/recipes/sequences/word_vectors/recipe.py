@@ -71,16 +71,9 @@ class WordVectorsRecipe(SeededRecipe):
     files: ClassVar[tuple[str, ...]] = ("text",)
     stages: ClassVar[int] = 4
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "smoke": {
-            "data": "descriptions",
-            "epochs": 1,
-            "features": 8,
-            "buckets": 100,
-            "frequent": 0.0,
-            "seeds": 1,
-            "ask": ("data", "class"),
-        }
-    }
+        "smoke": {"data": "descriptions", "epochs": 1, "features": 8, "buckets": 100, "frequent": 0.0, "seeds": 1,
+                  "ask": ("data", "class")},
+    }  # fmt: skip
 
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         text, lists = self._text(run)
