@@ -204,8 +204,9 @@ class TranslateRecipe(SeededRecipe):
         row = kept[len(kept) // 2]
         run.show(best=_NAMES[best], shown=test.source[row], reference=test.target[row])
         said = {kind: answers[f"{kind} rewarded"][row] or test.target[row] for kind in KINDS}  # it may write nothing
-        looks = {kind: looked_at(first.energies[kind], first.pieces, test.source[row], said[kind]) for kind in KINDS}
-        run.grid("attention", [(attention_map(*look), _NAMES[kind]) for kind, look in looks.items()], columns=3)
+        looks = [looked_at(first.energies[kind], first.pieces, test.source[row], said[kind]) for kind in KINDS]
+        drawn = [attention_map(*look) for look in looks]
+        run.grid("attention", list(zip(drawn, _NAMES.values(), strict=True)), columns=3)
         methods = {kind: answers[f"{kind} rewarded"] for kind in KINDS} | {"nearest": answers["nearest"]}
         run.figure("length", partial(
             curves, by_length(methods, test), xlabel="words and signs of the reference, at most", ylabel="BLEU"
