@@ -44,7 +44,8 @@ def train_conditional(
         steps, batch: updates, and functions of each.
         rate: of Adam for the weights at the start; it falls to 0.
         prior: λ.
-        code_rate: size of a step of descent for the codes, in units of z² per unit of E.
+        code_rate: size of a step of descent for the codes, in units of z² per unit of E; a step that would raise E is not
+            taken, since weights that grow make E steep in z.
         seed: of the codes and the order of functions.
     """
     points = tasks.x.shape[1]
@@ -56,7 +57,7 @@ def train_conditional(
         shaping = MinimumEnergy()
     else:
         energy = FewShots(network, points, prior)
-        mover = GradientDescent(code_rate, max_steps=1, tol=None, check_every=1)
+        mover = GradientDescent(code_rate, max_steps=1, monotone=True, tol=None, check_every=1)
         shaping = LearnedLatents(mover, seed=seed)
     return fit(
         energy, (tasks.x, tasks.y), shaping, steps, min(batch, len(tasks.x)), rate, validation=0.0, seed=seed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.func import functional_call
@@ -121,3 +123,11 @@ def test_what_cannot_be_is_refused() -> None:
         FewShots(Concatenated(1, (1, 1)), 0)
     with pytest.raises(OptionError):
         sine_tasks(0, 1, torch.Generator())
+
+
+def test_codes_do_not_run_away_from_large_steps() -> None:
+    tasks = sine_tasks(20, 10, torch.Generator().manual_seed(0))
+    network = Hypernetwork(2, (1, 8, 8, 1), 4, generator=torch.Generator().manual_seed(0))
+    found = train_conditional(network, tasks, 40, code_rate=10.0).history["loss/energy"].values
+    assert all(math.isfinite(value) for value in found)
+    assert found[-1] < found[0]
