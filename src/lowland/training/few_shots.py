@@ -44,8 +44,8 @@ def train_conditional(
         steps, batch: updates, and functions of each.
         rate: of Adam for the weights at the start; it falls to 0.
         prior: λ.
-        code_rate: size of a step of descent for the codes, in units of z² per unit of E; a step that would raise E is not
-            taken, since weights that grow make E steep in z.
+        code_rate: size of a step of descent for the codes, in units of z² per unit of E. A step that would raise E is
+            not taken, since weights that grow make E steep in z.
         seed: of the codes and the order of functions.
     """
     points = tasks.x.shape[1]
