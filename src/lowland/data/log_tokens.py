@@ -7,19 +7,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-TOKENISER = "1"
+TOKENISER = "2"
 """Changes whenever a line would be cut into other tokens, so that a model of another one is refused."""
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _CLOCK = r"\d{1,2}[:.]\d{2}[:.]\d{2}(?:[.,]\d+)?"
+_GROUPS = "(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,6})"
 _PARTS = {
     "date": rf"\d{{4}}[-/.]\d{{2}}[-/.]\d{{2}}(?:[T -]{_CLOCK})?(?:Z|[+-]\d{{2}}:?\d{{2}})?(?![\w.])"
     rf"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?{_MONTH} +\d{{1,2}} +{_CLOCK}(?: \d{{4}})?(?!\w)"
     rf"|\d{{2}}/{_MONTH}/\d{{4}}:{_CLOCK}(?: [+-]\d{{4}})?",
     "time": r"\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?(?![\w:])",
     "uuid": r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?!\w)",
-    "mac": r"(?:[0-9a-fA-F]{2}:){5,}[0-9a-fA-F]{2}(?![\w:])",
-    "address": r"\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}(?![\w:])",
-    "hex": r"0[xX][0-9a-fA-F]+(?!\w)|(?=[0-9a-fA-F]*\d)(?=\d*[a-fA-F])[0-9a-fA-F]{6,}(?!\w)",
+    "mac": r"(?:[0-9a-fA-F]{2}:){5,19}[0-9a-fA-F]{2}(?![\w:])",
+    "address": r"(?:::(?:[fF]{4}:)?)?\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}(?![\w:])"
+    rf"|(?<![\w:])(?=[0-9a-fA-F:]{{0,39}}\d){_GROUPS}?::{_GROUPS}?(?![\w:])",
+    # A number begins where no digit stands before it, so that each is looked at once, however long it is.
+    "hex": r"0[xX][0-9a-fA-F]+(?!\w)|(?<![0-9a-fA-F])(?=[0-9a-fA-F]*\d)(?=\d*[a-fA-F])[0-9a-fA-F]{6,}(?!\w)",
     "number": r"\d+",
     "word": r"[^\W\d_]+",
     "mark": r"(\S)\10*",

@@ -81,6 +81,11 @@ def test_a_stream_gives_each_line_at_once() -> None:
         ("up 4:05:06 or 17", ["up", "<time>", "or", "1x"]),
         ("id 123e4567-e89b-12d3-a456-426614174000", ["id", "<uuid>"]),
         ("aa:bb:cc:dd:ee:ff fe80:0:0:1", ["<mac>", "<address>"]),
+        (
+            "from fe80::1, ::ffff:10.0.0.1 and 2001:db8::8a2e:370:7334/64",
+            ["from", "<address>", ",", "<address>", "and", "<address>", "/", "6x"],
+        ),
+        ("::1 std::hex a::b", ["<address>", "std", "::", "hex", "a", "::", "b"]),
         ("deadbeef1 facade 0xFF", ["<hex>", "facade", "<hex>"]),
         ("1234567890 007", ["<number>", "0xx"]),
         ("größe=3", ["größe", "=", "3"]),
@@ -88,6 +93,13 @@ def test_a_stream_gives_each_line_at_once() -> None:
 )
 def test_tokens(line: str, words: list[str]) -> None:
     assert [token.word for token in tokens_of(line)] == words
+
+
+@pytest.mark.parametrize(("part", "end"), [("a1", "_"), ("aa:", "zz")])
+def test_a_long_line_of_digits_is_cut_in_time_that_grows_with_its_length(part: str, end: str) -> None:
+    # Where each place was looked at to the end of the line, these took minutes.
+    count = LONGEST // len(part)
+    assert len(tokens_of(part * count + end)) == 2 * count + 1
 
 
 def test_tokens_cover_every_letter() -> None:
