@@ -234,7 +234,7 @@ def block_graph(
         noise: standard deviation of the features.
 
     >>> block_graph(60, 3, torch.Generator().manual_seed(0)).summary
-    'a graph of 60 nodes and 44 edges in 3 classes'
+    'a graph of 60 nodes and 59 edges in 3 classes'
     """
     labels = torch.arange(nodes) % classes
     pairs = torch.combinations(torch.arange(nodes)).T
