@@ -19,7 +19,7 @@ from lowland.errors import DataError, OptionError
 SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """An undirected graph, each edge once; `Graph.of` makes one from edges of any order.
 
