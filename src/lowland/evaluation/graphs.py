@@ -200,8 +200,8 @@ def right_share(answer: Tensor, graph: Graph) -> Interval:
 def plane(hidden: Tensor) -> Tensor:
     """The first two principal components of (N, H), (N, 2); their signs are such that the largest entry is positive.
 
-    >>> plane(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])).tolist()
-    [[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]]
+    >>> plane(torch.tensor([[0.0, 2.0], [0.0, -1.0], [0.0, -1.0]]))[:, 0].tolist()
+    [2.0, -1.0, -1.0]
     """
     centred = hidden - hidden.mean(dim=0)
     found = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T

@@ -117,14 +117,13 @@ def test_modes_are_those_of_the_largest_component() -> None:
         laplacian_modes(EDGES, NODES, 5)
 
 
-def test_iterated_modes_are_those_of_the_dense_problem() -> None:
-    """A path of 2,100 nodes has eigenvalues 1 − cos(πk / 2099): above 2,000 nodes they are found by iteration."""
-    nodes = 2100
-    path = torch.stack([torch.arange(nodes - 1), torch.arange(1, nodes)])
-    shortcut = torch.tensor([[0], [nodes - 1]])  # a ring: 1 − cos(2πk / N)
-    modes = laplacian_modes(torch.cat([path, shortcut], dim=1), nodes, 3)
-    wanted = torch.tensor([0.0, *[1 - math.cos(2 * math.pi / nodes)] * 2])
-    torch.testing.assert_close(modes.values, wanted, atol=1e-7, rtol=0)
+def test_iterated_modes_are_those_of_a_hypercube() -> None:
+    """Above 2,000 nodes they are found by iteration; in 11 dimensions the eigenvalues are 2k / 11."""
+    nodes = torch.arange(2**11)
+    pairs = [torch.stack([nodes, nodes ^ 2**bit])[:, (nodes & 2**bit) == 0] for bit in range(11)]
+    modes = laplacian_modes(torch.cat(pairs, dim=1), 2**11, 3)
+    torch.testing.assert_close(modes.values, torch.tensor([0.0, 2 / 11, 2 / 11]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(modes.vectors.T @ modes.vectors, torch.eye(3), atol=1e-5, rtol=0)
 
 
 def test_a_spectral_filter_on_all_modes_is_a_function_of_the_laplacian() -> None:
