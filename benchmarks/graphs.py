@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from core import contest, device, race, row, versions
+from core import contest, device, race, versions
 from report import write
 from torch import Tensor, nn
 from torch.nn import functional
@@ -108,7 +108,7 @@ def main() -> None:
                 try:
                     rows.append(compared(name, graph, kind, options.rounds, dense))
                 except ImportError as error:
-                    rows.append(row(f"{name}, {kind}", "s", float("nan"), "PyTorch Geometric", None, 1, why=str(error)))
+                    rows.append({"case": f"{name}, {kind}", "why": str(error)})
                 print(rows[-1], flush=True)
     if options.json:
         write(options.json, "Graph networks", device(), versions("torch_geometric"), rows)
