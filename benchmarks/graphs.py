@@ -2,10 +2,10 @@
 
     python benchmarks/graphs.py [--quick] [--json FILE] [--rounds R]
 
-Two layers of 16 units as in Kipf & Welling (2017), without dropout, which draws differently. An epoch is a step of Adam
-and a pass for validation. Both run in one process on one thread, in alternation, and processor time counts. Features are
-sparse here and dense there, as each library stores them; a second row has dense features in both. `torch_geometric` is
-not a dependency of Lowland; normalised graphs are cached in both.
+Two layers of 16 units as in Kipf & Welling (2017), without dropout, which draws differently. An epoch is a step of
+Adam and a pass for validation. Both run in one process on one thread, in alternation, and processor time counts.
+Features are sparse here and dense there, as each library stores them; a second row has dense features in both.
+`torch_geometric` is not a dependency of Lowland; normalised graphs are cached in both, if it can.
 """
 
 from __future__ import annotations

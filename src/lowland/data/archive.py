@@ -60,9 +60,9 @@ def unpack(source: Source, names: Sequence[str], archive: Path) -> dict[str, byt
             for member, read in _members(raw, archive):
                 path = member.removeprefix("./")
                 name = path.removeprefix(f"{source.root}/")
-                if name != path and (name.endswith(names) if isinstance(names, str) else name in names):
-                    if (found := read()) is not None:
-                        content[name] = found
+                wanted = name != path and (name.endswith(names) if isinstance(names, str) else name in names)
+                if wanted and (found := read()) is not None:
+                    content[name] = found
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
         raise DataError(f"{archive} could not be unpacked ({error}). {source.remedy}") from error
     sought = [next(iter(content), f"*{names}")] if isinstance(names, str) else names

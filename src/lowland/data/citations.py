@@ -43,7 +43,7 @@ _LICENCE = "Apache-2.0 (package); data free for research, as published by the LI
 
 
 @dataset(
-    what="Papers on computing that cite each other, in six fields (Sen et al. 2008), with the public split (Yang et al. 2016).",
+    what="Papers on computing that cite each other, in six fields (Sen et al. 2008); public split (Yang et al. 2016).",
     size="3,327 papers, 3,703 words",
     licence=_LICENCE,
     source=_CITESEER,
@@ -65,7 +65,7 @@ def citeseer(data_dir: str | Path | None = None) -> Graph:
 
 
 @dataset(
-    what="Papers on diabetes that cite each other, of three kinds (Sen et al. 2008), with the public split (Yang et al. 2016).",
+    what="Papers on diabetes that cite each other, of three kinds (Sen et al. 2008); public split (Yang et al. 2016).",
     size="19,717 papers, 500 words",
     licence=_LICENCE,
     source=_PUBMED,
@@ -85,7 +85,7 @@ def pubmed(data_dir: str | Path | None = None) -> Graph:
 
 
 @dataset(
-    what="Papers on machine learning that cite each other, in seven fields (McCallum et al. 2000; Sen et al. 2008), without a split.",
+    what="Papers on machine learning that cite each other, in seven fields (Sen et al. 2008), without a split.",
     size="2,708 papers, 1,433 words",
     licence=_LICENCE,
     source=_CORA,

@@ -22,12 +22,13 @@ _MOST_PLAIN = 5000
 
 
 def read_graph(edges: str | Path, nodes: str | Path) -> Graph:
-    """The graph in two CSV files, in UTF-8, separated by commas, semicolons or tabs.
+    r"""The graph in two CSV files, in UTF-8, separated by commas, semicolons or tabs.
 
     Features are standardised, each column by its mean and standard deviation.
 
     Args:
-        edges: two columns of ids, and a third of weights if there is one. A first line whose ids are no nodes is a heading.
+        edges: two columns of ids, and a third of weights if there is one. A first line whose ids are no nodes is
+            a heading.
         nodes: columns id, label (may be empty) and features, which are numbers. A first line is a heading if its first
             column is "id", "node" or "name", or its features are no numbers.
 
@@ -38,7 +39,7 @@ def read_graph(edges: str | Path, nodes: str | Path) -> Graph:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     one, two = Path(folder, "edges.csv"), Path(folder, "nodes.csv")
-    ...     _ = one.write_text("a,b\\nb,c\\n"), two.write_text("id,label,size\\na,new,1\\nb,,2\\nc,old,3\\n")
+    ...     _ = one.write_text("a,b\nb,c\n"), two.write_text("id,label,size\na,new,1\nb,,2\nc,old,3\n")
     ...     read_graph(one, two).summary
     'a graph of 3 nodes and 2 edges in 2 classes'
     """
@@ -52,12 +53,12 @@ def read_graph(edges: str | Path, nodes: str | Path) -> Graph:
     ends, weights = list[list[int]](), list[float]()
     for line, row in rows:
         if len(row) not in (2, 3):
-            raise DataError(f"{edges}, line {line}: an edge has two ids and maybe a weight, not {len(row)} columns.")
+            raise DataError(f"{edges}, line {line}: an edge has two ids, a weight maybe, not {len(row)} columns.")
         for cell in row[:2]:
             if cell.strip() not in number:
                 raise DataError(
-                    f"{edges}, line {line}: there is no node {escaped(cell.strip())} in {nodes}: add it there, or leave "
-                    "out the edge."
+                    f"{edges}, line {line}: there is no node {escaped(cell.strip())} in {nodes}: add it there, or "
+                    "leave out the edge."
                 )
         weight = _number(row[2]) if len(row) == 3 else 1.0
         if not 0 < weight < math.inf:
@@ -66,7 +67,9 @@ def read_graph(edges: str | Path, nodes: str | Path) -> Graph:
         weights.append(weight)
     known = {label for label in labels if label}
     if not known:
-        raise DataError(f"{nodes}: no node has a label, so that there is nothing to learn from: fill in the second column.")
+        raise DataError(
+            f"{nodes}: no node has a label, so that there is nothing to learn from: fill in the second column."
+        )
     classes = sorted(known)
     answers = torch.tensor([classes.index(label) if label else -1 for label in labels])
     graph = Graph.of(torch.tensor(ends).T, features, answers, classes, torch.tensor(weights), names)
@@ -76,7 +79,8 @@ def read_graph(edges: str | Path, nodes: str | Path) -> Graph:
         empty = int((~torch.isin(parts, parts[answers >= 0])).sum())
         notes.append(
             f"The graph has {count:,} components. "
-            + (f"{empty:,} nodes are in components without any label, where nothing can be propagated: label propagation "
+            + (f"{empty:,} nodes are in components without any label, where nothing can be propagated: label "
+               "propagation "
                "answers there by the shares of the classes." if empty else "Each has labelled nodes.")
         )  # fmt: skip
     return dataclasses.replace(graph, notes=tuple(notes))
@@ -99,7 +103,9 @@ def write_predictions(path: Path, graph: Graph, probabilities: Tensor) -> Path:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["id", "label", "part", "predicted", "probability", *(f"p({name})" for name in graph.classes)])
     masks = {name: getattr(graph, name).tolist() for name in SPLITS}
-    for row, (name, label, shares) in enumerate(zip(graph.names, graph.labels.tolist(), probabilities.tolist(), strict=True)):
+    for row, (name, label, shares) in enumerate(
+        zip(graph.names, graph.labels.tolist(), probabilities.tolist(), strict=True)
+    ):
         best = max(range(len(shares)), key=shares.__getitem__)
         part = next((split for split, mask in masks.items() if mask and mask[row]), "new")
         known = graph.classes[label] if label >= 0 else ""
@@ -139,8 +145,8 @@ def _nodes(path: Path) -> tuple[list[str], list[str], Tensor]:
     if len(wrong):
         (line, row), column = rows[int(wrong[0, 0])], int(wrong[0, 1]) + 2
         raise DataError(
-            f"{path}, line {line}, column {column + 1}: {escaped(row[column]) or 'an empty cell'} is no finite number, as a "
-            "feature must be: fill it in, or leave the column out."
+            f"{path}, line {line}, column {column + 1}: {escaped(row[column]) or 'an empty cell'} is no finite number, "
+            "as a feature must be: fill it in, or leave the column out."
         )
     if width == 2 and len(rows) > _MOST_PLAIN:
         raise DataError(f"{path}: more than {_MOST_PLAIN:,} nodes need features: add columns of numbers.")

@@ -188,8 +188,8 @@ def graph_of(data: Any) -> Graph:
     """The graph in a `torch_geometric.data.Data`, or any object with its attributes.
 
     Args:
-        data: `x` (N, D), `edge_index` (2, M), `y` (N,), −1 where a node has no label, and, if it has them, `edge_weight`,
-            `train_mask`, `val_mask` and `test_mask`.
+        data: `x` (N, D), `edge_index` (2, M), `y` (N,), −1 where a node has no label, and, if it has them,
+            `edge_weight`, `train_mask`, `val_mask` and `test_mask`.
 
     Raises:
         DataError: if an attribute is missing or does not fit; see `Graph.of`.
@@ -214,7 +214,9 @@ def graph_of(data: Any) -> Graph:
         return found
     for mask in masks:
         if mask.dtype != torch.bool or mask.shape != labels.shape:
-            raise DataError(f"Masks must be booleans (N,), but one is {mask.dtype} {tuple(mask.shape)}: take one split.")
+            raise DataError(
+                f"Masks must be booleans (N,), but one is {mask.dtype} {tuple(mask.shape)}: take one split."
+            )
     return found.with_split(*masks)
 
 

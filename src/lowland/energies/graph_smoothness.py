@@ -114,7 +114,9 @@ class WeightedDistance(Energy):
     def __init__(self, nodes: int, columns: int = 1) -> None:
         check_number("nodes", nodes, least=1, whole=True)
         check_number("columns", columns, least=1, whole=True)
-        super().__init__(x=Product({"known": Reals(nodes, columns), "trust": NonNegative(nodes)}), y=Reals(nodes, columns))
+        super().__init__(
+            x=Product({"known": Reals(nodes, columns), "trust": NonNegative(nodes)}), y=Reals(nodes, columns)
+        )
 
     def energy(self, x: Any, y: Tensor, z: Any) -> Tensor:
         return 0.5 * ((y - x["known"]).square().sum(dim=2) * x["trust"]).sum(dim=1)

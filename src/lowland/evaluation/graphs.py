@@ -127,9 +127,7 @@ def _forms(graph: Graph, modes: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def graph_answer(
-    kind: str, graph: Graph, setting: Setting, generator: torch.Generator, device: str = "cpu"
-) -> Answer:
+def graph_answer(kind: str, graph: Graph, setting: Setting, generator: torch.Generator, device: str = "cpu") -> Answer:
     """Train one of `NETWORKS` on a graph with a split, and let it answer for all nodes.
 
     Args:

@@ -46,9 +46,7 @@ def adjacency(edges: Tensor, nodes: int, weights: Tensor | None = None) -> Spars
     return SparseMatrix(both[0], both[1], torch.cat([weights, weights]), (nodes, nodes))
 
 
-def normalised_adjacency(
-    edges: Tensor, nodes: int, weights: Tensor | None = None, loops: float = 1.0
-) -> SparseMatrix:
+def normalised_adjacency(edges: Tensor, nodes: int, weights: Tensor | None = None, loops: float = 1.0) -> SparseMatrix:
     """Â = D^−½ (A + l I) D^−½ with D the sums of the rows of A + l I; a node without any has a row of zeros.
 
     Source: Kipf & Welling, "Semi-supervised classification with graph convolutional networks" (2017), equation 2, with
@@ -70,9 +68,7 @@ def normalised_adjacency(
     return found.with_values(scale[found.rows] * found.values * scale[found.columns])
 
 
-def scaled_laplacian(
-    edges: Tensor, nodes: int, weights: Tensor | None = None, largest: float = 2.0
-) -> SparseMatrix:
+def scaled_laplacian(edges: Tensor, nodes: int, weights: Tensor | None = None, largest: float = 2.0) -> SparseMatrix:
     """L̃ = (2 / λ) L − I with L = I − D^−½ A D^−½, whose eigenvalues lie in [−1, 1] if λ bounds those of L.
 
     Source: Defferrard, Bresson & Vandergheynst, "Convolutional neural networks on graphs with fast localized spectral
@@ -126,7 +122,8 @@ def laplacian_modes(edges: Tensor, nodes: int, count: int, weights: Tensor | Non
     inside = np.flatnonzero(part == np.bincount(part).argmax())
     if not 0 < count < len(inside):
         raise OptionError(
-            f"The largest component has {len(inside)} nodes, which allow 1 to {len(inside) - 1} eigenvectors, not {count}."
+            f"The largest component has {len(inside)} nodes, so that 1 to {len(inside) - 1} "
+            f"eigenvectors can be had, not {count}."
         )
     own = table[inside][:, inside]
     if len(inside) <= 2000:

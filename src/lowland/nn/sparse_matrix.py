@@ -67,7 +67,9 @@ class SparseMatrix:
             )
         for part, size in ((rows, shape[0]), (columns, shape[1])):
             if len(part) and not 0 <= int(part.min()) <= int(part.max()) < size:
-                raise ShapeError(f"A sparse matrix of shape {shape} has an entry at {int(part.max())} of {size} places.")
+                raise ShapeError(
+                    f"A sparse matrix of shape {shape} has an entry at {int(part.max())} of {size} places."
+                )
         order = rows.argsort(stable=True)
         self.places, self.values = Places(rows[order], columns[order], shape), values[order]
 
@@ -100,7 +102,7 @@ class SparseMatrix:
         return SparseMatrix.at(self.places, values)
 
     @property
-    def T(self) -> SparseMatrix:  # noqa: N802  torch's own name
+    def T(self) -> SparseMatrix:
         """The transposed matrix, (K, N)."""
         order, places = self.places.turned
         return SparseMatrix.at(places, self.values.index_select(0, order))

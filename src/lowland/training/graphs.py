@@ -26,8 +26,8 @@ def train_graph_network(
 ) -> dict[str, list[float]]:
     """Lower −log p of the training labels by Adam, and keep the weights with the most right validation nodes.
 
-    Of epochs with equally many, the one with the least validation loss is kept. Setting: Kipf & Welling (2017), section 5.2,
-    who stop early by the validation loss instead.
+    Of epochs with equally many, the one with the least validation loss is kept. Setting: Kipf & Welling (2017), section
+    5.2, who stop early by the validation loss instead.
 
     Args:
         network: trained in place.

@@ -76,7 +76,7 @@ def test_labels_that_allow_no_split() -> None:
         small([[0], [1]], [1, 1, 1, 1]).split_labelled(0.2, draw)
     with pytest.raises(DataError, match="3 labelled nodes are too few"):
         small([[0], [1]], [1, 0, 1]).split_labelled(0.2, draw)
-    with pytest.raises(OptionError, match="between 0 and 0.5"):
+    with pytest.raises(OptionError, match="must be between 0 and"):
         small([[0], [1]], [1, 0, 1]).split_labelled(0.5, draw)
 
 

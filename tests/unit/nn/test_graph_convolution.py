@@ -113,7 +113,7 @@ def test_modes_are_those_of_the_largest_component() -> None:
     torch.testing.assert_close(modes.values, torch.tensor(wanted), atol=1e-6, rtol=0)
     inside = modes.vectors[:5]
     torch.testing.assert_close(inside.T @ inside, torch.eye(4), atol=1e-5, rtol=0)
-    with pytest.raises(OptionError, match="has 5 nodes, which allow 1 to 4 eigenvectors, not 5"):
+    with pytest.raises(OptionError, match="has 5 nodes, so that 1 to 4 eigenvectors can be had, not 5"):
         laplacian_modes(EDGES, NODES, 5)
 
 

@@ -28,10 +28,14 @@ def test_all_ways_are_measured(smoke: Callable[[str], Run]) -> None:
 
 def tables(folder: Path, graph: Graph) -> dict[str, Any]:
     """A graph as two tables, with a third of the labels left out, and a node that stands alone."""
-    lines = [f"n{node},{'' if node % 3 == 0 else graph.classes[label]},{x[0]:.3f},{x[1]:.3f}"
-             for node, (label, x) in enumerate(zip(graph.labels.tolist(), graph.features.tolist(), strict=True))]
+    lines = [
+        f"n{node},{'' if node % 3 == 0 else graph.classes[label]},{x[0]:.3f},{x[1]:.3f}"
+        for node, (label, x) in enumerate(zip(graph.labels.tolist(), graph.features.tolist(), strict=True))
+    ]
     (folder / "nodes.csv").write_text("\n".join(["id,label,one,other", *lines, "alone,,0,0"]))
-    (folder / "edges.csv").write_text("\n".join(f"n{one},n{other}" for one, other in graph.edges.T.tolist()) + "\nn1,n1\n")
+    (folder / "edges.csv").write_text(
+        "\n".join(f"n{one},n{other}" for one, other in graph.edges.T.tolist()) + "\nn1,n1\n"
+    )
     return {"edges": str(folder / "edges.csv"), "nodes": str(folder / "nodes.csv")}
 
 
@@ -75,7 +79,9 @@ def test_propagation_leaves_a_component_without_labels_at_the_shares() -> None:
 def test_training_keeps_the_best_validation_epoch_and_repeats() -> None:
     draw = torch.Generator().manual_seed(0)
     graph = block_graph(90, 3, draw).draw_split(draw, 5, 30, 30)
-    one, other = (graph_answer("convolution", graph, Setting(epochs=30), torch.Generator().manual_seed(1)) for _ in "ab")
+    one, other = (
+        graph_answer("convolution", graph, Setting(epochs=30), torch.Generator().manual_seed(1)) for _ in "ab"
+    )
     assert torch.equal(one.probabilities, other.probabilities)
     said = one.probabilities.argmax(dim=1)[graph.validation]
     assert (said == graph.labels[graph.validation]).double().mean() == max(one.validation)

@@ -1,4 +1,4 @@
-"""Labels of nodes from a few of them: graph networks, label propagation as an energy, and networks without the graph."""
+"""Labels of nodes from a few of them: by graph networks, by the least energy, and without the graph."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class GraphRecipe(SeededRecipe):
     """First weights; for Cora and a graph of yours a split each as well."""
 
     files: ClassVar[tuple[str, ...]] = ("edges", "nodes")
-    stages: ClassVar[int] = 0
+    stages: ClassVar[int] = 15
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"sets": ("blocks",), "seeds": 2, "epochs": 30, "modes": 10}
     }
@@ -84,41 +84,31 @@ class GraphRecipe(SeededRecipe):
         if bool(self.edges) != bool(self.nodes):
             raise OptionError("A graph of yours needs both edges and nodes: name two CSV files.")
         if not self.sets:
-            raise OptionError("sets must name one graph at least, such as citeseer.")
+            raise OptionError("sets must name at least one graph, such as citeseer.")
         for name in self.files:  # a run is resumed from any place
             if getattr(self, name):
                 object.__setattr__(self, name, os.path.realpath(getattr(self, name)))
 
-    def run(self, run: Run) -> None:
-        run.expect((1 + len(NETWORKS)) * len(self._names) * self.seeds)
-        super().run(run)
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return (OWN,) if self.edges else self.sets
-
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         numbers: dict[str, dict[str, Any]] = {}
-        left: Left | None = None
-        for place, name in enumerate(self._names):
+        all_left: list[Left] = []
+        for name in (OWN,) if self.edges else self.sets:
             graph = self._graph(run, name, seed)
             found = {MAJORITY: {"answer": class_shares(graph)}}
-            found[PROPAGATION] = run.stage(f"{name}-{PROPAGATION}", lambda graph=graph: {"answer": propagated_labels(graph)})
+            found[PROPAGATION] = run.stage(f"{name}-{PROPAGATION}", partial(_propagate, graph))
             for kind in NETWORKS:
                 found[kind] = run.stage(f"{name}-{kind}", partial(self._train, kind, graph, seed))
             scores = {kind: right_share(one["answer"], graph) for kind, one in found.items()}
             for kind, one in scores.items():
                 numbers.setdefault(kind, {})[name] = 100 * one.value
-            left = left or Left(graph, found)
-            if seed == 0 and place == 0:
-                run.show(name=name, summary=graph.summary, notes=graph.notes if self.edges else (), tests=int(graph.test.sum()))
+            all_left.append(Left(graph, found))
+            if seed == 0 and len(all_left) == 1:
+                run.show(name=name, summary=graph.summary, notes=graph.notes, tests=int(graph.test.sum()))
+                run.show(intervals=[(key, *(100 * value for value in one)) for key, one in scores.items()])
             if seed == 0 and self.edges:
-                rows = [(key, *(100 * value for value in one)) for key, one in scores.items()]
-                run.show(intervals=rows)
-                answer = found[CONVOLUTION]["answer"]
-                run.made.append(write_predictions(run.folder / "predictions.csv", graph, answer))
-        assert left is not None
-        return numbers, left
+                path = run.folder / "predictions.csv"
+                run.made.append(write_predictions(path, graph, found[CONVOLUTION]["answer"]))
+        return numbers, all_left[0]
 
     def _graph(self, run: Run, name: str, seed: int) -> Graph:
         """A graph with its split: the published one, or one that the seed draws."""
@@ -138,15 +128,18 @@ class GraphRecipe(SeededRecipe):
 
     def figures(self, run: Run, first: Left) -> None:
         graph, labels = first.graph, first.graph.labels[first.graph.test]
-        names = {kind: TITLES[kind] for kind in NETWORKS}
-        lines = {names[kind]: [100 * share for share in first.found[kind]["validation"]] for kind in NETWORKS}
+        lines = {title: [100 * share for share in first.found[kind]["validation"]] for kind, title in TITLES.items()}
         texts = {"title": "Validation nodes", "xlabel": "epoch", "ylabel": "right, %"}
         run.figure("epochs", partial(curves, lines, **texts))
-        panels: dict[str, Tensor] = {names[kind]: first.found[kind]["plane"] for kind in NETWORKS}
+        panels: dict[str, Tensor] = {title: first.found[kind]["plane"] for kind, title in TITLES.items()}
         run.figure("hidden", partial(scatter_panels, panels, labels, graph.classes, columns=4))
         said = first.found[CONVOLUTION]["answer"].argmax(dim=1)[graph.test]
         counts = confusion_counts(labels, said, len(graph.classes))
         run.figure("confusion", partial(confusion, counts, graph.classes))
+
+
+def _propagate(graph: Graph) -> dict[str, Tensor]:
+    return {"answer": propagated_labels(graph)}
 
 
 @cache
