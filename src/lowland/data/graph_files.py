@@ -80,8 +80,7 @@ def read_graph(edges: str | Path, nodes: str | Path) -> Graph:
         notes.append(
             f"The graph has {count:,} components. "
             + (f"{empty:,} nodes are in components without any label, where nothing can be propagated: label "
-               "propagation "
-               "answers there by the shares of the classes." if empty else "Each has labelled nodes.")
+               "propagation answers there by the shares of the classes." if empty else "Each has labelled nodes.")
         )  # fmt: skip
     return dataclasses.replace(graph, notes=tuple(notes))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.data.graphs import Graph
-from lowland.energies.compose import Clamped
+from lowland.energies.compose import Clamped, Transformed
 from lowland.energies.graph_smoothness import LaplacianSmoothness
 from lowland.errors import DataError
 from lowland.evaluation.success import Interval, wilson
@@ -81,8 +81,9 @@ def class_shares(graph: Graph) -> Tensor:
 def propagated_labels(graph: Graph, tol: float = 1e-5, max_steps: int = 5000) -> Tensor:
     """Label propagation, (N, C): the y of least ½ Σ w_ij ‖y_i − y_j‖² with the labels of training nodes held fixed.
 
-    Source: Zhu, Ghahramani & Lafferty (2003), equation 5; `Clamped(LaplacianSmoothness)` solved by L-BFGS. In a
-    component without labelled nodes the minimum is not unique; it stays at `class_shares`, where the solver starts.
+    Source: Zhu, Ghahramani & Lafferty (2003), equation 5; `Clamped(LaplacianSmoothness)` solved by L-BFGS, over y times
+    the root of the degree, in which nodes of many and of few neighbours are curved alike. In a component without
+    labelled nodes the minimum is not unique; it stays at `class_shares`, where the solver starts.
 
     Args:
         graph: with a split.
@@ -98,15 +99,31 @@ def propagated_labels(graph: Graph, tol: float = 1e-5, max_steps: int = 5000) ->
     [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
     """
     nodes, classes = len(graph.labels), len(graph.classes)
-    energy = Clamped(LaplacianSmoothness(graph.edges, nodes, classes, graph.weights)).double()
-    known = functional.one_hot(graph.labels.clamp_min(0), classes).double() * graph.train[:, None]
-    x = {"known": known[None], "mask": graph.train[:, None].double().expand(nodes, classes)[None]}
-    start = torch.where(graph.train[:, None], known, class_shares(graph).double())[None]
+    smooth = LaplacianSmoothness(graph.edges, nodes, classes, graph.weights)
+    degree = torch.zeros(nodes).index_add(0, graph.edges.flatten(), graph.weights.repeat(2)).double()
+    scale = _Scaled(torch.where(degree > 0, degree, 1).rsqrt()[:, None])
+    energy = Clamped(Transformed(smooth, scale, y=smooth.domain("y"))).double()
+    known = functional.one_hot(graph.labels.clamp_min(0), classes).double()
+    start = torch.where(graph.train[:, None], known, class_shares(graph).double())[None] / scale.scale
+    x = {"known": start, "mask": graph.train[:, None].double().expand(nodes, classes)[None]}
     with torch.no_grad():
         found = infer(
             energy, x=x, over="y", solver=LBFGS(max_steps=max_steps, tol=tol), init=start, raise_on_failure=True
         )  # fmt: skip
-    return energy.complete(x, found.value)[0].float()
+    return scale(energy.complete(x, found.value))[0].float()
+
+
+class _Scaled(nn.Module):
+    """Each node's numbers times a number of its own, (N, 1)."""
+
+    scale: Tensor
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y * self.scale
 
 
 @lru_cache(maxsize=4)

@@ -99,15 +99,14 @@ class GraphRecipe(SeededRecipe):
             for kind in NETWORKS:
                 found[kind] = run.stage(f"{name}-{kind}", partial(self._train, kind, graph, seed))
             scores = {kind: right_share(one["answer"], graph) for kind, one in found.items()}
-            for kind, one in scores.items():
-                numbers.setdefault(kind, {})[name] = 100 * one.value
+            numbers = {kind: numbers.get(kind, {}) | {name: 100 * one.value} for kind, one in scores.items()}
             all_left.append(Left(graph, found))
             if seed == 0 and len(all_left) == 1:
                 run.show(name=name, summary=graph.summary, notes=graph.notes, tests=int(graph.test.sum()))
                 run.show(intervals=[(key, *(100 * value for value in one)) for key, one in scores.items()])
             if seed == 0 and self.edges:
-                path = run.folder / "predictions.csv"
-                run.made.append(write_predictions(path, graph, found[CONVOLUTION]["answer"]))
+                answer = found[CONVOLUTION]["answer"]
+                run.made.append(write_predictions(run.folder / "predictions.csv", graph, answer))
         return numbers, all_left[0]
 
     def _graph(self, run: Run, name: str, seed: int) -> Graph:
@@ -129,8 +128,7 @@ class GraphRecipe(SeededRecipe):
     def figures(self, run: Run, first: Left) -> None:
         graph, labels = first.graph, first.graph.labels[first.graph.test]
         lines = {title: [100 * share for share in first.found[kind]["validation"]] for kind, title in TITLES.items()}
-        texts = {"title": "Validation nodes", "xlabel": "epoch", "ylabel": "right, %"}
-        run.figure("epochs", partial(curves, lines, **texts))
+        run.figure("epochs", partial(curves, lines, title="Validation nodes", xlabel="epoch", ylabel="right, %"))
         panels: dict[str, Tensor] = {title: first.found[kind]["plane"] for kind, title in TITLES.items()}
         run.figure("hidden", partial(scatter_panels, panels, labels, graph.classes, columns=4))
         said = first.found[CONVOLUTION]["answer"].argmax(dim=1)[graph.test]
