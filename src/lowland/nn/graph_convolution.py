@@ -249,8 +249,8 @@ class SpectralConvolution(_Block):
         first, *mixed = self.mixed(x)
         place = graph.values / graph.values[-1].clamp_min(torch.finfo(first.dtype).eps) * (self.knots - 1)
         hats_KQ = (1 - (place[:, None] - torch.arange(self.knots, device=place.device)).abs()).clamp_min(0)
-        spectrum = sum(hat[:, None] * (graph.vectors.T @ one) for hat, one in zip(hats_KQ.T, mixed, strict=True))
-        return first + graph.vectors @ spectrum + self.bias
+        spectrum = [hat[:, None] * (graph.vectors.T @ one) for hat, one in zip(hats_KQ.T, mixed, strict=True)]
+        return first + graph.vectors @ torch.stack(spectrum).sum(dim=0) + self.bias
 
 
 class GraphNetwork(nn.Module):
