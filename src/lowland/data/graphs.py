@@ -123,7 +123,14 @@ class Graph:
         return torch.from_numpy(sparse.csgraph.connected_components(table, directed=False)[1]).long()
 
     def with_split(self, train: Tensor, validation: Tensor, test: Tensor) -> Graph:
-        """The same graph with another split: three of booleans (N,)."""
+        """The same graph with another split: three of booleans (N,).
+
+        Raises:
+            DataError: if a node of a part has no label.
+        """
+        unknown = ((train | validation | test) & (self.labels < 0)).nonzero()[:, 0]
+        if len(unknown):
+            raise DataError(f"Node {int(unknown[0])} is in the split, but has no label: leave it out of the masks.")
         return dataclasses.replace(self, train=train, validation=validation, test=test)
 
     def draw_split(

@@ -93,7 +93,7 @@ def propagated_labels(graph: Graph, tol: float = 1e-5, max_steps: int = 5000) ->
     Raises:
         InferenceError: if the solver does not get there.
 
-    >>> graph = Graph.of(torch.tensor([[0, 1], [1, 2]]), torch.zeros(3, 1), torch.tensor([0, -1, 1]), ["a", "b"])
+    >>> graph = Graph.of(torch.tensor([[0, 1], [1, 2]]), torch.zeros(3, 1), torch.tensor([0, 1, 1]), ["a", "b"])
     >>> train = torch.tensor([True, False, True])
     >>> propagated_labels(graph.with_split(train, ~train, ~train)).round(decimals=3).tolist()
     [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]

@@ -83,14 +83,15 @@ def test_labels_that_allow_no_split() -> None:
 def test_a_graph_of_pytorch_geometric_is_read_by_its_attributes() -> None:
     mask = torch.tensor([True, False, False])
     data = SimpleNamespace(
-        x=torch.eye(3), edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), y=torch.tensor([0, 1, -1]),
+        x=torch.eye(3), edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), y=torch.tensor([0, 1, 1]),
         edge_weight=None, train_mask=mask, val_mask=mask.roll(1), test_mask=mask.roll(2),
     )  # fmt: skip
     graph = graph_of(data)
     assert (graph.edges.tolist(), graph.notes) == ([[0, 1], [1, 2]], ())
     assert graph.test.tolist() == [False, False, True]
     for change, words in (({"x": None}, "no tensor x"), ({"y": torch.ones(3, 1)}, "one class for each node"),
-                          ({"train_mask": torch.ones(3, 10).bool()}, "take one split")):  # fmt: skip
+                          ({"train_mask": torch.ones(3, 10).bool()}, "take one split"),
+                          ({"y": torch.tensor([0, 1, -1])}, "Node 2 is in the split, but has no label")):  # fmt: skip
         with pytest.raises(DataError, match=words):
             graph_of(SimpleNamespace(**(vars(data) | change)))
 
