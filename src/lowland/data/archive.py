@@ -1,4 +1,4 @@
-"""Reads files from a verified archive: tar files and Debian packages only.
+"""Reads files from a verified archive: tar files, Debian packages and Python wheels only.
 
 An archive stays packed in the cache and is verified each time it is read, so damage is always detected. Members are
 read into memory by name and never extracted, so no path inside an archive can reach the disk.
@@ -11,8 +11,10 @@ import io
 import lzma
 import os
 import tarfile
+import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,20 +56,34 @@ def unpack(source: Source, names: Sequence[str], archive: Path) -> dict[str, byt
     verify(source, archive)
     content: dict[str, bytes] = {}
     try:
-        with archive.open("rb") as raw, tarfile.open(fileobj=_tar_inside(raw, archive)) as tar:
-            for member in tar:
-                path = member.name.removeprefix("./")
+        with archive.open("rb") as raw:
+            for member, read in _members(raw, archive):
+                path = member.removeprefix("./")
                 name = path.removeprefix(f"{source.root}/")
                 wanted = name != path and (name.endswith(names) if isinstance(names, str) else name in names)
-                stream = tar.extractfile(member) if wanted else None
-                if stream:
-                    content[name] = stream.read()
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
+                if wanted and (found := read()) is not None:
+                    content[name] = found
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
         raise DataError(f"{archive} could not be unpacked ({error}). {source.remedy}") from error
     sought = [next(iter(content), f"*{names}")] if isinstance(names, str) else names
     if missing := [name for name in sought if name not in content]:
         raise DataError(f"{archive} lacks {source.root}/{missing[0]}. {source.remedy}")
     return content
+
+
+def _members(raw: BinaryIO, path: Path) -> Iterator[tuple[str, Callable[[], bytes | None]]]:
+    """What is in an archive: names, and a function that reads each while the archive stands there, None for no file."""
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(raw) as wheel:
+            yield from ((name, partial(wheel.read, name)) for name in wheel.namelist() if not name.endswith("/"))
+        return
+    with tarfile.open(fileobj=_tar_inside(raw, path)) as tar:
+        yield from ((member.name, partial(_extracted, tar, member)) for member in tar)
+
+
+def _extracted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
+    stream = tar.extractfile(member)
+    return stream.read() if stream else None
 
 
 def _tar_inside(raw: BinaryIO, path: Path) -> BinaryIO:

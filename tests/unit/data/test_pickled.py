@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from lowland.data.pickled import read_pickled_arrays
+from lowland.data.pickled import PickledRows, read_pickled_arrays
 from lowland.errors import DataError
 
 from .old_pickles import array, listed, named, number, pickled, text  # noqa: TID252  folders of tests are on no path
@@ -63,9 +63,27 @@ def test_nothing_is_run(capsys: pytest.CaptureFixture[str]) -> None:
         (b"", "is no complete pickle"),
         (b'{"not": "a pickle"}', "is no complete pickle"),
         (pickled(b"\x8f"), "asks for the instruction EMPTY_SET"),
+        (pickled(b"ccollections\ndefaultdict\ncos\nsystem\n\x85R"), "asks for 'os system'"),
+        (pickled(b"ccollections\ndefaultdict\ncnumpy\ndtype\n\x85R"), "neither an array"),
+        (pickled(b"cscipy.sparse.csr\ncsr_matrix\n(K\x01t\x81"), "asks for the instruction NEWOBJ"),
+        (pickled(b"c__builtin__\nlist\n)\x81"), "asks for the instruction NEWOBJ"),
+        (pickled(b"c__builtin__\nlist\n)R"), "neither an array"),
+        (pickled(b"cscipy.sparse.csr\ncsr_matrix\n)\x81}b"), "is no complete pickle"),
+        (pickled(b"cscipy.sparse.csr\ncsr_matrix\n)\x81K\x01a"), "is no complete pickle"),
     ],
-    ids=range(13),
+    ids=range(20),
 )
 def test_other_pickles_are_refused(payload: bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
         read_pickled_arrays(payload, "bad")
+
+
+def test_rows_that_do_not_fit_are_refused() -> None:
+    good = {"shape": (2, 3), "indptr": np.array([0, 1, 2]), "indices": np.array([2, 0]), "data": np.array([1.0, 5.0])}
+    assert PickledRows(**good).matrix("table").toarray().tolist() == [[0, 0, 1], [5, 0, 0]]
+    for change in (
+        {"indices": np.array([3, 0])}, {"indptr": np.array([0, 1, 3])}, {"indptr": np.array([0, 2, 1])},
+        {"shape": (3, 3)}, {"shape": b"no"}, {"data": 7}, {"data": np.ones((2, 1))}, {"indices": np.array([-1, 0])},
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="table is no matrix of sparse rows"):
+            PickledRows(**(good | change)).matrix("table")
