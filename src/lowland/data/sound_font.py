@@ -108,7 +108,8 @@ def played_notes(
     """Each instrument at each pitch and velocity, played from a SoundFont.
 
     A note is held for three quarters of its length. It is played at four times the rate by tinysoundfont, the mean of
-    both channels is filtered below half the rate, and the same arguments give the same numbers.
+    both channels is filtered below half the rate, the loudest note of all has a peak of 1, and the same arguments give
+    the same numbers.
 
     Args:
         font: see `sound_font`.
@@ -132,7 +133,8 @@ def played_notes(
         _one(synth, number, pitch, velocity, rate, samples, name)
         for name, number in names for pitch in pitches for velocity in velocities
     ]  # fmt: skip
-    return all_notes(torch.from_numpy(np.stack(played)), instruments, pitches, velocities, rate)
+    waves = torch.from_numpy(np.stack(played))
+    return all_notes(waves / waves.abs().max(), instruments, pitches, velocities, rate)
 
 
 def _synthesiser(font: SoundFont, rate: int) -> Any:
@@ -167,7 +169,7 @@ def _one(
     # What still sounds, for a few milliseconds, would be in the next note.
     _heard(synth, rate)
     if not np.abs(wave).max() > _QUIET:
-        raise DataError(f"The instrument {name!r} has no sound at pitch {pitch} in this SoundFont: leave one of them out.")
+        raise DataError(f"The instrument {name!r} has no sound at pitch {pitch} in this SoundFont: leave one out.")
     return resample_poly(wave, 1, _FINE).astype(np.float32)
 
 

@@ -80,7 +80,7 @@ class SpectralMatch(Energy):
         made = self.network(x)
         wanted = self.domain("y").shape
         if tuple(made.shape[1:]) != wanted:
-            raise ShapeError(f"The network must make sounds of shape (B, {wanted[0]}), but it made {tuple(made.shape)}.")
+            raise ShapeError(f"The network must make sounds (B, {wanted[0]}), but it made {tuple(made.shape)}.")
         return made
 
     def energy(self, x: Tensor, y: Tensor, z: Any) -> Tensor:
