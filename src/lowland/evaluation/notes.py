@@ -103,8 +103,8 @@ def cents_off(made: Tensor, true: Tensor, rate: int) -> Tensor:
 def judged_notes(made: Mapping[str, Tensor], true: Notes) -> dict[str, dict[str, float]]:
     """Of each method, by name: the mean spectral loss, the share of notes in tune and the median of cents.
 
-    A note is in tune where its strongest partial is within 50 cents of that of the true note. What makes silence has no
-    pitch, and only a loss.
+    A note is in tune where its strongest partial is within 50 cents of that of the true note; silence is not, and has no
+    cents. What makes nothing but silence has only a loss.
 
     Args:
         made: (N, L) by method.
@@ -115,8 +115,8 @@ def judged_notes(made: Mapping[str, Tensor], true: Notes) -> dict[str, dict[str,
         rows[name] = {"loss": float(spectral_losses(waves, true.waves).mean())}
         cents = cents_off(waves, true.waves, true.rate)
         if not bool(cents.isnan().all()):
-            heard = cents.nan_to_num(torch.inf)
-            rows[name] |= {"in tune": 100 * float((heard <= IN_TUNE).double().mean()), "cents": float(heard.median())}
+            right = float((cents <= IN_TUNE).double().mean())
+            rows[name] |= {"in tune": 100 * right, "cents": float(cents.nanmedian())}
     return rows
 
 
