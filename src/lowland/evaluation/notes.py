@@ -103,8 +103,8 @@ def cents_off(made: Tensor, true: Tensor, rate: int) -> Tensor:
 def judged_notes(made: Mapping[str, Tensor], true: Notes) -> dict[str, dict[str, float]]:
     """Of each method, by name: the mean spectral loss, the share of notes in tune and the median of cents.
 
-    A note is in tune where its strongest partial is within 50 cents of that of the true note; silence is not, and has no
-    cents. What makes nothing but silence has only a loss.
+    A note is in tune where its strongest partial is within 50 cents of that of the true note; silence is not, and has
+    no cents. What makes nothing but silence has only a loss.
 
     Args:
         made: (N, L) by method.

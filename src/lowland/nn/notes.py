@@ -145,7 +145,7 @@ class NoteSequence(nn.Module):
         time = self.time.expand(len(symbols), -1, -1)
         state = self.layer(torch.cat([note, time], dim=2))[0]
         phase = self.phases[symbols[:, 1].long()]
-        turned = self.mixed(state).unflatten(2, (-1, phase.shape[2])) @ phase[:, :, :, None]
+        turned = self.mixed(state).unflatten(2, (self.out.out_features, -1)) @ phase[:, :, :, None]
         return self.out(state) + turned[:, :, :, 0]
 
 

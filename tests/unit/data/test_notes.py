@@ -61,8 +61,8 @@ def test_no_pair_of_instrument_and_pitch_is_in_two_parts() -> None:
 
 def test_too_few_pairs_are_refused() -> None:
     notes = all_notes(torch.zeros(4, 8), ["a", "b"], [60, 61], [100], 8000)
-    with pytest.raises(DataError, match="4 pairs, too few to hold out 25%"):
-        split_notes(notes, torch.Generator(), held=0.25)
+    with pytest.raises(DataError, match="4 pairs, too few to hold out 50%"):
+        split_notes(notes, torch.Generator(), held=0.5)
 
 
 def test_the_stand_in_sounds_at_its_pitch() -> None:
