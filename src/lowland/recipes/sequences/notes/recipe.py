@@ -69,7 +69,7 @@ class NotesRecipe(SeededRecipe):
     """Whose phase the LSTM's codes are told; 0 for none."""
     coder_steps: Annotated[int, Bound(least=2)] = 1200
     """Steps of the auto-encoder, half of them by squared error."""
-    code_steps: Count = 1000
+    code_steps: Count = 600
     """Steps of the LSTM on codes."""
     steps: Count = 1500
     """Steps end to end."""
