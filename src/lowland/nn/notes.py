@@ -133,7 +133,9 @@ class NoteSequence(nn.Module):
         self.time = _vectors(frames, 4, generator)
         self.layer = lstm(sum(widths) + 4, hidden, generator)
         self.out = _drawn(nn.Linear(hidden, codes, device="meta"), hidden, generator)
-        self.mixed = _drawn(nn.Linear(hidden, 2 * harmonics * codes, device="meta"), hidden, generator)
+        self.mixed = None
+        if harmonics:
+            self.mixed = _drawn(nn.Linear(hidden, 2 * harmonics * codes, device="meta"), hidden, generator)
         angle = torch.tensor(turns, dtype=torch.float64)[:, None, None] * torch.arange(1, harmonics + 1)
         angle = 2 * torch.pi * angle * (torch.arange(frames)[:, None] + 0.5)
         phases = torch.cat([angle.cos(), angle.sin()], dim=2).to(torch.get_default_dtype())
@@ -144,6 +146,8 @@ class NoteSequence(nn.Module):
         note = torch.cat(of_note, dim=1)[:, None].expand(-1, len(self.time), -1)
         time = self.time.expand(len(symbols), -1, -1)
         state = self.layer(torch.cat([note, time], dim=2))[0]
+        if self.mixed is None:
+            return self.out(state)
         phase = self.phases[symbols[:, 1].long()]
         turned = self.mixed(state).unflatten(2, (self.out.out_features, -1)) @ phase[:, :, :, None]
         return self.out(state) + turned[:, :, :, 0]

@@ -28,6 +28,7 @@ def test_phases_turn_with_the_pitch() -> None:
     cosines = sequence.phases[0, :, :2]
     torch.testing.assert_close(cosines[1:, 0], -cosines[:-1, 0])
     torch.testing.assert_close(cosines[1:, 1], cosines[:-1, 1])
+    assert sequence.mixed is not None
     with torch.no_grad():
         sequence.mixed.weight.zero_()
         sequence.mixed.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
