@@ -44,7 +44,7 @@ def train_note_autoencoder(
     """
     both, samples = nn.Sequential(encoder, decoder), notes.waves.shape[1]
     start = Prediction(1, 1, hidden=())
-    start.domains = {"x": Reals(samples), "y": Reals(samples)}
+    start.domains.update(x=Reals(samples), y=Reals(samples))  # without its own network of samples²
     start.network = both
     _fitted(start, notes.waves, notes.waves, max(1, steps // 2), batch, rate, seed)
     energy = SpectralMatch(both, samples)
