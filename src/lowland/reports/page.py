@@ -211,7 +211,7 @@ def _data(folder: Path, file: str) -> str:
     content, suffix = _read(folder, file), Path(file).suffix
     if suffix not in _TYPES:
         raise CheckpointError(
-            f"{folder / file} is no picture, film or sound that a page shows. Resume the run to draw it again."
+            f"{folder / file} is no picture or film or sound that a page shows. Resume the run to draw it again."
         )
     return f"data:{_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 
