@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lowland.errors import OptionError
+from lowland.files import write_atomically
 from lowland.reports.files import FIELDS
 from lowland.reports.pictures import check_figure, save_figure
 from lowland.reports.plain import plain
 from lowland.reports.results import Results
+from lowland.reports.sound import wav
 from lowland.reports.template import REST
 from lowland.words import printable, verbatim
 
@@ -137,6 +139,23 @@ class Elements:
             path = file() if callable(file) else file
             inside = str(path.resolve().relative_to(self.folder.resolve()))
             self._add(name, {"kind": "video", "caption": caption, "file": inside})
+
+    def sounds(
+        self, name: str, sounds: Sequence[tuple[Any, str]], rate: int, columns: int = 4, caption: str = ""
+    ) -> None:
+        """Add players of (waveform, caption), a row for so many of them, saved as `sounds/NAME-1.wav` and so on.
+
+        Args:
+            sounds: waveforms (L,) from −1 to 1 with their captions; see `wav`.
+            rate: samples per second.
+        """
+        items: list[dict[str, str]] = []
+        self._add(name, {"kind": "sounds", "items": items, "columns": columns, "caption": caption})
+        for index, (waveform, text) in enumerate(sounds):
+            path = self.folder / "sounds" / f"{name}-{index + 1}.wav"
+            with self._kept(f"The sound {path.stem} could not be made"):
+                write_atomically(path, wav(waveform, rate))
+                items.append({"file": str(path.relative_to(self.folder)), "caption": text})
 
     def table(
         self,

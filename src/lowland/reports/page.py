@@ -25,7 +25,10 @@ from lowland.reports.files import read_results
 from lowland.systems import System, load_systems
 from lowland.terminal import shell
 
-_TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm"}
+_TYPES = {
+    ".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".webm": "video/webm",
+    ".wav": "audio/wav",
+}  # fmt: skip
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
 
 
@@ -208,7 +211,7 @@ def _data(folder: Path, file: str) -> str:
     content, suffix = _read(folder, file), Path(file).suffix
     if suffix not in _TYPES:
         raise CheckpointError(
-            f"{folder / file} is no picture or film that a page shows. Resume the run to draw it again."
+            f"{folder / file} is no picture or film or sound that a page shows. Resume the run to draw it again."
         )
     return f"data:{_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 

@@ -108,8 +108,8 @@ class Filled:
             "r": results, "mean": results.mean, "sd": results.sd, "each": results.each, "has": results.has,
             "verdict": results.verdict, "best": results.best, "measured": self._measured, "conclusive": conclusive,
             "title": self.methods.__getitem__, "o": SimpleNamespace(**options), "figure": self._figure,
-            "grid": self._grid, "video": self._video, "table": self._table, "published": published,
-            **(shown or {}),
+            "grid": self._grid, "video": self._video, "sounds": self._sounds, "table": self._table,
+            "published": published, **(shown or {}),
         }  # fmt: skip
         for name, expression in (self.head.names or {}).items():
             self._names[name] = self._value(expression, f"name {name}")
@@ -239,6 +239,11 @@ class Filled:
     def _video(self, name: str, caption: str = "") -> str:
         element = self._find(name, "film")
         return self._place({**element, "caption": caption} if element["kind"] == "video" else element)
+
+    def _sounds(self, name: str, caption: str = "") -> str:
+        """Players of sounds."""
+        element = self._find(name, "sounds")
+        return self._place({**element, "caption": caption} if element["kind"] == "sounds" else element)
 
     def _table(self, name: str, caption: str = "") -> str:
         """A table of the head, or one that the run made."""
