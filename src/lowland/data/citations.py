@@ -134,15 +134,15 @@ def _planetoid(source: Source, classes: tuple[str, ...], data_dir: str | Path | 
     }
     try:
         index = np.array(content[names[-1]].split(), dtype=np.int64)
-        first = _rows(found["allx"], "allx")
+        first, last = (_rows(found[name], name).toarray() for name in ("allx", "tx"))
         nodes = int(index.max()) + 1
-        words = np.zeros((nodes, first.shape[1]), dtype=np.float32)
+        words = np.zeros((nodes, len(first[0])), dtype=np.float32)
         answers = np.zeros((nodes, len(classes)), dtype=np.int64)
-        words[: first.shape[0]], answers[: first.shape[0]] = first.toarray(), found["ally"]
-        words[index], answers[index] = _rows(found["tx"], "tx").toarray(), found["ty"]
+        words[: len(first)], answers[: len(first)] = first, found["ally"]
+        words[index], answers[index] = last, found["ty"]
         pairs = [(node, other) for node, others in found["graph"].items() for other in others]
         edges, known = torch.tensor(pairs).T, len(found["y"])
-        if nodes <= first.shape[0] or known + _VALIDATION > first.shape[0]:
+        if nodes <= len(first) or known + _VALIDATION > len(first):
             raise ValueError("the numbers of the test papers do not follow the others")
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise DataError(f"The files of {source.name} do not fit each other ({error}). {source.remedy}") from error

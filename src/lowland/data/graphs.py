@@ -215,7 +215,7 @@ def graph_of(data: Any) -> Graph:
     classes = [str(number) for number in range(int(labels.max()) + 1)]
     # Both directions of an edge are its usual form there, so that nothing is said about it.
     found = Graph.of(data.edge_index, data.x, labels, classes, getattr(data, "edge_weight", None))
-    masks = [getattr(data, name, None) for name in ("train_mask", "val_mask", "test_mask")]
+    masks: list[Any] = [getattr(data, name, None) for name in ("train_mask", "val_mask", "test_mask")]
     found = dataclasses.replace(found, notes=())
     if any(mask is None for mask in masks):
         return found

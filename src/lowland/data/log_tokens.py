@@ -19,7 +19,8 @@ _PARTS = {
     "time": r"\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?(?![\w:])",
     "uuid": r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?!\w)",
     "mac": r"(?:[0-9a-fA-F]{2}:){5,19}[0-9a-fA-F]{2}(?![\w:])",
-    "address": r"(?:::(?:[fF]{4}:)?)?\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}(?![\w:])"
+    "address": r"(?:::(?:[fF]{4}:)?)?\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"
+    r"|(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}(?![\w:])"
     rf"|(?<![\w:])(?=[0-9a-fA-F:]{{0,39}}\d){_GROUPS}?::{_GROUPS}?(?![\w:])",
     # A number begins where no digit stands before it, so that each is looked at once, however long it is.
     "hex": r"0[xX][0-9a-fA-F]+(?!\w)|(?<![0-9a-fA-F])(?=[0-9a-fA-F]*\d)(?=\d*[a-fA-F])[0-9a-fA-F]{6,}(?!\w)",

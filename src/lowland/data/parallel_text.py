@@ -66,8 +66,8 @@ def own_parallel(source: Path, target: Path) -> ParallelText:
     lines = [_lines(path) for path in (source, target)]
     if len(lines[0]) != len(lines[1]):
         raise DataError(
-            f"{source} and {target} differ in their number of lines, {len(lines[0]):,} and {len(lines[1]):,}: line n of "
-            "one must be the translation of line n of the other."
+            f"{source} and {target} differ in their number of lines, {len(lines[0]):,} and {len(lines[1]):,}: line n "
+            "of one must be the translation of line n of the other."
         )
     kept = [
         (one, other, f"{row // _GROUP}") for row, (one, other) in enumerate(zip(*lines, strict=True)) if one and other

@@ -34,7 +34,7 @@ from lowland.nn.sparse_matrix import SparseMatrix
 from lowland.solvers.lbfgs import LBFGS
 from lowland.training.graphs import probabilities, train_graph_network
 
-MAJORITY, PROPAGATION, PLAIN = "majority", "propagation", "plain"
+MAJORITY, PROPAGATION, MASS, PLAIN = "majority", "propagation", "mass", "plain"
 CONVOLUTION, CHEBYSHEV, SPECTRAL = "convolution", "chebyshev", "spectral"
 NETWORKS = (PLAIN, CONVOLUTION, CHEBYSHEV, SPECTRAL)
 _DENSE = 0.25
@@ -111,6 +111,27 @@ def propagated_labels(graph: Graph, tol: float = 1e-5, max_steps: int = 5000) ->
             energy, x=x, over="y", solver=LBFGS(max_steps=max_steps, tol=tol), init=start, raise_on_failure=True
         )  # fmt: skip
     return scale(energy.complete(x, found.value))[0].float()
+
+
+def class_mass(answer: Tensor, graph: Graph) -> Tensor:
+    """Label propagation whose classes have the mass that they should, (N, C): y_ic q_c / Σ_j y_jc, for rows of sum 1.
+
+    Source: Zhu, Ghahramani & Lafferty (2003), equation 9: with few labels in a large graph all y are near constants, and
+    which constant is the largest says little. q are the shares of the classes among the training nodes, j the others.
+
+    Args:
+        answer: (N, C), from `propagated_labels`.
+        graph: with the same split.
+
+    >>> graph = Graph.of(torch.tensor([[0, 1], [1, 2]]), torch.zeros(3, 1), torch.tensor([0, 1, 1]), ["a", "b"])
+    >>> train = torch.tensor([True, False, True])
+    >>> class_mass(torch.tensor([[1, 0], [0.6, 0.4], [0, 1]]), graph.with_split(train, ~train, ~train))[1]
+    tensor([0.5000, 0.5000])
+    """
+    shares = graph.labels[graph.train].bincount(minlength=answer.shape[1]).to(answer)
+    mass = answer[~graph.train].sum(dim=0).clamp_min(torch.finfo(answer.dtype).tiny)
+    weighed = answer * (shares / mass)
+    return weighed / weighed.sum(dim=1, keepdim=True)
 
 
 class _Scaled(nn.Module):

@@ -37,7 +37,7 @@ class Places:
     def turned(self) -> tuple[Tensor, Places]:
         """The order of the entries by columns, (M,), and the transposed places in this order."""
         order = self.columns.argsort(stable=True)
-        return order, Places(self.columns[order], self.rows[order], self.shape[::-1])
+        return order, Places(self.columns[order], self.rows[order], (self.shape[1], self.shape[0]))
 
 
 class SparseMatrix:

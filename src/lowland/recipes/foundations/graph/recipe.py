@@ -17,9 +17,11 @@ from lowland.evaluation.classification import confusion_counts
 from lowland.evaluation.graphs import (
     CONVOLUTION,
     MAJORITY,
+    MASS,
     NETWORKS,
     PROPAGATION,
     Setting,
+    class_mass,
     class_shares,
     graph_answer,
     plane,
@@ -96,6 +98,7 @@ class GraphRecipe(SeededRecipe):
             graph = self._graph(run, name, seed)
             found = {MAJORITY: {"answer": class_shares(graph)}}
             found[PROPAGATION] = run.stage(f"{name}-{PROPAGATION}", partial(_propagate, graph))
+            found[MASS] = {"answer": class_mass(found[PROPAGATION]["answer"], graph)}
             for kind in NETWORKS:
                 found[kind] = run.stage(f"{name}-{kind}", partial(self._train, kind, graph, seed))
             scores = {kind: right_share(one["answer"], graph) for kind, one in found.items()}
