@@ -13,7 +13,16 @@ import torch
 
 from lowland.data.graphs import Graph, block_graph
 from lowland.errors import OptionError
-from lowland.evaluation.graphs import MAJORITY, NETWORKS, PROPAGATION, Setting, graph_answer, propagated_labels
+from lowland.evaluation.graphs import (
+    MAJORITY,
+    MASS,
+    NETWORKS,
+    PROPAGATION,
+    Setting,
+    class_mass,
+    graph_answer,
+    propagated_labels,
+)
 from lowland.recipes.base import execute, start
 from lowland.recipes.foundations.graph.recipe import GraphRecipe
 from lowland.reports.run import Run
@@ -21,7 +30,7 @@ from lowland.reports.run import Run
 
 def test_all_ways_are_measured(smoke: Callable[[str], Run]) -> None:
     run = smoke("graph")
-    assert run.measured.methods("blocks") == [MAJORITY, PROPAGATION, *NETWORKS]
+    assert run.measured.methods("blocks") == [MAJORITY, PROPAGATION, MASS, *NETWORKS]
     assert run.measured.mean("convolution", "blocks") > run.measured.mean("majority", "blocks")
     assert {path.stem for path in (run.folder / "figures").glob("*.png")} == {"epochs", "hidden", "confusion"}
 
@@ -85,3 +94,16 @@ def test_training_keeps_the_best_validation_epoch_and_repeats() -> None:
     assert torch.equal(one.probabilities, other.probabilities)
     said = one.probabilities.argmax(dim=1)[graph.validation]
     assert (said == graph.labels[graph.validation]).double().mean() == max(one.validation)
+
+
+def test_classes_have_the_mass_of_their_shares() -> None:
+    draw = torch.Generator().manual_seed(0)
+    graph = block_graph(60, 3, draw).draw_split(draw, 4, 20, 20)
+    answer = torch.rand(60, 3, generator=draw)
+    answer /= answer.sum(dim=1, keepdim=True)
+    found = class_mass(answer, graph)
+    assert torch.allclose(found.sum(dim=1), torch.ones(60))
+    # Before rows are divided by their sum, the masses of the classes of equal shares are equal.
+    ratio = found / answer
+    mass = answer[~graph.train].sum(dim=0)
+    assert torch.allclose(ratio[:, 0] / ratio[:, 1], (mass[1] / mass[0]).expand(60))
