@@ -117,7 +117,8 @@ def class_mass(answer: Tensor, graph: Graph) -> Tensor:
     """Label propagation whose classes have the mass that they should, (N, C): y_ic q_c / Σ_j y_jc, for rows of sum 1.
 
     Source: Zhu, Ghahramani & Lafferty (2003), equation 9: with few labels in a large graph all y are near constants,
-    and which constant is the largest says little. q are the shares of the classes among the training nodes, j the others.
+    and which constant is the largest says little. q are the shares of the classes among the training nodes, and j are
+    all other nodes.
 
     Args:
         answer: (N, C), from `propagated_labels`.
