@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +140,7 @@ def played_notes(
 
 def _synthesiser(font: SoundFont, rate: int) -> Any:
     try:
-        import tinysoundfont
+        tinysoundfont: Any = importlib.import_module("tinysoundfont")
     except ImportError:
         raise UnsupportedError(
             "Notes are played by tinysoundfont: run `pip install --no-deps tinysoundfont` (its dependency pyaudio is "
