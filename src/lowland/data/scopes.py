@@ -57,9 +57,26 @@ def addition(size: int) -> Scope:
     return Scope(2 * size, size, terms[:, None], every[:, :, None], terms, every)
 
 
+def exact_cover(block: int) -> Scope:
+    """A Sudoku: in each of 4 N² sets of N entries exactly one is true, N = block². Entry (c N + v): cell c holds v.
+
+    Factors are the sets: what a cell holds, and where a value stands in a row, a column or a block. Their elements are
+    the entries, as clues in x and as answers in y; the factors themselves see nothing else.
+
+    >>> exact_cover(3).free.shape, exact_cover(3).own.shape
+    (torch.Size([324, 9, 1]), torch.Size([324, 0]))
+    """
+    values = block**2
+    entry = torch.arange(values**3).view(values, values, values)  # row, column, value
+    blocks = entry.view(block, block, block, block, values).permute(0, 2, 4, 1, 3)
+    sets = [entry, entry.permute(0, 2, 1), entry.permute(1, 2, 0), blocks]
+    places, nothing = torch.cat([one.reshape(-1, values, 1) for one in sets]), torch.empty(4 * values**2, 0).long()
+    return Scope(values**3, values**3, places, places, nothing, nothing)
+
+
 PLACES = ("given", "free", "context", "own")
 """The tensors of a scope."""
-SCOPES = {"addition": addition, "linear_system": linear_system}
+SCOPES = {"addition": addition, "linear_system": linear_system, "sudoku": exact_cover}
 
 
 def scope_of(kind: str, size: int) -> Scope:

@@ -29,8 +29,8 @@ class FactorGraph(Energy):
     & Tenenbaum, "Learning iterative reasoning through energy diffusion" (2024), for reasoning as energy minimisation.
 
     Args:
-        kind: of problem, "linear_system" or "addition".
-        size: unknowns or sums.
+        kind: of problem, "linear_system", "addition" or "sudoku".
+        size: unknowns, sums, or the side of a Sudoku's blocks.
         channels: of the sum over elements, the length of W x_e.
         hidden: units of U t.
         scale: factor on the first Q, q and v; descent with a step of 1 must not diverge at first.

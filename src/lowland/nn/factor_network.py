@@ -99,7 +99,7 @@ class _Layer(nn.Module):
         self.back_given = linear(seen, channels, generator, bias=False)
         self.back_free = linear(states, channels, generator, bias=False)
         self.to_free = linear(channels, states, generator, bias=False)
-        self.to_own = linear(channels, own, generator, bias=False)
+        self.to_own = linear(channels, own, generator, bias=False) if own else None
 
     def forward(self, x: Tensor, state: Tensor) -> Tensor:
         seen = places(x, self.given)
@@ -111,4 +111,6 @@ class _Layer(nn.Module):
         back = functional.silu(self.back(factor)[:, :, None] + self.back_given(seen) + self.back_free(near))
         width = state.shape[2]
         state = state.index_add(1, self.free.flatten(), self.to_free(back).reshape(len(state), -1, width))
+        if self.to_own is None:
+            return state
         return state.index_add(1, self.own.flatten(), self.to_own(factor).reshape(len(state), -1, width))

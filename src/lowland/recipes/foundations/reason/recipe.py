@@ -6,19 +6,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowland.data.problems import additions, columns_of, inverse_columns
+from lowland.data.sudoku import sudokus
 from lowland.energies.base import Energy
 from lowland.energies.factor_graph import FactorGraph
 from lowland.energies.prediction import Prediction
-from lowland.evaluation.reasoning import Descended, descended, squared_error
+from lowland.evaluation.reasoning import descended, squared_error, whole_boards
 from lowland.nn.factor_network import FactorNetwork
 from lowland.plots import curves
+from lowland.plots.boards import boards
 from lowland.plots.images import image_rows
 from lowland.recipes.base import Bound, Count, Positive, SeededRecipe, recipe, train
 from lowland.reports.run import Run
@@ -27,29 +29,32 @@ from lowland.shaping.predictive.descent import Descent
 from lowland.shaping.regularised.minimum_energy import MinimumEnergy
 from lowland.solvers.gradient_descent import GradientDescent
 
-KINDS = {"inverse": "linear_system", "addition": "addition"}
+KINDS = {"inverse": "linear_system", "addition": "addition", "sudoku": "sudoku"}
 """The kind of problem of each task, as `lowland.data.scopes` has it."""
 LAYERS = 4
 NETWORKS = {"network": (3, 3), "large network": (8, 8)}
 """Width and channels of the feed-forward networks: about as many parameters as the energy, or several times as many."""
 TIMES = {"inverse": {"network": 2.8, "large network": 1.4}, "addition": {"network": 4.0, "large network": 4.0}}
-"""Steps of the networks, of 64 problems each, for each of the energy: about as much processor time, or more."""
+TIMES["sudoku"] = {"network": 2.0, "large network": 1.2}
+"""Steps of the networks, of twice as many problems, for each of the energy: about as much processor time, or more."""
 MOMENTUM = 0.8
 """Of the steps in training; in use it is 0.9."""
 
 
 class Task(NamedTuple):
-    """Problems of one kind: their size, the training steps of the energy, and draws of easy and of harder ones."""
+    """Problems of one kind: their size, training steps of the energy and problems in each, easy and harder draws."""
 
     size: int
     steps: int
+    batch: int
     draw: Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
     draw_harder: Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 
 class Left(NamedTuple):
-    """What the picture needs: an ill-conditioned matrix's inverse, and the answers after each number of steps."""
+    """What the pictures need: a harder problem, its solution, and the answers after each number of steps."""
 
+    given: Tensor
     truth: Tensor
     answers: Tensor
 
@@ -71,25 +76,33 @@ class ReasonRecipe(SeededRecipe):
     """Largest number to add in training."""
     harder_largest: Positive = 2.5
     """Largest number of the harder additions."""
+    block: Literal[2, 3] = 3
+    """Side of the blocks of a Sudoku, whose boards have block² rows."""
+    clues: Count = 45
+    """Clues of the Sudokus to learn from."""
+    harder_clues: Count = 36
+    """Clues of the harder ones."""
     problems: Count = 10000
     """Problems to train on, of each kind."""
     tested: Count = 100
     """Test problems of each kind and difficulty."""
-    steps: Count = 600
+    steps: Count = 3000
     """Training steps of the energy for the inverse, of 32 problems each."""
-    addition_steps: Count = 300
+    addition_steps: Count = 2000
     """The same for addition."""
+    sudoku_steps: Count = 1000
+    """The same for Sudokus, of 8 each."""
     unrolled: Count = 10
     """Steps of descent in training."""
-    doublings: Count = 5
+    doublings: Count = 6
     """How often the number of steps of descent is doubled in use."""
 
     accelerated: ClassVar[bool] = False
-    stages: ClassVar[int] = 9
+    stages: ClassVar[int] = 14
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "seeds": 2, "problems": 64, "tested": 6, "steps": 3, "addition_steps": 2,
-            "unrolled": 2, "doublings": 2,
+            "sudoku_steps": 2, "block": 2, "clues": 10, "harder_clues": 8, "unrolled": 2, "doublings": 2,
         },
     }  # fmt: skip
 
@@ -100,34 +113,35 @@ class ReasonRecipe(SeededRecipe):
 
     def task(self, name: str) -> Task:
         """The problems of a task."""
+        batch, draw = 32, {"inverse": inverse_columns, "addition": additions, "sudoku": _sudokus}[name]
         if name == "inverse":
-            size, steps, draw = self.unknowns, self.steps, inverse_columns
-            easy, hard = self.ridge, self.harder_ridge
+            size, steps, easy, hard = self.unknowns, self.steps, self.ridge, self.harder_ridge
+        elif name == "addition":
+            size, steps, easy, hard = self.entries, self.addition_steps, self.largest, self.harder_largest
         else:
-            size, steps, draw = self.entries, self.addition_steps, additions
-            easy, hard = self.largest, self.harder_largest
+            size, steps, easy, hard, batch = self.block, self.sudoku_steps, self.clues, self.harder_clues, 8
 
-        def drawing(how: float) -> Callable[[int, torch.Generator], tuple[Tensor, Tensor]]:
+        def drawing(how: Any) -> Callable[[int, torch.Generator], tuple[Tensor, Tensor]]:
             return lambda count, generator: draw(count, size, how, generator)
 
-        return Task(size, steps, drawing(easy), drawing(hard))
+        return Task(size, steps, batch, drawing(easy), drawing(hard))
 
-    def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
+    def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], dict[str, Left]]:
         numbers: dict[str, dict[str, Any]] = {}
-        pictured: list[Left] = []
+        pictured: dict[str, Left] = {}
         for index, name in enumerate(KINDS):
             with run.below(name):
                 found, left = self._measure(run, name, 10 * seed + index)
             numbers |= {f"{name}: {method}": row for method, row in found.items()}
-            pictured += left
-        return numbers, pictured[0]
+            pictured[name] = left
+        return numbers, pictured
 
-    def _measure(self, run: Run, name: str, seed: int) -> tuple[dict[str, dict[str, Any]], list[Left]]:
+    def _measure(self, run: Run, name: str, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
         task, kind = self.task(name), KINDS[name]
         x, y = task.draw(self.problems, self.generator(1000 + seed))
         solver = GradientDescent(1.0, momentum=MOMENTUM, max_steps=self.unrolled, tol=None)
         energy = FactorGraph(kind, task.size, generator=self.generator(seed))
-        learn = partial(self._train, energy, (x, y), Descent(solver, seed=seed), task.steps, 32, seed)
+        learn = partial(self._train, energy, (x, y), Descent(solver, seed=seed), task.steps, task.batch, seed)
         seconds = {"energy": run.stage("energy", learn, [energy])}
         networks: dict[str, FactorNetwork] = {}
         for method, (width, channels) in NETWORKS.items():
@@ -135,22 +149,20 @@ class ReasonRecipe(SeededRecipe):
             network = FactorNetwork(kind, task.size, LAYERS, width, channels, self.generator(seed))
             wrapped = Prediction(x.shape[1], y.shape[1], hidden=())
             wrapped.network = network
-            learn = partial(self._train, wrapped, (x, y), MinimumEnergy(), steps, 64, seed)
+            learn = partial(self._train, wrapped, (x, y), MinimumEnergy(), steps, 2 * task.batch, seed)
             seconds[method] = run.stage(method, learn, [network])
             networks[method] = network
         if seed < len(KINDS):
             run.save_energy(name, energy)
-        tested = run.stage("test", partial(self._test, task, energy, networks, y, seed))
+        tested = run.stage("test", partial(self._test, name, energy, networks, y, seed))
         numbers: dict[str, dict[str, Any]] = tested["numbers"]
         for method, module in (("energy", energy), *networks.items()):
             size = sum(parameter.numel() for parameter in module.parameters())
             numbers[method] |= {"parameters": size, "seconds": seconds[method]}
         numbers["energy"]["share"] = numbers["energy"]["harder"] / numbers["network"]["harder"]
         numbers["energy"]["share of large"] = numbers["energy"]["harder"] / numbers["large network"]["harder"]
-        if name != "inverse":
-            return numbers, []
-        shown = run.stage("picture", partial(self._picture, energy, seed))
-        return numbers, [Left(shown["truth"], shown["answers"])]
+        shown = run.stage("picture", partial(self._picture, name, energy, seed))
+        return numbers, Left(**shown)
 
     def _train(
         self, energy: Energy, data: tuple[Tensor, Tensor], shaping: Shaping, steps: int, batch: int, seed: int
@@ -161,36 +173,45 @@ class ReasonRecipe(SeededRecipe):
         return time.process_time() - began
 
     def _test(
-        self, task: Task, energy: FactorGraph, networks: dict[str, FactorNetwork], y: Tensor, seed: int
+        self, name: str, energy: FactorGraph, networks: dict[str, FactorNetwork], y: Tensor, seed: int
     ) -> dict[str, Any]:
+        task = self.task(name)
         easy = task.draw(self.tested, self.generator(2000 + seed))
         hard = task.draw_harder(self.tested, self.generator(3000 + seed))
-        numbers: dict[str, dict[str, float]] = {"mean answer": {}, "energy": {}}
+        numbers: dict[str, dict[str, float]] = {method: {} for method in ("mean answer", *networks, "energy")}
         for measure, (x, truth) in (("same", easy), ("harder", hard)):
-            numbers["mean answer"][measure] = squared_error(y.mean().expand_as(truth), truth)
-            for method, network in networks.items():
-                with torch.no_grad():
-                    numbers.setdefault(method, {})[measure] = squared_error(network(x), truth)
-            found = descended(energy, x, truth, self.marks).errors
-            numbers["energy"] |= {f"{measure} after {mark}": error for mark, error in found.items()}
-            numbers["energy"] |= {measure: found[self.marks[-1]], f"{measure} as trained": found[self.marks[0]]}
+            found = descended(energy, x, truth, self.marks)
+            with torch.no_grad():
+                answers = {method: network(x) for method, network in networks.items()}
+            answers |= {"mean answer": y.mean(dim=0).expand_as(truth), "energy": found.answers[-1]}
+            for method, answer in answers.items():
+                numbers[method][measure] = squared_error(answer, truth)
+                if name == "sudoku":
+                    numbers[method][f"{measure} boards"] = whole_boards(answer, truth, self.block**2)
+            numbers["energy"] |= {f"{measure} after {mark}": error for mark, error in found.errors.items()}
+            numbers["energy"] |= {f"{measure} as trained": found.errors[self.marks[0]]}
         return {"numbers": numbers}
 
-    def _picture(self, energy: FactorGraph, seed: int) -> dict[str, Tensor]:
-        """All columns of the inverse of one harder matrix."""
-        size = self.unknowns
-        x, _ = inverse_columns(1, size, self.harder_ridge, self.generator(4000 + seed))
-        matrix = x[:, size:].reshape(1, size, size).double().expand(size, size, size)
-        x, y = columns_of(matrix, torch.arange(size))
-        found: Descended = descended(energy, x, y, self.marks)
-        return {"truth": y.T, "answers": found.answers.transpose(1, 2)}
+    def _picture(self, name: str, energy: FactorGraph, seed: int) -> dict[str, Tensor]:
+        """One harder Sudoku, or all columns of the inverse of one harder matrix."""
+        task, generator = self.task(name), self.generator(4000 + seed)
+        x, y = task.draw_harder(1, generator)
+        if name == "inverse":
+            matrix = x[:, task.size :].reshape(1, task.size, task.size).double().expand(task.size, -1, -1)
+            x, y = columns_of(matrix, torch.arange(task.size))
+        return {"given": x, "truth": y, "answers": descended(energy, x, y, self.marks).answers}
 
-    def figures(self, run: Run, first: Left) -> None:
+    def figures(self, run: Run, first: dict[str, Left]) -> None:
         for name in KINDS:
             run.grid(name, [(partial(self._curves, run, name, measure), "") for measure in ("same", "harder")])
         run.show(pictured=", ".join(str(mark) for mark in self.marks))
-        tiles = torch.stack([*first.answers, first.truth])
+        inverse, sudoku = first["inverse"], first["sudoku"]
+        tiles = torch.cat([inverse.answers, inverse.truth[None]]).transpose(1, 2)
         run.figure("descent", partial(image_rows, {"A⁻¹": tiles}, each=False))
+        chosen = range(0, len(self.marks), 2)
+        titles = [f"{self.marks[index]} steps" for index in chosen]
+        answers = sudoku.answers[list(chosen), 0]
+        run.figure("boards", partial(boards, answers, sudoku.given[0], sudoku.truth[0], titles))
 
     def _curves(self, run: Run, name: str, measure: str) -> Figure:
         results = run.measured
@@ -198,3 +219,8 @@ class ReasonRecipe(SeededRecipe):
         for method in ("network", "large network"):
             lines[method] = (self.marks, [results.mean(f"{name}: {method}", measure)] * len(self.marks))
         return curves(lines, xlabel="steps of descent", ylabel="squared error", log="xy")
+
+
+def _sudokus(count: int, block: int, clues: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    made = sudokus(count, block, clues, generator)
+    return made.x, made.y
