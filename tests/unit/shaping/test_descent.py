@@ -44,6 +44,29 @@ def test_rows_that_start_at_the_answer_of_a_right_energy_lose_nothing() -> None:
     assert found.metrics["error"].item() < 1e-6
 
 
+def test_steps_ahead_bring_the_start_down_and_leave_rows_that_run_away() -> None:
+    case = ll.energies.FactorGraph.reference_case()
+    batch = ll.shaping.Batch(case.minimiser, case.given["x"])
+    starts: list[torch.Tensor] = []
+
+    class Seen(ll.energies.FactorGraph):
+        def energy(self, x, y, z):
+            starts.append(y.detach().clone())
+            return super().energy(x, y, z)
+
+    def first_with_gradient(scale: float, ahead: int) -> torch.Tensor:
+        energy = Seen("linear_system", 3, channels=1, hidden=2)
+        energy.load_state_dict(case.energy.state_dict())
+        energy.quadratic.weight.data.mul_(scale)
+        solver = ll.solvers.GradientDescent(0.5, max_steps=1, tol=None)
+        ll.shaping.Descent(solver, near=0.0, ahead=ahead)(energy, batch)
+        return starts[-1]  # the last value is that of the one step that is differentiated, or of its end
+
+    torch.testing.assert_close(first_with_gradient(1.0, 200), batch.y, atol=1e-3, rtol=0)
+    assert (first_with_gradient(1.0, 0) - batch.y).abs().max() > 0.1
+    assert bool(first_with_gradient(-1.0, 200).isfinite().all())  # E falls without end, and rows go back to their start
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -51,6 +74,7 @@ def test_rows_that_start_at_the_answer_of_a_right_energy_lose_nothing() -> None:
         ({"solver": ll.solvers.GradientDescent(1.0, max_steps=0, tol=None)}, "max_steps"),
         ({"near": 1.5}, "near"),
         ({"spread": 0.0}, "spread"),
+        ({"ahead": -1}, "ahead"),
     ],
 )
 def test_bad_options_are_named(options, words: str) -> None:

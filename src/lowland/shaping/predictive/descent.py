@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,10 @@ class Descent(Shaping):
     Tenenbaum, "Learning iterative reasoning through energy diffusion" (2024), but in one landscape for all noise
     levels, and without their contrastive term. So the late steps of a long descent are trained by short ones. The error
     is relative to that of the start, so that every step counts, near the answer or far away; the logarithm bounds the
-    pull of rows that diverge.
+    pull of rows that diverge. With `ahead` the start is moved first by up to so many steps that are not differentiated:
+    what is left then lies in the flattest directions, whose curvature decides whether a long descent arrives. Du, Li,
+    Tenenbaum & Mordatch, "Learning iterative reasoning through energy minimization" (2022), keep their late points in
+    a replay buffer to the same end.
 
     Energies: any E(x, y) with a continuous y, one tensor, and no z, twice differentiable.
 
@@ -36,10 +41,11 @@ class Descent(Shaping):
         near: share of rows that start near the answer, from 0 to 1.
         spread: largest s, in standard deviations of y in the batch.
         seed: see `Shaping`.
+        ahead: most steps before those that are differentiated; a batch takes a random number of them, from 0.
 
     Raises:
-        OptionError: for a solver with a tolerance or without steps, a share outside [0, 1] or a spread that is not
-            positive.
+        OptionError: for a solver with a tolerance or without steps, a share outside [0, 1], a spread that is not
+            positive, or a negative number of steps ahead.
         UnsupportedError: in training, for an energy with a z, or a discrete y.
 
     >>> case = Descent.reference_case()
@@ -47,7 +53,9 @@ class Descent(Shaping):
     ['energy']
     """
 
-    def __init__(self, solver: Solver | None = None, near: float = 0.5, spread: float = 2.0, seed: int = 0) -> None:
+    def __init__(
+        self, solver: Solver | None = None, near: float = 0.5, spread: float = 2.0, seed: int = 0, ahead: int = 0
+    ) -> None:
         super().__init__(seed)
         solver = solver or GradientDescent(1.0, momentum=0.8, max_steps=10, tol=None)
         check_instance(solver, Solver, "solver")
@@ -58,7 +66,9 @@ class Descent(Shaping):
             )
         if not 0 <= near <= 1 or not spread > 0:
             raise OptionError(f"near must be from 0 to 1 and spread positive, but they are {near} and {spread}.")
-        self.solver, self.near, self.spread = solver, near, spread
+        if ahead < 0 or int(ahead) != ahead:
+            raise OptionError(f"ahead must be a whole number of steps of at least 0, but it is {ahead}.")
+        self.solver, self.near, self.spread, self.ahead = solver, near, spread, int(ahead)
 
     def forward(self, energy: Energy, batch: Batch) -> Losses:
         domain = energy.domain("y")
@@ -67,7 +77,7 @@ class Descent(Shaping):
                 f"Descent needs an energy E(x, y) with a continuous y, one tensor, but {type(energy).__name__} has "
                 f"{', '.join(f'{name} in {one!r}' for name, one in energy.domains.items())}."
             )
-        start = self.start(energy, batch)
+        start = self._moved(energy, batch, self.start(energy, batch))
         found = infer(energy, x=batch.x, over="y", solver=self.solver, adjoint=Unroll(), init=start)
         miss = (found.value - batch.y).flatten(1).square().sum(dim=1)
         far = (start - batch.y).flatten(1).square().sum(dim=1)
@@ -84,6 +94,17 @@ class Descent(Shaping):
         spread = self.spread * y.std(unbiased=False) * 10 ** (-2 * noise.uniform())
         near = domain.project(domain.pack(y) + spread[:, None] * noise.normal(domain.size))
         return domain.unpack(torch.where((noise.uniform() < self.near)[:, None], near, far))
+
+    @torch.no_grad()
+    def _moved(self, energy: Energy, batch: Batch, start: Tensor) -> Tensor:
+        """The start after some of the steps ahead; a row that these led ten times as far from the answer stays."""
+        if not self.ahead:
+            return start
+        solver = copy.copy(self.solver)
+        solver.max_steps = int(torch.randint(self.ahead + 1, (), generator=self.generator()))
+        found = infer(energy, x=batch.x, over="y", solver=solver, init=start).value
+        far, moved = ((one - batch.y).flatten(1).square().sum(dim=1) for one in (start, found))
+        return torch.where((moved < 100 * far).view(-1, *[1] * (start.ndim - 1)), found, start)
 
     @classmethod
     def reference_case(cls) -> ShapingCase:
