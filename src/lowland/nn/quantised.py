@@ -105,7 +105,7 @@ _LAYERS = (nn.Linear, nn.modules.conv._ConvNd, TableConvolution)
 
 def quantised(
     module: M,
-    weights: Bits | None | Mapping[str, Bits | None] = 6,
+    weights: Bits | Mapping[str, Bits | None] | None = 6,
     activations: int | None = 3,
     x: Any = None,
     per_channel: bool = True,
