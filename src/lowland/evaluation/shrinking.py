@@ -1,4 +1,4 @@
-"""Encoders of few bits within a limit of loss: rounded after training, layer by layer, and trained on only where needed.
+"""Encoders of few bits within a limit of loss: rounded layer by layer, and trained on only where that is needed.
 
 Shape letters: N samples, D size of a representation.
 """

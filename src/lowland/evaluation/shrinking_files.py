@@ -67,8 +67,8 @@ class ShrunkFile(NamedTuple):
             yield f"One of these samples is {100 / found.tested:.2g} points: more labels would make the limit sharper."
         if not self.kept:
             yield (
-                f"The limit of {self.limit:g} is NOT KEPT: {found.lost:.3g} {unit} are lost on held-out samples. Give more "
-                "bits by --bits or --most, more --steps, or more samples."
+                f"The limit of {self.limit:g} is NOT KEPT: {found.lost:.3g} {unit} are lost on held-out samples. "
+                "Give more bits by --bits or --most, more --steps, or more samples."
             )
 
 

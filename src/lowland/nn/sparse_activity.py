@@ -1,4 +1,4 @@
-"""Products that skip zeros of their input: exact, and faster than dense ones where few numbers are not zero (system H4).
+"""Products that skip zeros of their input: exact, and faster where few numbers are not zero (system H4).
 
 Shape letters: B samples, K inputs, N outputs, C channels of the input, O of the output.
 """
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.errors import ShapeError, UnsupportedError
-from lowland.nn.sparse_matrix import SparseMatrix
+from lowland.nn.sparse_matrix import Places, SparseMatrix
 
 
 def sparse_product(z: Tensor, rows: Tensor) -> Tensor:
-    """Z R = Σ_k z_bk R_k over those k where z_bk is not 0, (B, N): for codes z and a dictionary D it is D z, with R = Dᵀ.
+    """Z R = Σ_k z_bk R_k over those k where z_bk is not 0, (B, N): D z for sparse codes z and a dictionary D = Rᵀ.
 
     Equal to z @ R up to the order of the sum. A row that is not finite is not seen where its z is 0. There are
     derivatives by R, and by those z that are not 0; for the others the derivative is 0, as behind a rectifier.
@@ -36,7 +36,8 @@ def sparse_product(z: Tensor, rows: Tensor) -> Tensor:
             f"Codes (B, K) are multiplied by rows (K, N) of the same type, but these are {tuple(z.shape)} of {z.dtype} "
             f"and {tuple(rows.shape)} of {rows.dtype}."
         )
-    return SparseMatrix.of(z) @ rows
+    samples, places = z.nonzero().unbind(dim=1)  # in the order of the samples already
+    return SparseMatrix.at(Places(samples, places, (len(z), len(rows))), z[samples, places]) @ rows
 
 
 class SparseLinear(nn.Module):

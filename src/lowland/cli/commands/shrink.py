@@ -17,16 +17,16 @@ from lowland.terminal import say
 class Shrink(Command):
     """Store an encoder of `lowland pretrain` in few bits, with a limit on what that may cost.
 
-    The weights are rounded to --bits. The layers whose rounding costs most get more bits until the loss is within --error;
-    only if --most bits everywhere lose more is the encoder trained on, to give the codes of the original. Your
-    files are split into three: to calibrate, to choose the bits, and to measure the loss that is printed at the end.
+    The weights are rounded to --bits. The layers whose rounding costs most get more bits until the loss is within
+    --error; only if --most bits everywhere lose more is the encoder trained on, to give the codes of the original.
+    Your files are split into three: to calibrate, to choose the bits, and to measure the loss printed at the end.
 
     With --labels the loss is in points of accuracy of a linear probe that was trained on the original's codes. Without,
     it is in % of the variance of the codes. If the limit does not hold on the held-out files, the command says so
     and ends with exit code 1; the file is written all the same.
 
-    The file is read wherever an encoder is, for instance by `lowland embed small.safetensors my_photos`. It saves bytes, not
-    time: in torch the rounded weights are floating-point numbers. For time, see `lowland export --int8`.
+    The file is read wherever an encoder is, for instance by `lowland embed small.safetensors my_photos`. It saves
+    bytes, not time: in torch the rounded weights are floating-point numbers. For time, see `lowland export --int8`.
 
         lowland shrink runs/pretrain/latest my_photos
         lowland shrink encoder.safetensors my_photos --bits 4 --error 1 --labels folders
