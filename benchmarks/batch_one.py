@@ -37,7 +37,7 @@ from lowland.training.export import export_onnx, export_program, exportable
 from lowland.training.int8 import export_int8
 from lowland.training.schedules import falling
 
-AIM, BATCH, KNOWN, ROUNDS = 2.0, 64, 256, 15
+AIM, USABLE, BATCH, KNOWN, ROUNDS = 2.0, 0.1, 64, 256, 15
 
 
 class Model(NamedTuple):
@@ -51,14 +51,14 @@ class Model(NamedTuple):
 
 
 class Answers(nn.Module):
-    """The scores of a classifier, f(x) of E(x, y) = −y·f(x)."""
+    """The scores of a classifier: `encode` gives the energy of each answer, and the least is the answer."""
 
     def __init__(self, energy: LeNet) -> None:
         super().__init__()
         self.energy = energy
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.energy.encode(image)
+        return -self.energy.encode(image)
 
 
 class Flat(nn.Module):
@@ -150,7 +150,12 @@ def compare(model: Model, rounds: int, folder: Path) -> list[dict[str, Any]]:
             seconds = [[each / calls for each in times[name]] for name in (ours, rival)]
             row = contest(f"{model.name}, 8 bits at batch 1", seconds[0], rival, seconds[1], threads)
             lost = None if errors[ours] is None else errors[ours] - errors[rival]
-            what = f"outputs differ by {100 * made.difference:.2g} %" if lost is None else f"{lost:.2g} points lost"
+            useless = " of their size, TOO MUCH to use" if made.difference > USABLE else " of their size"
+            what = (
+                f"outputs differ by {100 * made.difference:.2g} %{useless}"
+                if lost is None
+                else f"{lost:.2g} points lost"
+            )
             faster = "faster" if row["ratio"] < AIM else f"at least {AIM:g} times as fast"
             word = "SLOWER" if row["ratio"] < 1 else faster
             rows.append({**row, "error_ours": errors[ours], "error_theirs": errors[rival], "why": f"{word}; {what}"})

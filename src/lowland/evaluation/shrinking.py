@@ -96,7 +96,7 @@ class Loss:
 
 
 def shrink(
-    encoder: M,
+    encoder: nn.Module,
     calibration: Part,
     validation: Part,
     test: Part,
@@ -154,7 +154,7 @@ def shrink(
     loss = Loss(encoder, calibration, validation)
     known = calibration.samples[:_CALIBRATED]
 
-    def rounded(each: Mapping[str, int]) -> M:
+    def rounded(each: Mapping[str, int]) -> nn.Module:
         return quantised(encoder, each, activations, x=known)
 
     whole = quantised(encoder, bits, None)
@@ -162,7 +162,7 @@ def shrink(
     sensitivity = _sensitivity(encoder, whole, calibration.samples[:_SENSED], watch)
     chain = bit_chain(sensitivity, sizes, bits, most)
 
-    def tried(place: int) -> tuple[M, float]:
+    def tried(place: int) -> tuple[nn.Module, float]:
         watch(f"bits: a mean of {mean_bits(chain[place], sizes):.2f}")
         small = rounded(chain[place])
         return small, loss(small, validation)
