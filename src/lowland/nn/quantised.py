@@ -105,7 +105,7 @@ _LAYERS = (nn.Linear, nn.modules.conv._ConvNd, TableConvolution)
 
 def quantised(
     module: M,
-    weights: Bits | None = 6,
+    weights: Bits | Mapping[str, Bits | None] | None = 6,
     activations: int | None = 3,
     x: Any = None,
     per_channel: bool = True,
@@ -127,7 +127,8 @@ def quantised(
 
     Args:
         module: an energy or a network, which is not changed.
-        weights: bits of a weight, 1 to 8, "ternary" for −1, 0 and 1, or None for floating point.
+        weights: bits of a weight, 1 to 8, "ternary" for −1, 0 and 1, or None for floating point; or a dictionary of
+            these by the name of a layer, of every layer that is not in `keep`.
         activations: bits of an input, 1 to 8, or None for floating point.
         x: calibration data, on the module's device: for an energy, samples x, or a dictionary of all its variables; for
             another module its input, or a tuple of them. Needed for activations of few bits.
@@ -135,7 +136,8 @@ def quantised(
         keep: names of layers that stay in floating point.
 
     Raises:
-        OptionError: for other numbers of bits, activations without calibration data, or an unknown name in `keep`.
+        OptionError: for other numbers of bits, activations without calibration data, an unknown name in `keep`, or
+            weights by names that are not those of the layers.
         UnsupportedError: for a module without such layers or that is quantised already, a transposed convolution, a
             layer with a `forward` of its own, or one that calibration does not call, such as those within torch's
             multi-head attention.
@@ -148,7 +150,8 @@ def quantised(
     >>> small.network[0].input_levels, small.network[2].input_levels
     (None, Quantiser(bits=3, signed=False, channels=1))
     """
-    check_bits("weights", weights, ternary=True)
+    for one in weights.values() if isinstance(weights, Mapping) else [weights]:
+        check_bits("weights", one, ternary=True)
     check_bits("activations", activations)
     if activations is not None and x is None:
         raise OptionError("Activations of few bits need calibration data x, or activations=None for floating point.")
@@ -165,6 +168,11 @@ def quantised(
         raise UnsupportedError(f"{type(module).__name__} has no linear or convolutional layer to quantise.")
     for name, layer in wanted.items():
         _kind(name, layer)
+    each = weights if isinstance(weights, Mapping) else dict.fromkeys(wanted, weights)
+    if odd := sorted(set(each) ^ set(wanted)):
+        raise OptionError(
+            f"weights must give bits to these layers and no others: {', '.join(wanted)}; not so {odd[0]}."
+        )
     seen = {} if activations is None else _inputs(again, layers, x)
     settings: dict[str, dict[str, Any]] = {}
     for name in wanted:
@@ -175,7 +183,7 @@ def quantised(
             )
         inputs = activations if name in seen and name != next(iter(seen)) else None
         signed = inputs is not None and bool(seen[name].min() < 0)
-        settings[name] = {"weights": weights, "inputs": inputs, "signed": signed, "per_channel": per_channel}
+        settings[name] = {"weights": each[name], "inputs": inputs, "signed": signed, "per_channel": per_channel}
     requantise(again, settings)
     for name, layer in quantised_layers(again):
         if layer.weight_levels is not None:

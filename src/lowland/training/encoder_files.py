@@ -18,9 +18,11 @@ from lowland.files import regular, write_atomically
 from lowland.nn.standardised import Standardised
 from lowland.registry import find
 from lowland.training.export import export_onnx, export_program, export_safetensors, import_safetensors
+from lowland.training.packed import load_packed, save_packed
 from lowland.training.source_of import source_of
 
 KIND = "lowland encoder 1"
+PACKED = "lowland packed encoder 1"
 WEIGHTS = "encoder.safetensors"
 
 
@@ -58,8 +60,24 @@ def save_encoder(
     return export_safetensors(encoder, folder / WEIGHTS, header)
 
 
+def save_small(encoder: Standardised, path: str | Path, card: Mapping[str, Any]) -> Path:
+    """Write an encoder of few bits, of `lowland.nn.quantised`, as one packed file, which `load_encoder` reads.
+
+    Args:
+        encoder: a quantised copy of an encoder that `load_encoder` read.
+        path: where the file goes.
+        card: that of the encoder, perhaps with more entries.
+
+    Raises:
+        UnsupportedError: for an encoder that is not quantised.
+        CheckpointError: if the file cannot be written.
+    """
+    header = {"kind": PACKED, "class": type(encoder.encoder).__name__, "card": json.dumps(dict(card))}
+    return save_packed(encoder, path, header)
+
+
 def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
-    """The encoder that `save_encoder` wrote, ready for use, and its card.
+    """The encoder that `save_encoder` or `save_small` wrote, ready for use, and its card.
 
     Args:
         path: of the weights, of their folder, or of a run of `pretrain`.
@@ -76,7 +94,7 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
     if not path.exists():
         raise CheckpointError(f"There is no encoder at {path}: name the {WEIGHTS} of `lowland pretrain`.")
     _, header = read_tensors(path)
-    if header.get("kind") != KIND:
+    if header.get("kind") not in (KIND, PACKED):
         raise CheckpointError(f"{path} is a safetensors file, but not an encoder that `lowland pretrain` wrote.")
     try:
         card = parse_json(header["card"])
@@ -85,6 +103,8 @@ def load_encoder(path: str | Path) -> tuple[Standardised, dict[str, Any]]:
         raise
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a whole encoder: its header says {error}.") from None
+    if header["kind"] == PACKED:
+        return load_packed(path, encoder).eval(), card
     import_safetensors(encoder, path)
     return encoder.eval(), card
 

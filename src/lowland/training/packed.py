@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,7 +78,7 @@ def packed_bytes(module: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in _packed(module)[0].values())
 
 
-def save_packed(module: nn.Module, path: str | Path) -> Path:
+def save_packed(module: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
     """Write a quantised module in few bytes: its rounded weights, and everything else as it is.
 
     The file has, for each layer NAME with weights of few bits, the bytes `NAME.weight` and one scale for each channel
@@ -87,6 +88,7 @@ def save_packed(module: nn.Module, path: str | Path) -> Path:
     Args:
         module: of `lowland.nn.quantised.quantised`.
         path: where the file goes.
+        metadata: further text by name, kept in the header of the file.
 
     Raises:
         UnsupportedError: for a module that is not quantised.
@@ -102,8 +104,8 @@ def save_packed(module: nn.Module, path: str | Path) -> Path:
     (205, True)
     """
     tensors, layers = _packed(module)
-    note = {"format": "pt", "lowland": __version__, "class": type(module).__name__, _KEY: json.dumps(layers)}
-    write_tensors(Path(path), tensors, note)
+    note = {"format": "pt", "lowland": __version__, "class": type(module).__name__} | dict(metadata or {})
+    write_tensors(Path(path), tensors, note | {_KEY: json.dumps(layers)})
     return Path(path)
 
 

@@ -18,6 +18,7 @@ from lowland.data.views.colour import adjust, linear
 from lowland.energies.grid_crf import GridCRF
 from lowland.errors import OptionError
 from lowland.nn.parsing import EncoderParser, MultiScaleParser
+from lowland.nn.quantised import settings_of
 from lowland.shaping.base import Batch
 from lowland.shaping.contrastive.likelihood import MaximumLikelihood
 from lowland.tensors import PerSampleRNG
@@ -113,6 +114,8 @@ def pixel_network(
     found, card = load_encoder(encoder)
     if card["kind"] != "images":
         raise OptionError(f"The encoder at {encoder} is one of {card['kind']}: labelling pixels needs one of images.")
+    if settings_of(found) is not None:
+        raise OptionError(f"The encoder at {encoder} has few bits: start from the one in floating point.")
     network = found.encoder
     if not pretrained:
         options = {**card["options"], "generator": generator}
