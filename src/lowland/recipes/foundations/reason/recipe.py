@@ -34,8 +34,8 @@ KINDS = {"inverse": "linear_system", "addition": "addition", "sudoku": "sudoku"}
 LAYERS = 4
 NETWORKS = {"network": (3, 3), "large network": (8, 8)}
 """Width and channels of the feed-forward networks: about as many parameters as the energy, or several times as many."""
-TIMES = {"inverse": {"network": 2.8, "large network": 1.4}, "addition": {"network": 4.0, "large network": 4.0}}
-TIMES["sudoku"] = {"network": 2.0, "large network": 1.2}
+TIMES = {"inverse": {"network": 5.0, "large network": 2.5}, "addition": {"network": 7.0, "large network": 7.0}}
+TIMES["sudoku"] = {"network": 3.2, "large network": 2.0}
 """Steps of the networks, of twice as many problems, for each of the energy: about as much processor time, or more."""
 MOMENTUM = 0.8
 """Of the steps in training; in use it is 0.9."""
@@ -86,14 +86,16 @@ class ReasonRecipe(SeededRecipe):
     """Problems to train on, of each kind."""
     tested: Count = 100
     """Test problems of each kind and difficulty."""
-    steps: Count = 3000
+    steps: Count = 1500
     """Training steps of the energy for the inverse, of 32 problems each."""
-    addition_steps: Count = 2000
+    addition_steps: Count = 600
     """The same for addition."""
-    sudoku_steps: Count = 1000
+    sudoku_steps: Count = 600
     """The same for Sudokus, of 8 each."""
     unrolled: Count = 10
     """Steps of descent in training."""
+    ahead: Annotated[int, Bound(least=0)] = 40
+    """Most steps in training before those, which are not differentiated."""
     doublings: Count = 6
     """How often the number of steps of descent is doubled in use."""
 
@@ -102,7 +104,7 @@ class ReasonRecipe(SeededRecipe):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "seeds": 2, "problems": 64, "tested": 6, "steps": 3, "addition_steps": 2,
-            "sudoku_steps": 2, "block": 2, "clues": 10, "harder_clues": 8, "unrolled": 2, "doublings": 2,
+            "sudoku_steps": 2, "block": 2, "clues": 10, "harder_clues": 8, "unrolled": 2, "ahead": 2, "doublings": 2,
         },
     }  # fmt: skip
 
@@ -141,7 +143,9 @@ class ReasonRecipe(SeededRecipe):
         x, y = task.draw(self.problems, self.generator(1000 + seed))
         solver = GradientDescent(1.0, momentum=MOMENTUM, max_steps=self.unrolled, tol=None)
         energy = FactorGraph(kind, task.size, generator=self.generator(seed))
-        learn = partial(self._train, energy, (x, y), Descent(solver, seed=seed), task.steps, task.batch, seed)
+        learn = partial(
+            self._train, energy, (x, y), Descent(solver, seed=seed, ahead=self.ahead), task.steps, task.batch, seed
+        )
         seconds = {"energy": run.stage("energy", learn, [energy])}
         networks: dict[str, FactorNetwork] = {}
         for method, (width, channels) in NETWORKS.items():

@@ -72,7 +72,7 @@ class ProgramsRecipe(SeededRecipe):
     """Pictures to ask about, as many to learn to see from, and two thirds as many each to choose on and to test on."""
     steps: Count = 600
     """Training steps on programs."""
-    rounds: Count = 1
+    rounds: Count = 3
     """Searches for programs that explain the answers."""
     more: Count = 300
     """Training steps after each search."""
@@ -95,7 +95,7 @@ class ProgramsRecipe(SeededRecipe):
             "programs": (10,), "questions": 30, "chosen": 10, "tested": 10, "deeper": 2, "scenes": 20, "steps": 4,
             "rounds": 1, "more": 2, "seeing": 2, "rewarded": 2, "straight": 2, "beam": 2, "width": 8, "seeds": 1,
         },
-        "long": {"programs": (30, 100, 300, 1000, 3000), "questions": 8000, "steps": 1500, "more": 1000, "rounds": 3},
+        "long": {"programs": (30, 100, 300, 1000, 3000), "questions": 8000, "steps": 1500, "more": 1000},
     }  # fmt: skip
 
     def run(self, run: Run) -> None:
