@@ -41,7 +41,7 @@ def voxel_panels(coordinates: Tensor, rows: Mapping[str, Tensor], classes: Seque
         for column, (title, labels) in enumerate(rows.items()):
             ax: Any = drawn.add_subplot(len(scenes), len(rows), row * len(rows) + column + 1, projection="3d")
             colours = [label_colour(label) for label in labels[own].tolist()]
-            ax.scatter(x, y, z, c=colours, s=4, marker="s", linewidths=0, depthshade=True)
+            ax.scatter(x, y, z, c=colours, s=(100 / side) ** 2, marker="s", linewidths=0, depthshade=True)
             ax.set(xlim=(0, side), ylim=(0, side), zlim=(0, side), xticks=[], yticks=[], zticks=[])
             ax.set_box_aspect((1, 1, 1), zoom=1.2)
             ax.view_init(elev=25, azim=-60)

@@ -13,6 +13,7 @@ from lowland.data.solids import solid_models
 from lowland.data.source import cache_folder
 from lowland.data.stereo_objects import model_files, named_models
 from lowland.data.voxels import PointModels, VoxelScenes, point_models, voxel_scenes
+from lowland.errors import OptionError
 from lowland.evaluation.classification import confusion_counts
 from lowland.evaluation.voxels import height_scores, object_answers, voxel_row
 from lowland.nn.volume_unets import DenseUNet, NeighbourClassifier, SparseUNet
@@ -62,12 +63,21 @@ class VolumesRecipe(SeededRecipe):
     stages: ClassVar[int] = 3
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
-            "data": "solids", "side": 16, "scenes": 12, "held": 4, "tested": 6, "maps": (4, 8), "steps": 10, "seeds": 1
+            "data": "solids", "side": 16, "scenes": 8, "held": 3, "tested": 4, "maps": (4, 8), "steps": 6, "seeds": 1
         },
         "gpu": {"side": 64, "maps": (16, 32, 64), "steps": 3000, "batch": 16, "scenes": 3000},
     }  # fmt: skip
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.maps:
+            raise OptionError("maps must name the channels of at least one scale.")
+        if self.side % (step := 2 ** (len(self.maps) - 1)):
+            raise OptionError(f"side must be a multiple of {step} for {len(self.maps)} scales, but it is {self.side}.")
+
     def measure(self, run: Run, seed: int) -> tuple[dict[str, dict[str, Any]], Left]:
+        what = "named models" if self.data == "models" else "solids"
+        run.stand_in(f"Scenes of {what} stand in for parts of ShapeNet: the published figure is of other data.")
         run.doing("points on models, read once")
         scenes = self._scenes(seed)
         scores = height_scores(scenes["train"], scenes["test"])
