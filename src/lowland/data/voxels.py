@@ -131,13 +131,13 @@ class VoxelScenes(NamedTuple):
     classes: tuple[str, ...]
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """Scenes."""
         return int(self.coordinates[-1, 0]) + 1
 
     def some(self, scenes: Sequence[int]) -> VoxelScenes:
         """Some of the scenes, in this order, numbered anew."""
-        starts = torch.searchsorted(self.coordinates[:, 0].contiguous(), torch.arange(self.count + 1)).tolist()
+        starts = torch.searchsorted(self.coordinates[:, 0].contiguous(), torch.arange(self.number + 1)).tolist()
         rows = torch.cat([torch.arange(starts[one], starts[one + 1]) for one in scenes])
         sizes = torch.tensor([starts[one + 1] - starts[one] for one in scenes])
         places = self.coordinates[rows].clone()
@@ -163,7 +163,7 @@ def voxel_scenes(models: PointModels, count: int, side: int, generator: torch.Ge
 
     >>> from lowland.data.solids import solid_models
     >>> scenes = voxel_scenes(point_models(solid_models(2)), 3, 16, torch.Generator().manual_seed(0))
-    >>> scenes.count, len(scenes.coordinates) == len(scenes.coordinates.unique(dim=0))
+    >>> scenes.number, len(scenes.coordinates) == len(scenes.coordinates.unique(dim=0))
     (3, True)
     """
     if side < 8 or most < 2:

@@ -30,13 +30,13 @@ def as_volume(scenes: VoxelScenes, device: str | torch.device = "cpu") -> Sparse
     height = 2 * scenes.coordinates[:, 3] / (scenes.side - 1) - 1
     features = torch.stack([torch.ones_like(height), height], dim=1).to(torch.get_default_dtype())
     sides = scenes.side, scenes.side, scenes.side
-    return SparseVolume(scenes.coordinates.to(device), features.to(device), sides, scenes.count)
+    return SparseVolume(scenes.coordinates.to(device), features.to(device), sides, scenes.number)
 
 
 @torch.no_grad()
 def voxel_scores(network: nn.Module, scenes: VoxelScenes, device: str | torch.device = "cpu") -> Tensor:
     """Scores (N, K) of the voxels of all scenes, eight scenes at a time."""
-    groups = torch.arange(scenes.count).split(_AT_ONCE)
+    groups = torch.arange(scenes.number).split(_AT_ONCE)
     with evaluating(network):
         return torch.cat([network(as_volume(scenes.some(some.tolist()), device)).cpu() for some in groups])
 
@@ -95,7 +95,7 @@ def train_voxel_network(
     kept = copy.deepcopy(network.state_dict())
     for step in range(1, steps + 1):
         if len(order) < batch:
-            order += torch.randperm(train.count, generator=generator).tolist()
+            order += torch.randperm(train.number, generator=generator).tolist()
         some, order = train.some(order[:batch]), order[batch:]
         network.train()
         loss = functional.cross_entropy(network(as_volume(some, device)), some.labels.to(device))

@@ -53,7 +53,7 @@ def test_some_scenes_are_numbered_anew() -> None:
         own, there = some.coordinates[:, 0] == number, scenes.coordinates[:, 0] == scene
         assert torch.equal(some.coordinates[own, 1:], scenes.coordinates[there, 1:])
         assert torch.equal(some.labels[own], scenes.labels[there])
-    assert some.count == 2
+    assert some.number == 2
 
 
 def test_no_model_is_in_two_parts() -> None:

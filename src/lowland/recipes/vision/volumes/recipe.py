@@ -94,7 +94,7 @@ class VolumesRecipe(SeededRecipe):
             numbers[name] = voxel_row(found["scores"], scenes["test"]) | {"seconds": found["seconds"]}
         if seed == 0:
             test = scenes["test"]
-            share = 100 * len(test.labels) / test.count / self.side**3
+            share = 100 * len(test.labels) / test.number / self.side**3
             run.show(share=share, voxels=len(test.labels), objects=len(test.objects.unique()))
         return numbers, Left(scenes["test"], scores, lines)
 
@@ -118,7 +118,7 @@ class VolumesRecipe(SeededRecipe):
         return {"scores": voxel_scores(network, scenes["test"], self.device), "curves": lines, "seconds": seconds}
 
     def figures(self, run: Run, first: Left) -> None:
-        test, some = first.test, first.test.some(range(min(_SHOWN, first.test.count)))
+        test, some = first.test, first.test.some(range(min(_SHOWN, first.test.number)))
         rows = {"truth": some.labels}
         rows |= {name: first.scores[name][: len(some.labels)].argmax(dim=1) for name in (SPARSE, DENSE, LINEAR)}
         run.figure("scenes", partial(voxel_panels, some.coordinates, rows, test.classes, self.side))
