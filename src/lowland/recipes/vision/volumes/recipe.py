@@ -53,7 +53,7 @@ class VolumesRecipe(SeededRecipe):
     """Scenes for the test."""
     maps: tuple[Count, ...] = (8, 16, 32)
     """Channels of each scale of both U-Nets, the finest first."""
-    steps: Count = 300
+    steps: Count = 400
     """Steps of training, equal for all that learn."""
     batch: Count = 4
     """Scenes of a step."""
