@@ -135,6 +135,15 @@ def named_objects(data_dir: str | Path | None = None) -> StereoObjects:
     return stereo_pairs(models, PAIRS, SIZE, cache_folder() / "stereo", found.where)
 
 
+def model_files(data_dir: str | Path | None = None) -> Mapping[str, bytes]:
+    """The archives of models from Debian's `sweethome3d-furniture`, by name: see `named_models`.
+
+    Raises:
+        DataError: for missing or damaged files.
+    """
+    return lookup.read(_SOURCE, list(_FILES), data_dir).content
+
+
 def named_models(archives: Mapping[str, bytes]) -> dict[str, list[Model]]:
     """The models of each category in archives of Sweet Home 3D, in an order that only their paths decide.
 

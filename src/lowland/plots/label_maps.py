@@ -38,7 +38,7 @@ def label_maps(images: Tensor, maps: Mapping[str, Tensor], classes: Sequence[str
     if not maps or any(labels.shape != (count, height, width) for labels in maps.values()):
         shapes = [tuple(labels.shape) for labels in maps.values()]
         raise ShapeError(f"Labels must be (N, H, W) for images {tuple(images.shape)}, not {shapes}.")
-    palette = np.array([to_rgb(_NONE), *(_colour(number) for number in range(len(classes)))])
+    palette = np.array([to_rgb(_NONE), *(label_colour(number) for number in range(len(classes)))])
     pixels = images.detach().cpu().movedim(1, 3).numpy()
     rows = {"image": pixels, **{name: palette[labels.cpu().numpy() + 1] for name, labels in maps.items()}}
     drawn = figure(_TALL * width / height * count + 1.2, _TALL * len(rows) + 0.35)
@@ -48,12 +48,17 @@ def label_maps(images: Tensor, maps: Mapping[str, Tensor], classes: Sequence[str
             ax.imshow(tile, interpolation="nearest")
             bare(ax)
         line[0].set_ylabel(plotted(name), fontsize=8.5, color=INK, rotation=0, ha="right", va="center")
-    handles = [Patch(color=_colour(number), label=plotted(name)) for number, name in enumerate(classes)]
+    handles = [Patch(color=label_colour(number), label=plotted(name)) for number, name in enumerate(classes)]
     drawn.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)), fontsize=8, frameon=False)
     return drawn
 
 
-def _colour(number: int) -> tuple[float, float, float]:
+def label_colour(number: int) -> tuple[float, float, float]:
+    """The colour of a class, red, green and blue from 0 to 1: eight of them, then lighter ones.
+
+    >>> label_colour(0) == label_colour(8)
+    False
+    """
     red, green, blue = to_rgb(FAMILIES[number % len(FAMILIES)])
     light = 1 - 0.6 ** (number // len(FAMILIES))
     return (red + light * (1 - red), green + light * (1 - green), blue + light * (1 - blue))
