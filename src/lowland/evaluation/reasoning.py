@@ -15,14 +15,25 @@ from lowland.solvers.gradient_descent import GradientDescent
 
 
 class Descended(NamedTuple):
-    """The mean squared error of an entry of y after each number of steps, and the answers then, (len(marks), B, D)."""
+    """How descents went.
+
+    Attributes:
+        errors: mean squared error of an entry of y after each number of steps.
+        answers: (len(marks), B, D), the answers then.
+        ran_away: (len(marks), B), rows whose slope had become steeper than at their start, so that E has no minimum
+            where they went. Their answer is the point of least slope on their way.
+    """
 
     errors: dict[int, float]
     answers: Tensor
+    ran_away: Tensor
 
 
 def descended(energy: Energy, x: Tensor, y: Tensor, marks: Sequence[int], momentum: float = 0.9) -> Descended:
     """Answers after so many steps of monotone gradient descent from the domain's starting point.
+
+    A learned E need not be bounded from below on problems unlike those of training. A row for which it is not is seen
+    without the true answer, by the slope ‖∇_y E‖, and given the point at which it had most nearly come to rest.
 
     Args:
         energy: E(x, y), trained so that a step size of 1 suits it, as by `lowland.shaping.Descent`.
@@ -46,10 +57,27 @@ def descended(energy: Energy, x: Tensor, y: Tensor, marks: Sequence[int], moment
     with torch.no_grad():
         found = infer(energy, x=x, over="y", solver=solver, init=energy.domain("y").unpack(start), record=True)
     assert found.trajectory is not None
-    answers = found.trajectory[list(marks)]
+    path = found.trajectory.detach()
+    slopes = torch.stack([_slope(energy, x, path[mark]) for mark in (0, *marks)])
+    away = ~(slopes[1:] <= slopes[0])
+    answers = path[list(marks)].clone()
+    rows = away.any(dim=0).nonzero()[:, 0]
+    if len(rows):
+        along = torch.stack([_slope(energy, x[rows], one) for one in path[: max(marks) + 1, rows]])
+        for index, mark in enumerate(marks):
+            best = path[along[: mark + 1].nan_to_num(nan=torch.inf).argmin(dim=0), rows]
+            answers[index, rows] = torch.where(away[index, rows, None], best, answers[index, rows])
     truth = energy.domain("y").pack(y)
     errors = {mark: squared_error(answer, truth) for mark, answer in zip(marks, answers, strict=True)}
-    return Descended(errors, answers)
+    return Descended(errors, answers, away)
+
+
+def _slope(energy: Energy, x: Tensor, y: Tensor) -> Tensor:
+    """‖∇_y E‖ of each row."""
+    with torch.enable_grad():
+        free = y.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(energy(x=x, y=energy.domain("y").unpack(free)).sum(), free)
+    return gradient.flatten(1).norm(dim=1)
 
 
 def squared_error(found: Tensor, truth: Tensor) -> float:

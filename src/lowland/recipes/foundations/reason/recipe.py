@@ -88,9 +88,9 @@ class ReasonRecipe(SeededRecipe):
     """Test problems of each kind and difficulty."""
     steps: Count = 1500
     """Training steps of the energy for the inverse, of 32 problems each."""
-    addition_steps: Count = 600
+    addition_steps: Count = 300
     """The same for addition."""
-    sudoku_steps: Count = 600
+    sudoku_steps: Count = 500
     """The same for Sudokus, of 8 each."""
     unrolled: Count = 10
     """Steps of descent in training."""
@@ -193,7 +193,8 @@ class ReasonRecipe(SeededRecipe):
                 if name == "sudoku":
                     numbers[method][f"{measure} boards"] = whole_boards(answer, truth, self.block**2)
             numbers["energy"] |= {f"{measure} after {mark}": error for mark, error in found.errors.items()}
-            numbers["energy"] |= {f"{measure} as trained": found.errors[self.marks[0]]}
+            away = 100 * found.ran_away[-1].double().mean().item()
+            numbers["energy"] |= {f"{measure} as trained": found.errors[self.marks[0]], f"{measure} away": away}
         return {"numbers": numbers}
 
     def _picture(self, name: str, energy: FactorGraph, seed: int) -> dict[str, Tensor]:
