@@ -54,7 +54,7 @@ def test_it_is_saved_and_loaded(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"kind": "sudoku", "size": 4}, "kind of problem"),
+        ({"kind": "chess", "size": 4}, "kind of problem"),
         ({"kind": "linear_system", "size": 0}, "size"),
         ({"kind": "linear_system", "size": 4, "channels": 0}, "channels"),
         ({"kind": "linear_system", "size": 4, "scale": 0.0}, "scale"),

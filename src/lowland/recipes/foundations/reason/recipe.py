@@ -207,7 +207,7 @@ class ReasonRecipe(SeededRecipe):
         return {"given": x, "truth": y, "answers": descended(energy, x, y, self.marks).answers}
 
     def figures(self, run: Run, first: dict[str, Left]) -> None:
-        for name in KINDS:
+        for name in reversed(KINDS):  # the first is the picture of the page
             run.grid(name, [(partial(self._curves, run, name, measure), "") for measure in ("same", "harder")])
         run.show(pictured=", ".join(str(mark) for mark in self.marks))
         inverse, sudoku = first["inverse"], first["sudoku"]
